@@ -1,0 +1,236 @@
+"""A picture in, its panoptic map out: the model as a person uses it from Python."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from lexiseg.apps.result import Result
+from lexiseg.core.batches import to_image_batch
+from lexiseg.core.images import open_picture
+from lexiseg.core.structures import VocabularyEmbeddings
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders.clip import Clip
+from lexiseg.encoders.text import default_cache_dir
+from lexiseg.io.models import find_model, load_model
+from lexiseg.io.shipped import SHIPPED_NAME, shipped_folder, unknown_concepts
+from lexiseg.layers.modulation import ModulationConfig
+from lexiseg.models.opsnet import OPSNet
+from lexiseg.models.postprocess import RankBy, instances, panoptic_map
+from lexiseg.models.words import prepare
+
+logger = logging.getLogger("lexiseg")
+
+MAX_REMEMBERED = 32
+"""Vocabularies whose embeddings a model keeps in memory."""
+SHOWN_WORDS = 8
+"""Unknown words that the note names."""
+
+Picture = str | Path | Image.Image | np.ndarray
+Words = Vocabulary | str | Path | list[Any] | tuple[Any, ...]
+
+
+class DeviceError(ValueError):
+    """A device that this machine does not have; the message is one sentence."""
+
+
+def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Model":
+    """Loads a model.
+
+    Args:
+        name_or_dir: "storybook", the model inside the package, which knows the drawn world only; or a model
+            folder; or the name of a model on the Hugging Face hub, such as "owner/name".
+        device: "auto" takes a GPU if there is one; or any name that torch knows.
+
+    Raises:
+        ModelError: if there is no such model, or it is damaged.
+        DeviceError: if this machine does not have the device.
+    """
+    place = choose_device(device)
+    folder = find_model(name_or_dir)
+    is_shipped = folder.resolve() == shipped_folder().resolve()
+    return Model(load_model(folder), name=str(name_or_dir), device=place, is_shipped=is_shipped)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that a person means.
+
+    Raises:
+        DeviceError: if torch does not know it, or it is not there.
+    """
+    has_mps = torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"expected auto, cpu, cuda or mps as device, got {name!r}.") from error
+    is_there = {
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": has_mps,
+    }.get(device.type, True)
+    if not is_there:
+        raise DeviceError(f"this machine has no {name} that torch can use; take auto or cpu as device.")
+    return device
+
+
+class Model:
+    """An OPSNet with what makes it pleasant: it opens pictures, and remembers words that it has encoded.
+
+    The vocabulary is an argument of every call: the same loaded model answers 1 word or 5,000.
+    """
+
+    def __init__(
+        self, network: OPSNet, *, name: str = "model", device: torch.device | str = "cpu", is_shipped: bool = False
+    ) -> None:
+        """Moves the network to the device.
+
+        Args:
+            network: the model.
+            name: what it is called.
+            device: where it runs.
+            is_shipped: whether these are the package's own weights, which know the drawn world only.
+        """
+        self.network = network.to(device).eval()
+        self.device = torch.device(device)
+        self.name = name
+        self.is_shipped = is_shipped
+        self._encoder: _Remembered | None = None
+        self._known: OrderedDict[tuple[Vocabulary, bool], VocabularyEmbeddings] = OrderedDict()
+        self._told: set[str] = set()
+
+    def segment(
+        self,
+        image: Picture,
+        vocabulary: Words,
+        *,
+        negatives: bool = True,
+        score_threshold: float | None = None,
+        modulation: ModulationConfig | None = None,
+        rank_by: RankBy | None = None,
+        with_instances: bool = False,
+    ) -> Result:
+        """Finds the words in a picture.
+
+        Args:
+            image: a file, a Pillow image, or an array (H, W), (H, W, 3) or (H, W, 4) in RGB order.
+            vocabulary: the words, such as "cat|kitten, dog, sky:stuff"; or a list, a YAML or JSON file, a built-in
+                name such as "coco", or a Vocabulary.
+            negatives: lets training words that were not asked for compete; what they win is void. Without them
+                every region becomes one of few words.
+            score_threshold: leaves out segments with a lower score, in [0, 1]; the model's own if not given.
+            modulation: how frozen CLIP and the trained query are joined; the model's own if not given.
+            rank_by: which score ranks, "class", "iou" or "product"; the model's own if not given.
+            with_instances: adds things with whole masks that may overlap.
+
+        Raises:
+            PictureError: if the picture can't be opened.
+            VocabularyError: if the words make no vocabulary.
+            ValueError: if a setting is out of its range.
+        """
+        asked = Vocabulary.of(vocabulary)
+        given = {"score_threshold": score_threshold, "rank_by": rank_by}
+        merge = replace(self.network.config.merge, **{k: v for k, v in given.items() if v is not None})
+        picture = open_picture(image)
+        words = self.encode(asked, negatives=negatives)
+        images = to_image_batch([picture], longest=self.network.config.longest_side).to(self.device)
+        frame = images.frames[0]
+        with torch.inference_mode():
+            prediction = self.network(images, words, modulation)
+            panoptic = panoptic_map(prediction, 0, frame, asked, merge)
+            found = instances(prediction, 0, frame, asked, merge) if with_instances else None
+        return Result(
+            segmentation=panoptic.segmentation,
+            segments=panoptic.segments,
+            vocabulary=asked,
+            picture=picture,
+            source=Path(image) if isinstance(image, str | Path) else None,
+            instances=found,
+        )
+
+    def segment_many(
+        self,
+        pictures: Iterable[Picture],
+        vocabulary: Words,
+        *,
+        on_error: Callable[[Picture, ValueError], None] | None = None,
+        **settings: Any,
+    ) -> Iterator[Result]:
+        """Segments one picture after the other, and holds none of them: the list may be endless.
+
+        Args:
+            pictures: as `segment` takes them.
+            vocabulary: the words.
+            on_error: told of a picture that can't be opened, which is then left out; without it the error is raised.
+            settings: as `segment` takes them.
+
+        Yields:
+            Results in the order of the pictures.
+        """
+        asked = Vocabulary.of(vocabulary)
+        for picture in pictures:
+            try:
+                result = self.segment(picture, asked, **settings)
+            except ValueError as error:
+                if on_error is None:
+                    raise
+                on_error(picture, error)
+                continue
+            yield result
+
+    def encode(self, vocabulary: Vocabulary, *, negatives: bool = True) -> VocabularyEmbeddings:
+        """All that the network needs to know of the words; remembered here, and on disk across processes.
+
+        Says once, as a log message, which words lie outside what the shipped weights know.
+        """
+        self._say_unknown(vocabulary)
+        key = (vocabulary, negatives)
+        if key not in self._known:
+            if self._encoder is None:
+                self._encoder = _Remembered(clip=self.network.clip, fingerprint=self.network.clip.fingerprint)
+            training = self.network.config.training_vocabulary
+            words = prepare(self._encoder, vocabulary, training, negatives=negatives, cache_dir=default_cache_dir())
+            self._known[key] = words.to(self.device)
+        self._known.move_to_end(key)
+        while len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
+        return self._known[key]
+
+    def _say_unknown(self, vocabulary: Vocabulary) -> None:
+        if not self.is_shipped:
+            return
+        new = [name for name in unknown_concepts(vocabulary) if name not in self._told]
+        if not new:
+            return
+        self._told.update(new)
+        more = f" and {len(new) - SHOWN_WORDS} more" if len(new) > SHOWN_WORDS else ""
+        logger.warning(
+            "Note: the shipped weights know only the drawn world and have never read %s%s; expect nothing useful for "
+            "these words, nor for photographs.",
+            ", ".join(f"'{name[:40]}'" for name in new[:SHOWN_WORDS]),
+            more,
+        )
+
+    def __repr__(self) -> str:
+        millions = sum(p.numel() for p in self.network.parameters()) / 1e6
+        return f"<Model {self.name}: {millions:.1f} million parameters on {self.device}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Remembered:
+    """A text tower whose hash is taken once: hashing a large one takes longer than encoding a few words."""
+
+    clip: Clip
+    fingerprint: str
+
+    def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "M D"]:
+        """Encodes whole sentences."""
+        return self.clip.encode_text(prompts)

@@ -1,0 +1,241 @@
+"""Pictures in: any file, Pillow image or array becomes plain RGB bytes, or one clear sentence.
+
+A picture is hostile until it has been checked. Its size is read from the header before a pixel is
+decoded, only formats that Pillow decodes by itself are tried (never EPS, which would start
+Ghostscript), and whatever goes wrong inside a decoder ends as a `PictureError` that names the file.
+"""
+
+import stat
+import threading
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+FORMATS = (
+    "JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "ICO", "JPEG2000",
+    "AVIF",
+)  # fmt: skip
+EXIF_ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # what undoes each EXIF orientation; 1 is upright
+
+# Warning filters belong to the whole process: two threads that change and restore them in a crossed
+# order would leave them changed for good. Headers are read one at a time; the decoding itself runs
+# in parallel.
+_header_lock = threading.Lock()
+
+
+class PictureError(ValueError):
+    """A picture that can't be opened; the message is one sentence for the person who gave it."""
+
+
+def open_picture(
+    source: str | Path | Image.Image | np.ndarray, *, max_pixels: int = 120_000_000
+) -> UInt8[np.ndarray, "h0 w0 3"]:
+    """Opens a picture as RGB bytes, upright.
+
+    Transparency is laid over white, 16-bit grey is scaled (never clipped), the EXIF orientation is
+    applied, and an animation gives its first frame.
+
+    Args:
+        source: a file; or a Pillow image, which is not changed; or an array in RGB(A) order of
+            shape (H, W), (H, W, 3) or (H, W, 4), either uint8 or floating point in [0, 1].
+        max_pixels: refuses anything larger before it is decoded. Pillow's own limit, about 179
+            million, holds besides it.
+
+    Returns:
+        A new, writable, contiguous array.
+
+    Raises:
+        PictureError: if it is no picture, is damaged, or is too large.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, max_pixels)
+    if isinstance(source, Image.Image):
+        filename = getattr(source, "filename", "")
+        name = printable(filename) if filename else "the Pillow image"
+        with _one_sentence(name, max_pixels):
+            return _decode(source, name, max_pixels)
+    if not isinstance(source, str | Path):
+        raise PictureError(
+            "a picture must be a path, a Pillow image or a NumPy array, "
+            f"got {type(source).__name__}; convert it to one of these."
+        )
+    return _from_file(Path(source), max_pixels)
+
+
+def printable(path: str | Path) -> str:
+    """A path in quotes as it may stand in a message: one line of at most 200 characters."""
+    text = str(path)
+    if not text.isprintable():
+        text = text.encode("unicode_escape", "backslashreplace").decode("ascii")
+    if len(text) > 200:
+        text = f"{text[:120]}...{text[-60:]}"
+    return f"'{text}'"
+
+
+def file_mode(path: Path) -> int:
+    """The mode bits of what a path points to; 0 if there is nothing, or never can be."""
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):  # also a name that is too long, or holds a null byte
+        return 0
+
+
+def _from_file(path: Path, max_pixels: int) -> np.ndarray:
+    name = printable(path)
+    mode = file_mode(path)
+    if stat.S_ISDIR(mode):
+        raise PictureError(f"{name} is a folder, not a picture; name a picture in it.")
+    if mode == 0:
+        raise PictureError(f"{name} does not exist or can't be reached; check the name and the folder.")
+    if not stat.S_ISREG(mode):
+        raise PictureError(f"{name} is not a regular file; copy the picture into one.")
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise PictureError(f"{name} can't be read ({error.strerror}); check its permissions.") from error
+    with file, _one_sentence(name, max_pixels):
+        if path.stat().st_size == 0:
+            raise PictureError(f"{name} is empty (0 bytes); copy or download the picture again.")
+        with _pillow_warnings_as_errors():
+            Image.init()
+            image = Image.open(file, formats=[f for f in FORMATS if f in Image.OPEN])
+        with image:
+            return _decode(image, name, max_pixels)
+
+
+def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
+    got = f"got {array.dtype} of shape {array.shape}"
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        hint = "; move the channels to the end" if array.ndim == 3 else ""
+        raise PictureError(f"a picture array must have shape (H, W), (H, W, 3) or (H, W, 4), {got}{hint}.")
+    _check_size(array.shape[1], array.shape[0], "the array", max_pixels)
+    if np.issubdtype(array.dtype, np.floating):
+        array = _unit_to_bytes(array, "the array")
+    elif array.dtype != np.uint8:
+        raise PictureError(
+            f"a picture array must be uint8, or floating point in [0, 1], {got}; "
+            "divide it by the value that means white."
+        )
+    if array.ndim == 3 and array.shape[2] == 3:
+        return np.array(array, order="C")
+    # Pillow takes no zero strides or Fortran order here, so a contiguous copy is made first.
+    return _to_rgb(Image.fromarray(np.ascontiguousarray(array)), "the array")
+
+
+def _decode(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
+    """Checks the size in the header, decodes, turns upright and converts."""
+    _check_size(image.width, image.height, name, max_pixels)
+    image.load()
+    orientation = _orientation(image)  # only now: Pillow turns TIFF and AVIF by itself while loading
+    if orientation in UPRIGHT:
+        image = image.transpose(UPRIGHT[orientation])
+    return _to_rgb(image, name)
+
+
+def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    if min(width, height) < 1:
+        raise PictureError(f"{name} has no pixels ({width} x {height}); give a picture that has.")
+    if width * height > max_pixels:
+        raise PictureError(
+            f"{name} is too large ({width} x {height}, the limit is {max_pixels:,} pixels); make it smaller first."
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1 (upright) where there is none, or where EXIF alone is damaged."""
+    with _header_lock, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\b")
+        try:
+            return int(image.getexif().get(EXIF_ORIENTATION, 1))
+        except Exception:  # a parser of untrusted bytes may raise anything, and nothing depends on it
+            return 1
+
+
+def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
+    """Every mode that Pillow knows to 8-bit RGB."""
+    mode = image.mode
+    if mode.startswith("I;16") or mode == "I":
+        return _repeat(_sixteen_to_eight(np.asarray(image).astype(np.int64), name))
+    if mode == "F":
+        return _repeat(_unit_to_bytes(np.asarray(image), name))
+    if image.has_transparency_data:
+        rgba = image.convert("LA") if mode == "La" else image
+        rgba = rgba.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, rgba)
+    try:
+        return np.array(image.convert("RGB"))
+    except ValueError as error:  # LAB, for one, needs a colour profile
+        raise PictureError(
+            f"{name} has the colour mode {mode}, which has no plain way to RGB; save it as RGB."
+        ) from error
+
+
+def _sixteen_to_eight(values: np.ndarray, name: str) -> np.ndarray:
+    """Scales [0, 65535] to [0, 255], rounding to the nearest."""
+    if values.min() < 0 or values.max() > 65535:
+        raise PictureError(
+            f"{name} holds 32-bit numbers outside [0, 65535], so its white is unknown; save it with 8 or 16 bits."
+        )
+    return ((values + 128) // 257).astype(np.uint8)
+
+
+def _unit_to_bytes(values: np.ndarray, name: str) -> np.ndarray:
+    """Scales [0, 1] to [0, 255], rounding to the nearest."""
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0.0 and high <= 1.0):  # written so that NaN is refused too
+        raise PictureError(
+            f"{name} holds floating point values from {low:g} to {high:g}, but [0, 1] is expected; "
+            "divide it by the value that means white."
+        )
+    return np.rint(values.astype(np.float32) * 255).astype(np.uint8)
+
+
+def _repeat(grey: np.ndarray) -> np.ndarray:
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+@contextmanager
+def _pillow_warnings_as_errors() -> Generator[None, None, None]:
+    """Pillow only warns of some damaged headers; here they are errors, in this block alone."""
+    with _header_lock, warnings.catch_warnings():
+        warnings.filterwarnings("error", module=r"PIL\b")
+        # Our own limit on the size decides, and damaged metadata does not make a picture
+        # unreadable.
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", message="(Possibly )?[Cc]orrupt EXIF|Metadata Warning")
+        yield
+
+
+@contextmanager
+def _one_sentence(name: str, max_pixels: int) -> Generator[None, None, None]:
+    """Whatever a decoder raises on untrusted bytes leaves this block as one `PictureError`."""
+    try:
+        yield
+    except PictureError:
+        raise
+    except Image.DecompressionBombError as error:
+        limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
+        raise PictureError(f"{name} is too large (the limit is {limit:,} pixels); make it smaller first.") from error
+    except Image.UnidentifiedImageError as error:
+        raise PictureError(
+            f"{name} is not a picture that can be read; give a JPEG, PNG, WebP, TIFF, BMP or GIF."
+        ) from error
+    except MemoryError as error:
+        raise PictureError(f"{name} does not fit into memory; make it smaller first.") from error
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, EOFError ...
+        raise PictureError(f"{name} is damaged or cut off; copy or download the picture again.") from error

@@ -1,0 +1,125 @@
+"""Which pictures a person meant, in which order, and what to call what is made of them."""
+
+import glob
+import re
+import stat
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lexiseg.core.images import PictureError, file_mode, printable
+
+SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif",
+    ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".jp2", ".avif",
+))  # fmt: skip
+
+
+def find_pictures(arguments: Sequence[str]) -> list[Path]:
+    """Expands files, folders and globs to a list of files.
+
+    - A file is taken as it is, whatever its suffix. So is a name at which there is nothing: opening
+      it tells the person so, and one missing picture of many does not stop the others.
+    - A folder gives the pictures that lie directly in it, hidden files left out. Folders inside it
+      are not searched, so that earlier results beneath are never taken for pictures;
+      `'folder/**/*.jpg'` searches them.
+    - A glob (`*`, `?`, `[...]`, and `**` for any depth) gives the files with a picture's suffix
+      that match.
+
+    The order is that of the arguments; within one argument `page2` comes before `page10`. A file
+    that is named more than once, in whatever spelling, is kept at its first place.
+
+    Raises:
+        PictureError: if nothing is asked for, or a folder or glob holds no picture.
+    """
+    if not arguments:
+        raise PictureError("no picture was given; name at least one file, folder or pattern.")
+    found: dict[Path, Path] = {}
+    for argument in arguments:
+        for path in _expand(argument):
+            found.setdefault(path.parent.resolve() / path.name, path)
+    return list(found.values())
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """One name without suffix per picture, no two alike, for the files that are made of them.
+
+    A stem that no other picture has is kept. Where several have it, the folder's name is added if
+    their folders differ, and the suffix if their suffixes differ (`summer-cat`, `cat-png`); a
+    number settles the rest. Upper and lower case count as alike, because some file systems do not
+    tell them apart.
+    """
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        groups[_fold(_stem(path))].append(path)
+    taken = {key for key, members in groups.items() if len(members) == 1}
+    return [_name(path, groups[_fold(_stem(path))], taken) for path in paths]
+
+
+def _expand(argument: str) -> list[Path]:
+    path = Path(argument)
+    mode = file_mode(path)
+    if stat.S_ISDIR(mode):
+        try:
+            inside = _pictures(path.iterdir())
+        except OSError as error:
+            raise PictureError(
+                f"the folder {printable(path)} can't be read ({error.strerror}); check its permissions."
+            ) from error
+        if not inside:
+            raise PictureError(
+                f"the folder {printable(path)} holds no pictures; name another one, "
+                f"or use '**/*' behind it to search the folders inside."
+            )
+        return inside
+    if mode or not glob.has_magic(argument):
+        return [path]
+    # Not Path.glob, which takes no absolute patterns.
+    matches = _pictures(map(Path, glob.iglob(argument, recursive=True)))  # noqa: PTH207
+    if not matches:
+        raise PictureError(
+            f"the pattern {printable(argument)} matches no pictures; check it, "
+            "and keep it in quotes so that the shell leaves it alone."
+        )
+    return matches
+
+
+def _pictures(paths: Iterable[Path]) -> list[Path]:
+    kept = (
+        path
+        for path in paths
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and stat.S_ISREG(file_mode(path))
+    )
+    return sorted(kept, key=_natural)
+
+
+def _natural(path: Path) -> tuple[list[str | int], str]:
+    """A sort key in which numbers count as numbers; the plain text settles ties."""
+    text = path.as_posix()
+    parts = re.split(r"([0-9]+)", text.casefold())  # odd places are numbers, so like meets like
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], text
+
+
+def _stem(path: Path) -> str:
+    return path.stem or "picture"
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _name(path: Path, group: Sequence[Path], taken: set[str]) -> str:
+    """The name of one picture, given those with the same stem; notes in `taken` what it chose."""
+    stem = _stem(path)
+    if len(group) == 1:
+        return stem
+    folder = path.parent.name if len({member.parent for member in group}) > 1 else ""
+    suffix = path.suffix[1:] if len({member.suffix for member in group}) > 1 else ""
+    plain = "-".join(part for part in (folder, stem, suffix) if part)
+    name, number = plain, 1
+    while _fold(name) in taken:
+        number += 1
+        name = f"{plain}-{number}"
+    taken.add(_fold(name))
+    return name

@@ -1,0 +1,327 @@
+"""The words that a picture is searched for, and every form in which people write them.
+
+Nothing here imports torch, so that the command line can check words in milliseconds.
+"""
+
+import difflib
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lexiseg.core.concepts import (
+    MAX_NAME_LENGTH,
+    Concept,
+    VocabularyError,
+    same_word,
+    shown,
+    tidy,
+)
+
+VILD_TEMPLATES = (
+    "a photo of a {}.",
+    "This is a photo of a {}",
+    "There is a {} in the scene",
+    "There is the {} in the scene",
+    "a photo of a {} in the scene",
+    "a photo of a small {}.",
+    "a photo of a medium {}.",
+    "a photo of a large {}.",
+    "This is a photo of a small {}.",
+    "This is a photo of a medium {}.",
+    "This is a photo of a large {}.",
+    "There is a small {} in the scene.",
+    "There is a medium {} in the scene.",
+    "There is a large {} in the scene.",
+)
+"""The 14 prompt templates of ViLD's kind that OVSeg and FC-CLIP average over."""
+
+FILE_ENDINGS = (".yaml", ".yml", ".json")
+_FOLDER = Path(__file__).with_name("vocabularies")
+_SEPARATORS = re.compile("[,，、]")  # the comma of Latin and the two of Chinese and Japanese
+_SUFFIXES = {"thing": True, "stuff": False}
+_EXPECTED = (
+    'a list of entries such as "cat|kitten" or "sky:stuff", or a mapping with the keys '
+    '"concepts" and, if wished, "templates" and "source"'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What a picture is searched for: an argument of every call, never state of a model."""
+
+    concepts: tuple[Concept, ...]
+    templates: tuple[str, ...] = VILD_TEMPLATES
+    """Sentences with `{}` for the name; the text embedding is their average."""
+
+    def __post_init__(self) -> None:
+        if not self.concepts:
+            raise VocabularyError('a vocabulary needs at least one word, such as "cat, sky".')
+        _check_templates(self.templates)
+        seen: dict[str, int] = {}
+        for place, concept in enumerate(self.concepts):
+            for name in concept.names:
+                first = seen.setdefault(same_word(name), place)
+                if first != place:
+                    other = self.concepts[first].name
+                    raise VocabularyError(
+                        f"{shown(name)} stands twice, in entry {first + 1} ({shown(other)}) and "
+                        f"in entry {place + 1} ({shown(concept.name)}): remove one of the two."
+                    )
+
+    def __len__(self) -> int:
+        return len(self.concepts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The first name of every concept."""
+        return tuple(concept.name for concept in self.concepts)
+
+    def row_names(self) -> tuple[str, ...]:
+        """All names, concept by concept: the rows of `text_embed`."""
+        return tuple(name for concept in self.concepts for name in concept.names)
+
+    def row_concepts(self) -> tuple[int, ...]:
+        """For each of `row_names`, the index of its concept."""
+        return tuple(index for index, concept in enumerate(self.concepts) for _ in concept.names)
+
+    @staticmethod
+    def of(
+        spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]",
+        templates: tuple[str, ...] | None = None,
+    ) -> "Vocabulary":
+        """Reads a vocabulary from any of the forms in which people write one.
+
+        A word without `:thing` or `:stuff` is a thing, unless a built-in list knows one of its
+        names as stuff.
+
+        Args:
+            spec: a Vocabulary; text such as "cat|kitten, dog, sky:stuff"; a list of such entries
+                or of Concepts; the path of a .yaml, .yml or .json file; or a built-in name.
+            templates: replaces the prompt templates where given.
+
+        Raises:
+            VocabularyError: if the words make no vocabulary.
+        """
+        vocabulary = _read(spec)
+        return vocabulary if templates is None else replace(vocabulary, templates=templates)
+
+    def to_json(self) -> str:
+        """The whole value as text; `from_json` reads it back without loss."""
+        concepts = [
+            {
+                "name": concept.name,
+                "synonyms": list(concept.synonyms),
+                "is_thing": concept.is_thing,
+                "path": list(concept.path),
+            }
+            for concept in self.concepts
+        ]
+        document = {"templates": list(self.templates), "concepts": concepts}
+        return json.dumps(document, ensure_ascii=False, indent=1)
+
+    @staticmethod
+    def from_json(text: str) -> "Vocabulary":
+        """Reads what `to_json` or a person wrote.
+
+        Raises:
+            VocabularyError: if the text is no JSON or holds no vocabulary.
+        """
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise VocabularyError(f"expected a vocabulary as JSON, but {error}.") from error
+        return _from_document(document, "the JSON text")
+
+
+@functools.cache
+def builtin_names() -> tuple[str, ...]:
+    """The built-in lists, in alphabetical order."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
+
+
+@functools.cache
+def _builtin(name: str) -> Vocabulary:
+    """A built-in list; one with `subset_of` picks from another list by name, in its own order."""
+    document = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    if "subset_of" not in document:
+        return _from_document(document, f"{name}.json")
+    whole = {concept.name: concept for concept in _builtin(document["subset_of"]).concepts}
+    return Vocabulary(tuple(whole[chosen] for chosen in document["names"]))
+
+
+@functools.cache
+def _known_stuff() -> frozenset[str]:
+    """Every name that at least one built-in list has among its stuff."""
+    return frozenset(
+        same_word(name)
+        for listed in builtin_names()
+        for concept in _builtin(listed).concepts
+        if not concept.is_thing
+        for name in concept.names
+    )
+
+
+def _is_thing(names: Iterable[str]) -> bool:
+    """The answer for an unmarked word."""
+    return not any(same_word(name) in _known_stuff() for name in names)
+
+
+def _read(spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]") -> Vocabulary:
+    """Dispatches on the form; see `Vocabulary.of`."""
+    if isinstance(spec, Vocabulary):
+        return spec
+    if isinstance(spec, Path) or (isinstance(spec, str) and spec.strip().lower().endswith(FILE_ENDINGS)):
+        return _from_file(Path(spec.strip() if isinstance(spec, str) else spec))
+    if isinstance(spec, str):
+        if spec.strip().lower() in builtin_names():
+            return _builtin(spec.strip().lower())
+        entries = _SEPARATORS.split(spec) if spec.strip() else []
+        return Vocabulary(_entries(entries))
+    if isinstance(spec, (list, tuple)):
+        return Vocabulary(_entries(spec))
+    raise VocabularyError(
+        f"expected words, a list, a file or a built-in name, got a {type(spec).__name__}: write "
+        'for example "cat|kitten, dog, sky:stuff".'
+    )
+
+
+def _from_file(path: Path) -> Vocabulary:
+    """Reads a vocabulary file, YAML or JSON by its ending."""
+    quoted = shown(path, 80)
+    if path.suffix.lower() not in FILE_ENDINGS:
+        raise VocabularyError(f"a vocabulary file ends in .yaml, .yml or .json, but {quoted} not.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise VocabularyError(f"the vocabulary file {quoted} is no UTF-8 text.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the path is not valid"
+        raise VocabularyError(f"cannot read the vocabulary file {quoted}: {reason}.") from error
+    if path.suffix.lower() == ".json":
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise VocabularyError(f"the file {quoted} is no valid JSON: {error}.") from error
+        return _from_document(document, f"the file {quoted}")
+    import yaml  # here, because most calls need no YAML and its import costs more than all else
+
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise VocabularyError(f"the file {quoted} is no valid YAML: {reason}.") from error
+    return _from_document(document, f"the file {quoted}")
+
+
+def _from_document(document: object, source: str) -> Vocabulary:
+    """Reads the content of a file: a list of entries, or a mapping with templates and concepts."""
+    if isinstance(document, list):
+        return Vocabulary(_entries(document))
+    if not isinstance(document, Mapping) or not isinstance(document.get("concepts"), list):
+        keys = f" with {_listed(document)}" if isinstance(document, Mapping) else ""
+        kind = "nothing" if document is None else f"a {type(document).__name__}{keys}"
+        raise VocabularyError(f"{source} holds {kind}, but {_EXPECTED} is expected.")
+    _check_keys(document, ("concepts", "templates", "source"), source)
+    templates = document.get("templates", list(VILD_TEMPLATES))
+    if not _is_texts(templates):
+        raise VocabularyError(f'the "templates" of {source} must be a list of texts with {{}}.')
+    return Vocabulary(_entries(document["concepts"]), tuple(templates))
+
+
+def _entries(entries: Iterable[object]) -> tuple[Concept, ...]:
+    """Reads entries in any of their three forms: text, mapping, Concept."""
+    return tuple(_entry(entry, place) for place, entry in enumerate(entries, start=1))
+
+
+def _entry(entry: object, place: int) -> Concept:
+    """Reads one entry; `place` counts from 1, as people do."""
+    if isinstance(entry, Concept):
+        return entry
+    if isinstance(entry, str):
+        return _from_words(entry, place)
+    if isinstance(entry, Mapping):
+        return _from_mapping(entry, place)
+    raise VocabularyError(
+        f'entry {place} must be text such as "cat|kitten", got {shown(entry)} '
+        f"({type(entry).__name__}): put it in quotes if it is a word."
+    )
+
+
+def _from_words(entry: str, place: int) -> Concept:
+    """Reads "name|synonym|...", with or without `:thing` or `:stuff` at its end."""
+    where = f"entry {place}" + (f" ({shown(entry)})" if entry.strip() else "")
+    words, colon, suffix = entry.rpartition(":")
+    suffix = suffix.strip().lower()
+    if not colon:
+        words = entry
+    elif suffix not in _SUFFIXES:
+        raise VocabularyError(_unknown_suffix(suffix, where))
+    if _SEPARATORS.search(words):
+        raise VocabularyError(f'{where} holds a comma: make it two entries, or write "|" between synonyms.')
+    if ":" in words:
+        raise VocabularyError(f'{where} holds two colons: one ":thing" or ":stuff" at its end.')
+    names = tuple(tidy(name, where) for name in words.split("|"))
+    return Concept(names[0], names[1:], _SUFFIXES[suffix] if colon else _is_thing(names))
+
+
+def _unknown_suffix(suffix: str, where: str) -> str:
+    """Says what a mistyped `:stuff` probably meant."""
+    if "|" in suffix:
+        return f'{where} has a colon before its last name: write "a|b:stuff", the mark at the end.'
+    near = difflib.get_close_matches(suffix[:MAX_NAME_LENGTH], tuple(_SUFFIXES), n=1, cutoff=0.5)
+    hint = f'did you mean ":{near[0]}"?' if near else 'only ":thing" and ":stuff" are known.'
+    return f"{where} ends in the unknown mark {shown(':' + suffix)}: {hint}"
+
+
+def _from_mapping(entry: Mapping[Any, Any], place: int) -> Concept:
+    """Reads {"name": ..., "synonyms": [...], "is_thing": ..., "path": [...]}."""
+    where = f"entry {place}"
+    _check_keys(entry, ("name", "synonyms", "is_thing", "path", "draws"), where)
+    name, synonyms, path = entry.get("name"), entry.get("synonyms", []), entry.get("path", [])
+    if not isinstance(name, str):
+        raise VocabularyError(f'{where} needs a "name" that is text, such as "cat".')
+    tidy(name, where)  # here, because only here the place is known
+    for key, value in (("synonyms", synonyms), ("path", path)):
+        if not _is_texts(value):
+            raise VocabularyError(f'"{key}" of {where} ({shown(name)}) must be a list of texts.')
+    is_thing = entry.get("is_thing", None)
+    if is_thing is None:
+        is_thing = _is_thing((name, *synonyms))
+    if not isinstance(is_thing, bool):
+        raise VocabularyError(f'"is_thing" of {where} ({shown(name)}) must be true or false.')
+    return Concept(name, tuple(synonyms), is_thing, tuple(path))
+
+
+def _check_keys(mapping: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:
+    """Refuses keys that nobody would read."""
+    for key in mapping:
+        if key not in known:
+            near = difflib.get_close_matches(str(key)[:MAX_NAME_LENGTH], known, n=1)
+            hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}."
+            raise VocabularyError(f"{where} has the unknown key {shown(key)}: {hint}")
+
+
+def _check_templates(templates: tuple[str, ...]) -> None:
+    """Refuses templates into which no name can be put."""
+    if not templates:
+        raise VocabularyError('a vocabulary needs at least one template, such as "a photo of a {}.".')
+    for template in templates:
+        if template.count("{}") != 1:
+            raise VocabularyError(
+                f"a template holds {{}} once, for the name, but {shown(template)} holds it "
+                f"{template.count('{}')} times."
+            )
+
+
+def _is_texts(value: object) -> bool:
+    """Whether a value read from a file is a list of texts."""
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _listed(mapping: Mapping[Any, Any]) -> str:
+    """The keys of a mapping, as an error message quotes them."""
+    return "the keys " + ", ".join(shown(key) for key in list(mapping)[:5]) if mapping else "no keys"

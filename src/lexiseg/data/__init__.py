@@ -1,0 +1,1 @@
+"""Floor 1: data sets, read and drawn."""

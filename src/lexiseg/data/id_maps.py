@@ -1,0 +1,86 @@
+"""Maps of segment ids: PNG in and out, compact numbering, areas and boxes in one pass."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, Int32, Integer
+from PIL import Image
+
+VOID = 0
+MAX_ID = 256**3 - 1
+
+Box = tuple[int, int, int, int]
+
+
+class FormatError(ValueError):
+    """A data set on disk that contradicts itself or the format."""
+
+
+def load_ids(path: Path) -> Int32[np.ndarray, "H W"]:
+    """Reads an id PNG.
+
+    Raises:
+        FormatError: if the file is missing, no picture, or neither RGB nor RGBA.
+    """
+    try:
+        with Image.open(path) as picture:
+            if picture.mode not in ("RGB", "RGBA"):
+                raise FormatError(
+                    f"{path}: expected an RGB picture of segment ids, got mode {picture.mode}. "
+                    "Save ids as R + 256 G + 65536 B."
+                )
+            # PIL's padded RGBX is one 32-bit word per pixel, so ids come out by a mask alone.
+            words = np.asarray(picture.convert("RGBA")).view("<u4")[..., 0]
+    except FileNotFoundError as error:
+        raise FormatError(f"{path}: there is no such segmentation.") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise FormatError(f"{path}: this is no readable segmentation ({error}).") from error
+    return (words & MAX_ID).astype(np.int32)
+
+
+def save_ids(path: Path, ids: Integer[np.ndarray, "H W"]) -> None:
+    """Writes an id PNG, the inverse of `load_ids`.
+
+    Raises:
+        ValueError: if an id is negative or does not fit in 24 bits.
+    """
+    if ids.size and (ids.min() < 0 or ids.max() > MAX_ID):
+        raise ValueError(f"segment ids must lie in 0 to {MAX_ID}, got {ids.min()} to {ids.max()}. Renumber them.")
+    channels = ids.astype("<u4").view(np.uint8).reshape(*ids.shape, 4)[..., :3]
+    Image.fromarray(np.ascontiguousarray(channels)).save(path, format="PNG")
+
+
+def compact(ids: Integer[np.ndarray, "H W"], known: Sequence[int] | Int[np.ndarray, " N"]) -> Int32[np.ndarray, "H W"]:
+    """Replaces each id by its place in `known`; -1 where an id is not in it.
+
+    Args:
+        ids: non-negative ids.
+        known: distinct non-negative ids.
+    """
+    known = np.asarray(known, dtype=np.int64)
+    if not ids.size:
+        return np.zeros(ids.shape, np.int32)
+    size = max(int(ids.max()), int(known.max(initial=0))) + 1
+    # The zeros are pages that the system hands out only when touched: cheap even for 24-bit ids.
+    table = np.zeros(size, np.int32)
+    table[known] = np.arange(1, len(known) + 1)
+    return table[ids] - 1
+
+
+def segments_of(ids: Integer[np.ndarray, "H W"]) -> dict[int, tuple[int, Box]]:
+    """Measures every segment of a map at once: id to (area, box), void left out, ascending ids."""
+    known = np.unique(ids)
+    known = known[known != VOID]
+    places = compact(ids, known) + 1  # 0 is void
+    height, width = ids.shape
+    size = len(known) + 1
+    rows = np.bincount((places * height + np.arange(height)[:, None]).ravel(), minlength=size * height)
+    columns = np.bincount((places * width + np.arange(width)).ravel(), minlength=size * width)
+    rows, columns = rows.reshape(size, height)[1:], columns.reshape(size, width)[1:]
+    measured = {}
+    for name, row, column in zip(known.tolist(), rows, columns, strict=True):
+        (ys,), (xs,) = row.nonzero(), column.nonzero()
+        box = int(xs[0]), int(ys[0]), int(xs[-1] - xs[0] + 1), int(ys[-1] - ys[0] + 1)
+        measured[name] = int(row.sum()), box
+    return measured

@@ -1,0 +1,186 @@
+"""From samples on disk to batches: each item depends on (seed, epoch, index) and nothing else."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int32
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from lexiseg.core.frames import Frame
+from lexiseg.core.images import open_picture
+from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.data.panoptic_format import (
+    VOID,
+    Category,
+    FormatError,
+    PanopticDataset,
+    SegmentInfo,
+    compact,
+    load_segmentation,
+)
+from lexiseg.data.transforms import MASK_STRIDE, Framing, draw_view, view_ids, view_picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One picture with its truth, ready for a batch."""
+
+    pixel_values: Float[Tensor, "3 H W"]
+    """RGB in [0, 1]; padding is 0."""
+    frame: Frame
+    targets: Targets
+
+
+class SegmentationDataset(Dataset[Example]):
+    """A panoptic data set seen through a framing, with classes of a training vocabulary.
+
+    Keys are `(epoch, index)`, or an index alone for epoch 0. The epoch is part of the key, not
+    state to be set, so that workers can't disagree about it.
+    """
+
+    def __init__(
+        self,
+        panoptic: PanopticDataset,
+        class_ids: Mapping[int, int],
+        framing: Framing,
+        *,
+        seed: int = 0,
+    ) -> None:
+        """Keeps what is needed; nothing is opened yet.
+
+        Args:
+            panoptic: samples on disk.
+            class_ids: category id to class id. Categories that are not in it are ignored pixels.
+            framing: size and augmentation.
+            seed: of the augmentation; not negative.
+        """
+        self.panoptic = panoptic
+        self.class_ids = dict(class_ids)
+        self.framing = framing
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.panoptic.samples)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Example:
+        """Loads, checks and frames one sample.
+
+        Raises:
+            FormatError: naming the picture, if its files contradict each other.
+        """
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        sample = self.panoptic.samples[index]
+        ids = load_segmentation(sample, self.panoptic.categories)
+        picture = open_picture(sample.image_path)
+        if picture.shape[:2] != ids.shape:
+            raise FormatError(
+                f"{sample.file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} "
+                f"pixels, its segmentation {ids.shape[1]} x {ids.shape[0]}."
+            )
+        view = draw_view(ids.shape, self.framing, _generator(self.seed, epoch, index))
+        seen, inside = view_ids(ids, view)
+        return Example(
+            pixel_values=view_picture(picture, view),
+            frame=view.frame,
+            targets=to_targets(seen, inside, sample.segments, self.panoptic.categories, self.class_ids),
+        )
+
+
+def to_targets(
+    ids: Int32[np.ndarray, "h w"],
+    inside: Bool[np.ndarray, "h w"],
+    segments: Sequence[SegmentInfo],
+    categories: Sequence[Category],
+    class_ids: Mapping[int, int],
+) -> Targets:
+    """Turns a map into masks: one per thing, one per class of stuff.
+
+    Segments without a cell are left out. Void, crowd and categories without a class are ignored;
+    what lies outside the picture is neither ignored nor in a mask.
+
+    Args:
+        ids: segment ids at the masks' stride.
+        inside: cells that belong to the picture.
+        segments: the picture's segments; all ids but void are among them.
+        categories: all categories, for thing or stuff.
+        class_ids: category id to class id.
+    """
+    things = {category.id for category in categories if category.is_thing}
+    places = compact(ids, [VOID, *(segment.id for segment in segments)])
+    seen = np.unique(places[inside])
+    mask_of = np.full(len(segments) + 1, -1)  # place of a segment to its mask
+    owners: dict[tuple[bool, int], int] = {}  # a segment, or a class of stuff, to its mask
+    classes: list[int] = []
+    for place in seen[seen > 0].tolist():
+        segment = segments[place - 1]
+        if segment.is_crowd or segment.category_id not in class_ids:
+            continue
+        is_thing, class_id = segment.category_id in things, class_ids[segment.category_id]
+        owner = (is_thing, segment.id if is_thing else class_id)
+        if owner not in owners:
+            owners[owner] = len(classes)
+            classes.append(class_id)
+        mask_of[place] = owners[owner]
+    masks = np.where(inside, mask_of[places], -1)
+    return Targets(
+        masks=torch.from_numpy(masks[None] == np.arange(len(classes))[:, None, None]),
+        class_ids=torch.tensor(classes, dtype=torch.int64),
+        ignored=torch.from_numpy(inside & (masks < 0)),
+    )
+
+
+def collate(examples: Sequence[Example]) -> tuple[ImageBatch, tuple[Targets, ...]]:
+    """Joins examples to a batch: all are padded on the right and below to the largest canvas."""
+    height = max(example.frame.padded[0] for example in examples)
+    width = max(example.frame.padded[1] for example in examples)
+    cells = height // MASK_STRIDE, width // MASK_STRIDE
+    images = ImageBatch(
+        pixel_values=torch.stack([_pad(e.pixel_values, (height, width)) for e in examples]),
+        frames=tuple(replace(e.frame, padded=(height, width)) for e in examples),
+    )
+    targets = tuple(
+        replace(e.targets, masks=_pad(e.targets.masks, cells), ignored=_pad(e.targets.ignored, cells)) for e in examples
+    )
+    return images, targets
+
+
+def training_keys(
+    num_samples: int, *, seed: int, start: int = 0, rank: int = 0, world_size: int = 1
+) -> Iterator[tuple[int, int]]:
+    """Yields keys without end, each epoch in an order of its own; a sampler for a data loader.
+
+    Position p of the endless sequence lies in epoch p // num_samples. A process takes every
+    `world_size`-th position, so all of them together draw the sequence of a single process.
+
+    Args:
+        num_samples: length of the data set, positive.
+        seed: of the orders.
+        start: positions that all processes together have drawn before, for resuming.
+        rank: this process.
+        world_size: number of processes.
+    """
+    if num_samples < 1:
+        raise ValueError("training needs at least one picture, got an empty data set.")
+    position, epoch, order = start + rank, -1, []
+    while True:
+        if position // num_samples != epoch:
+            epoch = position // num_samples
+            generator = _generator(seed, epoch)
+            order = torch.randperm(num_samples, generator=generator).tolist()
+        yield epoch, order[position % num_samples]
+        position += world_size
+
+
+def _generator(*key: int) -> torch.Generator:
+    """A generator that is the same for the same numbers, in every process and release."""
+    (state,) = np.random.SeedSequence(key).generate_state(1, np.uint64).tolist()
+    return torch.Generator().manual_seed(state >> 1)
+
+
+def _pad(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pads the last two axes with zeros on the right and below."""
+    return F.pad(values, (0, size[1] - values.shape[-1], 0, size[0] - values.shape[-2]))

@@ -1,0 +1,82 @@
+"""What people might write under a drawn picture: names, synonyms, attributes, places."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lexiseg.data.storybook.kinds import CONCEPTS, DUSK_DRAWS
+from lexiseg.data.storybook.scene import DrawnSegment, Scene
+
+Rng = np.random.Generator
+
+FRAMES = (
+    "{}",
+    "a photo of {}.",
+    "a picture of {}",
+    "a drawing of {}.",
+    "This is a photo of {}",
+    "There is {} in the scene",
+    "look at {}",
+)
+PLACES = ("on the", "near the", "by the", "in front of the", "with")
+
+_OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    drawing: tuple(n for n, d in DUSK_DRAWS.items() if d == drawing) for drawing in CONCEPTS
+}
+
+
+def word_for(rng: Rng, drawing: str) -> str:
+    """A name of the drawing: mostly its first, sometimes a synonym, sometimes its name at dusk."""
+    concept, others = CONCEPTS[drawing], _OTHER_NAMES[drawing]
+    draw = rng.random()
+    if concept.synonyms and draw < 0.25:
+        return concept.synonyms[rng.integers(len(concept.synonyms))]
+    if others and draw > 0.85:
+        return others[rng.integers(len(others))]
+    return concept.name
+
+
+def _article(words: str) -> str:
+    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
+
+
+def phrase_for(rng: Rng, segment: DrawnSegment) -> str:
+    """A noun phrase: "a red striped cat", "many ducks"; stuff goes without an article."""
+    word = word_for(rng, segment.name)
+    if not CONCEPTS[segment.name].is_thing:
+        return word
+    if segment.is_crowd:
+        return f"many {word}"
+    attributes = []
+    if rng.random() < 0.4:
+        attributes.append(segment.colour)
+    if segment.pattern != "plain" and rng.random() < 0.5:
+        attributes.append(segment.pattern)
+    return _article(" ".join([*attributes, word]))
+
+
+def caption(rng: Rng, scene: Scene, *, stuff_share: float = 0.7) -> str:
+    """One sentence for a picture: its things in random order, then, often, what is around them.
+
+    Args:
+        rng: source of the choices.
+        scene: the picture.
+        stuff_share: probability that one kind of stuff is named beside things.
+    """
+    things = [s for s in scene.segments if CONCEPTS[s.name].is_thing]
+    stuff = [s for s in scene.segments if not CONCEPTS[s.name].is_thing]
+    rng.shuffle(things)
+    text = _join([phrase_for(rng, s) for s in things])
+    if stuff and (not things or rng.random() < stuff_share):
+        around = phrase_for(rng, stuff[rng.integers(len(stuff))])
+        text = f"{text} {PLACES[rng.integers(len(PLACES))]} {around}" if things else around
+    return FRAMES[rng.integers(len(FRAMES))].format(text)
+
+
+def _join(phrases: Sequence[str]) -> str:
+    return phrases[0] if len(phrases) == 1 else " and ".join([", ".join(phrases[:-1]), phrases[-1]]) if phrases else ""
+
+
+def labels(scene: Scene) -> tuple[str, ...]:
+    """The image-level labels: every name of a thing or stuff in the picture, once, sorted."""
+    return tuple(sorted({segment.name for segment in scene.segments}))

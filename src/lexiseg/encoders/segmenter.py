@@ -1,0 +1,263 @@
+"""The gate to transformers: Mask2Former proposes masks; its words and layouts stay in this file."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from huggingface_hub.errors import StrictDataclassError
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import Mask2FormerConfig, Mask2FormerModel, ResNetConfig, SwinConfig
+
+from lexiseg.core.structures import MaskProposals
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResNetBackbone:
+    """A ResNet: basic or bottleneck blocks."""
+
+    embedding_size: int = 64
+    hidden_sizes: tuple[int, int, int, int] = (256, 512, 1024, 2048)
+    depths: tuple[int, int, int, int] = (3, 4, 6, 3)
+    layer_type: Literal["basic", "bottleneck"] = "bottleneck"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwinBackbone:
+    """A Swin Transformer."""
+
+    embed_dim: int = 96
+    depths: tuple[int, int, int, int] = (2, 2, 18, 2)
+    num_heads: tuple[int, int, int, int] = (3, 6, 12, 24)
+    window_size: int = 7
+    image_size: int = 224
+    drop_path_rate: float = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmenterConfig:
+    """A Mask2Former; the defaults are the published one's (METHOD: hidden 256, FFN 2048, 9 decoder layers)."""
+
+    resnet: ResNetBackbone | None = None
+    swin: SwinBackbone | None = None
+    """Exactly one of the two backbones is set."""
+    hidden_dim: int = 256
+    mask_dim: int = 256
+    encoder_layers: int = 6
+    encoder_feedforward_dim: int = 1024
+    decoder_layers: int = 9
+    """Decoder layers; the prediction from the learned queries comes before the first."""
+    feedforward_dim: int = 2048
+    num_heads: int = 8
+    num_queries: int = 100
+
+    def __post_init__(self) -> None:
+        if (self.resnet is None) == (self.swin is None):
+            raise ValueError("a segmenter needs exactly one backbone: set either resnet or swin.")
+        if self.hidden_dim % 32 or self.mask_dim % 32:
+            raise ValueError(
+                f"hidden_dim and mask_dim must be multiples of 32 (group norm), got {self.hidden_dim} and {self.mask_dim}."
+            )
+
+
+def to_transformers(config: SegmenterConfig) -> Mask2FormerConfig:
+    """Our sizes in transformers' words."""
+    stages = ["stage1", "stage2", "stage3", "stage4"]
+    if config.resnet is not None:
+        resnet = config.resnet
+        backbone: Any = ResNetConfig(
+            embedding_size=resnet.embedding_size,
+            hidden_sizes=list(resnet.hidden_sizes),
+            depths=list(resnet.depths),
+            layer_type=resnet.layer_type,
+            out_features=stages,
+        )
+    else:
+        swin = config.swin
+        assert swin is not None
+        backbone = SwinConfig(
+            embed_dim=swin.embed_dim,
+            depths=list(swin.depths),
+            num_heads=list(swin.num_heads),
+            window_size=swin.window_size,
+            image_size=swin.image_size,
+            drop_path_rate=swin.drop_path_rate,
+            out_features=stages,
+        )
+    log = logging.getLogger("transformers.models.mask2former.configuration_mask2former")
+    log.addFilter(_is_not_about_backbones)
+    try:
+        return Mask2FormerConfig(
+            backbone_config=backbone,
+            hidden_dim=config.hidden_dim,
+            feature_size=config.mask_dim,
+            mask_feature_size=config.mask_dim,
+            encoder_layers=config.encoder_layers,
+            encoder_feedforward_dim=config.encoder_feedforward_dim,
+            decoder_layers=config.decoder_layers + 1,
+            dim_feedforward=config.feedforward_dim,
+            num_attention_heads=config.num_heads,
+            num_queries=config.num_queries,
+        )
+    finally:
+        log.removeFilter(_is_not_about_backbones)
+
+
+def _is_not_about_backbones(record: logging.LogRecord) -> bool:
+    """ResNet works although transformers says that only Swin is supported."""
+    return "is not a supported model" not in record.getMessage()
+
+
+def from_transformers(document: Mapping[str, Any]) -> SegmenterConfig:
+    """The sizes of a published Mask2Former, read from its config.json.
+
+    Raises:
+        ValueError: if it is not a Mask2Former with a ResNet or Swin backbone.
+    """
+    backbone = document.get("backbone_config") or {}
+    kind = backbone.get("model_type", "swin") if isinstance(backbone, Mapping) else backbone
+    if document.get("model_type") != "mask2former" or kind not in ("resnet", "swin"):
+        raise ValueError(
+            "expected a Mask2Former with a ResNet or Swin backbone in transformers' layout, "
+            f"got model_type {document.get('model_type')!r} with backbone {kind!r}."
+        )
+
+    for place, found, fixed in (("", document, _FIXED), (f"{kind} ", backbone, _FIXED_BACKBONE[kind])):
+        for key, value in fixed.items():
+            if found.get(key, value) != value:
+                raise ValueError(
+                    f"expected the published Mask2Former, whose {place}{key} is {value}, got {found[key]}: "
+                    "this variant is not supported, choose another model."
+                )
+    if document.get("feature_size", 256) != document.get("mask_feature_size", 256):
+        raise ValueError(
+            "expected a Mask2Former whose feature_size and mask_feature_size agree, got "
+            f"{document.get('feature_size', 256)} and {document.get('mask_feature_size', 256)}: choose another model."
+        )
+    try:
+        return _sizes(document, backbone, kind)
+    except (TypeError, KeyError, ValueError, StrictDataclassError) as error:
+        raise ValueError(
+            f"expected the sizes of a Mask2Former in config.json, but they can't be read ({_first_line(error)}): "
+            "download or copy the folder again."
+        ) from error
+
+
+# What a SegmenterConfig does not say, because every published Mask2Former agrees on it.
+_FIXED: Mapping[str, Any] = {
+    "activation_function": "relu",
+    "common_stride": 4,
+    "enforce_input_projection": False,
+    "feature_strides": [4, 8, 16, 32],
+    "pre_norm": False,
+}
+_FIXED_BACKBONE: Mapping[str, Mapping[str, Any]] = {
+    "resnet": {
+        "downsample_in_bottleneck": False,
+        "downsample_in_first_stage": False,
+        "hidden_act": "relu",
+        "num_channels": 3,
+    },
+    "swin": {
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-5,
+        "mlp_ratio": 4.0,
+        "num_channels": 3,
+        "patch_size": 4,
+        "qkv_bias": True,
+        "use_absolute_embeddings": False,
+    },
+}
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong, without the details that follow."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+
+
+def _sizes(document: Mapping[str, Any], backbone: Mapping[str, Any], kind: str) -> SegmenterConfig:
+    """The sizes of a config.json whose kind is known to be right."""
+
+    def four(values: Any) -> tuple[int, int, int, int]:
+        one, two, three, last = (int(v) for v in values)
+        return one, two, three, last
+
+    if kind == "resnet":
+        full = ResNetConfig(**backbone)
+        resnet = ResNetBackbone(
+            embedding_size=full.embedding_size,
+            hidden_sizes=four(full.hidden_sizes),
+            depths=four(full.depths),
+            layer_type="basic" if full.layer_type == "basic" else "bottleneck",
+        )
+        swin = None
+    else:
+        whole = SwinConfig(**backbone)
+        resnet = None
+        swin = SwinBackbone(
+            embed_dim=whole.embed_dim,
+            depths=four(whole.depths),
+            num_heads=four(whole.num_heads),
+            window_size=int(whole.window_size),
+            image_size=int(whole.image_size),
+            drop_path_rate=float(whole.drop_path_rate),
+        )
+    defaults = Mask2FormerConfig()
+    return SegmenterConfig(
+        resnet=resnet,
+        swin=swin,
+        hidden_dim=document.get("hidden_dim", defaults.hidden_dim),
+        mask_dim=document.get("mask_feature_size", defaults.mask_feature_size),
+        encoder_layers=document.get("encoder_layers", defaults.encoder_layers),
+        encoder_feedforward_dim=document.get("encoder_feedforward_dim", defaults.encoder_feedforward_dim),
+        decoder_layers=document.get("decoder_layers", defaults.decoder_layers) - 1,
+        feedforward_dim=document.get("dim_feedforward", defaults.dim_feedforward),
+        num_heads=document.get("num_attention_heads", defaults.num_attention_heads),
+        num_queries=document.get("num_queries", defaults.num_queries),
+    )
+
+
+class Segmenter(nn.Module):
+    """Mask2Former without its class head: pictures in, mask proposals out."""
+
+    def __init__(self, config: SegmenterConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.mask2former = Mask2FormerModel(to_transformers(config))
+
+    def forward(self, pixel_values: Float[Tensor, "B 3 H W"], *, every_layer: bool = False) -> MaskProposals:
+        """Proposes masks at stride 4.
+
+        Args:
+            pixel_values: RGB in [0, 1]; H and W are multiples of 32.
+            every_layer: also return what each earlier layer predicts, for deep supervision.
+        """
+        mean = pixel_values.new_tensor(MEAN).view(3, 1, 1)
+        std = pixel_values.new_tensor(STD).view(3, 1, 1)
+        out = self.mask2former((pixel_values - mean) / std, output_hidden_states=True)
+        layers = [
+            MaskProposals(mask_logits=masks, query_embed=queries.transpose(0, 1))
+            for masks, queries in zip(
+                out.masks_queries_logits, out.transformer_decoder_intermediate_states, strict=True
+            )
+        ]
+        last = layers[-1]
+        earlier = tuple(layers[:-1]) if every_layer else ()
+        return MaskProposals(mask_logits=last.mask_logits, query_embed=last.query_embed, earlier=earlier)
+
+    @property
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """The backbone's parameters, which a pretrained start trains more slowly."""
+        return list(self.mask2former.pixel_level_module.encoder.parameters())
+
+
+def freeze_batch_norm(module: nn.Module) -> None:
+    """Keeps every batch norm below `module` at its stored statistics and affine, as for pretrained backbones."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
+            part.requires_grad_(False)

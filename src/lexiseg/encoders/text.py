@@ -1,0 +1,173 @@
+"""Words to `text_embed`: prompt templates, averaging, and a cache on disk that is never trusted."""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+from torch.nn import functional as F
+
+from lexiseg.core.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 256  # prompts per call of the text tower: under 300 MB for CLIP's widths
+_FORMAT = 1  # goes into every key, so that a change of the averaging leaves old files behind
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """What turning words into vectors needs, and all it may rely on."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the weights and of whatever else decides the vectors."""
+        ...
+
+    def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "M D"]:
+        """Encodes whole sentences; float32, not normalised."""
+        ...
+
+
+def default_cache_dir() -> Path:
+    """Where text embeddings are remembered: $LEXISEG_CACHE, else the user's cache folder."""
+    if chosen := os.environ.get("LEXISEG_CACHE"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "lexiseg"
+
+
+@torch.no_grad()
+def embed_names(encoder: TextEncoder, names: Sequence[str], templates: Sequence[str]) -> Float[Tensor, "R D"]:
+    """Embeds names as OVSeg and FC-CLIP do: encode, normalise, average over templates, normalise.
+
+    Args:
+        encoder: the text tower.
+        names: R words; one that stands twice is encoded once.
+        templates: sentences with `{}` where the name goes.
+
+    Returns:
+        Unit rows in the order of the names; float32, on the CPU.
+
+    Raises:
+        ValueError: if there are no names or no templates, or the encoder gives no finite vectors.
+    """
+    if not names or not templates:
+        raise ValueError(
+            f"expected at least one name and one template, got {len(names)} and {len(templates)}: ask for a word."
+        )
+    distinct = list(dict.fromkeys(names))
+    step = max(1, BATCH_SIZE // len(templates))
+    chunks = [
+        _embed_chunk(encoder, distinct[start : start + step], templates) for start in range(0, len(distinct), step)
+    ]
+    embed = torch.cat(chunks)
+    if not bool(embed.isfinite().all()):
+        raise ValueError(
+            "expected finite text embeddings, got NaN or infinity: the weights of the text "
+            "encoder are damaged, load them anew."
+        )
+    row_of = {name: row for row, name in enumerate(distinct)}
+    return embed[[row_of[name] for name in names]]
+
+
+def _embed_chunk(encoder: TextEncoder, names: Sequence[str], templates: Sequence[str]) -> Float[Tensor, "R D"]:
+    """One batch of `embed_names`: all templates of a few names in a single call."""
+    # `replace`, not `format`: a name or a template may hold other braces
+    prompts = [template.replace("{}", name) for template in templates for name in names]
+    embed = F.normalize(encoder.encode_text(prompts).float().cpu(), dim=-1)
+    embed = embed.unflatten(0, (len(templates), len(names))).mean(dim=0)  # T R D -> R D
+    return F.normalize(embed, dim=-1)
+
+
+def text_embed(encoder: TextEncoder, vocabulary: Vocabulary, *, cache_dir: Path | None) -> Float[Tensor, "R D"]:
+    """Embeds all names of a vocabulary, one row per name as in `Vocabulary.row_names`.
+
+    Args:
+        encoder: the text tower.
+        vocabulary: names and templates.
+        cache_dir: folder of earlier answers, such as `default_cache_dir()`; None remembers nothing.
+
+    Returns:
+        Unit rows; float32, on the CPU.
+    """
+    return cached_names(encoder, vocabulary.row_names(), vocabulary.templates, cache_dir=cache_dir)
+
+
+def cached_names(
+    encoder: TextEncoder,
+    names: Sequence[str],
+    templates: Sequence[str],
+    *,
+    cache_dir: Path | None,
+) -> Float[Tensor, "R D"]:
+    """`embed_names`, remembered on disk by content: weights, templates and names, in order.
+
+    A file that is damaged or does not fit is rebuilt and reported as a warning; a folder that
+    cannot be written costs a warning and nothing else.
+    """
+    if cache_dir is None:
+        return embed_names(encoder, names, templates)
+    key = _key(encoder.fingerprint, names, templates)
+    path = cache_dir / f"text-{key}.safetensors"
+    embed = _load(path, key, len(names))
+    if embed is None:
+        embed = embed_names(encoder, names, templates)
+        _save(path, key, embed)
+    return embed
+
+
+def _key(fingerprint: str, names: Sequence[str], templates: Sequence[str]) -> str:
+    """A hash of everything that decides the embeddings."""
+    content = json.dumps([_FORMAT, fingerprint, list(templates), list(names)])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _checksum(key: str, embed: Float[Tensor, "R D"]) -> Tensor:
+    """32 bytes over the key, the shape and every number."""
+    digest = hashlib.sha256(f"{key} {tuple(embed.shape)}".encode())
+    digest.update(embed.contiguous().numpy().tobytes())
+    return torch.tensor(list(digest.digest()), dtype=torch.uint8)
+
+
+def _load(path: Path, key: str, num_names: int) -> Float[Tensor, "R D"] | None:
+    """Reads a remembered answer; None where there is none or none that can be trusted."""
+    try:
+        # the whole file at once: no later writer can change it under a memory map
+        content = load(path.read_bytes())
+        embed, checksum = content["text_embed"], content["checksum"]
+    except FileNotFoundError:
+        return None
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        logger.warning("the text cache file %s cannot be read and is rebuilt: %r", path, error)
+        return None
+    fits = embed.dtype == torch.float32 and embed.ndim == 2 and len(embed) == num_names
+    fits = fits and checksum.dtype == torch.uint8
+    if not fits or not torch.equal(checksum, _checksum(key, embed)):
+        logger.warning("the text cache file %s is damaged and is rebuilt", path)
+        return None
+    return embed.clone()  # the loaded tensor shares the file's bytes
+
+
+def _save(path: Path, key: str, embed: Float[Tensor, "R D"]) -> None:
+    """Writes beside the target and renames: a reader sees the old file, the new one or none."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".text-", suffix=".tmp", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(save({"text_embed": embed.contiguous(), "checksum": _checksum(key, embed)}))
+        temporary.replace(path)
+    except OSError as error:
+        logger.warning("text embeddings are not remembered in %s: %s", path.parent, error)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)

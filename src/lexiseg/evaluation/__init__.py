@@ -1,0 +1,1 @@
+"""Floor 5: metrics and reports."""

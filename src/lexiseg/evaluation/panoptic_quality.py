@@ -1,0 +1,211 @@
+"""Panoptic quality by the rules of COCO's official evaluator, in numpy alone.
+
+Kirillov et al., "Panoptic Segmentation" (2019): PQ = SQ x RQ per class, averaged over the classes
+that occur. Tallies add up over pictures and over processes, and the order never changes a digit.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Int, Integer
+
+from lexiseg.data.panoptic_format import VOID, Category, SegmentInfo, compact
+
+# A match has an IoU above one half, and doubles in (1/2, 1] are whole multiples of 2^-53. So the
+# sum of the IoUs is kept as a whole number of these: exact, of constant size, and free of order.
+IOU_UNIT = 2**53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassTally:
+    """Counts of one class."""
+
+    iou_units: int = 0
+    """Sum of the IoUs of the matches, in units of 2^-53."""
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+
+    @property
+    def iou_sum(self) -> float:
+        """Sum of the IoUs of the matches, rounded once."""
+        return self.iou_units / IOU_UNIT
+
+    @property
+    def count(self) -> int:
+        """Segments of either side that count: 0 leaves the class out of every mean."""
+        return self.tp + self.fp + self.fn
+
+    def __add__(self, other: "ClassTally") -> "ClassTally":
+        return ClassTally(
+            iou_units=self.iou_units + other.iou_units,
+            tp=self.tp + other.tp,
+            fp=self.fp + other.fp,
+            fn=self.fn + other.fn,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Counts per category id, empty classes left out; `Tally()` is the zero of `+`."""
+
+    classes: Mapping[int, ClassTally] = field(default_factory=dict)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        keys = sorted(self.classes.keys() | other.classes.keys())
+        return Tally(classes={key: self[key] + other[key] for key in keys})
+
+    def __getitem__(self, category_id: int) -> ClassTally:
+        """The counts of one class, zeros where it did not occur."""
+        return self.classes.get(category_id, ClassTally())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """Figures over a group of classes, as fractions; all zero if no class of it occurs."""
+
+    pq: float
+    sq: float
+    rq: float
+    n: int
+    """Classes that occur: those with a match, a false positive or a false negative."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassQuality:
+    """Figures of one class, as fractions; all zero if it does not occur."""
+
+    category: Category
+    tally: ClassTally
+    pq: float
+    sq: float
+    rq: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanopticQuality:
+    """The whole report: means over all classes, things and stuff, then every class."""
+
+    all: Quality
+    things: Quality
+    stuff: Quality
+    per_class: tuple[ClassQuality, ...]
+
+
+def tally_pair(
+    truth_ids: Integer[np.ndarray, "H W"],
+    truth_segments: Iterable[SegmentInfo],
+    predicted_ids: Integer[np.ndarray, "_ _"],
+    predicted_segments: Iterable[SegmentInfo],
+    categories: Sequence[Category],
+) -> Tally:
+    """Matches the segments of one picture and counts.
+
+    A pair of one category matches at IoU > 0.5, where true void under the prediction is taken off
+    the union. Crowd regions never match and are never missed. An unmatched prediction is forgiven
+    if more than half of it lies on void and its own category's crowd. Areas are counted in the
+    maps.
+
+    Args:
+        truth_ids: the true map; 0 is void.
+        truth_segments: its segments; `area` and `box` are not used.
+        predicted_ids: the predicted map of the same size; 0 is void.
+        predicted_segments: its segments; `is_crowd` has no meaning here.
+        categories: all that may occur.
+
+    Raises:
+        ValueError: if the sizes differ, a category is unknown, or an id is listed twice or stands
+            in only one of map and list.
+    """
+    truth, predicted = tuple(truth_segments), tuple(predicted_segments)
+    if truth_ids.shape != predicted_ids.shape:
+        raise ValueError(
+            f"truth and prediction must be of one size, got {truth_ids.shape} and "
+            f"{predicted_ids.shape}. Bring the prediction back to the picture's own pixels."
+        )
+    known = {category.id for category in categories}
+    rows = _places("truth", truth_ids, truth, known)
+    columns = _places("prediction", predicted_ids, predicted, known)
+    width = len(predicted) + 1
+    pairs = np.bincount((rows * width + columns).ravel(), minlength=(len(truth) + 1) * width)
+    overlap = pairs.reshape(len(truth) + 1, width)
+
+    true_areas, areas = overlap.sum(1), overlap.sum(0)
+    on_void = overlap[0]
+    union = true_areas[:, None] + areas[None] - overlap - on_void[None]
+    matches = 2 * overlap > union  # in whole numbers: no rounding decides a match
+    matches[0], matches[:, 0] = False, False
+    crowd = [segment.is_crowd for segment in truth]
+    matches[1:][crowd] = False
+    true_classes, classes = (np.array([s.category_id for s in side], np.int64) for side in (truth, predicted))
+    matches[1:, 1:] &= true_classes[:, None] == classes[None]
+
+    counts = dict.fromkeys(sorted({*true_classes.tolist(), *classes.tolist()}), ClassTally())
+    for row, column in zip(*(axis.tolist() for axis in matches.nonzero()), strict=True):
+        iou = int(overlap[row, column]) / int(union[row, column])
+        match = ClassTally(iou_units=int(iou * IOU_UNIT), tp=1)
+        counts[truth[row - 1].category_id] += match
+    for row, segment in enumerate(truth, start=1):
+        if not segment.is_crowd and not matches[row].any():
+            counts[segment.category_id] += ClassTally(fn=1)
+    # COCO has one crowd region per category; of several the official program takes the last.
+    crowd_rows = {s.category_id: row for row, s in enumerate(truth, start=1) if s.is_crowd}
+    for column, segment in enumerate(predicted, start=1):
+        forgiven = int(on_void[column])
+        if segment.category_id in crowd_rows:
+            forgiven += int(overlap[crowd_rows[segment.category_id], column])
+        if not matches[:, column].any() and 2 * forgiven <= areas[column]:
+            counts[segment.category_id] += ClassTally(fp=1)
+    return Tally(classes={key: value for key, value in counts.items() if value.count})
+
+
+def summarise(tally: Tally, categories: Sequence[Category]) -> PanopticQuality:
+    """Turns counts into figures: each class's own, and macro means over the classes that occur."""
+    per_class = tuple(_quality_of(category, tally[category.id]) for category in categories)
+    return PanopticQuality(
+        all=_mean(per_class),
+        things=_mean([c for c in per_class if c.category.is_thing]),
+        stuff=_mean([c for c in per_class if not c.category.is_thing]),
+        per_class=per_class,
+    )
+
+
+def _places(
+    side: str, ids: Integer[np.ndarray, "H W"], segments: Sequence[SegmentInfo], known: set[int]
+) -> Int[np.ndarray, "H W"]:
+    """The place of each pixel's segment in the list, from 1; 0 is void."""
+    listed = [segment.id for segment in segments]
+    if unknown := {segment.category_id for segment in segments} - known:
+        raise ValueError(f"{side}: category {min(unknown)} is not among the categories.")
+    if len(set(listed)) < len(listed) or min(listed, default=1) <= VOID or ids.min(initial=0) < 0:
+        raise ValueError(f"{side}: segment ids must be positive and distinct.")
+    places = compact(ids, [VOID, *listed])
+    if (places < 0).any():
+        raise ValueError(f"{side}: segment {ids[places < 0][0]} is in the map but not in the list.")
+    counts = np.bincount(places.ravel(), minlength=len(listed) + 1)[1:]
+    if not counts.all():
+        lost = listed[int(counts.argmin())]
+        raise ValueError(f"{side}: segment {lost} is in the list but not in the map.")
+    return places.astype(np.int64)
+
+
+def _quality_of(category: Category, tally: ClassTally) -> ClassQuality:
+    sq = tally.iou_sum / tally.tp if tally.tp else 0.0
+    half = tally.tp + tally.fp / 2 + tally.fn / 2
+    pq, rq = (tally.iou_sum / half, tally.tp / half) if half else (0.0, 0.0)
+    return ClassQuality(category=category, tally=tally, pq=pq, sq=sq, rq=rq)
+
+
+def _mean(classes: Sequence[ClassQuality]) -> Quality:
+    present = [c for c in classes if c.tally.count]
+    n = len(present)
+    pq, sq, rq = (
+        sum(values) / n if n else 0.0
+        for values in (
+            [c.pq for c in present],
+            [c.sq for c in present],
+            [c.rq for c in present],
+        )
+    )
+    return Quality(pq=pq, sq=sq, rq=rq, n=n)

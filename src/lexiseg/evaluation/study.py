@@ -1,0 +1,228 @@
+"""The papers' ablations at the cost of one pass: regions are computed once, then every configuration is counted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals, RegionEmbeddings
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.panoptic_format import PanopticDataset
+from lexiseg.evaluation.evaluator import EvaluationSettings, Progress, inference, open_task, read_task
+from lexiseg.evaluation.panoptic_quality import PanopticQuality, Tally
+from lexiseg.evaluation.report import percent, plain_quality
+from lexiseg.evaluation.truths import Skipped
+from lexiseg.evaluation.upper_bounds import name_perfectly
+from lexiseg.io.plain import to_plain
+from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
+from lexiseg.models.crops import crop_embed
+from lexiseg.models.opsnet import OPSNet
+from lexiseg.models.postprocess import MergeConfig, RankBy
+
+ClipRegions = Literal["pool", "crop", "mask"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRow:
+    """One configuration of the same parts."""
+
+    name: str
+    modulation: ModulationConfig = field(default_factory=ModulationConfig)
+    merge: MergeConfig = field(default_factory=MergeConfig)
+    clip_regions: ClipRegions = "pool"
+    """How CLIP sees a region: mask pooling, its box with the background, or its box without."""
+    is_oracle: bool = False
+    """Names come from the truth (see `name_perfectly`): the best that these masks allow."""
+
+
+def _ranked(rank_by: RankBy) -> MergeConfig:
+    return MergeConfig(rank_by=rank_by)
+
+
+def _ratio(k: float) -> ModulationConfig:
+    """Query + k x CLIP, nothing else."""
+    return ModulationConfig(clip_ratio=k, beta=0.0)
+
+
+ORACLE = StudyRow(name="oracle naming", is_oracle=True)
+
+TABLE_1 = (
+    StudyRow(name="CLIP-only, Cls", modulation=CLIP_ONLY, merge=_ranked("class")),
+    StudyRow(name="CLIP-only, Cls.IoU", modulation=CLIP_ONLY),
+    StudyRow(name="query-only, Cls", modulation=QUERY_ONLY, merge=_ranked("class")),
+    StudyRow(name="query-only, Cls.IoU", modulation=QUERY_ONLY),
+    StudyRow(name="modulated, Cls.IoU"),
+)
+"""Embeddings with and without the mask filter; rows without the query enhancer need another training."""
+
+TABLE_4 = (
+    StudyRow(name="query-only", modulation=QUERY_ONLY),
+    StudyRow(name="CLIP-only", modulation=CLIP_ONLY),
+    StudyRow(name="query + 0.5 CLIP", modulation=_ratio(0.5)),
+    StudyRow(name="query + 1 CLIP", modulation=_ratio(1.0)),
+    StudyRow(name="query + 2 CLIP", modulation=_ratio(2.0)),
+    StudyRow(name="query + 3 CLIP", modulation=_ratio(3.0)),
+    StudyRow(name="query + 4 CLIP", modulation=_ratio(4.0)),
+    StudyRow(name="EF", modulation=ModulationConfig(beta=0.0)),
+    StudyRow(name="EF + LD"),
+)
+"""Fixed ratios against modulation."""
+
+TABLE_5 = (
+    StudyRow(name="mask pooling", modulation=CLIP_ONLY),
+    StudyRow(name="cropping", modulation=CLIP_ONLY, clip_regions="crop"),
+    StudyRow(name="masking", modulation=CLIP_ONLY, clip_regions="mask"),
+)
+"""Ways in which CLIP may see a region; all ranked by Cls.IoU."""
+
+TABLE_6 = tuple(
+    StudyRow(
+        name=f"{f'alpha {alpha:g}' if alpha else 'w/o EF'}, {f'beta {beta:g}' if beta else 'w/o LD'}",
+        modulation=ModulationConfig(alpha=alpha, beta=beta),
+    )
+    for alpha in (0.0, 5.0, 10.0, 15.0)
+    for beta in (0.0, 0.25, 0.5, 0.75, 1.0)
+)
+"""The grid of fusion weight and debiasing exponent."""
+
+_EMBEDDINGS: tuple[tuple[str, ModulationConfig], ...] = (
+    ("query", QUERY_ONLY),
+    ("CLIP", CLIP_ONLY),
+    ("query + 1 CLIP", _ratio(1.0)),
+    ("modulated", ModulationConfig()),
+)
+_RANKINGS: tuple[tuple[str, RankBy], ...] = (("Cls", "class"), ("IoU", "iou"), ("Cls.IoU", "product"))
+
+TABLE_7 = tuple(
+    StudyRow(name=f"{name}, {shown}", modulation=modulation, merge=_ranked(rank_by))
+    for name, modulation in _EMBEDDINGS
+    for shown, rank_by in _RANKINGS
+)
+"""What ranks and filters the masks. The paper's "modulated" block equals query + 1 CLIP; both are here."""
+
+TABLES: Mapping[str, tuple[StudyRow, ...]] = {
+    "1": TABLE_1,
+    "4": TABLE_4,
+    "5": TABLE_5,
+    "6": TABLE_6,
+    "7": TABLE_7,
+    "oracle": (ORACLE,),
+}
+
+
+def at_thresholds(rows: Sequence[StudyRow], merge: MergeConfig) -> tuple[StudyRow, ...]:
+    """The same rows with the thresholds of `merge`; each keeps what it ranks by."""
+    return tuple(replace(row, merge=replace(merge, rank_by=row.merge.rank_by)) for row in rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyResult:
+    """The figures of one row, as fractions."""
+
+    row: StudyRow
+    quality: PanopticQuality
+    groups: Mapping[str, PanopticQuality]
+
+    def to_plain(self) -> dict[str, Any]:
+        """What JSON can hold: the row, then PQ, SQ and RQ of all, things, stuff and the groups."""
+        groups = {name: plain_quality(quality) for name, quality in self.groups.items()}
+        return {**to_plain(self.row), **plain_quality(self.quality), "groups": groups}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """What one pass over a data set found."""
+
+    results: tuple[StudyResult, ...]
+    """One for each row that was asked for, in the same order."""
+    num_pictures: int
+    unreadable: tuple[Skipped, ...]
+    domain_similarity: float
+    """s between the asked words and the training vocabulary: alpha (1 - s) is the ratio that was used."""
+
+    def table(self) -> tuple[tuple[str, ...], ...]:
+        """Rows for a terminal, the first one the heading; figures in percent."""
+        names = tuple(self.results[0].groups) if self.results else ()
+        rows = [("", "PQ", "SQ", "RQ", "PQ things", "PQ stuff", *(f"PQ {name}" for name in names))]
+        for result in self.results:
+            quality, groups = result.quality, result.groups
+            parts = (quality.things, quality.stuff, *(groups[name].all for name in names))
+            rows.append((result.row.name, *percent(quality.all), *(percent(part)[0] for part in parts)))
+        return tuple(rows)
+
+
+def study(
+    model: OPSNet,
+    dataset: PanopticDataset,
+    vocabulary: Vocabulary,
+    rows: Sequence[StudyRow],
+    settings: EvaluationSettings | None = None,
+    *,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    report: Progress = lambda done, total: None,
+) -> Study:
+    """Counts many configurations in one pass.
+
+    Proposals and regions are computed once per picture, crops only if a row wants them, and rows that differ in
+    nothing but their name are counted once.
+
+    Args:
+        model: answers in eval mode; its modes are restored afterwards.
+        dataset: samples on disk.
+        vocabulary: the words, one concept per category.
+        rows: the configurations.
+        settings: limit, batch size, negatives and cache; modulation and merge are the rows' own.
+        groups: names of categories whose figures are also wanted on their own.
+        report: called after every batch with the samples done and their number.
+
+    Raises:
+        ValueError: if there is no row, `settings` names a modulation or merge, words, categories and groups do not
+            fit one another, or no picture can be read.
+    """
+    settings = settings or EvaluationSettings()
+    if not rows or settings.modulation is not None or settings.merge is not None:
+        raise ValueError(
+            "a study needs rows, and takes modulation and merge from them: leave both out of the settings."
+        )
+    keys = [replace(row, name="") for row in rows]
+    tallies = dict.fromkeys(keys, Tally())
+    skipped: list[Skipped] = []
+    read = 0
+    with inference(model):
+        task = open_task(model, dataset, vocabulary, settings, groups)
+        for batch in read_task(model, task, settings, skipped, report):
+            images = batch.images.to(task.words.text_embed.device)
+            proposals = model.propose(images)
+            regions = _all_regions(model, images, proposals, {key.clip_regions for key in keys})
+            answers: dict[StudyRow, MaskPrediction] = {}  # rows that only merge differently share one
+            for key in tallies:
+                shared = replace(key, merge=MergeConfig())
+                if shared not in answers:
+                    answers[shared] = (
+                        name_perfectly(proposals, model.iou_scores(proposals), batch, task)
+                        if key.is_oracle
+                        else model.predict(proposals, regions[key.clip_regions], task.words, key.modulation)
+                    )
+                tallies[key] += task.tally(answers[shared], key.merge, batch)
+            read += len(batch.truths)
+    results: list[StudyResult] = []
+    for row, key in zip(rows, keys, strict=True):
+        quality, by_group = task.summarise(tallies[key])
+        results.append(StudyResult(row=row, quality=quality, groups=by_group))
+    return Study(
+        results=tuple(results),
+        num_pictures=read,
+        unreadable=tuple(skipped),
+        domain_similarity=task.words.domain_similarity,
+    )
+
+
+def _all_regions(
+    model: OPSNet, images: ImageBatch, proposals: MaskProposals, kinds: set[ClipRegions]
+) -> dict[ClipRegions, RegionEmbeddings]:
+    """The regions as each wanted way of looking gives them; the learned view is the same in all."""
+    pooled = model.embed(proposals, model.clip_map(images))
+    regions: dict[ClipRegions, RegionEmbeddings] = {"pool": pooled}
+    for kind in kinds - {"pool"}:
+        embed = crop_embed(model.clip, images, proposals.mask_logits, keep_background=kind == "crop")
+        regions[kind] = replace(pooled, clip_embed=embed)
+    return regions

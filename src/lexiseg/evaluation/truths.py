@@ -1,0 +1,154 @@
+"""A data set as every evaluation reads it: batches of one canvas with their truth, and words matched to categories."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lexiseg.core.batches import to_image_batch
+from lexiseg.core.concepts import same_word, shown
+from lexiseg.core.frames import Frame
+from lexiseg.core.images import PictureError, open_picture
+from lexiseg.core.structures import ImageBatch
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.id_maps import FormatError
+from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample, load_segmentation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Truth:
+    """One picture's annotation, in memory."""
+
+    sample: Sample
+    ids: np.ndarray
+    """int32 (H, W): segment ids at the picture's own size; 0 is void."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TruthBatch:
+    """Pictures of one canvas, with their annotations in the same order."""
+
+    images: ImageBatch
+    truths: tuple[Truth, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A sample that could not be read."""
+
+    name: str
+    reason: str
+
+
+def read_batches(
+    dataset: PanopticDataset, *, longest: int, batch_size: int, limit: int | None = None
+) -> Iterator[TruthBatch | Skipped]:
+    """Opens samples and yields them in batches whose pictures share one canvas.
+
+    A picture is never padded for the sake of its neighbours, so figures do not depend on the batch size. Samples
+    that cannot be read are yielded by name, and the rest goes on.
+
+    Args:
+        dataset: samples on disk.
+        longest: longer side of the network's input in pixels.
+        batch_size: pictures per batch, positive; the last batch of each canvas may be smaller.
+        limit: only the first so many samples.
+    """
+    waiting: dict[tuple[int, int], list[tuple[Truth, np.ndarray]]] = {}
+    for sample in dataset.samples[:limit]:
+        try:
+            truth, picture = _open(sample, dataset.categories)
+        except (PictureError, FormatError) as error:
+            yield Skipped(name=sample.file_name, reason=str(error))
+            continue
+        height, width = picture.shape[:2]
+        canvas = Frame.fit((height, width), longest=longest).padded
+        together = waiting.setdefault(canvas, [])
+        together.append((truth, picture))
+        if len(together) == batch_size:
+            yield _to_batch(waiting.pop(canvas), longest)
+    for together in waiting.values():
+        yield _to_batch(together, longest)
+
+
+def match_words(categories: Sequence[Category], vocabulary: Vocabulary) -> tuple[Vocabulary, tuple[int, ...]]:
+    """Pairs the words that are asked for with a data set's categories, by name or synonym.
+
+    Args:
+        categories: of the data set.
+        vocabulary: the words, one concept per category in any order.
+
+    Returns:
+        The vocabulary, in its own order, where each concept is a thing or stuff as the data set has it; and the
+        category id of each concept.
+
+    Raises:
+        ValueError: naming the first category without a word, word without a category, or word with two categories.
+    """
+    class_of = {same_word(name): index for index, c in enumerate(vocabulary.concepts) for name in c.names}
+    category_of: dict[int, Category] = {}
+    for category in categories:
+        index = class_of.get(same_word(category.name))
+        if index is None:
+            raise ValueError(
+                f"the data set's category {shown(category.name)} is not among the words"
+                f"{_near(category.name, vocabulary.row_names())}: evaluate with a vocabulary that names every category."
+            )
+        if index in category_of:
+            raise ValueError(
+                f"the categories {shown(category_of[index].name)} and {shown(category.name)} are both the word "
+                f"{shown(vocabulary.names[index])}: give each a concept of its own."
+            )
+        category_of[index] = category
+    for index, name in enumerate(vocabulary.names):
+        if index not in category_of:
+            raise ValueError(
+                f"the word {shown(name)} is no category of the data set{_near(name, [c.name for c in categories])}: "
+                "evaluate with the data set's own words."
+            )
+    concepts = tuple(replace(c, is_thing=category_of[i].is_thing) for i, c in enumerate(vocabulary.concepts))
+    return replace(vocabulary, concepts=concepts), tuple(category_of[i].id for i in range(len(concepts)))
+
+
+def match_groups(
+    groups: Mapping[str, Sequence[str]], categories: Sequence[Category]
+) -> dict[str, tuple[Category, ...]]:
+    """Finds the categories of each group, such as the names that training has not seen.
+
+    Raises:
+        ValueError: if a name of a group is no category.
+    """
+    known = {same_word(category.name): category for category in categories}
+    found: dict[str, tuple[Category, ...]] = {}
+    for group, names in groups.items():
+        for name in names:
+            if same_word(name) not in known:
+                near = _near(name, [category.name for category in categories])
+                raise ValueError(
+                    f"{shown(name)} of group {shown(group)} is no category of the data set{near}: leave it out."
+                )
+        found[group] = tuple(known[same_word(name)] for name in names)
+    return found
+
+
+def _open(sample: Sample, categories: Sequence[Category]) -> tuple[Truth, np.ndarray]:
+    ids = load_segmentation(sample, categories)
+    picture = open_picture(sample.image_path)
+    if picture.shape[:2] != ids.shape:
+        raise FormatError(
+            f"{sample.file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} pixels, "
+            f"its segmentation {ids.shape[1]} x {ids.shape[0]}."
+        )
+    return Truth(sample=sample, ids=ids), picture
+
+
+def _to_batch(together: list[tuple[Truth, np.ndarray]], longest: int) -> TruthBatch:
+    images = to_image_batch([picture for _, picture in together], longest=longest)
+    return TruthBatch(images=images, truths=tuple(truth for truth, _ in together))
+
+
+def _near(name: str, others: Sequence[str]) -> str:
+    """What may have been meant, as it stands in a message."""
+    near = difflib.get_close_matches(name, others, n=3, cutoff=0.6)
+    return f" (near: {', '.join(shown(other) for other in near)})" if near else ""

@@ -1,0 +1,1 @@
+"""Floor 4: model folders and checkpoints."""

@@ -1,0 +1,262 @@
+"""Model folders and training checkpoints, written whole or not at all.
+
+A model folder is `config.json` (plain data) beside `model.safetensors` (weights).
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lexiseg.core.images import printable
+from lexiseg.io.plain import ModelError, few, from_plain, to_plain
+
+__all__ = [
+    "ModelError",
+    "atomic_save",
+    "from_plain",
+    "load_folder",
+    "load_into",
+    "load_training",
+    "save_folder",
+    "to_plain",
+    "weights_hash",
+]
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+def save_folder(
+    folder: str | Path,
+    config: object,
+    state_dict: Mapping[str, Tensor],
+    *,
+    dtype: torch.dtype | None = None,
+    extra_files: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Writes a model folder; it appears complete or not at all.
+
+    Args:
+        folder: the folder to make; its parents are made too.
+        config: a tree of dataclasses, or a dict of plain data.
+        state_dict: the weights; any device, shared memory allowed.
+        dtype: storage type of floating point weights, such as `torch.float16`; None keeps each as
+            it is.
+        extra_files: texts that are written beside them, by plain file name (a model card, a
+            licence).
+        overwrite: replaces an earlier model folder. A folder that holds anything else is never
+            replaced.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ModelError: if it is there already, can't be written, or the weights don't fit `dtype`.
+    """
+    target = Path(folder).resolve()  # also for '.', which has no name to rename
+    texts = dict(extra_files or {})
+    for name in texts:
+        if name != Path(name).name or name in ("", ".", "..", CONFIG_FILE, WEIGHTS_FILE):
+            raise ModelError(f"an extra file must have a plain name of its own, got {name!r}.")
+    texts[CONFIG_FILE] = json.dumps(to_plain(config), indent=2, ensure_ascii=False) + "\n"
+    tensors = {name: _stored(name, tensor, dtype) for name, tensor in state_dict.items()}
+    with _writing(target):
+        _check_replaceable(target, overwrite=overwrite)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = _sibling(target)
+        try:
+            fresh.mkdir()
+            for name, text in texts.items():
+                (fresh / name).write_text(text, encoding="utf-8")
+            save_file(tensors, fresh / WEIGHTS_FILE, metadata={"format": "pt"})
+            _swap(fresh, target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return target
+
+
+def load_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Reads a model folder.
+
+    Returns:
+        The configuration as plain data, for `from_plain`; and the weights on the CPU, floating
+        point as float32.
+
+    Raises:
+        ModelError: if the folder or one of its two files is missing or damaged.
+    """
+    folder = Path(folder)
+    name = printable(folder)
+    if not folder.is_dir():
+        raise ModelError(f"there is no model folder {name}; give a folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}.")
+    for part in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / part).is_file():
+            raise ModelError(f"the model folder {name} has no {part}; copy the whole folder again.")
+    try:
+        doc = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors
+        raise ModelError(
+            f"{CONFIG_FILE} in {name} is not valid JSON ({str(error).splitlines()[0]}); copy the folder again."
+        ) from error
+    except OSError as error:
+        raise ModelError(f"{CONFIG_FILE} in {name} can't be read ({error.strerror}).") from error
+    if not isinstance(doc, dict):
+        raise ModelError(f"{CONFIG_FILE} in {name} must hold an object; copy the folder again.")
+    try:
+        stored = load_file(folder / WEIGHTS_FILE)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{WEIGHTS_FILE} in {name} is damaged or cut off; copy or download it again.") from error
+    return doc, {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in stored.items()}
+
+
+def load_into(module: nn.Module, state_dict: Mapping[str, Tensor], source: str | Path) -> None:
+    """Copies weights into a module; every name and every shape must agree, or nothing is changed.
+
+    Args:
+        module: what takes the weights, in place.
+        state_dict: the weights.
+        source: where they come from, for messages.
+
+    Raises:
+        ModelError: naming the first few names that are missing, unknown or of another shape.
+    """
+    own = module.state_dict()
+    complaints = [
+        ("lack", [key for key in own if key not in state_dict]),
+        ("hold the unknown", [key for key in state_dict if key not in own]),
+        (
+            "have another shape in",
+            [
+                f"{key} {list(state_dict[key].shape)} instead of {list(tensor.shape)}"
+                for key, tensor in own.items()
+                if key in state_dict and state_dict[key].shape != tensor.shape
+            ],
+        ),
+    ]
+    told = [f"{verb} {few(names)}" for verb, names in complaints if names]
+    if told:
+        raise ModelError(
+            f"the weights in {printable(source)} don't fit the model: they {', and '.join(told)}; "
+            f"use the {CONFIG_FILE} that was saved with them."
+        )
+    module.load_state_dict(dict(state_dict))
+
+
+def weights_hash(state_dict: Mapping[str, Tensor]) -> str:
+    """Sixteen hexadecimal digits that change with any name, type, shape or value, not the order."""
+    digest = hashlib.sha256()
+    for name in sorted(state_dict):
+        tensor = state_dict[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def atomic_save(obj: object, path: str | Path) -> Path:
+    """Writes a training checkpoint with `torch.save`; an earlier one stays until this is whole.
+
+    Args:
+        obj: tensors, numbers, texts, and dicts and lists of them: what `load_training` can read.
+        path: the file; its folder is made.
+
+    Raises:
+        ModelError: if it can't be written.
+    """
+    target = Path(path).resolve()
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = _sibling(target)
+        try:
+            with fresh.open("wb") as file:
+                torch.save(obj, file)
+                file.flush()
+                os.fsync(file.fileno())  # a rename must not reach the disk before what it names
+            fresh.replace(target)
+        finally:
+            fresh.unlink(missing_ok=True)
+    return target
+
+
+def load_training(path: str | Path) -> Any:
+    """Reads a training checkpoint on the CPU, without running any code that a pickle may hold.
+
+    Raises:
+        ModelError: if it is missing, damaged, or holds more than plain data.
+    """
+    path = Path(path)
+    name = printable(path)
+    if not path.is_file():
+        raise ModelError(f"there is no training checkpoint {name}; start without resuming.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpicklers of untrusted bytes raise almost anything
+        raise ModelError(
+            f"the training checkpoint {name} is damaged or was not written by lexiseg; "
+            "resume from another one or start anew."
+        ) from error
+
+
+def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A copy for the disk: safetensors takes neither shared nor strided memory."""
+    tensor = tensor.detach().cpu()
+    cast = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+    if cast.dtype != tensor.dtype and bool((cast.isfinite() != tensor.isfinite()).any()):
+        raise ModelError(f"{name} holds values too large for {cast.dtype}; store it as float32.")
+    return cast.clone(memory_format=torch.contiguous_format)
+
+
+def _check_replaceable(target: Path, *, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise ModelError(f"{printable(target)} is a file; name a folder for the model.")
+    if not any(target.iterdir()):
+        return
+    if not overwrite:
+        raise ModelError(f"{printable(target)} is not empty; name another folder, or overwrite it.")
+    if not (target / CONFIG_FILE).is_file():
+        raise ModelError(
+            f"{printable(target)} holds something other than a model, so it is not overwritten; name another folder."
+        )
+
+
+def _swap(fresh: Path, target: Path) -> None:
+    """Puts `fresh` in the place of `target`; what was there goes only after that has worked."""
+    if not target.exists():
+        fresh.rename(target)
+        return
+    old = _sibling(target)
+    target.rename(old)
+    try:
+        fresh.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sibling(target: Path) -> Path:
+    """A hidden name beside the target, so that a rename stays on one disk."""
+    return target.parent / f".{target.name[:100]}.{secrets.token_hex(6)}.tmp"
+
+
+@contextmanager
+def _writing(target: Path) -> Generator[None, None, None]:
+    """What the system says against writing, as one sentence."""
+    try:
+        yield
+    except (OSError, UnicodeEncodeError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ModelError(f"{printable(target)} can't be written ({reason}); choose a folder that can.") from error

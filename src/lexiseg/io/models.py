@@ -1,0 +1,101 @@
+"""An OPSNet and its folder: config.json (which holds the training vocabulary) beside model.safetensors."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from lexiseg.core.images import file_mode, printable
+from lexiseg.io.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_folder, load_into, save_folder
+from lexiseg.io.plain import ModelError, from_plain
+from lexiseg.io.shipped import SHIPPED_NAME, shipped_folder
+from lexiseg.models.opsnet import OPSNet, OPSNetConfig
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_TRUE = ("1", "on", "yes", "true")  # what huggingface_hub takes for a yes
+
+
+def save_model(
+    model: OPSNet,
+    folder: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    extra_files: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Writes a model folder that `load_model` reads; it appears complete or not at all.
+
+    Args:
+        model: the model, on any device.
+        folder: the folder to make.
+        dtype: storage type of the weights, such as `torch.float16`; None keeps them as they are.
+        extra_files: texts beside them, by file name, such as a model card.
+        overwrite: replaces an earlier model folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ModelError: if it can't be written.
+    """
+    return save_folder(
+        folder, model.config, model.state_dict(), dtype=dtype, extra_files=extra_files, overwrite=overwrite
+    )
+
+
+def load_model(folder: str | Path) -> OPSNet:
+    """Reads a model folder; the model is on the CPU, in float32 and in eval mode.
+
+    Raises:
+        ModelError: if the folder is missing, incomplete or damaged, or weights and config disagree.
+    """
+    document, weights = load_folder(folder)
+    config = from_plain(OPSNetConfig, document, source=f"{CONFIG_FILE} in {printable(folder)}")
+    try:
+        with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
+            model = OPSNet(config)
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, MemoryError) as error:
+        raise ModelError(
+            f"{CONFIG_FILE} in {printable(folder)} describes no model that can be built "
+            f"({' '.join(str(error).split())[:200] or type(error).__name__}); copy the folder again."
+        ) from error
+    load_into(model, weights, folder)
+    return model.eval()
+
+
+def find_model(name_or_dir: str | Path) -> Path:
+    """The folder that a name stands for: "storybook" is the shipped model, "owner/name" one of the hub.
+
+    A folder that is there goes before the hub, and the hub is asked for nothing that looks like a path.
+
+    Raises:
+        ModelError: if there is no such model, or the hub can't be reached.
+    """
+    text = str(name_or_dir)
+    if text == SHIPPED_NAME:
+        return shipped_folder()
+    folder = Path(text)
+    if file_mode(folder) or not _HUB_NAME.fullmatch(text) or file_mode(folder.parent):
+        return folder
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+        raise ModelError(
+            f"there is no model folder {printable(text)}, and HF_HUB_OFFLINE forbids to look for it on the "
+            "Hugging Face hub; give a folder that is there."
+        )
+    return _download(text)
+
+
+def _download(name: str) -> Path:
+    """Fetches the two files of a model from the hub, or finds them in its cache."""
+    from huggingface_hub import snapshot_download  # here, because almost nobody needs it
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE]))
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise ModelError(
+            f"there is no model folder {printable(name)}, and the Hugging Face hub gave no model of that name "
+            f"({type(error).__name__}); check the name and the network."
+        ) from error

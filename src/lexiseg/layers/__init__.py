@@ -1,0 +1,1 @@
+"""Floor 1: the parts of the models."""

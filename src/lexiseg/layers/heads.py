@@ -1,0 +1,56 @@
+"""Heads on the segmenter's queries: what they mean, whether they are anything, how good their masks are."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ProjectionHead(nn.Module):
+    """A linear map to the joint space and one learned no-object embedding (OPSNet, section 3.1)."""
+
+    def __init__(self, query_dim: int, embed_dim: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(query_dim, embed_dim)
+        self.void_embed = nn.Parameter(torch.empty(embed_dim))
+        nn.init.normal_(self.void_embed, std=embed_dim**-0.5)
+
+    def forward(self, query_embed: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q D"]:
+        """E_q: unit length."""
+        return F.normalize(self.project(query_embed).float(), dim=-1)
+
+    def void_cosines(self, class_embed: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q 1"]:
+        """Cosine to no-object; a column for training's softmax, never debiased."""
+        return class_embed @ F.normalize(self.void_embed.float(), dim=0)[:, None]
+
+
+class AssembledHead(nn.Module):
+    """A published closed-set class head, read as an embedding: no training needed.
+
+    The class probabilities weight the training names' text embeddings; the no-object probability is void.
+    """
+
+    def __init__(self, query_dim: int, embed_dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.classify = nn.Linear(query_dim, num_classes + 1)
+        self.class_text = nn.Parameter(torch.zeros(num_classes, embed_dim), requires_grad=False)
+
+    def probs(self, query_embed: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q S1"]:
+        """Closed-set probabilities; the last column is no-object."""
+        return self.classify(query_embed).float().softmax(-1)
+
+    def forward(self, query_embed: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q D"]:
+        """The probability-weighted mean of the training names' embeddings, of unit length."""
+        probs = self.classify(query_embed).float()[..., :-1].softmax(-1)
+        return F.normalize(probs @ self.class_text.float(), dim=-1)
+
+    def void_probs(self, query_embed: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q"]:
+        """The no-object probability."""
+        return self.probs(query_embed)[..., -1]
+
+
+def mean_inside(mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q"]:
+    """The mean mask probability inside each binary mask, Mask2Former's own mask score; 0 for an empty mask."""
+    inside = (mask_logits > 0).flatten(2)
+    probs = mask_logits.float().sigmoid().flatten(2)
+    return (probs * inside).sum(-1) / inside.sum(-1).clamp(min=1)

@@ -1,0 +1,75 @@
+"""Embedding modulation: how far frozen CLIP is trusted, by how far the asked words are from the training words."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from lexiseg.core.structures import RegionEmbeddings, VocabularyEmbeddings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModulationConfig:
+    """Embedding fusion and logits debiasing (OPSNet, section 3.3); every row of Tables 4 and 6 is one of these."""
+
+    alpha: float = 10.0
+    """CLIP's weight per unit of distance between the vocabularies: k = alpha (1 - s)."""
+    beta: float = 0.5
+    """Exponent of logits debiasing; 0 switches it off."""
+    clip_ratio: float | None = None
+    """A fixed k instead of alpha (1 - s); 0 is query-only."""
+    clip_only: bool = False
+    """CLIP's embedding alone, without void."""
+
+    def __post_init__(self) -> None:
+        if self.alpha < 0 or self.beta < 0 or (self.clip_ratio is not None and self.clip_ratio < 0):
+            raise ValueError(
+                f"alpha, beta and clip_ratio must not be negative, got {self.alpha}, {self.beta} and {self.clip_ratio}."
+            )
+
+
+QUERY_ONLY = ModulationConfig(clip_ratio=0.0, beta=0.0)
+CLIP_ONLY = ModulationConfig(clip_only=True, beta=0.0)
+
+
+def fuse(regions: RegionEmbeddings, domain_similarity: float, config: ModulationConfig) -> Float[Tensor, "B Q D"]:
+    """E_m = E_q + k E_c, of unit length again; k = 0 returns E_q itself, to the last bit.
+
+    Args:
+        regions: both embeddings, of unit length.
+        domain_similarity: s in [0, 1].
+        config: decides k.
+    """
+    if config.clip_only:
+        return regions.clip_embed
+    ratio = config.alpha * (1 - domain_similarity) if config.clip_ratio is None else config.clip_ratio
+    if ratio == 0:
+        return regions.class_embed
+    return F.normalize(regions.class_embed.float() + ratio * regions.clip_embed.float(), dim=-1)
+
+
+def class_cosines(
+    embed: Float[Tensor, "B Q D"], text_embed: Float[Tensor, "R D"], concept_index: Int[Tensor, " R"], num_columns: int
+) -> Float[Tensor, "B Q K"]:
+    """Cosine to every concept: the largest over its names."""
+    cosines = embed.float() @ text_embed.float().T
+    if len(text_embed) == num_columns:
+        return cosines  # one name each, in order
+    columns = cosines.new_full((*cosines.shape[:-1], num_columns), -torch.inf)
+    return columns.scatter_reduce(-1, concept_index.expand_as(cosines), cosines, "amax")
+
+
+def modulated_logits(
+    regions: RegionEmbeddings, words: VocabularyEmbeddings, config: ModulationConfig, *, logit_scale: float
+) -> Float[Tensor, "B Q K"]:
+    """Fused, compared and debiased: z_i / (max_j H_ij)^beta, times the logit scale; in float32.
+
+    Debiasing divides cosines before the softmax, and never touches void.
+    """
+    fused = fuse(regions, words.domain_similarity, config)
+    cosines = class_cosines(fused, words.text_embed, words.concept_index, len(words.similarity))
+    if config.beta:
+        cosines = cosines / words.similarity**config.beta
+    return cosines * logit_scale

@@ -1,0 +1,48 @@
+"""Mask pooling: one CLIP embedding per mask, from one pass over the picture."""
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def cell_shares(masks: Float[Tensor, "B Q h w"], grid: tuple[int, int]) -> Float[Tensor, "B Q gh gw"]:
+    """The share of every CLIP cell that each mask covers.
+
+    The size of the grid tells its kind. With h / stride cells, cells tile the picture; with one more, they are
+    centred on the multiples of the stride and overlap by half, as CLIP's denser last stage has them.
+
+    Args:
+        masks: values in [0, 1].
+        grid: height and width of CLIP's feature map.
+
+    Raises:
+        ValueError: if the grid fits neither kind.
+    """
+    height, width = masks.shape[-2:]
+    if height % grid[0] == 0 and width % grid[1] == 0 and height // grid[0] == width // grid[1]:
+        return F.avg_pool2d(masks, height // grid[0])
+    rows, columns = grid[0] - 1, grid[1] - 1
+    if min(rows, columns) < 1 or height % rows or width % columns or height // rows != width // columns:
+        raise ValueError(f"masks of {height} x {width} do not lie on a CLIP grid of {grid[0]} x {grid[1]} cells.")
+    step = height // rows
+    return F.avg_pool2d(masks, 2 * step, stride=step, padding=step, count_include_pad=False)
+
+
+def mask_pool(features: Float[Tensor, "B D gh gw"], mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q D"]:
+    """Averages features under each binary mask, then normalises to unit length (OPSNet, section 3.2).
+
+    A mask is where its logit is positive. It is averaged down to CLIP's own cells instead of the features up to the
+    masks: small objects keep their weight and the numbers are few. A mask without a single pixel falls back on its
+    soft values, so every answer is defined and of unit length.
+
+    Args:
+        features: in the joint space; masks and features cover the same canvas.
+        mask_logits: real numbers, at any stride that divides CLIP's.
+    """
+    grid = features.shape[-2], features.shape[-1]
+    binary = (mask_logits > 0).to(features.dtype)
+    is_empty = ~(mask_logits > 0).flatten(2).any(-1)
+    soft = mask_logits.to(features.dtype).clamp(min=-30).sigmoid()  # never exactly zero everywhere
+    shares = cell_shares(binary.where(~is_empty[..., None, None], soft), grid).flatten(2)
+    weights = shares / shares.sum(-1, keepdim=True)
+    return F.normalize(weights @ features.flatten(2).transpose(1, 2), dim=-1)

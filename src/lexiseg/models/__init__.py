@@ -1,0 +1,1 @@
+"""Floor 3: whole models and what becomes of their answers."""

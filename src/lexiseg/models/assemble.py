@@ -1,0 +1,141 @@
+"""Assembly: a published closed-set Mask2Former and an open_clip checkpoint become an OPSNet, without training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from lexiseg.core.concepts import Concept, same_word
+from lexiseg.core.vocabulary import Vocabulary, builtin_names
+from lexiseg.encoders.clip import Clip, ClipConfig, read_clip_weights
+from lexiseg.encoders.mask2former_folder import read_mask2former
+from lexiseg.encoders.text import text_embed
+from lexiseg.layers.heads import AssembledHead
+from lexiseg.models.opsnet import OPSNet, OPSNetConfig
+from lexiseg.models.postprocess import MergeConfig
+
+SCORE_THRESHOLD = 0.4
+"""An object as sure as closed-set models demand (0.8), with a name at least as likely as all others together (0.5).
+
+The closed-set 0.8 alone would be too high: in an open vocabulary near synonyms share a region's probability.
+"""
+
+_NO_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
+"""Sizes that OpenAI stored among CLIP's weights."""
+
+
+def assemble(
+    mask2former_folder: Path,
+    clip: ClipConfig | str,
+    clip_weights: Path,
+    *,
+    vocabulary: Vocabulary | str | None = None,
+    longest_side: int = 640,
+) -> OPSNet:
+    """Joins two published models into an OPSNet.
+
+    The closed-set class head becomes E_q: the training names' text embeddings, weighted by their probabilities. Its
+    no-object probability is void, Mask2Former's own mask score stands for the predicted IoU, and the spatial adapter
+    is folded from CLIP's attention pool. Nothing is learned, so there is no query enhancer.
+
+    Args:
+        mask2former_folder: config.json and model.safetensors in transformers' layout.
+        clip: open_clip's name of the architecture, or its sizes. The weights don't say whether they were trained with
+            QuickGELU: OpenAI's need a name that ends in "-quickgelu".
+        clip_weights: an open_clip state dict.
+        vocabulary: the names of the class head, in order; by default the built-in list that fits the folder's labels,
+            or those labels themselves (things, unless a built-in list knows them as stuff).
+        longest_side: longer side in pixels to which pictures are resized.
+
+    Returns:
+        The model in eval mode, on the CPU, in float32.
+
+    Raises:
+        ValueError: if a file is missing or damaged, or the parts don't fit together.
+    """
+    closed = read_mask2former(mask2former_folder)
+    clip_config = ClipConfig.named(clip) if isinstance(clip, str) else clip
+    clip_state = read_clip_weights(clip_weights)
+    training = _training_vocabulary(vocabulary, closed.names, mask2former_folder)
+    config = OPSNetConfig(
+        segmenter=closed.config,
+        clip=clip_config,
+        training_vocabulary=training,
+        longest_side=longest_side,
+        has_enhancer=False,
+        is_assembled=True,
+        # "class" is what Mask2Former itself ranks by; its mask score was never trained to tell good masks from bad
+        merge=MergeConfig(rank_by="class", score_threshold=SCORE_THRESHOLD),
+    )
+    model = OPSNet(config).eval()
+    model.segmenter.load_state_dict(dict(closed.segmenter))
+    _load_clip(model.clip, clip_state, clip_weights, clip if isinstance(clip, str) else "the given sizes")
+    pool = model.clip.visual.attnpool
+    model.adapter.fold(pool.v_proj, pool.c_proj)
+    assert isinstance(model.head, AssembledHead)
+    with torch.no_grad():
+        model.head.classify.weight.copy_(closed.class_weight)
+        model.head.classify.bias.copy_(closed.class_bias)
+        model.head.class_text.copy_(concept_embed(model.clip, training))
+    return model
+
+
+def concept_embed(clip: Clip, vocabulary: Vocabulary) -> Float[Tensor, "S D"]:
+    """One unit row per concept: the mean of its names' text embeddings, normalised."""
+    rows = text_embed(clip, vocabulary, cache_dir=None)
+    owners = torch.tensor(vocabulary.row_concepts())
+    sums = rows.new_zeros(len(vocabulary), rows.shape[-1]).index_add(0, owners, rows)
+    return F.normalize(sums, dim=-1)
+
+
+def _training_vocabulary(given: Vocabulary | str | None, labels: tuple[str, ...], folder: Path) -> Vocabulary:
+    """The words behind the class head's rows."""
+    if given is not None:
+        vocabulary = Vocabulary.of(given)
+        if len(vocabulary) != len(labels):
+            raise ValueError(
+                f"the class head of {folder} has {len(labels)} classes, but the vocabulary has {len(vocabulary)} "
+                "concepts: give one concept per class, in the same order."
+            )
+        return vocabulary
+    if all(label.startswith("LABEL_") for label in labels):
+        raise ValueError(
+            f"{folder} does not say what its {len(labels)} classes are called (id2label has numbers only): "
+            "give their vocabulary, in the order of the classes."
+        )
+    forms = [_words(label) for label in labels]
+    for listed in builtin_names():
+        known = Vocabulary.of(listed)
+        if len(known) == len(forms) and all(map(_is_named, known.concepts, forms)):
+            return known
+    return Vocabulary.of(["|".join(words) for words in forms])
+
+
+def _words(label: str) -> tuple[str, ...]:
+    """The names in a label: ADE20K's hold several, with commas between."""
+    words = (" ".join(word.split()) for word in label.replace(";", ",").replace("|", ",").split(","))
+    return tuple({same_word(word): word for word in words if word}.values())
+
+
+def _is_named(concept: Concept, words: tuple[str, ...]) -> bool:
+    """Whether one of the words is a name of the concept."""
+    return not {same_word(name) for name in concept.names}.isdisjoint(map(same_word, words))
+
+
+def _load_clip(clip: Clip, found: Mapping[str, Tensor], path: Path, architecture: str) -> None:
+    """Loads CLIP's weights, all of them and nothing else."""
+    own = clip.clip.state_dict()
+    weights = {name: value for name, value in found.items() if name not in _NO_WEIGHTS}
+    lacking = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
+    unknown = [name for name in weights if name not in own]
+    reshaped = [name for name, value in own.items() if name in weights and weights[name].shape != value.shape]
+    if lacking or unknown or reshaped:
+        first = (*lacking, *unknown, *reshaped)[0]
+        raise ValueError(
+            f"the CLIP weights in {path} don't fit {architecture} ({len(lacking)} are missing, {len(unknown)} unknown, "
+            f"{len(reshaped)} of another shape; the first is {first}): name the architecture that they belong to."
+        )
+    clip.clip.load_state_dict({**own, **weights})

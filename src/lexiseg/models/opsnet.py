@@ -1,0 +1,182 @@
+"""OPSNet: Mask2Former proposes, frozen CLIP looks once, embedding modulation joins the two (ICCV 2023)."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lexiseg.core.structures import (
+    ImageBatch,
+    MaskPrediction,
+    MaskProposals,
+    RegionEmbeddings,
+    VocabularyEmbeddings,
+)
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders.clip import Clip, ClipConfig, resize_positions
+from lexiseg.encoders.segmenter import Segmenter, SegmenterConfig
+from lexiseg.layers.heads import AssembledHead, ProjectionHead, mean_inside
+from lexiseg.layers.modulation import ModulationConfig, class_cosines, modulated_logits
+from lexiseg.layers.pooling import mask_pool
+from lexiseg.layers.query_enhancer import QueryEnhancer
+from lexiseg.layers.spatial_adapter import SpatialAdapter
+from lexiseg.models.postprocess import MergeConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OPSNetConfig:
+    """The architecture of an OPSNet, and how it answers unless told otherwise."""
+
+    segmenter: SegmenterConfig
+    clip: ClipConfig
+    training_vocabulary: Vocabulary
+    """The words, with their templates, that segmentation was trained on: what modulation measures distance to."""
+    longest_side: int = 640
+    """Longer side in pixels to which pictures are resized."""
+    clip_scale: float = 1.0
+    """Size of CLIP's input relative to the segmenter's."""
+    positions: Literal["drop", "resize"] = "drop"
+    """The attention pool's position embedding in the spatial adapter."""
+    has_enhancer: bool = True
+    """Cross-attention from queries to CLIP's map (Table 1, "Query Embeds" with a dagger)."""
+    is_assembled: bool = False
+    """The class head is a published closed-set one, read as an embedding."""
+    logit_scale: float = 100.0
+    """1 / tau of every softmax over cosines."""
+    modulation: ModulationConfig = field(default_factory=ModulationConfig)
+    merge: MergeConfig = field(default_factory=MergeConfig)
+
+    def __post_init__(self) -> None:
+        if self.longest_side < 32 or self.clip_scale <= 0:
+            raise ValueError(
+                "longest_side must be 32 or more and clip_scale positive, "
+                f"got {self.longest_side} and {self.clip_scale}."
+            )
+
+
+class OPSNet(nn.Module):
+    """The whole model. The vocabulary is an argument of the call; two calls never change a weight."""
+
+    def __init__(self, config: OPSNetConfig) -> None:
+        super().__init__()
+        query_dim, clip_dim = config.segmenter.hidden_dim, config.clip.embed_dim
+        self.config = config
+        self.segmenter = Segmenter(config.segmenter)
+        self.clip = Clip(config.clip).requires_grad_(False).eval()
+        self.adapter = SpatialAdapter(config.clip.feature_dim, clip_dim, positions=config.positions)
+        self.enhancer = QueryEnhancer(query_dim, clip_dim) if config.has_enhancer else None
+        self.head = (
+            AssembledHead(query_dim, clip_dim, len(config.training_vocabulary))
+            if config.is_assembled
+            else ProjectionHead(query_dim, clip_dim)
+        )
+        self.iou_head = None if config.is_assembled else nn.Linear(query_dim, 1)
+
+    def forward(
+        self, images: ImageBatch, words: VocabularyEmbeddings, modulation: ModulationConfig | None = None
+    ) -> MaskPrediction:
+        """Segments pictures against one vocabulary.
+
+        Args:
+            images: pictures of one padded size.
+            words: the asked vocabulary, prepared once.
+            modulation: how CLIP and query are joined; the model's own default if not given.
+        """
+        proposals = self.propose(images)
+        clip_map = self.clip_map(images)
+        regions = self.embed(proposals, clip_map)
+        return self.predict(proposals, regions, words, modulation or self.config.modulation)
+
+    def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
+        """Class-agnostic masks and the queries behind them."""
+        return self.segmenter(images.pixel_values, every_layer=every_layer)
+
+    @torch.no_grad()
+    def clip_map(self, images: ImageBatch) -> Float[Tensor, "B D gh gw"]:
+        """CLIP's dense features in the joint space: one pass over the whole picture, frozen."""
+        pixel_values = images.pixel_values
+        if self.config.clip_scale != 1:
+            pixel_values = F.interpolate(
+                pixel_values, self._clip_size(pixel_values), mode="bilinear", antialias=True, align_corners=False
+            )
+        features = self.clip.trunk(pixel_values, stride=self.config.clip.dense_stride)
+        position_embed = None
+        if self.config.positions == "resize":
+            grid = features.shape[-2], features.shape[-1]
+            rows = resize_positions(self.clip.visual.attnpool.positional_embedding, grid)
+            position_embed = rows[1:].T.reshape(-1, *grid)
+        return self.adapter(features, position_embed)
+
+    def embed(self, proposals: MaskProposals, clip_map: Float[Tensor, "B D gh gw"]) -> RegionEmbeddings:
+        """Both views of every proposal: what the query learned, and what CLIP sees under the mask."""
+        mask_logits = proposals.mask_logits.detach()
+        if self.config.clip_scale != 1:
+            height, width = mask_logits.shape[-2] * 4, mask_logits.shape[-1] * 4
+            size = self._clip_size(mask_logits.new_empty(1, 1, height, width))
+            mask_logits = F.interpolate(mask_logits, (size[0] // 4, size[1] // 4), mode="bilinear", align_corners=False)
+        return RegionEmbeddings(
+            class_embed=self.class_embed(proposals, clip_map), clip_embed=mask_pool(clip_map, mask_logits)
+        )
+
+    def class_embed(self, proposals: MaskProposals, clip_map: Float[Tensor, "B D gh gw"]) -> Float[Tensor, "B Q D"]:
+        """E_q: the enhanced query in the joint space; masks never see the enhancement."""
+        query_embed = proposals.query_embed
+        if self.enhancer is not None:
+            query_embed = self.enhancer(query_embed, clip_map)
+        return self.head(query_embed)
+
+    def predict(
+        self,
+        proposals: MaskProposals,
+        regions: RegionEmbeddings,
+        words: VocabularyEmbeddings,
+        modulation: ModulationConfig,
+    ) -> MaskPrediction:
+        """Names, void and quality for every mask. Void comes from the query alone, and CLIP-only knows no void."""
+        class_logits = modulated_logits(regions, words, modulation, logit_scale=self.config.logit_scale)
+        if modulation.clip_only:
+            void_probs = class_logits.new_zeros(class_logits.shape[:-1])
+        else:
+            void_probs = self._void_probs(proposals, regions, words)
+        return MaskPrediction(
+            mask_logits=proposals.mask_logits,
+            class_logits=class_logits,
+            void_probs=void_probs,
+            iou_scores=self.iou_scores(proposals),
+            num_concepts=words.num_concepts,
+        )
+
+    def training_logits(
+        self, class_embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings
+    ) -> Float[Tensor, "B Q K1"]:
+        """Cosines to every concept and, last, to no-object, times the logit scale (section 3.1)."""
+        assert isinstance(self.head, ProjectionHead)
+        cosines = class_cosines(class_embed, words.text_embed, words.concept_index, len(words.similarity))
+        return torch.cat([cosines, self.head.void_cosines(class_embed)], -1) * self.config.logit_scale
+
+    def iou_scores(self, proposals: MaskProposals) -> Float[Tensor, "B Q"]:
+        """Predicted IoU of every mask; an assembled model, which has no IoU head, takes Mask2Former's mask score."""
+        if self.iou_head is None:
+            return mean_inside(proposals.mask_logits)
+        return self.iou_head(proposals.query_embed).squeeze(-1).float().sigmoid()
+
+    def _void_probs(
+        self, proposals: MaskProposals, regions: RegionEmbeddings, words: VocabularyEmbeddings
+    ) -> Float[Tensor, "B Q"]:
+        if isinstance(self.head, AssembledHead):
+            return self.head.void_probs(proposals.query_embed)
+        return self.training_logits(regions.class_embed, words).softmax(-1)[..., -1]
+
+    def _clip_size(self, canvas: Float[Tensor, "B X H W"]) -> tuple[int, int]:
+        """Height and width of CLIP's input: scaled, to a multiple of 32."""
+        height, width = (max(32, round(side * self.config.clip_scale / 32) * 32) for side in canvas.shape[-2:])
+        return height, width
+
+    def train(self, mode: bool = True) -> "OPSNet":
+        """Switches the mode of everything but CLIP, which stays frozen in eval mode."""
+        super().train(mode)
+        self.clip.eval()
+        return self

@@ -1,0 +1,340 @@
+"""The last step of a model: overlapping masks with scores become one answer per pixel.
+
+The rules are those of the paper's code family (Mask2Former's panoptic inference), not those of
+Hugging Face's post-processing: scores never enter the mask cut, pixels below the cut stay void,
+every segment has its own id, and the padding of the canvas is cropped before anything is counted.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int32
+from scipy import ndimage
+from torch import Tensor
+
+from lexiseg.core.frames import Frame
+from lexiseg.core.structures import Guess, MaskPrediction, PanopticMap, Segment
+from lexiseg.core.taxonomy import TaxonomyNode, taxonomy
+from lexiseg.core.vocabulary import Vocabulary
+
+RankBy = Literal["class", "iou", "product"]
+
+NUM_GUESSES = 5  # names reported per segment, the number that the paper's figures show
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeConfig:
+    """How proposals compete for pixels (OPSNet, section 3.4 and Table 7)."""
+
+    rank_by: RankBy = "product"
+    """Cls = (1 - p_void) max p; IoU = the predicted IoU; product = both multiplied."""
+    score_threshold: float = 0.2
+    """A proposal takes part only if its score is above this, in [0, 1].
+
+    The 0.8 of closed-set models is too high for a product of two uncertain scores.
+    """
+    mask_threshold: float = 0.5
+    """A pixel belongs to a mask if its mask probability is at least this, in [0, 1]."""
+    overlap_threshold: float = 0.8
+    """A mask that keeps less than this share of its own area is dropped, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        if self.rank_by not in get_args(RankBy):
+            raise ValueError(f"rank_by must be one of {', '.join(get_args(RankBy))}, got {self.rank_by!r}.")
+        for name in ("score_threshold", "mask_threshold", "overlap_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Instance:
+    """One thing with its own mask; masks of different instances may overlap."""
+
+    mask: np.ndarray
+    """bool (H, W)."""
+    class_id: int
+    name: str
+    score: float
+    """The ranking score in [0, 1]."""
+    box: tuple[int, int, int, int]
+    """x, y, width, height in pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ranking:
+    """One picture's proposals above the score threshold, best first."""
+
+    mask_logits: Float[Tensor, "Q h w"]
+    queries: list[int]
+    class_ids: list[int]
+    scores: list[float]
+    class_scores: Float[Tensor, "M K"]
+    """(1 - p_void) x p of every kept proposal, negatives included."""
+
+
+def panoptic_map(
+    prediction: MaskPrediction,
+    index: int,
+    frame: Frame,
+    vocabulary: Vocabulary,
+    config: MergeConfig | None = None,
+) -> PanopticMap:
+    """Merges one picture's masks into a map in which every pixel has one segment or none.
+
+    Proposals are filtered by score; each pixel goes to the largest score x mask probability;
+    a mask keeps its pixels at or above the mask cut and is dropped if others won too many of them;
+    stuff of one class is merged. Proposals that carry a negative name compete and end as void.
+
+    Only one mask at a time is brought to the picture's size, so memory is O(H x W) whatever Q is.
+
+    Args:
+        prediction: a model's answer for a batch.
+        index: which picture of the batch.
+        frame: how that picture entered the batch.
+        vocabulary: the asked concepts, one per asked column of `prediction.class_logits`.
+        config: the rules; the paper's by default.
+
+    Returns:
+        The map at the picture's own size, ids 1, 2, ... by falling score; it may have no segment.
+    """
+    config = config or MergeConfig()
+    ranking = _rank(prediction, index, vocabulary, config)
+    contest = _compete(ranking, frame, config.mask_threshold)
+
+    ids = [0] * len(ranking.queries)  # 0 is void: dropped proposals and negatives stay there
+    heads: list[int] = []  # the best proposal of each segment
+    id_of_stuff: dict[int, int] = {}
+    for rank, class_id in enumerate(ranking.class_ids):
+        if class_id >= prediction.num_concepts or contest.won[rank] == 0:
+            continue
+        if contest.won[rank] / contest.areas[rank] < config.overlap_threshold:
+            continue
+        if class_id in id_of_stuff:
+            ids[rank] = id_of_stuff[class_id]
+            continue
+        heads.append(rank)
+        ids[rank] = len(heads)
+        if not vocabulary.concepts[class_id].is_thing:
+            id_of_stuff[class_id] = ids[rank]
+
+    table = torch.tensor([*ids, 0], dtype=torch.int32, device=contest.winner.device)  # -1 reads the last
+    segmentation = table[contest.winner.long()].cpu().numpy()
+    segments = _describe(segmentation, heads, ranking, prediction.num_concepts, vocabulary)
+    return PanopticMap(segmentation=segmentation, segments=segments)
+
+
+def semantic_map(panoptic: PanopticMap, num_concepts: int, *, void: int = -1) -> Int32[np.ndarray, "H W"]:
+    """Merges a panoptic map by category, the paper's way to semantic results (METHOD A.7).
+
+    Args:
+        panoptic: the map.
+        num_concepts: concepts in the vocabulary.
+        void: the value of pixels without a segment: -1, or 255 for files of fewer classes.
+
+    Returns:
+        Class ids, `void` where there is none.
+
+    Raises:
+        ValueError: if `void` is itself a class id, or a segment's class is not in the vocabulary.
+    """
+    if 0 <= void < num_concepts:
+        raise ValueError(f"void must not be one of the {num_concepts} class ids, got {void}; use -1.")
+    table = np.full(1 + max((s.id for s in panoptic.segments), default=0), void, dtype=np.int32)
+    for segment in panoptic.segments:
+        if not 0 <= segment.class_id < num_concepts:
+            raise ValueError(
+                f"Segment {segment.id} has class {segment.class_id}, but the vocabulary has "
+                f"{num_concepts} concepts; pass the vocabulary that made the map."
+            )
+        table[segment.id] = segment.class_id
+    return table[panoptic.segmentation]
+
+
+def instances(
+    prediction: MaskPrediction,
+    index: int,
+    frame: Frame,
+    vocabulary: Vocabulary,
+    config: MergeConfig | None = None,
+    *,
+    limit: int = 100,
+) -> tuple[Instance, ...]:
+    """Returns one picture's things, each with its whole mask, best first.
+
+    Nothing competes for pixels here: the overlap rule does not apply, and empty masks are left out.
+
+    Args:
+        prediction: a model's answer for a batch.
+        index: which picture of the batch.
+        frame: how that picture entered the batch.
+        vocabulary: the asked concepts.
+        config: ranking, score threshold and mask cut.
+        limit: the largest number of instances.
+    """
+    config = config or MergeConfig()
+    ranking = _rank(prediction, index, vocabulary, config)
+    found: list[Instance] = []
+    for query, class_id, score in zip(ranking.queries, ranking.class_ids, ranking.scores, strict=True):
+        if len(found) == limit:
+            break
+        if class_id >= prediction.num_concepts or not vocabulary.concepts[class_id].is_thing:
+            continue
+        mask = (_mask_probs(ranking.mask_logits[query], frame) >= config.mask_threshold).cpu()
+        pixels = mask.numpy()
+        if not pixels.any():
+            continue
+        box = _box(ndimage.find_objects(pixels.view(np.uint8))[0])
+        name = vocabulary.concepts[class_id].name
+        found.append(Instance(mask=pixels, class_id=class_id, name=name, score=score, box=box))
+    return tuple(found)
+
+
+def descend(
+    class_probs: Float[Tensor, " K"], vocabulary: Vocabulary, root: TaxonomyNode | None = None
+) -> tuple[Guess, ...]:
+    """Walks down the taxonomy: at each node to the likeliest child, until a concept is reached.
+
+    A node's probability is the SUM over the concepts below it, because concepts exclude each
+    other and a node is their union: steps are then true conditional probabilities, whose product
+    is the concept's own. (With the maximum, the walk could only repeat the best concept's
+    ancestors.) It may thus end elsewhere than at the best single concept: a cat, a dog and an owl
+    at 0.2 each make an animal, although "truck" alone has 0.3.
+
+    Args:
+        class_probs: of the asked concepts, not negative; any common factor cancels.
+        vocabulary: the concepts.
+        root: their taxonomy, where the caller has it already.
+
+    Returns:
+        The path, root first, each step with its probability among its siblings; empty if no
+        concept has a place in a taxonomy.
+    """
+    node = root or taxonomy(vocabulary)
+    if not node.children:
+        return ()
+    probs = class_probs.tolist()
+    steps: list[Guess] = []
+    while True:
+        branches = [(sum(probs[i] for i in child.concept_ids), child) for child in node.children]
+        leaves = [(probs[i], vocabulary.concepts[i].name) for i in node.leaves]
+        total = sum(mass for mass, _ in branches) + sum(mass for mass, _ in leaves)
+        if total <= 0:
+            return tuple(steps)
+        branch = max(branches, key=lambda option: option[0], default=None)
+        leaf = max(leaves, key=lambda option: option[0], default=None)
+        if branch is None or (leaf is not None and leaf[0] > branch[0]):
+            assert leaf is not None, "a node has children or leaves"
+            return (*steps, Guess(name=leaf[1], score=leaf[0] / total))
+        node = branch[1]
+        steps.append(Guess(name=node.name, score=branch[0] / total))
+
+
+def _rank(prediction: MaskPrediction, index: int, vocabulary: Vocabulary, config: MergeConfig) -> _Ranking:
+    """Scores the proposals (METHOD A.5) and keeps those above the threshold, best first."""
+    if len(vocabulary.concepts) != prediction.num_concepts:
+        raise ValueError(
+            f"The prediction was made for {prediction.num_concepts} concepts, but the vocabulary "
+            f"has {len(vocabulary.concepts)}; pass the vocabulary that the model was asked with."
+        )
+    class_probs = prediction.class_logits[index].float().softmax(-1)  # Q K
+    best_probs, class_ids = class_probs.max(-1)
+    not_void = 1 - prediction.void_probs[index].float()
+    iou_scores = prediction.iou_scores[index].float()
+    scores = {
+        "class": not_void * best_probs,
+        "iou": iou_scores,
+        "product": not_void * best_probs * iou_scores,
+    }[config.rank_by]
+    order = scores.argsort(descending=True, stable=True)
+    order = order[scores[order] > config.score_threshold]
+    return _Ranking(
+        mask_logits=prediction.mask_logits[index],
+        queries=order.tolist(),
+        class_ids=class_ids[order].tolist(),
+        scores=scores[order].tolist(),
+        class_scores=class_probs[order] * not_void[order, None],
+    )
+
+
+def _mask_probs(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Float[Tensor, "h0 w0"]:
+    """Brings one mask to the picture: first resized, then squashed, as the paper's code does."""
+    return frame.leave(mask_logits.float()[None])[0].sigmoid()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Contest:
+    """Who won which pixel, in ranks of a `_Ranking`."""
+
+    winner: Int32[Tensor, "h0 w0"]
+    """Rank of the proposal that holds the pixel above its mask cut; -1 where none does."""
+    areas: list[int]
+    """Pixels of each whole mask above the cut."""
+    won: list[int]
+    """Those of them that the proposal also won."""
+
+
+def _compete(ranking: _Ranking, frame: Frame, mask_threshold: float) -> _Contest:
+    """Gives each pixel to the largest score x mask probability, one mask at a time."""
+    device = ranking.mask_logits.device
+    best = torch.zeros(frame.original, device=device)
+    winner = torch.full(frame.original, -1, dtype=torch.int32, device=device)
+    areas: list[int] = []
+    for rank, (query, score) in enumerate(zip(ranking.queries, ranking.scores, strict=True)):
+        mask_probs = _mask_probs(ranking.mask_logits[query], frame)
+        inside = mask_probs >= mask_threshold
+        areas.append(int(inside.count_nonzero()))
+        weighted = mask_probs * score
+        better = weighted > best  # strict: of equals, the better ranked keeps the pixel
+        best = torch.where(better, weighted, best)
+        # A pixel won below the cut belongs to nobody: it is lost for the masks it was taken from.
+        held = torch.where(inside, rank, -1).to(torch.int32)
+        winner = torch.where(better, held, winner)
+    counts = torch.bincount(winner[winner >= 0], minlength=len(areas)).tolist()
+    return _Contest(winner=winner, areas=areas, won=counts)
+
+
+def _describe(
+    segmentation: Int32[np.ndarray, "H W"],
+    heads: list[int],
+    ranking: _Ranking,
+    num_concepts: int,
+    vocabulary: Vocabulary,
+) -> tuple[Segment, ...]:
+    """Makes the list that goes with the map; `heads[id - 1]` is the best proposal of a segment."""
+    areas = np.bincount(segmentation.ravel(), minlength=len(heads) + 1).tolist()
+    places = ndimage.find_objects(segmentation, max_label=len(heads))
+    root = taxonomy(vocabulary)
+    segments: list[Segment] = []
+    for segment_id, rank in enumerate(heads, start=1):
+        class_scores = ranking.class_scores[rank, :num_concepts]
+        class_id = ranking.class_ids[rank]
+        concept = vocabulary.concepts[class_id]
+        segments.append(
+            Segment(
+                id=segment_id,
+                class_id=class_id,
+                name=concept.name,
+                score=min(1.0, ranking.scores[rank]),
+                is_thing=concept.is_thing,
+                area=areas[segment_id],
+                box=_box(places[segment_id - 1]),
+                guesses=_guesses(class_scores, class_id, vocabulary),
+                path=descend(class_scores, vocabulary, root),
+            )
+        )
+    return tuple(segments)
+
+
+def _guesses(class_scores: Float[Tensor, " K"], class_id: int, vocabulary: Vocabulary) -> tuple[Guess, ...]:
+    """Returns the best names; the segment's own leads even where others tie with it."""
+    best = class_scores.topk(min(NUM_GUESSES, len(class_scores))).indices.tolist()
+    names = [class_id, *(other for other in best if other != class_id)][:NUM_GUESSES]
+    return tuple(Guess(name=vocabulary.concepts[name].name, score=float(class_scores[name])) for name in names)
+
+
+def _box(place: tuple[slice, ...]) -> tuple[int, int, int, int]:
+    """Turns the slices of rows and columns into x, y, width, height."""
+    rows, columns = place
+    return columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start

@@ -1,0 +1,161 @@
+"""Training of a small CLIP on drawn pictures and their captions, contrastively."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lexiseg.data.storybook.captions import caption
+from lexiseg.data.storybook.scene import draw_close_up, draw_view, generator
+from lexiseg.encoders.clip import Clip, ClipConfig
+from lexiseg.training.trainer import OptimConfig, Steps, cosine_lr, decay_groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A stretch of CLIP's training with one kind of pictures."""
+
+    steps: int
+    batch_size: int
+    image_size: int
+    """Side of the pictures in pixels."""
+    view_share: float
+    """Share of pictures that show one to three things in a place; the rest are close-ups."""
+    lr: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipRecipe:
+    """Everything that decides a training of CLIP."""
+
+    model: ClipConfig
+    phases: tuple[Phase, ...]
+    optim: OptimConfig
+    """Its `lr` is replaced by each phase's."""
+    seed: int = 0
+
+
+class CaptionedPictures(torch.utils.data.Dataset[tuple[Tensor, str]]):
+    """Pictures drawn on demand; number n is the same in every process."""
+
+    def __init__(self, phases: tuple[Phase, ...], seed: int) -> None:
+        self.phases = phases
+        self.seed = seed
+        self._ends = np.cumsum([p.steps * p.batch_size for p in phases])
+
+    def __len__(self) -> int:
+        """Pictures of all phases."""
+        return int(self._ends[-1])
+
+    def __getitem__(self, number: int) -> tuple[UInt8[Tensor, "3 H W"], str]:
+        """Draws picture `number` as its phase wants it, and words it."""
+        phase = self.phases[int(np.searchsorted(self._ends, number, side="right"))]
+        rng = generator("captions", "train", self.seed, number)
+        is_view = rng.random() < phase.view_share
+        scene = draw_view(rng, phase.image_size) if is_view else draw_close_up(rng, phase.image_size)
+        return torch.from_numpy(scene.picture).permute(2, 0, 1), caption(rng, scene)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptionBatch:
+    """Pictures with their captions."""
+
+    pixel_values: UInt8[Tensor, "B 3 H W"]
+    tokens: Int[Tensor, "B L"]
+
+
+class _Collate:
+    def __init__(self, clip: Clip) -> None:
+        self.tokenize = clip.tokenize
+
+    def __call__(self, items: list[tuple[Tensor, str]]) -> CaptionBatch:
+        return CaptionBatch(
+            pixel_values=torch.stack([picture for picture, _ in items]),
+            tokens=self.tokenize([text for _, text in items]),
+        )
+
+
+def contrastive_loss(
+    image_embed: Float[Tensor, "B D"], text_embed: Float[Tensor, "B D"], logit_scale: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """CLIP's symmetric InfoNCE over a batch: picture i belongs to caption i."""
+    image_embed, text_embed = F.normalize(image_embed, dim=-1), F.normalize(text_embed, dim=-1)
+    logits = logit_scale * image_embed @ text_embed.T
+    target = torch.arange(len(logits), device=logits.device)
+    return 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
+
+
+class ClipTask:
+    """The training of a CLIP by a recipe, for the loop."""
+
+    def __init__(self, recipe: ClipRecipe, *, device: str = "cpu", workers: int = 1) -> None:
+        torch.random.default_generator.manual_seed(recipe.seed)  # initial weights; nothing later draws from it
+        self.recipe = recipe
+        self.clip = Clip(recipe.model).train().to(device, memory_format=torch.channels_last)
+        self._device = device
+        self._workers = workers
+
+    @property
+    def module(self) -> nn.Module:
+        """The CLIP."""
+        return self.clip
+
+    @cached_property
+    def _batch_sizes(self) -> list[int]:
+        return [phase.batch_size for phase in self.recipe.phases for _ in range(phase.steps)]
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all phases."""
+        return len(self._batch_sizes)
+
+    @property
+    def clip_norm(self) -> float:
+        """Largest L2 norm of the gradient."""
+        return self.recipe.optim.clip_norm
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW without weight decay on vectors."""
+        optim = self.recipe.optim
+        return torch.optim.AdamW(decay_groups(self.clip, optim.weight_decay), betas=optim.betas, eps=optim.eps)
+
+    def lr_at(self, step: int) -> float:
+        """Every phase has its own warm-up and decay."""
+        for phase in self.recipe.phases:
+            if step < phase.steps:
+                return cosine_lr(self.recipe.optim, step, phase.steps) / self.recipe.optim.lr * phase.lr
+            step -= phase.steps
+        raise IndexError("a step behind the last phase")
+
+    def batches(self, start: int) -> Iterator[CaptionBatch]:
+        """Batches from step `start`, drawn by worker processes."""
+        pictures = CaptionedPictures(self.recipe.phases, self.recipe.seed)
+        loader: Any = torch.utils.data.DataLoader(
+            pictures,
+            batch_sampler=Steps(self._batch_sizes, start),
+            num_workers=self._workers,
+            collate_fn=_Collate(self.clip),
+        )
+        return iter(loader)
+
+    def losses(self, batch: CaptionBatch, step: int) -> Mapping[str, Tensor]:
+        """Contrast of pictures and captions; brightness varies by a tenth, from the step's own generator."""
+        rng = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
+        light = torch.empty(len(batch.pixel_values), 1, 1, 1).uniform_(0.9, 1.1, generator=rng)
+        pixels = (batch.pixel_values.to(self._device).float() / 255 * light.to(self._device)).clamp(0, 1)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self._device, torch.bfloat16):
+            image_embed = self.clip.encode_image(pixels)
+            text_embed = self.clip.encode_tokens(batch.tokens.to(self._device))
+        scale = self.clip.clip.logit_scale.exp().clamp(max=100)
+        return {"contrast": contrastive_loss(image_embed.float(), text_embed.float(), scale)}
+
+    def pictures_in(self, batch: CaptionBatch) -> int:
+        """Pictures of a batch."""
+        return len(batch.pixel_values)

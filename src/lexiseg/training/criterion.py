@@ -1,0 +1,131 @@
+"""What a segmenter is told about its masks, names and qualities, after every decoder layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from lexiseg.core.structures import Targets
+from lexiseg.training.losses import (
+    class_loss,
+    dice_loss,
+    iou_loss,
+    mask_bce_loss,
+    mask_iou,
+    sample_points,
+    uncertain_points,
+)
+from lexiseg.training.matcher import LossWeights, Match, match
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerOutput:
+    """What one decoder layer predicts, for the criterion."""
+
+    mask_logits: Float[Tensor, "B Q h w"]
+    class_logits: Float[Tensor, "B Q K1"]
+    """The last column is no-object."""
+    iou_scores: Float[Tensor, "B Q"] | None = None
+    """Predicted IoUs; the last layer alone has them, and a closed-set model none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriterionConfig:
+    """The criterion's numbers."""
+
+    weights: LossWeights = LossWeights()
+    num_points: int = 12544
+    """Sampled points per mask."""
+    unknown_share: float | None = 0.5
+    """A query without a segment whose mask lies on unannotated pixels by more than this share is told nothing: an
+    annotation that names only some things cannot call the others no-object. None tells it no-object all the same."""
+
+
+def segmentation_losses(
+    layers: Sequence[LayerOutput],
+    targets: tuple[Targets, ...],
+    config: CriterionConfig,
+    *,
+    generator: torch.Generator,
+) -> dict[str, Float[Tensor, ""]]:
+    """The weighted terms, each summed over layers (deep supervision); matching is done anew for every layer.
+
+    Args:
+        layers: predictions after each decoder layer, first to last.
+        targets: the truth, its masks at the stride of the predicted ones.
+        config: weights and points.
+        generator: source of all sampled points.
+    """
+    weights = config.weights
+    terms: dict[str, Tensor] = {}
+    for layer in layers:
+        matches = match(
+            layer.class_logits,
+            layer.mask_logits,
+            targets,
+            weights,
+            num_points=config.num_points,
+            generator=generator,
+        )
+        truth = _Truth.of(layer, targets, matches, config.unknown_share)
+        found = {
+            "classes": weights.classes
+            * class_loss(layer.class_logits.float(), truth.class_ids, truth.counts, void_weight=weights.void)
+        }
+        bce, dice = _mask_terms(layer, targets, matches, config, generator)
+        found |= {"bce": weights.bce * bce, "dice": weights.dice * dice}
+        if layer.iou_scores is not None:
+            found["iou"] = weights.iou * iou_loss(layer.iou_scores, truth.ious, truth.is_matched, truth.counts)
+        for name, value in found.items():
+            terms[name] = terms[name] + value if name in terms else value
+    return terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Truth:
+    """The truth of every query under one matching."""
+
+    class_ids: Int[Tensor, "B Q"]
+    ious: Float[Tensor, "B Q"]
+    is_matched: Bool[Tensor, "B Q"]
+    counts: Bool[Tensor, "B Q"]
+
+    @staticmethod
+    def of(
+        layer: LayerOutput, targets: tuple[Targets, ...], matches: tuple[Match, ...], unknown_share: float | None
+    ) -> "_Truth":
+        batch, num_queries, num_columns = layer.class_logits.shape
+        device = layer.class_logits.device
+        class_ids = torch.full((batch, num_queries), num_columns - 1, device=device)
+        ious = torch.zeros(batch, num_queries, device=device)
+        is_matched = torch.zeros(batch, num_queries, dtype=torch.bool, device=device)
+        counts = torch.ones(batch, num_queries, dtype=torch.bool, device=device)
+        masks = layer.mask_logits.detach() > 0
+        for image, (target, pairs) in enumerate(zip(targets, matches, strict=True)):
+            if unknown_share is not None:
+                unknown = (masks[image] & target.ignored).flatten(1).sum(-1)
+                counts[image] = unknown <= unknown_share * masks[image].flatten(1).sum(-1)
+            is_matched[image, pairs.queries] = True
+            class_ids[image, pairs.queries] = target.class_ids[pairs.segments]
+            ious[image, pairs.queries] = mask_iou(masks[image, pairs.queries], target.masks[pairs.segments])
+        return _Truth(class_ids=class_ids, ious=ious, is_matched=is_matched, counts=counts | is_matched)
+
+
+def _mask_terms(
+    layer: LayerOutput,
+    targets: tuple[Targets, ...],
+    matches: tuple[Match, ...],
+    config: CriterionConfig,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Cross-entropy and dice of the matched masks at sampled points, averaged over the masks of the batch."""
+    predicted = torch.cat([layer.mask_logits[image, pairs.queries] for image, pairs in enumerate(matches)]).float()
+    if not len(predicted):
+        nothing = layer.mask_logits.sum() * 0
+        return nothing, nothing
+    true = torch.cat([t.masks[pairs.segments] for t, pairs in zip(targets, matches, strict=True)]).float()
+    points = uncertain_points(predicted, config.num_points, generator=generator)
+    point_logits, point_targets = sample_points(predicted, points), sample_points(true, points)
+    return mask_bce_loss(point_logits, point_targets).mean(), dice_loss(point_logits, point_targets).mean()

@@ -1,0 +1,87 @@
+"""Losses as pure functions (Mask2Former's, and OPSNet's on predicted IoU)."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def mask_bce_loss(point_logits: Float[Tensor, "M P"], point_targets: Float[Tensor, "M P"]) -> Float[Tensor, " M"]:
+    """Binary cross-entropy of each mask, the mean over its points."""
+    return F.binary_cross_entropy_with_logits(point_logits, point_targets, reduction="none").mean(-1)
+
+
+def dice_loss(point_logits: Float[Tensor, "M P"], point_targets: Float[Tensor, "M P"]) -> Float[Tensor, " M"]:
+    """One minus the soft Dice coefficient of each mask (Milletari et al., 2016)."""
+    probs = point_logits.sigmoid()
+    overlap = 2 * (probs * point_targets).sum(-1)
+    return 1 - (overlap + 1) / (probs.sum(-1) + point_targets.sum(-1) + 1)
+
+
+def class_loss(
+    class_logits: Float[Tensor, "B Q K1"],
+    class_ids: Int[Tensor, "B Q"],
+    counts: Bool[Tensor, "B Q"],
+    *,
+    void_weight: float,
+) -> Float[Tensor, ""]:
+    """Cross-entropy in which no-object, the last class, has a small weight; queries that do not count are left out."""
+    weights = class_logits.new_ones(class_logits.shape[-1])
+    weights[-1] = void_weight
+    return F.cross_entropy(class_logits[counts], class_ids[counts], weight=weights)
+
+
+def iou_loss(
+    iou_scores: Float[Tensor, "B Q"],
+    targets: Float[Tensor, "B Q"],
+    is_matched: Bool[Tensor, "B Q"],
+    counts: Bool[Tensor, "B Q"],
+) -> Float[Tensor, ""]:
+    """Squared error of the predicted IoU (OPSNet, section 3.4).
+
+    Matched queries are few and the zeros of the rest are many: the mean over each kind enters with one half, so that
+    the zeros do not drown what tells a good mask from a better one.
+    """
+    error = (iou_scores - targets) ** 2
+    zero = error.sum() * 0
+    halves = [error[which].mean() if which.any() else zero for which in (is_matched, counts & ~is_matched)]
+    return 0.5 * (halves[0] + halves[1])
+
+
+def mask_iou(masks: Bool[Tensor, "M h w"], others: Bool[Tensor, "M h w"]) -> Float[Tensor, " M"]:
+    """Intersection over union, pair by pair; 0 where both are empty."""
+    overlap = (masks & others).flatten(1).sum(-1).float()
+    union = (masks | others).flatten(1).sum(-1).float()
+    return overlap / union.clamp(min=1)
+
+
+def sample_points(maps: Float[Tensor, "M h w"], points: Float[Tensor, "M P 2"]) -> Float[Tensor, "M P"]:
+    """Reads each map at its points (bilinear); points are x, y in the unit square."""
+    return F.grid_sample(maps[:, None], 2 * points[:, :, None] - 1, align_corners=False)[:, 0, :, 0]
+
+
+@torch.no_grad()
+def uncertain_points(
+    mask_logits: Float[Tensor, "M h w"],
+    num_points: int,
+    *,
+    oversample: float = 3.0,
+    importance: float = 0.75,
+    generator: torch.Generator,
+) -> Float[Tensor, "M P 2"]:
+    """Points where each mask is least certain, and some anywhere (PointRend; Mask2Former's 3 and 0.75).
+
+    Args:
+        mask_logits: the masks.
+        num_points: points per mask.
+        oversample: candidates per point.
+        importance: share of the points that are the least certain candidates.
+        generator: drawn from on the CPU, so that every device sees the same points.
+    """
+    candidates = torch.rand(len(mask_logits), int(num_points * oversample), 2, generator=generator).to(mask_logits)
+    certainty = sample_points(mask_logits, candidates).abs()
+    num_important = int(importance * num_points)
+    chosen = certainty.topk(num_important, dim=1, largest=False).indices
+    important = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
+    anywhere = torch.rand(len(mask_logits), num_points - num_important, 2, generator=generator).to(mask_logits)
+    return torch.cat([important, anywhere], 1)

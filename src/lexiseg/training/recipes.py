@@ -1,0 +1,70 @@
+"""Recipes: each a function that returns one frozen config."""
+
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.transforms import Framing
+from lexiseg.encoders.clip import ClipConfig
+from lexiseg.encoders.segmenter import ResNetBackbone, SegmenterConfig
+from lexiseg.training.clip import ClipRecipe, Phase
+from lexiseg.training.criterion import CriterionConfig
+from lexiseg.training.segmentation import SegmentationRecipe
+from lexiseg.training.trainer import OptimConfig
+
+
+def clip_tiny(*, seed: int = 0) -> ClipRecipe:
+    """The shipped CLIP: 8.6 M parameters, 395,000 drawn pictures, about half an hour on one core.
+
+    Close-ups come first and pictures of several things last: from captions with several things it would learn the
+    stuff at once and the things very late.
+    """
+    return ClipRecipe(
+        model=ClipConfig(
+            embed_dim=128,
+            layers=(1, 1, 1, 1),
+            width=32,
+            image_size=96,
+            text_width=64,
+            text_heads=4,
+            text_layers=2,
+            context_length=32,
+            dense_stride=16,
+        ),
+        phases=(
+            Phase(steps=625, batch_size=256, image_size=64, view_share=0.0, lr=1e-3),
+            Phase(steps=900, batch_size=128, image_size=64, view_share=0.0, lr=7e-4),
+            Phase(steps=940, batch_size=128, image_size=96, view_share=0.4, lr=7e-4),
+        ),
+        optim=OptimConfig(
+            lr=1e-3, weight_decay=0.1, betas=(0.9, 0.98), eps=1e-6, warmup_share=0.03, final_share=0.02, clip_norm=1.0
+        ),
+        seed=seed,
+    )
+
+
+def mask2former_tiny(*, seed: int = 0) -> SegmentationRecipe:
+    """A closed-set Mask2Former of 1.1 M parameters on the drawn world's base pictures, about 45 minutes on one core.
+
+    It is the baseline of the paper's Table 9, the start of `opsnet_tiny`, and something that `assemble` can take.
+    """
+    return SegmentationRecipe(
+        segmenter=SegmenterConfig(
+            resnet=ResNetBackbone(
+                embedding_size=32, hidden_sizes=(32, 64, 96, 128), depths=(1, 1, 2, 1), layer_type="basic"
+            ),
+            hidden_dim=64,
+            mask_dim=64,
+            encoder_layers=2,
+            encoder_feedforward_dim=256,
+            decoder_layers=4,
+            feedforward_dim=256,
+            num_heads=8,
+            num_queries=24,
+        ),
+        vocabulary=Vocabulary.of("storybook"),
+        framing=Framing(image_size=160, flip_probability=0.5),
+        num_pictures=20_000,
+        steps=2400,
+        batch_size=16,
+        optim=OptimConfig(lr=1e-3, weight_decay=0.05, warmup_share=0.04, final_share=0.02, clip_norm=1.0),
+        criterion=CriterionConfig(num_points=512),
+        seed=seed,
+    )

@@ -1,0 +1,226 @@
+"""Training of segmenters on panoptic data: closed-set Mask2Former, and OPSNet around a frozen CLIP."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.panoptic_format import PanopticDataset
+from lexiseg.data.samples import SegmentationDataset, collate, training_keys
+from lexiseg.data.transforms import Framing
+from lexiseg.encoders.clip import ClipConfig
+from lexiseg.encoders.segmenter import Segmenter, SegmenterConfig, freeze_batch_norm
+from lexiseg.models.opsnet import OPSNet, OPSNetConfig
+from lexiseg.models.words import prepare
+from lexiseg.training.criterion import CriterionConfig, LayerOutput, segmentation_losses
+from lexiseg.training.trainer import OptimConfig, cosine_lr, decay_groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentationRecipe:
+    """Everything that decides a training of a segmenter, but the pictures and the CLIP."""
+
+    segmenter: SegmenterConfig
+    vocabulary: Vocabulary
+    framing: Framing
+    num_pictures: int
+    """Pictures of the training set that the recipe expects; drawn if the recipe's data are drawn."""
+    steps: int
+    batch_size: int
+    optim: OptimConfig
+    criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    backbone_lr_scale: float = 1.0
+    """Learning rate of the backbone relative to the rest; 0.1 where it was pretrained on photographs."""
+    has_enhancer: bool = True
+    """OPSNet only: cross-attention to CLIP's map."""
+    seed: int = 0
+
+
+class _SegmentationTask:
+    """What both trainings share: data, optimiser, schedule."""
+
+    def __init__(self, recipe: SegmentationRecipe, data: PanopticDataset, *, device: str, workers: int) -> None:
+        torch.random.default_generator.manual_seed(recipe.seed)  # initial weights; nothing later draws from it
+        self.recipe = recipe
+        self.device = device
+        self._data = data
+        self._workers = workers
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.recipe.steps
+
+    @property
+    def clip_norm(self) -> float:
+        """Largest L2 norm of the gradient."""
+        return self.recipe.optim.clip_norm
+
+    def lr_at(self, step: int) -> float:
+        """Warm-up and cosine."""
+        return cosine_lr(self.recipe.optim, step, self.recipe.steps)
+
+    def batches(self, start: int) -> Iterator[tuple[ImageBatch, tuple[Targets, ...]]]:
+        """Batches from step `start` on, read by worker processes."""
+        recipe = self.recipe
+        numbers = {concept.name: number for number, concept in enumerate(recipe.vocabulary.concepts)}
+        class_ids = {c.id: numbers[c.name] for c in self._data.categories if c.name in numbers}
+        if not class_ids:
+            raise ValueError("no category of the training data is in the recipe's vocabulary: check --data.")
+        dataset = SegmentationDataset(self._data, class_ids, recipe.framing, seed=recipe.seed)
+        keys = training_keys(len(dataset), seed=recipe.seed, start=start * recipe.batch_size)
+        loader: Any = torch.utils.data.DataLoader(
+            dataset,
+            batch_size=recipe.batch_size,
+            sampler=keys,
+            num_workers=self._workers,
+            collate_fn=collate,
+        )
+        return iter(loader)
+
+    def pictures_in(self, batch: tuple[ImageBatch, tuple[Targets, ...]]) -> int:
+        """Pictures of a batch."""
+        return len(batch[1])
+
+    def _to_device(self, batch: tuple[ImageBatch, tuple[Targets, ...]]) -> tuple[ImageBatch, tuple[Targets, ...]]:
+        images, targets = batch
+        if self.device == "cpu":
+            return batch
+        moved = tuple(
+            Targets(
+                masks=t.masks.to(self.device), class_ids=t.class_ids.to(self.device), ignored=t.ignored.to(self.device)
+            )
+            for t in targets
+        )
+        return images.to(self.device), moved
+
+    def _losses(self, layers: list[LayerOutput], targets: tuple[Targets, ...], step: int) -> Mapping[str, Tensor]:
+        generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
+        return segmentation_losses(layers, targets, self.recipe.criterion, generator=generator)
+
+    def _optimizer(self, module: nn.Module, backbone: list[nn.Parameter]) -> torch.optim.Optimizer:
+        optim = self.recipe.optim
+        slow = {id(p) for p in backbone}
+        groups = []
+        for group in decay_groups(module, optim.weight_decay):
+            for is_slow, scale in ((True, self.recipe.backbone_lr_scale), (False, 1.0)):
+                chosen = [p for p in group["params"] if (id(p) in slow) == is_slow]
+                if chosen:
+                    groups.append({"params": chosen, "weight_decay": group["weight_decay"], "lr_scale": scale})
+        return torch.optim.AdamW(groups, betas=optim.betas, eps=optim.eps)
+
+
+class ClosedSet(nn.Module):
+    """Mask2Former with its own closed class head: the baseline, and what `assemble` takes."""
+
+    def __init__(self, config: SegmenterConfig, num_classes: int) -> None:
+        super().__init__()
+        self.segmenter = Segmenter(config)
+        self.classify = nn.Linear(config.hidden_dim, num_classes + 1)
+
+
+class ClosedSetTask(_SegmentationTask):
+    """Training of a closed-set Mask2Former."""
+
+    def __init__(
+        self, recipe: SegmentationRecipe, data: PanopticDataset, *, device: str = "cpu", workers: int = 1
+    ) -> None:
+        super().__init__(recipe, data, device=device, workers=workers)
+        self.model = ClosedSet(recipe.segmenter, len(recipe.vocabulary)).train().to(device)
+
+    @property
+    def module(self) -> nn.Module:
+        """The Mask2Former."""
+        return self.model
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW; the backbone at its own rate."""
+        return self._optimizer(self.model, self.model.segmenter.backbone_parameters)
+
+    def losses(self, batch: tuple[ImageBatch, tuple[Targets, ...]], step: int) -> Mapping[str, Tensor]:
+        """Mask2Former's losses after every layer."""
+        images, targets = self._to_device(batch)
+        with torch.autocast(self.device, torch.bfloat16):
+            last = self.model.segmenter(images.pixel_values, every_layer=True)
+            layers = [
+                LayerOutput(
+                    mask_logits=layer.mask_logits.float(), class_logits=self.model.classify(layer.query_embed).float()
+                )
+                for layer in (*last.earlier, last)
+            ]
+        return self._losses(layers, targets, step)
+
+
+class OPSNetTask(_SegmentationTask):
+    """Training of an OPSNet around a frozen CLIP (sections 3.1 to 3.4)."""
+
+    def __init__(
+        self,
+        recipe: SegmentationRecipe,
+        data: PanopticDataset,
+        *,
+        clip: ClipConfig,
+        clip_state: Mapping[str, Tensor],
+        segmenter_state: Mapping[str, Tensor] | None = None,
+        device: str = "cpu",
+        workers: int = 1,
+    ) -> None:
+        """Builds the model.
+
+        Args:
+            recipe: the recipe.
+            data: the pictures.
+            clip: sizes of the frozen CLIP.
+            clip_state: its weights.
+            segmenter_state: weights of a Segmenter to begin from; its backbone's batch norms stay frozen then.
+            device: where to train.
+            workers: processes that read pictures.
+        """
+        super().__init__(recipe, data, device=device, workers=workers)
+        config = OPSNetConfig(
+            segmenter=recipe.segmenter,
+            clip=clip,
+            training_vocabulary=recipe.vocabulary,
+            longest_side=recipe.framing.image_size,
+            has_enhancer=recipe.has_enhancer,
+        )
+        self.model = OPSNet(config)
+        self.model.clip.load_state_dict(clip_state)
+        pool = self.model.clip.visual.attnpool
+        self.model.adapter.fold(pool.v_proj, pool.c_proj)
+        self._words = prepare(self.model.clip, recipe.vocabulary, recipe.vocabulary, negatives=False).to(device)
+        self.model.train().to(device)
+        if segmenter_state is not None:
+            self.model.segmenter.load_state_dict(segmenter_state)
+            freeze_batch_norm(self.model.segmenter)
+
+    @property
+    def module(self) -> nn.Module:
+        """The OPSNet."""
+        return self.model
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW over everything but CLIP; the backbone at its own rate."""
+        return self._optimizer(self.model, self.model.segmenter.backbone_parameters)
+
+    def losses(self, batch: tuple[ImageBatch, tuple[Targets, ...]], step: int) -> Mapping[str, Tensor]:
+        """Mask2Former's losses over cosines after every layer, and the IoU loss after the last."""
+        images, targets = self._to_device(batch)
+        with torch.autocast(self.device, torch.bfloat16):
+            clip_map = self.model.clip_map(images)
+            last = self.model.propose(images, every_layer=True)
+            class_embeds = [self.model.class_embed(layer, clip_map) for layer in (*last.earlier, last)]
+            iou_scores = self.model.iou_scores(last)
+        layers = [
+            LayerOutput(
+                mask_logits=layer.mask_logits.float(),
+                class_logits=self.model.training_logits(class_embed, self._words),
+                iou_scores=iou_scores if layer is last else None,
+            )
+            for layer, class_embed in zip((*last.earlier, last), class_embeds, strict=True)
+        ]
+        return self._losses(layers, targets, step)

@@ -1,0 +1,51 @@
+"""Fixtures for every test: seeded randomness, clean global state, and the shared data."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub: no test may download
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+# Examples come from the test's name, not from a clock: a failure in CI is a failure at home;
+# no deadline, because the two cores may be busy with something else.
+settings.register_profile("lexiseg", deadline=None, max_examples=40, derandomize=True, database=None)
+settings.load_profile("lexiseg")
+
+THREADS = min(2, os.cpu_count() or 1)
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    """Randomness for tensors, drawn on the CPU so that every device sees the same numbers."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def np_rng() -> np.random.Generator:
+    """Randomness for arrays."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def _clean_torch() -> Iterator[None]:
+    """Gives every test the same global state of torch, whatever the one before did to it."""
+    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
+    torch.set_num_threads(THREADS)
+    yield
+    torch.set_default_dtype(dtype)
+    torch.set_grad_enabled(grad)
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of data beside the repository; tests that need it skip where it is absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("the folder of shared data does not lie beside this repository")
+    return folder

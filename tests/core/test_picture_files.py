@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lexiseg.core.images import PictureError
+from lexiseg.core.picture_files import find_pictures, unique_names
+
+
+@pytest.fixture
+def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in (
+        "page10.jpg",
+        "page2.JPG",
+        "page1.png",
+        "notes.txt",
+        ".hidden.jpg",
+        "deep er/cat.png",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(arguments: list[str]) -> list[str]:
+    return [path.as_posix() for path in find_pictures(arguments)]
+
+
+def test_a_folder_gives_its_own_pictures_in_natural_order(album: Path) -> None:
+    assert names(["."]) == ["page1.png", "page2.JPG", "page10.jpg"]
+
+
+def test_a_folder_with_a_space_works(album: Path) -> None:
+    assert names(["deep er"]) == ["deep er/cat.png"]
+
+
+def test_a_quoted_glob_is_expanded_and_takes_pictures_alone(album: Path) -> None:
+    assert names(["*"]) == ["page1.png", "page2.JPG", "page10.jpg"]
+    assert names(["**/*.png"]) == ["deep er/cat.png", "page1.png"]
+
+
+def test_arguments_keep_their_order_and_duplicates_go(album: Path) -> None:
+    found = names(["page2.JPG", ".", str(album / "page1.png"), "deep er/../page10.jpg"])
+
+    assert found == ["page2.JPG", "page1.png", "page10.jpg"]
+
+
+def test_a_file_with_brackets_in_its_name_is_a_file_first(album: Path) -> None:
+    (album / "cat [1].jpg").touch()
+
+    assert names(["cat [1].jpg"]) == ["cat [1].jpg"]
+
+
+def test_a_named_file_is_kept_whatever_it_is(album: Path) -> None:
+    assert names(["notes.txt", "missing.jpg", "x" * 5000]) == [
+        "notes.txt",
+        "missing.jpg",
+        "x" * 5000,
+    ]
+
+
+@pytest.mark.parametrize("argument", ["*.bmp", "nowhere/*", "empty"])
+def test_what_holds_no_picture_is_named_in_the_error(album: Path, argument: str) -> None:
+    (album / "empty").mkdir()
+
+    with pytest.raises(PictureError, match="no pictures") as caught:
+        find_pictures(["page1.png", argument])
+
+    assert f"'{argument}'" in str(caught.value)
+
+
+def test_no_argument_at_all_is_an_error() -> None:
+    with pytest.raises(PictureError, match="no picture was given"):
+        find_pictures([])
+
+
+def test_links_to_nothing_are_left_out_of_folders(album: Path) -> None:
+    (album / "deep er" / "link.jpg").symlink_to(album / "gone.jpg")
+
+    assert names(["deep er"]) == ["deep er/cat.png"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["a/cat.jpg", "a/dog.jpg"], ["cat", "dog"]),
+        (["a/cat.jpg", "b/cat.jpg"], ["a-cat", "b-cat"]),
+        (["a/cat.jpg", "a/cat.png"], ["cat-jpg", "cat-png"]),
+        (["a/Cat.jpg", "b/cat.jpg"], ["a-Cat", "b-cat"]),
+        (["x/a/cat.jpg", "y/a/cat.jpg"], ["a-cat", "a-cat-2"]),
+        (["a/cat.jpg", "b/cat.jpg", "c/a-cat.jpg"], ["a-cat-2", "b-cat", "a-cat"]),
+        (["cat.jpg", "b/cat.jpg"], ["cat", "b-cat"]),
+    ],
+)
+def test_names_stay_short_and_differ(paths: list[str], expected: list[str]) -> None:
+    assert unique_names([Path(path) for path in paths]) == expected
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["", "a", "b", "x/a", "cat"]),
+            st.sampled_from(["cat", "Cat", "a-cat", "cat-2", "cat-jpg", "猫", "..."]),
+            st.sampled_from(["", ".jpg", ".png", ".JPG"]),
+        ),
+        unique=True,
+        max_size=12,
+    )
+)
+def test_no_two_outputs_ever_share_a_name(parts: list[tuple[str, str, str]]) -> None:
+    paths = [Path(folder) / f"{stem}{suffix}" for folder, stem, suffix in parts]
+
+    found = unique_names(paths)
+
+    assert len({name.casefold() for name in found}) == len(paths)
+    assert all(name and "/" not in name for name in found)
