@@ -118,7 +118,7 @@ def test_a_file_holds_a_list_or_a_document(tmp_path: Path, name: str, as_text: b
     document = {
         "source": "a test",
         "templates": ["{}!"],
-        "concepts": ["cat|kitten", {"name": "sky", "path": ["stuff"], "draws": "sky"}],
+        "concepts": ["cat|kitten", {"name": "sky", "path": ["stuff"]}],
     }
     plain = written(tmp_path, name, dump(["cat|kitten", "lake:stuff"]))
     full = written(tmp_path, f"full {name}", dump(document))

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from lexiseg.apps.errors import DeviceError
 from lexiseg.apps.result import Result
 from lexiseg.core.batches import to_image_batch
 from lexiseg.core.images import open_picture
@@ -36,10 +37,6 @@ SHOWN_WORDS = 8
 
 Picture = str | Path | Image.Image | np.ndarray
 Words = Vocabulary | str | Path | list[Any] | tuple[Any, ...]
-
-
-class DeviceError(ValueError):
-    """A device that this machine does not have; the message is one sentence."""
 
 
 def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Model":

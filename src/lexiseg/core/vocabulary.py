@@ -280,7 +280,7 @@ def _unknown_suffix(suffix: str, where: str) -> str:
 def _from_mapping(entry: Mapping[Any, Any], place: int) -> Concept:
     """Reads {"name": ..., "synonyms": [...], "is_thing": ..., "path": [...]}."""
     where = f"entry {place}"
-    _check_keys(entry, ("name", "synonyms", "is_thing", "path", "draws"), where)
+    _check_keys(entry, ("name", "synonyms", "is_thing", "path"), where)
     name, synonyms, path = entry.get("name"), entry.get("synonyms", []), entry.get("path", [])
     if not isinstance(name, str):
         raise VocabularyError(f'{where} needs a "name" that is text, such as "cat".')

@@ -89,7 +89,9 @@ def read_mask2former(folder: Path) -> ClosedSetWeights:
 
 def write_mask2former(
     folder: Path,
-    segmenter: Segmenter,
+    config: SegmenterConfig,
+    segmenter: Mapping[str, Tensor],
+    *,
     class_weight: Float[Tensor, "S1 C"],
     class_bias: Float[Tensor, " S1"],
     names: Sequence[str],
@@ -100,7 +102,8 @@ def write_mask2former(
 
     Args:
         folder: made if it is missing; a model in it is replaced.
-        segmenter: everything but the class head.
+        config: the sizes.
+        segmenter: state dict of a Segmenter of these sizes.
         class_weight: rows of the class head: the names, then no-object.
         class_bias: likewise.
         names: the closed set, in the order of the rows.
@@ -110,23 +113,19 @@ def write_mask2former(
     """
     shapes = tuple(class_weight.shape), tuple(class_bias.shape)
     rows = len(names) + 1
-    if shapes != ((rows, segmenter.config.hidden_dim), (rows,)):
+    if shapes != ((rows, config.hidden_dim), (rows,)):
         raise ValueError(
             f"expected a class head of {rows} rows, one for each of the {len(names)} names and one for no-object, "
             f"got shapes {shapes[0]} and {shapes[1]}."
         )
-    config = to_transformers(segmenter.config)
-    config.architectures = ["Mask2FormerForUniversalSegmentation"]
-    config.id2label = dict(enumerate(names))
-    config.label2id = {name: index for index, name in enumerate(names)}
-    state = segmenter.mask2former.state_dict()
-    tensors = {
-        f"model.{published}": state[name.removeprefix(_OWN_PREFIX)]
-        for published, (name, _) in published_names(segmenter.config).items()
-    }
+    document = to_transformers(config)
+    document.architectures = ["Mask2FormerForUniversalSegmentation"]
+    document.id2label = dict(enumerate(names))
+    document.label2id = {name: index for index, name in enumerate(names)}
+    tensors = {f"model.{published}": segmenter[name] for published, (name, _) in published_names(config).items()}
     tensors |= {"class_predictor.weight": class_weight, "class_predictor.bias": class_bias}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(config.to_json_string(), encoding="utf-8")
+    (folder / "config.json").write_text(document.to_json_string(), encoding="utf-8")
     stored = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
 

@@ -60,7 +60,8 @@ class SegmenterConfig:
             raise ValueError("a segmenter needs exactly one backbone: set either resnet or swin.")
         if self.hidden_dim % 32 or self.mask_dim % 32:
             raise ValueError(
-                f"hidden_dim and mask_dim must be multiples of 32 (group norm), got {self.hidden_dim} and {self.mask_dim}."
+                "hidden_dim and mask_dim must be multiples of 32 (group norm), "
+                f"got {self.hidden_dim} and {self.mask_dim}."
             )
 
 
@@ -119,7 +120,7 @@ def from_transformers(document: Mapping[str, Any]) -> SegmenterConfig:
         ValueError: if it is not a Mask2Former with a ResNet or Swin backbone.
     """
     backbone = document.get("backbone_config") or {}
-    kind = backbone.get("model_type", "swin") if isinstance(backbone, Mapping) else backbone
+    kind = backbone.get("model_type", "swin") if isinstance(backbone, Mapping) else type(backbone).__name__
     if document.get("model_type") != "mask2former" or kind not in ("resnet", "swin"):
         raise ValueError(
             "expected a Mask2Former with a ResNet or Swin backbone in transformers' layout, "
@@ -186,6 +187,9 @@ def _sizes(document: Mapping[str, Any], backbone: Mapping[str, Any], kind: str) 
         one, two, three, last = (int(v) for v in values)
         return one, two, three, last
 
+    def side(value: Any) -> int:
+        return int(value)
+
     if kind == "resnet":
         full = ResNetConfig(**backbone)
         resnet = ResNetBackbone(
@@ -202,8 +206,8 @@ def _sizes(document: Mapping[str, Any], backbone: Mapping[str, Any], kind: str) 
             embed_dim=whole.embed_dim,
             depths=four(whole.depths),
             num_heads=four(whole.num_heads),
-            window_size=int(whole.window_size),
-            image_size=int(whole.image_size),
+            window_size=side(whole.window_size),
+            image_size=side(whole.image_size),
             drop_path_rate=float(whole.drop_path_rate),
         )
     defaults = Mask2FormerConfig()

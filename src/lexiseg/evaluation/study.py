@@ -142,7 +142,9 @@ class Study:
     def table(self) -> tuple[tuple[str, ...], ...]:
         """Rows for a terminal, the first one the heading; figures in percent."""
         names = tuple(self.results[0].groups) if self.results else ()
-        rows = [("", "PQ", "SQ", "RQ", "PQ things", "PQ stuff", *(f"PQ {name}" for name in names))]
+        rows: list[tuple[str, ...]] = [
+            ("", "PQ", "SQ", "RQ", "PQ things", "PQ stuff", *(f"PQ {name}" for name in names))
+        ]
         for result in self.results:
             quality, groups = result.quality, result.groups
             parts = (quality.things, quality.stuff, *(groups[name].all for name in names))

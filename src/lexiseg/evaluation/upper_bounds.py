@@ -64,7 +64,7 @@ class TopOne:
     """How often true masks of one kind get the right name."""
 
     group: str
-    """"all", or a group of names."""
+    """A group of names, or "all"."""
     is_thing: bool
     size: Size
     correct: int

@@ -1,6 +1,5 @@
 """Assembly: a published closed-set Mask2Former and an open_clip checkpoint become an OPSNet, without training."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -58,7 +57,7 @@ def assemble(
     """
     closed = read_mask2former(mask2former_folder)
     clip_config = ClipConfig.named(clip) if isinstance(clip, str) else clip
-    clip_state = read_clip_weights(clip_weights)
+    clip_state = _clip_state(clip_config, clip_weights, clip if isinstance(clip, str) else "the given sizes")
     training = _training_vocabulary(vocabulary, closed.names, mask2former_folder)
     config = OPSNetConfig(
         segmenter=closed.config,
@@ -70,9 +69,10 @@ def assemble(
         # "class" is what Mask2Former itself ranks by; its mask score was never trained to tell good masks from bad
         merge=MergeConfig(rank_by="class", score_threshold=SCORE_THRESHOLD),
     )
-    model = OPSNet(config).eval()
+    with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
+        model = OPSNet(config).eval()
     model.segmenter.load_state_dict(dict(closed.segmenter))
-    _load_clip(model.clip, clip_state, clip_weights, clip if isinstance(clip, str) else "the given sizes")
+    model.clip.clip.load_state_dict({**model.clip.clip.state_dict(), **clip_state})
     pool = model.clip.visual.attnpool
     model.adapter.fold(pool.v_proj, pool.c_proj)
     assert isinstance(model.head, AssembledHead)
@@ -125,10 +125,11 @@ def _is_named(concept: Concept, words: tuple[str, ...]) -> bool:
     return not {same_word(name) for name in concept.names}.isdisjoint(map(same_word, words))
 
 
-def _load_clip(clip: Clip, found: Mapping[str, Tensor], path: Path, architecture: str) -> None:
-    """Loads CLIP's weights, all of them and nothing else."""
-    own = clip.clip.state_dict()
-    weights = {name: value for name, value in found.items() if name not in _NO_WEIGHTS}
+def _clip_state(config: ClipConfig, path: Path, architecture: str) -> dict[str, Tensor]:
+    """CLIP's weights, all of them and nothing else."""
+    with torch.device("meta"):
+        own = Clip(config).clip.state_dict()
+    weights = {name: value for name, value in read_clip_weights(path).items() if name not in _NO_WEIGHTS}
     lacking = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
     unknown = [name for name in weights if name not in own]
     reshaped = [name for name, value in own.items() if name in weights and weights[name].shape != value.shape]
@@ -138,4 +139,4 @@ def _load_clip(clip: Clip, found: Mapping[str, Tensor], path: Path, architecture
             f"the CLIP weights in {path} don't fit {architecture} ({len(lacking)} are missing, {len(unknown)} unknown, "
             f"{len(reshaped)} of another shape; the first is {first}): name the architecture that they belong to."
         )
-    clip.clip.load_state_dict({**own, **weights})
+    return weights

@@ -28,6 +28,10 @@ class Phase:
     view_share: float
     """Share of pictures that show one to three things in a place; the rest are close-ups."""
     lr: float
+    smallest: float = 0.6
+    """Least size of a close-up's thing, as a share of the picture."""
+    detail: float = 1.0
+    """How often captions name colours, patterns and surroundings; each is a way to match without knowing the thing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +62,9 @@ class CaptionedPictures(torch.utils.data.Dataset[tuple[Tensor, str]]):
         phase = self.phases[int(np.searchsorted(self._ends, number, side="right"))]
         rng = generator("captions", "train", self.seed, number)
         is_view = rng.random() < phase.view_share
-        scene = draw_view(rng, phase.image_size) if is_view else draw_close_up(rng, phase.image_size)
-        return torch.from_numpy(scene.picture).permute(2, 0, 1), caption(rng, scene)
+        size = phase.image_size
+        scene = draw_view(rng, size) if is_view else draw_close_up(rng, (size, size), smallest=phase.smallest)
+        return torch.from_numpy(scene.picture).permute(2, 0, 1), caption(rng, scene, detail=phase.detail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,8 @@ def class_loss(
     void_weight: float,
 ) -> Float[Tensor, ""]:
     """Cross-entropy in which no-object, the last class, has a small weight; queries that do not count are left out."""
+    if not counts.any():
+        return class_logits.sum() * 0  # the mean over nothing is not a number
     weights = class_logits.new_ones(class_logits.shape[-1])
     weights[-1] = void_weight
     return F.cross_entropy(class_logits[counts], class_ids[counts], weight=weights)

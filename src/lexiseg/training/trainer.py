@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,7 @@ def decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]
     ]
 
 
+@runtime_checkable
 class Task(Protocol):
     """What the loop needs to know of a training."""
 
@@ -193,13 +194,15 @@ def _save(module: nn.Module, optimizer: torch.optim.Optimizer, step: int, path: 
 
 
 def _restore(module: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> int:
-    missing, unexpected = module.load_state_dict(saved["module"], strict=False)
-    needed = set(missing) & set(trained_state(module))
-    if needed or unexpected:
+    own, found = module.state_dict(), saved["module"]
+    needed = [name for name in trained_state(module) if name not in found]
+    foreign = [name for name, value in found.items() if name not in own or own[name].shape != value.shape]
+    if needed or foreign:
         raise ValueError(
-            f"the checkpoint belongs to another recipe (first differing weight: {[*needed, *unexpected][0]}): "
+            f"the checkpoint belongs to another recipe (first differing weight: {[*needed, *foreign][0]}): "
             "choose another --out."
         )
+    module.load_state_dict(found, strict=False)
     optimizer.load_state_dict(saved["optimizer"])
     return int(saved["step"])
 

@@ -40,7 +40,7 @@ def _article(words: str) -> str:
     return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
-def phrase_for(rng: Rng, segment: DrawnSegment) -> str:
+def phrase_for(rng: Rng, segment: DrawnSegment, *, detail: float = 1.0) -> str:
     """A noun phrase: "a red striped cat", "many ducks"; stuff goes without an article."""
     word = word_for(rng, segment.name)
     if not CONCEPTS[segment.name].is_thing:
@@ -48,26 +48,26 @@ def phrase_for(rng: Rng, segment: DrawnSegment) -> str:
     if segment.is_crowd:
         return f"many {word}"
     attributes = []
-    if rng.random() < 0.4:
+    if rng.random() < 0.4 * detail:
         attributes.append(segment.colour)
-    if segment.pattern != "plain" and rng.random() < 0.5:
+    if segment.pattern != "plain" and rng.random() < 0.5 * detail:
         attributes.append(segment.pattern)
     return _article(" ".join([*attributes, word]))
 
 
-def caption(rng: Rng, scene: Scene, *, stuff_share: float = 0.7) -> str:
+def caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> str:
     """One sentence for a picture: its things in random order, then, often, what is around them.
 
     Args:
         rng: source of the choices.
         scene: the picture.
-        stuff_share: probability that one kind of stuff is named beside things.
+        detail: how often colours, patterns and the surroundings are named, relative to the usual 0.4, 0.5 and 0.7.
     """
     things = [s for s in scene.segments if CONCEPTS[s.name].is_thing]
     stuff = [s for s in scene.segments if not CONCEPTS[s.name].is_thing]
     rng.shuffle(things)
-    text = _join([phrase_for(rng, s) for s in things])
-    if stuff and (not things or rng.random() < stuff_share):
+    text = _join([phrase_for(rng, s, detail=detail) for s in things])
+    if stuff and (not things or rng.random() < 0.7 * detail):
         around = phrase_for(rng, stuff[rng.integers(len(stuff))])
         text = f"{text} {PLACES[rng.integers(len(PLACES))]} {around}" if things else around
     return FRAMES[rng.integers(len(FRAMES))].format(text)

@@ -106,7 +106,7 @@ def _add(writer: PanopticWriter, index: int, scene: Scene, cast: Cast, numbers: 
         category_ids[int(ids[here][0])] = numbers[name]
         if segment.is_crowd and order.role != "semantic-only":
             crowd.add(segment.id)
-    rng = generator(order.role, order.split, order.seed + 1, index)
+    rng = generator(order.role, order.split, order.seed, index, 1)
     writer.add(
         index,
         Image.fromarray(scene.picture),

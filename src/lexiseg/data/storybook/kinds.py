@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from lexiseg.core.vocabulary import Concept, Vocabulary
-from lexiseg.data.storybook import animals, buildings, creatures, objects, vehicles
+from lexiseg.data.storybook import (
+    buildings,
+    figures_and_sky,
+    food,
+    garden,
+    household,
+    mammals,
+    sea_and_air,
+    small_animals,
+    tools_and_toys,
+    vehicles,
+)
 from lexiseg.data.storybook.pen import Pen
 from lexiseg.data.storybook.stuff import TEXTURES
 
@@ -71,8 +82,24 @@ UNSEEN: tuple[str, ...] = tuple(name for name in NOVEL.names if name not in SEEN
 NOBODYS: tuple[str, ...] = tuple(name for name in THINGS if name not in SEEN and name not in NOVEL.names)
 """Things that no vocabulary for segmentation names: void in the masks, named in the captions."""
 
-FLYING = frozenset("airplane helicopter balloon rocket kite butterfly bee star moon sun cloud owl bell flag".split())
-SWIMMING = frozenset("boat fish whale octopus submarine duck crab turtle".split())
+FLYING = frozenset(
+    (
+        "airplane",
+        "helicopter",
+        "balloon",
+        "rocket",
+        "kite",
+        "butterfly",
+        "bee",
+        "star",
+        "moon",
+        "sun",
+        "cloud",
+        "owl",
+        "bell",
+        "flag",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +155,18 @@ CASTS: Mapping[Role, Cast] = {
     "captions": _cast(ALL, 0.0),
 }
 
-_MODULES = (animals, creatures, vehicles, buildings, objects)
+_MODULES = (
+    mammals,
+    small_animals,
+    sea_and_air,
+    figures_and_sky,
+    garden,
+    vehicles,
+    buildings,
+    food,
+    household,
+    tools_and_toys,
+)
 
 
 def _drawing(name: str) -> Callable[[Pen], None]:

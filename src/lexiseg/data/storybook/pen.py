@@ -145,7 +145,7 @@ class Pen:
         ]
         self.polygon(points, fill, outline=outline)
 
-    def blob(self, points: Sequence[Point], fill: RGB, *, outline: bool = True) -> None:
+    def blob(self, points: Sequence[Point] | np.ndarray, fill: RGB, *, outline: bool = True) -> None:
         """Fills a smooth closed curve through the points (Catmull-Rom)."""
         knots = np.asarray(points, dtype=float)
         t = np.linspace(0, 1, 6, endpoint=False)[:, None, None]
@@ -155,7 +155,7 @@ class Pen:
         )
         self.polygon(curve.transpose(1, 0, 2).reshape(-1, 2), fill, outline=outline)
 
-    def line(self, points: Sequence[Point], width: float, fill: RGB) -> None:
+    def line(self, points: Sequence[Point] | np.ndarray, width: float, fill: RGB) -> None:
         """Draws a stroke of `width` (in units) with round joints."""
         thick = max(1, round(width * self._size))
         self._draw.line(self._place(points), fill=fill, width=thick, joint="curve")
@@ -192,7 +192,7 @@ class Pen:
 
     def _pattern(self, height: int, width: int) -> np.ndarray:
         period = self._size * self.vary(0.09, 0.15)
-        angle = self.vary(0, math.pi)
+        angle = self.vary(0.0, math.pi)
         y, x = np.mgrid[:height, :width] / period
         u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
         if self.look.pattern == "striped":

@@ -13,7 +13,6 @@ from lexiseg.data.storybook.kinds import (
     ROLES,
     SPLITS,
     STUFF,
-    SWIMMING,
     THINGS,
     Cast,
     Role,
@@ -64,20 +63,24 @@ class Scene:
     picture: np.ndarray
     """uint8 (H, W, 3), RGB."""
     ids: np.ndarray
-    """int32 (H, W): every pixel's segment; 0 only where no segment is (never in a scene)."""
+    """int32 (H, W): every pixel's segment; 0 only on the plain ground of a close-up."""
     segments: tuple[DrawnSegment, ...]
 
 
-def generator(role: Role, split: Split, seed: int, index: int) -> Rng:
-    """The random numbers of one picture: no two roles, splits, seeds or indices share any."""
-    return np.random.default_rng([ROLES.index(role), SPLITS.index(split), seed, index])
+def generator(role: Role, split: Split, seed: int, index: int, *more: int) -> Rng:
+    """The random numbers of one picture: no two roles, splits, seeds or indices share any.
+
+    `more` numbers name another stream beside the one that draws it, such as the one that words its captions.
+    """
+    return np.random.default_rng([ROLES.index(role), SPLITS.index(split), seed, index, *more])
 
 
 def draw_scene(role: Role, split: Split, index: int, *, seed: int = 0, size: tuple[int, int] = (160, 160)) -> Scene:
     """Draws picture `index` of a role's split; the same arguments give the same bytes in any process.
 
     Args:
-        role: whose names appear; "captions" and "image-level" mix everything.
+        role: whose names appear; "captions" and "image-level" mix everything, and every second picture of "captions"
+            is a close-up, as on the web.
         split: never shares a picture with another split.
         index: number of the picture, from 0.
         seed: another world of the same role and split.
@@ -89,6 +92,8 @@ def draw_scene(role: Role, split: Split, index: int, *, seed: int = 0, size: tup
     if min(size) < 16:
         raise ValueError(f"a scene needs at least 16 x 16 pixels, got {size[0]} x {size[1]}.")
     rng = generator(role, split, seed, index)
+    if role == "captions" and index % 2:
+        return draw_close_up(rng, size)
     return compose(rng, CASTS[role], size, num_things=int(rng.integers(4, 9)))
 
 
@@ -338,24 +343,35 @@ def _place_crowd(stage: _Stage, rng: Rng, cast: Cast, horizon: float, unit: floa
         stage.areas.append(0)
 
 
-def draw_close_up(rng: Rng, size: int, names: Sequence[str] = (*THINGS, *STUFF)) -> Scene:
-    """One thing that fills the picture, as the web's photographs show it, or one stuff and nothing else."""
-    stage = _Stage((size, size))
+def draw_close_up(
+    rng: Rng, size: tuple[int, int], names: Sequence[str] = (*THINGS, *STUFF), *, smallest: float = 0.6
+) -> Scene:
+    """One thing that fills the picture, as the web's photographs show it, or one stuff and nothing else.
+
+    Args:
+        rng: source of everything.
+        size: height and width in pixels.
+        names: what it may show.
+        smallest: the thing's least size as a share of the picture's shorter side.
+    """
+    stage = _Stage(size)
     name = names[rng.integers(len(names))]
-    unit = size * rng.uniform(1.0, 2.5)
+    side = min(size)
+    unit = side * rng.uniform(1.0, 2.5)
+    everywhere = np.ones(size, bool)
     if name in TEXTURES:
-        stage.add_stuff(name, np.ones(stage.size, bool), TEXTURES[name](rng, stage.size, unit))
+        stage.add_stuff(name, everywhere, TEXTURES[name](rng, size, unit))
         return stage.scene(rng, is_dusk=rng.random() < 0.1)
     if rng.random() < 0.6:
         ground = STUFF[rng.integers(len(STUFF))]
-        stage.add_stuff(ground, np.ones(stage.size, bool), TEXTURES[ground](rng, stage.size, unit))
+        stage.add_stuff(ground, everywhere, TEXTURES[ground](rng, size, unit))
     else:
         colours = tuple(COLOURS.values())
         stage.picture[:] = colours[rng.integers(len(colours))] + rng.uniform(-20, 20, 3)
     look = random_look(rng)
-    drawn = sprite(rng, name, size * rng.uniform(0.6, 1.0), look)
+    drawn = sprite(rng, name, side * rng.uniform(smallest, 1.0), look)
     number = len(stage.segments) + 1
-    slack = [size - drawn.shape[0], size - drawn.shape[1]]
+    slack = [size[0] - drawn.shape[0], size[1] - drawn.shape[1]]
     top, left = (round(s * rng.uniform(0.1, 0.9) if s > 0 else s / 2) for s in slack)
     stage.areas.append(stage.add_sprite(drawn, top, left, number))
     stage.segments.append(DrawnSegment(id=number, name=name, colour=look.colour, pattern=look.pattern))

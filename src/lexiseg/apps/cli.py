@@ -1,0 +1,270 @@
+"""The command line: what a person types. Bodies lie in `commands_*`, and are imported when they are called."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from lexiseg import __version__
+from lexiseg.apps import options as opt
+from lexiseg.apps.console import fail, note, say
+from lexiseg.apps.errors import UsageError
+from lexiseg.apps.options import Device, Inference, RoleName, SplitName
+from lexiseg.core.concepts import VocabularyError
+
+FAILURE, USAGE, INTERRUPTED = 1, 2, 130
+
+
+class _OneSentence(TyperGroup):
+    """Ends every command that fails for a reason with one sentence and an exit code, never with a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; typer's own errors pass through."""
+        try:
+            return super().invoke(ctx)
+        except (VocabularyError, UsageError) as error:
+            fail(error)
+            raise typer.Exit(USAGE) from error
+        except BrokenPipeError:
+            raise  # typer ends quietly when the reader of a pipe has gone
+        except (ValueError, OSError) as error:
+            fail(error)
+            raise typer.Exit(FAILURE) from error
+        except KeyboardInterrupt as error:
+            note("lexiseg: interrupted.")
+            raise typer.Exit(INTERRUPTED) from error
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+                raise
+            note("lexiseg: the memory does not suffice; take a smaller picture, fewer words, or --device cpu.")
+            raise typer.Exit(FAILURE) from error
+
+
+app = typer.Typer(
+    cls=_OneSentence,
+    name="lexiseg",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Segments everything that you can name: a picture and words in, a panoptic map out. "
+    "Begin with [bold]lexiseg demo[/bold].",
+)
+
+
+def _show_version(wanted: bool) -> bool:
+    """Prints the version and ends, if that was asked for."""
+    if wanted:
+        say(__version__)
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Takes the options that stand before any command."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path("lexiseg-demo"),
+    device: opt.DeviceName = Device.auto,
+) -> None:
+    """Draw six scenes, find the words in them, and show what was found. Needs no network."""
+    from lexiseg.apps.commands_demo import run_demo
+
+    run_demo(out, device.value)
+
+
+@app.command()
+def segment(
+    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...", help="Files, folders and patterns.")],
+    vocabulary: opt.Words,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for overlays, id PNGs and panoptic.json.")],
+    model: opt.ModelName = "storybook",
+    device: opt.DeviceName = Device.auto,
+    score_threshold: opt.ScoreThreshold = None,
+    negatives: opt.Negatives = True,
+    alpha: opt.Alpha = None,
+    beta: opt.Beta = None,
+    clip_only: opt.ClipOnly = False,
+    rank_by: opt.RankBy = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per picture on stdout.")] = False,
+) -> None:
+    """Find the words in pictures: an overlay, a COCO panoptic PNG and one JSON for all."""
+    from lexiseg.apps.commands_segment import run_segment
+
+    how = Inference(
+        model=model,
+        device=device.value,
+        negatives=negatives,
+        score_threshold=score_threshold,
+        alpha=alpha,
+        beta=beta,
+        clip_only=clip_only,
+        rank_by=rank_by.value if rank_by else None,
+    )
+    raise typer.Exit(run_segment(pictures, vocabulary, how, out, as_json=as_json))
+
+
+@app.command()
+def evaluate(
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="DIR|NAME",
+            help="A data set in COCO panoptic format; or storybook, storybook-novel, storybook-dusk, "
+            "storybook-semantic or storybook-part, which are drawn.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for report.json, and for drawn pictures.")],
+    model: opt.ModelName = "storybook",
+    vocabulary: Annotated[
+        str | None,
+        typer.Option("--vocabulary", "-v", metavar="TEXT|FILE|NAME", help="The data set's own words if not given."),
+    ] = None,
+    split: Annotated[SplitName, typer.Option("--split", help="Of drawn data.")] = SplitName.test,
+    count: Annotated[int, typer.Option("--count", min=1, help="Pictures of drawn data.")] = 200,
+    seed: opt.Seed = 0,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many pictures.")] = None,
+    device: opt.DeviceName = Device.auto,
+    score_threshold: opt.ScoreThreshold = None,
+    negatives: opt.Negatives = False,
+    alpha: opt.Alpha = None,
+    beta: opt.Beta = None,
+    clip_only: opt.ClipOnly = False,
+    rank_by: opt.RankBy = None,
+    workers: opt.Workers = 1,
+) -> None:
+    """Measure panoptic quality on a data set by COCO's rules."""
+    from lexiseg.apps.commands_evaluate import Drawn, run_evaluate
+
+    how = Inference(
+        model=model,
+        device=device.value,
+        negatives=negatives,
+        score_threshold=score_threshold,
+        alpha=alpha,
+        beta=beta,
+        clip_only=clip_only,
+        rank_by=rank_by.value if rank_by else None,
+    )
+    drawn = Drawn(split=split.value, count=count, seed=seed, workers=workers)
+    run_evaluate(data, vocabulary, how, out, drawn=drawn, limit=limit)
+
+
+@app.command()
+def storybook(
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new or empty folder.")],
+    role: Annotated[RoleName, typer.Option("--role", help="Whose names appear.")] = RoleName.base,
+    split: Annotated[SplitName, typer.Option("--split", help="No two share a picture.")] = SplitName.train,
+    count: Annotated[int, typer.Option("--count", min=1, help="Pictures.")] = 200,
+    seed: opt.Seed = 0,
+    size: Annotated[str, typer.Option("--size", metavar="SIDE|WIDTHxHEIGHT", help="Pixels.")] = "160",
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            "--vocabulary",
+            "-v",
+            metavar="TEXT|FILE|NAME",
+            help="Names to annotate, such as storybook-part, which leaves a fifth of base out; all others are void. "
+            "The role's own names if not given.",
+        ),
+    ] = None,
+    workers: opt.Workers = 1,
+    overwrite: opt.Overwrite = False,
+) -> None:
+    """Draw a data set in COCO panoptic format."""
+    from lexiseg.apps.commands_data import run_storybook
+
+    run_storybook(
+        out,
+        role.value,
+        split.value,
+        count=count,
+        seed=seed,
+        size=size,
+        vocabulary=vocabulary,
+        workers=workers,
+        overwrite=overwrite,
+    )
+
+
+@app.command()
+def vocabulary(
+    words: Annotated[str, typer.Argument(metavar="TEXT|FILE|NAME", help='Such as "cat|kitten, dog, sky:stuff".')],
+) -> None:
+    """Show how words are understood: names, synonyms, thing or stuff."""
+    from lexiseg.apps.commands_data import run_vocabulary
+
+    run_vocabulary(words)
+
+
+@app.command()
+def assemble(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A Mask2Former in transformers' layout.")],
+    clip: Annotated[str, typer.Option("--clip", metavar="MODEL", help="open_clip's name, such as RN50-quickgelu.")],
+    clip_weights: Annotated[Path, typer.Option("--clip-weights", metavar="FILE", help="An open_clip checkpoint.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model folder to make.")],
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            "--vocabulary",
+            "-v",
+            metavar="TEXT|FILE|NAME",
+            help="Names of the classes in order; the folder's own if not given.",
+        ),
+    ] = None,
+    longest_side: Annotated[int, typer.Option("--longest-side", min=32, help="Pixels to resize pictures to.")] = 640,
+    overwrite: opt.Overwrite = False,
+) -> None:
+    """Join a published Mask2Former and a CLIP to an open-vocabulary model, without training."""
+    from lexiseg.apps.commands_models import run_assemble
+
+    run_assemble(folder, clip, clip_weights, out, vocabulary=vocabulary, longest_side=longest_side, overwrite=overwrite)
+
+
+@app.command()
+def train(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A recipe; --list shows them.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a run in this folder stopped.")] = False,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="A data set in COCO panoptic format instead of the recipe's.")
+    ] = None,
+    clip: Annotated[Path | None, typer.Option("--clip", help="A CLIP folder; OPSNet recipes need it.")] = None,
+    start: Annotated[Path | None, typer.Option("--start", help="A Mask2Former folder to begin from.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Other than the recipe's; segmenters.")] = None,
+    device: opt.DeviceName = Device.auto,
+    seed: opt.Seed = 0,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare batches.")] = 1,
+    list_recipes: Annotated[bool, typer.Option("--list", help="Show the recipes.")] = False,
+) -> None:
+    """Train a model by a recipe."""
+    from lexiseg.apps.commands_models import run_train
+
+    run_train(
+        name,
+        out,
+        resume=resume,
+        data=data,
+        clip=clip,
+        start=start,
+        steps=steps,
+        device=device.value,
+        seed=seed,
+        workers=workers,
+        list_recipes=list_recipes,
+    )
+
+
+def main() -> None:
+    """Runs the command line."""
+    app()

@@ -1,0 +1,109 @@
+"""`lexiseg demo`: the whole of it in one command, offline."""
+
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lexiseg.apps.commands_segment import found_words
+from lexiseg.apps.console import progress, say, show
+from lexiseg.apps.predictor import Model, load
+from lexiseg.apps.result import Result
+from lexiseg.apps.result_files import Categories, ResultWriter, check_unspoilt
+from lexiseg.apps.visualize import PAPER, READABLE
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.storybook.kinds import CASTS, Role
+from lexiseg.data.storybook.scene import draw_scene
+
+ROLES: tuple[Role, ...] = ("novel", "base")
+SCENES_PER_ROLE = 3
+FIRST = {"novel": 0, "base": 0}
+"""Index of the first scene of each role, in its validation split."""
+SIZE = (160, 160)
+"""Height and width of the scenes in pixels: those that the shipped model was trained on."""
+GAP = 12
+"""Pixels between a picture and its overlay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """One scene of the demo."""
+
+    name: str
+    result: Result
+    seconds: float
+
+
+def run_demo(out: Path, device: str) -> None:
+    """Draws scenes, finds their words, writes the pictures and says what to try next.
+
+    Raises:
+        ValueError: if the folder can't be written or the shipped model is damaged.
+    """
+    names = [f"{role}-{number}" for role in ROLES for number in range(1, SCENES_PER_ROLE + 1)]
+    check_unspoilt(out, names, [])
+    start = time.perf_counter()
+    vocabularies = [CASTS[role].vocabulary for role in ROLES]
+    shown: list[_Shown] = []
+    with ResultWriter(out, Categories.of(*vocabularies)) as writer, progress("Looking") as report:
+        model = load(device=device)
+        for done, name in enumerate(names):
+            report(done, len(names))
+            shown.append(_show_scene(model, name, writer))
+    _tell(shown, out, time.perf_counter() - start)
+
+
+def _show_scene(model: Model, name: str, writer: ResultWriter) -> _Shown:
+    """Draws, segments and writes one scene."""
+    role: Role = "novel" if name.startswith("novel") else "base"
+    number = int(name.rpartition("-")[2])
+    scene = draw_scene(role, "val", FIRST[role] + number - 1, size=SIZE)
+    start = time.perf_counter()
+    result = model.segment(scene.picture, CASTS[role].vocabulary)
+    seconds = time.perf_counter() - start
+    writer.add_picture(f"{name}.picture.png", Image.fromarray(scene.picture))
+    writer.add(result.panoptic, stem=name, overlay=side_by_side(result), picture_name=f"{name}.picture.png")
+    return _Shown(name=name, result=result, seconds=seconds)
+
+
+def side_by_side(result: Result) -> Image.Image:
+    """The picture, and to its right the overlay with its legend."""
+    overlay = result.overlay()
+    height, width = result.segmentation.shape
+    zoom = max(1, -(-READABLE // max(height, width)))  # as the overlay enlarges small pictures
+    picture = Image.fromarray(np.ascontiguousarray(result.picture))
+    picture = picture.resize((width * zoom, height * zoom), Image.Resampling.BICUBIC)
+    sheet = Image.new("RGB", (picture.width + GAP + overlay.width, max(picture.height, overlay.height)), PAPER)
+    sheet.paste(picture, (0, 0))
+    sheet.paste(overlay, (picture.width + GAP, 0))
+    return sheet
+
+
+def _tell(shown: list[_Shown], out: Path, seconds: float) -> None:
+    """Prints what was found, where it lies, and what to try next."""
+    rows = [
+        (
+            scene.name,
+            found_words(scene.result.panoptic, things=True) or "-",
+            found_words(scene.result.panoptic, things=False) or "-",
+            f"{scene.seconds:.2f} s",
+        )
+        for scene in shown
+    ]
+    columns = ("scene", "things, with scores", "stuff, with scores", "time")
+    show("Found in scenes that no training has seen", columns, rows, right=("time",))
+    unseen = sum(1 for name in CASTS["novel"].vocabulary.names if name not in Vocabulary.of("storybook").names)
+    say(
+        f"{len(shown)} scenes in {seconds:.1f} s, model and words included. Of the {len(CASTS['novel'].vocabulary)} "
+        f"names of the novel scenes, {unseen} had no mask in training."
+    )
+    say(f"The pictures are in {out}: open {out / shown[0].name}.overlay.png first.")
+    picture = shlex.quote(str(out / f"{shown[0].name}.picture.png"))
+    say("")
+    say("Try next:")
+    say(f'  lexiseg segment {picture} --vocabulary "cat|kitten, owl, grass:stuff, sky:stuff" --out my-words')
+    say("  lexiseg evaluate --data storybook-novel --count 50 --out my-report")
+    say("  lexiseg storybook --role dusk --count 12 --out my-world")

@@ -1,0 +1,102 @@
+"""The options that several commands share; nothing here imports more than typer."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Device(StrEnum):
+    """Where the model runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Rank(StrEnum):
+    """Which score ranks the masks."""
+
+    label = "class"
+    iou = "iou"
+    product = "product"
+
+
+class RoleName(StrEnum):
+    """Roles of the drawn world."""
+
+    base = "base"
+    novel = "novel"
+    dusk = "dusk"
+    semantic = "semantic-only"
+    image_level = "image-level"
+    captions = "captions"
+
+
+class SplitName(StrEnum):
+    """Parts of a role that never share a picture."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inference:
+    """How a model is asked; None leaves the model's own value."""
+
+    model: str
+    device: str
+    negatives: bool
+    score_threshold: float | None = None
+    alpha: float | None = None
+    beta: float | None = None
+    clip_only: bool = False
+    rank_by: str | None = None
+
+
+_HOW = "How it answers"
+
+Words = Annotated[
+    str,
+    typer.Option(
+        "--vocabulary",
+        "-v",
+        metavar="TEXT|FILE|NAME",
+        help='The words: "cat|kitten, dog, sky:stuff"; or a .yaml or .json file; or a built-in list such as '
+        "coco, ade20k, cityscapes, storybook or storybook-novel.",
+    ),
+]
+ModelName = Annotated[
+    str,
+    typer.Option("--model", "-m", metavar="DIR|NAME", help="A model folder; or storybook, the shipped one."),
+]
+DeviceName = Annotated[Device, typer.Option("--device", help="Where it runs.")]
+ScoreThreshold = Annotated[
+    float | None,
+    typer.Option(
+        "--score-threshold", min=0, max=1, help="Leave out segments with a lower score.", rich_help_panel=_HOW
+    ),
+]
+Negatives = Annotated[
+    bool,
+    typer.Option(
+        "--negatives/--no-negatives",
+        help="Training words that were not asked for compete, and what they win is void.",
+        rich_help_panel=_HOW,
+    ),
+]
+Alpha = Annotated[
+    float | None,
+    typer.Option("--alpha", min=0, help="Weight of CLIP per distance of the words; 0: none.", rich_help_panel=_HOW),
+]
+Beta = Annotated[
+    float | None, typer.Option("--beta", min=0, help="Exponent of logits debiasing; 0: none.", rich_help_panel=_HOW)
+]
+ClipOnly = Annotated[bool, typer.Option("--clip-only", help="CLIP alone, without void.", rich_help_panel=_HOW)]
+RankBy = Annotated[Rank | None, typer.Option("--rank-by", help="Which score ranks the segments.", rich_help_panel=_HOW)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote there.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes that draw.")]

@@ -1,0 +1,53 @@
+"""What a user may expect of the shipped model, on pictures that it was not trained on."""
+
+import pytest
+
+import lexiseg
+from lexiseg.data.storybook.scene import draw_scene
+
+
+@pytest.fixture(scope="module")
+def model() -> lexiseg.Model:
+    """The shipped model."""
+    return lexiseg.load()
+
+
+def without(name: str, count: int) -> list[int]:
+    """The first pictures of role base, split val, that do not show a thing."""
+    found = (n for n in range(1000) if all(s.name != name for s in draw_scene("base", "val", n).segments))
+    return [next(found) for _ in range(count)]
+
+
+def test_cat_on_scenes_without_cats_returns_void(model: lexiseg.Model) -> None:
+    results = [model.segment(draw_scene("base", "val", n).picture, "cat") for n in without("cat", 5)]
+
+    assert sum(len(result.segments) for result in results) <= 1
+    assert sum(not result.segmentation.any() for result in results) >= 4
+
+
+def test_cat_without_negatives_sees_cats_everywhere(model: lexiseg.Model) -> None:
+    pictures = [draw_scene("base", "val", n).picture for n in without("cat", 5)]
+    results = [model.segment(picture, "cat", negatives=False) for picture in pictures]
+
+    assert sum(len(result.segments) for result in results) > 10
+
+
+def test_what_is_in_the_picture_is_found(model: lexiseg.Model) -> None:
+    wanted, found = 0, 0
+    for number in range(8):
+        scene = draw_scene("base", "val", number)
+        names = {s.name for s in scene.segments if not s.is_stranger and not s.is_crowd and s.hidden < 0.3}
+        seen = {segment.name for segment in model.segment(scene.picture, "storybook").segments}
+        wanted, found = wanted + len(names), found + len(names & seen)
+
+    assert found / wanted > 0.7
+
+
+def test_another_vocabulary_in_between_changes_nothing(model: lexiseg.Model) -> None:
+    picture = draw_scene("novel", "val", 1).picture
+    before = model.segment(picture, "storybook-novel")
+    model.segment(picture, [f"word {n}" for n in range(50)])
+    after = model.segment(picture, "storybook-novel")
+
+    assert (before.segmentation == after.segmentation).all()
+    assert before.segments == after.segments

@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+import tiny
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.io.models import find_model, load_model, save_model
+from lexiseg.io.plain import ModelError
+from lexiseg.io.shipped import shipped_folder, unknown_concepts
+from lexiseg.models.opsnet import OPSNet
+
+
+@pytest.fixture(scope="module")
+def model() -> OPSNet:
+    return tiny.model(clip_scale=1.5)
+
+
+def test_a_model_comes_back_with_every_weight_and_word(model: OPSNet, tmp_path: Path) -> None:
+    state = torch.random.get_rng_state()
+
+    again = load_model(save_model(model, tmp_path / "model", extra_files={"README.md": "a card"}))
+
+    assert again.config == model.config
+    assert not again.training
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert (tmp_path / "model" / "README.md").read_text() == "a card"
+
+
+def test_weights_of_another_model_are_refused(model: OPSNet, tmp_path: Path) -> None:
+    folder = save_model(model, tmp_path / "model")
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config.replace('"num_queries": 8', '"num_queries": 5'))
+
+    with pytest.raises(ModelError, match="another shape"):
+        load_model(folder)
+
+
+def test_names_lead_to_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+
+    assert find_model("storybook") == shipped_folder()
+    assert find_model("mine") == Path("mine")
+    assert find_model("mine/lost") == Path("mine/lost")
+    assert find_model("./owner/name") == Path("owner/name")
+    assert find_model(tmp_path / "nowhere") == tmp_path / "nowhere"
+
+
+def test_the_hub_is_asked_only_for_an_owner_and_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def download(name: str, **_: object) -> str:
+        asked.append(name)
+        return str(tmp_path)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    with pytest.raises(ModelError, match="HF_HUB_OFFLINE"):
+        find_model("owner/name")
+    assert asked == []
+
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert find_model("owner/name") == tmp_path
+    for path in ("../name", "/owner/name", "a/b/c", "owner", "~/name"):
+        find_model(path)
+    assert asked == ["owner/name"]
+
+
+def test_a_hub_that_cannot_be_reached_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str, **_: object) -> str:
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+
+    with pytest.raises(ModelError, match=r"^there is no model folder 'owner/name'[^\n]*check the name"):
+        find_model("owner/name")
+
+
+def test_the_shipped_weights_know_the_drawn_world_by_name_synonym_and_attribute() -> None:
+    known = Vocabulary.of("cat, Kitten, red striped owl, jet, thingummy|sky, traffic light")
+    foreign = Vocabulary.of("zeppelin, 猫, 🐘, cat food")
+
+    assert unknown_concepts(known) == ()
+    assert unknown_concepts(foreign) == foreign.names
+    for listed in ("storybook", "storybook-novel", "storybook-dusk"):
+        assert unknown_concepts(Vocabulary.of(listed)) == ()

@@ -1,0 +1,147 @@
+"""Trainings of segmenters, at the smallest size that is still whole."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import tiny
+from lexiseg.data.panoptic_format import PanopticDataset
+from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.data.transforms import Framing
+from lexiseg.encoders.clip import Clip
+from lexiseg.training.clip import ClipRecipe, ClipTask, Phase
+from lexiseg.training.criterion import CriterionConfig
+from lexiseg.training.recipes import clip_tiny, opsnet_tiny, opsnet_tiny_plain
+from lexiseg.training.segmentation import ClosedSetTask, OPSNetTask, SegmentationRecipe
+from lexiseg.training.trainer import run
+
+RECIPE = replace(
+    opsnet_tiny(),
+    segmenter=tiny.RESNET,
+    framing=Framing(image_size=64, flip_probability=0.5),
+    num_pictures=6,
+    steps=4,
+    batch_size=2,
+    criterion=CriterionConfig(num_points=64),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
+    """Six drawn pictures, written and read like COCO."""
+    root = tmp_path_factory.mktemp("drawn") / "data"
+    return write_storybook(Order(role="base", split="train", count=6, size=(64, 64)), root)
+
+
+def opsnet_task(data: PanopticDataset, recipe: SegmentationRecipe = RECIPE) -> OPSNetTask:
+    """An OPSNet training around a random CLIP."""
+    clip = tiny.seeded(Clip(tiny.CLIP))
+    return OPSNetTask(recipe, data, clip=tiny.CLIP, clip_state=clip.state_dict(), workers=0)
+
+
+def test_a_resumed_run_shows_the_losses_of_an_uninterrupted_one(data: PanopticDataset, tmp_path: Path) -> None:
+    whole = run(opsnet_task(data), tmp_path / "whole")
+
+    first = run(opsnet_task(data), tmp_path / "parts", stop_after=2)
+    second = run(opsnet_task(data), tmp_path / "parts", resume=True)
+
+    assert first + second == whole
+
+
+def test_training_leaves_clip_and_its_buffers_bit_identical(data: PanopticDataset, tmp_path: Path) -> None:
+    task = opsnet_task(data)
+    before = tiny.state(task.model.clip)
+    adapter_before = tiny.state(task.model.adapter)
+
+    run(task, tmp_path / "run")
+
+    assert tiny.same(before, tiny.state(task.model.clip))
+    assert tiny.same(adapter_before, tiny.state(task.model.adapter))
+    assert not task.model.clip.training
+
+
+def test_every_trained_part_of_an_opsnet_gets_a_gradient(data: PanopticDataset) -> None:
+    task = opsnet_task(data)
+    batch = next(task.batches(0))
+
+    sum(task.losses(batch, 0).values()).backward()
+
+    untouched = [n for n, p in task.model.named_parameters() if p.requires_grad and p.grad is None]
+    frozen = [n for n, p in task.model.named_parameters() if n.startswith(("clip.", "adapter.")) and p.grad is not None]
+    assert frozen == []
+    assert untouched == []
+
+
+def test_a_pretrained_start_keeps_its_batch_norms(data: PanopticDataset, tmp_path: Path) -> None:
+    start = ClosedSetTask(RECIPE, data, workers=0).model.segmenter.state_dict()
+    clip = tiny.seeded(Clip(tiny.CLIP))
+    task = OPSNetTask(RECIPE, data, clip=tiny.CLIP, clip_state=clip.state_dict(), segmenter_state=start, workers=0)
+
+    run(task, tmp_path / "run")
+
+    after = task.model.segmenter.state_dict()
+    norms = [name for name in after if "running_" in name]
+    assert norms
+    assert all(torch.equal(after[name], start[name]) for name in norms)
+    assert not torch.equal(
+        after["mask2former.transformer_module.queries_features.weight"],
+        start["mask2former.transformer_module.queries_features.weight"],
+    )
+
+
+def test_the_closed_set_baseline_learns_two_pictures_by_heart(data: PanopticDataset, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, steps=40, batch_size=2, optim=replace(RECIPE.optim, lr=3e-3, weight_decay=0.0))
+    two = replace(data, samples=data.samples[:2])
+
+    losses = run(ClosedSetTask(recipe, two, workers=0), tmp_path / "run")
+
+    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+
+
+def test_data_without_a_known_name_is_refused(data: PanopticDataset) -> None:
+    strangers = replace(data, categories=tuple(replace(c, name=f"x{c.name}") for c in data.categories))
+
+    with pytest.raises(ValueError, match="no category of the training data"):
+        next(opsnet_task(strangers).batches(0))
+
+
+def test_the_recipe_without_enhancer_differs_in_nothing_else() -> None:
+    plain = opsnet_tiny_plain()
+
+    assert replace(plain, has_enhancer=True, steps=opsnet_tiny().steps) == opsnet_tiny()
+
+
+def test_clip_learns_a_few_captions(tmp_path: Path) -> None:
+    optim = replace(clip_tiny().optim, lr=2e-3, weight_decay=0.0)
+    phases = (
+        Phase(steps=30, batch_size=12, image_size=32, view_share=0.0, lr=2e-3),
+        Phase(steps=2, batch_size=4, image_size=64, view_share=1.0, lr=1e-4),
+    )
+    recipe = ClipRecipe(model=tiny.CLIP, phases=phases, optim=optim)
+    task = ClipTask(recipe, workers=0)
+    same_batch = next(task.batches(0))
+    optimizer = task.optimizer()
+
+    losses = []
+    for step in range(30):
+        optimizer.zero_grad()
+        loss = task.losses(same_batch, step)["contrast"]
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_phases_of_clip_follow_one_another() -> None:
+    recipe = clip_tiny()
+    task = ClipTask(recipe, workers=0)
+
+    sizes = [p.batch_size for p in recipe.phases]
+    ends = [recipe.phases[0].steps - 1, recipe.phases[0].steps]
+    assert task.total_steps == sum(p.steps for p in recipe.phases)
+    assert task.lr_at(ends[0]) < 0.05 * recipe.phases[0].lr
+    assert task.lr_at(ends[1]) < 0.2 * recipe.phases[1].lr  # a warm-up of its own
+    assert sizes == [256, 128, 128]

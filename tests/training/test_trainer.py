@@ -1,0 +1,177 @@
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lexiseg.io import checkpoint
+from lexiseg.training import trainer
+from lexiseg.training.trainer import OptimConfig, Progress, Steps, cosine_lr, decay_groups, run, trained_state
+
+OPTIM = OptimConfig(lr=0.05, weight_decay=0.1)
+
+
+class Toy:
+    """A line with a batch norm behind a frozen layer."""
+
+    def __init__(self, total_steps: int = 30, width: int = 4, breaks_at: int | None = None) -> None:
+        torch.random.default_generator.manual_seed(0)
+        self._module = nn.Sequential(
+            nn.Linear(3, width).requires_grad_(False), nn.BatchNorm1d(width), nn.Linear(width, 1)
+        )
+        self._total_steps = total_steps
+        self._breaks_at = breaks_at
+
+    @property
+    def module(self) -> nn.Module:
+        return self._module
+
+    @property
+    def total_steps(self) -> int:
+        return self._total_steps
+
+    @property
+    def clip_norm(self) -> float:
+        return 1.0
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(decay_groups(self._module, OPTIM.weight_decay))
+
+    def lr_at(self, step: int) -> float:
+        return cosine_lr(OPTIM, step, self._total_steps)
+
+    def batches(self, start: int) -> Iterator[Tensor]:
+        for step in range(start, self._total_steps):
+            yield torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
+
+    def losses(self, batch: Tensor, step: int) -> Mapping[str, Tensor]:
+        if step == self._breaks_at:
+            raise KeyboardInterrupt
+        off = self._module(batch).squeeze(-1) - batch.sum(-1)
+        return {"square": (off**2).mean(), "size": 0.1 * off.abs().mean()}
+
+    def pictures_in(self, batch: Tensor) -> int:
+        return len(batch)
+
+
+def test_a_resumed_run_shows_the_losses_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole_task, second_task = Toy(), Toy()
+    whole = run(whole_task, tmp_path / "whole")
+    first = run(Toy(), tmp_path / "parts", stop_after=11)
+    second = run(second_task, tmp_path / "parts", resume=True)
+
+    assert (len(first), len(second)) == (11, 19)
+    assert first + second == whole
+    assert whole[-1] < 0.5 * whole[0]
+    one, other = whole_task.module.state_dict(), second_task.module.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_finished_run_has_nothing_left_to_resume(tmp_path: Path) -> None:
+    run(Toy(), tmp_path)
+    assert run(Toy(), tmp_path, resume=True) == []
+
+
+def test_resuming_where_nothing_is_starts_anew(tmp_path: Path) -> None:
+    assert len(run(Toy(5), tmp_path / "new", resume=True)) == 5
+
+
+def test_an_existing_run_is_not_overwritten_unasked(tmp_path: Path) -> None:
+    run(Toy(), tmp_path, stop_after=3)
+    before = (tmp_path / "training.pt").read_bytes()
+    with pytest.raises(ValueError, match=r"already holds a training run: pass --resume"):
+        run(Toy(), tmp_path)
+    assert (tmp_path / "training.pt").read_bytes() == before
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    run(Toy(), tmp_path, stop_after=3)
+    with pytest.raises(ValueError, match="belongs to another recipe") as caught:
+        run(Toy(width=5), tmp_path, resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_dies_while_it_saves_keeps_its_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(Toy(), tmp_path, stop_after=3)
+    before = (tmp_path / "training.pt").read_bytes()
+
+    def dies(obj: object, file: object) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint.torch, "save", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(Toy(), tmp_path, resume=True)
+
+    assert (tmp_path / "training.pt").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "training.pt"]
+    assert len(run(Toy(), tmp_path, resume=True)) == 27
+
+
+def test_checkpoints_are_written_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run(Toy(breaks_at=9), tmp_path)
+    assert len(run(Toy(), tmp_path, resume=True)) == 21
+
+
+def test_frozen_parts_stay_out_of_the_checkpoint() -> None:
+    assert set(trained_state(Toy().module)) == {
+        "1.weight",
+        "1.bias",
+        "1.running_mean",
+        "1.running_var",
+        "1.num_batches_tracked",
+        "2.weight",
+        "2.bias",
+    }
+
+
+def test_the_log_and_the_report_tell_the_same(tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    all_losses = run(Toy(50), tmp_path, report=reports.append)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [20, 40, 50] == [r.step for r in reports]
+    assert [line["loss"] for line in lines] == [round(all_losses[step - 1], 5) for step in (20, 40, 50)]
+    assert lines[0]["loss"] == pytest.approx(lines[0]["square"] + lines[0]["size"], abs=1e-4)
+    assert reports[-1].seconds_left == 0
+    assert all(line["images_per_second"] > 0 for line in lines)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    run(Toy(), tmp_path, stop_after=3)
+    before = (tmp_path / "training.pt").read_bytes()
+    task = Toy()
+    task.losses = lambda batch, step: {"bad": task.module(batch).sum() * float("nan")}
+    with pytest.raises(RuntimeError, match="the loss is nan at step 3"):
+        run(task, tmp_path, resume=True)
+    assert (tmp_path / "training.pt").read_bytes() == before
+
+
+def test_the_rate_climbs_then_falls_to_its_share() -> None:
+    rates = [cosine_lr(OPTIM, step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(OPTIM.lr / 4)
+    assert max(rates) == rates[3] == rates[4] == OPTIM.lr
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert rates[-1] == pytest.approx(OPTIM.lr * OPTIM.final_share, rel=0.05)
+
+
+def test_weight_decay_spares_vectors_and_frozen_parts() -> None:
+    matrices, vectors = decay_groups(Toy().module, 0.1)
+    assert [p.ndim for p in matrices["params"]] == [2]
+    assert [p.ndim for p in vectors["params"]] == [1, 1, 1]
+    assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.1, 0.0)
+
+
+def test_steps_go_on_where_a_run_stopped() -> None:
+    sizes = [4, 4, 2, 3]
+    whole = list(Steps(sizes, 0))
+    assert [len(numbers) for numbers in whole] == sizes
+    assert [number for numbers in whole for number in numbers] == list(range(13))
+    assert list(Steps(sizes, 2)) == whole[2:]
+    assert len(Steps(sizes, 2)) == 2
