@@ -1,5 +1,9 @@
 """Puts a trained OPSNet into the package: half precision, thresholds chosen on val, and its model card.
 
+What the package can do without is left out: CLIP's attention pool (the spatial adapter holds what mask pooling needs
+of it) and the rows of the token table that no caption of the drawn world reached (they still hold their first random
+values; as zeros they weigh next to nothing in the history).
+
 Usage: python tools/ship.py RUN/opsnet/model CARD.md [--score-threshold X] [--alpha A] [--beta B] [--rank-by product]
 """
 
@@ -9,8 +13,31 @@ from pathlib import Path
 
 import torch
 
-from lexiseg import load_model, save_model
+from lexiseg import OPSNet, Vocabulary, load_model, save_model
+from lexiseg.data.storybook.captions import FRAMES, PLACES
+from lexiseg.data.storybook.pen import COLOURS, PATTERNS
 from lexiseg.io.shipped import shipped_folder
+
+
+def read_tokens(model: OPSNet) -> list[int]:
+    """The tokens of every word that a caption or a template can hold."""
+    names = [name for listed in ("storybook-all", "storybook-dusk") for name in Vocabulary.of(listed).row_names()]
+    texts = [*names, *FRAMES, *PLACES, *COLOURS, *PATTERNS, *model.config.training_vocabulary.templates]
+    texts += ["a an and many , . the", *(f"{name}." for name in names), *(f"{name}," for name in names)]
+    return sorted({int(token) for text in texts for token in model.clip.tokenize([text])[0]})
+
+
+def leaner(model: OPSNet) -> OPSNet:
+    """The same model without what it never reads."""
+    known = read_tokens(model)
+    state = model.state_dict()
+    table = state["clip.clip.token_embedding.weight"]
+    kept = torch.zeros_like(table)
+    kept[known] = table[known]
+    state["clip.clip.token_embedding.weight"] = kept
+    lean = OPSNet(replace(model.config, clip=replace(model.config.clip, has_pool=False)))
+    lean.load_state_dict({k: v for k, v in state.items() if ".attnpool." not in k})
+    return lean.eval()
 
 
 def main() -> None:
@@ -32,7 +59,7 @@ def main() -> None:
         modulation=replace(model.config.modulation, **{k: v for k, v in modulation.items() if v is not None}),
     )
     card = {"README.md": wanted.card.read_text()}
-    folder = save_model(model, shipped_folder(), dtype=torch.float16, extra_files=card, overwrite=True)
+    folder = save_model(leaner(model), shipped_folder(), dtype=torch.float16, extra_files=card, overwrite=True)
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{folder}: {size / 1e6:.2f} MB")
 

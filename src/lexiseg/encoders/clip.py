@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import open_clip
 import torch
@@ -36,6 +36,9 @@ class ClipConfig:
     quick_gelu: bool = False
     dense_stride: Literal[16, 32] = 32
     """Grid of the dense features: 16 keeps the last stage's cells and adds those in between."""
+    has_pool: bool = True
+    """Whether the attention pool is there. Folded into a spatial adapter, it can be left out of a model folder; then
+    regions are pooled as ever, but whole pictures and crops cannot be embedded."""
 
     @property
     def feature_dim(self) -> int:
@@ -100,6 +103,8 @@ class Clip(nn.Module):
         )
         visual = self.clip.visual
         assert isinstance(visual, ModifiedResNet)
+        if not config.has_pool:
+            visual.attnpool = nn.Identity()
         self._visual = (visual,)  # in a tuple, so that its weights are not registered twice
         self._hashed: tuple[object, str] = ((), "")
         self._tokenizer = open_clip.SimpleTokenizer(context_length=config.context_length)
@@ -149,7 +154,12 @@ class Clip(nn.Module):
 
     def pool(self, features: Float[Tensor, "B F h w"]) -> Float[Tensor, "B D"]:
         """CLIP's attention pool; its position embedding is resized where the map is not CLIP's own size."""
-        pool = self.visual.attnpool
+        pool: Any = self.visual.attnpool
+        if not self.config.has_pool:
+            raise ValueError(
+                "these weights carry no attention pool, so whole pictures and crops can't be embedded: "
+                "use mask pooling, or the folder of the training run."
+            )
         height, width = features.shape[-2:]
         tokens = features.flatten(2).permute(2, 0, 1)  # hw B F
         tokens = torch.cat([tokens.mean(0, keepdim=True), tokens])
@@ -188,21 +198,17 @@ class Clip(nn.Module):
 
     def encode_tokens(self, tokens: Int[Tensor, "M L"]) -> Float[Tensor, "M D"]:
         """Embeds tokenised prompts; not normalised."""
-        clip, length = self.clip, tokens.shape[1]
+        clip: Any = self.clip  # open_clip sets these parts in a way that type checkers can't follow
+        length = tokens.shape[1]
         hidden = clip.token_embedding(tokens) + clip.positional_embedding[:length]
-        mask = clip.attn_mask
-        assert isinstance(mask, Tensor)
-        hidden = clip.transformer(hidden, attn_mask=mask[:length, :length])
+        hidden = clip.transformer(hidden, attn_mask=clip.attn_mask[:length, :length])
         hidden = clip.ln_final(hidden)
-        last = hidden[torch.arange(len(tokens), device=tokens.device), tokens.argmax(-1)]
-        projection = clip.text_projection
-        assert isinstance(projection, Tensor)
-        return last @ projection
+        return hidden[torch.arange(len(tokens), device=tokens.device), tokens.argmax(-1)] @ clip.text_projection
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "M D"]:
         """Embeds prompts; float32, not normalised."""
-        device = self.clip.positional_embedding.device
+        device = self.clip.logit_scale.device
         return self.encode_tokens(self.tokenize(prompts).to(device)).float()
 
 
@@ -228,8 +234,8 @@ def _dense_block(block: Bottleneck, features: Tensor) -> Tensor:
     out = block.bn3(block.conv3(out))
     identity = features
     if strided:
-        pool, conv, norm = block.downsample
-        del pool
+        assert block.downsample is not None
+        _, conv, norm = block.downsample
         identity = norm(conv(_mean_of_four(features)))
     return block.act3(out + identity)
 
@@ -251,7 +257,7 @@ def read_clip_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            found = load_file(path)
+            found: Any = load_file(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a hostile or broken file raises
@@ -264,6 +270,7 @@ def read_clip_weights(path: Path) -> dict[str, Tensor]:
     weights = {str(k).removeprefix("module."): v for k, v in found.items() if isinstance(v, Tensor)}
     if "visual.attnpool.c_proj.weight" not in weights:
         raise ValueError(
-            f"{path} holds no CLIP with a ResNet image tower (no visual.attnpool): choose RN50, RN101 or another RN model."
+            f"{path} holds no CLIP with a ResNet image tower (no visual.attnpool): "
+            "choose RN50, RN101 or another RN model."
         )
     return weights

@@ -75,7 +75,7 @@ def to_transformers(config: SegmenterConfig) -> Mask2FormerConfig:
             hidden_sizes=list(resnet.hidden_sizes),
             depths=list(resnet.depths),
             layer_type=resnet.layer_type,
-            out_features=stages,
+            out_features=stages,  # pyright: ignore[reportCallIssue]
         )
     else:
         swin = config.swin
@@ -87,7 +87,7 @@ def to_transformers(config: SegmenterConfig) -> Mask2FormerConfig:
             window_size=swin.window_size,
             image_size=swin.image_size,
             drop_path_rate=swin.drop_path_rate,
-            out_features=stages,
+            out_features=stages,  # pyright: ignore[reportCallIssue]
         )
     log = logging.getLogger("transformers.models.mask2former.configuration_mask2former")
     log.addFilter(_is_not_about_backbones)

@@ -27,7 +27,8 @@ class SpatialAdapter(nn.Module):
     @torch.no_grad()
     def fold(self, v_proj: nn.Linear, c_proj: nn.Linear) -> None:
         """Takes its weights from an attention pool's value and output projections."""
-        assert v_proj.bias is not None and c_proj.bias is not None
+        assert v_proj.bias is not None
+        assert c_proj.bias is not None
         self.weight.copy_(c_proj.weight.double() @ v_proj.weight.double())
         self.bias.copy_(c_proj.weight.double() @ v_proj.bias.double() + c_proj.bias.double())
 

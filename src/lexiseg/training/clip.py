@@ -102,7 +102,8 @@ class ClipTask:
     def __init__(self, recipe: ClipRecipe, *, device: str = "cpu", workers: int = 1) -> None:
         torch.random.default_generator.manual_seed(recipe.seed)  # initial weights; nothing later draws from it
         self.recipe = recipe
-        self.clip = Clip(recipe.model).train().to(device, memory_format=torch.channels_last)
+        self.clip = Clip(recipe.model).train().to(device)
+        self.clip.to(memory_format=torch.channels_last)
         self._device = device
         self._workers = workers
 

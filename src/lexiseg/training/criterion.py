@@ -1,7 +1,7 @@
 """What a segmenter is told about its masks, names and qualities, after every decoder layer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -35,7 +35,7 @@ class LayerOutput:
 class CriterionConfig:
     """The criterion's numbers."""
 
-    weights: LossWeights = LossWeights()
+    weights: LossWeights = field(default_factory=LossWeights)
     num_points: int = 12544
     """Sampled points per mask."""
     unknown_share: float | None = 0.5

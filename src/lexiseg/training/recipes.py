@@ -65,7 +65,7 @@ def mask2former_tiny(*, seed: int = 0) -> SegmentationRecipe:
         ),
         vocabulary=Vocabulary.of("storybook"),
         framing=Framing(image_size=160, flip_probability=0.5),
-        num_pictures=20_000,
+        num_pictures=10_000,
         steps=2400,
         batch_size=16,
         optim=OptimConfig(lr=1e-3, weight_decay=0.05, warmup_share=0.04, final_share=0.02, clip_norm=1.0),

@@ -1,6 +1,7 @@
 """Drawings of buildings and of large things that stand outdoors."""
 
 import math
+from itertools import pairwise
 
 from lexiseg.data.storybook.pen import INK, PAPER, RGB, Pen
 
@@ -193,7 +194,7 @@ def palm(pen: Pen) -> None:
     left = [(x - thick * w, y) for (x, y), w in zip(trunk, (1.3, 1, 0.7), strict=True)]
     right = [(x + thick * w, y) for (x, y), w in zip(trunk, (1.3, 1, 0.7), strict=True)]
     pen.polygon([*left, *reversed(right)], pen.second)
-    for (x0, y0), (x1, y1) in zip(trunk, trunk[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(trunk):
         for t in (0.25, 0.5, 0.75):
             x, y = x0 + (x1 - x0) * t, y0 + (y1 - y0) * t
             pen.line([(x - thick, y), (x + thick, y)], 0.018, INK)

@@ -33,6 +33,10 @@ DUSKS = (
     ((0.86, 0.70, 0.56), (26, 10, 4)),
 )
 """Evening lights: a factor and an offset per colour channel."""
+SCENE_SIZES = (0.26, 0.62)
+"""Least and largest size of a scene's things, as a share of the picture's shorter side."""
+VIEW_SIZES = (26.0, 80.0)
+"""The same of a view's things, in pixels."""
 CROWD_SHARE = 0.08
 """Scenes with a crowd region, as COCO has them."""
 LEAST_VISIBLE = 0.4
@@ -105,7 +109,8 @@ def compose(rng: Rng, cast: Cast, size: tuple[int, int], *, num_things: int) -> 
     if rng.random() < CROWD_SHARE:
         _place_crowd(stage, rng, cast, horizon, unit)
     for name, is_stranger in _choose_things(rng, cast, num_things):
-        _place_thing(stage, rng, cast, name, is_stranger, horizon, unit)
+        sizes = SCENE_SIZES[0] * unit, SCENE_SIZES[1] * unit
+        _place_thing(stage, rng, cast, name, is_stranger, horizon, sizes)
     return stage.scene(rng, is_dusk=cast.is_dusk)
 
 
@@ -121,7 +126,7 @@ class _Stage:
         self.boxes: list[tuple[float, float, float]] = []
 
     def add_stuff(self, name: str, where: np.ndarray, texture: np.ndarray, top: int = 0) -> None:
-        """Paints a layer of stuff, its texture and outline starting in row `top`; the same stuff twice is one segment."""
+        """Paints a layer of stuff, from row `top` on; the same stuff twice is one segment."""
         known = [s.id for s in self.segments if s.name == name]
         number = known[0] if known else len(self.segments) + 1
         rows = slice(top, top + where.shape[0])
@@ -298,12 +303,12 @@ def _height_for(rng: Rng, name: str, horizon: float, height: int) -> float:
 
 
 def _place_thing(
-    stage: _Stage, rng: Rng, cast: Cast, name: str, is_stranger: bool, horizon: float, unit: float
+    stage: _Stage, rng: Rng, cast: Cast, name: str, is_stranger: bool, horizon: float, sizes: tuple[float, float]
 ) -> None:
     """Places one thing, half of the time close to another; gives up after a few crowded tries."""
     height, width = stage.size
     look = random_look(rng)
-    pixels = unit * float(np.exp(rng.uniform(math.log(0.16), math.log(0.5))))
+    pixels = float(np.exp(rng.uniform(math.log(sizes[0]), math.log(sizes[1]))))
     drawn = sprite(rng, name, pixels, look)
     for _ in range(6):
         bottom, middle = _height_for(rng, name, horizon, height), rng.uniform(0.02, 0.98) * width
@@ -355,7 +360,7 @@ def draw_close_up(
         smallest: the thing's least size as a share of the picture's shorter side.
     """
     stage = _Stage(size)
-    name = names[rng.integers(len(names))]
+    name = names[int(rng.integers(len(names)))]
     side = min(size)
     unit = side * rng.uniform(1.0, 2.5)
     everywhere = np.ones(size, bool)
@@ -390,5 +395,5 @@ def draw_view(rng: Rng, size: int) -> Scene:
     cast = CASTS["captions"]
     for _ in range(int(rng.integers(1, 4))):
         name = THINGS[rng.integers(len(THINGS))]
-        _place_thing(stage, rng, cast, name, False, size * 0.3, 160.0)
+        _place_thing(stage, rng, cast, name, False, size * 0.3, VIEW_SIZES)
     return stage.scene(rng, is_dusk=rng.random() < 0.15)

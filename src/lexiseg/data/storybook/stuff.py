@@ -98,7 +98,7 @@ def hedge(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
 
 def sand(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """Long ripples and fine grain."""
-    y, x = _grid(size)
+    y, _ = _grid(size)
     bend = _noise(rng, size, 2)
     ripple = np.sin((y + bend * unit * 0.15) / (unit * rng.uniform(0.018, 0.03))) * 0.28
     grain = rng.uniform(-0.3, 0.3, size).astype(np.float32)
