@@ -61,9 +61,29 @@ def test_a_masks_score_is_its_mean_probability_inside(rng: torch.Generator) -> N
 
 
 @torch.no_grad()
-def test_the_enhancer_ignores_the_order_of_cells(rng: torch.Generator) -> None:
+def test_the_enhancer_knows_cells_by_their_weights_and_not_by_their_order(rng: torch.Generator) -> None:
+    enhancer = QueryEnhancer(16, 8, num_heads=2).eval()
+    query, cells = torch.randn(2, 3, 16, generator=rng), torch.randn(2, 8, 2, 3, generator=rng)
+    weights = torch.rand(2, 3, 6, generator=rng)
+    order = torch.randperm(6, generator=rng)
+
+    shuffled = enhancer(query, cells.flatten(2)[..., order].unflatten(2, (2, 3)), weights[..., order])
+
+    torch.testing.assert_close(shuffled, enhancer(query, cells, weights))
+    assert not torch.allclose(enhancer(query, cells * 2, weights), enhancer(query, cells, weights))
+
+
+@torch.no_grad()
+def test_the_enhancer_hardly_sees_what_lies_outside_the_mask(rng: torch.Generator) -> None:
     enhancer = QueryEnhancer(16, 8, num_heads=2).eval()
     query, cells = torch.randn(1, 3, 16, generator=rng), torch.randn(1, 8, 2, 3, generator=rng)
-    shuffled = cells.flatten(2)[..., torch.randperm(6, generator=rng)].unflatten(2, (2, 3))
-    torch.testing.assert_close(enhancer(query, shuffled), enhancer(query, cells))
-    assert not torch.allclose(enhancer(query, cells * 2), enhancer(query, cells))
+    weights = torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0, 0.0]).expand(1, 3, 6)
+    elsewhere = cells.clone()
+    elsewhere[..., 1, :] += 1.0
+    inside = cells.clone()
+    inside[..., 0, 0] += 1.0
+
+    plain = enhancer(query, cells, weights)
+
+    torch.testing.assert_close(enhancer(query, elsewhere, weights), plain, atol=1e-3, rtol=0.0)
+    assert (enhancer(query, inside, weights) - plain).abs().max() > 1e-2

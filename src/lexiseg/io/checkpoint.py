@@ -81,6 +81,8 @@ def save_folder(
             for name, text in texts.items():
                 (fresh / name).write_text(text, encoding="utf-8")
             save_file(tensors, fresh / WEIGHTS_FILE, metadata={"format": "pt"})
+            # safetensors writes for its owner alone; whoever may read the config may read the weights
+            (fresh / WEIGHTS_FILE).chmod((fresh / CONFIG_FILE).stat().st_mode)
             _swap(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)

@@ -28,21 +28,32 @@ def cell_shares(masks: Float[Tensor, "B Q h w"], grid: tuple[int, int]) -> Float
     return F.avg_pool2d(masks, 2 * step, stride=step, padding=step, count_include_pad=False)
 
 
+def region_weights(mask_logits: Float[Tensor, "B Q h w"], grid: tuple[int, int]) -> Float[Tensor, "B Q cells"]:
+    """How much each CLIP cell belongs to each mask; every row sums to one.
+
+    A mask is where its logit is positive. One without a single pixel falls back on its soft values, so that every row
+    is defined.
+
+    Args:
+        mask_logits: real numbers, at any stride that divides CLIP's.
+        grid: height and width of CLIP's feature map.
+    """
+    inside = mask_logits > 0
+    is_empty = ~inside.flatten(2).any(-1)
+    soft = mask_logits.clamp(min=-30).sigmoid()  # never exactly zero everywhere
+    shares = cell_shares(inside.to(soft.dtype).where(~is_empty[..., None, None], soft), grid).flatten(2)
+    return shares / shares.sum(-1, keepdim=True)
+
+
 def mask_pool(features: Float[Tensor, "B D gh gw"], mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q D"]:
     """Averages features under each binary mask, then normalises to unit length (OPSNet, section 3.2).
 
-    A mask is where its logit is positive. It is averaged down to CLIP's own cells instead of the features up to the
-    masks: small objects keep their weight and the numbers are few. A mask without a single pixel falls back on its
-    soft values, so every answer is defined and of unit length.
+    A mask is averaged down to CLIP's own cells instead of the features up to the masks: small objects keep their
+    weight and the numbers are few.
 
     Args:
         features: in the joint space; masks and features cover the same canvas.
         mask_logits: real numbers, at any stride that divides CLIP's.
     """
-    grid = features.shape[-2], features.shape[-1]
-    binary = (mask_logits > 0).to(features.dtype)
-    is_empty = ~(mask_logits > 0).flatten(2).any(-1)
-    soft = mask_logits.to(features.dtype).clamp(min=-30).sigmoid()  # never exactly zero everywhere
-    shares = cell_shares(binary.where(~is_empty[..., None, None], soft), grid).flatten(2)
-    weights = shares / shares.sum(-1, keepdim=True)
+    weights = region_weights(mask_logits.to(features.dtype), (features.shape[-2], features.shape[-1]))
     return F.normalize(weights @ features.flatten(2).transpose(1, 2), dim=-1)

@@ -20,7 +20,7 @@ from lexiseg.encoders.clip import Clip, ClipConfig, resize_positions
 from lexiseg.encoders.segmenter import Segmenter, SegmenterConfig
 from lexiseg.layers.heads import AssembledHead, ProjectionHead, mean_inside
 from lexiseg.layers.modulation import ModulationConfig, class_cosines, modulated_logits
-from lexiseg.layers.pooling import mask_pool
+from lexiseg.layers.pooling import mask_pool, region_weights
 from lexiseg.layers.query_enhancer import QueryEnhancer
 from lexiseg.layers.spatial_adapter import SpatialAdapter
 from lexiseg.models.postprocess import MergeConfig
@@ -112,20 +112,18 @@ class OPSNet(nn.Module):
 
     def embed(self, proposals: MaskProposals, clip_map: Float[Tensor, "B D gh gw"]) -> RegionEmbeddings:
         """Both views of every proposal: what the query learned, and what CLIP sees under the mask."""
-        mask_logits = proposals.mask_logits.detach()
-        if self.config.clip_scale != 1:
-            height, width = mask_logits.shape[-2] * 4, mask_logits.shape[-1] * 4
-            size = self._clip_size(mask_logits.new_empty(1, 1, height, width))
-            mask_logits = F.interpolate(mask_logits, (size[0] // 4, size[1] // 4), mode="bilinear", align_corners=False)
         return RegionEmbeddings(
-            class_embed=self.class_embed(proposals, clip_map), clip_embed=mask_pool(clip_map, mask_logits)
+            class_embed=self.class_embed(proposals, clip_map),
+            clip_embed=mask_pool(clip_map, self._on_clip_canvas(proposals.mask_logits)),
         )
 
     def class_embed(self, proposals: MaskProposals, clip_map: Float[Tensor, "B D gh gw"]) -> Float[Tensor, "B Q D"]:
         """E_q: the enhanced query in the joint space; masks never see the enhancement."""
         query_embed = proposals.query_embed
         if self.enhancer is not None:
-            query_embed = self.enhancer(query_embed, clip_map)
+            grid = clip_map.shape[-2], clip_map.shape[-1]
+            weights = region_weights(self._on_clip_canvas(proposals.mask_logits).float(), grid)
+            query_embed = self.enhancer(query_embed, clip_map, weights)
         return self.head(query_embed)
 
     def predict(
@@ -169,6 +167,15 @@ class OPSNet(nn.Module):
         if isinstance(self.head, AssembledHead):
             return self.head.void_probs(proposals.query_embed)
         return self.training_logits(regions.class_embed, words).softmax(-1)[..., -1]
+
+    def _on_clip_canvas(self, mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q h2 w2"]:
+        """Masks at stride 4 of CLIP's input, without gradient."""
+        mask_logits = mask_logits.detach()
+        if self.config.clip_scale == 1:
+            return mask_logits
+        height, width = mask_logits.shape[-2] * 4, mask_logits.shape[-1] * 4
+        size = self._clip_size(mask_logits.new_empty(1, 1, height, width))
+        return F.interpolate(mask_logits, (size[0] // 4, size[1] // 4), mode="bilinear", align_corners=False)
 
     def _clip_size(self, canvas: Float[Tensor, "B X H W"]) -> tuple[int, int]:
         """Height and width of CLIP's input: scaled, to a multiple of 32."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -28,8 +27,6 @@ OPSNET_RECIPES: Mapping[str, Callable[..., SegmentationRecipe]] = {
 WHOLE = "storybook"
 """All three in a row: what the shipped model is made by."""
 
-Stage = Literal["drawing", "training"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporters:
@@ -52,7 +49,9 @@ class TrainSettings:
     steps: int | None = None
     """Fewer (or more) steps than the recipe; for a segmenter."""
     data: Path | None = None
-    """A panoptic data set; drawn into `out` if not given."""
+    """A panoptic data set; if not given, the recipe's pictures are drawn."""
+    drawn: Path | None = None
+    """Where they are drawn, once; `data` inside `out` if not given."""
     clip: Path | None = None
     """A CLIP folder from `clip-tiny`; OPSNet recipes need it."""
     start: Path | None = None
@@ -98,7 +97,7 @@ def train(name: str, settings: TrainSettings, reporters: Reporters | None = None
 def _train_whole(settings: TrainSettings, reporters: Reporters) -> Path:
     """Runs the three recipes of the shipped model; those that are finished are not run again."""
     out = settings.out
-    part = replace(settings, data=settings.data or out / "data")
+    part = replace(settings, drawn=out / "data")
     clip = train("clip-tiny", replace(part, out=out / "clip"), reporters)
     start = train("mask2former-tiny", replace(part, out=out / "mask2former"), reporters)
     return train("opsnet-tiny", replace(part, out=out / "opsnet", clip=clip, start=start), reporters)
@@ -163,10 +162,10 @@ def _with_steps(recipe: SegmentationRecipe, settings: TrainSettings) -> Segmenta
 
 def _data(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
     """The training set: the given one, or drawn once into a folder that a resumed run finds again."""
-    folder = settings.data or settings.out / "data"
-    if (folder / "panoptic.json").is_file() or (
-        settings.data is not None and folder.is_dir() and any(folder.iterdir())
-    ):
+    if settings.data is not None:
+        return read_panoptic(settings.data)
+    folder = settings.drawn or settings.out / "data"
+    if (folder / "panoptic.json").is_file():
         return read_panoptic(folder)
     size = recipe.framing.image_size
     order = Order(  # the same pictures for every seed of the training, as COCO is
