@@ -104,7 +104,7 @@ class Clip(nn.Module):
         visual = self.clip.visual
         assert isinstance(visual, ModifiedResNet)
         if not config.has_pool:
-            visual.attnpool = nn.Identity()
+            visual.register_module("attnpool", nn.Identity())
         self._visual = (visual,)  # in a tuple, so that its weights are not registered twice
         self._hashed: tuple[object, str] = ((), "")
         self._tokenizer = open_clip.SimpleTokenizer(context_length=config.context_length)

@@ -1,6 +1,6 @@
 """Drawn scenes written to disk as COCO panoptic format, so that they are read like photographs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ def write_storybook(
     return read_panoptic(root)
 
 
-def _draw_all(order: Order, workers: int) -> Iterator[Scene]:
+def _draw_all(order: Order, workers: int) -> Generator[Scene, None, None]:
     numbers = range(order.count)
     if workers <= 1:
         yield from (_draw(order, index) for index in numbers)
