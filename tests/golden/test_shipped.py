@@ -14,8 +14,8 @@ from lexiseg.io.shipped import shipped_folder
 @pytest.fixture(scope="module")
 def numbers() -> ModuleType:
     """The script that computes and records them."""
-    path = Path(__file__).with_name("numbers.py")
-    spec = importlib.util.spec_from_file_location("golden_numbers", path)
+    path = Path(__file__).with_name("record.py")
+    spec = importlib.util.spec_from_file_location("golden_record", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""The shipped model's numbers on two drawn pictures; `python tests/golden/numbers.py` records them anew."""
+"""The shipped model's numbers on two drawn pictures; `python tests/golden/record.py` records them anew."""
 
 import json
 from pathlib import Path
