@@ -72,7 +72,7 @@ def test_one_unreadable_picture_does_not_stop_the_rest(ask: Run, picture: Path, 
     assert good["picture"] == str(picture)
     assert Path(good["overlay"]).is_file()
     assert Path(good["panoptic"]).is_file()
-    assert {"id", "name", "score", "is_thing", "area", "box", "guesses"} == set(good["segments"][0])
+    assert {"id", "name", "score", "is_thing", "area", "box", "guesses", "path"} == set(good["segments"][0])
     assert "bad.jpg" in ran.err
     assert "1 of 2 pictures failed" in ran.err
     assert len(json.loads((tmp_path / "out" / "panoptic.json").read_text())["images"]) == 1

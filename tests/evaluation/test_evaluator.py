@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import tiny
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch, MaskProposals, PanopticMap, RegionEmbeddings, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import Category, PanopticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import NOVEL, SHARED, UNSEEN
-from lexiseg.encoders.clip import Clip, ClipConfig
-from lexiseg.encoders.segmenter import ResNetBackbone, SegmenterConfig
+from lexiseg.encoders.clip import Clip
 from lexiseg.evaluation import evaluator
 from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate, write_report
 from lexiseg.evaluation.panoptic_quality import ClassTally, PanopticQuality
@@ -53,31 +53,8 @@ LOOSE = MergeConfig(score_threshold=0.0, overlap_threshold=0.1)
 def model() -> OPSNet:
     torch.random.default_generator.manual_seed(0)
     config = OPSNetConfig(
-        segmenter=SegmenterConfig(
-            resnet=ResNetBackbone(
-                embedding_size=16, hidden_sizes=(16, 32, 32, 32), depths=(1, 1, 1, 1), layer_type="basic"
-            ),
-            hidden_dim=32,
-            mask_dim=32,
-            encoder_layers=1,
-            decoder_layers=2,
-            feedforward_dim=64,
-            encoder_feedforward_dim=64,
-            num_heads=4,
-            num_queries=5,
-        ),
-        clip=ClipConfig(
-            embed_dim=32,
-            layers=(1, 1, 1, 1),
-            width=8,
-            head_width=32,
-            image_size=64,
-            text_width=32,
-            text_heads=2,
-            text_layers=1,
-            context_length=32,
-            dense_stride=16,
-        ),
+        segmenter=replace(tiny.RESNET, num_queries=5),
+        clip=tiny.CLIP,
         training_vocabulary=Vocabulary.of("storybook", ONE_TEMPLATE),
         longest_side=96,
     )

@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_pat
     before = (tmp_path / "training.pt").read_bytes()
     task = Toy()
     task.losses = lambda batch, step: {"bad": task.module(batch).sum() * float("nan")}
-    with pytest.raises(RuntimeError, match="the loss is nan at step 3"):
+    with pytest.raises(ValueError, match="the loss is nan at step 3"):
         run(task, tmp_path, resume=True)
     assert (tmp_path / "training.pt").read_bytes() == before
 

@@ -35,7 +35,8 @@ class _OneSentence(TyperGroup):
             note("lexiseg: interrupted.")
             raise typer.Exit(INTERRUPTED) from error
         except (MemoryError, RuntimeError) as error:
-            if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            is_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+            if not is_memory and "can't allocate memory" not in str(error):  # what torch says on a CPU
                 raise
             note("lexiseg: the memory does not suffice; take a smaller picture, fewer words, or --device cpu.")
             raise typer.Exit(FAILURE) from error
@@ -243,7 +244,7 @@ def train(
     start: Annotated[Path | None, typer.Option("--start", help="A Mask2Former folder to begin from.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Other than the recipe's; segmenters.")] = None,
     device: opt.DeviceName = Device.auto,
-    seed: opt.Seed = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of initial weights, order and augmentation.")] = 0,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare batches.")] = 1,
     list_recipes: Annotated[bool, typer.Option("--list", help="Show the recipes.")] = False,
 ) -> None:

@@ -104,6 +104,12 @@ def _tell(shown: list[_Shown], out: Path, seconds: float) -> None:
     picture = shlex.quote(str(out / f"{shown[0].name}.picture.png"))
     say("")
     say("Try next:")
-    say(f'  lexiseg segment {picture} --vocabulary "cat|kitten, owl, grass:stuff, sky:stuff" --out my-words')
+    say(f"  lexiseg segment {picture} --vocabulary {shlex.quote(_words_for(shown[0]))} --out my-words")
     say("  lexiseg evaluate --data storybook-novel --count 50 --out my-report")
     say("  lexiseg storybook --role dusk --count 12 --out my-world")
+
+
+def _words_for(scene: _Shown) -> str:
+    """Some words that were found in a scene, and one that may not be there."""
+    found = dict.fromkeys(f"{s.name}:{'thing' if s.is_thing else 'stuff'}" for s in scene.result.segments)
+    return ", ".join([*list(found)[:4], "cat|kitten"])

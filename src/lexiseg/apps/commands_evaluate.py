@@ -45,8 +45,8 @@ def run_evaluate(data: str, words: str | None, how: Inference, out: Path, *, dra
         ValueError: if words, data, model or folder are of no use.
     """
     asked = None if words is None else read_words(words)
-    model = load(how.model, device=how.device)
     dataset, own = _open(data, out, drawn)
+    model = load(how.model, device=how.device)
     config = model.network.config
     settings = EvaluationSettings(
         negatives=how.negatives,
@@ -65,6 +65,8 @@ def run_evaluate(data: str, words: str | None, how: Inference, out: Path, *, dra
 def _open(data: str, out: Path, drawn: Drawn) -> tuple[PanopticDataset, Vocabulary]:
     """The data set and its own words; a drawn one is written first, and read like any other."""
     if data not in DRAWN:
+        if not Path(data).exists():
+            raise ValueError(f"there is no data set {data!r}: give a folder, or one of {', '.join(DRAWN)}.")
         dataset = read_panoptic(Path(data))
         return dataset, own_words(dataset.categories)
     role, vocabulary = DRAWN[data]

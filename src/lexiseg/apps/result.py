@@ -11,7 +11,7 @@ from PIL import Image
 
 from lexiseg.apps.result_files import Categories, ResultWriter
 from lexiseg.apps.visualize import legend_entries, overlay
-from lexiseg.core.structures import PanopticMap, Segment
+from lexiseg.core.structures import Guess, PanopticMap, Segment
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.models.postprocess import Instance, semantic_map
 
@@ -106,5 +106,10 @@ def plain_segment(segment: Segment) -> dict[str, Any]:
         "is_thing": segment.is_thing,
         "area": segment.area,
         "box": list(segment.box),
-        "guesses": [{"name": guess.name, "score": round(guess.score, 4)} for guess in segment.guesses],
+        "guesses": [_plain_guess(guess) for guess in segment.guesses],
+        "path": [_plain_guess(step) for step in segment.path],
     }
+
+
+def _plain_guess(guess: Guess) -> dict[str, Any]:
+    return {"name": guess.name, "score": round(guess.score, 4)}

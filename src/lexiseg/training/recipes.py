@@ -14,7 +14,7 @@ from lexiseg.training.trainer import OptimConfig
 
 
 def clip_tiny(*, seed: int = 0) -> ClipRecipe:
-    """The shipped CLIP: 8.6 M parameters, 480,000 drawn pictures, about three quarters of an hour on one core.
+    """The drawn world's CLIP: 8.6 M parameters, 480,000 drawn pictures, about an hour on one core.
 
     Close-ups come first and pictures of several things last: from captions with several things it would learn the
     stuff at once and the things very late.
@@ -75,7 +75,10 @@ def mask2former_tiny(*, seed: int = 0) -> SegmentationRecipe:
 
 
 def opsnet_tiny(*, seed: int = 0) -> SegmentationRecipe:
-    """The shipped OPSNet: from `mask2former_tiny`'s weights, around `clip_tiny`'s, about 40 minutes on two cores."""
+    """The drawn world's OPSNet: `clip_tiny` frozen (--clip), from `mask2former_tiny` (--start) or from nothing.
+
+    About 40 minutes on two cores.
+    """
     start = mask2former_tiny(seed=seed)
     return replace(start, steps=2400)
 

@@ -145,6 +145,8 @@ def run(
     if checkpoint.exists():
         start = _restore(task.module, optimizer, load_training(checkpoint))
     last = task.total_steps if stop_after is None else min(task.total_steps, start + stop_after)
+    if start > task.total_steps:
+        raise ValueError(f"{out} stands at step {start}, behind the {task.total_steps} asked for: ask for more steps.")
     all_losses: list[float] = []
     seen, window_start, saved_at = 0, time.monotonic(), time.monotonic()
     with (out / "log.jsonl").open("a") as log:
@@ -181,7 +183,7 @@ def _step(task: Task, optimizer: torch.optim.Optimizer, batch: Any, step: int, l
     terms = task.losses(batch, step)
     loss = torch.stack(list(terms.values())).sum()
     if not torch.isfinite(loss):
-        raise RuntimeError(f"the loss is {loss.item()} at step {step}: lower the learning rate or look at the data.")
+        raise ValueError(f"the loss is {loss.item()} at step {step}: lower the learning rate or look at the data.")
     loss.backward()
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     nn.utils.clip_grad_norm_(trained, task.clip_norm)

@@ -41,7 +41,7 @@ def _article(words: str) -> str:
 
 
 def phrase_for(rng: Rng, segment: DrawnSegment, *, detail: float = 1.0) -> str:
-    """A noun phrase: "a red striped cat", "many ducks"; stuff goes without an article."""
+    """A noun phrase: "a red striped cat", "many duck" for a crowd; stuff goes without an article."""
     word = word_for(rng, segment.name)
     if not CONCEPTS[segment.name].is_thing:
         return word
