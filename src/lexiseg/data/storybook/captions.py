@@ -74,7 +74,10 @@ def caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> str:
 
 
 def _join(phrases: Sequence[str]) -> str:
-    return phrases[0] if len(phrases) == 1 else " and ".join([", ".join(phrases[:-1]), phrases[-1]]) if phrases else ""
+    """Words a list: "a cat", "a cat and a dog", "a cat, a dog and a bee"."""
+    if len(phrases) < 2:
+        return "".join(phrases)
+    return f"{', '.join(phrases[:-1])} and {phrases[-1]}"
 
 
 def labels(scene: Scene) -> tuple[str, ...]:
