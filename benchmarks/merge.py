@@ -5,12 +5,10 @@ ratios of CPU time, so that a busy machine changes little. The two follow differ
 `lexiseg.models.postprocess`), so only their cost is compared here.
 """
 
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from types import SimpleNamespace
 
+import alternating
 import torch
 from torch.nn import functional as F
 from transformers import Mask2FormerImageProcessor
@@ -21,7 +19,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.models.postprocess import MergeConfig, panoptic_map
 
 CASES = ((100, 640, 640), (200, 640, 640), (100, 1024, 2048))
-KEPT, ROUNDS = 30, 5
+KEPT = 30
 
 
 def blobs(num_queries: int, height: int, width: int) -> torch.Tensor:
@@ -30,13 +28,6 @@ def blobs(num_queries: int, height: int, width: int) -> torch.Tensor:
     coarse = torch.randn(1, num_queries, 8, 8, generator=generator)
     smooth = F.interpolate(coarse, (height // 4, width // 4), mode="bicubic", align_corners=False)[0]
     return 6 * (smooth - smooth[:KEPT].amax(0)) + 3
-
-
-def seconds(run: Callable[[], object]) -> float:
-    """CPU time of one call."""
-    start = time.process_time()
-    run()
-    return time.process_time() - start
 
 
 def compare(num_queries: int, height: int, width: int) -> tuple[float, float, float]:
@@ -73,14 +64,8 @@ def compare(num_queries: int, height: int, width: int) -> tuple[float, float, fl
         )
 
     ours(), theirs()
-    times: list[tuple[float, float]] = []
-    for turn in range(ROUNDS):
-        if turn % 2:
-            times.append((seconds(ours), seconds(theirs)))
-        else:
-            times.append((seconds(theirs), seconds(ours))[::-1])
-    mine, peer = (1000 * statistics.median(side) for side in zip(*times, strict=True))
-    return mine, peer, statistics.median(theirs / ours for ours, theirs in times)
+    mine, peer, ratio = alternating.compare(ours, theirs)
+    return 1000 * mine, 1000 * peer, ratio
 
 
 def main() -> None:

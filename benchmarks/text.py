@@ -4,25 +4,16 @@ Run `python benchmarks/text.py`. Random weights of open_clip's RN50 text tower; 
 one thread; what is told is the median of the ratios of CPU time, and by how much the embeddings differ.
 """
 
-import statistics
 import sys
-import time
-from collections.abc import Callable
 
+import alternating
 import open_clip
 import torch
 
 from lexiseg.core.vocabulary import VILD_TEMPLATES, Vocabulary
 from lexiseg.encoders.clip import Clip, ClipConfig
 
-NUM_PROMPTS, ROUNDS = 32, 5
-
-
-def seconds(run: Callable[[], object]) -> float:
-    """CPU time of one call."""
-    start = time.process_time()
-    run()
-    return time.process_time() - start
+NUM_PROMPTS = 32
 
 
 def main() -> None:
@@ -42,14 +33,8 @@ def main() -> None:
         return clip.clip.encode_text(tokenizer(prompts))
 
     difference = (ours() - theirs()).abs().max().item()
-    times: list[tuple[float, float]] = []
-    for turn in range(ROUNDS):
-        if turn % 2:
-            times.append((seconds(ours), seconds(theirs)))
-        else:
-            times.append((seconds(theirs), seconds(ours))[::-1])
-    mine, peer = (1000 * statistics.median(side) / NUM_PROMPTS for side in zip(*times, strict=True))
-    ratio = statistics.median(peer_time / own_time for own_time, peer_time in times)
+    mine, peer, ratio = alternating.compare(ours, theirs)
+    mine, peer = 1000 * mine / NUM_PROMPTS, 1000 * peer / NUM_PROMPTS
     sys.stdout.write(
         f"{NUM_PROMPTS} prompts: cut context {mine:.1f} ms a prompt, full context {peer:.1f} ms, "
         f"{ratio:.1f} times as fast; largest difference {difference:.1e}\n"

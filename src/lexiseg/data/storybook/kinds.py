@@ -123,14 +123,14 @@ class Cast:
         return drawing if self.names is None else self.names.get(drawing, drawing)
 
 
-def _cast(vocabulary: Vocabulary, stranger_share: float, strangers: tuple[str, ...] = NOBODYS) -> Cast:
+def _cast(vocabulary: Vocabulary, stranger_share: float) -> Cast:
     things = tuple(c.name for c in vocabulary.concepts if c.is_thing)
     stuff = tuple(c.name for c in vocabulary.concepts if not c.is_thing)
     return Cast(
         vocabulary=vocabulary,
         things=things,
         stuff=stuff,
-        strangers=strangers if stranger_share else (),
+        strangers=NOBODYS if stranger_share else (),
         stranger_share=stranger_share,
     )
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -166,7 +166,7 @@ class _Stage:
             if not visible[segment.id]:
                 continue
             hidden = 1 - visible[segment.id] / area if area else 0.0
-            segments.append(_with_hidden(segment, float(hidden)))
+            segments.append(replace(segment, hidden=float(hidden)))
         picture = self.picture
         if is_dusk:
             light, glow = DUSKS[rng.integers(len(DUSKS))]
@@ -187,18 +187,6 @@ class _Stage:
         y0, x0, y1, x1 = self._bounds(sprite, top, left)
         window = slice(y0, max(y0, y1)), slice(x0, max(x0, x1))
         return self._part(sprite, top, left)[..., 3] >= 128, window
-
-
-def _with_hidden(segment: DrawnSegment, hidden: float) -> DrawnSegment:
-    return DrawnSegment(
-        id=segment.id,
-        name=segment.name,
-        is_crowd=segment.is_crowd,
-        is_stranger=segment.is_stranger,
-        colour=segment.colour,
-        pattern=segment.pattern,
-        hidden=hidden,
-    )
 
 
 def _texture(rng: Rng, cast: Cast, name: str, size: tuple[int, int], unit: float) -> np.ndarray:
