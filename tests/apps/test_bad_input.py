@@ -212,6 +212,12 @@ def test_numbers_outside_their_range_are_a_mistake_of_usage(run: Run, picture: P
     assert not (tmp_path / "out").exists()
 
 
+def test_two_ways_to_weigh_clip_are_a_mistake_of_usage(ask: Run, picture: Path, tmp_path: Path) -> None:
+    one_sentence(ask(picture, "--clip-only", "--alpha", 3), 2, "--alpha and --clip-only")
+    one_sentence(ask(picture, "--alpha", 3, "--clip-ratio", 1), 2, "give one of them")
+    assert not (tmp_path / "out").exists()
+
+
 def test_ctrl_c_leaves_nothing_behind(ask: Run, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -236,6 +242,8 @@ def test_other_commands_fail_in_one_sentence_too(run: Run, tiny_folder: Path, tm
     one_sentence(run("train", "perpetuum-mobile", "--out", out), 2, "opsnet-tiny")
     one_sentence(run("train", "opsnet-tiny"), 2, "--out")
     one_sentence(run("train", "opsnet-tiny", "--out", out), 1, "--clip")
+    one_sentence(run("train", "clip-tiny", "--steps", 3, "--data", out, "--out", out), 2, "no use for --data and --steps")
+    one_sentence(run("train", "storybook", "--clip", out, "--out", out), 2, "no use for --clip")
     clip = ("--clip", "RN50", "--clip-weights", tmp_path / "none.pt", "--out", out)
     one_sentence(run("assemble", tmp_path / "nowhere", *clip), 1, "nowhere")
     assert not out.exists()

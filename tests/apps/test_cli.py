@@ -111,6 +111,8 @@ def test_switches_reach_the_model(ask: Run, picture: Path, monkeypatch: pytest.M
     assert (seen["negatives"], seen["score_threshold"], seen["rank_by"]) == (False, 0, "class")
     modulation = seen["modulation"]
     assert (modulation.alpha, modulation.beta, modulation.clip_only) == (3, 0.25, False)  # type: ignore[attr-defined]
+    assert ask(picture, "--clip-ratio", 2).code == 0
+    assert seen["modulation"].clip_ratio == 2  # type: ignore[attr-defined]
 
 
 def test_demo_shows_six_scenes_and_what_to_try_next(
@@ -130,7 +132,7 @@ def test_demo_shows_six_scenes_and_what_to_try_next(
             assert overlay.width > 2 * drawn.width
     dataset = read_panoptic(out, annotations=out / "panoptic.json", masks=out, images=out)
     assert all(load_segmentation(sample, dataset.categories).shape == (160, 160) for sample in dataset.samples)
-    assert run("demo", "--out", out).code == 0
+    assert run("demo", "--out", out, "--no-negatives").code == 0
 
 
 def test_evaluate_draws_measures_and_reports(run: Run, tiny_folder: Path, tmp_path: Path) -> None:

@@ -93,6 +93,16 @@ def test_a_checkpoint_of_another_recipe_is_refused_in_one_sentence(tmp_path: Pat
     assert "\n" not in str(caught.value)
 
 
+def test_a_run_is_resumed_only_with_what_it_was_begun_with(tmp_path: Path) -> None:
+    run(Toy(), tmp_path, origin={"seed": 0}, stop_after=3)
+    with pytest.raises(ValueError, match="was begun otherwise") as caught:
+        run(Toy(), tmp_path, origin={"seed": 1}, resume=True)
+
+    assert "\n" not in str(caught.value)
+    assert json.loads((tmp_path / "recipe.json").read_text()) == {"seed": 0}
+    assert len(run(Toy(), tmp_path, origin={"seed": 0}, resume=True)) == 27
+
+
 def test_a_run_that_dies_while_it_saves_keeps_its_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +119,7 @@ def test_a_run_that_dies_while_it_saves_keeps_its_last_checkpoint(
             run(Toy(), tmp_path, resume=True)
 
     assert (tmp_path / "training.pt").read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "training.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "recipe.json", "training.pt"]
     assert len(run(Toy(), tmp_path, resume=True)) == 27
 
 

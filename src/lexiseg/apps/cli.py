@@ -75,11 +75,12 @@ def _options(
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path("lexiseg-demo"),
     device: opt.DeviceName = Device.auto,
+    negatives: opt.Negatives = True,
 ) -> None:
     """Draw six scenes, find the words in them, and show what was found. Needs no network."""
     from lexiseg.apps.commands_demo import run_demo
 
-    run_demo(out, device.value)
+    run_demo(out, device.value, negatives=negatives)
 
 
 @app.command()
@@ -93,6 +94,7 @@ def segment(
     negatives: opt.Negatives = True,
     alpha: opt.Alpha = None,
     beta: opt.Beta = None,
+    clip_ratio: opt.ClipRatio = None,
     clip_only: opt.ClipOnly = False,
     rank_by: opt.RankBy = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per picture on stdout.")] = False,
@@ -107,6 +109,7 @@ def segment(
         score_threshold=score_threshold,
         alpha=alpha,
         beta=beta,
+        clip_ratio=clip_ratio,
         clip_only=clip_only,
         rank_by=rank_by.value if rank_by else None,
     )
@@ -140,6 +143,7 @@ def evaluate(
     negatives: opt.Negatives = False,
     alpha: opt.Alpha = None,
     beta: opt.Beta = None,
+    clip_ratio: opt.ClipRatio = None,
     clip_only: opt.ClipOnly = False,
     rank_by: opt.RankBy = None,
     workers: opt.Workers = 1,
@@ -154,6 +158,7 @@ def evaluate(
         score_threshold=score_threshold,
         alpha=alpha,
         beta=beta,
+        clip_ratio=clip_ratio,
         clip_only=clip_only,
         rank_by=rank_by.value if rank_by else None,
     )

@@ -37,7 +37,7 @@ class _Shown:
     seconds: float
 
 
-def run_demo(out: Path, device: str) -> None:
+def run_demo(out: Path, device: str, *, negatives: bool) -> None:
     """Draws scenes, finds their words, writes the pictures and says what to try next.
 
     Raises:
@@ -52,17 +52,17 @@ def run_demo(out: Path, device: str) -> None:
         model = load(device=device)
         for done, name in enumerate(names):
             report(done, len(names))
-            shown.append(_show_scene(model, name, writer))
+            shown.append(_show_scene(model, name, writer, negatives))
     _tell(shown, out, time.perf_counter() - start)
 
 
-def _show_scene(model: Model, name: str, writer: ResultWriter) -> _Shown:
+def _show_scene(model: Model, name: str, writer: ResultWriter, negatives: bool) -> _Shown:
     """Draws, segments and writes one scene."""
     role: Role = "novel" if name.startswith("novel") else "base"
     number = int(name.rpartition("-")[2])
     scene = draw_scene(role, "val", FIRST[role] + number - 1, size=SIZE)
     start = time.perf_counter()
-    result = model.segment(scene.picture, CASTS[role].vocabulary)
+    result = model.segment(scene.picture, CASTS[role].vocabulary, negatives=negatives)
     seconds = time.perf_counter() - start
     writer.add_picture(f"{name}.picture.png", Image.fromarray(scene.picture))
     writer.add(result.panoptic, stem=name, overlay=side_by_side(result), picture_name=f"{name}.picture.png")

@@ -9,7 +9,7 @@ from lexiseg.apps.predictor import choose_device
 from lexiseg.core.images import printable
 from lexiseg.io.models import save_model
 from lexiseg.models.assemble import assemble
-from lexiseg.training.commands import Reporters, TrainSettings, describe, recipe_names
+from lexiseg.training.commands import Reporters, TrainSettings, describe, recipe_names, unused
 from lexiseg.training.commands import train as train_recipe
 from lexiseg.training.trainer import Progress
 
@@ -78,6 +78,8 @@ def run_train(
         clip=clip,
         start=start,
     )
+    if idle := unused(name, settings):
+        raise UsageError(f"{name} has no use for {' and '.join(f'--{key}' for key in idle)}: leave it out.")
     with progress("Drawing") as bar:
         model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar))
     say(f"The model is in {model}.")

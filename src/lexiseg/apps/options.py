@@ -53,6 +53,7 @@ class Inference:
     score_threshold: float | None = None
     alpha: float | None = None
     beta: float | None = None
+    clip_ratio: float | None = None
     clip_only: bool = False
     rank_by: str | None = None
 
@@ -94,6 +95,10 @@ Alpha = Annotated[
 ]
 Beta = Annotated[
     float | None, typer.Option("--beta", min=0, help="Exponent of logits debiasing; 0: none.", rich_help_panel=_HOW)
+]
+ClipRatio = Annotated[
+    float | None,
+    typer.Option("--clip-ratio", min=0, help="A fixed weight of CLIP instead; 0: queries alone.", rich_help_panel=_HOW),
 ]
 ClipOnly = Annotated[bool, typer.Option("--clip-only", help="CLIP alone, without void.", rich_help_panel=_HOW)]
 RankBy = Annotated[Rank | None, typer.Option("--rank-by", help="Which score ranks the segments.", rich_help_panel=_HOW)]

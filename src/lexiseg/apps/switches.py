@@ -3,17 +3,27 @@
 from dataclasses import replace
 from typing import Any
 
+from lexiseg.apps.errors import UsageError
 from lexiseg.apps.options import Inference
 from lexiseg.layers.modulation import ModulationConfig
 from lexiseg.models.postprocess import MergeConfig
 
 
 def modulation_for(how: Inference, default: ModulationConfig) -> ModulationConfig:
-    """The model's own modulation with what was asked otherwise."""
-    given = {"alpha": how.alpha, "beta": how.beta}
-    changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    """The model's own modulation with what was asked otherwise.
+
+    Raises:
+        UsageError: if two ways to weigh CLIP were asked for at once.
+    """
+    ways = {"--alpha": how.alpha, "--clip-ratio": how.clip_ratio, "--clip-only": how.clip_only or None}
+    asked = [way for way, value in ways.items() if value is not None]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} each say how much CLIP counts: give one of them.")
+    changed: dict[str, Any] = {} if how.beta is None else {"beta": how.beta}
     if how.alpha is not None:
-        changed["clip_ratio"] = None
+        changed |= {"alpha": how.alpha, "clip_ratio": None}
+    if how.clip_ratio is not None:
+        changed |= {"clip_ratio": how.clip_ratio}
     if how.clip_only:
         changed = {"beta": 0.0, **changed, "clip_only": True}
     return replace(default, **changed)

@@ -10,7 +10,7 @@ from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.encoders.clip import Clip, ClipConfig
 from lexiseg.encoders.mask2former_folder import read_mask2former, write_mask2former
-from lexiseg.io.checkpoint import from_plain, load_folder, load_into, save_folder
+from lexiseg.io.checkpoint import from_plain, load_folder, load_into, save_folder, to_plain, weights_hash
 from lexiseg.io.models import save_model
 from lexiseg.training import recipes
 from lexiseg.training.clip import ClipRecipe, ClipTask
@@ -71,6 +71,18 @@ def describe(name: str) -> str:
     return (known[name].__doc__ or "").strip().splitlines()[0]
 
 
+def unused(name: str, settings: TrainSettings) -> tuple[str, ...]:
+    """The settings that were given although this recipe has no use for them."""
+    used = {
+        **dict.fromkeys(CLIP_RECIPES, ()),
+        **dict.fromkeys(CLOSED_SET_RECIPES, ("data", "steps")),
+        **dict.fromkeys(OPSNET_RECIPES, ("data", "steps", "clip", "start")),
+        WHOLE: ("data", "steps"),
+    }[name]
+    optional = ("data", "steps", "clip", "start")
+    return tuple(key for key in optional if key not in used and getattr(settings, key) is not None)
+
+
 def train(name: str, settings: TrainSettings, reporters: Reporters | None = None) -> Path:
     """Runs a recipe to its end and returns the folder of the finished model.
 
@@ -105,7 +117,7 @@ def _train_whole(settings: TrainSettings, reporters: Reporters) -> Path:
 
 def _train_clip(recipe: ClipRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
     task = ClipTask(recipe, device=settings.device, workers=settings.workers)
-    _run(task, settings, reporters)
+    _run(task, settings, reporters, {"recipe": to_plain(recipe)})
     return _finish(settings, lambda folder: save_folder(folder, recipe.model, task.clip.state_dict(), overwrite=True))
 
 
@@ -113,7 +125,7 @@ def _train_closed_set(recipe: SegmentationRecipe, settings: TrainSettings, repor
     recipe = _with_steps(recipe, settings)
     data = _data(recipe, settings, reporters)
     task = ClosedSetTask(recipe, data, device=settings.device, workers=settings.workers)
-    _run(task, settings, reporters)
+    _run(task, settings, reporters, {"recipe": to_plain(recipe)})
     model = task.model.cpu()
 
     def write(folder: Path) -> None:
@@ -144,7 +156,8 @@ def _train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters
         device=settings.device,
         workers=settings.workers,
     )
-    _run(task, settings, reporters)
+    origin = {"clip": weights_hash(clip_state), "start": weights_hash(start) if start is not None else None}
+    _run(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
     return _finish(settings, lambda folder: save_model(task.model.cpu().eval(), folder, overwrite=True))
 
 
@@ -181,8 +194,9 @@ def _data(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Report
     )
 
 
-def _run(task: Task, settings: TrainSettings, reporters: Reporters) -> None:
-    run(task, settings.out, resume=settings.resume, report=reporters.progress)
+def _run(task: Task, settings: TrainSettings, reporters: Reporters, origin: Mapping[str, object]) -> None:
+    """Runs or resumes a task; `origin` is all that decides it."""
+    run(task, settings.out, origin=origin, resume=settings.resume, report=reporters.progress)
 
 
 def _finish(settings: TrainSettings, write: Callable[[Path], object]) -> Path:

@@ -32,10 +32,9 @@ def clip_tiny(*, seed: int = 0) -> ClipRecipe:
             dense_stride=16,
         ),
         phases=(
-            Phase(steps=625, batch_size=256, image_size=64, view_share=0.0, lr=1e-3),
-            Phase(steps=900, batch_size=128, image_size=64, view_share=0.0, lr=7e-4),
-            Phase(steps=288, batch_size=128, image_size=96, view_share=0.4, lr=7e-4),
-            Phase(steps=1300, batch_size=128, image_size=96, view_share=0.4, lr=1e-3, smallest=0.3, detail=0.4),
+            Phase(steps=625, batch_size=256, image_size=64, view_share=0.0, lr=1e-3, smallest=0.5, detail=0.3),
+            Phase(steps=900, batch_size=128, image_size=64, view_share=0.0, lr=1e-3, smallest=0.35, detail=0.3),
+            Phase(steps=2200, batch_size=128, image_size=96, view_share=0.5, lr=1e-3, smallest=0.3, detail=0.3),
         ),
         optim=OptimConfig(
             lr=1e-3, weight_decay=0.1, betas=(0.9, 0.98), eps=1e-6, warmup_share=0.03, final_share=0.02, clip_norm=1.0
@@ -65,7 +64,7 @@ def mask2former_tiny(*, seed: int = 0) -> SegmentationRecipe:
         ),
         vocabulary=Vocabulary.of("storybook"),
         framing=Framing(image_size=160, flip_probability=0.5),
-        num_pictures=10_000,
+        num_pictures=16_000,
         steps=2400,
         batch_size=16,
         optim=OptimConfig(lr=1e-3, weight_decay=0.05, warmup_share=0.04, final_share=0.02, clip_norm=1.0),

@@ -118,6 +118,7 @@ def run(
     task: Task,
     out: Path,
     *,
+    origin: Mapping[str, object] | None = None,
     resume: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
     stop_after: int | None = None,
@@ -130,20 +131,24 @@ def run(
     Args:
         task: what is trained.
         out: folder for the log and the checkpoint; made if it is missing.
+        origin: plain data that say all that decides the run; written to `recipe.json`, and a checkpoint of another
+            origin is not resumed.
         resume: continue from the folder's checkpoint if there is one.
         report: called with every logged progress.
         stop_after: stop (with a checkpoint) after so many steps of this call.
 
     Raises:
-        ValueError: if the folder holds a checkpoint and `resume` is not set.
+        ValueError: if the folder holds a checkpoint and `resume` is not set, or one that was begun otherwise.
     """
     out.mkdir(parents=True, exist_ok=True)
+    recipe = json.dumps(origin, indent=1)
     checkpoint = out / "training.pt"
     if checkpoint.exists() and not resume:
         raise ValueError(f"{out} already holds a training run: pass --resume to continue it or choose another --out.")
     optimizer, start = task.optimizer(), 0
     if checkpoint.exists():
-        start = _restore(task.module, optimizer, load_training(checkpoint))
+        start = _restore(task.module, optimizer, load_training(checkpoint), recipe)
+    (out / "recipe.json").write_text(recipe + "\n")
     last = task.total_steps if stop_after is None else min(task.total_steps, start + stop_after)
     if start > task.total_steps:
         raise ValueError(f"{out} stands at step {start}, behind the {task.total_steps} asked for: ask for more steps.")
@@ -170,9 +175,9 @@ def run(
                 report(progress)
                 seen, window_start = 0, time.monotonic()
             if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
-                _save(task.module, optimizer, step + 1, checkpoint)
+                _save(task.module, optimizer, step + 1, recipe, checkpoint)
                 saved_at = time.monotonic()
-    _save(task.module, optimizer, last, checkpoint)
+    _save(task.module, optimizer, last, recipe, checkpoint)
     return all_losses
 
 
@@ -191,11 +196,12 @@ def _step(task: Task, optimizer: torch.optim.Optimizer, batch: Any, step: int, l
     return {name: float(value.detach()) for name, value in terms.items()}
 
 
-def _save(module: nn.Module, optimizer: torch.optim.Optimizer, step: int, path: Path) -> None:
-    atomic_save({"step": step, "module": trained_state(module), "optimizer": optimizer.state_dict()}, path)
+def _save(module: nn.Module, optimizer: torch.optim.Optimizer, step: int, recipe: str, path: Path) -> None:
+    state = {"module": trained_state(module), "optimizer": optimizer.state_dict()}
+    atomic_save({"step": step, "recipe": recipe, **state}, path)
 
 
-def _restore(module: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> int:
+def _restore(module: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any], recipe: str) -> int:
     own, found = module.state_dict(), saved["module"]
     needed = [name for name in trained_state(module) if name not in found]
     foreign = [name for name, value in found.items() if name not in own or own[name].shape != value.shape]
@@ -203,6 +209,11 @@ def _restore(module: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping
         raise ValueError(
             f"the checkpoint belongs to another recipe (first differing weight: {[*needed, *foreign][0]}): "
             "choose another --out."
+        )
+    if saved.get("recipe", recipe) != recipe:
+        raise ValueError(
+            "the checkpoint was begun otherwise (recipe.json beside it says how: recipe, seed, steps, CLIP, start): "
+            "resume it with what it was begun with, or choose another --out."
         )
     module.load_state_dict(found, strict=False)
     optimizer.load_state_dict(saved["optimizer"])

@@ -33,13 +33,13 @@ DUSKS = (
     ((0.86, 0.70, 0.56), (26, 10, 4)),
 )
 """Evening lights: a factor and an offset per colour channel."""
-SCENE_SIZES = (0.26, 0.62)
+SCENE_SIZES = (0.36, 0.75)
 """Least and largest size of a scene's things, as a share of the picture's shorter side."""
-VIEW_SIZES = (26.0, 80.0)
+VIEW_SIZES = (32.0, 92.0)
 """The same of a view's things, in pixels."""
 CROWD_SHARE = 0.08
 """Scenes with a crowd region, as COCO has them."""
-LEAST_VISIBLE = 0.4
+LEAST_VISIBLE = 0.5
 """No thing is hidden more than this leaves over: a child must still be able to name it."""
 
 
@@ -98,7 +98,7 @@ def draw_scene(role: Role, split: Split, index: int, *, seed: int = 0, size: tup
     rng = generator(role, split, seed, index)
     if role == "captions" and index % 2:
         return draw_close_up(rng, size)
-    return compose(rng, CASTS[role], size, num_things=int(rng.integers(4, 9)))
+    return compose(rng, CASTS[role], size, num_things=int(rng.integers(3, 8)))
 
 
 def compose(rng: Rng, cast: Cast, size: tuple[int, int], *, num_things: int) -> Scene:
@@ -300,7 +300,7 @@ def _place_thing(
     drawn = sprite(rng, name, pixels, look)
     for _ in range(6):
         bottom, middle = _height_for(rng, name, horizon, height), rng.uniform(0.02, 0.98) * width
-        if stage.boxes and rng.random() < 0.62:
+        if stage.boxes and rng.random() < 0.45:
             x, y, size = stage.boxes[rng.integers(len(stage.boxes))]
             middle = x + rng.uniform(-0.6, 0.6) * (size + pixels) * 0.5
             bottom = y + rng.uniform(-0.15, 0.35) * (size + pixels) * 0.5

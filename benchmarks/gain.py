@@ -1,0 +1,76 @@
+"""What modulation gains over each of its branches, in the mean of several trainings.
+
+Usage: python benchmarks/gain.py MODEL... [--val 100] [--test 200]
+
+Every model chooses on val how each branch is used (see choose.py), then answers once on test. A gain counts if its
+mean over the trainings is more than twice its standard deviation.
+"""
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from choose import BRANCHES, choose
+
+from lexiseg import load_model
+from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.data.storybook.kinds import CASTS, UNSEEN, Role
+from lexiseg.evaluation.study import StudyResult, StudyRow, study
+from lexiseg.models.opsnet import OPSNet
+
+
+def answer(model: OPSNet, role: Role, count: int, rows: Mapping[str, StudyRow], folder: Path) -> dict[str, StudyResult]:
+    """The chosen row of every branch on a role's test."""
+    dataset = write_storybook(Order(role=role, split="test", count=count), folder)
+    groups = {"unseen": UNSEEN} if role == "novel" else {}
+    found = study(model, dataset, CASTS[role].vocabulary, list(rows.values()), groups=groups)
+    return dict(zip(rows, found.results, strict=True))
+
+
+def figures(model: OPSNet, val: int, test: int) -> dict[str, tuple[float, float, float]]:
+    """PQ in percent on base, novel and novel's unseen names, for every branch."""
+    rows = {branch: found[0][0] for branch, found in choose(model, val).items()}
+    with tempfile.TemporaryDirectory() as folder:
+        base = answer(model, "base", test, rows, Path(folder) / "base")
+        novel = answer(model, "novel", test, rows, Path(folder) / "novel")
+    table: dict[str, tuple[float, float, float]] = {}
+    for branch, row in rows.items():
+        parts = base[branch].quality, novel[branch].quality, novel[branch].groups["unseen"]
+        home, abroad, unseen = (100 * part.all.pq for part in parts)
+        print(f"  base {home:5.1f}   novel {abroad:5.1f}   unseen {unseen:5.1f}   {branch} ({row.name})", flush=True)
+        table[branch] = home, abroad, unseen
+    return table
+
+
+def describe(gains: Sequence[float]) -> str:
+    """Mean and standard deviation of the gains of several trainings."""
+    if len(gains) < 2:
+        return f"{gains[0]:+5.1f}"
+    mean, deviation = statistics.mean(gains), statistics.stdev(gains)
+    verdict = "counts" if mean > 2 * deviation else "does not count"
+    return f"{mean:+5.2f} +- {deviation:.2f} ({verdict}): {', '.join(f'{gain:+.1f}' for gain in gains)}"
+
+
+def main() -> None:
+    """Reads the arguments, measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
+    parser.add_argument("--val", type=int, default=100)
+    parser.add_argument("--test", type=int, default=200)
+    wanted = parser.parse_args()
+    tables: list[dict[str, tuple[float, float, float]]] = []
+    for folder in wanted.models:
+        print(f"{folder}:")
+        tables.append(figures(load_model(folder), wanted.val, wanted.test))
+    for branch in [name for name in BRANCHES if name.endswith("-only")]:
+        pairs = [(table["modulated"], table[branch]) for table in tables]
+        print(f"modulated above {branch}:")
+        print(f"  novel                  {describe([ours[1] - other[1] for ours, other in pairs])}")
+        both = [(ours[0] + ours[1] - other[0] - other[1]) / 2 for ours, other in pairs]
+        print(f"  mean of base and novel {describe(both)}")
+
+
+if __name__ == "__main__":
+    main()
