@@ -75,12 +75,12 @@ def things_of(scene: Scene) -> list[Thing]:
 
 @pytest.fixture(scope="module")
 def base_train() -> list[Scene]:
-    return [draw_scene("base", "train", index, size=(128, 128)) for index in range(240)]
+    return [draw_scene("base", "train", index, size=(128, 128)) for index in range(320)]
 
 
 @pytest.fixture(scope="module")
 def base_test() -> list[Scene]:
-    return [draw_scene("base", "test", index, size=(128, 128)) for index in range(120)]
+    return [draw_scene("base", "test", index, size=(128, 128)) for index in range(160)]
 
 
 def digest(scene: Scene) -> str:

@@ -92,7 +92,7 @@ def test_a_pretrained_start_keeps_its_batch_norms(data: PanopticDataset, tmp_pat
 
 
 def test_the_closed_set_baseline_learns_two_pictures_by_heart(data: PanopticDataset, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, steps=40, batch_size=2, optim=replace(RECIPE.optim, lr=3e-3, weight_decay=0.0))
+    recipe = replace(RECIPE, steps=60, batch_size=2, optim=replace(RECIPE.optim, lr=3e-3, weight_decay=0.0))
     two = replace(data, samples=data.samples[:2])
 
     losses = run(ClosedSetTask(recipe, two, workers=0), tmp_path / "run")
