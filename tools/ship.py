@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from lexiseg import OPSNet, Vocabulary, load_model, save_model
-from lexiseg.data.storybook.captions import FRAMES, PLACES
+from lexiseg.data.storybook.captions import FRAMES, PLACES, SIZES
 from lexiseg.data.storybook.pen import COLOURS, PATTERNS
 from lexiseg.io.shipped import shipped_folder
 
@@ -22,7 +22,7 @@ from lexiseg.io.shipped import shipped_folder
 def read_tokens(model: OPSNet) -> list[int]:
     """The tokens of every word that a caption or a template can hold."""
     names = [name for listed in ("storybook-all", "storybook-dusk") for name in Vocabulary.of(listed).row_names()]
-    texts = [*names, *FRAMES, *PLACES, *COLOURS, *PATTERNS, *model.config.training_vocabulary.templates]
+    texts = [*names, *FRAMES, *PLACES, *SIZES, *COLOURS, *PATTERNS, *model.config.training_vocabulary.templates]
     texts += ["a an and many , . the", *(f"{name}." for name in names), *(f"{name}," for name in names)]
     return sorted({int(token) for text in texts for token in model.clip.tokenize([text])[0]})
 

@@ -26,12 +26,12 @@ class Phase:
     image_size: int
     """Side of the pictures in pixels."""
     view_share: float
-    """Share of pictures that show one to three things in a place; the rest are close-ups."""
+    """Share of pictures that show one to four things in a place; the rest are close-ups."""
     lr: float
     smallest: float = 0.6
     """Least size of a close-up's thing, as a share of the picture."""
     detail: float = 1.0
-    """How often captions name colours, patterns and surroundings; each is a way to match without knowing the thing."""
+    """How often captions name sizes, colours, patterns and surroundings; each is a way to match without knowing the thing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

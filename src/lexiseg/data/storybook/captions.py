@@ -18,6 +18,7 @@ FRAMES = (
     "There is {} in the scene",
     "look at {}",
 )
+SIZES = ("small", "medium", "large")
 PLACES = ("on the", "near the", "by the", "in front of the", "with")
 
 _OTHER_NAMES: dict[str, tuple[str, ...]] = {
@@ -40,14 +41,22 @@ def _article(words: str) -> str:
     return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
-def phrase_for(rng: Rng, segment: DrawnSegment, *, detail: float = 1.0) -> str:
-    """A noun phrase: "a red striped cat", "many duck" for a crowd; stuff goes without an article."""
+def size_of(scene: Scene, segment: DrawnSegment) -> str:
+    """How large a thing looks, by its share of the picture."""
+    share = float((scene.ids == segment.id).mean())
+    return SIZES[(share > 0.06) + (share > 0.2)]
+
+
+def phrase_for(rng: Rng, segment: DrawnSegment, *, size: str = "", detail: float = 1.0) -> str:
+    """A noun phrase: "a small red striped cat", "many duck" for a crowd; stuff goes without an article."""
     word = word_for(rng, segment.name)
     if not CONCEPTS[segment.name].is_thing:
         return word
     if segment.is_crowd:
         return f"many {word}"
     attributes = []
+    if size and rng.random() < 0.4 * detail:
+        attributes.append(size)
     if rng.random() < 0.4 * detail:
         attributes.append(segment.colour)
     if segment.pattern != "plain" and rng.random() < 0.5 * detail:
@@ -61,12 +70,13 @@ def caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> str:
     Args:
         rng: source of the choices.
         scene: the picture.
-        detail: how often colours, patterns and the surroundings are named, relative to the usual 0.4, 0.5 and 0.7.
+        detail: how often sizes, colours, patterns and the surroundings are named, relative to the usual 0.4, 0.4, 0.5
+            and 0.7.
     """
     things = [s for s in scene.segments if CONCEPTS[s.name].is_thing]
     stuff = [s for s in scene.segments if not CONCEPTS[s.name].is_thing]
     rng.shuffle(things)
-    text = _join([phrase_for(rng, s, detail=detail) for s in things])
+    text = _join([phrase_for(rng, s, size=size_of(scene, s), detail=detail) for s in things])
     if stuff and (not things or rng.random() < 0.7 * detail):
         around = phrase_for(rng, stuff[rng.integers(len(stuff))])
         text = f"{text} {PLACES[rng.integers(len(PLACES))]} {around}" if things else around

@@ -35,8 +35,8 @@ DUSKS = (
 """Evening lights: a factor and an offset per colour channel."""
 SCENE_SIZES = (0.36, 0.75)
 """Least and largest size of a scene's things, as a share of the picture's shorter side."""
-VIEW_SIZES = (32.0, 92.0)
-"""The same of a view's things, in pixels."""
+VIEW_SIZES = (0.33, 0.95)
+"""The same of a view's things."""
 CROWD_SHARE = 0.08
 """Scenes with a crowd region, as COCO has them."""
 LEAST_VISIBLE = 0.5
@@ -372,7 +372,7 @@ def draw_close_up(
 
 
 def draw_view(rng: Rng, size: int) -> Scene:
-    """One to three things on one or two kinds of stuff: between a close-up and a scene."""
+    """One to four things on one or two kinds of stuff: between a close-up and a scene."""
     stage = _Stage((size, size))
     split = round(size * rng.uniform(0.25, 0.75))
     for part in range(int(rng.integers(1, 3))):
@@ -381,7 +381,8 @@ def draw_view(rng: Rng, size: int) -> Scene:
         where[part * split :] = True
         stage.add_stuff(name, where, TEXTURES[name](rng, stage.size, size * rng.uniform(1.0, 1.7)))
     cast = CASTS["captions"]
-    for _ in range(int(rng.integers(1, 4))):
+    sizes = VIEW_SIZES[0] * size, VIEW_SIZES[1] * size
+    for _ in range(int(rng.integers(1, 5))):
         name = THINGS[rng.integers(len(THINGS))]
-        _place_thing(stage, rng, cast, name, False, size * 0.3, VIEW_SIZES)
+        _place_thing(stage, rng, cast, name, False, size * 0.3, sizes)
     return stage.scene(rng, is_dusk=rng.random() < 0.15)
