@@ -242,7 +242,9 @@ def test_other_commands_fail_in_one_sentence_too(run: Run, tiny_folder: Path, tm
     one_sentence(run("train", "perpetuum-mobile", "--out", out), 2, "opsnet-tiny")
     one_sentence(run("train", "opsnet-tiny"), 2, "--out")
     one_sentence(run("train", "opsnet-tiny", "--out", out), 1, "--clip")
-    one_sentence(run("train", "clip-tiny", "--steps", 3, "--data", out, "--out", out), 2, "no use for --data and --steps")
+    one_sentence(
+        run("train", "clip-tiny", "--steps", 3, "--data", out, "--out", out), 2, "no use for --data and --steps"
+    )
     one_sentence(run("train", "storybook", "--clip", out, "--out", out), 2, "no use for --clip")
     clip = ("--clip", "RN50", "--clip-weights", tmp_path / "none.pt", "--out", out)
     one_sentence(run("assemble", tmp_path / "nowhere", *clip), 1, "nowhere")

@@ -31,7 +31,7 @@ class Phase:
     smallest: float = 0.6
     """Least size of a close-up's thing, as a share of the picture."""
     detail: float = 1.0
-    """How often captions name sizes, colours, patterns and surroundings; each is a way to match without knowing the thing."""
+    """How often captions name sizes, colours, patterns and surroundings: each lets them match without the thing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

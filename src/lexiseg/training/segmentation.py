@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -40,8 +40,22 @@ class SegmentationRecipe:
     seed: int = 0
 
 
-class _SegmentationTask:
+class ClosedSet(nn.Module):
+    """Mask2Former with its own closed class head: the baseline, and what `assemble` takes."""
+
+    def __init__(self, config: SegmenterConfig, num_classes: int) -> None:
+        super().__init__()
+        self.segmenter = Segmenter(config)
+        self.classify = nn.Linear(config.hidden_dim, num_classes + 1)
+
+
+ModelT = TypeVar("ModelT", ClosedSet, OPSNet)
+
+
+class _SegmentationTask(Generic[ModelT]):
     """What both trainings share: data, optimiser, schedule."""
+
+    model: ModelT
 
     def __init__(self, recipe: SegmentationRecipe, data: PanopticDataset, *, device: str, workers: int) -> None:
         torch.random.default_generator.manual_seed(recipe.seed)  # initial weights; nothing later draws from it
@@ -49,6 +63,11 @@ class _SegmentationTask:
         self.device = device
         self._data = data
         self._workers = workers
+
+    @property
+    def module(self) -> nn.Module:
+        """What is trained; OPSNet's CLIP is frozen in it."""
+        return self.model
 
     @property
     def total_steps(self) -> int:
@@ -102,11 +121,12 @@ class _SegmentationTask:
         generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
         return segmentation_losses(layers, targets, self.recipe.criterion, generator=generator)
 
-    def _optimizer(self, module: nn.Module, backbone: list[nn.Parameter]) -> torch.optim.Optimizer:
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW over everything but a frozen CLIP; the backbone at its own rate."""
         optim = self.recipe.optim
-        slow = {id(p) for p in backbone}
+        slow = {id(p) for p in self.model.segmenter.backbone_parameters}
         groups = []
-        for group in decay_groups(module, optim.weight_decay):
+        for group in decay_groups(self.model, optim.weight_decay):
             for is_slow, scale in ((True, self.recipe.backbone_lr_scale), (False, 1.0)):
                 chosen = [p for p in group["params"] if (id(p) in slow) == is_slow]
                 if chosen:
@@ -114,16 +134,7 @@ class _SegmentationTask:
         return torch.optim.AdamW(groups, betas=optim.betas, eps=optim.eps)
 
 
-class ClosedSet(nn.Module):
-    """Mask2Former with its own closed class head: the baseline, and what `assemble` takes."""
-
-    def __init__(self, config: SegmenterConfig, num_classes: int) -> None:
-        super().__init__()
-        self.segmenter = Segmenter(config)
-        self.classify = nn.Linear(config.hidden_dim, num_classes + 1)
-
-
-class ClosedSetTask(_SegmentationTask):
+class ClosedSetTask(_SegmentationTask[ClosedSet]):
     """Training of a closed-set Mask2Former."""
 
     def __init__(
@@ -131,15 +142,6 @@ class ClosedSetTask(_SegmentationTask):
     ) -> None:
         super().__init__(recipe, data, device=device, workers=workers)
         self.model = ClosedSet(recipe.segmenter, len(recipe.vocabulary)).train().to(device)
-
-    @property
-    def module(self) -> nn.Module:
-        """The Mask2Former."""
-        return self.model
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW; the backbone at its own rate."""
-        return self._optimizer(self.model, self.model.segmenter.backbone_parameters)
 
     def losses(self, batch: tuple[ImageBatch, tuple[Targets, ...]], step: int) -> Mapping[str, Tensor]:
         """Mask2Former's losses after every layer."""
@@ -155,7 +157,7 @@ class ClosedSetTask(_SegmentationTask):
         return self._losses(layers, targets, step)
 
 
-class OPSNetTask(_SegmentationTask):
+class OPSNetTask(_SegmentationTask[OPSNet]):
     """Training of an OPSNet around a frozen CLIP (sections 3.1 to 3.4)."""
 
     def __init__(
@@ -198,15 +200,6 @@ class OPSNetTask(_SegmentationTask):
         if segmenter_state is not None:
             self.model.segmenter.load_state_dict(segmenter_state)
             freeze_batch_norm(self.model.segmenter)
-
-    @property
-    def module(self) -> nn.Module:
-        """The OPSNet."""
-        return self.model
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW over everything but CLIP; the backbone at its own rate."""
-        return self._optimizer(self.model, self.model.segmenter.backbone_parameters)
 
     def losses(self, batch: tuple[ImageBatch, tuple[Targets, ...]], step: int) -> Mapping[str, Tensor]:
         """Mask2Former's losses over cosines after every layer, and the IoU loss after the last."""
