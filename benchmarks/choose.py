@@ -9,24 +9,23 @@ good. Test splits are never looked at.
 import argparse
 import itertools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lexiseg import MergeConfig, ModulationConfig, load_model
 from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.storybook.kinds import CASTS, Role
+from lexiseg.data.storybook.kinds import CASTS, UNSEEN, Role, Split
 from lexiseg.evaluation.study import StudyRow, study
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
 from lexiseg.models.opsnet import OPSNet
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4)
-PAPER = "modulated, alpha 10, beta 0.5"
 BRANCHES: Mapping[str, Mapping[str, ModulationConfig]] = {
     "modulated": {
         f"modulated, alpha {alpha:g}, beta {beta:g}": ModulationConfig(alpha=alpha, beta=beta)
         for alpha, beta in itertools.product((2.5, 5.0, 10.0, 20.0), (0.0, 0.25, 0.5))
     },
-    "as in the paper": {PAPER: ModulationConfig()},
+    "as in the paper": {"modulated, alpha 10, beta 0.5": ModulationConfig()},
     "query-only": {"query-only": QUERY_ONLY},
     "CLIP-only": {"CLIP-only": CLIP_ONLY},
 }
@@ -47,23 +46,30 @@ def rows_of(branch: str) -> list[StudyRow]:
     ]
 
 
-def measure(model: OPSNet, role: Role, count: int, rows: list[StudyRow], folder: Path) -> dict[str, float]:
-    """PQ in percent of every row on a role's val."""
-    dataset = write_storybook(Order(role=role, split="val", count=count), folder)
-    found = study(model, dataset, CASTS[role].vocabulary, rows)
-    return {result.row.name: 100 * result.quality.all.pq for result in found.results}
+def measure(
+    model: OPSNet, role: Role, split: Split, count: int, rows: Sequence[StudyRow]
+) -> dict[str, dict[str, float]]:
+    """PQ in percent of every row by its name: over all names, and on novel over the unseen alone."""
+    groups = {"unseen": UNSEEN} if role == "novel" else {}
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = write_storybook(Order(role=role, split=split, count=count), Path(folder) / "data")
+        found = study(model, dataset, CASTS[role].vocabulary, rows, groups=groups)
+    return {
+        result.row.name: {
+            name: 100 * quality.all.pq for name, quality in {"all": result.quality, **result.groups}.items()
+        }
+        for result in found.results
+    }
 
 
 def choose(model: OPSNet, count: int) -> dict[str, list[tuple[StudyRow, float, float]]]:
     """For each branch its rows with their PQ on base and novel, the best first."""
     rows = {branch: rows_of(branch) for branch in BRANCHES}
     every = [row for branch in rows.values() for row in branch]
-    with tempfile.TemporaryDirectory() as folder:
-        base = measure(model, "base", count, every, Path(folder) / "base")
-        novel = measure(model, "novel", count, every, Path(folder) / "novel")
+    base, novel = measure(model, "base", "val", count, every), measure(model, "novel", "val", count, every)
     return {
         branch: sorted(
-            ((row, base[row.name], novel[row.name]) for row in branch_rows),
+            ((row, base[row.name]["all"], novel[row.name]["all"]) for row in branch_rows),
             key=lambda found: found[1] + found[2],
             reverse=True,
         )

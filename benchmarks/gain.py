@@ -8,37 +8,23 @@ mean over the trainings is more than twice its standard deviation.
 
 import argparse
 import statistics
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from choose import BRANCHES, choose
+from choose import choose, measure
 
 from lexiseg import load_model
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.storybook.kinds import CASTS, UNSEEN, Role
-from lexiseg.evaluation.study import StudyResult, StudyRow, study
 from lexiseg.models.opsnet import OPSNet
-
-
-def answer(model: OPSNet, role: Role, count: int, rows: Mapping[str, StudyRow], folder: Path) -> dict[str, StudyResult]:
-    """The chosen row of every branch on a role's test."""
-    dataset = write_storybook(Order(role=role, split="test", count=count), folder)
-    groups = {"unseen": UNSEEN} if role == "novel" else {}
-    found = study(model, dataset, CASTS[role].vocabulary, list(rows.values()), groups=groups)
-    return dict(zip(rows, found.results, strict=True))
 
 
 def figures(model: OPSNet, val: int, test: int) -> dict[str, tuple[float, float, float]]:
     """PQ in percent on base, novel and novel's unseen names, for every branch."""
     rows = {branch: found[0][0] for branch, found in choose(model, val).items()}
-    with tempfile.TemporaryDirectory() as folder:
-        base = answer(model, "base", test, rows, Path(folder) / "base")
-        novel = answer(model, "novel", test, rows, Path(folder) / "novel")
+    chosen = list(rows.values())
+    base, novel = measure(model, "base", "test", test, chosen), measure(model, "novel", "test", test, chosen)
     table: dict[str, tuple[float, float, float]] = {}
     for branch, row in rows.items():
-        parts = base[branch].quality, novel[branch].quality, novel[branch].groups["unseen"]
-        home, abroad, unseen = (100 * part.all.pq for part in parts)
+        home, abroad, unseen = base[row.name]["all"], novel[row.name]["all"], novel[row.name]["unseen"]
         print(f"  base {home:5.1f}   novel {abroad:5.1f}   unseen {unseen:5.1f}   {branch} ({row.name})", flush=True)
         table[branch] = home, abroad, unseen
     return table
@@ -64,7 +50,7 @@ def main() -> None:
     for folder in wanted.models:
         print(f"{folder}:")
         tables.append(figures(load_model(folder), wanted.val, wanted.test))
-    for branch in [name for name in BRANCHES if name.endswith("-only")]:
+    for branch in ("query-only", "CLIP-only"):
         pairs = [(table["modulated"], table[branch]) for table in tables]
         print(f"modulated above {branch}:")
         print(f"  novel                  {describe([ours[1] - other[1] for ours, other in pairs])}")

@@ -212,9 +212,11 @@ def test_numbers_outside_their_range_are_a_mistake_of_usage(run: Run, picture: P
     assert not (tmp_path / "out").exists()
 
 
-def test_two_ways_to_weigh_clip_are_a_mistake_of_usage(ask: Run, picture: Path, tmp_path: Path) -> None:
+def test_two_ways_to_weigh_clip_are_a_mistake_of_usage(run: Run, ask: Run, picture: Path, tmp_path: Path) -> None:
     one_sentence(ask(picture, "--clip-only", "--alpha", 3), 2, "--alpha and --clip-only")
     one_sentence(ask(picture, "--alpha", 3, "--clip-ratio", 1), 2, "give one of them")
+    drawn = ("--data", "storybook", "--count", 1, "--out", tmp_path / "out")
+    one_sentence(run("evaluate", *drawn, "--clip-only", "--clip-ratio", 1), 2, "--clip-ratio and --clip-only")
     assert not (tmp_path / "out").exists()
 
 

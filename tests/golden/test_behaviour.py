@@ -43,7 +43,7 @@ def test_what_is_in_the_picture_is_found(model: lexiseg.Model) -> None:
         seen = {segment.name for segment in model.segment(scene.picture, "storybook").segments}
         wanted, found = wanted + len(names), found + len(names & seen)
 
-    assert found / wanted > 0.5
+    assert found / wanted > 0.5  # these weights: 39 of 44
 
 
 def test_another_vocabulary_in_between_changes_nothing(model: lexiseg.Model) -> None:

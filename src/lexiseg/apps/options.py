@@ -1,10 +1,12 @@
-"""The options that several commands share; nothing here imports more than typer."""
+"""The options that several commands share; nothing here imports more than typer and our own errors."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
 import typer
+
+from lexiseg.apps.errors import UsageError
 
 
 class Device(StrEnum):
@@ -45,7 +47,11 @@ class SplitName(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inference:
-    """How a model is asked; None leaves the model's own value."""
+    """How a model is asked; None leaves the model's own value.
+
+    Raises:
+        UsageError: if two ways to weigh CLIP were asked for at once.
+    """
 
     model: str
     device: str
@@ -56,6 +62,12 @@ class Inference:
     clip_ratio: float | None = None
     clip_only: bool = False
     rank_by: str | None = None
+
+    def __post_init__(self) -> None:
+        ways = {"--alpha": self.alpha, "--clip-ratio": self.clip_ratio, "--clip-only": self.clip_only or None}
+        asked = [way for way, value in ways.items() if value is not None]
+        if len(asked) > 1:
+            raise UsageError(f"{' and '.join(asked)} each say how much CLIP counts: give one of them.")
 
 
 _HOW = "How it answers"

@@ -3,22 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
-from lexiseg.apps.errors import UsageError
 from lexiseg.apps.options import Inference
 from lexiseg.layers.modulation import ModulationConfig
 from lexiseg.models.postprocess import MergeConfig
 
 
 def modulation_for(how: Inference, default: ModulationConfig) -> ModulationConfig:
-    """The model's own modulation with what was asked otherwise.
-
-    Raises:
-        UsageError: if two ways to weigh CLIP were asked for at once.
-    """
-    ways = {"--alpha": how.alpha, "--clip-ratio": how.clip_ratio, "--clip-only": how.clip_only or None}
-    asked = [way for way, value in ways.items() if value is not None]
-    if len(asked) > 1:
-        raise UsageError(f"{' and '.join(asked)} each say how much CLIP counts: give one of them.")
+    """The model's own modulation with what was asked otherwise."""
     changed: dict[str, Any] = {} if how.beta is None else {"beta": how.beta}
     if how.alpha is not None:
         changed |= {"alpha": how.alpha, "clip_ratio": None}

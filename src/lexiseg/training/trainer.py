@@ -148,10 +148,10 @@ def run(
     optimizer, start = task.optimizer(), 0
     if checkpoint.exists():
         start = _restore(task.module, optimizer, load_training(checkpoint), recipe)
-    (out / "recipe.json").write_text(recipe + "\n")
     last = task.total_steps if stop_after is None else min(task.total_steps, start + stop_after)
     if start > task.total_steps:
         raise ValueError(f"{out} stands at step {start}, behind the {task.total_steps} asked for: ask for more steps.")
+    (out / "recipe.json").write_text(recipe + "\n")
     all_losses: list[float] = []
     seen, window_start, saved_at = 0, time.monotonic(), time.monotonic()
     with (out / "log.jsonl").open("a") as log:

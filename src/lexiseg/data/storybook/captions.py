@@ -47,7 +47,7 @@ def size_of(scene: Scene, segment: DrawnSegment) -> str:
     return SIZES[(share > 0.06) + (share > 0.2)]
 
 
-def phrase_for(rng: Rng, segment: DrawnSegment, *, size: str = "", detail: float = 1.0) -> str:
+def phrase_for(rng: Rng, scene: Scene, segment: DrawnSegment, *, detail: float = 1.0) -> str:
     """A noun phrase: "a small red striped cat", "many duck" for a crowd; stuff goes without an article."""
     word = word_for(rng, segment.name)
     if not CONCEPTS[segment.name].is_thing:
@@ -55,8 +55,8 @@ def phrase_for(rng: Rng, segment: DrawnSegment, *, size: str = "", detail: float
     if segment.is_crowd:
         return f"many {word}"
     attributes = []
-    if size and rng.random() < 0.4 * detail:
-        attributes.append(size)
+    if rng.random() < 0.4 * detail:
+        attributes.append(size_of(scene, segment))
     if rng.random() < 0.4 * detail:
         attributes.append(segment.colour)
     if segment.pattern != "plain" and rng.random() < 0.5 * detail:
@@ -76,9 +76,9 @@ def caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> str:
     things = [s for s in scene.segments if CONCEPTS[s.name].is_thing]
     stuff = [s for s in scene.segments if not CONCEPTS[s.name].is_thing]
     rng.shuffle(things)
-    text = _join([phrase_for(rng, s, size=size_of(scene, s), detail=detail) for s in things])
+    text = _join([phrase_for(rng, scene, s, detail=detail) for s in things])
     if stuff and (not things or rng.random() < 0.7 * detail):
-        around = phrase_for(rng, stuff[rng.integers(len(stuff))])
+        around = phrase_for(rng, scene, stuff[rng.integers(len(stuff))])
         text = f"{text} {PLACES[rng.integers(len(PLACES))]} {around}" if things else around
     return FRAMES[rng.integers(len(FRAMES))].format(text)
 

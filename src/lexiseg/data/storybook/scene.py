@@ -109,8 +109,7 @@ def compose(rng: Rng, cast: Cast, size: tuple[int, int], *, num_things: int) -> 
     if rng.random() < CROWD_SHARE:
         _place_crowd(stage, rng, cast, horizon, unit)
     for name, is_stranger in _choose_things(rng, cast, num_things):
-        sizes = SCENE_SIZES[0] * unit, SCENE_SIZES[1] * unit
-        _place_thing(stage, rng, cast, name, is_stranger, horizon, sizes)
+        _place_thing(stage, rng, cast, name, is_stranger, horizon, SCENE_SIZES)
     return stage.scene(rng, is_dusk=cast.is_dusk)
 
 
@@ -296,7 +295,8 @@ def _place_thing(
     """Places one thing, half of the time close to another; gives up after a few crowded tries."""
     height, width = stage.size
     look = random_look(rng)
-    pixels = float(np.exp(rng.uniform(math.log(sizes[0]), math.log(sizes[1]))))
+    smallest, largest = (share * min(stage.size) for share in sizes)
+    pixels = float(np.exp(rng.uniform(math.log(smallest), math.log(largest))))
     drawn = sprite(rng, name, pixels, look)
     for _ in range(6):
         bottom, middle = _height_for(rng, name, horizon, height), rng.uniform(0.02, 0.98) * width
@@ -381,8 +381,7 @@ def draw_view(rng: Rng, size: int) -> Scene:
         where[part * split :] = True
         stage.add_stuff(name, where, TEXTURES[name](rng, stage.size, size * rng.uniform(1.0, 1.7)))
     cast = CASTS["captions"]
-    sizes = VIEW_SIZES[0] * size, VIEW_SIZES[1] * size
     for _ in range(int(rng.integers(1, 5))):
         name = THINGS[rng.integers(len(THINGS))]
-        _place_thing(stage, rng, cast, name, False, size * 0.3, sizes)
+        _place_thing(stage, rng, cast, name, False, size * 0.3, VIEW_SIZES)
     return stage.scene(rng, is_dusk=rng.random() < 0.15)
