@@ -4,12 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.encoders.clip import Clip
 from lexiseg.encoders.mask2former_folder import read_mask2former
 from lexiseg.io.checkpoint import save_folder
 from lexiseg.io.models import load_model
+from lexiseg.io.shipped import shipped_folder
 from lexiseg.training.commands import Reporters, TrainSettings, describe, recipe_names, train
 from lexiseg.training.recipes import clip_tiny
 
@@ -41,6 +43,24 @@ def test_a_mask2former_and_a_clip_become_an_opsnet_folder(drawn: Path, clip_fold
     assert steps == [1]
     assert read_mask2former(start).names == model.config.training_vocabulary.names
     assert model.config.has_enhancer
+
+
+@pytest.mark.slow
+def test_the_shipped_model_goes_on_without_another_clip(drawn: Path, tmp_path: Path) -> None:
+    shipped = load_model(shipped_folder())
+    settings = TrainSettings(out=tmp_path, data=drawn, start=shipped_folder(), steps=1, workers=0)
+
+    model = load_model(train("opsnet-tiny-more", settings))
+
+    names = shipped.state_dict().keys()
+    frozen = [name for name in names if name.startswith(("clip.", "adapter.")) or "running_" in name]
+    assert all(torch.equal(model.state_dict()[name], shipped.state_dict()[name]) for name in frozen)
+    assert not torch.equal(model.head.project.weight, shipped.head.project.weight)
+
+
+def test_an_opsnet_start_has_its_own_clip(clip_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="leave --clip out"):
+        train("opsnet-tiny-more", TrainSettings(out=tmp_path, clip=clip_folder, start=shipped_folder()))
 
 
 def test_a_run_is_not_begun_twice_in_one_folder(drawn: Path, tmp_path: Path) -> None:

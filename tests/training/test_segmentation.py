@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import tiny
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import PanopticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.transforms import Framing
@@ -14,7 +15,13 @@ from lexiseg.encoders.clip import Clip
 from lexiseg.training.clip import ClipRecipe, ClipTask, Phase
 from lexiseg.training.criterion import CriterionConfig
 from lexiseg.training.recipes import clip_tiny, opsnet_tiny, opsnet_tiny_plain
-from lexiseg.training.segmentation import ClosedSetTask, OPSNetTask, SegmentationRecipe
+from lexiseg.training.segmentation import (
+    ClosedSetTask,
+    OPSNetTask,
+    SegmentationRecipe,
+    new_opsnet,
+    opsnet_to_go_on_with,
+)
 from lexiseg.training.trainer import run
 
 RECIPE = replace(
@@ -38,7 +45,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
 def opsnet_task(data: PanopticDataset, recipe: SegmentationRecipe = RECIPE) -> OPSNetTask:
     """An OPSNet training around a random CLIP."""
     clip = tiny.seeded(Clip(tiny.CLIP))
-    return OPSNetTask(recipe, data, clip=tiny.CLIP, clip_state=clip.state_dict(), workers=0)
+    return OPSNetTask(recipe, data, new_opsnet(recipe, tiny.CLIP, clip.state_dict()), workers=0)
 
 
 def test_a_resumed_run_shows_the_losses_of_an_uninterrupted_one(data: PanopticDataset, tmp_path: Path) -> None:
@@ -77,7 +84,8 @@ def test_every_trained_part_of_an_opsnet_gets_a_gradient(data: PanopticDataset) 
 def test_a_pretrained_start_keeps_its_batch_norms(data: PanopticDataset, tmp_path: Path) -> None:
     start = ClosedSetTask(RECIPE, data, workers=0).model.segmenter.state_dict()
     clip = tiny.seeded(Clip(tiny.CLIP))
-    task = OPSNetTask(RECIPE, data, clip=tiny.CLIP, clip_state=clip.state_dict(), segmenter_state=start, workers=0)
+    model = new_opsnet(RECIPE, tiny.CLIP, clip.state_dict(), start)
+    task = OPSNetTask(RECIPE, data, model, keeps_batch_norm=True, workers=0)
 
     run(task, tmp_path / "run")
 
@@ -89,6 +97,24 @@ def test_a_pretrained_start_keeps_its_batch_norms(data: PanopticDataset, tmp_pat
         after["mask2former.transformer_module.queries_features.weight"],
         start["mask2former.transformer_module.queries_features.weight"],
     )
+
+
+def test_an_opsnet_goes_on_under_other_words_with_the_same_weights(data: PanopticDataset) -> None:
+    model = opsnet_task(data).model
+    before = tiny.state(model)
+    words = Vocabulary.of("cat, sky")
+
+    went_on = opsnet_to_go_on_with(replace(RECIPE, vocabulary=words), model)
+
+    assert went_on.config.training_vocabulary == words
+    assert tiny.same(before, tiny.state(went_on))
+
+
+def test_an_opsnet_of_other_parts_is_no_start(data: PanopticDataset) -> None:
+    model = opsnet_task(data).model
+
+    with pytest.raises(ValueError, match="whose segmenter and enhancer are the recipe's"):
+        opsnet_to_go_on_with(replace(RECIPE, has_enhancer=False), model)
 
 
 def test_the_closed_set_baseline_learns_two_pictures_by_heart(data: PanopticDataset, tmp_path: Path) -> None:

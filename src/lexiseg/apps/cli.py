@@ -246,7 +246,10 @@ def train(
         Path | None, typer.Option("--data", "-d", help="A data set in COCO panoptic format instead of the recipe's.")
     ] = None,
     clip: Annotated[Path | None, typer.Option("--clip", help="A CLIP folder; OPSNet recipes need it.")] = None,
-    start: Annotated[Path | None, typer.Option("--start", help="A Mask2Former folder to begin from.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", help="A Mask2Former folder to begin from, or an OPSNet folder to go on from."),
+    ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Other than the recipe's; segmenters.")] = None,
     device: opt.DeviceName = Device.auto,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of initial weights, order and augmentation.")] = 0,

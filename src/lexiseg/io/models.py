@@ -1,5 +1,6 @@
 """An OPSNet and its folder: config.json (which holds the training vocabulary) beside model.safetensors."""
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -63,6 +64,15 @@ def load_model(folder: str | Path) -> OPSNet:
         ) from error
     load_into(model, weights, folder)
     return model.eval()
+
+
+def holds_opsnet(folder: str | Path) -> bool:
+    """Whether a folder's config.json is that of an OPSNet; whether the rest is sound `load_model` says."""
+    try:
+        document = json.loads((Path(folder) / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and "training_vocabulary" in document
 
 
 def find_model(name_or_dir: str | Path) -> Path:

@@ -11,21 +11,29 @@ from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.encoders.clip import Clip, ClipConfig
 from lexiseg.encoders.mask2former_folder import read_mask2former, write_mask2former
 from lexiseg.io.checkpoint import from_plain, load_folder, load_into, save_folder, to_plain, weights_hash
-from lexiseg.io.models import save_model
+from lexiseg.io.models import holds_opsnet, load_model, save_model
+from lexiseg.models.opsnet import OPSNet
 from lexiseg.training import recipes
 from lexiseg.training.clip import ClipRecipe, ClipTask
-from lexiseg.training.segmentation import ClosedSetTask, OPSNetTask, SegmentationRecipe
+from lexiseg.training.segmentation import (
+    ClosedSetTask,
+    OPSNetTask,
+    SegmentationRecipe,
+    new_opsnet,
+    opsnet_to_go_on_with,
+)
 from lexiseg.training.trainer import Progress, Task, run
 
 CLIP_RECIPES: Mapping[str, Callable[..., ClipRecipe]] = {"clip-tiny": recipes.clip_tiny}
 CLOSED_SET_RECIPES: Mapping[str, Callable[..., SegmentationRecipe]] = {"mask2former-tiny": recipes.mask2former_tiny}
 OPSNET_RECIPES: Mapping[str, Callable[..., SegmentationRecipe]] = {
     "opsnet-tiny": recipes.opsnet_tiny,
+    "opsnet-tiny-more": recipes.opsnet_tiny_more,
     "opsnet-tiny-short": recipes.opsnet_tiny_short,
     "opsnet-tiny-plain": recipes.opsnet_tiny_plain,
 }
 WHOLE = "storybook"
-"""All three in a row: what the shipped model is made by."""
+"""All four in a row: what the shipped model is made by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +59,11 @@ class TrainSettings:
     data: Path | None = None
     """A panoptic data set; if not given, the recipe's pictures are drawn."""
     drawn: Path | None = None
-    """Where they are drawn, once; `data` inside `out` if not given."""
+    """The folder that holds what recipes draw, once for all of them; `out` if not given."""
     clip: Path | None = None
-    """A CLIP folder from `clip-tiny`; OPSNet recipes need it."""
+    """A CLIP folder from `clip-tiny`; OPSNet recipes that begin a model need it."""
     start: Path | None = None
-    """A Mask2Former folder to begin from; OPSNet recipes may have it."""
+    """A Mask2Former folder to begin from, or an OPSNet folder to go on from; OPSNet recipes may have it."""
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -66,7 +74,7 @@ def recipe_names() -> tuple[str, ...]:
 def describe(name: str) -> str:
     """The first line of a recipe's docstring."""
     if name == WHOLE:
-        return "clip-tiny, mask2former-tiny and opsnet-tiny in a row: the shipped model."
+        return "clip-tiny, mask2former-tiny, opsnet-tiny and opsnet-tiny-more in a row: the shipped model."
     known = {**CLIP_RECIPES, **CLOSED_SET_RECIPES, **OPSNET_RECIPES}
     return (known[name].__doc__ or "").strip().splitlines()[0]
 
@@ -107,12 +115,13 @@ def train(name: str, settings: TrainSettings, reporters: Reporters | None = None
 
 
 def _train_whole(settings: TrainSettings, reporters: Reporters) -> Path:
-    """Runs the three recipes of the shipped model; those that are finished are not run again."""
+    """Runs the four recipes of the shipped model; those that are finished are not run again."""
     out = settings.out
-    part = replace(settings, drawn=out / "data")
+    part = replace(settings, drawn=out)
     clip = train("clip-tiny", replace(part, out=out / "clip"), reporters)
     start = train("mask2former-tiny", replace(part, out=out / "mask2former"), reporters)
-    return train("opsnet-tiny", replace(part, out=out / "opsnet", clip=clip, start=start), reporters)
+    first = train("opsnet-tiny", replace(part, out=out / "opsnet", clip=clip, start=start), reporters)
+    return train("opsnet-tiny-more", replace(part, out=out / "opsnet-more", start=first), reporters)
 
 
 def _train_clip(recipe: ClipRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -142,23 +151,36 @@ def _train_closed_set(recipe: SegmentationRecipe, settings: TrainSettings, repor
 
 
 def _train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
-    if settings.clip is None:
-        raise ValueError("this recipe needs a frozen CLIP: train one with 'lexiseg train clip-tiny', then pass --clip.")
     recipe = _with_steps(recipe, settings)
-    config, clip_state = _read_clip(settings.clip)
-    start = read_mask2former(settings.start).segmenter if settings.start is not None else None
+    model, origin = _first_opsnet(recipe, settings)
     task = OPSNetTask(
         recipe,
         _data(recipe, settings, reporters),
-        clip=config,
-        clip_state=clip_state,
-        segmenter_state=start,
+        model,
+        keeps_batch_norm=settings.start is not None,
         device=settings.device,
         workers=settings.workers,
     )
-    origin = {"clip": weights_hash(clip_state), "start": weights_hash(start) if start is not None else None}
     _run(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
     return _finish(settings, lambda folder: save_model(task.model.cpu().eval(), folder, overwrite=True))
+
+
+def _first_opsnet(recipe: SegmentationRecipe, settings: TrainSettings) -> tuple[OPSNet, dict[str, str | None]]:
+    """The model before its first step, and the hashes of the weights that it was made of."""
+    if settings.start is not None and holds_opsnet(settings.start):
+        if settings.clip is not None:
+            raise ValueError("the OPSNet that --start names has its own frozen CLIP: leave --clip out.")
+        model = opsnet_to_go_on_with(recipe, load_model(settings.start))
+        return model, {"start": weights_hash(model.state_dict())}
+    if settings.clip is None:
+        raise ValueError(
+            "this recipe needs a frozen CLIP: train one with 'lexiseg train clip-tiny', then pass --clip; "
+            "or pass the folder of an OPSNet as --start."
+        )
+    config, clip_state = _read_clip(settings.clip)
+    start = read_mask2former(settings.start).segmenter if settings.start is not None else None
+    origin = {"clip": weights_hash(clip_state), "start": weights_hash(start) if start is not None else None}
+    return new_opsnet(recipe, config, clip_state, start), origin
 
 
 def _read_clip(folder: Path) -> tuple[ClipConfig, Mapping[str, torch.Tensor]]:
@@ -177,7 +199,7 @@ def _data(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Report
     """The training set: the given one, or drawn once into a folder that a resumed run finds again."""
     if settings.data is not None:
         return read_panoptic(settings.data)
-    folder = settings.drawn or settings.out / "data"
+    folder = (settings.drawn or settings.out) / f"data-{recipe.num_pictures}"
     if (folder / "panoptic.json").is_file():
         return read_panoptic(folder)
     size = recipe.framing.image_size

@@ -82,6 +82,14 @@ def opsnet_tiny(*, seed: int = 0) -> SegmentationRecipe:
     return replace(mask2former_tiny(seed=seed), steps=3700)
 
 
+def opsnet_tiny_more(*, seed: int = 0) -> SegmentationRecipe:
+    """What follows `opsnet_tiny`, or any OPSNet of its size (--start): 6,000 steps over twice the pictures.
+
+    About 95 minutes on one core.
+    """
+    return replace(opsnet_tiny(seed=seed), steps=6000, num_pictures=32_000)
+
+
 def opsnet_tiny_short(*, seed: int = 0) -> SegmentationRecipe:
     """`opsnet_tiny` in 1,100 steps: for several seeds."""
     return replace(opsnet_tiny(seed=seed), steps=1100)

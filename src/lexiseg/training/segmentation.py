@@ -1,7 +1,7 @@
 """Training of segmenters on panoptic data: closed-set Mask2Former, and OPSNet around a frozen CLIP."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -49,6 +49,11 @@ class ClosedSet(nn.Module):
         self.classify = nn.Linear(config.hidden_dim, num_classes + 1)
 
 
+def _seed_initial_weights(recipe: SegmentationRecipe) -> None:
+    """Nothing later draws from torch's own generator."""
+    torch.random.default_generator.manual_seed(recipe.seed)
+
+
 ModelT = TypeVar("ModelT", ClosedSet, OPSNet)
 
 
@@ -58,7 +63,6 @@ class _SegmentationTask(Generic[ModelT]):
     model: ModelT
 
     def __init__(self, recipe: SegmentationRecipe, data: PanopticDataset, *, device: str, workers: int) -> None:
-        torch.random.default_generator.manual_seed(recipe.seed)  # initial weights; nothing later draws from it
         self.recipe = recipe
         self.device = device
         self._data = data
@@ -141,6 +145,7 @@ class ClosedSetTask(_SegmentationTask[ClosedSet]):
         self, recipe: SegmentationRecipe, data: PanopticDataset, *, device: str = "cpu", workers: int = 1
     ) -> None:
         super().__init__(recipe, data, device=device, workers=workers)
+        _seed_initial_weights(recipe)
         self.model = ClosedSet(recipe.segmenter, len(recipe.vocabulary)).train().to(device)
 
     def losses(self, batch: tuple[ImageBatch, tuple[Targets, ...]], step: int) -> Mapping[str, Tensor]:
@@ -157,6 +162,55 @@ class ClosedSetTask(_SegmentationTask[ClosedSet]):
         return self._losses(layers, targets, step)
 
 
+def new_opsnet(
+    recipe: SegmentationRecipe,
+    clip: ClipConfig,
+    clip_state: Mapping[str, Tensor],
+    segmenter_state: Mapping[str, Tensor] | None = None,
+) -> OPSNet:
+    """An untrained OPSNet around a trained CLIP, whose attention pool becomes the spatial adapter.
+
+    Args:
+        recipe: its seed decides the random weights.
+        clip: sizes of the CLIP.
+        clip_state: its weights.
+        segmenter_state: weights of a Segmenter to begin from.
+    """
+    _seed_initial_weights(recipe)
+    model = OPSNet(
+        OPSNetConfig(
+            segmenter=recipe.segmenter,
+            clip=clip,
+            training_vocabulary=recipe.vocabulary,
+            longest_side=recipe.framing.image_size,
+            has_enhancer=recipe.has_enhancer,
+        )
+    )
+    model.clip.load_state_dict(clip_state)
+    pool = model.clip.visual.attnpool
+    model.adapter.fold(pool.v_proj, pool.c_proj)
+    if segmenter_state is not None:
+        model.segmenter.load_state_dict(segmenter_state)
+    return model
+
+
+def opsnet_to_go_on_with(recipe: SegmentationRecipe, model: OPSNet) -> OPSNet:
+    """The same weights under the recipe's words and picture size.
+
+    Raises:
+        ValueError: if the model's parts are not the recipe's.
+    """
+    if model.config.is_assembled:
+        raise ValueError("an assembled model has a closed-set class head, which no recipe trains; start from another.")
+    if (model.config.segmenter, model.config.has_enhancer) != (recipe.segmenter, recipe.has_enhancer):
+        raise ValueError(
+            "expected a start whose segmenter and enhancer are the recipe's, got a model with other parts: "
+            "choose the recipe that it was trained by, or another start."
+        )
+    model.config = replace(model.config, training_vocabulary=recipe.vocabulary, longest_side=recipe.framing.image_size)
+    return model
+
+
 class OPSNetTask(_SegmentationTask[OPSNet]):
     """Training of an OPSNet around a frozen CLIP (sections 3.1 to 3.4)."""
 
@@ -164,42 +218,29 @@ class OPSNetTask(_SegmentationTask[OPSNet]):
         self,
         recipe: SegmentationRecipe,
         data: PanopticDataset,
+        model: OPSNet,
         *,
-        clip: ClipConfig,
-        clip_state: Mapping[str, Tensor],
-        segmenter_state: Mapping[str, Tensor] | None = None,
+        keeps_batch_norm: bool = False,
         device: str = "cpu",
         workers: int = 1,
     ) -> None:
-        """Builds the model.
+        """Takes the model in hand.
 
         Args:
             recipe: the recipe.
             data: the pictures.
-            clip: sizes of the frozen CLIP.
-            clip_state: its weights.
-            segmenter_state: weights of a Segmenter to begin from; its backbone's batch norms stay frozen then.
+            model: from `new_opsnet` or `opsnet_to_go_on_with`; it is trained in place.
+            keeps_batch_norm: leaves the backbone's batch norms as they are, as for every pretrained start.
             device: where to train.
             workers: processes that read pictures.
         """
         super().__init__(recipe, data, device=device, workers=workers)
-        config = OPSNetConfig(
-            segmenter=recipe.segmenter,
-            clip=clip,
-            training_vocabulary=recipe.vocabulary,
-            longest_side=recipe.framing.image_size,
-            has_enhancer=recipe.has_enhancer,
-        )
-        self.model = OPSNet(config)
-        self.model.clip.load_state_dict(clip_state)
-        pool = self.model.clip.visual.attnpool
-        self.model.adapter.fold(pool.v_proj, pool.c_proj)
-        self._words = prepare(self.model.clip, recipe.vocabulary, recipe.vocabulary, negatives=False).to(device)
-        self.model.train().to(device)
-        self.model.clip.to(memory_format=torch.channels_last)  # its convolutions take 0.6 of the time so on a CPU
-        if segmenter_state is not None:
-            self.model.segmenter.load_state_dict(segmenter_state)
-            freeze_batch_norm(self.model.segmenter)
+        self.model = model
+        self._words = prepare(model.clip, recipe.vocabulary, recipe.vocabulary, negatives=False).to(device)
+        model.train().to(device)
+        model.clip.to(memory_format=torch.channels_last)  # its convolutions take 0.6 of the time so on a CPU
+        if keeps_batch_norm:
+            freeze_batch_norm(model.segmenter)
 
     def losses(self, batch: tuple[ImageBatch, tuple[Targets, ...]], step: int) -> Mapping[str, Tensor]:
         """Mask2Former's losses over cosines after every layer, and the IoU loss after the last."""
