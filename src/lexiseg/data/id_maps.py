@@ -31,12 +31,12 @@ def load_ids(path: Path) -> Int32[np.ndarray, "H W"]:
                     "Save ids as R + 256 G + 65536 B."
                 )
             # PIL's padded RGBX is one 32-bit word per pixel, so ids come out by a mask alone.
-            words = np.asarray(picture.convert("RGBA")).view("<u4")[..., 0]
+            words = np.asarray(picture.convert("RGBA")).view("<i4")[..., 0]
     except FileNotFoundError as error:
         raise FormatError(f"{path}: there is no such segmentation.") from error
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise FormatError(f"{path}: this is no readable segmentation ({error}).") from error
-    return (words & MAX_ID).astype(np.int32)
+    return words & np.int32(MAX_ID)
 
 
 def save_ids(path: Path, ids: Integer[np.ndarray, "H W"]) -> None:
@@ -51,7 +51,9 @@ def save_ids(path: Path, ids: Integer[np.ndarray, "H W"]) -> None:
     Image.fromarray(np.ascontiguousarray(channels)).save(path, format="PNG")
 
 
-def compact(ids: Integer[np.ndarray, "H W"], known: Sequence[int] | Int[np.ndarray, " N"]) -> Int32[np.ndarray, "H W"]:
+def compact(
+    ids: Integer[np.ndarray, "*shape"], known: Sequence[int] | Int[np.ndarray, " N"]
+) -> Int32[np.ndarray, "*shape"]:
     """Replaces each id by its place in `known`; -1 where an id is not in it.
 
     Args:
@@ -59,18 +61,40 @@ def compact(ids: Integer[np.ndarray, "H W"], known: Sequence[int] | Int[np.ndarr
         known: distinct non-negative ids.
     """
     known = np.asarray(known, dtype=np.int64)
-    if not ids.size:
-        return np.zeros(ids.shape, np.int32)
-    size = max(int(ids.max()), int(known.max(initial=0))) + 1
-    # The zeros are pages that the system hands out only when touched: cheap even for 24-bit ids.
-    table = np.zeros(size, np.int32)
-    table[known] = np.arange(1, len(known) + 1)
-    return table[ids] - 1
+    if not ids.size or not known.size:
+        return np.full(ids.shape, -1, np.int32)
+    size = max(int(ids.max()), int(known.max())) + 1
+    if size <= ids.size:
+        table = np.zeros(size, np.int32)
+        table[known] = np.arange(1, len(known) + 1)
+        return table[ids] - 1
+    # Ids have 24 bits: a table of all that there may be would cost more than a search among the few there are.
+    order = np.argsort(known).astype(np.int32)
+    places = order[np.searchsorted(known[order], ids).clip(max=len(known) - 1)]
+    return np.where(known[places] == ids, places, np.int32(-1))
+
+
+def run_lengths(
+    *maps: Integer[np.ndarray, "H W"],
+) -> tuple[tuple[Integer[np.ndarray, " R"], ...], Int[np.ndarray, " R"]]:
+    """Cuts maps of one size, read row by row, into runs in which none of them changes.
+
+    Returns:
+        The value of each map in every run, and the pixels of every run, which sum to H W.
+    """
+    flat = [np.ravel(one) for one in maps]
+    changes = flat[0][1:] != flat[0][:-1]
+    for other in flat[1:]:
+        changes |= other[1:] != other[:-1]
+    pixels = flat[0].size
+    starts = np.concatenate([np.zeros(min(1, pixels), np.int64), np.flatnonzero(changes) + 1])
+    return tuple(one[starts] for one in flat), np.diff(starts, append=pixels)
 
 
 def segments_of(ids: Integer[np.ndarray, "H W"]) -> dict[int, tuple[int, Box]]:
     """Measures every segment of a map at once: id to (area, box), void left out, ascending ids."""
-    known = np.unique(ids)
+    (values,), _ = run_lengths(ids)
+    known = np.unique(values)
     known = known[known != VOID]
     places = compact(ids, known) + 1  # 0 is void
     height, width = ids.shape

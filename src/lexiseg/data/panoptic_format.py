@@ -23,6 +23,7 @@ from lexiseg.data.id_maps import (
     FormatError,
     compact,
     load_ids,
+    run_lengths,
     save_ids,
     segments_of,
 )
@@ -177,13 +178,14 @@ def check_segmentation(
     listed = [segment.id for segment in segments]
     if len(set(listed)) < len(listed) or any(not VOID < i <= MAX_ID for i in listed):
         raise FormatError(f"{name}: segment ids must be distinct and lie in 1 to {MAX_ID}.")
-    places = compact(ids, [VOID, *listed])
+    (values,), _ = run_lengths(ids)
+    places = compact(values, [VOID, *listed])
     if (places < 0).any():
-        stray = int(ids[places < 0][0])
+        stray = int(values[places < 0][0])
         raise FormatError(f"{name}: segment {stray} is in the PNG but not in the JSON.")
-    counts = np.bincount(places.ravel(), minlength=len(listed) + 1)[1:]
-    if not counts.all():
-        raise FormatError(f"{name}: segment {listed[int(counts.argmin())]} is in the JSON but not in the PNG.")
+    runs = np.bincount(places, minlength=len(listed) + 1)[1:]
+    if not runs.all():
+        raise FormatError(f"{name}: segment {listed[int(runs.argmin())]} is in the JSON but not in the PNG.")
     return ids
 
 

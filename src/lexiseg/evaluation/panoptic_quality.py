@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int, Integer
+from jaxtyping import Integer
 
-from lexiseg.data.panoptic_format import VOID, Category, SegmentInfo, compact
+from lexiseg.data.id_maps import VOID, compact, run_lengths
+from lexiseg.data.panoptic_format import Category, SegmentInfo
 
 # A match has an IoU above one half, and doubles in (1/2, 1] are whole multiples of 2^-53. So the
 # sum of the IoUs is kept as a whole number of these: exact, of constant size, and free of order.
@@ -102,10 +103,12 @@ def tally_pair(
 ) -> Tally:
     """Matches the segments of one picture and counts.
 
-    A pair of one category matches at IoU > 0.5, where true void under the prediction is taken off
-    the union. Crowd regions never match and are never missed. An unmatched prediction is forgiven
-    if more than half of it lies on void and its own category's crowd. Areas are counted in the
-    maps.
+    A pair of one category matches at IoU > 0.5, where true void under the prediction is taken off the union. Crowd
+    regions never match and are never missed. An unmatched prediction is forgiven if more than half of it lies on void
+    and its own category's crowd. Areas are counted in the maps.
+
+    As in the official evaluator, a prediction must agree with its list, and a truth need not: a listed true segment
+    without a pixel is missed, and pixels of an unlisted one are neither void nor anybody's.
 
     Args:
         truth_ids: the true map; 0 is void.
@@ -115,8 +118,8 @@ def tally_pair(
         categories: all that may occur.
 
     Raises:
-        ValueError: if the sizes differ, a category is unknown, or an id is listed twice or stands
-            in only one of map and list.
+        ValueError: if the sizes differ, a category is unknown, an id is negative or listed twice, or a predicted
+            segment stands in only one of map and list.
     """
     truth, predicted = tuple(truth_segments), tuple(predicted_segments)
     if truth_ids.shape != predicted_ids.shape:
@@ -125,13 +128,25 @@ def tally_pair(
             f"{predicted_ids.shape}. Bring the prediction back to the picture's own pixels."
         )
     known = {category.id for category in categories}
-    rows = _places("truth", truth_ids, truth, known)
-    columns = _places("prediction", predicted_ids, predicted, known)
-    width = len(predicted) + 1
-    pairs = np.bincount((rows * width + columns).ravel(), minlength=(len(truth) + 1) * width)
-    overlap = pairs.reshape(len(truth) + 1, width)
+    true_listed, listed = _listed("truth", truth, known), _listed("prediction", predicted, known)
+    # Segments are wide, so the pixels of a row come in runs: some twenty times fewer than pixels.
+    (true_runs, runs), lengths = run_lengths(truth_ids, predicted_ids)
+    if min(true_runs.min(initial=0), runs.min(initial=0)) < 0:
+        raise ValueError("the ids of a map must not be negative: 0 is void.")
+    rows, columns = compact(true_runs, true_listed), compact(runs, listed)
+    if (columns < 0).any():
+        raise ValueError(f"prediction: segment {runs[columns < 0][0]} is in the map but not in the list.")
+    rows[rows < 0] = len(true_listed)
+    height, width = len(true_listed) + 1, len(listed)
+    pairs = np.bincount(rows.astype(np.int64) * width + columns, weights=lengths, minlength=height * width)
+    overlap = pairs.astype(np.int64).reshape(height, width)  # sums of whole numbers, exact in float64
+    if not (areas := overlap.sum(0))[1:].all():
+        raise ValueError(
+            f"prediction: segment {listed[1 + int(areas[1:].argmin())]} is in the list but not in the map."
+        )
+    overlap = overlap[:-1]  # an unlisted true segment is part of predicted areas and of nothing else
 
-    true_areas, areas = overlap.sum(1), overlap.sum(0)
+    true_areas = overlap.sum(1)
     on_void = overlap[0]
     union = true_areas[:, None] + areas[None] - overlap - on_void[None]
     matches = 2 * overlap > union  # in whole numbers: no rounding decides a match
@@ -171,23 +186,14 @@ def summarise(tally: Tally, categories: Sequence[Category]) -> PanopticQuality:
     )
 
 
-def _places(
-    side: str, ids: Integer[np.ndarray, "H W"], segments: Sequence[SegmentInfo], known: set[int]
-) -> Int[np.ndarray, "H W"]:
-    """The place of each pixel's segment in the list, from 1; 0 is void."""
-    listed = [segment.id for segment in segments]
+def _listed(side: str, segments: Sequence[SegmentInfo], known: set[int]) -> list[int]:
+    """Void and the listed ids, which must make sense."""
     if unknown := {segment.category_id for segment in segments} - known:
         raise ValueError(f"{side}: category {min(unknown)} is not among the categories.")
-    if len(set(listed)) < len(listed) or min(listed, default=1) <= VOID or ids.min(initial=0) < 0:
+    listed = [segment.id for segment in segments]
+    if len(set(listed)) < len(listed) or min(listed, default=1) <= VOID:
         raise ValueError(f"{side}: segment ids must be positive and distinct.")
-    places = compact(ids, [VOID, *listed])
-    if (places < 0).any():
-        raise ValueError(f"{side}: segment {ids[places < 0][0]} is in the map but not in the list.")
-    counts = np.bincount(places.ravel(), minlength=len(listed) + 1)[1:]
-    if not counts.all():
-        lost = listed[int(counts.argmin())]
-        raise ValueError(f"{side}: segment {lost} is in the list but not in the map.")
-    return places.astype(np.int64)
+    return [VOID, *listed]
 
 
 def _quality_of(category: Category, tally: ClassTally) -> ClassQuality:
