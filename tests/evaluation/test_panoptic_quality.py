@@ -277,3 +277,22 @@ def test_a_prediction_that_contradicts_itself_is_refused(ids: list[list[int]], s
 
     with pytest.raises(ValueError, match=said):
         tally_pair(*truth, np.array(ids), listed, CATEGORIES)
+
+
+def test_a_true_segment_without_a_pixel_is_missed():
+    truth = np.array([[5, 5]], np.int32)
+    listed = [SegmentInfo(id=i, category_id=1, area=2, box=(0, 0, 0, 0)) for i in (5, 6)]
+
+    tally = tally_pair(truth, listed, *scene([[5, 5]], {5: 1}), CATEGORIES)
+
+    assert (tally[1].tp, tally[1].fn) == (1, 1)
+
+
+def test_pixels_of_an_unlisted_true_segment_are_neither_void_nor_anybodys():
+    truth = np.array([[5, 7, 7]], np.int32)
+    listed = [SegmentInfo(id=5, category_id=1, area=1, box=(0, 0, 0, 0))]
+
+    tally = tally_pair(truth, listed, *scene([[2, 2, 3]], {2: 1, 3: 4}), CATEGORIES)
+
+    assert tally[1] == ClassTally(fp=1, fn=1)  # IoU is exactly 1/2: were the 7 void, it would be 1
+    assert tally[4] == ClassTally(fp=1)

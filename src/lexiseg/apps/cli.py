@@ -237,6 +237,29 @@ def assemble(
     run_assemble(folder, clip, clip_weights, out, vocabulary=vocabulary, longest_side=longest_side, overwrite=overwrite)
 
 
+score = typer.Typer(no_args_is_help=True, help="Score finished predictions: files against files.")
+app.add_typer(score, name="score")
+
+
+@score.command("panoptic")
+def score_panoptic(
+    truth: Annotated[Path, typer.Option("--ground-truth", help="JSON of the truth, in COCO panoptic format.")],
+    predicted: Annotated[Path, typer.Option("--prediction", help="JSON of the predictions.")],
+    truth_folder: Annotated[
+        Path | None, typer.Option("--ground-truth-folder", help="Id PNGs; the JSON's name without .json if not given.")
+    ] = None,
+    predicted_folder: Annotated[
+        Path | None, typer.Option("--prediction-folder", help="Id PNGs of the predictions, likewise.")
+    ] = None,
+    workers: opt.Workers = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print fractions as JSON.")] = False,
+) -> None:
+    """Panoptic quality, digit for digit that of COCO's official evaluator."""
+    from lexiseg.apps.commands_score import run_score_panoptic
+
+    run_score_panoptic(truth, predicted, truth_folder, predicted_folder, workers, as_json=as_json)
+
+
 @app.command()
 def train(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="A recipe; --list shows them.")] = None,

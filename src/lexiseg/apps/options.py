@@ -116,4 +116,4 @@ ClipOnly = Annotated[bool, typer.Option("--clip-only", help="CLIP alone, without
 RankBy = Annotated[Rank | None, typer.Option("--rank-by", help="Which score ranks the segments.", rich_help_panel=_HOW)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote there.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes that draw.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes that share the work.")]

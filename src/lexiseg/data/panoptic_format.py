@@ -144,6 +144,8 @@ def read_panoptic(
         raise FormatError(f"{annotations}: cannot be read ({error.strerror or error}).") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise FormatError(f"{annotations}: not in COCO panoptic format ({type(error).__name__}: {error}).") from error
+    if len({category.id for category in categories}) < len(categories):
+        raise FormatError(f"{annotations}: two categories have one id. Give each its own.")
     if len({sample.image_id for sample in samples}) < len(samples):
         raise FormatError(f"{annotations}: a picture has two annotations. Leave one of them out.")
     return PanopticDataset(categories=tuple(categories), samples=samples)

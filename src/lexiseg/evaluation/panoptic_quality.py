@@ -186,6 +186,17 @@ def summarise(tally: Tally, categories: Sequence[Category]) -> PanopticQuality:
     )
 
 
+def plain_quality(quality: PanopticQuality) -> dict[str, dict[str, float]]:
+    """All, things and stuff as plain data, fractions."""
+    parts = {"all": quality.all, "things": quality.things, "stuff": quality.stuff}
+    return {part: {"pq": q.pq, "sq": q.sq, "rq": q.rq, "n": q.n} for part, q in parts.items()}
+
+
+def percent(quality: Quality | ClassQuality) -> tuple[str, str, str]:
+    """PQ, SQ and RQ as they stand in a table."""
+    return f"{100 * quality.pq:.1f}", f"{100 * quality.sq:.1f}", f"{100 * quality.rq:.1f}"
+
+
 def _listed(side: str, segments: Sequence[SegmentInfo], known: set[int]) -> list[int]:
     """Void and the listed ids, which must make sense."""
     if unknown := {segment.category_id for segment in segments} - known:

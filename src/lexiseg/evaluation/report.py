@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.core.images import printable
-from lexiseg.evaluation.panoptic_quality import ClassQuality, PanopticQuality, Quality
+from lexiseg.evaluation.panoptic_quality import ClassQuality, PanopticQuality, percent, plain_quality
 from lexiseg.evaluation.truths import Skipped
 from lexiseg.io.plain import to_plain
 from lexiseg.layers.modulation import ModulationConfig
@@ -125,17 +125,6 @@ def write_report(report: Report, folder: Path) -> Path:
             f"{printable(folder)} cannot be written ({error.strerror}); choose another folder for the report."
         ) from error
     return target
-
-
-def plain_quality(quality: PanopticQuality) -> dict[str, dict[str, float]]:
-    """All, things and stuff as plain data, fractions."""
-    parts = {"all": quality.all, "things": quality.things, "stuff": quality.stuff}
-    return {part: {"pq": q.pq, "sq": q.sq, "rq": q.rq, "n": q.n} for part, q in parts.items()}
-
-
-def percent(quality: Quality | ClassQuality) -> tuple[str, str, str]:
-    """PQ, SQ and RQ as they stand in a table."""
-    return f"{100 * quality.pq:.1f}", f"{100 * quality.sq:.1f}", f"{100 * quality.rq:.1f}"
 
 
 def installed_versions() -> dict[str, str]:

@@ -8,8 +8,7 @@ from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals, R
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import PanopticDataset
 from lexiseg.evaluation.evaluator import EvaluationSettings, Progress, inference, open_task, read_task
-from lexiseg.evaluation.panoptic_quality import PanopticQuality, Tally
-from lexiseg.evaluation.report import percent, plain_quality
+from lexiseg.evaluation.panoptic_quality import PanopticQuality, Tally, percent, plain_quality
 from lexiseg.evaluation.truths import Skipped
 from lexiseg.evaluation.upper_bounds import name_perfectly
 from lexiseg.io.plain import to_plain
