@@ -19,7 +19,7 @@ from lexiseg.data.panoptic_format import Category, PanopticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import NOVEL, SHARED, UNSEEN
 from lexiseg.encoders.clip import Clip
-from lexiseg.evaluation import evaluator
+from lexiseg.evaluation import evaluator, measures
 from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate, write_report
 from lexiseg.evaluation.panoptic_quality import ClassTally, PanopticQuality
 from lexiseg.evaluation.study import (
@@ -297,13 +297,13 @@ def test_rows_that_differ_only_in_their_name_are_counted_once(
     model: OPSNet, dataset: PanopticDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[MergeConfig] = []
-    real = evaluator.panoptic_map
+    real = measures.panoptic_map
 
     def counted(*args: Any) -> PanopticMap:
         calls.append(args[4])
         return real(*args)
 
-    monkeypatch.setattr(evaluator, "panoptic_map", counted)
+    monkeypatch.setattr(measures, "panoptic_map", counted)
     rows = (*TABLE_4, *TABLE_5[:1], *TABLE_7[:1], *TABLE_1[2:4])
 
     done = study(model, dataset, WORDS, rows, EvaluationSettings(limit=1))

@@ -107,7 +107,7 @@ def seen_and_unseen(
 
 
 def _tell(report: Report, file: Path) -> None:
-    heading, *rows = report.table()
+    heading, *rows = (*report.table(), *report.class_table()[1:])
     show("In percent", heading, list(rows), right=heading[1:])
     say(f"{report.num_pictures} pictures, {report.images_per_second:.1f} per second. Report: {file}.")
     for skipped in report.unreadable:

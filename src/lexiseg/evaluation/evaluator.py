@@ -1,21 +1,34 @@
-"""Evaluation of a model on a panoptic data set, in one process and without writing a picture."""
+"""Evaluation of a model on a data set: in shards that processes can share and a later call can resume."""
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from lexiseg.core.structures import MaskPrediction, PanopticMap, VocabularyEmbeddings
+from lexiseg.core import processes
+from lexiseg.core.structures import MaskPrediction, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.panoptic_format import Category, PanopticDataset, SegmentInfo
-from lexiseg.evaluation.panoptic_quality import PanopticQuality, Tally, summarise, tally_pair
-from lexiseg.evaluation.report import EvaluationSettings, Report, installed_versions, write_report
-from lexiseg.evaluation.truths import Skipped, Truth, TruthBatch, match_groups, match_words, read_batches
+from lexiseg.data.panoptic_format import Category
+from lexiseg.evaluation.measures import Answer, AnyDataset, Measure, measure_of
+from lexiseg.evaluation.report import (
+    EvaluationSettings,
+    Report,
+    Scene,
+    installed_versions,
+    plain_settings,
+    write_report,
+)
+from lexiseg.evaluation.shards import ShardStore, digest, shards_of
+from lexiseg.evaluation.truths import Skipped, TruthBatch, batched, match_groups, match_words, open_all
 from lexiseg.io.checkpoint import weights_hash
+from lexiseg.io.plain import to_plain
 from lexiseg.models.opsnet import OPSNet
-from lexiseg.models.postprocess import MergeConfig, panoptic_map
+from lexiseg.models.postprocess import MergeConfig
 from lexiseg.models.words import prepare
 
 __all__ = ["EvaluationSettings", "Report", "Task", "evaluate", "open_task", "write_report"]
@@ -28,7 +41,7 @@ Progress = Callable[[int, int], None]
 class Task:
     """A data set and the words for it, ready to be counted."""
 
-    dataset: PanopticDataset
+    measure: Measure
     vocabulary: Vocabulary
     """Thing or stuff as the data set has it."""
     category_ids: tuple[int, ...]
@@ -37,31 +50,32 @@ class Task:
     """On the model's device."""
     groups: Mapping[str, tuple[Category, ...]]
 
-    def tally(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Tally:
-        """Merges a batch's masks and counts them against the truth."""
-        total = Tally()
+    def tallies(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Iterator[Any]:
+        """The counts of every picture of a batch against its truth."""
         for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.truths, strict=True)):
-            found = panoptic_map(prediction, index, frame, self.vocabulary, merge)
-            total += self.tally_map(found, truth)
-        return total
+            answer = Answer(
+                prediction=prediction,
+                index=index,
+                frame=frame,
+                vocabulary=self.vocabulary,
+                category_ids=self.category_ids,
+                merge=merge,
+            )
+            yield self.measure.tally(answer, truth)
 
-    def tally_map(self, found: PanopticMap, truth: Truth) -> Tally:
-        """Counts one picture."""
-        segments = [
-            SegmentInfo(id=s.id, category_id=self.category_ids[s.class_id], area=s.area, box=s.box)
-            for s in found.segments
-        ]
-        return tally_pair(truth.ids, truth.sample.segments, found.segmentation, segments, self.dataset.categories)
+    def tally(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Any:
+        """The counts of a batch."""
+        return sum(self.tallies(prediction, merge, batch), self.measure.zero())
 
-    def summarise(self, tally: Tally) -> tuple[PanopticQuality, dict[str, PanopticQuality]]:
+    def summarise(self, tally: Any) -> tuple[Any, dict[str, Any]]:
         """Figures over all classes, and over each group of them."""
-        groups = {name: summarise(tally, categories) for name, categories in self.groups.items()}
-        return summarise(tally, self.dataset.categories), groups
+        groups = {name: self.measure.summarise(tally, categories) for name, categories in self.groups.items()}
+        return self.measure.summarise(tally, self.measure.categories), groups
 
 
 def open_task(
     model: OPSNet,
-    dataset: PanopticDataset,
+    dataset: AnyDataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings,
     groups: Mapping[str, Sequence[str]] | None = None,
@@ -69,10 +83,12 @@ def open_task(
     """Matches the words to the categories, by name or synonym, and encodes them.
 
     Raises:
-        ValueError: if the data set is empty, or words, categories and groups do not fit one another.
+        ValueError: if the data set is empty or has no truth for the task, or words, categories and groups do not fit
+            one another.
     """
     if not dataset.samples:
         raise ValueError("the data set holds no pictures: name one that does.")
+    measure = measure_of(dataset, settings.task)
     matched, category_ids = match_words(dataset.categories, vocabulary)
     words = prepare(
         model.clip,
@@ -82,7 +98,7 @@ def open_task(
         cache_dir=settings.cache_dir,
     )
     return Task(
-        dataset=dataset,
+        measure=measure,
         vocabulary=matched,
         category_ids=category_ids,
         words=words.to(_device_of(model)),
@@ -92,53 +108,153 @@ def open_task(
 
 def evaluate(
     model: OPSNet,
-    dataset: PanopticDataset,
+    dataset: AnyDataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings | None = None,
     *,
     groups: Mapping[str, Sequence[str]] | None = None,
+    workers: int = 0,
+    parts: Path | None = None,
+    resume: bool = False,
     report: Progress = lambda done, total: None,
 ) -> Report:
-    """Segments every picture of a data set and measures panoptic quality by COCO's official rules.
+    """Segments every picture of a data set and measures the answers by the official rules.
+
+    The pictures are counted in shards. Under torchrun each process takes every n-th of them and all get the whole
+    report; the digits are those of a single process that computes with as many threads.
 
     Args:
         model: answers in eval mode; its modes are restored afterwards.
         dataset: samples on disk.
         vocabulary: the words that are asked for, one concept per category.
-        settings: protocol and inference switches; the papers' protocol if not given.
+        settings: task, protocol and inference switches; the papers' protocol if not given.
         groups: names of categories whose figures are also wanted on their own, by the group's name.
-        report: called after every batch with the samples done and their number.
+        workers: processes that read pictures ahead; 0 reads them in this one.
+        parts: folder for finished shards, which a later call can resume from; it is removed at the end. With several
+            processes all write into it.
+        resume: goes on with the shards that `parts` holds.
+        report: called after every batch with the samples done and their number (of this process).
 
     Raises:
-        ValueError: if words, categories and groups do not fit one another, or no picture can be read.
+        ValueError: if words, categories and groups do not fit one another, no picture can be read, or `parts` belongs
+            to another evaluation or cannot be written.
     """
     settings = settings or EvaluationSettings()
-    modulation, merge = settings.modulation or model.config.modulation, settings.merge or model.config.merge
-    tally, read = Tally(), 0
+    settings = replace(
+        settings, modulation=settings.modulation or model.config.modulation, merge=settings.merge or model.config.merge
+    )
     with inference(model):
         task = open_task(model, dataset, vocabulary, settings, groups)
+        settings = replace(settings, task=task.measure.name)
+        plan = _plan(model, task, settings)
+        store = ShardStore(parts, plan) if parts is not None else None
+        if store is not None and processes.rank() == 0:
+            store.open(resume=resume)
+        processes.gather(None)  # the folder is there before anybody looks into it
+        own = _count_own(model, task, settings, store, workers, report)
+    shards = [shard for part in processes.gather(own) for shard in part]
+    shards.sort(key=lambda shard: shard["number"])
+    if store is not None and processes.rank() == 0:
+        store.clear()
+    return _to_report(model, task, settings, shards, plan)
+
+
+def _count_own(
+    model: OPSNet,
+    task: Task,
+    settings: EvaluationSettings,
+    store: ShardStore | None,
+    workers: int,
+    report: Progress,
+) -> list[dict[str, Any]]:
+    """This process's shards as plain data: those that are finished from the store, and the others counted now."""
+    samples = task.measure.samples[: settings.limit]
+    mine = dict(list(enumerate(shards_of(len(samples))))[processes.rank() :: processes.world_size()])
+    finished = {number: store.load(number) if store else None for number in mine}
+    todo = {number: places for number, places in mine.items() if finished[number] is None}
+    total = sum(map(len, mine.values()))
+    done = total - sum(map(len, todo.values()))
+    opened = open_all(task.measure.open, [samples[i] for places in todo.values() for i in places], workers=workers)
+    for number, places in todo.items():
         start = time.perf_counter()
+        tally = task.measure.zero()
+        scenes: list[list[Any]] = []
         skipped: list[Skipped] = []
-        for batch in read_task(model, task, settings, skipped, report):
-            images = batch.images.to(task.words.text_embed.device)
-            tally += task.tally(model(images, task.words, modulation), merge, batch)
-            read += len(batch.truths)
-        seconds = time.perf_counter() - start
+        for batch in batched(
+            islice(opened, len(places)), longest=model.config.longest_side, batch_size=settings.batch_size
+        ):
+            if isinstance(batch, Skipped):
+                skipped.append(batch)
+                done += 1
+            else:
+                images = batch.images.to(task.words.text_embed.device)
+                prediction = model(images, task.words, settings.modulation)
+                for truth, one in zip(batch.truths, task.tallies(prediction, _merge(settings), batch), strict=True):
+                    tally += one
+                    scenes.append([truth.sample.file_name, task.measure.scene_score(one)])
+                done += len(batch.truths)
+            report(done, total)
+        shard = {
+            "number": number,
+            "tally": task.measure.to_plain(tally),
+            "scenes": scenes,
+            "skipped": to_plain(tuple(skipped)),
+            "seconds": time.perf_counter() - start,
+        }
+        if store is not None:
+            store.save(number, shard)
+        finished[number] = shard
+    return [shard for shard in finished.values() if shard is not None]
+
+
+def _to_report(
+    model: OPSNet,
+    task: Task,
+    settings: EvaluationSettings,
+    shards: Sequence[Mapping[str, Any]],
+    plan: Mapping[str, Any],
+) -> Report:
+    """Adds up all shards, in their order."""
+    tally = sum((task.measure.from_plain(shard["tally"]) for shard in shards), task.measure.zero())
+    scenes = tuple(Scene(name=name, score=score) for shard in shards for name, score in shard["scenes"])
+    skipped = tuple(Skipped(**entry) for shard in shards for entry in shard["skipped"])
+    if not scenes:
+        raise ValueError(f"none of the {len(skipped)} pictures can be read; the first: {skipped[0].reason}")
     quality, by_group = task.summarise(tally)
+    seconds = sum(shard["seconds"] for shard in shards) / processes.world_size()
     parameter = next(model.parameters())
     return Report(
+        measure=task.measure,
         quality=quality,
         groups=by_group,
-        num_pictures=read,
-        images_per_second=read / seconds,
-        unreadable=tuple(skipped),
-        settings=replace(settings, modulation=modulation, merge=merge),
+        scenes=scenes,
+        images_per_second=len(scenes) / seconds,
+        unreadable=skipped,
+        settings=settings,
         domain_similarity=task.words.domain_similarity,
-        versions=installed_versions(),
+        versions=plan["versions"],
         device=str(parameter.device),
         dtype=str(parameter.dtype).removeprefix("torch."),
-        weights=weights_hash(model.state_dict()),
+        weights=plan["weights"],
     )
+
+
+def _plan(model: OPSNet, task: Task, settings: EvaluationSettings) -> dict[str, Any]:
+    """All that decides the digits of a shard."""
+    samples = task.measure.samples[: settings.limit]
+    return {
+        "weights": weights_hash(model.state_dict()),
+        "settings": plain_settings(settings),
+        "words": to_plain(task.vocabulary),
+        "categories": to_plain(task.measure.categories),
+        "samples": [len(samples), digest([sample.file_name for sample in samples])],
+        "versions": installed_versions(),
+    }
+
+
+def _merge(settings: EvaluationSettings) -> MergeConfig:
+    assert settings.merge is not None, "filled in by evaluate"
+    return settings.merge
 
 
 def read_task(
@@ -149,21 +265,19 @@ def read_task(
     Raises:
         ValueError: after the last sample, if not one could be read.
     """
-    total = len(task.dataset.samples[: settings.limit])
+    samples = task.measure.samples[: settings.limit]
     done = 0
-    parts = read_batches(
-        task.dataset, longest=model.config.longest_side, batch_size=settings.batch_size, limit=settings.limit
-    )
-    for part in parts:
+    opened = open_all(task.measure.open, samples)
+    for part in batched(opened, longest=model.config.longest_side, batch_size=settings.batch_size):
         if isinstance(part, Skipped):
             skipped.append(part)
             done += 1
         else:
             yield part
             done += len(part.truths)
-        report(done, total)
-    if len(skipped) == total:
-        raise ValueError(f"none of the {total} pictures can be read; the first: {skipped[0].reason}")
+        report(done, len(samples))
+    if len(skipped) == len(samples):
+        raise ValueError(f"none of the {len(samples)} pictures can be read; the first: {skipped[0].reason}")
 
 
 @contextmanager

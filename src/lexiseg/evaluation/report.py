@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.core.images import printable
-from lexiseg.evaluation.panoptic_quality import ClassQuality, PanopticQuality, percent, plain_quality
+from lexiseg.evaluation.measures import Measure, TaskName
 from lexiseg.evaluation.truths import Skipped
 from lexiseg.io.plain import to_plain
 from lexiseg.layers.modulation import ModulationConfig
@@ -24,6 +24,8 @@ PACKAGES = ("lexiseg", "torch", "transformers", "open_clip_torch", "numpy", "pil
 class EvaluationSettings:
     """How a model is evaluated; the defaults are the papers' protocol."""
 
+    task: TaskName | None = None
+    """What is measured; what the data set is made for if not given."""
     negatives: bool = False
     """Whether training words that were not asked for compete and become void; the papers have none."""
     modulation: ModulationConfig | None = None
@@ -41,21 +43,39 @@ class EvaluationSettings:
             raise ValueError(f"batch_size and limit must be positive, got {self.batch_size} and {self.limit}.")
 
 
+def plain_settings(settings: EvaluationSettings) -> dict[str, Any]:
+    """All settings that change a figure."""
+    plain: dict[str, Any] = to_plain(replace(settings, cache_dir=None))
+    del plain["cache_dir"]  # where words are remembered changes none
+    return plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One picture and how good its answer is."""
+
+    name: str
+    score: float | None
+    """The task's own figure of the picture, as a fraction; None where nothing was to be found and nothing was."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What an evaluation found. Figures are fractions."""
 
-    quality: PanopticQuality
-    groups: Mapping[str, PanopticQuality]
+    measure: Measure
+    quality: Any
+    """Figures over all classes, as `measure` gives them."""
+    groups: Mapping[str, Any]
     """The same over groups of classes, such as the names that training has not seen."""
-    num_pictures: int
-    """Pictures that the figures are from."""
+    scenes: tuple[Scene, ...]
+    """Every picture that the figures are from, in the order in which they were counted."""
     images_per_second: float
     """Over the whole pass: reading, model, merge and counting."""
     unreadable: tuple[Skipped, ...]
     """Pictures that were left out, with the reason."""
     settings: EvaluationSettings
-    """With the modulation and the merge that were used."""
+    """With the task, the modulation and the merge that were used."""
     domain_similarity: float
     """s between the asked words and the training vocabulary."""
     versions: Mapping[str, str]
@@ -64,21 +84,22 @@ class Report:
     weights: str
     """Hash of the model's weights."""
 
+    @property
+    def num_pictures(self) -> int:
+        """Pictures that the figures are from."""
+        return len(self.scenes)
+
     def to_json(self) -> str:
-        """The whole report as text; `pq`, `sq` and `rq` over all classes stand at its top level."""
-        settings = to_plain(replace(self.settings, cache_dir=None))
-        del settings["cache_dir"]  # where words are remembered changes no figure
+        """The whole report as text; the main figures over all classes stand at its top level."""
+        groups = {name: self.measure.plain_figures(q, per_class=False) for name, q in self.groups.items()}
         document = {
-            "pq": self.quality.all.pq,
-            "sq": self.quality.all.sq,
-            "rq": self.quality.all.rq,
-            **plain_quality(self.quality),
-            "groups": {name: plain_quality(quality) for name, quality in self.groups.items()},
-            "per_class": [_plain_class(c) for c in self.quality.per_class],
+            **self.measure.plain_figures(self.quality, per_class=True),
+            "groups": groups,
             "num_pictures": self.num_pictures,
             "images_per_second": self.images_per_second,
             "unreadable": to_plain(self.unreadable),
-            "settings": settings,
+            "scenes": to_plain(self.scenes),
+            "settings": plain_settings(self.settings),
             "domain_similarity": self.domain_similarity,
             "versions": dict(self.versions),
             "device": self.device,
@@ -87,20 +108,30 @@ class Report:
         }
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
-    def table(self, *, per_class: bool = True) -> tuple[tuple[str, ...], ...]:
-        """Rows for a terminal, the first one the heading; figures in percent.
+    def table(self) -> tuple[tuple[str, ...], ...]:
+        """Rows for a terminal, the first one the heading; figures in percent, all classes and then each group."""
+        rows = [self.measure.heading, *self.measure.rows(self.quality)]
+        for name, quality in self.groups.items():
+            rows += [(f"{name} {first}", *rest) for first, *rest in self.measure.rows(quality)]
+        return tuple(rows)
+
+    def class_table(self, ends: int | None = None) -> tuple[tuple[str, ...], ...]:
+        """Rows of the classes that occur, the best first and the heading before it.
 
         Args:
-            per_class: also one row for each class that occurs.
+            ends: only so many of the best and of the worst, with a row of dots between them.
         """
-        rows = [("", "PQ", "SQ", "RQ", "classes")]
-        for name, quality in (("", self.quality), *self.groups.items()):
-            parts = (("all", quality.all), ("things", quality.things), ("stuff", quality.stuff))
-            rows += [(f"{name} {part}".strip(), *percent(q), str(q.n)) for part, q in parts]
-        if per_class:
-            occurring = [c for c in self.quality.per_class if c.tally.count]
-            rows += [(c.category.name, *percent(c), "thing" if c.category.is_thing else "stuff") for c in occurring]
-        return tuple(rows)
+        rows = sorted(self.measure.class_rows(self.quality), key=lambda row: (-row.figure, row.name))
+        shown = [(row.name, *row.cells) for row in rows]
+        if ends is not None and len(shown) > 2 * ends:
+            shown = [*shown[:ends], ("…", *[""] * (len(shown[0]) - 1)), *shown[-ends:]]
+        return (self.measure.heading, *shown)
+
+    def worst_and_best(self, number: int) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
+        """The pictures with the lowest and the highest scores, none in both."""
+        scored = sorted((s for s in self.scenes if s.score is not None), key=lambda s: (s.score, s.name))
+        worst = tuple(scored[:number])
+        return worst, tuple(scored[len(worst) :][-number:][::-1])
 
 
 def write_report(report: Report, folder: Path) -> Path:
@@ -136,18 +167,3 @@ def installed_versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def _plain_class(quality: ClassQuality) -> dict[str, Any]:
-    tally = quality.tally
-    return {
-        "name": quality.category.name,
-        "category_id": quality.category.id,
-        "is_thing": quality.category.is_thing,
-        "pq": quality.pq,
-        "sq": quality.sq,
-        "rq": quality.rq,
-        "tp": tally.tp,
-        "fp": tally.fp,
-        "fn": tally.fn,
-    }

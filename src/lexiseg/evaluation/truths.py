@@ -1,10 +1,13 @@
 """A data set as every evaluation reads it: batches of one canvas with their truth, and words matched to categories."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
+from torch.utils.data import DataLoader, Dataset
 
 from lexiseg.core.batches import to_image_batch
 from lexiseg.core.concepts import same_word, shown
@@ -18,7 +21,7 @@ from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample, load
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Truth:
-    """One picture's annotation, in memory."""
+    """One picture's panoptic annotation, in memory."""
 
     sample: Sample
     ids: np.ndarray
@@ -30,7 +33,8 @@ class TruthBatch:
     """Pictures of one canvas, with their annotations in the same order."""
 
     images: ImageBatch
-    truths: tuple[Truth, ...]
+    truths: tuple[Any, ...]
+    """A `Truth` each, or what another task holds an answer against."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +45,22 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Opened:
+    """A sample that could be read."""
+
+    picture: UInt8[np.ndarray, "H W 3"]
+    truth: Any
+
+
+Open = Callable[[Any], Opened]
+"""Reads one sample; raises PictureError or FormatError."""
+
+
 def read_batches(
     dataset: PanopticDataset, *, longest: int, batch_size: int, limit: int | None = None
 ) -> Iterator[TruthBatch | Skipped]:
-    """Opens samples and yields them in batches whose pictures share one canvas.
-
-    A picture is never padded for the sake of its neighbours, so figures do not depend on the batch size. Samples
-    that cannot be read are yielded by name, and the rest goes on.
+    """Opens samples and yields them in batches whose pictures share one canvas; see `batched`.
 
     Args:
         dataset: samples on disk.
@@ -55,21 +68,62 @@ def read_batches(
         batch_size: pictures per batch, positive; the last batch of each canvas may be smaller.
         limit: only the first so many samples.
     """
-    waiting: dict[tuple[int, int], list[tuple[Truth, np.ndarray]]] = {}
-    for sample in dataset.samples[:limit]:
-        try:
-            truth, picture = _open(sample, dataset.categories)
-        except (PictureError, FormatError) as error:
-            yield Skipped(name=sample.file_name, reason=str(error))
+    opened = open_all(lambda sample: open_panoptic(sample, dataset.categories), dataset.samples[:limit])
+    yield from batched(opened, longest=longest, batch_size=batch_size)
+
+
+def open_all(open_one: Open, samples: Sequence[Any], *, workers: int = 0) -> Iterator[Opened | Skipped]:
+    """Opens samples in their order; those that cannot be read are yielded by name, and the rest goes on.
+
+    Args:
+        open_one: must be picklable if there are workers.
+        samples: on disk, each with a `file_name`.
+        workers: processes that read ahead; 0 reads in this one.
+    """
+    loader: Any = DataLoader(_Samples(open_one, samples), batch_size=None, num_workers=workers)
+    yield from loader
+
+
+def batched(opened: Iterable[Opened | Skipped], *, longest: int, batch_size: int) -> Iterator[TruthBatch | Skipped]:
+    """Yields batches whose pictures share one canvas.
+
+    A picture is never padded for the sake of its neighbours, so figures do not depend on the batch size.
+    """
+    waiting: dict[tuple[int, int], list[Opened]] = {}
+    for one in opened:
+        if isinstance(one, Skipped):
+            yield one
             continue
-        height, width = picture.shape[:2]
+        height, width = one.picture.shape[:2]
         canvas = Frame.fit((height, width), longest=longest).padded
         together = waiting.setdefault(canvas, [])
-        together.append((truth, picture))
+        together.append(one)
         if len(together) == batch_size:
             yield _to_batch(waiting.pop(canvas), longest)
     for together in waiting.values():
         yield _to_batch(together, longest)
+
+
+def open_panoptic(sample: Sample, categories: Sequence[Category]) -> Opened:
+    """A picture and its panoptic truth.
+
+    Raises:
+        PictureError: if the picture cannot be read.
+        FormatError: if the truth cannot be read, contradicts itself or is of another size.
+    """
+    ids = load_segmentation(sample, categories)
+    picture = open_picture(sample.image_path)
+    check_size(sample.file_name, picture, ids)
+    return Opened(picture=picture, truth=Truth(sample=sample, ids=ids))
+
+
+def check_size(file_name: str, picture: np.ndarray, truth: np.ndarray) -> None:
+    """Refuses a truth that is not of its picture's size."""
+    if picture.shape[:2] != truth.shape:
+        raise FormatError(
+            f"{file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} pixels, "
+            f"its segmentation {truth.shape[1]} x {truth.shape[0]}."
+        )
 
 
 def match_words(categories: Sequence[Category], vocabulary: Vocabulary) -> tuple[Vocabulary, tuple[int, ...]]:
@@ -132,20 +186,27 @@ def match_groups(
     return found
 
 
-def _open(sample: Sample, categories: Sequence[Category]) -> tuple[Truth, np.ndarray]:
-    ids = load_segmentation(sample, categories)
-    picture = open_picture(sample.image_path)
-    if picture.shape[:2] != ids.shape:
-        raise FormatError(
-            f"{sample.file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} pixels, "
-            f"its segmentation {ids.shape[1]} x {ids.shape[0]}."
-        )
-    return Truth(sample=sample, ids=ids), picture
+class _Samples(Dataset[Opened | Skipped]):
+    """Samples that are opened when they are asked for, in whichever process asks."""
+
+    def __init__(self, open_one: Open, samples: Sequence[Any]) -> None:
+        self._open_one = open_one
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> Opened | Skipped:
+        sample = self._samples[index]
+        try:
+            return self._open_one(sample)
+        except (PictureError, FormatError) as error:
+            return Skipped(name=sample.file_name, reason=str(error))
 
 
-def _to_batch(together: list[tuple[Truth, np.ndarray]], longest: int) -> TruthBatch:
-    images = to_image_batch([picture for _, picture in together], longest=longest)
-    return TruthBatch(images=images, truths=tuple(truth for truth, _ in together))
+def _to_batch(together: list[Opened], longest: int) -> TruthBatch:
+    images = to_image_batch([one.picture for one in together], longest=longest)
+    return TruthBatch(images=images, truths=tuple(one.truth for one in together))
 
 
 def _near(name: str, others: Sequence[str]) -> str:

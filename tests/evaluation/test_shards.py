@@ -1,0 +1,244 @@
+"""Evaluations that are interrupted, resumed and shared by processes give the digits of one that was not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tiny
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
+from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.data.storybook.kinds import NOVEL
+from lexiseg.evaluation import evaluator, shards
+from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
+from lexiseg.evaluation.report import Report
+from lexiseg.evaluation.shards import shards_of
+from lexiseg.io.models import load_model, save_model
+from lexiseg.models.opsnet import OPSNet, OPSNetConfig
+from lexiseg.models.postprocess import MergeConfig
+
+ONE_TEMPLATE = ("a photo of a {}.",)
+WORDS = Vocabulary.of(NOVEL, ONE_TEMPLATE)
+LOOSE = EvaluationSettings(merge=MergeConfig(score_threshold=0.0, overlap_threshold=0.1), batch_size=2)
+PICTURES = 9
+
+# What a process of its own runs: three pictures a shard, and a pause after every batch in which it can be killed.
+SCRIPT = f"""
+import sys, time
+from pathlib import Path
+from lexiseg.evaluation import shards
+shards.SHARD = 3
+import torch
+torch.set_num_threads(1)
+from lexiseg.core import processes
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.panoptic_format import read_panoptic
+from lexiseg.data.storybook.kinds import NOVEL
+from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate, write_report
+from lexiseg.io.models import load_model
+from lexiseg.models.postprocess import MergeConfig
+root, pause = Path(sys.argv[1]), float(sys.argv[2])
+settings = EvaluationSettings(merge=MergeConfig(score_threshold=0.0, overlap_threshold=0.1), batch_size=2)
+with processes.joined():
+    report = evaluate(
+        load_model(root / "model"), read_panoptic(root / "data"), Vocabulary.of(NOVEL, {ONE_TEMPLATE!r}), settings,
+        parts=root / "parts", report=lambda done, total: time.sleep(pause),
+    )
+    write_report(report, root / f"report-{{processes.rank()}}")
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with random weights, and nine drawn pictures."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    write_storybook(Order(role="novel", split="val", count=PICTURES, size=(64, 64)), folder / "data")
+    config = OPSNetConfig(
+        segmenter=replace(tiny.RESNET, num_queries=5),
+        clip=tiny.CLIP,
+        training_vocabulary=Vocabulary.of("storybook", ONE_TEMPLATE),
+        longest_side=64,
+    )
+    with torch.random.fork_rng(devices=()):
+        torch.random.default_generator.manual_seed(0)
+        save_model(OPSNet(config), folder / "model")
+    return folder
+
+
+@pytest.fixture
+def model(root: Path) -> OPSNet:
+    return load_model(root / "model")
+
+
+@pytest.fixture
+def dataset(root: Path) -> PanopticDataset:
+    return read_panoptic(root / "data")
+
+
+@pytest.fixture(autouse=True)
+def _three_pictures_a_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "SHARD", 3)
+
+
+@pytest.fixture
+def whole(model: OPSNet, dataset: PanopticDataset) -> dict[str, Any]:
+    return plain(evaluate(model, dataset, WORDS, LOOSE))
+
+
+def plain(report: Report) -> dict[str, Any]:
+    """A report without the one figure that no two runs share."""
+    document = json.loads(report.to_json())
+    del document["images_per_second"]
+    assert document["pq"] is not None
+    assert sum(c["fp"] for c in document["per_class"]) > 0  # there is something to count
+    return document
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_at(picture: int) -> Any:
+    def report(done: int, total: int) -> None:
+        if done >= picture:
+            raise Stop
+
+    return report
+
+
+def test_shards_cover_every_picture_once() -> None:
+    assert [list(part) for part in shards_of(7)] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert shards_of(0) == ()
+
+
+def test_an_interrupted_evaluation_resumes_to_the_same_digits(
+    model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    parts = tmp_path / "parts"
+    with pytest.raises(Stop):
+        evaluate(model, dataset, WORDS, LOOSE, parts=parts, report=stop_at(5))
+    assert sorted(file.name for file in parts.glob("0*.json")) == ["000000.json"]
+    told: list[int] = []
+
+    report = evaluate(
+        model, dataset, WORDS, LOOSE, parts=parts, resume=True, report=lambda done, total: told.append(done)
+    )
+
+    assert plain(report) == whole
+    assert min(told) > 3  # the first shard was not counted again
+    assert not parts.exists()
+
+
+def test_without_resume_everything_is_counted_anew(
+    model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(Stop):
+        evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
+    told: list[int] = []
+
+    report = evaluate(
+        model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=lambda done, total: told.append(done)
+    )
+
+    assert plain(report) == whole
+    assert told[0] <= 2
+
+
+def test_parts_of_another_evaluation_are_not_resumed(model: OPSNet, dataset: PanopticDataset, tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
+
+    with pytest.raises(ValueError, match="another model, data or settings"):
+        evaluate(model, dataset, WORDS, replace(LOOSE, negatives=True), parts=tmp_path / "parts", resume=True)
+
+
+def test_a_damaged_part_is_counted_again(
+    model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(Stop):
+        evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
+    (tmp_path / "parts" / "000000.json").write_text('{"number": 0, "tal')
+
+    assert plain(evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", resume=True)) == whole
+
+
+def test_parts_that_cannot_be_written_end_in_one_sentence(
+    model: OPSNet, dataset: PanopticDataset, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+
+    with pytest.raises(ValueError, match="choose another folder"):
+        evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "taken" / "parts")
+
+
+def test_pictures_read_by_other_processes_change_no_digit(
+    model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any]
+) -> None:
+    assert plain(evaluate(model, dataset, WORDS, LOOSE, workers=2)) == whole
+
+
+@pytest.mark.parametrize("tally", ["zero", "some"])
+def test_a_tally_survives_as_plain_data(model: OPSNet, dataset: PanopticDataset, tally: str) -> None:
+    measure = evaluator.open_task(model, dataset, WORDS, LOOSE).measure
+    kept = measure.zero()
+    if tally == "some":
+        kept = measure.from_plain({"3": [2**53 - 1, 2, 1, 0], "7": [0, 0, 4, 1]})
+
+    assert measure.from_plain(json.loads(json.dumps(measure.to_plain(kept)))) == kept
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.mark.slow
+def test_a_killed_evaluation_loses_only_the_shard_in_work(
+    root: Path, model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], environment: dict[str, str]
+) -> None:
+    (root / "script.py").write_text(SCRIPT)
+    process = subprocess.Popen([sys.executable, root / "script.py", root, "0.3"], env=environment)
+    deadline = time.monotonic() + 120
+    while not (root / "parts" / "000001.json").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (root / "parts" / "000001.json").exists()
+    assert not (root / "parts" / "000002.json").exists()
+    told: list[int] = []
+
+    report = evaluate(
+        model, dataset, WORDS, LOOSE, parts=root / "parts", resume=True, report=lambda done, total: told.append(done)
+    )
+
+    assert plain(report) == whole
+    assert min(told) > 6
+
+
+@pytest.mark.slow
+def test_two_processes_under_torchrun_give_the_digits_of_one(
+    root: Path, whole: dict[str, Any], environment: dict[str, str]
+) -> None:
+    (root / "script.py").write_text(SCRIPT)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0"]
+
+    subprocess.run(
+        [*torchrun, "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", str(root / "script.py"), str(root), "0"],
+        env=environment,
+        check=True,
+        timeout=200,
+    )
+
+    for rank in range(2):
+        found = json.loads((root / f"report-{rank}" / "report.json").read_text())
+        del found["images_per_second"]
+        assert found == whole
