@@ -135,26 +135,6 @@ def test_demo_shows_six_scenes_and_what_to_try_next(
     assert run("demo", "--out", out, "--no-negatives").code == 0
 
 
-def test_evaluate_draws_measures_and_reports(run: Run, tiny_folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "report"
-    common = ("--model", tiny_folder, "--device", "cpu", "--out", out)
-
-    ran = run("evaluate", "--data", "storybook-novel", "--split", "val", "--count", 2, *common)
-
-    assert ran.code == 0, ran.err
-    report = json.loads((out / "report.json").read_text())
-    assert 0 <= report["pq"] <= 1
-    assert {"seen", "unseen"} == set(report["groups"])
-    assert report["num_pictures"] == 2
-    assert report["settings"]["negatives"] is False
-    # the drawn pictures are an ordinary data set: read as a folder they give the same figures
-    again = run("evaluate", "--data", out / "data", "--clip-only", *common)
-    assert again.code == 0, again.err
-    settings = json.loads((out / "report.json").read_text())["settings"]
-    assert settings["modulation"]["clip_only"] is True
-    assert settings["modulation"]["beta"] == 0
-
-
 def test_storybook_draws_a_data_set_and_refuses_to_spoil_it(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "world"
     command = ("storybook", "--role", "novel", "--split", "val", "--count", 2, "--size", "48x32", "--out", out)

@@ -170,3 +170,75 @@ def test_missing_id_pngs_are_counted_and_named(run: Run, truth: Path, predicted:
 
 def test_a_folder_that_is_not_there(run: Run, truth: Path, predicted: Path, tmp_path: Path) -> None:
     refused(score(run, truth, predicted, "--prediction-folder", tmp_path / "gone"), "gone", "cannot be read")
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> tuple[Path, Path]:
+    """Two folders of label maps: one picture is right, of the other half the pixels are."""
+    true, found = tmp_path / "true", tmp_path / "found"
+    for folder, second in ((true, [0, 0, 1, 255]), (found, [0, 1, 1, 0])):
+        (folder / "a town").mkdir(parents=True)
+        Image.fromarray(np.array([[0, 1, 2, 2]], np.uint8)).save(folder / "one.png")
+        Image.fromarray(np.array([second], np.uint8)).save(folder / "a town" / "two.png")
+    return true, found
+
+
+def score_maps(run: Run, maps: tuple[Path, Path], *more: object, words: str = "cat, dog, sky:stuff") -> Ran:
+    true, found = maps
+    folders = ("--ground-truth-folder", true, "--prediction-folder", found)
+    return run("score", "semantic", *folders, "--vocabulary", words, *more)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_label_maps_are_scored(run: Run, maps: tuple[Path, Path], workers: int) -> None:
+    ran = score_maps(run, maps, "--json", "--unseen", "dog", "--workers", workers)
+
+    found = json.loads(ran.out)
+    assert [c["iou"] for c in found["per_class"]] == [2 / 3, 2 / 3, 1.0]
+    assert found["miou"] == pytest.approx(7 / 9)
+    assert found["pixel_accuracy"] == pytest.approx(6 / 7)
+    assert found["miou_unseen"] == pytest.approx(2 / 3)
+    assert found["hiou"] == pytest.approx(2 * (5 / 6) * (2 / 3) / (5 / 6 + 2 / 3))
+    assert "77.8" in score_maps(run, maps).out
+
+
+def test_classes_may_begin_at_one(run: Run, maps: tuple[Path, Path]) -> None:
+    found = json.loads(score_maps(run, maps, "--first", 1, "--json", words="dog, sky:stuff").out)
+
+    assert [c["true_pixels"] for c in found["per_class"]] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "said"),
+    [
+        ((), "cat, dog", ("one.png", "the value 2 is no class")),
+        (("--ignore", 1), "cat, dog, sky", ("1 cannot be the ignored one",)),
+    ],
+)
+def test_values_that_are_no_classes(
+    run: Run, maps: tuple[Path, Path], options: tuple[object, ...], words: str, said: tuple[str, ...]
+) -> None:
+    refused(score_maps(run, maps, *options, words=words), *said)
+
+
+def test_a_held_out_name_that_is_no_class(run: Run, maps: tuple[Path, Path]) -> None:
+    refused(score_maps(run, maps, "--unseen", "owl"), "owl")
+
+
+def test_a_missing_label_map(run: Run, maps: tuple[Path, Path]) -> None:
+    (maps[1] / "a town" / "two.png").unlink()
+
+    refused(score_maps(run, maps), "1 of 2 label maps have no prediction", "two.png")
+
+
+def test_a_label_map_of_another_size_or_form(run: Run, maps: tuple[Path, Path]) -> None:
+    Image.new("L", (3, 1)).save(maps[1] / "one.png")
+    refused(score_maps(run, maps), "one.png", "one size")
+
+    Image.new("RGB", (4, 1)).save(maps[1] / "one.png")
+    refused(score_maps(run, maps), "one.png", "mode RGB")
+
+
+def test_folders_without_label_maps(run: Run, tmp_path: Path) -> None:
+    refused(score_maps(run, (tmp_path, tmp_path)), "there are no label maps")
+    refused(score_maps(run, (tmp_path / "gone", tmp_path)), "there is no such folder")

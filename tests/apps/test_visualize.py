@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lexiseg.apps.labels import Wish, place_labels, shorten, text_size
-from lexiseg.apps.visualize import READABLE, legend_entries, overlay
+from lexiseg.apps.visualize import GAP, READABLE, legend_entries, overlay, side_by_side
 from lexiseg.core.structures import PanopticMap, Segment
 
 
@@ -168,3 +168,19 @@ def test_a_shortened_word_fits(words, width):
     line = shorten(words, 16, width)
     assert line
     assert len(line) == 4 or text_size(line, 16)[0] <= width
+
+
+def test_drawings_side_by_side_share_their_colours():
+    names = ("lamp", "flag", "car", "tree", "tiles", "stone wall", "boat", "kite", "owl", "sky")
+    picture, truth = scene(600, 1100, names)
+    picture[:] = 128
+    lamp = PanopticMap(
+        segmentation=np.where(truth.segmentation == 1, 1, 0).astype(np.int32), segments=truth.segments[:1]
+    )
+
+    sheet = np.asarray(side_by_side(picture, truth, lamp))
+
+    assert sheet.shape[1] == 3 * 1100 + 2 * GAP
+    first, second = (sheet[30, start + 10 : start + 90] for start in (1100 + GAP, 2 * (1100 + GAP)))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(np.asarray(overlay(picture, lamp))[30, 10:90], second)  # alone it has another colour

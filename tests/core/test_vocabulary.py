@@ -9,7 +9,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexiseg.core.vocabulary import VILD_TEMPLATES, Concept, Vocabulary, VocabularyError, builtin_names
+from lexiseg.core.vocabulary import (
+    VILD_TEMPLATES,
+    Concept,
+    Vocabulary,
+    VocabularyError,
+    builtin_names,
+    label_table,
+)
 
 OFFICIAL = {
     "coco": "coco_panoptic_133.json",
@@ -71,6 +78,9 @@ def test_rows_are_all_names_with_the_concept_of_each():
         ("meadow|grass", False),
         ("wall-brick", False),  # the dataset's own spelling
         ("cat:stuff", False),
+        ("desk", True),  # stuff in COCO-Stuff, which is not asked
+        ("banner pole", True),
+        ("newspaper", True),
         ("sky:thing", True),
         ("sky : THING", True),
     ],
@@ -241,7 +251,7 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path):
 
 
 def test_an_unknown_builtin_is_just_a_word_and_a_known_one_is_a_list():
-    assert Vocabulary.of("coco-stuff").names == ("coco-stuff",)
+    assert Vocabulary.of("lvis").names == ("lvis",)
     assert len(Vocabulary.of(" COCO ")) == 133
 
 
@@ -267,6 +277,41 @@ def test_a_dataset_list_has_the_official_names_order_and_marks(name: str, shared
         own = [part.strip() for part in entry["name"].split(",")] if name == "ade20k" else [entry["name"]]
         assert own[0] in concept.names
         assert set(concept.names) <= set(own) or name == "coco"
+
+
+def test_lists_that_are_not_asked_for_unmarked_words_add_no_stuff():
+    asked = {"ade20k", "cityscapes", "coco", *(name for name in builtin_names() if name.startswith("storybook"))}
+    stuff = {
+        name.casefold() for one in asked for c in Vocabulary.of(one).concepts if not c.is_thing for name in c.names
+    }
+
+    for listed in set(builtin_names()) - asked:
+        for name in Vocabulary.of(listed).row_names():
+            assert Vocabulary.of([name]).concepts[0].is_thing == (name.casefold() not in stuff), (listed, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last", "num_unseen"),
+    [
+        ("coco-stuff", 0, 181, 15),
+        ("ade20k-full", 2978, 3148, 0),
+        ("pascal-context-59", 2, 458, 0),
+        ("pascal-context-459", 1, 459, 0),
+        ("pascal-voc", 1, 20, 0),
+    ],
+)
+def test_a_data_sets_list_knows_the_values_of_its_label_maps(name: str, first: int, last: int, num_unseen: int):
+    table = label_table(name)
+
+    assert (table.values[0], table.values[-1]) == (first, last)
+    assert len(set(table.values)) == len(table.values) == len(Vocabulary.of(name))
+    assert len(table.unseen) == num_unseen
+    assert table.unseen <= set(Vocabulary.of(name).names)
+
+
+def test_a_list_without_label_values_says_so_by_its_absence():
+    with pytest.raises(KeyError):
+        label_table("storybook")
 
 
 def test_coco_phrases_are_natural_and_no_suffix_is_left():

@@ -103,14 +103,14 @@ def plain(report: Report) -> dict[str, Any]:
     return document
 
 
-class Stop(Exception):
+class StoppedError(Exception):
     pass
 
 
 def stop_at(picture: int) -> Any:
     def report(done: int, total: int) -> None:
         if done >= picture:
-            raise Stop
+            raise StoppedError
 
     return report
 
@@ -124,7 +124,7 @@ def test_an_interrupted_evaluation_resumes_to_the_same_digits(
     model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], tmp_path: Path
 ) -> None:
     parts = tmp_path / "parts"
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         evaluate(model, dataset, WORDS, LOOSE, parts=parts, report=stop_at(5))
     assert sorted(file.name for file in parts.glob("0*.json")) == ["000000.json"]
     told: list[int] = []
@@ -141,7 +141,7 @@ def test_an_interrupted_evaluation_resumes_to_the_same_digits(
 def test_without_resume_everything_is_counted_anew(
     model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
     told: list[int] = []
 
@@ -154,7 +154,7 @@ def test_without_resume_everything_is_counted_anew(
 
 
 def test_parts_of_another_evaluation_are_not_resumed(model: OPSNet, dataset: PanopticDataset, tmp_path: Path) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
 
     with pytest.raises(ValueError, match="another model, data or settings"):
@@ -164,7 +164,7 @@ def test_parts_of_another_evaluation_are_not_resumed(model: OPSNet, dataset: Pan
 def test_a_damaged_part_is_counted_again(
     model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
     (tmp_path / "parts" / "000000.json").write_text('{"number": 0, "tal')
 

@@ -15,6 +15,7 @@ from lexiseg.models.postprocess import (
     instances,
     panoptic_map,
     semantic_map,
+    soft_semantic_map,
 )
 
 WORDS = Vocabulary(
@@ -353,3 +354,66 @@ def test_without_a_taxonomy_there_is_no_path():
 def test_segments_carry_their_path():
     segment = panoptic_map(predict([box(0, 0, 9, 9)], [DOG]), 0, plain(), WORDS).segments[0]
     assert [step.name for step in segment.path] == ["thing", "animal", "dog"]
+
+
+def random_prediction(seed, queries, frame, *, num_concepts=4, columns=6):
+    generator = torch.Generator().manual_seed(seed)
+    shape = frame.padded[0] // 4, frame.padded[1] // 4
+    return MaskPrediction(
+        mask_logits=torch.randn(2, queries, *shape, generator=generator) * 4,
+        class_logits=torch.randn(2, queries, columns, generator=generator) * 4,
+        void_probs=torch.rand(2, queries, generator=generator),
+        iou_scores=torch.rand(2, queries, generator=generator),
+        num_concepts=num_concepts,
+    )
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**31),
+    queries=st.integers(1, 9),
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    longest=st.integers(8, 64),
+    budget=st.integers(1, 5000),
+)
+def test_the_soft_rule_equals_its_formula_whatever_the_block(seed, queries, height, width, longest, budget):
+    frame = Frame.fit((height, width), longest=longest, stride=8)
+    prediction = random_prediction(seed, queries, frame)
+
+    class_probs = prediction.class_logits[1, :, :4].double().softmax(-1)
+    scores = class_probs * (1 - prediction.void_probs[1].double())[:, None]
+    masks = torch.stack([frame.leave(m[None])[0].double().sigmoid() for m in prediction.mask_logits[1]])
+    sums = torch.einsum("qk,qhw->khw", scores, masks)
+
+    whole = soft_semantic_map(prediction, 1, frame)
+    blocks = soft_semantic_map(prediction, 1, frame, budget=budget)
+
+    assert (whole == blocks).all()
+    assert whole.dtype == np.int32
+    assert whole.shape == (height, width)
+    lost = sums.amax(0) - sums.gather(0, torch.from_numpy(whole).long()[None])[0]
+    assert (lost / sums.amax(0)).max() < 1e-5  # only a tie in float32 may be told otherwise
+
+
+def test_many_weak_proposals_outvote_a_strong_one_by_the_soft_rule_alone():
+    whole = box(0, 0, 32, 32)
+    prediction = predict([whole, whole, whole], [CAT, SKY, SKY], iou=torch.tensor([[0.9, 0.6, 0.6]]))
+
+    assert (soft_semantic_map(prediction, 0, plain()) == SKY).all()
+    assert [s.name for s in panoptic_map(prediction, 0, plain(), WORDS).segments] == ["cat"]
+
+
+def test_void_weakens_a_proposal_by_the_soft_rule():
+    whole = box(0, 0, 32, 32)
+    prediction = predict([whole, whole], [CAT, SKY], void=torch.tensor([[0.6, 0.5]]))
+
+    assert (soft_semantic_map(prediction, 0, plain()) == SKY).all()
+
+
+def test_a_negative_name_takes_no_part_in_the_soft_rule():
+    prediction = predict([box(0, 0, 32, 32)], [NEGATIVE], class_score=0.9)
+
+    assert soft_semantic_map(prediction, 0, plain()).max() < NEGATIVE
+    with pytest.raises(ValueError, match="one concept or more and a positive budget, got 4 and 0"):
+        soft_semantic_map(prediction, 0, plain(), budget=0)

@@ -10,7 +10,7 @@ from lexiseg import __version__
 from lexiseg.apps import options as opt
 from lexiseg.apps.console import fail, note, say
 from lexiseg.apps.errors import UsageError
-from lexiseg.apps.options import Device, Inference, RoleName, SplitName
+from lexiseg.apps.options import Device, Inference, RoleName, SemanticRuleChoice, SplitName, TaskChoice
 from lexiseg.core.concepts import VocabularyError
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
@@ -124,20 +124,30 @@ def evaluate(
             "--data",
             "-d",
             metavar="DIR|NAME",
-            help="A data set in COCO panoptic format; or storybook, storybook-novel, storybook-dusk, "
-            "storybook-semantic or storybook-part, which are drawn.",
+            help="A folder with a data set; a name that 'lexiseg data list' shows, with --root; or storybook, "
+            "storybook-novel, storybook-dusk, storybook-semantic or storybook-part, which are drawn.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for report.json, and for drawn pictures.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report, and for drawn pictures.")],
+    root: opt.Root = None,
     model: opt.ModelName = "storybook",
     vocabulary: Annotated[
         str | None,
         typer.Option("--vocabulary", "-v", metavar="TEXT|FILE|NAME", help="The data set's own words if not given."),
     ] = None,
-    split: Annotated[SplitName, typer.Option("--split", help="Of drawn data.")] = SplitName.test,
+    task: Annotated[
+        TaskChoice | None, typer.Option("--task", help="What is measured; what the data are made for if not given.")
+    ] = None,
+    semantic_rule: Annotated[
+        SemanticRuleChoice,
+        typer.Option("--semantic-rule", help="Merge the panoptic map by class (OPSNet), or sum soft masks (OVSeg)."),
+    ] = SemanticRuleChoice.merged,
+    split: opt.DataSplit = None,
     count: Annotated[int, typer.Option("--count", min=1, help="Pictures of drawn data.")] = 200,
     seed: opt.Seed = 0,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many pictures.")] = None,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that read pictures ahead.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted evaluation stopped.")] = False,
     device: opt.DeviceName = Device.auto,
     score_threshold: opt.ScoreThreshold = None,
     negatives: opt.Negatives = False,
@@ -146,10 +156,9 @@ def evaluate(
     clip_ratio: opt.ClipRatio = None,
     clip_only: opt.ClipOnly = False,
     rank_by: opt.RankBy = None,
-    workers: opt.Workers = 1,
 ) -> None:
-    """Measure panoptic quality on a data set by COCO's rules."""
-    from lexiseg.apps.commands_evaluate import Drawn, run_evaluate
+    """Measure a model on a data set by the official rules; under torchrun, by several processes."""
+    from lexiseg.apps.commands_evaluate import Data, Measured, run_evaluate
 
     how = Inference(
         model=model,
@@ -162,8 +171,9 @@ def evaluate(
         clip_only=clip_only,
         rank_by=rank_by.value if rank_by else None,
     )
-    drawn = Drawn(split=split.value, count=count, seed=seed, workers=workers)
-    run_evaluate(data, vocabulary, how, out, drawn=drawn, limit=limit)
+    pictures = Data(name=data, root=root, split=split, count=count, seed=seed, limit=limit)
+    measured = Measured(task=task.value if task else None, semantic_rule=semantic_rule.value)
+    raise typer.Exit(run_evaluate(pictures, vocabulary, how, measured, out, workers=workers, resume=resume))
 
 
 @app.command()
@@ -258,6 +268,79 @@ def score_panoptic(
     from lexiseg.apps.commands_score import run_score_panoptic
 
     run_score_panoptic(truth, predicted, truth_folder, predicted_folder, workers, as_json=as_json)
+
+
+@score.command("semantic")
+def score_semantic(
+    truth: Annotated[Path, typer.Option("--ground-truth-folder", help="True label maps, one value per pixel.")],
+    predicted: Annotated[Path, typer.Option("--prediction-folder", help="Predicted ones, by the same names.")],
+    vocabulary: opt.Words,
+    unseen: Annotated[
+        str | None,
+        typer.Option("--unseen", metavar="TEXT|FILE|NAME", help="Classes that training has not seen, for hIoU."),
+    ] = None,
+    first: Annotated[int, typer.Option("--first", min=0, help="Value of the first class; 1 for ADE20K.")] = 0,
+    ignored: Annotated[
+        int, typer.Option("--ignore", help="True pixels of this value do not count; predicted ones have no class.")
+    ] = 255,
+    workers: opt.Workers = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print fractions as JSON.")] = False,
+) -> None:
+    """Mean IoU, frequency-weighted IoU, pixel accuracy; with --unseen also hIoU."""
+    from lexiseg.apps.asking import read_words
+    from lexiseg.apps.commands_score import run_score_semantic
+
+    run_score_semantic(
+        truth,
+        predicted,
+        read_words(vocabulary),
+        None if unseen is None else read_words(unseen),
+        first=first,
+        ignored=ignored,
+        workers=workers,
+        as_json=as_json,
+    )
+
+
+data_app = typer.Typer(no_args_is_help=True, help="The data sets that are known by name.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("list")
+def data_list(
+    root: Annotated[Path | None, typer.Option("--root", help="Where data sets lie: says which are there.")] = None,
+) -> None:
+    """Show every data set, with its task, words and splits."""
+    from lexiseg.apps.commands_data import run_list
+
+    run_list(root)
+
+
+@data_app.command("check")
+def data_check(
+    name: Annotated[str, typer.Argument(metavar="NAME|DIR", help="A name that 'list' shows, or your own folder.")],
+    root: opt.Root = None,
+    split: opt.DataSplit = None,
+    every: Annotated[bool, typer.Option("--all", help="Open every picture, not a few of them.")] = False,
+    workers: opt.Workers = 1,
+) -> None:
+    """Tell what is there, what is missing and where to get it, and the first broken files."""
+    from lexiseg.apps.commands_data import run_check
+
+    raise typer.Exit(run_check(name, root, split=split, every=every, workers=workers))
+
+
+@data_app.command("prepare")
+def data_prepare(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that 'list' shows.")],
+    root: opt.Root = None,
+    split: opt.DataSplit = None,
+    workers: opt.Workers = 1,
+) -> None:
+    """Make the files that a data set needs beside the published ones; a second call goes on where one stopped."""
+    from lexiseg.apps.commands_data import run_prepare
+
+    run_prepare(name, root, split=split, workers=workers)
 
 
 @app.command()

@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from lexiseg.apps.commands_segment import found_words
@@ -13,7 +12,7 @@ from lexiseg.apps.console import progress, say, show
 from lexiseg.apps.predictor import Model, load
 from lexiseg.apps.result import Result
 from lexiseg.apps.result_files import Categories, ResultWriter, check_unspoilt
-from lexiseg.apps.visualize import PAPER, READABLE
+from lexiseg.apps.visualize import side_by_side
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.storybook.kinds import CASTS, Role
 from lexiseg.data.storybook.scene import draw_scene
@@ -24,8 +23,6 @@ FIRST = {"novel": 4, "base": 6}
 """Index of the first scene of each role, in its validation split."""
 SIZE = (160, 160)
 """Height and width of the scenes in pixels: those that the shipped model was trained on."""
-GAP = 12
-"""Pixels between a picture and its overlay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,21 +62,13 @@ def _show_scene(model: Model, name: str, writer: ResultWriter, negatives: bool) 
     result = model.segment(scene.picture, CASTS[role].vocabulary, negatives=negatives)
     seconds = time.perf_counter() - start
     writer.add_picture(f"{name}.picture.png", Image.fromarray(scene.picture))
-    writer.add(result.panoptic, stem=name, overlay=side_by_side(result), picture_name=f"{name}.picture.png")
+    writer.add(
+        result.panoptic,
+        stem=name,
+        overlay=side_by_side(result.picture, result.panoptic),
+        picture_name=f"{name}.picture.png",
+    )
     return _Shown(name=name, result=result, seconds=seconds)
-
-
-def side_by_side(result: Result) -> Image.Image:
-    """The picture, and to its right the overlay with its legend."""
-    overlay = result.overlay()
-    height, width = result.segmentation.shape
-    zoom = max(1, -(-READABLE // max(height, width)))  # as the overlay enlarges small pictures
-    picture = Image.fromarray(np.ascontiguousarray(result.picture))
-    picture = picture.resize((width * zoom, height * zoom), Image.Resampling.BICUBIC)
-    sheet = Image.new("RGB", (picture.width + GAP + overlay.width, max(picture.height, overlay.height)), PAPER)
-    sheet.paste(picture, (0, 0))
-    sheet.paste(overlay, (picture.width + GAP, 0))
-    return sheet
 
 
 def _tell(shown: list[_Shown], out: Path, seconds: float) -> None:

@@ -3,20 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast, get_args
 
 from lexiseg.apps.asking import read_words
 from lexiseg.apps.console import note, progress, say, show
 from lexiseg.apps.options import Inference
 from lexiseg.apps.predictor import load
+from lexiseg.apps.report_page import write_page
 from lexiseg.apps.switches import merge_for, modulation_for
+from lexiseg.core import processes
 from lexiseg.core.concepts import same_word
 from lexiseg.core.vocabulary import Concept, Vocabulary, builtin_names
-from lexiseg.data.panoptic_format import Category, PanopticDataset, read_panoptic
+from lexiseg.data.catalogue import CATALOGUE, open_dataset
+from lexiseg.data.panoptic_format import Category, read_panoptic
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import CASTS, PART, Role, Split
 from lexiseg.encoders.text import default_cache_dir
-from lexiseg.evaluation.evaluator import EvaluationSettings, Report, write_report
+from lexiseg.evaluation.evaluator import EvaluationSettings, Report, scene_maps, write_report
 from lexiseg.evaluation.evaluator import evaluate as measure
+from lexiseg.evaluation.measures import AnyDataset, SemanticRule, TaskName
+from lexiseg.io.plain import few
 
 DRAWN: Mapping[str, tuple[Role, Vocabulary]] = {
     "storybook": ("base", CASTS["base"].vocabulary),
@@ -26,60 +32,130 @@ DRAWN: Mapping[str, tuple[Role, Vocabulary]] = {
     "storybook-semantic": ("semantic-only", CASTS["semantic-only"].vocabulary),
 }
 """Data sets that are drawn when they are asked for: role and annotated names."""
+PARTS_FOLDER = ".parts"
+"""Finished shards, inside the report's folder while the evaluation runs."""
+SHOWN_SCENES = 3
+"""Worst and best pictures in the report."""
+SHOWN_CLASSES = 10
+"""Best and worst classes in the terminal."""
+INCOMPLETE = 3
+"""Exit status when pictures were left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
-    """Which pictures of a drawn data set."""
+class Data:
+    """Which pictures."""
 
-    split: Split
+    name: str
+    """A folder, a name of the catalogue, or a drawn data set."""
+    root: Path | None
+    split: str | None
     count: int
+    """Of drawn data."""
     seed: int
-    workers: int
+    """Of drawn data."""
+    limit: int | None
 
 
-def run_evaluate(data: str, words: str | None, how: Inference, out: Path, *, drawn: Drawn, limit: int | None) -> None:
-    """Measures a model on a data set, writes report.json, and prints the figures.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What is measured."""
+
+    task: TaskName | None
+    semantic_rule: SemanticRule
+
+
+def run_evaluate(
+    data: Data, words: str | None, how: Inference, measured: Measured, out: Path, *, workers: int, resume: bool
+) -> int:
+    """Measures a model on a data set, writes the report, and prints the figures.
+
+    Returns:
+        The exit status: 3 if pictures had to be left out.
 
     Raises:
         ValueError: if words, data, model or folder are of no use.
     """
     asked = None if words is None else read_words(words)
-    dataset, own = _open(data, out, drawn)
-    model = load(how.model, device=how.device)
-    config = model.network.config
-    settings = EvaluationSettings(
-        negatives=how.negatives,
-        modulation=modulation_for(how, config.modulation),
-        merge=merge_for(how, config.merge),
-        limit=limit,
-        cache_dir=default_cache_dir(),
-    )
-    groups = seen_and_unseen(dataset.categories, asked or own, config.training_vocabulary)
-    with progress("Segmenting") as bar:
-        report = measure(model.network, dataset, asked or own, settings, groups=groups, report=bar)
-    file = write_report(report, out)
-    _tell(report, file)
-
-
-def _open(data: str, out: Path, drawn: Drawn) -> tuple[PanopticDataset, Vocabulary]:
-    """The data set and its own words; a drawn one is written first, and read like any other."""
-    if data not in DRAWN:
-        if not Path(data).exists():
-            raise ValueError(f"there is no data set {data!r}: give a folder, or one of {', '.join(DRAWN)}.")
-        dataset = read_panoptic(Path(data))
-        return dataset, own_words(dataset.categories)
-    role, vocabulary = DRAWN[data]
-    order = Order(role=role, split=drawn.split, count=drawn.count, seed=drawn.seed, vocabulary=vocabulary)
-    with progress("Drawing", drawn.count) as bar:
-        dataset = write_storybook(
-            order,
-            out / "data",
-            overwrite=True,
-            workers=drawn.workers,
-            report=lambda done: bar(done, drawn.count),
+    with processes.joined():
+        dataset, own = _open(data, out, workers)
+        model = load(how.model, device=how.device)
+        config = model.network.config
+        settings = EvaluationSettings(
+            task=measured.task,
+            semantic_rule=measured.semantic_rule,
+            negatives=how.negatives,
+            modulation=modulation_for(how, config.modulation),
+            merge=merge_for(how, config.merge),
+            limit=data.limit,
+            cache_dir=default_cache_dir(),
         )
-    return dataset, vocabulary
+        vocabulary = asked or own
+        groups = seen_and_unseen(dataset.categories, vocabulary, config.training_vocabulary)
+        try:
+            with progress("Segmenting") as bar:
+                report = measure(
+                    model.network,
+                    dataset,
+                    vocabulary,
+                    settings,
+                    groups=groups,
+                    workers=workers,
+                    parts=out / PARTS_FOLDER,
+                    resume=resume,
+                    report=bar,
+                )
+        except KeyboardInterrupt:
+            note(f"lexiseg: what is finished lies in {out}; the same command with --resume goes on from there.")
+            raise
+        if processes.rank() == 0:
+            worst, best = report.worst_and_best(SHOWN_SCENES)
+            names = [scene.name for scene in (*worst, *best)]
+            maps = scene_maps(model.network, dataset, vocabulary, report.settings, names)
+            page = write_page(report, worst, best, maps, out)
+            write_report(report, out)
+            _tell(report, page, renamed(dataset.categories, vocabulary))
+    return INCOMPLETE if report.unreadable else 0
+
+
+def _open(data: Data, out: Path, workers: int) -> tuple[AnyDataset, Vocabulary]:
+    """The data set and its own words; a drawn one is written first, and read like any other."""
+    if data.name in DRAWN:
+        folder, vocabulary = out / "data", DRAWN[data.name][1]
+        if processes.rank() == 0:
+            _draw(data, folder, workers)
+        processes.gather(None)
+        return read_panoptic(folder), vocabulary
+    if data.name not in CATALOGUE and not Path(data.name).exists():
+        raise ValueError(
+            f"there is no data set {data.name!r}: give a folder, one of {', '.join(DRAWN)}, "
+            "or a name that 'lexiseg data list' shows."
+        )
+    dataset = open_dataset(data.name, data.root, data.split)
+    if not isinstance(dataset, AnyDataset):
+        raise ValueError(f"{data.name} has no masks to measure a segmentation by: choose another data set.")
+    if data.name in CATALOGUE and CATALOGUE[data.name].vocabulary:
+        return dataset, Vocabulary.of(CATALOGUE[data.name].vocabulary)
+    return dataset, own_words(dataset.categories)
+
+
+def _draw(data: Data, folder: Path, workers: int) -> None:
+    role, vocabulary = DRAWN[data.name]
+    split = data.split or "test"
+    if split not in get_args(Split):
+        raise ValueError(f"drawn data have the splits {', '.join(get_args(Split))}, not {split!r}.")
+    order = Order(role=role, split=cast(Split, split), count=data.count, seed=data.seed, vocabulary=vocabulary)
+    with progress("Drawing", data.count) as bar:
+        write_storybook(
+            order, folder, overwrite=True, workers=max(1, workers), report=lambda done: bar(done, data.count)
+        )
+
+
+def renamed(categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, str]:
+    """The categories that another word stands for, with that word."""
+    word_of = {same_word(name): concept.name for concept in asked.concepts for name in concept.names}
+    found = {category.name: word_of[same_word(category.name)] for category in categories}
+    return {name: word for name, word in found.items() if same_word(name) != same_word(word)}
 
 
 def own_words(categories: tuple[Category, ...]) -> Vocabulary:
@@ -106,9 +182,18 @@ def seen_and_unseen(
     return {key: tuple(names) for key, names in groups.items()} if all(groups.values()) else {}
 
 
-def _tell(report: Report, file: Path) -> None:
-    heading, *rows = (*report.table(), *report.class_table()[1:])
+def _tell(report: Report, page: Path, other_words: Mapping[str, str]) -> None:
+    heading, *rows = report.table()
     show("In percent", heading, list(rows), right=heading[1:])
-    say(f"{report.num_pictures} pictures, {report.images_per_second:.1f} per second. Report: {file}.")
+    heading, *rows = report.class_table(SHOWN_CLASSES)
+    show("Classes, the best first", heading, list(rows), right=heading[1:-1])
+    if other_words:
+        say(f"Asked by another name: {few([f'{name} as {word}' for name, word in other_words.items()])}.")
+    say(
+        f"{report.num_pictures} pictures, {report.images_per_second:.1f} per second, {report.settings.task} task; "
+        f"weights {report.weights} in {report.dtype} on {report.device}. Report: {page}."
+    )
+    if report.unreadable:
+        note(f"lexiseg: {len(report.unreadable)} pictures were left out:")
     for skipped in report.unreadable:
         note(f"lexiseg: left out: {skipped.reason}")

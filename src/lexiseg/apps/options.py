@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +25,21 @@ class Rank(StrEnum):
     label = "class"
     iou = "iou"
     product = "product"
+
+
+class TaskChoice(StrEnum):
+    """What an evaluation measures."""
+
+    panoptic = "panoptic"
+    semantic = "semantic"
+    instance = "instance"
+
+
+class SemanticRuleChoice(StrEnum):
+    """From masks to classes of pixels."""
+
+    merged = "merged"
+    soft = "soft"
 
 
 class RoleName(StrEnum):
@@ -117,3 +133,9 @@ RankBy = Annotated[Rank | None, typer.Option("--rank-by", help="Which score rank
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote there.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes that share the work.")]
+Root = Annotated[
+    Path | None, typer.Option("--root", help="Where the data set of that name lies: its folder or the one around it.")
+]
+DataSplit = Annotated[
+    str | None, typer.Option("--split", help="Of the data set: val if not given; test of drawn data.")
+]

@@ -1,6 +1,6 @@
 """Overlays: a picture with its segments, their names, and a legend."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ READABLE = 480  # pixels of the longer side below which a picture is enlarged fo
 SMOOTH_LIMIT = 2000  # pixels of the longer side up to which enlarged outlines are made smooth
 THING_FILL, STUFF_FILL, MUTED = 0.55, 0.42, 0.5
 PAPER, INK, FAINT_INK, LINE = (252, 251, 248), (38, 38, 44), (122, 122, 130), (224, 222, 216)
+GAP = 12  # pixels between a picture and its overlay
 SOFTEN = 0.45  # blur of enlarged masks, in pixels of the map
 SPECK = 16  # pixels; smaller segments are not blurred, or they would vanish
 
@@ -30,7 +31,9 @@ class LegendEntry:
     """The best of its segments."""
 
 
-def overlay(picture: UInt8[np.ndarray, "H W 3"], panoptic: PanopticMap, *, legend: bool = True) -> Image.Image:
+def overlay(
+    picture: UInt8[np.ndarray, "H W 3"], panoptic: PanopticMap, *, legend: bool = True, beside: Iterable[str] = ()
+) -> Image.Image:
     """Draws the segments over the picture: soft fills, thin outlines, names, and a legend.
 
     Small pictures are enlarged so that names can be read. A name that has no room on its segment
@@ -40,6 +43,7 @@ def overlay(picture: UInt8[np.ndarray, "H W 3"], panoptic: PanopticMap, *, legen
         picture: RGB in [0, 255].
         panoptic: the map of that picture, of the same height and width.
         legend: whether to add the panel, below a wide picture and beside a tall one.
+        beside: names in drawings that stand beside this one: all of them get the same colours then.
 
     Raises:
         ValueError: if picture and map differ in size or are empty.
@@ -49,16 +53,27 @@ def overlay(picture: UInt8[np.ndarray, "H W 3"], panoptic: PanopticMap, *, legen
             f"picture and map must be of one size with at least one pixel, got "
             f"{picture.shape[:2]} and {panoptic.segmentation.shape}."
         )
-    zoom = max(1, -(-READABLE // max(picture.shape[:2])))
-    segmentation = _enlarge_map(panoptic, zoom)
-    height, width = segmentation.shape
-    base = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
-    colours = name_colours(segment.name for segment in panoptic.segments)
+    segmentation = _enlarge_map(panoptic, _zoom(picture))
+    base = _enlarged(picture)
+    colours = name_colours([*beside, *(segment.name for segment in panoptic.segments)])
     drawing = _paint(np.asarray(base), segmentation, panoptic.segments, colours)
     drawing = _write_labels(drawing, segmentation, panoptic.segments, colours)
     if not legend:
         return drawing
     return _add_legend(drawing, legend_entries(panoptic), colours)
+
+
+def side_by_side(picture: UInt8[np.ndarray, "H W 3"], *maps: PanopticMap) -> Image.Image:
+    """The picture, and to its right an overlay with its legend for each map of it."""
+    names = [segment.name for panoptic in maps for segment in panoptic.segments]
+    panels = [_enlarged(picture), *(overlay(picture, panoptic, beside=names) for panoptic in maps)]
+    width = sum(panel.width for panel in panels) + GAP * (len(panels) - 1)
+    sheet = Image.new("RGB", (width, max(panel.height for panel in panels)), PAPER)
+    left = 0
+    for panel in panels:
+        sheet.paste(panel, (left, 0))
+        left += panel.width + GAP
+    return sheet
 
 
 def legend_entries(panoptic: PanopticMap) -> tuple[LegendEntry, ...]:
@@ -71,6 +86,16 @@ def legend_entries(panoptic: PanopticMap) -> tuple[LegendEntry, ...]:
         for (name, is_thing), group in groups.items()
     ]
     return tuple(sorted(entries, key=lambda e: (not e.is_thing, -e.score, e.name)))
+
+
+def _zoom(picture: UInt8[np.ndarray, "H W 3"]) -> int:
+    """How many times a picture is enlarged so that names on it can be read."""
+    return max(1, -(-READABLE // max(picture.shape[:2])))
+
+
+def _enlarged(picture: UInt8[np.ndarray, "H W 3"]) -> Image.Image:
+    height, width = (side * _zoom(picture) for side in picture.shape[:2])
+    return Image.fromarray(np.ascontiguousarray(picture)).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def _enlarge_map(panoptic: PanopticMap, zoom: int) -> Int32[np.ndarray, "H W"]:

@@ -143,22 +143,59 @@ def builtin_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelTable:
+    """What a data set's files say of the concepts of its built-in list."""
+
+    values: tuple[int, ...]
+    """For each concept, its value in the data set's label maps."""
+    unseen: frozenset[str]
+    """First names of the concepts that a zero-shot split holds out."""
+
+
+@functools.cache
+def label_table(name: str) -> LabelTable:
+    """The label values of a built-in list that has them, such as coco-stuff.
+
+    Raises:
+        KeyError: if the list has none; storybook, for one, is numbered by whoever writes it.
+    """
+    entries = _document(name)["concepts"]
+    return LabelTable(
+        values=tuple(entry["value"] for entry in entries),
+        unseen=frozenset(entry["name"] for entry in entries if entry.get("unseen")),
+    )
+
+
 @functools.cache
 def _builtin(name: str) -> Vocabulary:
     """A built-in list; one with `subset_of` picks from another list by name, in its own order."""
-    document = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    if "subset_of" not in document:
-        return _from_document(document, f"{name}.json")
-    whole = {concept.name: concept for concept in _builtin(document["subset_of"]).concepts}
-    return Vocabulary(tuple(whole[chosen] for chosen in document["names"]))
+    document = _document(name)
+    if "subset_of" in document:
+        whole = {concept.name: concept for concept in _builtin(document["subset_of"]).concepts}
+        return Vocabulary(tuple(whole[chosen] for chosen in document["names"]))
+    known = ("name", "synonyms", "is_thing", "path")
+    entries = [{key: entry[key] for key in known if key in entry} for entry in document["concepts"]]
+    return _from_document({"concepts": entries}, f"{name}.json")
+
+
+@functools.cache
+def _document(name: str) -> dict[str, Any]:
+    """The file of a built-in list: beside what a user's file may say, `value`, `unseen` and `for_unmarked_words`."""
+    return json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @functools.cache
 def _known_stuff() -> frozenset[str]:
-    """Every name that at least one built-in list has among its stuff."""
+    """Every name that at least one built-in list has among its stuff.
+
+    Lists that say `for_unmarked_words: false` are not asked: most of them have no official stuff, and COCO-Stuff
+    calls a desk stuff, which few people who write "desk" mean.
+    """
     return frozenset(
         same_word(name)
         for listed in builtin_names()
+        if _document(listed).get("for_unmarked_words", True)
         for concept in _builtin(listed).concepts
         if not concept.is_thing
         for name in concept.names

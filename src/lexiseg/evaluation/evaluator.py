@@ -8,13 +8,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from lexiseg.core import processes
-from lexiseg.core.structures import MaskPrediction, VocabularyEmbeddings
+from lexiseg.core.batches import to_image_batch
+from lexiseg.core.structures import MaskPrediction, PanopticMap, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import Category
-from lexiseg.evaluation.measures import Answer, AnyDataset, Measure, measure_of
+from lexiseg.evaluation.measures import Answer, AnyDataset, Measure, SemanticRule, measure_of
 from lexiseg.evaluation.report import (
     EvaluationSettings,
     Report,
@@ -28,7 +31,7 @@ from lexiseg.evaluation.truths import Skipped, TruthBatch, batched, match_groups
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.plain import to_plain
 from lexiseg.models.opsnet import OPSNet
-from lexiseg.models.postprocess import MergeConfig
+from lexiseg.models.postprocess import MergeConfig, panoptic_map
 from lexiseg.models.words import prepare
 
 __all__ = ["EvaluationSettings", "Report", "Task", "evaluate", "open_task", "write_report"]
@@ -49,6 +52,7 @@ class Task:
     words: VocabularyEmbeddings
     """On the model's device."""
     groups: Mapping[str, tuple[Category, ...]]
+    semantic_rule: SemanticRule = "merged"
 
     def tallies(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Iterator[Any]:
         """The counts of every picture of a batch against its truth."""
@@ -60,6 +64,7 @@ class Task:
                 vocabulary=self.vocabulary,
                 category_ids=self.category_ids,
                 merge=merge,
+                semantic_rule=self.semantic_rule,
             )
             yield self.measure.tally(answer, truth)
 
@@ -103,6 +108,7 @@ def open_task(
         category_ids=category_ids,
         words=words.to(_device_of(model)),
         groups=match_groups(groups or {}, dataset.categories),
+        semantic_rule=settings.semantic_rule,
     )
 
 
@@ -255,6 +261,41 @@ def _plan(model: OPSNet, task: Task, settings: EvaluationSettings) -> dict[str, 
 def _merge(settings: EvaluationSettings) -> MergeConfig:
     assert settings.merge is not None, "filled in by evaluate"
     return settings.merge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SceneMaps:
+    """One picture with its truth and the model's answer, to be looked at."""
+
+    picture: UInt8[np.ndarray, "H W 3"]
+    truth: PanopticMap
+    prediction: PanopticMap
+
+
+def scene_maps(
+    model: OPSNet, dataset: AnyDataset, vocabulary: Vocabulary, settings: EvaluationSettings, names: Sequence[str]
+) -> Iterator[SceneMaps]:
+    """Segments some pictures again.
+
+    Args:
+        model: as it was evaluated.
+        dataset: likewise.
+        vocabulary: likewise.
+        settings: those of the report, in which everything is filled in.
+        names: file names of pictures that could be read.
+    """
+    with inference(model):
+        task = open_task(model, dataset, vocabulary, settings)
+        by_name = {sample.file_name: sample for sample in task.measure.samples}
+        for name in names:
+            opened = task.measure.open(by_name[name])
+            images = to_image_batch([opened.picture], longest=model.config.longest_side)
+            prediction = model(images.to(task.words.text_embed.device), task.words, settings.modulation)
+            yield SceneMaps(
+                picture=opened.picture,
+                truth=task.measure.truth_map(opened.truth),
+                prediction=panoptic_map(prediction, 0, images.frames[0], task.vocabulary, _merge(settings)),
+            )
 
 
 def read_task(

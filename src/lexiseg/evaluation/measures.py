@@ -5,13 +5,31 @@ data they can be kept on disk and sent to other processes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Int32
+
 from lexiseg.core.frames import Frame
-from lexiseg.core.structures import MaskPrediction
+from lexiseg.core.images import open_picture
+from lexiseg.core.structures import MaskPrediction, PanopticMap, Segment
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.panoptic_format import Category, PanopticDataset, SegmentInfo
+from lexiseg.data.id_maps import Box, FormatError, compact, segments_of
+from lexiseg.data.instance_format import InstanceDataset, InstanceSample
+from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample, SegmentInfo
+from lexiseg.data.semantic_format import SemanticDataset, SemanticSample, load_labels
+from lexiseg.evaluation.instance_quality import (
+    InstanceQuality,
+    InstanceTally,
+    TrueMask,
+    found_masks,
+    pixels_of,
+    summarise_instances,
+    tally_instances,
+    true_masks_of_annotations,
+    true_masks_of_map,
+)
 from lexiseg.evaluation.panoptic_quality import (
     ClassQuality,
     ClassTally,
@@ -22,10 +40,19 @@ from lexiseg.evaluation.panoptic_quality import (
     summarise,
     tally_pair,
 )
-from lexiseg.evaluation.truths import Opened, open_panoptic
-from lexiseg.models.postprocess import MergeConfig, panoptic_map
+from lexiseg.evaluation.semantic_quality import (
+    SemanticQuality,
+    SemanticTally,
+    over_classes,
+    summarise_semantic,
+    tally_labels,
+)
+from lexiseg.evaluation.truths import Opened, check_size, open_panoptic
+from lexiseg.models.postprocess import MergeConfig, instances, panoptic_map, semantic_map, soft_semantic_map
 
 TaskName = Literal["panoptic", "semantic", "instance"]
+SemanticRule = Literal["merged", "soft"]
+"""From masks to classes of pixels: the panoptic map merged by category (OPSNet), or a sum of soft masks (OVSeg)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,6 +67,7 @@ class Answer:
     category_ids: tuple[int, ...]
     """The category of each concept."""
     merge: MergeConfig
+    semantic_rule: SemanticRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +123,10 @@ class Measure(Protocol):
 
     def scene_score(self, tally: Any) -> float | None:
         """How good one picture's answer is, as a fraction; None where nothing was to be found and nothing was."""
+        ...
+
+    def truth_map(self, truth: Any) -> PanopticMap:
+        """The truth as an answer would look, for pictures."""
         ...
 
     def to_plain(self, tally: Any) -> Any:
@@ -162,6 +194,14 @@ class PanopticMeasure:
         whole = sum(tally.classes.values(), ClassTally())
         return whole.iou_sum / (whole.tp + whole.fp / 2 + whole.fn / 2) if whole.count else None
 
+    def truth_map(self, truth: Any) -> PanopticMap:
+        """Its segments, crowds included."""
+        places = {category.id: place for place, category in enumerate(self.categories)}
+        segments = tuple(
+            true_segment(s.id, places[s.category_id], self.categories, s.area, s.box) for s in truth.sample.segments
+        )
+        return PanopticMap(segmentation=truth.ids, segments=segments)
+
     def to_plain(self, tally: Tally) -> Any:
         """Counts by category id."""
         return {str(key): [c.iou_units, c.tp, c.fp, c.fn] for key, c in tally.classes.items()}
@@ -205,7 +245,239 @@ class PanopticMeasure:
         ]
 
 
-AnyDataset = PanopticDataset
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelTruth:
+    """One picture's semantic annotation, in memory."""
+
+    sample: Sample | SemanticSample
+    labels: Int32[np.ndarray, "H W"]
+    """Places in the data set's categories; -1 is ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticMeasure:
+    """Mean IoU, on label maps or on panoptic truth whose segments are merged by category."""
+
+    dataset: PanopticDataset | SemanticDataset
+    name: TaskName = "semantic"
+    heading: tuple[str, ...] = ("", "IoU", "accuracy", "classes")
+
+    @property
+    def samples(self) -> Sequence[Any]:
+        """On disk."""
+        return self.dataset.samples
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """Of the data set; their places are the class ids."""
+        return self.dataset.categories
+
+    def open(self, sample: Any) -> Opened:
+        """Reads a picture and its label map."""
+        if isinstance(self.dataset, SemanticDataset):
+            labels = load_labels(sample, self.dataset)
+            picture = open_picture(sample.image_path)
+            check_size(sample.file_name, picture, labels)
+            return Opened(picture=picture, truth=LabelTruth(sample=sample, labels=labels))
+        opened = open_panoptic(sample, self.dataset.categories)
+        places = {category.id: place for place, category in enumerate(self.dataset.categories)}
+        segments = {s.id: places[s.category_id] for s in sample.segments}
+        class_of = np.array([*segments.values(), -1], np.int32)
+        labels = class_of[compact(opened.truth.ids, list(segments))]  # -1, no segment, reads the last
+        return Opened(picture=opened.picture, truth=LabelTruth(sample=sample, labels=labels))
+
+    def zero(self) -> SemanticTally:
+        """No pixels."""
+        return SemanticTally.zero(len(self.categories))
+
+    def tally(self, answer: Answer, truth: Any) -> SemanticTally:
+        """Gives every pixel a class by the asked rule, and counts."""
+        if answer.semantic_rule == "soft":
+            concepts = soft_semantic_map(answer.prediction, answer.index, answer.frame)
+        else:
+            found = panoptic_map(answer.prediction, answer.index, answer.frame, answer.vocabulary, answer.merge)
+            concepts = semantic_map(found, len(answer.vocabulary))
+        places = {category.id: place for place, category in enumerate(self.categories)}
+        class_of = np.array([*(places[i] for i in answer.category_ids), -1], np.int32)
+        return tally_labels(truth.labels, class_of[concepts], len(self.categories))
+
+    def scene_score(self, tally: SemanticTally) -> float | None:
+        """The picture's own mIoU."""
+        return summarise_semantic(tally, self.categories).miou if tally.confusion.any() else None
+
+    def truth_map(self, truth: Any) -> PanopticMap:
+        """One segment for each class."""
+        ids = truth.labels + 1
+        segments = tuple(
+            true_segment(number, number - 1, self.categories, area, box)
+            for number, (area, box) in segments_of(ids).items()
+        )
+        return PanopticMap(segmentation=ids, segments=segments)
+
+    def to_plain(self, tally: SemanticTally) -> Any:
+        """The filled places of the confusion matrix."""
+        return tally.to_plain()
+
+    def from_plain(self, plain: Any) -> SemanticTally:
+        """The inverse of `to_plain`."""
+        return SemanticTally.from_plain(plain)
+
+    def summarise(self, tally: SemanticTally, categories: Sequence[Category]) -> SemanticQuality:
+        """MIoU and its kin; with the split of the data set, if it has one, over all classes."""
+        unseen = self.dataset.unseen if isinstance(self.dataset, SemanticDataset) else frozenset()
+        whole = summarise_semantic(tally, self.categories, unseen)
+        return whole if len(categories) == len(self.categories) else over_classes(whole, categories)
+
+    def plain_figures(self, quality: SemanticQuality, *, per_class: bool) -> dict[str, Any]:
+        """Figures by their names."""
+        return _without_classes(quality.to_plain(), per_class=per_class)
+
+    def rows(self, quality: SemanticQuality) -> list[tuple[str, ...]]:
+        """MIoU with the mean accuracy, the same by pixels, and the split."""
+        occurring = str(sum(c.occurs for c in quality.per_class))
+        rows = [
+            ("mean over classes", f"{100 * quality.miou:.1f}", f"{100 * quality.mean_accuracy:.1f}", occurring),
+            ("mean over pixels", f"{100 * quality.fwiou:.1f}", f"{100 * quality.pixel_accuracy:.1f}", ""),
+        ]
+        split = (
+            ("held out: seen", quality.miou_seen),
+            ("held out: unseen", quality.miou_unseen),
+            ("held out: harmonic mean", quality.hiou),
+        )
+        return rows + [(name, f"{100 * value:.1f}", "", "") for name, value in split if value is not None]
+
+    def class_rows(self, quality: SemanticQuality) -> list[ClassRow]:
+        """Classes in truth or prediction."""
+        return [
+            ClassRow(
+                name=c.category.name,
+                figure=c.iou,
+                cells=(
+                    f"{100 * c.iou:.1f}",
+                    f"{100 * c.accuracy:.1f}",
+                    "thing" if c.category.is_thing else "stuff",
+                ),
+            )
+            for c in quality.per_class
+            if c.occurs
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MaskTruth:
+    """One picture's objects, in memory."""
+
+    sample: Sample | InstanceSample
+    masks: tuple[TrueMask, ...]
+    size: tuple[int, int]
+    """Height and width in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceMeasure:
+    """Mask AP by COCO's official program, on objects or on the things of a panoptic truth."""
+
+    dataset: PanopticDataset | InstanceDataset
+    name: TaskName = "instance"
+    heading: tuple[str, ...] = ("", "AP", "AP50", "AP75", "classes")
+
+    @property
+    def samples(self) -> Sequence[Any]:
+        """On disk."""
+        return self.dataset.samples
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """Of the data set."""
+        return self.dataset.categories
+
+    def open(self, sample: Any) -> Opened:
+        """Reads a picture and the masks of its objects."""
+        if isinstance(self.dataset, PanopticDataset):
+            opened = open_panoptic(sample, self.categories)
+            masks = true_masks_of_map(opened.truth.ids, sample.segments, self.categories)
+            truth = MaskTruth(sample=sample, masks=masks, size=opened.truth.ids.shape)
+            return Opened(picture=opened.picture, truth=truth)
+        picture = open_picture(sample.image_path)
+        size = sample.height, sample.width
+        if picture.shape[:2] != size:
+            raise FormatError(
+                f"{sample.file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} pixels, "
+                f"its objects are drawn for {sample.width} x {sample.height}."
+            )
+        masks = true_masks_of_annotations(sample.file_name, sample.annotations, size)
+        return Opened(picture=picture, truth=MaskTruth(sample=sample, masks=masks, size=size))
+
+    def zero(self) -> InstanceTally:
+        """No pictures."""
+        return InstanceTally()
+
+    def tally(self, answer: Answer, truth: Any) -> InstanceTally:
+        """Keeps the picture's masks. AP ranks them itself, so the score threshold does not apply."""
+        merge = replace(answer.merge, score_threshold=0.0)
+        found = instances(answer.prediction, answer.index, answer.frame, answer.vocabulary, merge)
+        return tally_instances(truth.sample.image_id, truth.size, truth.masks, found_masks(found, answer.category_ids))
+
+    def scene_score(self, tally: InstanceTally) -> float | None:
+        """AP of the picture alone."""
+        return summarise_instances(tally, self.categories).ap
+
+    def truth_map(self, truth: Any) -> PanopticMap:
+        """Objects over one another, the largest lowest."""
+        places = {category.id: place for place, category in enumerate(self.categories)}
+        ids = np.zeros(truth.size, np.int32)
+        order = sorted(range(len(truth.masks)), key=lambda number: -truth.masks[number].area)
+        for number in order:
+            ids[pixels_of(truth.masks[number].counts, truth.size)] = number + 1
+        segments = tuple(
+            true_segment(number, places[truth.masks[number - 1].category_id], self.categories, area, box)
+            for number, (area, box) in segments_of(ids).items()
+        )
+        return PanopticMap(segmentation=ids, segments=segments)
+
+    def to_plain(self, tally: InstanceTally) -> Any:
+        """Masks as run-length codes."""
+        return tally.to_plain()
+
+    def from_plain(self, plain: Any) -> InstanceTally:
+        """The inverse of `to_plain`."""
+        return InstanceTally.from_plain(plain)
+
+    def summarise(self, tally: InstanceTally, categories: Sequence[Category]) -> InstanceQuality:
+        """AP and its kin."""
+        return summarise_instances(tally, categories)
+
+    def plain_figures(self, quality: InstanceQuality, *, per_class: bool) -> dict[str, Any]:
+        """Figures by their names."""
+        return _without_classes(quality.to_plain(), per_class=per_class)
+
+    def rows(self, quality: InstanceQuality) -> list[tuple[str, ...]]:
+        """All sizes, and AP of each."""
+        known = str(sum(c.ap is not None for c in quality.per_class))
+        sizes = (("small", quality.ap_small), ("medium", quality.ap_medium), ("large", quality.ap_large))
+        return [
+            ("all", _shown(quality.ap), _shown(quality.ap50), _shown(quality.ap75), known),
+            *((name, _shown(figure), "", "", "") for name, figure in sizes),
+        ]
+
+    def class_rows(self, quality: InstanceQuality) -> list[ClassRow]:
+        """Classes with true objects."""
+        return [
+            ClassRow(name=c.category.name, figure=c.ap, cells=(_shown(c.ap), _shown(c.ap50), _shown(c.ap75), "thing"))
+            for c in quality.per_class
+            if c.ap is not None
+        ]
+
+
+def _shown(figure: float | None) -> str:
+    return "-" if figure is None else f"{100 * figure:.1f}"
+
+
+def _without_classes(plain: dict[str, Any], *, per_class: bool) -> dict[str, Any]:
+    return plain if per_class else {key: value for key, value in plain.items() if key != "per_class"}
+
+
+AnyDataset = PanopticDataset | SemanticDataset | InstanceDataset
 
 
 def measure_of(dataset: AnyDataset, task: TaskName | None) -> Measure:
@@ -214,7 +486,44 @@ def measure_of(dataset: AnyDataset, task: TaskName | None) -> Measure:
     Raises:
         ValueError: if the data set has no truth for the task.
     """
-    return PanopticMeasure(dataset)
+    match dataset, task:
+        case PanopticDataset(), None | "panoptic":
+            return PanopticMeasure(dataset)
+        case PanopticDataset(), "semantic":
+            return SemanticMeasure(dataset)
+        case PanopticDataset(), "instance":
+            return InstanceMeasure(dataset)
+        case SemanticDataset(), None | "semantic":
+            return SemanticMeasure(dataset)
+        case InstanceDataset(), None | "instance":
+            return InstanceMeasure(dataset)
+        case _:
+            kind = type(dataset).__name__.removesuffix("Dataset").lower()
+            raise ValueError(f"a data set of {kind} truth has none for the {task or 'panoptic'} task: name another.")
+
+
+def true_segment(number: int, place: int, categories: Sequence[Category], area: int, box: Box) -> Segment:
+    """A segment of a truth: sure of its name.
+
+    Args:
+        number: its id in the map.
+        place: of its category in `categories`.
+        categories: of the data set.
+        area: in pixels.
+        box: x, y, width, height in pixels.
+    """
+    category = categories[place]
+    return Segment(
+        id=number,
+        class_id=place,
+        name=category.name,
+        score=1.0,
+        is_thing=category.is_thing,
+        area=area,
+        box=box,
+        guesses=(),
+        path=(),
+    )
 
 
 def _plain_class(quality: ClassQuality) -> dict[str, Any]:

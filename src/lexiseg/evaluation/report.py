@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.core.images import printable
-from lexiseg.evaluation.measures import Measure, TaskName
+from lexiseg.evaluation.measures import Measure, SemanticRule, TaskName
 from lexiseg.evaluation.truths import Skipped
 from lexiseg.io.plain import to_plain
 from lexiseg.layers.modulation import ModulationConfig
@@ -26,6 +26,8 @@ class EvaluationSettings:
 
     task: TaskName | None = None
     """What is measured; what the data set is made for if not given."""
+    semantic_rule: SemanticRule = "merged"
+    """How a semantic task turns masks into classes of pixels."""
     negatives: bool = False
     """Whether training words that were not asked for compete and become void; the papers have none."""
     modulation: ModulationConfig | None = None
@@ -125,7 +127,7 @@ class Report:
         shown = [(row.name, *row.cells) for row in rows]
         if ends is not None and len(shown) > 2 * ends:
             shown = [*shown[:ends], ("…", *[""] * (len(shown[0]) - 1)), *shown[-ends:]]
-        return (self.measure.heading, *shown)
+        return ((*self.measure.heading[:-1], "kind"), *shown)
 
     def worst_and_best(self, number: int) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
         """The pictures with the lowest and the highest scores, none in both."""

@@ -4,13 +4,19 @@ import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+from jaxtyping import Int32
+
 from lexiseg.data.id_maps import FormatError, load_ids
 from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample
+from lexiseg.data.semantic_format import load_values, to_places
 from lexiseg.evaluation.panoptic_quality import Tally, tally_pair
+from lexiseg.evaluation.semantic_quality import SemanticTally, tally_labels
 from lexiseg.io.plain import few
 
 CHUNK = 32  # pictures that a worker process takes at once
@@ -53,6 +59,109 @@ def score_panoptic(
             tally, done = tally + part, done + number
             report(done, len(pairs))
     return tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelCode:
+    """What the values of label maps mean."""
+
+    num_classes: int
+    first: int = 0
+    """Value of the first class; values below it are ignored, as ADE20K's 0."""
+    ignored: int = 255
+    """In the truth: not counted. In a prediction: no class."""
+
+    def __post_init__(self) -> None:
+        if self.num_classes < 1 or self.first < 0:
+            raise ValueError(
+                f"there must be one class or more, and its value not negative, got {self.num_classes} classes from "
+                f"{self.first} on."
+            )
+        if self.first <= self.ignored < self.first + self.num_classes:
+            raise ValueError(
+                f"classes have the values {self.first} to {self.first + self.num_classes - 1}, so {self.ignored} "
+                "cannot be the ignored one: name another, such as 65535 for 16-bit maps."
+            )
+
+    def places(self, path: Path) -> Int32[np.ndarray, "H W"]:
+        """Loads a label map as class ids; -1 is none.
+
+        Raises:
+            FormatError: if it cannot be read, or holds a value that is neither a class nor ignored.
+        """
+        values = load_values(path)
+        places = to_places(
+            values, {self.first + i: i for i in range(self.num_classes) if self.first + i != self.ignored}
+        )
+        strange = (places < 0) & (values >= self.first) & (values != self.ignored)
+        if strange.any():
+            raise FormatError(
+                f"{path}: the value {values[strange][0]} is no class: classes have {self.first} to "
+                f"{self.first + self.num_classes - 1}, and {self.ignored} is ignored. Check the number of classes."
+            )
+        return places
+
+
+LABEL_ENDINGS = (".png", ".tif", ".tiff")
+
+
+def score_semantic(
+    truth: Path,
+    predicted: Path,
+    code: LabelCode,
+    *,
+    workers: int = 1,
+    report: Report = lambda done, total: None,
+) -> SemanticTally:
+    """Counts the pixels of predicted label maps against the true ones.
+
+    Maps are paired by their place in the two folders, whatever their endings; predictions without a truth are not
+    looked at. The counts do not depend on `workers`.
+
+    Args:
+        truth: folder of label maps, searched with its folders.
+        predicted: folder of as many maps.
+        code: what the values mean, on both sides.
+        workers: processes that read and count; 1 does it in this one.
+        report: called while it works.
+
+    Raises:
+        FormatError: naming the map, if one is missing or cannot be read, sizes differ, or a value is no class.
+    """
+    true_maps, found_maps = _label_maps(truth), _label_maps(predicted)
+    if not true_maps:
+        raise FormatError(f"{truth}: there are no label maps ({', '.join(LABEL_ENDINGS)}) in this folder.")
+    if missing := [str(path.relative_to(truth)) for name, path in true_maps.items() if name not in found_maps]:
+        raise FormatError(
+            f"{len(missing)} of {len(true_maps)} label maps have no prediction: {few(missing)}. Add them."
+        )
+    pairs = [(path, found_maps[name]) for name, path in true_maps.items()]
+    tally, done = SemanticTally.zero(code.num_classes), 0
+    with _mapped(partial(_score_maps, code=code), _chunks(pairs), workers) as counted:
+        for part, number in counted:
+            tally, done = tally + part, done + number
+            report(done, len(pairs))
+    return tally
+
+
+def _score_maps(pairs: Sequence[tuple[Path, Path]], code: LabelCode) -> tuple[SemanticTally, int]:
+    tally = SemanticTally.zero(code.num_classes)
+    for true, found in pairs:
+        try:
+            tally += tally_labels(code.places(true), code.places(found), code.num_classes)
+        except FormatError:
+            raise
+        except ValueError as error:
+            raise FormatError(f"{found}: {error}") from error
+    return tally, len(pairs)
+
+
+def _label_maps(folder: Path) -> dict[Path, Path]:
+    """Label maps by their place without ending, in a fixed order."""
+    if not folder.is_dir():
+        raise FormatError(f"{folder}: there is no such folder. Check the path.")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in LABEL_ENDINGS)
+    return {path.relative_to(folder).with_suffix(""): path for path in paths}
 
 
 def _score_pairs(pairs: Sequence[tuple[Sample, Sample]], categories: Sequence[Category]) -> tuple[Tally, int]:

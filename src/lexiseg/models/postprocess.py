@@ -21,6 +21,8 @@ from lexiseg.core.vocabulary import Vocabulary
 
 RankBy = Literal["class", "iou", "product"]
 
+SOFT_BUDGET = 2**25  # numbers of the soft rule in memory: 128 MiB of masks; 100 proposals of 640 x 480 are one block
+SUMS_PART = 64  # sums take this part of them: what stays near the processor is twice as fast
 NUM_GUESSES = 5  # names reported per segment, the number that the paper's figures show
 
 
@@ -63,8 +65,8 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ranking:
-    """One picture's proposals above the score threshold, best first."""
+class Ranking:
+    """One picture's proposals above the score threshold, best first; a rank is a place in these lists."""
 
     mask_logits: Float[Tensor, "Q h w"]
     queries: list[int]
@@ -72,6 +74,18 @@ class _Ranking:
     scores: list[float]
     class_scores: Float[Tensor, "M K"]
     """(1 - p_void) x p of every kept proposal, negatives included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """Who won which pixel, in ranks of a `Ranking`."""
+
+    winner: Int32[Tensor, "h0 w0"]
+    """Rank of the proposal that holds the pixel above its mask cut; -1 where none does."""
+    areas: list[int]
+    """Pixels of each whole mask above the cut."""
+    won: list[int]
+    """Those of them that the proposal also won."""
 
 
 def panoptic_map(
@@ -100,14 +114,25 @@ def panoptic_map(
         The map at the picture's own size, ids 1, 2, ... by falling score; it may have no segment.
     """
     config = config or MergeConfig()
-    ranking = _rank(prediction, index, vocabulary, config)
-    contest = _compete(ranking, frame, config.mask_threshold)
+    ranking = rank_proposals(prediction, index, vocabulary, config)
+    return settle(ranking, compete(ranking, frame, config.mask_threshold), vocabulary, config)
 
+
+def settle(ranking: Ranking, contest: Contest, vocabulary: Vocabulary, config: MergeConfig) -> PanopticMap:
+    """The last step of `panoptic_map`: drops masks that lost too much, joins stuff of one class, numbers the rest.
+
+    Args:
+        ranking: the proposals that took part.
+        contest: what each of them won.
+        vocabulary: the asked concepts.
+        config: the overlap rule.
+    """
+    num_concepts = len(vocabulary.concepts)
     ids = [0] * len(ranking.queries)  # 0 is void: dropped proposals and negatives stay there
     heads: list[int] = []  # the best proposal of each segment
     id_of_stuff: dict[int, int] = {}
     for rank, class_id in enumerate(ranking.class_ids):
-        if class_id >= prediction.num_concepts or contest.won[rank] == 0:
+        if class_id >= num_concepts or contest.won[rank] == 0:
             continue
         if contest.won[rank] / contest.areas[rank] < config.overlap_threshold:
             continue
@@ -121,7 +146,7 @@ def panoptic_map(
 
     table = torch.tensor([*ids, 0], dtype=torch.int32, device=contest.winner.device)  # -1 reads the last
     segmentation = table[contest.winner.long()].cpu().numpy()
-    segments = _describe(segmentation, heads, ranking, prediction.num_concepts, vocabulary)
+    segments = _describe(segmentation, heads, ranking, num_concepts, vocabulary)
     return PanopticMap(segmentation=segmentation, segments=segments)
 
 
@@ -152,6 +177,56 @@ def semantic_map(panoptic: PanopticMap, num_concepts: int, *, void: int = -1) ->
     return table[panoptic.segmentation]
 
 
+def soft_semantic_map(
+    prediction: MaskPrediction, index: int, frame: Frame, *, budget: int = SOFT_BUDGET
+) -> Int32[np.ndarray, "h0 w0"]:
+    """Gives each pixel the class of the largest sum over proposals of class score x mask probability (OVSeg).
+
+    y_k(h, w) = sum_i q_ik m_i(h, w), where q is the softmax over the asked concepts times (1 - p_void) and m the soft
+    mask at the picture's own size. Nothing is filtered, and every pixel gets a class.
+
+    Rows and pixels are taken in blocks, so memory does not grow with concepts times pixels. Sums are formed in
+    float64 and compared in float32, so neither the blocks nor the order in which a library adds decides a tie.
+
+    Args:
+        prediction: a model's answer for a batch.
+        index: which picture of the batch.
+        frame: how that picture entered the batch.
+        budget: numbers that may be in memory at once, of the masks and of the sums; smaller is slower.
+
+    Returns:
+        Class ids.
+
+    Raises:
+        ValueError: if no concept was asked for, or `budget` is not positive.
+    """
+    num_concepts = prediction.num_concepts
+    if num_concepts < 1 or budget < 1:
+        raise ValueError(
+            f"the soft rule needs one concept or more and a positive budget, got {num_concepts} and {budget}."
+        )
+    # Apple's GPUs know no float64.
+    device = torch.device("cpu") if prediction.mask_logits.device.type == "mps" else prediction.mask_logits.device
+    class_probs = prediction.class_logits[index, :, :num_concepts].float().softmax(-1)
+    scores = (class_probs * (1 - prediction.void_probs[index].float())[:, None]).to(device, torch.float64)  # Q K
+    height, width = frame.original
+    rows = max(1, budget // max(1, width * len(scores)))
+    pixels = max(1, budget // SUMS_PART // num_concepts)
+    labels = torch.empty(frame.original, dtype=torch.int32, device=device)
+    for top in range(0, height, rows):
+        # Where the masks do not fit, they are resized once per block: a cut before resizing would change digits.
+        masks = torch.empty(len(scores), min(rows, height - top), width, device=device)
+        for mask, mask_logits in zip(masks, prediction.mask_logits[index], strict=True):
+            mask.copy_(mask_probs_of(mask_logits, frame)[top : top + rows])
+        flat = masks.flatten(1)
+        best = [
+            (flat[:, start : start + pixels].T.to(torch.float64) @ scores).float().argmax(-1)
+            for start in range(0, flat.shape[1], pixels)
+        ]
+        labels[top : top + rows] = torch.cat(best).view(-1, width)
+    return labels.cpu().numpy()
+
+
 def instances(
     prediction: MaskPrediction,
     index: int,
@@ -174,14 +249,14 @@ def instances(
         limit: the largest number of instances.
     """
     config = config or MergeConfig()
-    ranking = _rank(prediction, index, vocabulary, config)
+    ranking = rank_proposals(prediction, index, vocabulary, config)
     found: list[Instance] = []
     for query, class_id, score in zip(ranking.queries, ranking.class_ids, ranking.scores, strict=True):
         if len(found) == limit:
             break
         if class_id >= prediction.num_concepts or not vocabulary.concepts[class_id].is_thing:
             continue
-        mask = (_mask_probs(ranking.mask_logits[query], frame) >= config.mask_threshold).cpu()
+        mask = (mask_probs_of(ranking.mask_logits[query], frame) >= config.mask_threshold).cpu()
         pixels = mask.numpy()
         if not pixels.any():
             continue
@@ -231,7 +306,7 @@ def descend(
         steps.append(Guess(name=node.name, score=branch[0] / total))
 
 
-def _rank(prediction: MaskPrediction, index: int, vocabulary: Vocabulary, config: MergeConfig) -> _Ranking:
+def rank_proposals(prediction: MaskPrediction, index: int, vocabulary: Vocabulary, config: MergeConfig) -> Ranking:
     """Scores the proposals (METHOD A.5) and keeps those above the threshold, best first."""
     if len(vocabulary.concepts) != prediction.num_concepts:
         raise ValueError(
@@ -249,7 +324,7 @@ def _rank(prediction: MaskPrediction, index: int, vocabulary: Vocabulary, config
     }[config.rank_by]
     order = scores.argsort(descending=True, stable=True)
     order = order[scores[order] > config.score_threshold]
-    return _Ranking(
+    return Ranking(
         mask_logits=prediction.mask_logits[index],
         queries=order.tolist(),
         class_ids=class_ids[order].tolist(),
@@ -258,31 +333,19 @@ def _rank(prediction: MaskPrediction, index: int, vocabulary: Vocabulary, config
     )
 
 
-def _mask_probs(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Float[Tensor, "h0 w0"]:
+def mask_probs_of(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Float[Tensor, "h0 w0"]:
     """Brings one mask to the picture: first resized, then squashed, as the paper's code does."""
     return frame.leave(mask_logits.float()[None])[0].sigmoid()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Contest:
-    """Who won which pixel, in ranks of a `_Ranking`."""
-
-    winner: Int32[Tensor, "h0 w0"]
-    """Rank of the proposal that holds the pixel above its mask cut; -1 where none does."""
-    areas: list[int]
-    """Pixels of each whole mask above the cut."""
-    won: list[int]
-    """Those of them that the proposal also won."""
-
-
-def _compete(ranking: _Ranking, frame: Frame, mask_threshold: float) -> _Contest:
+def compete(ranking: Ranking, frame: Frame, mask_threshold: float) -> Contest:
     """Gives each pixel to the largest score x mask probability, one mask at a time."""
     device = ranking.mask_logits.device
     best = torch.zeros(frame.original, device=device)
     winner = torch.full(frame.original, -1, dtype=torch.int32, device=device)
     areas: list[int] = []
     for rank, (query, score) in enumerate(zip(ranking.queries, ranking.scores, strict=True)):
-        mask_probs = _mask_probs(ranking.mask_logits[query], frame)
+        mask_probs = mask_probs_of(ranking.mask_logits[query], frame)
         inside = mask_probs >= mask_threshold
         areas.append(int(inside.count_nonzero()))
         weighted = mask_probs * score
@@ -292,13 +355,13 @@ def _compete(ranking: _Ranking, frame: Frame, mask_threshold: float) -> _Contest
         held = torch.where(inside, rank, -1).to(torch.int32)
         winner = torch.where(better, held, winner)
     counts = torch.bincount(winner[winner >= 0], minlength=len(areas)).tolist()
-    return _Contest(winner=winner, areas=areas, won=counts)
+    return Contest(winner=winner, areas=areas, won=counts)
 
 
 def _describe(
     segmentation: Int32[np.ndarray, "H W"],
     heads: list[int],
-    ranking: _Ranking,
+    ranking: Ranking,
     num_concepts: int,
     vocabulary: Vocabulary,
 ) -> tuple[Segment, ...]:

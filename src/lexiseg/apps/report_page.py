@@ -1,0 +1,99 @@
+"""`report.md`: an evaluation to be read, with its worst and best pictures."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lexiseg.apps.visualize import side_by_side
+from lexiseg.core.images import printable
+from lexiseg.evaluation.evaluator import SceneMaps
+from lexiseg.evaluation.report import Report, Scene
+
+PAGE_FILE = "report.md"
+PICTURES = "report-pictures"
+
+
+def write_page(
+    report: Report, worst: Sequence[Scene], best: Sequence[Scene], maps: Iterable[SceneMaps], folder: Path
+) -> Path:
+    """Writes the page and its pictures; an earlier page is replaced.
+
+    Args:
+        report: the figures.
+        worst: the pictures with the lowest scores, the lowest first.
+        best: likewise the best.
+        maps: those of `worst` and then of `best`.
+        folder: made if it is missing.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: if the folder cannot be written.
+    """
+    try:
+        (folder / PICTURES).mkdir(parents=True, exist_ok=True)
+        lines = [*_figures(report), *_classes(report)]
+        drawn = iter(maps)
+        for title, kind, scenes in (("Worst pictures", "worst", worst), ("Best pictures", "best", best)):
+            lines += _section(title)
+            for number, scene in enumerate(scenes, start=1):
+                shown = next(drawn)
+                name = f"{PICTURES}/{kind}-{number}.png"
+                side_by_side(shown.picture, shown.truth, shown.prediction).save(folder / name)
+                lines += [f"{scene.name}: {100 * (scene.score or 0):.1f}. Picture, truth, prediction.", ""]
+                lines += [f"![{scene.name}]({name})", ""]
+        page = folder / PAGE_FILE
+        page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"{printable(folder)} cannot be written ({error.strerror}); choose another folder for the report."
+        ) from error
+    return page
+
+
+def _figures(report: Report) -> list[str]:
+    ran = [
+        ("task", report.settings.task or ""),
+        ("pictures", str(report.num_pictures)),
+        ("left out", str(len(report.unreadable))),
+        ("pictures per second", f"{report.images_per_second:.1f}"),
+        ("weights", report.weights),
+        ("device, type", f"{report.device}, {report.dtype}"),
+        ("similarity of the words to the training words", f"{report.domain_similarity:.3f}"),
+        *((package, version) for package, version in report.versions.items()),
+    ]
+    heading, *rows = report.table()
+    return [
+        "# Evaluation",
+        "",
+        "Figures in percent.",
+        "",
+        *_table(heading, rows),
+        "",
+        *_table(("What ran", ""), ran),
+        *_left_out(report),
+    ]
+
+
+def _left_out(report: Report) -> list[str]:
+    if not report.unreadable:
+        return []
+    return [*_section("Left out"), *(f"- {skipped.reason}" for skipped in report.unreadable)]
+
+
+def _classes(report: Report) -> list[str]:
+    heading, *rows = report.class_table()
+    return [*_section("Classes, the best first"), *_table(heading, rows)]
+
+
+def _section(title: str) -> list[str]:
+    return ["", f"## {title}", ""]
+
+
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [_row(heading), _row([":---", *["---:"] * (len(heading) - 1)])]
+    return [*lines, *map(_row, rows)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

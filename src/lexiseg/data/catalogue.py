@@ -1,0 +1,57 @@
+"""The data sets that are known by name. To add one: a file in `datasets/`, and a line here."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+
+from lexiseg.data.datasets import ade20k, cityscapes, coco, imagenet, pascal
+from lexiseg.data.datasets.entry import AnyDataset, Entry
+from lexiseg.data.datasets.own_folder import open_folder
+from lexiseg.data.id_maps import FormatError
+
+CATALOGUE: Mapping[str, Entry] = {
+    "coco-panoptic": coco.PANOPTIC,
+    "coco-semantic": coco.SEMANTIC,
+    "coco-stuff": coco.STUFF,
+    "coco-instances": coco.INSTANCES,
+    "coco-captions": coco.CAPTIONS,
+    "ade20k": ade20k.SEMANTIC,
+    "ade20k-panoptic": ade20k.PANOPTIC,
+    "ade20k-full": ade20k.FULL,
+    "cityscapes": cityscapes.SEMANTIC,
+    "cityscapes-panoptic": cityscapes.PANOPTIC,
+    "pascal-context-59": pascal.CONTEXT_59,
+    "pascal-context-459": pascal.CONTEXT_459,
+    "pascal-voc": pascal.VOC,
+    "imagenet-real": imagenet.REAL,
+}
+
+
+def open_dataset(name_or_dir: str | Path, root: Path | None, split: str | None = None) -> AnyDataset:
+    """Opens a data set of the catalogue, or a user's own folder, recognised by its content.
+
+    Args:
+        name_or_dir: a name of the catalogue; or a folder, or a COCO JSON in it.
+        root: where the data set of that name lies: its folder, or the one around it. Not for an own folder.
+        split: val, train ...; the data set's first if not given.
+
+    Raises:
+        FormatError: if the name is unknown, the root is missing, or the data set can't be read.
+    """
+    name = str(name_or_dir)
+    if name in CATALOGUE:
+        if root is None:
+            raise FormatError(f"{name} lies in a folder of yours: say which (--root DIR).")
+        return CATALOGUE[name].open(root, split)
+    if root is None and Path(name_or_dir).exists():
+        return open_folder(Path(name_or_dir), split)
+    if root is None and ("/" in name or isinstance(name_or_dir, Path)):
+        raise FormatError(f"{name_or_dir}: there is no such folder.")
+    raise unknown(name)
+
+
+def unknown(name: str) -> FormatError:
+    """What to say of a name that is not in the catalogue."""
+    near = difflib.get_close_matches(name, CATALOGUE, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(CATALOGUE)}; or give a folder."
+    return FormatError(f"there is no data set {name!r}: {hint}")

@@ -1,0 +1,209 @@
+"""COCO 2017: panoptic, its semantic form, instances and captions; and COCO-Stuff, which is pixel maps of its own."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lexiseg.core.vocabulary import label_table
+from lexiseg.data.datasets.entry import Entry, Part
+from lexiseg.data.datasets.files import categories_of, either, pair, places, read_json, stems
+from lexiseg.data.datasets.image_level import CaptionDataset, CaptionSample
+from lexiseg.data.datasets.making import Report, make_folder
+from lexiseg.data.id_maps import FormatError, compact
+from lexiseg.data.instance_format import InstanceDataset, read_instances
+from lexiseg.data.panoptic_format import (
+    VOID,
+    Category,
+    PanopticDataset,
+    Sample,
+    check_segmentation,
+    load_ids,
+    read_panoptic,
+)
+from lexiseg.data.semantic_format import SemanticDataset
+
+NO_CLASS = 255
+_SITE = "Get it from https://cocodataset.org/#download: "
+_PICTURES = Part(
+    what="pictures",
+    places=("{split}2017", "images/{split}2017"),
+    source=f"{_SITE}2017 Train images, 2017 Val images.",
+)
+_PANOPTIC = Part(
+    what="annotations",
+    places=("annotations/panoptic_{split}2017.json",),
+    source=f"{_SITE}2017 Panoptic Train/Val annotations.",
+)
+_MASKS = Part(
+    what="id maps",
+    places=("panoptic_{split}2017", "annotations/panoptic_{split}2017"),
+    source=f"{_SITE}2017 Panoptic Train/Val annotations, and unpack panoptic_val2017.zip (or train) that is in it.",
+)
+
+
+def read_coco_panoptic(parts: Mapping[str, Path], split: str) -> PanopticDataset:
+    """Reads the 133 categories and all pictures."""
+    return read_panoptic(
+        parts["annotations"].parent.parent,
+        annotations=parts["annotations"],
+        images=parts["pictures"],
+        masks=parts["id maps"],
+    )
+
+
+def make_semantic(home: Path, split: str, report: Report, workers: int) -> int:
+    """Paints each id map anew with places in the list of categories; 255 is void."""
+    found = PANOPTIC.open(home, split)
+    assert isinstance(found, PanopticDataset)
+    place_of = places(found.categories)
+    sources = {sample.segmentation_path.name: (sample, found.categories, place_of) for sample in found.samples}
+    return make_folder(home / f"panoptic_semseg_{split}2017", sources, _paint, report, workers)
+
+
+def _paint(source: tuple[Sample, tuple[Category, ...], dict[int, int]], path: Path) -> None:
+    sample, categories, place_of = source
+    ids = load_ids(sample.segmentation_path)
+    check_segmentation(sample.file_name, ids, sample.segments, categories)
+    known = compact(ids, [VOID, *(segment.id for segment in sample.segments)])
+    table = np.array([NO_CLASS, *(place_of[segment.category_id] for segment in sample.segments)], np.uint8)
+    Image.fromarray(table[known]).save(path, format="PNG")
+
+
+def read_coco_semantic(parts: Mapping[str, Path], split: str) -> SemanticDataset:
+    """Reads the label maps that `make_semantic` wrote, or Mask2Former's script."""
+    names = either(stems(parts["pictures"], ".jpg"), stems(parts["labels"], ".png"))
+    categories = categories_of("coco", range(133))
+    return SemanticDataset(
+        categories=categories, samples=pair(parts["pictures"], parts["labels"], names), class_of=places(categories)
+    )
+
+
+def read_coco_stuff(parts: Mapping[str, Path], split: str) -> SemanticDataset:
+    """Reads pixel maps, whose values are COCO's category ids less one, or, in MaskFormer's form, places of classes."""
+    labels, table = parts["labels"], label_table("coco-stuff")
+    ours = [name for name in stems(labels, ".png") if not name.endswith("_labelTrainIds")]  # which mmsegmentation adds
+    categories = categories_of("coco-stuff")
+    is_renumbered = "_detectron2" in labels.parent.name
+    return SemanticDataset(
+        categories=categories,
+        samples=pair(parts["pictures"], labels, either(stems(parts["pictures"], ".jpg"), ours)),
+        class_of={place: place for place in range(len(categories))} if is_renumbered else places(categories),
+        unseen=table.unseen,
+    )
+
+
+def read_coco_instances(parts: Mapping[str, Path], split: str) -> InstanceDataset:
+    """Reads the 80 things with boxes and masks."""
+    return read_instances(parts["annotations"], images=parts["pictures"])
+
+
+def read_captions(parts: Mapping[str, Path], split: str) -> CaptionDataset:
+    """Reads five captions or so per picture."""
+    path = parts["annotations"]
+    content = read_json(path)
+    try:
+        captions: dict[int, list[str]] = defaultdict(list)
+        for annotation in content["annotations"]:
+            captions[int(annotation["image_id"])].append(str(annotation["caption"]).strip())
+        samples = tuple(
+            CaptionSample(
+                image_id=int(picture["id"]),
+                file_name=str(picture["file_name"]),
+                image_path=parts["pictures"] / picture["file_name"],
+                captions=tuple(captions.pop(int(picture["id"]), ())),
+            )
+            for picture in content["images"]
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise FormatError(f"{path}: not in COCO's caption format ({type(error).__name__}: {error}).") from error
+    if captions:
+        raise FormatError(f"{path}: there are captions of picture {min(captions)}, which is not listed.")
+    return CaptionDataset(samples=samples)
+
+
+PANOPTIC = Entry(
+    name="coco-panoptic",
+    title="COCO panoptic, 80 things and 53 stuff",
+    task="panoptic",
+    vocabulary="coco",
+    homes=("coco",),
+    parts=(_PICTURES, _PANOPTIC, _MASKS),
+    read=read_coco_panoptic,
+)
+
+SEMANTIC = Entry(
+    name="coco-semantic",
+    title="COCO panoptic as 133 semantic classes",
+    task="semantic",
+    vocabulary="coco",
+    homes=("coco",),
+    parts=(
+        _PICTURES,
+        Part(
+            what="labels",
+            places=("panoptic_semseg_{split}2017",),
+            source="Make them of the panoptic annotations with `lexiseg data prepare coco-semantic`.",
+        ),
+    ),
+    read=read_coco_semantic,
+    make=make_semantic,
+)
+
+STUFF = Entry(
+    name="coco-stuff",
+    title="COCO-Stuff, 171 classes, 156 of them seen and 15 unseen in the zero-shot split",
+    task="semantic",
+    vocabulary="coco-stuff",
+    homes=("coco", "coco-stuff", "coco_stuff164k"),
+    parts=(
+        _PICTURES,
+        Part(
+            what="labels",
+            places=(
+                "stuffthingmaps/{split}2017",
+                "annotations/{split}2017",
+                "stuffthingmaps_detectron2/{split}2017",
+                "annotations_detectron2/{split}2017",
+            ),
+            source="Get stuffthingmaps_trainval2017.zip from https://github.com/nightrome/cocostuff.",
+        ),
+    ),
+    read=read_coco_stuff,
+)
+
+INSTANCES = Entry(
+    name="coco-instances",
+    title="COCO instances, 80 things",
+    task="instance",
+    vocabulary="",
+    homes=("coco",),
+    parts=(
+        _PICTURES,
+        Part(
+            what="annotations",
+            places=("annotations/instances_{split}2017.json",),
+            source=f"{_SITE}2017 Train/Val annotations.",
+        ),
+    ),
+    read=read_coco_instances,
+)
+
+CAPTIONS = Entry(
+    name="coco-captions",
+    title="COCO captions",
+    task="captions",
+    vocabulary="",
+    homes=("coco",),
+    parts=(
+        _PICTURES,
+        Part(
+            what="annotations",
+            places=("annotations/captions_{split}2017.json",),
+            source=f"{_SITE}2017 Train/Val annotations.",
+        ),
+    ),
+    read=read_captions,
+)

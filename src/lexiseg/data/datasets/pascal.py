@@ -1,0 +1,132 @@
+"""Pascal VOC 2012 (20 classes) and Pascal Context on VOC 2010 (59 and 459 classes)."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lexiseg.data.datasets.entry import Entry, Part
+from lexiseg.data.datasets.files import categories_of, pair, places, read_lines
+from lexiseg.data.datasets.making import Report, make_folder
+from lexiseg.data.id_maps import FormatError
+from lexiseg.data.semantic_format import SemanticDataset, load_values
+
+NO_CLASS = 65535
+
+_VOC = "Get it from http://host.robots.ox.ac.uk/pascal/VOC/voc2012/: VOCtrainval_11-May-2012.tar."
+_VOC_2010 = "Get it from http://host.robots.ox.ac.uk/pascal/VOC/voc2010/: VOCtrainval_03-May-2010.tar."
+_CONTEXT = "Get it from https://www.cs.stanford.edu/~roozbeh/pascal-context/: trainval.tar.gz."
+_CONTEXT_LISTS = (
+    "ImageSets/SegmentationContext/{split}.txt",
+    "pascalcontext_{split}.txt",
+    "ImageSets/Main/{split}.txt",
+)
+
+
+def read_voc(parts: Mapping[str, Path], split: str) -> SemanticDataset:
+    """Reads palette PNGs, in which 0 (background) and 255 (border) are ignored."""
+    categories = categories_of("pascal-voc")
+    return SemanticDataset(
+        categories=categories,
+        samples=pair(parts["pictures"], parts["labels"], read_lines(parts["names"])),
+        class_of=places(categories),
+    )
+
+
+def read_context(parts: Mapping[str, Path], split: str, *, listed: str) -> SemanticDataset:
+    """Reads the published matrices, prepared TIFFs, or, for the 59 classes, mmsegmentation's PNGs.
+
+    The 59 classes are found by their numbers among the 459. Label maps of 59 classes that other projects prepare
+    lie in one folder but number the classes in two different orders, so those are not read.
+    """
+    categories = categories_of(listed)
+    labels = parts["labels"]
+    end, class_of = ".mat", places(categories)
+    if labels.name.startswith("pc459"):  # MaskFormer's successors count from 0
+        end, class_of = ".tif", {value - 1: place for value, place in class_of.items()}
+    elif labels.name == "SegmentationClassContext":  # the 59 in the order of their numbers, from 1
+        end, class_of = ".png", {n: class_of[value] for n, value in enumerate(sorted(class_of), start=1)}
+    return SemanticDataset(
+        categories=categories,
+        samples=pair(parts["pictures"], labels, _names(parts["names"]), labels_end=end),
+        class_of=class_of,
+        encoding="mat" if end == ".mat" else "grey",
+    )
+
+
+def make_context(home: Path, split: str, report: Report, workers: int) -> int:
+    """Makes TIFFs of the matrices, which are read much sooner: 0 to 458, and 65535 for none."""
+    lists = [home / place.format(split=split) for place in _CONTEXT_LISTS]
+    path = next((path for path in lists if path.exists()), None)
+    if path is None:
+        raise FormatError(f"{home}: there is no list of pictures, expected {' or '.join(map(str, lists))}. {_VOC_2010}")
+    sources = {f"{name}.tif": home / "trainval" / f"{name}.mat" for name in _names(path)}
+    return make_folder(home / "annotations_detectron2" / f"pc459_{split}", sources, _convert, report, workers)
+
+
+def _convert(source: Path, path: Path) -> None:
+    values = load_values(source, "mat")
+    if values.min() < 0 or values.max() > 459:
+        raise FormatError(f"{source}: expected labels from 0 to 459, got {values.min()} to {values.max()}.")
+    labels = np.where(values == 0, NO_CLASS, values.astype(np.int32) - 1).astype(np.uint16)
+    Image.fromarray(labels).save(path, format="TIFF", compression="tiff_deflate")
+
+
+def _names(path: Path) -> list[str]:
+    """The pictures of a list, in whose lines more may follow the name."""
+    return [line.split()[0] for line in read_lines(path)]
+
+
+VOC = Entry(
+    name="pascal-voc",
+    title="Pascal VOC 2012, 20 classes without background",
+    task="semantic",
+    vocabulary="pascal-voc",
+    homes=("VOCdevkit/VOC2012", "VOC2012"),
+    parts=(
+        Part(what="pictures", places=("JPEGImages",), source=_VOC),
+        Part(what="labels", places=("SegmentationClass",), source=_VOC),
+        Part(what="names", places=("ImageSets/Segmentation/{split}.txt",), source=_VOC),
+    ),
+    read=read_voc,
+)
+
+_HOMES = ("VOCdevkit/VOC2010", "VOC2010")
+_PICTURES = Part(what="pictures", places=("JPEGImages",), source=_VOC_2010)
+_LIST = Part(what="names", places=_CONTEXT_LISTS, source=_VOC_2010)
+
+CONTEXT_59 = Entry(
+    name="pascal-context-59",
+    title="Pascal Context, its 59 frequent classes",
+    task="semantic",
+    vocabulary="pascal-context-59",
+    homes=_HOMES,
+    parts=(
+        _PICTURES,
+        _LIST,
+        Part(
+            what="labels",
+            places=("annotations_detectron2/pc459_{split}", "trainval", "SegmentationClassContext"),
+            source=_CONTEXT,
+        ),
+    ),
+    read=partial(read_context, listed="pascal-context-59"),
+    make=make_context,
+)
+
+CONTEXT_459 = Entry(
+    name="pascal-context-459",
+    title="Pascal Context, all 459 classes",
+    task="semantic",
+    vocabulary="pascal-context-459",
+    homes=_HOMES,
+    parts=(
+        _PICTURES,
+        _LIST,
+        Part(what="labels", places=("annotations_detectron2/pc459_{split}", "trainval"), source=_CONTEXT),
+    ),
+    read=partial(read_context, listed="pascal-context-459"),
+    make=make_context,
+)

@@ -1,0 +1,410 @@
+"""Mask AP by COCO's official program; pycocotools is named in this file alone.
+
+A tally keeps the masks of each picture, run-length coded, because AP ranks the detections of all pictures together.
+Figures are computed from the pictures in the order of their ids, so the order of adding never changes a digit.
+"""
+
+import io
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int32
+from pycocotools import cocoeval, mask
+
+from lexiseg.data.id_maps import FormatError
+from lexiseg.data.panoptic_format import Category, SegmentInfo
+from lexiseg.models.postprocess import Instance
+
+# Their declared types leave out what they take and give.
+COCOeval: Any = cocoeval.COCOeval
+rle: Any = mask
+
+MAX_DETECTIONS = 100  # of one class in one picture, as COCO has it
+SIZES = ("all", "small", "medium", "large")  # of COCO's area ranges: below 32^2, up to 96^2, and above
+TOO_FAR = 10  # a polygon may reach this many picture sides; tracing one costs time in proportion to its length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrueMask:
+    """One annotated object."""
+
+    category_id: int
+    counts: str
+    """Its pixels in COCO's compressed run-length code."""
+    area: float
+    """What decides its size: the annotation's own figure, in pixels."""
+    is_crowd: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundMask:
+    """One detection."""
+
+    category_id: int
+    counts: str
+    score: float
+    """For ranking alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureMasks:
+    """One picture's truth and detections."""
+
+    image_id: int
+    size: tuple[int, int]
+    """Height and width in pixels."""
+    truths: tuple[TrueMask, ...] = ()
+    found: tuple[FoundMask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceTally:
+    """Pictures that were looked at; `InstanceTally()` is the zero of `+`."""
+
+    pictures: tuple[PictureMasks, ...] = ()
+
+    def __add__(self, other: "InstanceTally") -> "InstanceTally":
+        return InstanceTally(pictures=self.pictures + other.pictures)
+
+    def to_plain(self) -> list[Any]:
+        """What JSON can hold, without names to save room."""
+        return [
+            [
+                one.image_id,
+                list(one.size),
+                [[t.category_id, t.counts, t.area, t.is_crowd] for t in one.truths],
+                [[f.category_id, f.counts, f.score] for f in one.found],
+            ]
+            for one in self.pictures
+        ]
+
+    @staticmethod
+    def from_plain(content: Iterable[Any]) -> "InstanceTally":
+        """The inverse of `to_plain`."""
+        return InstanceTally(
+            pictures=tuple(
+                PictureMasks(
+                    image_id=image_id,
+                    size=(size[0], size[1]),
+                    truths=tuple(TrueMask(category_id=c, counts=m, area=a, is_crowd=w) for c, m, a, w in truths),
+                    found=tuple(FoundMask(category_id=c, counts=m, score=s) for c, m, s in found),
+                )
+                for image_id, size, truths, found in content
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassAP:
+    """Figures of one class, as fractions; None where no true object counts."""
+
+    category: Category
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceQuality:
+    """The whole report, as fractions: means over the classes that have true objects, None where none has."""
+
+    ap: float | None
+    """Mean over the IoU thresholds 0.50, 0.55 ... 0.95."""
+    ap50: float | None
+    ap75: float | None
+    ap_small: float | None
+    """Of objects below 32 x 32 pixels."""
+    ap_medium: float | None
+    ap_large: float | None
+    """Of objects above 96 x 96 pixels."""
+    per_class: tuple[ClassAP, ...]
+    """Things, in the order of the categories."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        classes = [
+            {"name": c.category.name, "category_id": c.category.id, "ap": c.ap, "ap50": c.ap50, "ap75": c.ap75}
+            for c in self.per_class
+        ]
+        return {
+            "ap": self.ap,
+            "ap50": self.ap50,
+            "ap75": self.ap75,
+            "ap_small": self.ap_small,
+            "ap_medium": self.ap_medium,
+            "ap_large": self.ap_large,
+            "per_class": classes,
+        }
+
+
+def tally_instances(
+    image_id: int, size: tuple[int, int], truths: Iterable[TrueMask], found: Iterable[FoundMask]
+) -> InstanceTally:
+    """Keeps one picture.
+
+    Args:
+        image_id: unique in the data set.
+        size: height and width in pixels.
+        truths: its objects.
+        found: its detections.
+    """
+    picture = PictureMasks(image_id=image_id, size=size, truths=tuple(truths), found=tuple(found))
+    return InstanceTally(pictures=(picture,))
+
+
+def true_masks_of_map(
+    ids: Int32[np.ndarray, "H W"], segments: Iterable[SegmentInfo], categories: Sequence[Category]
+) -> tuple[TrueMask, ...]:
+    """The things of a panoptic truth; a crowd region stays a crowd region.
+
+    Args:
+        ids: the map; 0 is void.
+        segments: its list; `area` and `box` are not used.
+        categories: what is a thing.
+    """
+    things = {category.id for category in categories if category.is_thing}
+    masks: list[TrueMask] = []
+    for segment in segments:
+        if segment.category_id in things:
+            pixels = ids == segment.id
+            masks.append(
+                TrueMask(
+                    category_id=segment.category_id,
+                    counts=_encode(pixels),
+                    area=float(np.count_nonzero(pixels)),
+                    is_crowd=segment.is_crowd,
+                )
+            )
+    return tuple(masks)
+
+
+def true_masks_of_annotations(
+    name: str, annotations: Iterable[Mapping[str, Any]], size: tuple[int, int]
+) -> tuple[TrueMask, ...]:
+    """The objects of a picture in COCO instance format, with polygons or run-length codes.
+
+    Args:
+        name: of the picture, for messages.
+        annotations: as `data.instance_format` has checked them.
+        size: height and width in pixels.
+
+    Raises:
+        FormatError: if a mask cannot be drawn.
+    """
+    return tuple(
+        TrueMask(
+            category_id=annotation["category_id"],
+            counts=_counts_of(f"{name}, object {annotation.get('id')}", annotation["segmentation"], size),
+            area=float(annotation["area"]),
+            is_crowd=bool(annotation.get("iscrowd", 0)),
+        )
+        for annotation in annotations
+    )
+
+
+def found_masks(instances: Iterable[Instance], category_ids: Sequence[int]) -> tuple[FoundMask, ...]:
+    """A model's instances.
+
+    Args:
+        instances: as `models.postprocess.instances` gives them.
+        category_ids: the category of each concept.
+    """
+    return tuple(
+        FoundMask(category_id=category_ids[one.class_id], counts=_encode(one.mask), score=one.score)
+        for one in instances
+    )
+
+
+def found_masks_of_results(
+    name: str, results: Iterable[Mapping[str, Any]], size: tuple[int, int]
+) -> tuple[FoundMask, ...]:
+    """The entries for one picture in a file of COCO results.
+
+    Args:
+        name: of the picture, for messages.
+        results: each with category_id, segmentation and score.
+        size: height and width in pixels.
+
+    Raises:
+        FormatError: if an entry lacks something, or is not what COCO has.
+    """
+    masks: list[FoundMask] = []
+    for number, entry in enumerate(results):
+        where = f"{name}, detection {number}"
+        if missing := [key for key in ("category_id", "segmentation", "score") if key not in entry]:
+            raise FormatError(f"{where}: the {missing[0]} is missing.")
+        score = entry["score"]
+        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+            raise FormatError(f"{where}: the score must be a finite number, got {score!r}.")
+        counts = _counts_of(where, entry["segmentation"], size)
+        masks.append(FoundMask(category_id=entry["category_id"], counts=counts, score=float(score)))
+    return tuple(masks)
+
+
+def summarise_instances(tally: InstanceTally, categories: Sequence[Category]) -> InstanceQuality:
+    """Mask AP over the things among the categories; masks of other categories are left out.
+
+    Raises:
+        ValueError: if a picture is in the tally twice.
+    """
+    pictures = sorted(tally.pictures, key=lambda one: one.image_id)
+    for one, other in itertools.pairwise(pictures):
+        if one.image_id == other.image_id:
+            raise ValueError(f"picture {one.image_id} was counted twice: count every picture once.")
+    things = [category for category in categories if category.is_thing]
+    precision = _precision(pictures, [category.id for category in things])
+    places = {category_id: place for place, category_id in enumerate(sorted(category.id for category in things))}
+
+    def ap(*, size: int = 0, threshold: int | None = None, category: Category | None = None) -> float | None:
+        some = precision[slice(None) if threshold is None else threshold, ..., size]
+        some = some if category is None else some[..., places[category.id]]
+        known = some[some > -1]  # -1 stands for a class without true objects
+        return float(known.mean()) if known.size else None
+
+    # Places of 0.50 and 0.75 among COCO's thresholds.
+    ap50, ap75 = 0, 5
+    return InstanceQuality(
+        ap=ap(),
+        ap50=ap(threshold=ap50),
+        ap75=ap(threshold=ap75),
+        ap_small=ap(size=SIZES.index("small")),
+        ap_medium=ap(size=SIZES.index("medium")),
+        ap_large=ap(size=SIZES.index("large")),
+        per_class=tuple(
+            ClassAP(
+                category=category,
+                ap=ap(category=category),
+                ap50=ap(category=category, threshold=ap50),
+                ap75=ap(category=category, threshold=ap75),
+            )
+            for category in things
+        ),
+    )
+
+
+class _Objects:
+    """One side in the form in which COCO's program asks for it."""
+
+    def __init__(self, category_ids: Sequence[int], objects: Mapping[int, Sequence[dict[str, Any]]]) -> None:
+        self._category_ids = list(category_ids)
+        self._objects = objects
+
+    def getImgIds(self) -> list[int]:  # noqa: N802 - COCO's names
+        return list(self._objects)
+
+    def getCatIds(self) -> list[int]:  # noqa: N802
+        return self._category_ids
+
+    def getAnnIds(self, imgIds: Iterable[Any], catIds: Iterable[Any]) -> list[dict[str, Any]]:  # noqa: N802, N803
+        wanted = set(catIds)
+        return [one for image_id in imgIds for one in self._objects[image_id] if one["category_id"] in wanted]
+
+    def loadAnns(self, ids: list[dict[str, Any]]) -> list[dict[str, Any]]:  # noqa: N802
+        return ids
+
+    def annToRLE(self, ann: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        return ann["segmentation"]
+
+
+def _precision(pictures: Sequence[PictureMasks], category_ids: Sequence[int]) -> np.ndarray:
+    """COCO's table: IoU threshold, recall, category by rising id, size; -1 where a class has no true object."""
+    if not pictures or not category_ids:
+        return np.full((10, 101, len(category_ids), len(SIZES)), -1.0)
+    truths: dict[int, list[dict[str, Any]]] = {}
+    found: dict[int, list[dict[str, Any]]] = {}
+    number = 0  # an id of 0 would say "no match" to COCO's program
+    for picture in pictures:
+        truths[picture.image_id], found[picture.image_id] = [], []
+        for one in (*picture.truths, *picture.found):
+            number += 1
+            code = {"size": list(picture.size), "counts": one.counts}
+            entry = {
+                "id": number,
+                "image_id": picture.image_id,
+                "category_id": one.category_id,
+                "segmentation": code,
+            }
+            if isinstance(one, TrueMask):
+                truths[picture.image_id].append({**entry, "area": one.area, "iscrowd": int(one.is_crowd)})
+            else:
+                found[picture.image_id].append({**entry, "area": float(rle.area(code)), "score": one.score})
+    with redirect_stdout(io.StringIO()):
+        program = COCOeval(_Objects(category_ids, truths), _Objects(category_ids, found), iouType="segm")
+        program.evaluate()
+        program.accumulate()
+    limits: list[int] = program.params.maxDets
+    return program.eval["precision"][..., limits.index(MAX_DETECTIONS)]
+
+
+def pixels_of(counts: str, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    """The pixels of a run-length code, the way back from `TrueMask` and `FoundMask`."""
+    height, width = size
+    runs = _runs_of(counts) or [height * width]
+    # Runs go down the columns, and every second one is inside.
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
+
+
+def _encode(pixels: Bool[np.ndarray, "H W"]) -> str:
+    return rle.encode(np.asfortranarray(pixels, np.uint8))["counts"].decode("ascii")
+
+
+def _counts_of(where: str, segmentation: Any, size: tuple[int, int]) -> str:
+    """Any of COCO's three ways to write a mask, as compressed code that is safe to hand on."""
+    height, width = size
+    if isinstance(segmentation, Mapping):
+        if tuple(segmentation.get("size", ())) != size:
+            raise FormatError(
+                f"{where}: the mask is of size {segmentation.get('size')}, but the picture is {height} x {width} "
+                "(height x width)."
+            )
+        counts: Any = segmentation.get("counts")
+        if isinstance(counts, bytes):
+            counts = counts.decode("ascii", "replace")
+        runs: Any = _runs_of(counts) if isinstance(counts, str) else counts
+        # pycocotools trusts what it gets: a wrong code makes it write beyond its memory.
+        is_whole = isinstance(runs, list) and all(type(run) is int and run >= 0 for run in runs)
+        if not is_whole or sum(runs) != height * width:
+            raise FormatError(f"{where}: the run-length code does not cover the {height} x {width} pixels.")
+        if isinstance(counts, str):
+            return counts
+        return rle.frPyObjects({"size": [height, width], "counts": runs}, height, width)["counts"].decode("ascii")
+    if not isinstance(segmentation, list) or not segmentation:
+        raise FormatError(f"{where}: a mask must be polygons or a run-length code, got {type(segmentation).__name__}.")
+    reach = TOO_FAR * max(size)
+    for polygon in segmentation:
+        is_polygon = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
+        if not is_polygon or not all(isinstance(x, int | float) and abs(x) <= reach for x in polygon):
+            raise FormatError(
+                f"{where}: a polygon must be a list of x and y of three points or more, near the picture."
+            )
+    return rle.merge(rle.frPyObjects(segmentation, height, width))["counts"].decode("ascii")
+
+
+def _runs_of(text: str) -> list[int] | None:
+    """The run lengths of a compressed code, None if it is none.
+
+    Every character holds five bits, low ones first, and one that says whether more follow; from the third run on,
+    the difference to the run before the last is coded.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        code = ord(character) - 48
+        if not 0 <= code < 64:
+            return None
+        value |= (code & 31) << shift
+        shift += 5
+        if code & 32:
+            if shift > 60:
+                return None
+            continue
+        if code & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    return None if shift else runs

@@ -1,0 +1,141 @@
+"""`lexiseg evaluate`: what a person sees, and what lies in the folder afterwards."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from command_runs import Run
+from lexiseg.apps import commands_evaluate
+from lexiseg.data.storybook.export import Order, write_storybook
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three pictures of novel."""
+    root = tmp_path_factory.mktemp("a data set") / "data"
+    write_storybook(Order(role="novel", split="val", count=3, size=(48, 48)), root)
+    return root
+
+
+@pytest.fixture
+def evaluate(run: Run, tiny_folder: Path, tmp_path: Path) -> Run:
+    """Evaluates the tiny model, so that every mask that it proposes is taken."""
+
+    def _evaluate(*arguments: object) -> object:
+        common = ("--model", tiny_folder, "--device", "cpu", "--out", tmp_path / "out", "--workers", 0)
+        return run("evaluate", *common, "--score-threshold", 0, *arguments)
+
+    return _evaluate
+
+
+def report_in(folder: Path) -> dict[str, object]:
+    return json.loads((folder / "report.json").read_text())
+
+
+def test_a_drawn_data_set_is_drawn_measured_and_reported(evaluate: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    ran = evaluate("--data", "storybook-novel", "--split", "val", "--count", 2)
+
+    assert ran.code == 0, ran.err
+    report = report_in(out)
+    assert 0 <= report["pq"] <= 1
+    assert {"seen", "unseen"} == set(report["groups"])
+    assert report["num_pictures"] == 2
+    assert report["settings"]["negatives"] is False
+    assert report["settings"]["task"] == "panoptic"
+    assert report["weights"] in ran.out
+    assert "cpu" in ran.out
+    assert {path.name for path in out.iterdir()} == {"data", "report.json", "report.md", "report-pictures"}
+    # the drawn pictures are an ordinary data set: read as a folder they give the same figures
+    evaluate("--data", out / "data")
+    assert report_in(out)["per_class"] == report["per_class"]
+
+
+def test_the_page_shows_the_worst_and_the_best_pictures(evaluate: Run, drawn: Path, tmp_path: Path) -> None:
+    assert evaluate("--data", drawn).code == 0
+
+    page = (tmp_path / "out" / "report.md").read_text()
+    named = [line.partition("](")[2].rstrip(")") for line in page.splitlines() if line.startswith("![")]
+    assert len(named) == 3  # of three pictures none is among the worst and the best
+    for name in named:
+        with Image.open(tmp_path / "out" / name) as picture:
+            assert picture.width > 2 * picture.height  # picture, truth and prediction
+    scores = [scene["score"] for scene in report_in(tmp_path / "out")["scenes"]]
+    assert f"{100 * min(scores):.1f}. Picture, truth, prediction." in page
+
+
+def test_switches_reach_the_model(evaluate: Run, drawn: Path, tmp_path: Path) -> None:
+    assert evaluate("--data", drawn, "--clip-only", "--negatives").code == 0
+
+    settings = report_in(tmp_path / "out")["settings"]
+    assert settings["modulation"]["clip_only"] is True
+    assert settings["modulation"]["beta"] == 0
+    assert settings["negatives"] is True
+
+
+def test_an_unreadable_picture_is_named_counted_and_makes_the_status_3(
+    evaluate: Run, drawn: Path, tmp_path: Path
+) -> None:
+    picture = sorted((drawn / "images").iterdir())[1]
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:90])
+
+    ran = evaluate("--data", drawn)
+    picture.write_bytes(whole)
+
+    assert ran.code == 3
+    assert picture.name in ran.err
+    report = report_in(tmp_path / "out")
+    assert report["num_pictures"] == 2
+    assert [entry["name"] for entry in report["unreadable"]] == [picture.name]
+    assert picture.name in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_words_under_other_names_are_matched_and_told(evaluate: Run, drawn: Path, tmp_path: Path) -> None:
+    content = json.loads((drawn / "panoptic.json").read_text())
+    names = [c["name"] for c in content["categories"]]
+    words = ["puss|cat", *names[1:]]
+
+    ran = evaluate("--data", drawn, "--vocabulary", ", ".join(words))
+
+    assert names[0] == "cat"
+    assert ran.code == 0, ran.err
+    assert "cat as puss" in ran.out
+
+
+def test_a_word_that_is_no_category_is_refused_with_what_is_near(evaluate: Run, drawn: Path) -> None:
+    names = [c["name"] for c in json.loads((drawn / "panoptic.json").read_text())["categories"]]
+
+    ran = evaluate("--data", drawn, "--vocabulary", ", ".join(["catt", *names[1:]]))
+
+    assert ran.code == 1
+    assert "near: 'catt'" in ran.err
+
+
+def test_an_interrupted_evaluation_says_how_to_go_on(
+    evaluate: Run, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands_evaluate, "measure", interrupted)
+
+    ran = evaluate("--data", drawn)
+
+    assert ran.code == 130
+    assert "--resume" in ran.err
+
+
+def test_resume_with_nothing_begun_begins(evaluate: Run, drawn: Path, tmp_path: Path) -> None:
+    assert evaluate("--data", drawn, "--resume").code == 0
+    assert report_in(tmp_path / "out")["num_pictures"] == 3
+
+
+def test_a_split_that_the_drawn_world_lacks_is_refused(evaluate: Run) -> None:
+    ran = evaluate("--data", "storybook", "--split", "minival")
+
+    assert ran.code == 1
+    assert "train, val, test" in ran.err
