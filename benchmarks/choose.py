@@ -1,4 +1,4 @@
-"""Chooses on val how a model answers: ranking and threshold of each branch; for modulation, alpha and beta too.
+"""Chooses on val how a model answers: ranking and thresholds of each branch; for modulation, alpha and beta too.
 
 Usage: python benchmarks/choose.py MODEL [--count 100]
 
@@ -20,6 +20,7 @@ from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
 from lexiseg.models.opsnet import OPSNet
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4)
+MASK_THRESHOLDS = (0.4, 0.5)
 BRANCHES: Mapping[str, Mapping[str, ModulationConfig]] = {
     "modulated": {
         f"modulated, alpha {alpha:g}, beta {beta:g}": ModulationConfig(alpha=alpha, beta=beta)
@@ -33,15 +34,15 @@ BRANCHES: Mapping[str, Mapping[str, ModulationConfig]] = {
 
 
 def rows_of(branch: str) -> list[StudyRow]:
-    """Every setting of a branch with every ranking and threshold."""
+    """Every setting of a branch with every ranking and every pair of thresholds."""
     return [
         StudyRow(
-            name=f"{name}, {rank_by}, threshold {threshold:g}",
+            name=f"{name}, {rank_by}, threshold {threshold:g}, masks {cut:g}",
             modulation=modulation,
-            merge=MergeConfig(rank_by=rank_by, score_threshold=threshold),
+            merge=MergeConfig(rank_by=rank_by, score_threshold=threshold, mask_threshold=cut),
         )
-        for (name, modulation), rank_by, threshold in itertools.product(
-            BRANCHES[branch].items(), ("class", "product"), THRESHOLDS
+        for (name, modulation), rank_by, threshold, cut in itertools.product(
+            BRANCHES[branch].items(), ("class", "product"), THRESHOLDS, MASK_THRESHOLDS
         )
     ]
 

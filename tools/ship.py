@@ -4,7 +4,8 @@ What the package can do without is left out: CLIP's attention pool (the spatial 
 of it), and, of the rows of the token table that no caption of the drawn world reached, all but the signs: they still
 hold their first random values, keep their own direction so, and weigh a twentieth in the history.
 
-Usage: python tools/ship.py RUN/opsnet/model CARD.md [--score-threshold X] [--alpha A] [--beta B] [--rank-by product]
+Usage: python tools/ship.py RUN/opsnet-more/model CARD.md [--score-threshold X] [--mask-threshold X]
+                            [--rank-by product] [--alpha A] [--beta B]
 """
 
 import argparse
@@ -28,7 +29,9 @@ def read_tokens(model: OPSNet) -> list[int]:
 
 
 def leaner(model: OPSNet) -> OPSNet:
-    """The same model without what it never reads."""
+    """The same model without what it never reads; one that went on from a lean model is lean already."""
+    if not model.config.clip.has_pool:
+        return model
     known = read_tokens(model)
     state = model.state_dict()
     table = state["clip.clip.token_embedding.weight"]
@@ -46,12 +49,13 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("card", type=Path)
     parser.add_argument("--score-threshold", type=float)
+    parser.add_argument("--mask-threshold", type=float)
     parser.add_argument("--rank-by", choices=["class", "iou", "product"])
     parser.add_argument("--alpha", type=float)
     parser.add_argument("--beta", type=float)
     wanted = parser.parse_args()
     model = load_model(wanted.model)
-    merge = {"score_threshold": wanted.score_threshold, "rank_by": wanted.rank_by}
+    merge = {name: getattr(wanted, name) for name in ("score_threshold", "mask_threshold", "rank_by")}
     modulation = {"alpha": wanted.alpha, "beta": wanted.beta}
     model.config = replace(
         model.config,

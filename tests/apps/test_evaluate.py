@@ -94,6 +94,38 @@ def test_an_unreadable_picture_is_named_counted_and_makes_the_status_3(
     assert picture.name in (tmp_path / "out" / "report.md").read_text()
 
 
+def test_of_many_unreadable_pictures_the_first_are_named(
+    evaluate: Run, drawn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands_evaluate, "SHOWN_SKIPPED", 1)
+    kept = {path: path.read_bytes() for path in sorted((drawn / "images").iterdir())[:2]}
+    for path in kept:
+        path.unlink()
+
+    ran = evaluate("--data", drawn)
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+    assert ran.code == 3
+    lines = [line for line in ran.err.splitlines() if "left out" in line]
+    assert len(lines) == 2
+    assert "1 more, which report.md names" in lines[1]
+
+
+@pytest.mark.parametrize(("data", "task", "figure"), [("storybook-semantic", None, "miou"), (None, "instance", "ap")])
+def test_other_tasks_have_their_own_figures(
+    evaluate: Run, drawn: Path, tmp_path: Path, data: str | None, task: str | None, figure: str
+) -> None:
+    asked = ("--data", data, "--count", 2) if data else ("--data", drawn)
+
+    ran = evaluate(*asked, *(("--task", task) if task else ()))
+
+    assert ran.code == 0, ran.err
+    report = report_in(tmp_path / "out")
+    assert 0 <= report[figure] <= 1
+    assert report["settings"]["task"] in ran.out
+
+
 def test_words_under_other_names_are_matched_and_told(evaluate: Run, drawn: Path, tmp_path: Path) -> None:
     content = json.loads((drawn / "panoptic.json").read_text())
     names = [c["name"] for c in content["categories"]]

@@ -54,6 +54,15 @@ def test_the_commands_of_the_readme_that_need_no_other_files_run(
         assert done.exit_code == 0, f"{line}: {done.output}"
 
 
+def test_the_data_set_that_contributing_shows_is_the_code() -> None:
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    code = (ROOT / "src" / "lexiseg" / "data" / "datasets" / "pascal.py").read_text()
+
+    assert len(shown) == 1
+    for part in shown[0].strip().split("\n\n\n"):
+        assert part in code
+
+
 def test_every_link_of_the_readme_leads_to_a_file() -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
 

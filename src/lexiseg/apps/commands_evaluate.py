@@ -32,12 +32,16 @@ DRAWN: Mapping[str, tuple[Role, Vocabulary]] = {
     "storybook-semantic": ("semantic-only", CASTS["semantic-only"].vocabulary),
 }
 """Data sets that are drawn when they are asked for: role and annotated names."""
+TASK_OF: Mapping[str, TaskName] = {"storybook-semantic": "semantic"}
+"""Drawn data sets that are made for another task than panoptic."""
 PARTS_FOLDER = ".parts"
 """Finished shards, inside the report's folder while the evaluation runs."""
 SHOWN_SCENES = 3
 """Worst and best pictures in the report."""
 SHOWN_CLASSES = 10
 """Best and worst classes in the terminal."""
+SHOWN_SKIPPED = 10
+"""Pictures that could not be read, in the terminal."""
 INCOMPLETE = 3
 """Exit status when pictures were left out."""
 
@@ -82,7 +86,7 @@ def run_evaluate(
         model = load(how.model, device=how.device)
         config = model.network.config
         settings = EvaluationSettings(
-            task=measured.task,
+            task=measured.task or TASK_OF.get(data.name),
             semantic_rule=measured.semantic_rule,
             negatives=how.negatives,
             modulation=modulation_for(how, config.modulation),
@@ -193,7 +197,8 @@ def _tell(report: Report, page: Path, other_words: Mapping[str, str]) -> None:
         f"{report.num_pictures} pictures, {report.images_per_second:.1f} per second, {report.settings.task} task; "
         f"weights {report.weights} in {report.dtype} on {report.device}. Report: {page}."
     )
-    if report.unreadable:
-        note(f"lexiseg: {len(report.unreadable)} pictures were left out:")
-    for skipped in report.unreadable:
+    for skipped in report.unreadable[:SHOWN_SKIPPED]:
         note(f"lexiseg: left out: {skipped.reason}")
+    more = len(report.unreadable) - SHOWN_SKIPPED
+    if more > 0:
+        note(f"lexiseg: left out: {more} more, which {page.name} names.")
