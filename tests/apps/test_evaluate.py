@@ -126,6 +126,26 @@ def test_other_tasks_have_their_own_figures(
     assert report["settings"]["task"] in ran.out
 
 
+def test_a_diagnosis_leads_from_the_model_to_100(evaluate: Run, drawn: Path, tmp_path: Path) -> None:
+    ran = evaluate("--data", drawn, "--diagnose")
+
+    assert ran.code == 0, ran.err
+    report = report_in(tmp_path / "out")
+    ladder = report["diagnosis"]["ladder"]
+    assert ladder[0]["all"]["pq"] == report["pq"]
+    assert ladder[-1]["all"]["pq"] == 1.0
+    assert "+ true masks" in ran.out
+    assert "Most frequent confusions" in (tmp_path / "out" / "report.md").read_text()
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_a_diagnosis_of_another_task_is_refused(evaluate: Run, drawn: Path) -> None:
+    ran = evaluate("--data", drawn, "--task", "semantic", "--diagnose")
+
+    assert ran.code == 1
+    assert "leave --diagnose out" in ran.err
+
+
 def test_words_under_other_names_are_matched_and_told(evaluate: Run, drawn: Path, tmp_path: Path) -> None:
     content = json.loads((drawn / "panoptic.json").read_text())
     names = [c["name"] for c in content["categories"]]

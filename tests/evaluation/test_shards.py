@@ -96,7 +96,7 @@ def whole(model: OPSNet, dataset: PanopticDataset) -> dict[str, Any]:
 
 def plain(report: Report) -> dict[str, Any]:
     """A report without the one figure that no two runs share."""
-    document = json.loads(report.to_json())
+    document = json.loads(json.dumps(report.to_plain()))
     del document["images_per_second"]
     assert document["pq"] is not None
     assert sum(c["fp"] for c in document["per_class"]) > 0  # there is something to count
@@ -135,7 +135,6 @@ def test_an_interrupted_evaluation_resumes_to_the_same_digits(
 
     assert plain(report) == whole
     assert min(told) > 3  # the first shard was not counted again
-    assert not parts.exists()
 
 
 def test_without_resume_everything_is_counted_anew(
@@ -191,7 +190,7 @@ def test_a_tally_survives_as_plain_data(model: OPSNet, dataset: PanopticDataset,
     measure = evaluator.open_task(model, dataset, WORDS, LOOSE).measure
     kept = measure.zero()
     if tally == "some":
-        kept = measure.from_plain({"3": [2**53 - 1, 2, 1, 0], "7": [0, 0, 4, 1]})
+        kept = measure.from_plain([[3, 2**53 - 1, 2, 1, 0], [7, 0, 0, 4, 1]])
 
     assert measure.from_plain(json.loads(json.dumps(measure.to_plain(kept)))) == kept
 

@@ -146,6 +146,9 @@ def evaluate(
     count: Annotated[int, typer.Option("--count", min=1, help="Pictures of drawn data.")] = 200,
     seed: opt.Seed = 0,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many pictures.")] = None,
+    diagnose: Annotated[
+        bool, typer.Option("--diagnose", help="Replace parts of the model by truth and say what each costs.")
+    ] = False,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that read pictures ahead.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted evaluation stopped.")] = False,
     device: opt.DeviceName = Device.auto,
@@ -172,7 +175,7 @@ def evaluate(
         rank_by=rank_by.value if rank_by else None,
     )
     pictures = Data(name=data, root=root, split=split, count=count, seed=seed, limit=limit)
-    measured = Measured(task=task.value if task else None, semantic_rule=semantic_rule.value)
+    measured = Measured(task=task.value if task else None, semantic_rule=semantic_rule.value, diagnose=diagnose)
     raise typer.Exit(run_evaluate(pictures, vocabulary, how, measured, out, workers=workers, resume=resume))
 
 

@@ -1,5 +1,6 @@
 """`lexiseg evaluate`."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,20 +9,21 @@ from typing import cast, get_args
 from lexiseg.apps.asking import read_words
 from lexiseg.apps.console import note, progress, say, show
 from lexiseg.apps.options import Inference
-from lexiseg.apps.predictor import load
-from lexiseg.apps.report_page import write_page
+from lexiseg.apps.predictor import Model, load
+from lexiseg.apps.report_page import diagnosis_tables, write_page
 from lexiseg.apps.switches import merge_for, modulation_for
 from lexiseg.core import processes
 from lexiseg.core.concepts import same_word
 from lexiseg.core.vocabulary import Concept, Vocabulary, builtin_names
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
-from lexiseg.data.panoptic_format import Category, read_panoptic
+from lexiseg.data.panoptic_format import Category, PanopticDataset, read_panoptic
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import CASTS, PART, Role, Split
 from lexiseg.encoders.text import default_cache_dir
+from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
 from lexiseg.evaluation.evaluator import EvaluationSettings, Report, scene_maps, write_report
 from lexiseg.evaluation.evaluator import evaluate as measure
-from lexiseg.evaluation.measures import AnyDataset, SemanticRule, TaskName
+from lexiseg.evaluation.measures import AnyDataset, SemanticRule, TaskName, measure_of
 from lexiseg.io.plain import few
 
 DRAWN: Mapping[str, tuple[Role, Vocabulary]] = {
@@ -36,6 +38,8 @@ TASK_OF: Mapping[str, TaskName] = {"storybook-semantic": "semantic"}
 """Drawn data sets that are made for another task than panoptic."""
 PARTS_FOLDER = ".parts"
 """Finished shards, inside the report's folder while the evaluation runs."""
+DIAGNOSIS_FOLDER = ".diagnosis-parts"
+"""Likewise those of the diagnosis."""
 SHOWN_SCENES = 3
 """Worst and best pictures in the report."""
 SHOWN_CLASSES = 10
@@ -67,6 +71,8 @@ class Measured:
 
     task: TaskName | None
     semantic_rule: SemanticRule
+    diagnose: bool
+    """Whether the parts of the model are replaced by truth, one at a time; for the panoptic task."""
 
 
 def run_evaluate(
@@ -94,6 +100,9 @@ def run_evaluate(
             limit=data.limit,
             cache_dir=default_cache_dir(),
         )
+        task = measure_of(dataset, settings.task).name
+        if measured.diagnose and not (isinstance(dataset, PanopticDataset) and task == "panoptic"):
+            raise ValueError("a diagnosis is of panoptic quality: leave --diagnose out, or evaluate the panoptic task.")
         vocabulary = asked or own
         groups = seen_and_unseen(dataset.categories, vocabulary, config.training_vocabulary)
         try:
@@ -109,6 +118,9 @@ def run_evaluate(
                     resume=resume,
                     report=bar,
                 )
+            diagnosis = None
+            if measured.diagnose and isinstance(dataset, PanopticDataset):
+                diagnosis = _diagnose(model, dataset, vocabulary, report.settings, out, workers=workers, resume=resume)
         except KeyboardInterrupt:
             note(f"lexiseg: what is finished lies in {out}; the same command with --resume goes on from there.")
             raise
@@ -116,10 +128,37 @@ def run_evaluate(
             worst, best = report.worst_and_best(SHOWN_SCENES)
             names = [scene.name for scene in (*worst, *best)]
             maps = scene_maps(model.network, dataset, vocabulary, report.settings, names)
-            page = write_page(report, worst, best, maps, out)
-            write_report(report, out)
+            page = write_page(report, diagnosis, worst, best, maps, out)
+            write_report(report, out, diagnosis)
+            for folder in (PARTS_FOLDER, DIAGNOSIS_FOLDER):
+                shutil.rmtree(out / folder, ignore_errors=True)
             _tell(report, page, renamed(dataset.categories, vocabulary))
+            if diagnosis is not None:
+                _tell_diagnosis(diagnosis)
     return INCOMPLETE if report.unreadable else 0
+
+
+def _diagnose(
+    model: Model,
+    dataset: PanopticDataset,
+    vocabulary: Vocabulary,
+    settings: EvaluationSettings,
+    out: Path,
+    *,
+    workers: int,
+    resume: bool,
+) -> Diagnosis:
+    with progress("Looking for what costs most") as bar:
+        return diagnose(
+            model.network,
+            dataset,
+            vocabulary,
+            settings,
+            workers=workers,
+            parts=out / DIAGNOSIS_FOLDER,
+            resume=resume,
+            report=bar,
+        )
 
 
 def _open(data: Data, out: Path, workers: int) -> tuple[AnyDataset, Vocabulary]:
@@ -202,3 +241,9 @@ def _tell(report: Report, page: Path, other_words: Mapping[str, str]) -> None:
     more = len(report.unreadable) - SHOWN_SKIPPED
     if more > 0:
         note(f"lexiseg: left out: {more} more, which {page.name} names.")
+
+
+def _tell_diagnosis(diagnosis: Diagnosis) -> None:
+    for title, rows in diagnosis_tables(diagnosis):
+        heading, *body = rows
+        show(title, heading, body, right=heading[1:])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lexiseg.apps.visualize import side_by_side
 from lexiseg.core.images import printable
+from lexiseg.evaluation.diagnosis import Diagnosis
 from lexiseg.evaluation.evaluator import SceneMaps
 from lexiseg.evaluation.report import Report, Scene
 
@@ -13,12 +14,18 @@ PICTURES = "report-pictures"
 
 
 def write_page(
-    report: Report, worst: Sequence[Scene], best: Sequence[Scene], maps: Iterable[SceneMaps], folder: Path
+    report: Report,
+    diagnosis: Diagnosis | None,
+    worst: Sequence[Scene],
+    best: Sequence[Scene],
+    maps: Iterable[SceneMaps],
+    folder: Path,
 ) -> Path:
     """Writes the page and its pictures; an earlier page is replaced.
 
     Args:
         report: the figures.
+        diagnosis: what costs how much, if that was asked for.
         worst: the pictures with the lowest scores, the lowest first.
         best: likewise the best.
         maps: those of `worst` and then of `best`.
@@ -33,6 +40,8 @@ def write_page(
     try:
         (folder / PICTURES).mkdir(parents=True, exist_ok=True)
         lines = [*_figures(report), *_classes(report)]
+        for title, (heading, *rows) in diagnosis_tables(diagnosis) if diagnosis else ():
+            lines += [*_section(title), *_table(heading, rows)]
         drawn = iter(maps)
         for title, kind, scenes in (("Worst pictures", "worst", worst), ("Best pictures", "best", best)):
             lines += _section(title)
@@ -49,6 +58,16 @@ def write_page(
             f"{printable(folder)} cannot be written ({error.strerror}); choose another folder for the report."
         ) from error
     return page
+
+
+def diagnosis_tables(diagnosis: Diagnosis) -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
+    """The tables of a diagnosis with their titles; the first row of each is its heading."""
+    return (
+        ("From the model to 100: parts replaced by truth one after the other", diagnosis.ladder_table()),
+        ("Parts replaced by truth, each alone", diagnosis.alone_table()),
+        ("By the size of segments", diagnosis.size_table()),
+        ("Most frequent confusions", diagnosis.confusion_table()),
+    )
 
 
 def _figures(report: Report) -> list[str]:

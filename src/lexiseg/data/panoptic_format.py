@@ -60,7 +60,8 @@ class SegmentInfo:
 class Sample:
     """One picture with its segmentation, still on disk."""
 
-    image_id: int
+    image_id: int | str
+    """A number as COCO has it, or a name as the files of ADE20K and Cityscapes have it that other programs make."""
     file_name: str
     image_path: Path
     segmentation_path: Path
@@ -134,7 +135,7 @@ def read_panoptic(
                 Category(id=int(c["id"]), name=str(c["name"]), is_thing=bool(c["isthing"]))
                 for c in content["categories"]
             ]
-        pictures = {int(p["id"]): p for p in content.get("images", ())}
+        pictures = {_to_id(p["id"]): p for p in content.get("images", ())}
         if images is None:
             images = find_images(root, masks, [p["file_name"] for p in pictures.values()])
         samples = tuple(_to_sample(entry, pictures, images, masks) for entry in content["annotations"])
@@ -171,15 +172,8 @@ def check_segmentation(
     categories: Sequence[Category],
 ) -> Int32[np.ndarray, "H W"]:
     """Returns `ids` unchanged if map and list agree; `name` stands in the message if not."""
-    known = {category.id for category in categories}
-    for segment in segments:
-        if segment.category_id not in known:
-            raise FormatError(
-                f"{name}: segment {segment.id} has category {segment.category_id}, which is not among the categories."
-            )
+    check_list(name, segments, categories)
     listed = [segment.id for segment in segments]
-    if len(set(listed)) < len(listed) or any(not VOID < i <= MAX_ID for i in listed):
-        raise FormatError(f"{name}: segment ids must be distinct and lie in 1 to {MAX_ID}.")
     (values,), _ = run_lengths(ids)
     places = compact(values, [VOID, *listed])
     if (places < 0).any():
@@ -189,6 +183,19 @@ def check_segmentation(
     if not runs.all():
         raise FormatError(f"{name}: segment {listed[int(runs.argmin())]} is in the JSON but not in the PNG.")
     return ids
+
+
+def check_list(name: str, segments: Sequence[SegmentInfo], categories: Sequence[Category]) -> None:
+    """Refuses a list of segments that makes no sense, whatever the map."""
+    known = {category.id for category in categories}
+    for segment in segments:
+        if segment.category_id not in known:
+            raise FormatError(
+                f"{name}: segment {segment.id} has category {segment.category_id}, which is not among the categories."
+            )
+    listed = [segment.id for segment in segments]
+    if len(set(listed)) < len(listed) or any(not VOID < i <= MAX_ID for i in listed):
+        raise FormatError(f"{name}: segment ids must be distinct and lie in 1 to {MAX_ID}.")
 
 
 class PanopticWriter:
@@ -209,8 +216,8 @@ class PanopticWriter:
         """
         self.root = root
         self._categories = tuple(categories)
-        self._samples: dict[int, Sample] = {}
-        self._sizes: dict[int, tuple[int, ...]] = {}
+        self._samples: dict[int | str, Sample] = {}
+        self._sizes: dict[int | str, tuple[int, ...]] = {}
         self._names: set[str] = set()
         try:
             self._is_new = not root.exists()
@@ -332,9 +339,9 @@ class PanopticWriter:
 
 
 def _to_sample(
-    entry: Mapping[str, Any], pictures: Mapping[int, Mapping[str, Any]], images: Path, masks: Path
+    entry: Mapping[str, Any], pictures: Mapping[int | str, Mapping[str, Any]], images: Path, masks: Path
 ) -> Sample:
-    image_id, mask_name = int(entry["image_id"]), str(entry["file_name"])
+    image_id, mask_name = _to_id(entry["image_id"]), str(entry["file_name"])
     if pictures and image_id not in pictures:
         raise FormatError(f"{mask_name} belongs to picture {image_id}, which is not among the images.")
     # Files of predictions list no pictures; a picture then has its mask's name.
@@ -347,6 +354,11 @@ def _to_sample(
         segments=tuple(_to_segment(segment) for segment in entry["segments_info"]),
         extras={key: value for key, value in picture.items() if key not in IMAGE_KEYS},
     )
+
+
+def _to_id(written: Any) -> int | str:
+    """COCO's numbers, also where they are written as text, and other programs' names."""
+    return written if isinstance(written, str) and not written.isdecimal() else int(written)
 
 
 def _to_segment(entry: Mapping[str, Any]) -> SegmentInfo:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -136,8 +136,8 @@ def evaluate(
         settings: task, protocol and inference switches; the papers' protocol if not given.
         groups: names of categories whose figures are also wanted on their own, by the group's name.
         workers: processes that read pictures ahead; 0 reads them in this one.
-        parts: folder for finished shards, which a later call can resume from; it is removed at the end. With several
-            processes all write into it.
+        parts: folder for finished shards, which a later call can resume from. Remove it when the report is safe. With
+            several processes all write into it.
         resume: goes on with the shards that `parts` holds.
         report: called after every batch with the samples done and their number (of this process).
 
@@ -145,30 +145,143 @@ def evaluate(
         ValueError: if words, categories and groups do not fit one another, no picture can be read, or `parts` belongs
             to another evaluation or cannot be written.
     """
-    settings = settings or EvaluationSettings()
-    settings = replace(
-        settings, modulation=settings.modulation or model.config.modulation, merge=settings.merge or model.config.merge
-    )
+    settings = filled(settings, model)
     with inference(model):
         task = open_task(model, dataset, vocabulary, settings, groups)
         settings = replace(settings, task=task.measure.name)
-        plan = _plan(model, task, settings)
-        store = ShardStore(parts, plan) if parts is not None else None
-        if store is not None and processes.rank() == 0:
-            store.open(resume=resume)
-        processes.gather(None)  # the folder is there before anybody looks into it
-        own = _count_own(model, task, settings, store, workers, report)
+        counter = _AnswerCounter(model, task, settings)
+        counted = count_shards(
+            model, task, settings, counter, workers=workers, parts=parts, resume=resume, report=report
+        )
+    quality, by_group = task.summarise(counted.tally)
+    parameter = next(model.parameters())
+    return Report(
+        measure=task.measure,
+        quality=quality,
+        groups=by_group,
+        scenes=counted.scenes,
+        images_per_second=len(counted.scenes) / counted.seconds,
+        unreadable=counted.skipped,
+        settings=settings,
+        domain_similarity=task.words.domain_similarity,
+        versions=installed_versions(),
+        device=str(parameter.device),
+        dtype=str(parameter.dtype).removeprefix("torch."),
+        weights=weights_hash(model.state_dict()),
+    )
+
+
+def filled(settings: EvaluationSettings | None, model: OPSNet) -> EvaluationSettings:
+    """Settings in which modulation and merge are named: the model's own where nothing was."""
+    settings = settings or EvaluationSettings()
+    return replace(
+        settings, modulation=settings.modulation or model.config.modulation, merge=settings.merge or model.config.merge
+    )
+
+
+@runtime_checkable
+class Counter(Protocol):
+    """What is counted over a data set. Tallies add up, and are kept on disk as plain data."""
+
+    @property
+    def name(self) -> str:
+        """What tells its shards from those of others."""
+        ...
+
+    def zero(self) -> Any:
+        """The tally of nothing."""
+        ...
+
+    def count(self, batch: TruthBatch) -> Iterator[tuple[Any, float | None]]:
+        """For each picture of a batch its tally and its score, if it has one."""
+        ...
+
+    def to_plain(self, tally: Any) -> Any:
+        """A tally as JSON has it."""
+        ...
+
+    def from_plain(self, plain: Any) -> Any:
+        """The inverse of `to_plain`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What all processes counted together."""
+
+    tally: Any
+    scenes: tuple[Scene, ...]
+    skipped: tuple[Skipped, ...]
+    seconds: float
+    """Of one process, on average."""
+
+
+class _AnswerCounter:
+    """Holds the model's answers against the truth."""
+
+    name = "answers"
+
+    def __init__(self, model: OPSNet, task: Task, settings: EvaluationSettings) -> None:
+        self._model, self._task, self._settings = model, task, settings
+
+    def zero(self) -> Any:
+        return self._task.measure.zero()
+
+    def count(self, batch: TruthBatch) -> Iterator[tuple[Any, float | None]]:
+        task, merge = self._task, self._settings.merge
+        assert merge is not None, "filled in"
+        images = batch.images.to(task.words.text_embed.device)
+        prediction = self._model(images, task.words, self._settings.modulation)
+        for tally in task.tallies(prediction, merge, batch):
+            yield tally, task.measure.scene_score(tally)
+
+    def to_plain(self, tally: Any) -> Any:
+        return self._task.measure.to_plain(tally)
+
+    def from_plain(self, plain: Any) -> Any:
+        return self._task.measure.from_plain(plain)
+
+
+def count_shards(
+    model: OPSNet,
+    task: Task,
+    settings: EvaluationSettings,
+    counter: Counter,
+    *,
+    workers: int,
+    parts: Path | None,
+    resume: bool,
+    report: Progress,
+) -> Counted:
+    """Counts every shard once, in one process or in all that torchrun started; see `evaluate`.
+
+    Raises:
+        ValueError: if no picture can be read, or `parts` belongs to another evaluation or cannot be written.
+    """
+    store = ShardStore(parts, _plan(model, task, settings, counter)) if parts is not None else None
+    if store is not None and processes.rank() == 0:
+        store.open(resume=resume)
+    processes.gather(None)  # the folder is there before anybody looks into it
+    own = _count_own(model, task, settings, counter, store, workers, report)
     shards = [shard for part in processes.gather(own) for shard in part]
     shards.sort(key=lambda shard: shard["number"])
-    if store is not None and processes.rank() == 0:
-        store.clear()
-    return _to_report(model, task, settings, shards, plan)
+    scenes = tuple(Scene(name=name, score=score) for shard in shards for name, score in shard["scenes"])
+    skipped = tuple(Skipped(**entry) for shard in shards for entry in shard["skipped"])
+    if not scenes:
+        raise ValueError(f"none of the {len(skipped)} pictures can be read; the first: {skipped[0].reason}")
+    return Counted(
+        tally=sum((counter.from_plain(shard["tally"]) for shard in shards), counter.zero()),
+        scenes=scenes,
+        skipped=skipped,
+        seconds=sum(shard["seconds"] for shard in shards) / processes.world_size(),
+    )
 
 
 def _count_own(
     model: OPSNet,
     task: Task,
     settings: EvaluationSettings,
+    counter: Counter,
     store: ShardStore | None,
     workers: int,
     report: Progress,
@@ -183,26 +296,23 @@ def _count_own(
     opened = open_all(task.measure.open, [samples[i] for places in todo.values() for i in places], workers=workers)
     for number, places in todo.items():
         start = time.perf_counter()
-        tally = task.measure.zero()
+        tally = counter.zero()
         scenes: list[list[Any]] = []
         skipped: list[Skipped] = []
-        for batch in batched(
-            islice(opened, len(places)), longest=model.config.longest_side, batch_size=settings.batch_size
-        ):
+        read = islice(opened, len(places))
+        for batch in batched(read, longest=model.config.longest_side, batch_size=settings.batch_size):
             if isinstance(batch, Skipped):
                 skipped.append(batch)
                 done += 1
             else:
-                images = batch.images.to(task.words.text_embed.device)
-                prediction = model(images, task.words, settings.modulation)
-                for truth, one in zip(batch.truths, task.tallies(prediction, _merge(settings), batch), strict=True):
+                for truth, (one, score) in zip(batch.truths, counter.count(batch), strict=True):
                     tally += one
-                    scenes.append([truth.sample.file_name, task.measure.scene_score(one)])
+                    scenes.append([truth.sample.file_name, score])
                 done += len(batch.truths)
             report(done, total)
         shard = {
             "number": number,
-            "tally": task.measure.to_plain(tally),
+            "tally": counter.to_plain(tally),
             "scenes": scenes,
             "skipped": to_plain(tuple(skipped)),
             "seconds": time.perf_counter() - start,
@@ -213,42 +323,11 @@ def _count_own(
     return [shard for shard in finished.values() if shard is not None]
 
 
-def _to_report(
-    model: OPSNet,
-    task: Task,
-    settings: EvaluationSettings,
-    shards: Sequence[Mapping[str, Any]],
-    plan: Mapping[str, Any],
-) -> Report:
-    """Adds up all shards, in their order."""
-    tally = sum((task.measure.from_plain(shard["tally"]) for shard in shards), task.measure.zero())
-    scenes = tuple(Scene(name=name, score=score) for shard in shards for name, score in shard["scenes"])
-    skipped = tuple(Skipped(**entry) for shard in shards for entry in shard["skipped"])
-    if not scenes:
-        raise ValueError(f"none of the {len(skipped)} pictures can be read; the first: {skipped[0].reason}")
-    quality, by_group = task.summarise(tally)
-    seconds = sum(shard["seconds"] for shard in shards) / processes.world_size()
-    parameter = next(model.parameters())
-    return Report(
-        measure=task.measure,
-        quality=quality,
-        groups=by_group,
-        scenes=scenes,
-        images_per_second=len(scenes) / seconds,
-        unreadable=skipped,
-        settings=settings,
-        domain_similarity=task.words.domain_similarity,
-        versions=plan["versions"],
-        device=str(parameter.device),
-        dtype=str(parameter.dtype).removeprefix("torch."),
-        weights=plan["weights"],
-    )
-
-
-def _plan(model: OPSNet, task: Task, settings: EvaluationSettings) -> dict[str, Any]:
+def _plan(model: OPSNet, task: Task, settings: EvaluationSettings, counter: Counter) -> dict[str, Any]:
     """All that decides the digits of a shard."""
     samples = task.measure.samples[: settings.limit]
     return {
+        "counter": counter.name,
         "weights": weights_hash(model.state_dict()),
         "settings": plain_settings(settings),
         "words": to_plain(task.vocabulary),
@@ -256,11 +335,6 @@ def _plan(model: OPSNet, task: Task, settings: EvaluationSettings) -> dict[str, 
         "samples": [len(samples), digest([sample.file_name for sample in samples])],
         "versions": installed_versions(),
     }
-
-
-def _merge(settings: EvaluationSettings) -> MergeConfig:
-    assert settings.merge is not None, "filled in by evaluate"
-    return settings.merge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -294,7 +368,7 @@ def scene_maps(
             yield SceneMaps(
                 picture=opened.picture,
                 truth=task.measure.truth_map(opened.truth),
-                prediction=panoptic_map(prediction, 0, images.frames[0], task.vocabulary, _merge(settings)),
+                prediction=panoptic_map(prediction, 0, images.frames[0], task.vocabulary, settings.merge),
             )
 
 

@@ -55,7 +55,7 @@ class FoundMask:
 class PictureMasks:
     """One picture's truth and detections."""
 
-    image_id: int
+    image_id: int | str
     size: tuple[int, int]
     """Height and width in pixels."""
     truths: tuple[TrueMask, ...] = ()
@@ -143,7 +143,7 @@ class InstanceQuality:
 
 
 def tally_instances(
-    image_id: int, size: tuple[int, int], truths: Iterable[TrueMask], found: Iterable[FoundMask]
+    image_id: int | str, size: tuple[int, int], truths: Iterable[TrueMask], found: Iterable[FoundMask]
 ) -> InstanceTally:
     """Keeps one picture.
 
@@ -252,7 +252,7 @@ def summarise_instances(tally: InstanceTally, categories: Sequence[Category]) ->
     Raises:
         ValueError: if a picture is in the tally twice.
     """
-    pictures = sorted(tally.pictures, key=lambda one: one.image_id)
+    pictures = sorted(tally.pictures, key=lambda one: (str(type(one.image_id)), one.image_id))
     for one, other in itertools.pairwise(pictures):
         if one.image_id == other.image_id:
             raise ValueError(f"picture {one.image_id} was counted twice: count every picture once.")
@@ -290,11 +290,11 @@ def summarise_instances(tally: InstanceTally, categories: Sequence[Category]) ->
 class _Objects:
     """One side in the form in which COCO's program asks for it."""
 
-    def __init__(self, category_ids: Sequence[int], objects: Mapping[int, Sequence[dict[str, Any]]]) -> None:
+    def __init__(self, category_ids: Sequence[int], objects: Mapping[int | str, Sequence[dict[str, Any]]]) -> None:
         self._category_ids = list(category_ids)
         self._objects = objects
 
-    def getImgIds(self) -> list[int]:  # noqa: N802 - COCO's names
+    def getImgIds(self) -> list[int | str]:  # noqa: N802 - COCO's names
         return list(self._objects)
 
     def getCatIds(self) -> list[int]:  # noqa: N802
@@ -315,8 +315,8 @@ def _precision(pictures: Sequence[PictureMasks], category_ids: Sequence[int]) ->
     """COCO's table: IoU threshold, recall, category by rising id, size; -1 where a class has no true object."""
     if not pictures or not category_ids:
         return np.full((10, 101, len(category_ids), len(SIZES)), -1.0)
-    truths: dict[int, list[dict[str, Any]]] = {}
-    found: dict[int, list[dict[str, Any]]] = {}
+    truths: dict[int | str, list[dict[str, Any]]] = {}
+    found: dict[int | str, list[dict[str, Any]]] = {}
     number = 0  # an id of 0 would say "no match" to COCO's program
     for picture in pictures:
         truths[picture.image_id], found[picture.image_id] = [], []

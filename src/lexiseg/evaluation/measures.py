@@ -4,7 +4,7 @@ A measure is bound to a data set and goes to the processes that read it. Its tal
 data they can be kept on disk and sent to other processes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -204,16 +204,11 @@ class PanopticMeasure:
 
     def to_plain(self, tally: Tally) -> Any:
         """Counts by category id."""
-        return {str(key): [c.iou_units, c.tp, c.fp, c.fn] for key, c in tally.classes.items()}
+        return tally.to_plain()
 
     def from_plain(self, plain: Any) -> Tally:
         """The inverse of `to_plain`."""
-        rows: Mapping[str, Sequence[int]] = plain
-        return Tally(
-            classes={
-                int(key): ClassTally(iou_units=units, tp=tp, fp=fp, fn=fn) for key, (units, tp, fp, fn) in rows.items()
-            }
-        )
+        return Tally.from_plain(plain)
 
     def summarise(self, tally: Tally, categories: Sequence[Category]) -> PanopticQuality:
         """PQ, SQ and RQ."""

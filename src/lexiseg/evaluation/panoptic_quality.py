@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Bool, Int, Integer
 
 from lexiseg.data.id_maps import VOID, compact, run_lengths
 from lexiseg.data.panoptic_format import Category, SegmentInfo
@@ -60,6 +60,15 @@ class Tally:
     def __getitem__(self, category_id: int) -> ClassTally:
         """The counts of one class, zeros where it did not occur."""
         return self.classes.get(category_id, ClassTally())
+
+    def to_plain(self) -> list[list[int]]:
+        """What JSON can hold: category id, IoU units, tp, fp and fn of every class."""
+        return [[key, c.iou_units, c.tp, c.fp, c.fn] for key, c in self.classes.items()]
+
+    @staticmethod
+    def from_plain(rows: Iterable[Sequence[int]]) -> "Tally":
+        """The inverse of `to_plain`."""
+        return Tally(classes={key: ClassTally(iou_units=units, tp=tp, fp=fp, fn=fn) for key, units, tp, fp, fn in rows})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,13 +131,86 @@ def tally_pair(
             segment stands in only one of map and list.
     """
     truth, predicted = tuple(truth_segments), tuple(predicted_segments)
+    known = {category.id for category in categories}
+    for side, segments in (("truth", truth), ("prediction", predicted)):
+        if unknown := {segment.category_id for segment in segments} - known:
+            raise ValueError(f"{side}: category {min(unknown)} is not among the categories.")
+    pairs = overlaps(truth_ids, truth, predicted_ids, predicted)
+    true_classes, classes = (np.array([s.category_id for s in side], np.int64) for side in (truth, predicted))
+    matches = pairs.matches()
+    matches[1:, 1:] &= true_classes[:, None] == classes[None]
+
+    counts = dict.fromkeys(sorted({*true_classes.tolist(), *classes.tolist()}), ClassTally())
+    for row, column in zip(*(axis.tolist() for axis in matches.nonzero()), strict=True):
+        counts[truth[row - 1].category_id] += pairs.match(row, column)
+    for row, segment in enumerate(truth, start=1):
+        if not segment.is_crowd and not matches[row].any():
+            counts[segment.category_id] += ClassTally(fn=1)
+    for column, segment in enumerate(predicted, start=1):
+        if not matches[:, column].any() and not pairs.is_forgiven(column):
+            counts[segment.category_id] += ClassTally(fp=1)
+    return Tally(classes={key: value for key, value in counts.items() if value.count})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Overlaps:
+    """How the segments of two maps of one picture lie over one another; row and column 0 are void, others from 1."""
+
+    truth: tuple[SegmentInfo, ...]
+    predicted: tuple[SegmentInfo, ...]
+    shared: Int[np.ndarray, "T1 P1"]
+    """Pixels of every pair."""
+    areas: Int[np.ndarray, " P1"]
+    """Of the predicted segments, in pixels."""
+
+    @property
+    def true_areas(self) -> Int[np.ndarray, " T1"]:
+        """Of the true segments, in pixels."""
+        return self.shared.sum(1)
+
+    def matches(self) -> Bool[np.ndarray, "T1 P1"]:
+        """Pairs of segments with an IoU above one half, whatever their categories; a crowd has none."""
+        found = 2 * self.shared > self._unions()  # in whole numbers: no rounding decides a match
+        found[0], found[:, 0] = False, False
+        found[1:][[segment.is_crowd for segment in self.truth]] = False
+        return found
+
+    def match(self, row: int, column: int) -> ClassTally:
+        """What a match counts."""
+        union = self.true_areas[row] + self.areas[column] - self.shared[row, column] - self.shared[0, column]
+        return ClassTally(iou_units=int(int(self.shared[row, column]) / int(union) * IOU_UNIT), tp=1)
+
+    def is_forgiven(self, column: int) -> bool:
+        """Whether more than half of a prediction lies on void and its own category's crowd."""
+        category_id = self.predicted[column - 1].category_id
+        # COCO has one crowd region per category; of several the official program takes the last.
+        crowds = [r for r, s in enumerate(self.truth, start=1) if s.is_crowd and s.category_id == category_id]
+        rows = [0, *crowds[-1:]]
+        return bool(2 * self.shared[rows, column].sum() > self.areas[column])
+
+    def _unions(self) -> Int[np.ndarray, "T1 P1"]:
+        """Pixels of both, true void under the prediction taken off."""
+        return self.true_areas[:, None] + self.areas[None] - self.shared - self.shared[0][None]
+
+
+def overlaps(
+    truth_ids: Integer[np.ndarray, "H W"],
+    truth_segments: Iterable[SegmentInfo],
+    predicted_ids: Integer[np.ndarray, "_ _"],
+    predicted_segments: Iterable[SegmentInfo],
+) -> Overlaps:
+    """Counts the pixels of every pair of segments; see `tally_pair` for what may differ between map and list.
+
+    Raises:
+        ValueError: as `tally_pair`, but categories are not looked at.
+    """
+    truth, predicted = tuple(truth_segments), tuple(predicted_segments)
     if truth_ids.shape != predicted_ids.shape:
         raise ValueError(
             f"truth and prediction must be of one size, got {truth_ids.shape} and "
             f"{predicted_ids.shape}. Bring the prediction back to the picture's own pixels."
         )
-    known = {category.id for category in categories}
-    true_listed, listed = _listed("truth", truth, known), _listed("prediction", predicted, known)
+    true_listed, listed = _listed("truth", truth), _listed("prediction", predicted)
     # Segments are wide, so the pixels of a row come in runs: some twenty times fewer than pixels.
     (true_runs, runs), lengths = run_lengths(truth_ids, predicted_ids)
     if min(true_runs.min(initial=0), runs.min(initial=0)) < 0:
@@ -139,40 +221,13 @@ def tally_pair(
     rows[rows < 0] = len(true_listed)
     height, width = len(true_listed) + 1, len(listed)
     pairs = np.bincount(rows.astype(np.int64) * width + columns, weights=lengths, minlength=height * width)
-    overlap = pairs.astype(np.int64).reshape(height, width)  # sums of whole numbers, exact in float64
-    if not (areas := overlap.sum(0))[1:].all():
+    shared = pairs.astype(np.int64).reshape(height, width)  # sums of whole numbers, exact in float64
+    if not (areas := shared.sum(0))[1:].all():
         raise ValueError(
             f"prediction: segment {listed[1 + int(areas[1:].argmin())]} is in the list but not in the map."
         )
-    overlap = overlap[:-1]  # an unlisted true segment is part of predicted areas and of nothing else
-
-    true_areas = overlap.sum(1)
-    on_void = overlap[0]
-    union = true_areas[:, None] + areas[None] - overlap - on_void[None]
-    matches = 2 * overlap > union  # in whole numbers: no rounding decides a match
-    matches[0], matches[:, 0] = False, False
-    crowd = [segment.is_crowd for segment in truth]
-    matches[1:][crowd] = False
-    true_classes, classes = (np.array([s.category_id for s in side], np.int64) for side in (truth, predicted))
-    matches[1:, 1:] &= true_classes[:, None] == classes[None]
-
-    counts = dict.fromkeys(sorted({*true_classes.tolist(), *classes.tolist()}), ClassTally())
-    for row, column in zip(*(axis.tolist() for axis in matches.nonzero()), strict=True):
-        iou = int(overlap[row, column]) / int(union[row, column])
-        match = ClassTally(iou_units=int(iou * IOU_UNIT), tp=1)
-        counts[truth[row - 1].category_id] += match
-    for row, segment in enumerate(truth, start=1):
-        if not segment.is_crowd and not matches[row].any():
-            counts[segment.category_id] += ClassTally(fn=1)
-    # COCO has one crowd region per category; of several the official program takes the last.
-    crowd_rows = {s.category_id: row for row, s in enumerate(truth, start=1) if s.is_crowd}
-    for column, segment in enumerate(predicted, start=1):
-        forgiven = int(on_void[column])
-        if segment.category_id in crowd_rows:
-            forgiven += int(overlap[crowd_rows[segment.category_id], column])
-        if not matches[:, column].any() and 2 * forgiven <= areas[column]:
-            counts[segment.category_id] += ClassTally(fp=1)
-    return Tally(classes={key: value for key, value in counts.items() if value.count})
+    # An unlisted true segment is part of predicted areas and of nothing else.
+    return Overlaps(truth=truth, predicted=predicted, shared=shared[:-1], areas=areas)
 
 
 def summarise(tally: Tally, categories: Sequence[Category]) -> PanopticQuality:
@@ -197,10 +252,8 @@ def percent(quality: Quality | ClassQuality) -> tuple[str, str, str]:
     return f"{100 * quality.pq:.1f}", f"{100 * quality.sq:.1f}", f"{100 * quality.rq:.1f}"
 
 
-def _listed(side: str, segments: Sequence[SegmentInfo], known: set[int]) -> list[int]:
+def _listed(side: str, segments: Sequence[SegmentInfo]) -> list[int]:
     """Void and the listed ids, which must make sense."""
-    if unknown := {segment.category_id for segment in segments} - known:
-        raise ValueError(f"{side}: category {min(unknown)} is not among the categories.")
     listed = [segment.id for segment in segments]
     if len(set(listed)) < len(listed) or min(listed, default=1) <= VOID:
         raise ValueError(f"{side}: segment ids must be positive and distinct.")

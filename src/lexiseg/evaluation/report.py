@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from lexiseg.core.images import printable
 from lexiseg.evaluation.measures import Measure, SemanticRule, TaskName
@@ -17,7 +17,7 @@ from lexiseg.layers.modulation import ModulationConfig
 from lexiseg.models.postprocess import MergeConfig
 
 REPORT_FILE = "report.json"
-PACKAGES = ("lexiseg", "torch", "transformers", "open_clip_torch", "numpy", "pillow")
+PACKAGES = ("lexiseg", "torch", "transformers", "open_clip_torch", "numpy", "pillow", "pycocotools")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +91,10 @@ class Report:
         """Pictures that the figures are from."""
         return len(self.scenes)
 
-    def to_json(self) -> str:
-        """The whole report as text; the main figures over all classes stand at its top level."""
+    def to_plain(self) -> dict[str, Any]:
+        """The whole report as JSON has it; the main figures over all classes stand at its top level."""
         groups = {name: self.measure.plain_figures(q, per_class=False) for name, q in self.groups.items()}
-        document = {
+        return {
             **self.measure.plain_figures(self.quality, per_class=True),
             "groups": groups,
             "num_pictures": self.num_pictures,
@@ -108,7 +108,6 @@ class Report:
             "dtype": self.dtype,
             "weights": self.weights,
         }
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
     def table(self) -> tuple[tuple[str, ...], ...]:
         """Rows for a terminal, the first one the heading; figures in percent, all classes and then each group."""
@@ -136,8 +135,22 @@ class Report:
         return worst, tuple(scored[len(worst) :][-number:][::-1])
 
 
-def write_report(report: Report, folder: Path) -> Path:
+@runtime_checkable
+class Plain(Protocol):
+    """Anything that JSON can hold a form of."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """That form."""
+        ...
+
+
+def write_report(report: Report, folder: Path, diagnosis: Plain | None = None) -> Path:
     """Writes `report.json` into a folder, whole or not at all; an earlier one is replaced.
+
+    Args:
+        report: the figures.
+        folder: made if it is missing.
+        diagnosis: what is added under "diagnosis".
 
     Returns:
         The file.
@@ -146,7 +159,8 @@ def write_report(report: Report, folder: Path) -> Path:
         ValueError: if the folder cannot be written.
     """
     target = folder / REPORT_FILE
-    text = report.to_json()
+    document = report.to_plain() | ({} if diagnosis is None else {"diagnosis": diagnosis.to_plain()})
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as partial:

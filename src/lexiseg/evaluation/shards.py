@@ -74,10 +74,6 @@ class ShardStore:
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 
-    def clear(self) -> None:
-        """Removes the folder: its content stands in the report now."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:06}.json"
 

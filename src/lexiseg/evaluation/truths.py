@@ -15,8 +15,8 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.images import PictureError, open_picture
 from lexiseg.core.structures import ImageBatch
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.id_maps import FormatError
-from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample, load_segmentation
+from lexiseg.data.id_maps import FormatError, load_ids
+from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample, check_list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,11 +107,15 @@ def batched(opened: Iterable[Opened | Skipped], *, longest: int, batch_size: int
 def open_panoptic(sample: Sample, categories: Sequence[Category]) -> Opened:
     """A picture and its panoptic truth.
 
+    Map and list of a truth need not agree, as the official evaluator has it: what `panoptic_quality.tally_pair` makes
+    of that stands there. (ADE20K's usual panoptic files list stuff that things cover wholly.)
+
     Raises:
         PictureError: if the picture cannot be read.
-        FormatError: if the truth cannot be read, contradicts itself or is of another size.
+        FormatError: if the truth cannot be read, its list makes no sense, or it is of another size.
     """
-    ids = load_segmentation(sample, categories)
+    check_list(sample.file_name, sample.segments, categories)
+    ids = load_ids(sample.segmentation_path)
     picture = open_picture(sample.image_path)
     check_size(sample.file_name, picture, ids)
     return Opened(picture=picture, truth=Truth(sample=sample, ids=ids))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,11 +35,18 @@ def each(function: Callable[[In], Out], items: Sequence[In], workers: int) -> It
     if workers <= 1 or len(items) <= CHUNK:
         yield from map(function, items)
         return
+    others = set(active_children())
     pool = ProcessPoolExecutor(workers, initializer=_leave_interrupts)
     try:
         yield from pool.map(function, items, chunksize=CHUNK)
     except BrokenProcessPool as error:
         raise FormatError("a worker process was killed, probably for want of memory. Take fewer workers.") from error
+    except BaseException:
+        # Whoever stops early waits for nothing: Python 3.11's pool may never end if Ctrl-C is pressed twice. What the
+        # workers write has another name until it is whole.
+        for process in set(active_children()) - others:
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
