@@ -246,7 +246,8 @@ def _nothing(home: Path, parts: Parts, lacking: tuple[str, ...], broken: tuple[s
 def _lacking(home: Path, parts: Parts, split: str) -> tuple[str, ...]:
     """A sentence for each part that is missing: where it belongs and where to get it."""
     return tuple(
-        f"the {part.what} are missing, expected at {home / _places(part, split)[0]}. {part.source}"
+        f"the {part.what} are missing, expected at {' or '.join(str(home / p) for p in _places(part, split))}. "
+        f"{part.source}"
         for part, path in parts
         if path is None
     )
