@@ -175,6 +175,22 @@ def test_the_soft_rule_gives_every_pixel_a_class(root: Path) -> None:
     assert measure.plain_figures(quality, per_class=False)["miou"] == 1.0  # void of the truth is not counted
 
 
+@pytest.mark.parametrize(("own", "given"), [(frozenset({"dog"}), frozenset()), (frozenset(), frozenset({"dog"}))])
+def test_hiou_splits_by_the_data_sets_own_unseen_names_or_by_the_given_ones(
+    root: Path, own: frozenset[str], given: frozenset[str]
+) -> None:
+    dataset = replace(semantic(root), unseen=own)
+    measure = measure_of(dataset, None, given)
+    truth = measure.open(measure.samples[0]).truth
+
+    quality = measure.summarise(measure.tally(perfect(names=(2, 1, 2)), truth), measure.categories)
+
+    assert quality.miou_unseen == 0.0  # every dog is taken for a cat
+    assert quality.hiou == 0.0
+    assert quality.miou_seen == pytest.approx((0.5 + 1.0) / 2)
+    assert ("harmonic mean of both", "0.0", "", "") in measure.rows(quality)
+
+
 @pytest.mark.parametrize(("make", "task"), [(semantic, "panoptic"), (semantic, "instance"), (instance, "semantic")])
 def test_a_truth_that_a_task_lacks_is_told(root: Path, make: Any, task: TaskName) -> None:
     with pytest.raises(ValueError, match=f"none for the {task} task"):

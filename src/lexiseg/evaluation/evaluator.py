@@ -93,7 +93,9 @@ def open_task(
     """
     if not dataset.samples:
         raise ValueError("the data set holds no pictures: name one that does.")
-    measure = measure_of(dataset, settings.task)
+    named_groups = match_groups(groups or {}, dataset.categories)
+    unseen = frozenset(category.name for category in named_groups.get("unseen", ()))
+    measure = measure_of(dataset, settings.task, unseen)
     matched, category_ids = match_words(dataset.categories, vocabulary)
     words = prepare(
         model.clip,
@@ -107,7 +109,7 @@ def open_task(
         vocabulary=matched,
         category_ids=category_ids,
         words=words.to(_device_of(model)),
-        groups=match_groups(groups or {}, dataset.categories),
+        groups=named_groups,
         semantic_rule=settings.semantic_rule,
     )
 
@@ -134,7 +136,8 @@ def evaluate(
         dataset: samples on disk.
         vocabulary: the words that are asked for, one concept per category.
         settings: task, protocol and inference switches; the papers' protocol if not given.
-        groups: names of categories whose figures are also wanted on their own, by the group's name.
+        groups: names of categories whose figures are also wanted on their own, by the group's name; "unseen" is what
+            hIoU splits by, unless the data set has a split of its own.
         workers: processes that read pictures ahead; 0 reads them in this one.
         parts: folder for finished shards, which a later call can resume from. Remove it when the report is safe. With
             several processes all write into it.

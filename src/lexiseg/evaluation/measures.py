@@ -254,6 +254,8 @@ class SemanticMeasure:
     """Mean IoU, on label maps or on panoptic truth whose segments are merged by category."""
 
     dataset: PanopticDataset | SemanticDataset
+    unseen: frozenset[str] = frozenset()
+    """Names of categories that training had no masks of, for hIoU."""
     name: TaskName = "semantic"
     heading: tuple[str, ...] = ("", "IoU", "accuracy", "classes")
 
@@ -318,9 +320,8 @@ class SemanticMeasure:
         return SemanticTally.from_plain(plain)
 
     def summarise(self, tally: SemanticTally, categories: Sequence[Category]) -> SemanticQuality:
-        """MIoU and its kin; with the split of the data set, if it has one, over all classes."""
-        unseen = self.dataset.unseen if isinstance(self.dataset, SemanticDataset) else frozenset()
-        whole = summarise_semantic(tally, self.categories, unseen)
+        """Mean IoU and its kin; over all classes also hIoU, if there is a split."""
+        whole = summarise_semantic(tally, self.categories, self.unseen)
         return whole if len(categories) == len(self.categories) else over_classes(whole, categories)
 
     def plain_figures(self, quality: SemanticQuality, *, per_class: bool) -> dict[str, Any]:
@@ -328,16 +329,16 @@ class SemanticMeasure:
         return _without_classes(quality.to_plain(), per_class=per_class)
 
     def rows(self, quality: SemanticQuality) -> list[tuple[str, ...]]:
-        """MIoU with the mean accuracy, the same by pixels, and the split."""
+        """Mean IoU with the mean accuracy, the same by pixels, and the split."""
         occurring = str(sum(c.occurs for c in quality.per_class))
         rows = [
             ("mean over classes", f"{100 * quality.miou:.1f}", f"{100 * quality.mean_accuracy:.1f}", occurring),
             ("mean over pixels", f"{100 * quality.fwiou:.1f}", f"{100 * quality.pixel_accuracy:.1f}", ""),
         ]
         split = (
-            ("held out: seen", quality.miou_seen),
-            ("held out: unseen", quality.miou_unseen),
-            ("held out: harmonic mean", quality.hiou),
+            ("mean over seen classes", quality.miou_seen),
+            ("mean over unseen classes", quality.miou_unseen),
+            ("harmonic mean of both", quality.hiou),
         )
         return rows + [(name, f"{100 * value:.1f}", "", "") for name, value in split if value is not None]
 
@@ -475,8 +476,13 @@ def _without_classes(plain: dict[str, Any], *, per_class: bool) -> dict[str, Any
 AnyDataset = PanopticDataset | SemanticDataset | InstanceDataset
 
 
-def measure_of(dataset: AnyDataset, task: TaskName | None) -> Measure:
+def measure_of(dataset: AnyDataset, task: TaskName | None, unseen: frozenset[str] = frozenset()) -> Measure:
     """The measure of a task on a data set; what the data set is made for if no task is named.
+
+    Args:
+        dataset: samples on disk.
+        task: what is measured.
+        unseen: names of categories that training had no masks of; a data set's own split goes before it.
 
     Raises:
         ValueError: if the data set has no truth for the task.
@@ -485,11 +491,11 @@ def measure_of(dataset: AnyDataset, task: TaskName | None) -> Measure:
         case PanopticDataset(), None | "panoptic":
             return PanopticMeasure(dataset)
         case PanopticDataset(), "semantic":
-            return SemanticMeasure(dataset)
+            return SemanticMeasure(dataset, unseen)
         case PanopticDataset(), "instance":
             return InstanceMeasure(dataset)
         case SemanticDataset(), None | "semantic":
-            return SemanticMeasure(dataset)
+            return SemanticMeasure(dataset, dataset.unseen or unseen)
         case InstanceDataset(), None | "instance":
             return InstanceMeasure(dataset)
         case _:
