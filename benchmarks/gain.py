@@ -1,25 +1,25 @@
 """What modulation gains over each of its branches, in the mean of several trainings.
 
-Usage: python benchmarks/gain.py MODEL... [--val 100] [--test 200]
+Usage: python benchmarks/gain.py MODEL... [--val 100] [--test 200] [--first-chooses]
 
-Every model chooses on val how each branch is used (see choose.py), then answers once on test. A gain counts if its
+Every model, or the first for all, chooses on val how each branch is used (see choose.py), then answers once on test. A gain counts if its
 mean over the trainings is more than twice its standard deviation.
 """
 
 import argparse
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from choose import choose, measure
 
 from lexiseg import load_model
+from lexiseg.evaluation.study import StudyRow
 from lexiseg.models.opsnet import OPSNet
 
 
-def figures(model: OPSNet, val: int, test: int) -> dict[str, tuple[float, float, float]]:
+def figures(model: OPSNet, rows: Mapping[str, StudyRow], test: int) -> dict[str, tuple[float, float, float]]:
     """PQ in percent on base, novel and novel's unseen names, for every branch."""
-    rows = {branch: found[0][0] for branch, found in choose(model, val).items()}
     chosen = list(rows.values())
     base, novel = measure(model, "base", "test", test, chosen), measure(model, "novel", "test", test, chosen)
     table: dict[str, tuple[float, float, float]] = {}
@@ -45,11 +45,16 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
     parser.add_argument("--val", type=int, default=100)
     parser.add_argument("--test", type=int, default=200)
+    parser.add_argument("--first-chooses", action="store_true")
     wanted = parser.parse_args()
     tables: list[dict[str, tuple[float, float, float]]] = []
+    rows: dict[str, StudyRow] = {}
     for folder in wanted.models:
         print(f"{folder}:")
-        tables.append(figures(load_model(folder), wanted.val, wanted.test))
+        model = load_model(folder)
+        if not (rows and wanted.first_chooses):
+            rows = {branch: found[0][0] for branch, found in choose(model, wanted.val).items()}
+        tables.append(figures(model, rows, wanted.test))
     for branch in ("query-only", "CLIP-only"):
         pairs = [(table["modulated"], table[branch]) for table in tables]
         print(f"modulated above {branch}:")
