@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/gain.py MODEL... [--val 100] [--test 200] [--first-chooses]
 
-Every model, or the first for all, chooses on val how each branch is used (see choose.py), then answers once on test. A gain counts if its
-mean over the trainings is more than twice its standard deviation.
+Every model, or the first for all, chooses on val how each branch is used (see choose.py), then answers once on test.
+A gain counts if its mean over the trainings is more than twice its standard deviation.
 """
 
 import argparse
