@@ -1,6 +1,9 @@
 """`lexiseg evaluate`: what a person sees, and what lies in the folder afterwards."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -146,6 +149,11 @@ def test_a_diagnosis_of_another_task_is_refused(evaluate: Run, drawn: Path) -> N
     assert "leave --diagnose out" in ran.err
 
 
+def test_the_soft_rule_without_the_semantic_task_is_refused(evaluate: Run, drawn: Path) -> None:
+    assert "add --task semantic" in evaluate("--data", drawn, "--semantic-rule", "soft").err
+    assert evaluate("--data", drawn, "--semantic-rule", "soft", "--task", "semantic").code == 0
+
+
 def test_words_under_other_names_are_matched_and_told(evaluate: Run, drawn: Path, tmp_path: Path) -> None:
     content = json.loads((drawn / "panoptic.json").read_text())
     names = [c["name"] for c in content["categories"]]
@@ -184,6 +192,44 @@ def test_an_interrupted_evaluation_says_how_to_go_on(
 def test_resume_with_nothing_begun_begins(evaluate: Run, drawn: Path, tmp_path: Path) -> None:
     assert evaluate("--data", drawn, "--resume").code == 0
     assert report_in(tmp_path / "out")["num_pictures"] == 3
+
+
+def test_the_report_says_what_was_measured(evaluate: Run, drawn: Path, tmp_path: Path, tiny_folder: Path) -> None:
+    assert evaluate("--data", drawn, "--limit", 2).code == 0
+
+    report = report_in(tmp_path / "out")
+    assert report["data"] == {"name": str(drawn), "limit": 2, "root": None, "split": None}
+    assert report["model"] == str(tiny_folder)
+    assert report["words"]["cat"] == "cat"
+    assert len(report["words"]) == 50
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert f"| data | {drawn}, limit 2 |" in page
+
+
+def test_a_split_that_a_folder_lacks_is_refused(evaluate: Run, drawn: Path) -> None:
+    ran = evaluate("--data", drawn, "--split", "nosuchsplit")
+
+    assert ran.code == 1
+    assert "has no such split" in ran.err
+
+
+@pytest.mark.slow
+def test_under_torchrun_an_unreadable_picture_does_not_lose_the_report(
+    drawn: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    picture = sorted((drawn / "images").iterdir())[1]
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:90])
+    ending = ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", "lexiseg"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", *ending]
+    options = ["--data", drawn, "--model", tiny_folder, "--device", "cpu", "--out", tmp_path / "out"]
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*torchrun, "evaluate", *map(str, options)], env=environment, timeout=200, check=False)
+    picture.write_bytes(whole)
+
+    assert [entry["name"] for entry in report_in(tmp_path / "out")["unreadable"]] == [picture.name]
+    assert report_in(tmp_path / "out")["num_pictures"] == 2
 
 
 def test_a_split_that_the_drawn_world_lacks_is_refused(evaluate: Run) -> None:

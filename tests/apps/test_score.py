@@ -1,7 +1,9 @@
 """`lexiseg score panoptic`: the official figures, and one sentence for everything that is wrong."""
 
 import json
+import struct
 import time
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,34 @@ def test_json_that_is_none(run: Run, truth: Path, predicted: Path) -> None:
     refused(score(run, truth, predicted), str(predicted), "not in COCO panoptic format")
 
 
+def test_json_that_is_too_deep(run: Run, truth: Path, predicted: Path) -> None:
+    predicted.write_text("[" * 100_000)
+
+    refused(score(run, truth, predicted), str(predicted), "not in COCO panoptic format")
+
+
+def test_a_json_that_is_not_there(run: Run, truth: Path, tmp_path: Path) -> None:
+    refused(score(run, truth, tmp_path / "gone.json"), "gone.json", "there is no such file")
+
+
+def test_predictions_of_other_pictures_are_not_looked_at(run: Run, truth: Path, predicted: Path) -> None:
+    content = json.loads(predicted.read_text())
+    more = {"image_id": 77, "file_name": "x.png", "segments_info": []}
+    changed(predicted, {"annotations": [*content["annotations"], more]})
+
+    assert score(run, truth, predicted).code == 0
+
+
+def test_a_png_whose_header_is_cut(run: Run, truth: Path, predicted: Path) -> None:
+    path = predicted.parent / "panoptic" / "000000000001.png"
+    content = path.read_bytes()
+    header = b"IHDR" + content[16:20]
+    chunk = struct.pack(">I", 4) + header + struct.pack(">I", zlib.crc32(header))
+    path.write_bytes(content[:8] + chunk + content[33:])
+
+    refused(score(run, truth, predicted), "000000000001.png", "no readable segmentation")
+
+
 def test_a_png_of_another_size(run: Run, truth: Path, predicted: Path) -> None:
     Image.new("RGB", (5, 4)).save(predicted.parent / "panoptic" / "000000000001.png")
 
@@ -122,6 +152,7 @@ def test_a_cut_off_png(run: Run, truth: Path, predicted: Path) -> None:
     ("segment", "said"),
     [
         ({"id": -4}, "positive and distinct"),
+        ({"id": 2**70}, "fit in 24 bits"),
         ({"id": 10}, "in the map but not in the list"),
         ({"category_id": 77}, "category 77"),
     ],

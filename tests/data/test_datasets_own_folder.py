@@ -163,3 +163,31 @@ def test_what_is_no_data_set_is_refused_with_the_forms_that_are_known(tmp_path: 
     message = refusal(tmp_path)
 
     assert ("classes.txt" in message) or ("no JSON" in message)
+
+
+def test_a_value_that_is_no_class_is_told_with_its_picture(tmp_path: Path):
+    put_picture(tmp_path / "images" / "one.jpg")
+    put_grey(tmp_path / "labels" / "one.png", rows(1, 2, 0, 255))
+    put_text(tmp_path / "classes.txt", "1 cat\n")
+    data = open_dataset(tmp_path, None)
+
+    assert isinstance(data, SemanticDataset)
+    with pytest.raises(FormatError, match=r"one\.jpg: its label map holds 2, which is no class"):
+        load_labels(data.samples[0], data)
+
+
+def test_pictures_may_lie_in_a_folder_of_the_name_of_their_instance_json(tmp_path: Path):
+    put_picture(tmp_path / "val" / "one.jpg")
+    put_json(
+        tmp_path / "val.json",
+        {
+            "images": [{"id": 1, "file_name": "one.jpg", "height": 8, "width": 8}],
+            "annotations": [],
+            "categories": [{"id": 1, "name": "cat"}],
+        },
+    )
+
+    data = open_dataset(tmp_path, None)
+
+    assert isinstance(data, InstanceDataset)
+    assert data.samples[0].image_path.is_file()

@@ -34,7 +34,7 @@ from lexiseg.evaluation.study import (
     at_thresholds,
     study,
 )
-from lexiseg.evaluation.truths import Skipped, TruthBatch, match_words, read_batches
+from lexiseg.evaluation.truths import Skipped, TruthBatch, batched, match_words, open_all, open_panoptic
 from lexiseg.evaluation.upper_bounds import true_mask_top1
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
 from lexiseg.layers.pooling import mask_pool
@@ -95,9 +95,13 @@ class Knowing(torch.nn.Module):
         return MaskProposals(mask_logits=mask_logits, query_embed=torch.zeros(len(pixel_values), 16, 32))
 
 
-def batches_of(dataset: PanopticDataset, *, batch_size: int = 4) -> list[TruthBatch]:
-    read = read_batches(dataset, longest=96, batch_size=batch_size)
-    return [part for part in read if isinstance(part, TruthBatch)]
+def read(dataset: PanopticDataset, *, batch_size: int = 4) -> list[TruthBatch | Skipped]:
+    opened = open_all(lambda sample: open_panoptic(sample, dataset.categories), dataset.samples)
+    return list(batched(opened, longest=96, batch_size=batch_size))
+
+
+def batches_of(dataset: PanopticDataset) -> list[TruthBatch]:
+    return [part for part in read(dataset) if isinstance(part, TruthBatch)]
 
 
 def figures(quality: PanopticQuality) -> tuple[float, ...]:
@@ -469,7 +473,7 @@ def test_a_missing_segmentation_is_told_and_the_next_picture_is_read(dataset: Pa
     first, second = dataset.samples[:2]
     bad = replace(dataset, samples=(replace(first, segmentation_path=tmp_path / "lost.png"), second))
 
-    skipped, batch = read_batches(bad, longest=96, batch_size=2)
+    skipped, batch = read(bad, batch_size=2)
 
     assert isinstance(skipped, Skipped)
     assert skipped.name == first.file_name

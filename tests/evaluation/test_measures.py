@@ -167,6 +167,16 @@ def test_the_truth_can_be_looked_at(root: Path, make: Any, task: TaskName | None
     assert names == (things if measure.name == "instance" else {**things, "sky": 192})
 
 
+@pytest.mark.parametrize(("make", "task", "figure"), MEASURES)
+def test_the_counted_answer_can_be_looked_at(root: Path, make: Any, task: TaskName | None, figure: str) -> None:
+    measure, _ = measured(root, make, task)
+
+    shown = measure.answer_map(perfect())
+
+    names = {segment.name: int((shown.segmentation == segment.id).sum()) for segment in shown.segments}
+    assert names == {"cat": 128, "dog": 128, "sky": 192}
+
+
 def test_the_soft_rule_gives_every_pixel_a_class(root: Path) -> None:
     measure, truth = measured(root, semantic, None)
 

@@ -160,6 +160,32 @@ def test_parts_of_another_evaluation_are_not_resumed(model: OPSNet, dataset: Pan
         evaluate(model, dataset, WORDS, replace(LOOSE, negatives=True), parts=tmp_path / "parts", resume=True)
 
 
+def test_parts_of_other_pictures_of_the_same_names_are_not_resumed(
+    model: OPSNet, dataset: PanopticDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(StoppedError):
+        evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
+    other = write_storybook(Order(role="novel", split="val", count=PICTURES, size=(64, 64), seed=1), tmp_path / "other")
+
+    assert [s.file_name for s in other.samples] == [s.file_name for s in dataset.samples]
+    with pytest.raises(ValueError, match="another model, data or settings"):
+        evaluate(model, other, WORDS, LOOSE, parts=tmp_path / "parts", resume=True)
+
+
+def test_what_could_not_be_read_is_tried_again_on_resume(
+    model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    mended = tmp_path / "mended.png"
+    mended.write_bytes(bytes(dataset.samples[0].image_path.stat().st_size))
+    first = replace(dataset.samples[0], image_path=mended)
+    one_broken = replace(dataset, samples=(first, *dataset.samples[1:]))
+    report = evaluate(model, one_broken, WORDS, LOOSE, parts=tmp_path / "parts")
+    assert len(report.unreadable) == 1
+    mended.write_bytes(dataset.samples[0].image_path.read_bytes())
+
+    assert plain(evaluate(model, one_broken, WORDS, LOOSE, parts=tmp_path / "parts", resume=True)) == whole
+
+
 def test_a_damaged_part_is_counted_again(
     model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], tmp_path: Path
 ) -> None:

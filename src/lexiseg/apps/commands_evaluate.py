@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from lexiseg.apps.asking import read_words
 from lexiseg.apps.console import note, progress, say, show
@@ -24,7 +24,6 @@ from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
 from lexiseg.evaluation.evaluator import EvaluationSettings, Report, scene_maps, write_report
 from lexiseg.evaluation.evaluator import evaluate as measure
 from lexiseg.evaluation.measures import AnyDataset, SemanticRule, TaskName, measure_of
-from lexiseg.io.plain import few
 
 DRAWN: Mapping[str, tuple[Role, Vocabulary]] = {
     "storybook": ("base", CASTS["base"].vocabulary),
@@ -103,6 +102,10 @@ def run_evaluate(
         task = measure_of(dataset, settings.task).name
         if measured.diagnose and not (isinstance(dataset, PanopticDataset) and task == "panoptic"):
             raise ValueError("a diagnosis is of panoptic quality: leave --diagnose out, or evaluate the panoptic task.")
+        if measured.semantic_rule == "soft" and task != "semantic":
+            raise ValueError(
+                "the soft rule gives classes to pixels: add --task semantic, or leave --semantic-rule out."
+            )
         vocabulary = asked or own
         groups = seen_and_unseen(dataset.categories, vocabulary, config.training_vocabulary)
         try:
@@ -128,14 +131,16 @@ def run_evaluate(
             worst, best = report.worst_and_best(SHOWN_SCENES)
             names = [scene.name for scene in (*worst, *best)]
             maps = scene_maps(model.network, dataset, vocabulary, report.settings, names)
-            page = write_page(report, diagnosis, worst, best, maps, out)
-            write_report(report, out, diagnosis)
+            about = _about(data, how, dataset.categories, vocabulary)
+            page = write_page(report, diagnosis, worst, best, maps, out, about)
+            write_report(report, out, about | ({} if diagnosis is None else {"diagnosis": diagnosis.to_plain()}))
             for folder in (PARTS_FOLDER, DIAGNOSIS_FOLDER):
                 shutil.rmtree(out / folder, ignore_errors=True)
             _tell(report, page, renamed(dataset.categories, vocabulary))
             if diagnosis is not None:
                 _tell_diagnosis(diagnosis)
-    return INCOMPLETE if report.unreadable else 0
+        processes.gather(None)  # torchrun stops all others as soon as one ends with a status
+        return INCOMPLETE if report.unreadable and processes.rank() == 0 else 0
 
 
 def _diagnose(
@@ -159,6 +164,18 @@ def _diagnose(
             resume=resume,
             report=bar,
         )
+
+
+def _about(data: Data, how: Inference, categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, Any]:
+    """What was measured, for the report."""
+    is_drawn = data.name in DRAWN
+    drawn = {"split": data.split or "test", "count": data.count, "seed": data.seed}
+    stored = {"root": None if data.root is None else str(data.root), "split": data.split}
+    return {
+        "data": {"name": data.name, "limit": data.limit, **(drawn if is_drawn else stored)},
+        "model": how.model,
+        "words": words_of(categories, asked),
+    }
 
 
 def _open(data: Data, out: Path, workers: int) -> tuple[AnyDataset, Vocabulary]:
@@ -194,11 +211,15 @@ def _draw(data: Data, folder: Path, workers: int) -> None:
         )
 
 
+def words_of(categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, str]:
+    """The word that stands for each category."""
+    word_of = {same_word(name): concept.name for concept in asked.concepts for name in concept.names}
+    return {category.name: word_of[same_word(category.name)] for category in categories}
+
+
 def renamed(categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, str]:
     """The categories that another word stands for, with that word."""
-    word_of = {same_word(name): concept.name for concept in asked.concepts for name in concept.names}
-    found = {category.name: word_of[same_word(category.name)] for category in categories}
-    return {name: word for name, word in found.items() if same_word(name) != same_word(word)}
+    return {name: word for name, word in words_of(categories, asked).items() if same_word(name) != same_word(word)}
 
 
 def own_words(categories: tuple[Category, ...]) -> Vocabulary:
@@ -231,7 +252,7 @@ def _tell(report: Report, page: Path, other_words: Mapping[str, str]) -> None:
     heading, *rows = report.class_table(SHOWN_CLASSES)
     show("Classes, the best first", heading, list(rows), right=heading[1:-1])
     if other_words:
-        say(f"Asked by another name: {few([f'{name} as {word}' for name, word in other_words.items()])}.")
+        say(f"Asked by another name: {', '.join(f'{name} as {word}' for name, word in other_words.items())}.")
     say(
         f"{report.num_pictures} pictures, {report.images_per_second:.1f} per second, {report.settings.task} task; "
         f"weights {report.weights} in {report.dtype} on {report.device}. Report: {page}."

@@ -6,6 +6,7 @@ from typing import Any
 
 from lexiseg.apps.console import progress, say, show
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.id_maps import FormatError
 from lexiseg.data.panoptic_format import Category, read_panoptic
 from lexiseg.evaluation.panoptic_quality import PanopticQuality, percent, plain_quality, summarise
 from lexiseg.evaluation.scoring import LabelCode, score_panoptic, score_semantic
@@ -26,6 +27,9 @@ def run_score_panoptic(
     Raises:
         ValueError: if files are missing, contradict each other or are not in format.
     """
+    for path in (truth, predicted):
+        if not path.is_file():
+            raise FormatError(f"{path}: there is no such file. Name a JSON in COCO panoptic format.")
     true = read_panoptic(truth, images=truth.parent, masks=truth_folder)
     found = read_panoptic(predicted, images=predicted.parent, masks=predicted_folder, categories=true.categories)
     with progress("Counting", len(true.samples)) as bar:

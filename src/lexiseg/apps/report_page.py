@@ -1,7 +1,8 @@
 """`report.md`: an evaluation to be read, with its worst and best pictures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lexiseg.apps.visualize import side_by_side
 from lexiseg.core.images import printable
@@ -20,6 +21,7 @@ def write_page(
     best: Sequence[Scene],
     maps: Iterable[SceneMaps],
     folder: Path,
+    about: Mapping[str, Any],
 ) -> Path:
     """Writes the page and its pictures; an earlier page is replaced.
 
@@ -30,6 +32,7 @@ def write_page(
         best: likewise the best.
         maps: those of `worst` and then of `best`.
         folder: made if it is missing.
+        about: names of the data and the model.
 
     Returns:
         The page.
@@ -39,12 +42,12 @@ def write_page(
     """
     try:
         (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-        lines = [*_figures(report), *_classes(report)]
+        lines = [*_figures(report, about), *_classes(report)]
         for title, (heading, *rows) in diagnosis_tables(diagnosis) if diagnosis else ():
             lines += [*_section(title), *_table(heading, rows)]
         drawn = iter(maps)
         for title, kind, scenes in (("Worst pictures", "worst", worst), ("Best pictures", "best", best)):
-            lines += _section(title)
+            lines += _section(title) if scenes else []
             for number, scene in enumerate(scenes, start=1):
                 shown = next(drawn)
                 name = f"{PICTURES}/{kind}-{number}.png"
@@ -70,8 +73,11 @@ def diagnosis_tables(diagnosis: Diagnosis) -> tuple[tuple[str, tuple[tuple[str, 
     )
 
 
-def _figures(report: Report) -> list[str]:
+def _figures(report: Report, about: Mapping[str, Any]) -> list[str]:
+    data = {key: value for key, value in about["data"].items() if value is not None}
     ran = [
+        ("data", ", ".join(f"{value}" if key == "name" else f"{key} {value}" for key, value in data.items())),
+        ("model", str(about["model"])),
         ("task", report.settings.task or ""),
         ("pictures", str(report.num_pictures)),
         ("left out", str(len(report.unreadable))),

@@ -34,8 +34,10 @@ def load_ids(path: Path) -> Int32[np.ndarray, "H W"]:
             words = np.asarray(picture.convert("RGBA")).view("<i4")[..., 0]
     except FileNotFoundError as error:
         raise FormatError(f"{path}: there is no such segmentation.") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise FormatError(f"{path}: this is no readable segmentation ({error}).") from error
+    except FormatError:
+        raise
+    except Exception as error:  # decoders of untrusted bytes raise OSError, SyntaxError, ValueError, zlib.error ...
+        raise FormatError(f"{path}: this is no readable segmentation ({' '.join(str(error).split())}).") from error
     return words & np.int32(MAX_ID)
 
 

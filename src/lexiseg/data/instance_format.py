@@ -60,7 +60,9 @@ def read_instances(annotations: Path, *, images: Path | None = None) -> Instance
             objects[image_id].append(annotation)
         if images is None:
             root = annotations.parent.parent if annotations.parent.name == "annotations" else annotations.parent
-            images = find_images(root, annotations.with_suffix(""), [p["file_name"] for p in pictures.values()])
+            names = [p["file_name"] for p in pictures.values()]
+            beside = annotations.with_suffix("")  # val.json and val/
+            images = beside if names and (beside / names[0]).is_file() else find_images(root, beside, names)
         samples = tuple(
             InstanceSample(
                 image_id=image_id,

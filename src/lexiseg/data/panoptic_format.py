@@ -128,14 +128,15 @@ def read_panoptic(
         root = root.parent if root.name == "annotations" else root
     annotations = annotations or find_annotations(root)
     masks = masks or annotations.with_suffix("")
+    is_prediction = categories is not None  # its own list of pictures, if there is one, means nothing
     try:
-        content = json.loads(annotations.read_text(encoding="utf-8"))
+        content = json.loads(annotations.read_text(encoding="utf-8-sig"))
         if categories is None:
             categories = [
                 Category(id=int(c["id"]), name=str(c["name"]), is_thing=bool(c["isthing"]))
                 for c in content["categories"]
             ]
-        pictures = {_to_id(p["id"]): p for p in content.get("images", ())}
+        pictures = {} if is_prediction else {_to_id(p["id"]): p for p in content.get("images", ())}
         if images is None:
             images = find_images(root, masks, [p["file_name"] for p in pictures.values()])
         samples = tuple(_to_sample(entry, pictures, images, masks) for entry in content["annotations"])
@@ -143,7 +144,7 @@ def read_panoptic(
         raise FormatError(f"{annotations}: {error}") from error
     except OSError as error:
         raise FormatError(f"{annotations}: cannot be read ({error.strerror or error}).") from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise FormatError(f"{annotations}: not in COCO panoptic format ({type(error).__name__}: {error}).") from error
     if len({category.id for category in categories}) < len(categories):
         raise FormatError(f"{annotations}: two categories have one id. Give each its own.")
@@ -361,11 +362,17 @@ def _to_id(written: Any) -> int | str:
     return written if isinstance(written, str) and not written.isdecimal() else int(written)
 
 
+def _whole(written: Any) -> int:
+    if isinstance(written, float) and not written.is_integer():
+        raise ValueError(f"{written} is no whole number")
+    return int(written)
+
+
 def _to_segment(entry: Mapping[str, Any]) -> SegmentInfo:
     x, y, width, height = entry.get("bbox", (0, 0, 0, 0))
     return SegmentInfo(
-        id=int(entry["id"]),
-        category_id=int(entry["category_id"]),
+        id=_whole(entry["id"]),
+        category_id=_whole(entry["category_id"]),
         area=int(entry.get("area", 0)),
         box=(int(x), int(y), int(width), int(height)),
         is_crowd=bool(entry.get("iscrowd", 0)),

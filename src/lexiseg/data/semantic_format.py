@@ -43,6 +43,8 @@ class SemanticDataset:
     unseen: frozenset[str] = frozenset()
     """Names of categories that a zero-shot split holds out."""
     encoding: Encoding = "grey"
+    ignored: frozenset[int] | None = None
+    """The only other values that may occur; None: any."""
 
 
 def load_labels(sample: SemanticSample, dataset: SemanticDataset) -> Int32[np.ndarray, "H W"]:
@@ -55,7 +57,15 @@ def load_labels(sample: SemanticSample, dataset: SemanticDataset) -> Int32[np.nd
         values = load_values(sample.labels_path, dataset.encoding)
     except FormatError as error:
         raise FormatError(f"{sample.file_name}: {error}") from error
-    return to_places(values, dataset.class_of)
+    places = to_places(values, dataset.class_of)
+    if dataset.ignored is not None:
+        strange = set(np.unique(values[places < 0]).tolist()) - dataset.ignored
+        if strange:
+            raise FormatError(
+                f"{sample.file_name}: its label map holds {min(strange)}, which is no class. "
+                "Name it among the classes, or paint it 255, which is ignored."
+            )
+    return places
 
 
 def load_values(path: Path, encoding: Encoding = "grey") -> Integer[np.ndarray, "H W"]:

@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 
 from lexiseg.core import processes
 from lexiseg.core.batches import to_image_batch
+from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, PanopticMap, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import Category
@@ -31,7 +32,7 @@ from lexiseg.evaluation.truths import Skipped, TruthBatch, batched, match_groups
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.plain import to_plain
 from lexiseg.models.opsnet import OPSNet
-from lexiseg.models.postprocess import MergeConfig, panoptic_map
+from lexiseg.models.postprocess import MergeConfig
 from lexiseg.models.words import prepare
 
 __all__ = ["EvaluationSettings", "Report", "Task", "evaluate", "open_task", "write_report"]
@@ -57,16 +58,19 @@ class Task:
     def tallies(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Iterator[Any]:
         """The counts of every picture of a batch against its truth."""
         for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.truths, strict=True)):
-            answer = Answer(
-                prediction=prediction,
-                index=index,
-                frame=frame,
-                vocabulary=self.vocabulary,
-                category_ids=self.category_ids,
-                merge=merge,
-                semantic_rule=self.semantic_rule,
-            )
-            yield self.measure.tally(answer, truth)
+            yield self.measure.tally(self.answer(prediction, index, frame, merge), truth)
+
+    def answer(self, prediction: MaskPrediction, index: int, frame: Frame, merge: MergeConfig) -> Answer:
+        """One picture's part of a prediction, with what was asked."""
+        return Answer(
+            prediction=prediction,
+            index=index,
+            frame=frame,
+            vocabulary=self.vocabulary,
+            category_ids=self.category_ids,
+            merge=merge,
+            semantic_rule=self.semantic_rule,
+        )
 
     def tally(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Any:
         """The counts of a batch."""
@@ -262,9 +266,14 @@ def count_shards(
         ValueError: if no picture can be read, or `parts` belongs to another evaluation or cannot be written.
     """
     store = ShardStore(parts, _plan(model, task, settings, counter)) if parts is not None else None
+    problem = None
     if store is not None and processes.rank() == 0:
-        store.open(resume=resume)
-    processes.gather(None)  # the folder is there before anybody looks into it
+        try:
+            store.open(resume=resume)
+        except ValueError as error:
+            problem = str(error)
+    if problem := processes.gather(problem)[0]:  # the folder is there before anybody looks into it
+        raise ValueError(problem)
     own = _count_own(model, task, settings, counter, store, workers, report)
     shards = [shard for part in processes.gather(own) for shard in part]
     shards.sort(key=lambda shard: shard["number"])
@@ -293,6 +302,9 @@ def _count_own(
     samples = task.measure.samples[: settings.limit]
     mine = dict(list(enumerate(shards_of(len(samples))))[processes.rank() :: processes.world_size()])
     finished = {number: store.load(number) if store else None for number in mine}
+    for number, shard in finished.items():
+        if shard is not None and shard["skipped"]:
+            finished[number] = None  # what could not be read then may be mended now
     todo = {number: places for number, places in mine.items() if finished[number] is None}
     total = sum(map(len, mine.values()))
     done = total - sum(map(len, todo.values()))
@@ -335,9 +347,19 @@ def _plan(model: OPSNet, task: Task, settings: EvaluationSettings, counter: Coun
         "settings": plain_settings(settings),
         "words": to_plain(task.vocabulary),
         "categories": to_plain(task.measure.categories),
-        "samples": [len(samples), digest([sample.file_name for sample in samples])],
+        "samples": [len(samples), digest([_identity(sample) for sample in samples])],
         "versions": installed_versions(),
+        "device": str(_device_of(model)),
+        "dtype": str(next(model.parameters()).dtype),
     }
+
+
+def _identity(sample: Any) -> str:
+    """What tells a sample from another of its name: its annotation and the sizes of its files."""
+    paths = [sample.image_path, getattr(sample, "segmentation_path", None), getattr(sample, "labels_path", None)]
+    sizes = [path.stat().st_size if path is not None and path.is_file() else None for path in paths]
+    annotation = getattr(sample, "segments", None) or getattr(sample, "annotations", None)
+    return f"{sample.file_name} {sizes} {annotation!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -361,6 +383,7 @@ def scene_maps(
         settings: those of the report, in which everything is filled in.
         names: file names of pictures that could be read.
     """
+    assert settings.merge is not None, "filled in"
     with inference(model):
         task = open_task(model, dataset, vocabulary, settings)
         by_name = {sample.file_name: sample for sample in task.measure.samples}
@@ -371,7 +394,7 @@ def scene_maps(
             yield SceneMaps(
                 picture=opened.picture,
                 truth=task.measure.truth_map(opened.truth),
-                prediction=panoptic_map(prediction, 0, images.frames[0], task.vocabulary, settings.merge),
+                prediction=task.measure.answer_map(task.answer(prediction, 0, images.frames[0], settings.merge)),
             )
 
 

@@ -129,6 +129,10 @@ class Measure(Protocol):
         """The truth as an answer would look, for pictures."""
         ...
 
+    def answer_map(self, answer: Answer) -> PanopticMap:
+        """The answer that is counted, for pictures."""
+        ...
+
     def to_plain(self, tally: Any) -> Any:
         """The tally as JSON has it."""
         ...
@@ -182,7 +186,7 @@ class PanopticMeasure:
 
     def tally(self, answer: Answer, truth: Any) -> Tally:
         """Merges the masks into a map and matches its segments."""
-        found = panoptic_map(answer.prediction, answer.index, answer.frame, answer.vocabulary, answer.merge)
+        found = self.answer_map(answer)
         segments = [
             SegmentInfo(id=s.id, category_id=answer.category_ids[s.class_id], area=s.area, box=s.box)
             for s in found.segments
@@ -201,6 +205,10 @@ class PanopticMeasure:
             true_segment(s.id, places[s.category_id], self.categories, s.area, s.box) for s in truth.sample.segments
         )
         return PanopticMap(segmentation=truth.ids, segments=segments)
+
+    def answer_map(self, answer: Answer) -> PanopticMap:
+        """The merged map."""
+        return panoptic_map(answer.prediction, answer.index, answer.frame, answer.vocabulary, answer.merge)
 
     def to_plain(self, tally: Tally) -> Any:
         """Counts by category id."""
@@ -289,6 +297,10 @@ class SemanticMeasure:
 
     def tally(self, answer: Answer, truth: Any) -> SemanticTally:
         """Gives every pixel a class by the asked rule, and counts."""
+        return tally_labels(truth.labels, self._labels(answer), len(self.categories))
+
+    def _labels(self, answer: Answer) -> Int32[np.ndarray, "H W"]:
+        """Places in the categories; -1 is none."""
         if answer.semantic_rule == "soft":
             concepts = soft_semantic_map(answer.prediction, answer.index, answer.frame)
         else:
@@ -296,7 +308,7 @@ class SemanticMeasure:
             concepts = semantic_map(found, len(answer.vocabulary))
         places = {category.id: place for place, category in enumerate(self.categories)}
         class_of = np.array([*(places[i] for i in answer.category_ids), -1], np.int32)
-        return tally_labels(truth.labels, class_of[concepts], len(self.categories))
+        return class_of[concepts]
 
     def scene_score(self, tally: SemanticTally) -> float | None:
         """The picture's own mIoU."""
@@ -304,7 +316,14 @@ class SemanticMeasure:
 
     def truth_map(self, truth: Any) -> PanopticMap:
         """One segment for each class."""
-        ids = truth.labels + 1
+        return self._map_of(truth.labels)
+
+    def answer_map(self, answer: Answer) -> PanopticMap:
+        """Likewise."""
+        return self._map_of(self._labels(answer))
+
+    def _map_of(self, labels: Int32[np.ndarray, "H W"]) -> PanopticMap:
+        ids = labels + 1
         segments = tuple(
             true_segment(number, number - 1, self.categories, area, box)
             for number, (area, box) in segments_of(ids).items()
@@ -430,6 +449,10 @@ class InstanceMeasure:
             for number, (area, box) in segments_of(ids).items()
         )
         return PanopticMap(segmentation=ids, segments=segments)
+
+    def answer_map(self, answer: Answer) -> PanopticMap:
+        """The merged map, in which no two masks overlap as those that are counted may."""
+        return panoptic_map(answer.prediction, answer.index, answer.frame, answer.vocabulary, answer.merge)
 
     def to_plain(self, tally: InstanceTally) -> Any:
         """Masks as run-length codes."""

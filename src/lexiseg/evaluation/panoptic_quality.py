@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Int, Integer
 
-from lexiseg.data.id_maps import VOID, compact, run_lengths
+from lexiseg.data.id_maps import MAX_ID, VOID, compact, run_lengths
 from lexiseg.data.panoptic_format import Category, SegmentInfo
 
 # A match has an IoU above one half, and doubles in (1/2, 1] are whole multiples of 2^-53. So the
@@ -255,8 +255,8 @@ def percent(quality: Quality | ClassQuality) -> tuple[str, str, str]:
 def _listed(side: str, segments: Sequence[SegmentInfo]) -> list[int]:
     """Void and the listed ids, which must make sense."""
     listed = [segment.id for segment in segments]
-    if len(set(listed)) < len(listed) or min(listed, default=1) <= VOID:
-        raise ValueError(f"{side}: segment ids must be positive and distinct.")
+    if len(set(listed)) < len(listed) or min(listed, default=1) <= VOID or max(listed, default=1) > MAX_ID:
+        raise ValueError(f"{side}: segment ids must be positive and distinct, and fit in 24 bits.")
     return [VOID, *listed]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from lexiseg.core.images import printable
 from lexiseg.evaluation.measures import Measure, SemanticRule, TaskName
@@ -135,22 +135,13 @@ class Report:
         return worst, tuple(scored[len(worst) :][-number:][::-1])
 
 
-@runtime_checkable
-class Plain(Protocol):
-    """Anything that JSON can hold a form of."""
-
-    def to_plain(self) -> dict[str, Any]:
-        """That form."""
-        ...
-
-
-def write_report(report: Report, folder: Path, diagnosis: Plain | None = None) -> Path:
+def write_report(report: Report, folder: Path, about: Mapping[str, Any] | None = None) -> Path:
     """Writes `report.json` into a folder, whole or not at all; an earlier one is replaced.
 
     Args:
         report: the figures.
         folder: made if it is missing.
-        diagnosis: what is added under "diagnosis".
+        about: plain data that are added, such as the names of model and data, or a diagnosis.
 
     Returns:
         The file.
@@ -159,7 +150,7 @@ def write_report(report: Report, folder: Path, diagnosis: Plain | None = None) -
         ValueError: if the folder cannot be written.
     """
     target = folder / REPORT_FILE
-    document = report.to_plain() | ({} if diagnosis is None else {"diagnosis": diagnosis.to_plain()})
+    document = report.to_plain() | dict(about or {})
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -177,10 +177,11 @@ def _score_pairs(pairs: Sequence[tuple[Sample, Sample]], categories: Sequence[Ca
 
 
 def _refuse_missing(what: str, samples: Sequence[Sample], is_there: Callable[[Sample], bool]) -> None:
-    missing = [sample.file_name for sample in samples if not is_there(sample)]
+    missing = [sample for sample in samples if not is_there(sample)]
     if missing:
+        names = [s.segmentation_path.name if "PNG" in what else s.file_name for s in missing]
         raise FormatError(
-            f"{len(missing)} of {len(samples)} {what}: {few(missing)}. Add them, or take the pictures out of the truth."
+            f"{len(missing)} of {len(samples)} {what}: {few(names)}. Add them, or take the pictures out of the truth."
         )
 
 

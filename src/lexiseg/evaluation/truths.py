@@ -16,7 +16,7 @@ from lexiseg.core.images import PictureError, open_picture
 from lexiseg.core.structures import ImageBatch
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.id_maps import FormatError, load_ids
-from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample, check_list
+from lexiseg.data.panoptic_format import Category, Sample, check_list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,21 +55,6 @@ class Opened:
 
 Open = Callable[[Any], Opened]
 """Reads one sample; raises PictureError or FormatError."""
-
-
-def read_batches(
-    dataset: PanopticDataset, *, longest: int, batch_size: int, limit: int | None = None
-) -> Iterator[TruthBatch | Skipped]:
-    """Opens samples and yields them in batches whose pictures share one canvas; see `batched`.
-
-    Args:
-        dataset: samples on disk.
-        longest: longer side of the network's input in pixels.
-        batch_size: pictures per batch, positive; the last batch of each canvas may be smaller.
-        limit: only the first so many samples.
-    """
-    opened = open_all(lambda sample: open_panoptic(sample, dataset.categories), dataset.samples[:limit])
-    yield from batched(opened, longest=longest, batch_size=batch_size)
 
 
 def open_all(open_one: Open, samples: Sequence[Any], *, workers: int = 0) -> Iterator[Opened | Skipped]:

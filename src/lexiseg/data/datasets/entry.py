@@ -10,9 +10,9 @@ from lexiseg.core.images import PictureError, open_picture
 from lexiseg.data.datasets.files import SHOWN, absent
 from lexiseg.data.datasets.image_level import CaptionDataset, CaptionSample, LabelDataset, LabelSample
 from lexiseg.data.datasets.making import Report, each
-from lexiseg.data.id_maps import FormatError
+from lexiseg.data.id_maps import FormatError, load_ids
 from lexiseg.data.instance_format import InstanceDataset, InstanceSample
-from lexiseg.data.panoptic_format import PanopticDataset, Sample, load_segmentation
+from lexiseg.data.panoptic_format import PanopticDataset, Sample, check_list
 from lexiseg.data.semantic_format import SemanticDataset, SemanticSample, load_labels
 
 Task = Literal["panoptic", "semantic", "instance", "captions", "labels"]
@@ -198,7 +198,8 @@ def problem_of(sample: AnySample, dataset: AnyDataset) -> str | None:
     try:
         picture = open_picture(sample.image_path)
         if isinstance(sample, Sample) and isinstance(dataset, PanopticDataset):
-            size = load_segmentation(sample, dataset.categories).shape
+            check_list(sample.file_name, sample.segments, dataset.categories)  # what an evaluation asks for, no more
+            size = load_ids(sample.segmentation_path).shape
         elif isinstance(sample, SemanticSample) and isinstance(dataset, SemanticDataset):
             labels = load_labels(sample, dataset)
             if (labels < 0).all():

@@ -51,10 +51,12 @@ def open_folder(path: Path, split: str | None = None) -> AnyDataset:
     if split is not None:
         jsons = [file for file in jsons if re.search(rf"(?<![a-z]){re.escape(split)}(?![a-z])", file.stem)]
     panoptic = [file for file in jsons if file.with_suffix("").is_dir()]
-    if (path / "panoptic.json").is_file() or len(panoptic) > 1:
-        return read_panoptic(path) if split is None or not panoptic else read_panoptic(path, annotations=panoptic[0])
+    if split is not None and not jsons:
+        raise FormatError(f"{path}: no JSON has {split!r} in its name, so the data set has no such split.")
+    if split is None and ((path / "panoptic.json").is_file() or len(panoptic) > 1):
+        return read_panoptic(path)
     if panoptic:
-        return read_panoptic(path, annotations=panoptic[0])
+        return _open_json(panoptic[0])
     if len(jsons) == 1:
         return _open_json(jsons[0])
     if jsons:
@@ -97,6 +99,7 @@ def read_labels_folder(root: Path, classes: Path, split: str | None = None) -> S
             for name in names
         ),
         class_of=places(categories),
+        ignored=frozenset({0, 255, 65535}),
     )
 
 
