@@ -33,7 +33,7 @@ from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
 from lexiseg.evaluation.oracles import ALONE, LADDER, Scene, answer, look, true_proposals
 from lexiseg.evaluation.panoptic_quality import Tally, summarise, tally_pair
 from lexiseg.evaluation.study import ORACLE, study
-from lexiseg.evaluation.truths import Truth, TruthBatch, read_batches
+from lexiseg.evaluation.truths import Truth, TruthBatch, batched, open_all, open_panoptic
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess import MergeConfig, panoptic_map
 
@@ -397,7 +397,8 @@ class Knowing(torch.nn.Module):
 
     def __init__(self, dataset: PanopticDataset) -> None:
         super().__init__()
-        read = read_batches(dataset, longest=96, batch_size=4)
+        opened = open_all(lambda sample: open_panoptic(sample, dataset.categories), dataset.samples)
+        read = batched(opened, longest=96, batch_size=4)
         self._batches = iter([part for part in read if isinstance(part, TruthBatch)])
 
     def forward(self, pixel_values: torch.Tensor, *, every_layer: bool = False) -> MaskProposals:
