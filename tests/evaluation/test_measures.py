@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lexiseg.apps.visualize import overlay
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction
 from lexiseg.core.vocabulary import Concept, Vocabulary
@@ -165,6 +166,18 @@ def test_the_truth_can_be_looked_at(root: Path, make: Any, task: TaskName | None
     names = {segment.name: int((shown.segmentation == segment.id).sum()) for segment in shown.segments}
     things = {"cat": 128, "dog": 128}
     assert names == (things if measure.name == "instance" else {**things, "sky": 192})
+
+
+def test_a_truth_whose_map_and_list_disagree_can_be_looked_at(root: Path) -> None:
+    measure, truth = measured(root, panoptic, None)
+    cat, sky, _ = truth.sample.segments  # the dog's pixels are listed no more
+    ghost = replace(cat, id=2**24 - 1)  # and this has no pixel
+    sample = replace(truth.sample, segments=(ghost, cat, sky))
+
+    shown = measure.truth_map(replace(truth, sample=sample))
+
+    assert {s.name: int((shown.segmentation == s.id).sum()) for s in shown.segments} == {"cat": 128, "sky": 192}
+    assert overlay(np.zeros((*SIZE, 3), np.uint8), shown).width > 0
 
 
 @pytest.mark.parametrize(("make", "task", "figure"), MEASURES)

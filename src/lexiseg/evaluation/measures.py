@@ -15,7 +15,7 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import MaskPrediction, PanopticMap, Segment
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.id_maps import Box, FormatError, compact, segments_of
+from lexiseg.data.id_maps import FormatError, compact, segments_of
 from lexiseg.data.instance_format import InstanceDataset, InstanceSample
 from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample, SegmentInfo
 from lexiseg.data.semantic_format import SemanticDataset, SemanticSample, load_labels
@@ -68,6 +68,10 @@ class Answer:
     """The category of each concept."""
     merge: MergeConfig
     semantic_rule: SemanticRule
+
+    def merged(self) -> PanopticMap:
+        """The panoptic map."""
+        return panoptic_map(self.prediction, self.index, self.frame, self.vocabulary, self.merge)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +190,7 @@ class PanopticMeasure:
 
     def tally(self, answer: Answer, truth: Any) -> Tally:
         """Merges the masks into a map and matches its segments."""
-        found = self.answer_map(answer)
+        found = answer.merged()
         segments = [
             SegmentInfo(id=s.id, category_id=answer.category_ids[s.class_id], area=s.area, box=s.box)
             for s in found.segments
@@ -199,16 +203,14 @@ class PanopticMeasure:
         return whole.iou_sum / (whole.tp + whole.fp / 2 + whole.fn / 2) if whole.count else None
 
     def truth_map(self, truth: Any) -> PanopticMap:
-        """Its segments, crowds included."""
-        places = {category.id: place for place, category in enumerate(self.categories)}
-        segments = tuple(
-            true_segment(s.id, places[s.category_id], self.categories, s.area, s.box) for s in truth.sample.segments
-        )
-        return PanopticMap(segmentation=truth.ids, segments=segments)
+        """Its listed segments, crowds included; pixels of others are void here."""
+        listed = truth.sample.segments
+        ids = compact(truth.ids, [s.id for s in listed]) + 1
+        return true_map(ids, [s.category_id for s in listed], self.categories)
 
     def answer_map(self, answer: Answer) -> PanopticMap:
         """The merged map."""
-        return panoptic_map(answer.prediction, answer.index, answer.frame, answer.vocabulary, answer.merge)
+        return answer.merged()
 
     def to_plain(self, tally: Tally) -> Any:
         """Counts by category id."""
@@ -304,8 +306,7 @@ class SemanticMeasure:
         if answer.semantic_rule == "soft":
             concepts = soft_semantic_map(answer.prediction, answer.index, answer.frame)
         else:
-            found = panoptic_map(answer.prediction, answer.index, answer.frame, answer.vocabulary, answer.merge)
-            concepts = semantic_map(found, len(answer.vocabulary))
+            concepts = semantic_map(answer.merged(), len(answer.vocabulary))
         places = {category.id: place for place, category in enumerate(self.categories)}
         class_of = np.array([*(places[i] for i in answer.category_ids), -1], np.int32)
         return class_of[concepts]
@@ -323,12 +324,7 @@ class SemanticMeasure:
         return self._map_of(self._labels(answer))
 
     def _map_of(self, labels: Int32[np.ndarray, "H W"]) -> PanopticMap:
-        ids = labels + 1
-        segments = tuple(
-            true_segment(number, number - 1, self.categories, area, box)
-            for number, (area, box) in segments_of(ids).items()
-        )
-        return PanopticMap(segmentation=ids, segments=segments)
+        return true_map(labels + 1, [category.id for category in self.categories], self.categories)
 
     def to_plain(self, tally: SemanticTally) -> Any:
         """The filled places of the confusion matrix."""
@@ -439,20 +435,15 @@ class InstanceMeasure:
 
     def truth_map(self, truth: Any) -> PanopticMap:
         """Objects over one another, the largest lowest."""
-        places = {category.id: place for place, category in enumerate(self.categories)}
         ids = np.zeros(truth.size, np.int32)
         order = sorted(range(len(truth.masks)), key=lambda number: -truth.masks[number].area)
         for number in order:
             ids[pixels_of(truth.masks[number].counts, truth.size)] = number + 1
-        segments = tuple(
-            true_segment(number, places[truth.masks[number - 1].category_id], self.categories, area, box)
-            for number, (area, box) in segments_of(ids).items()
-        )
-        return PanopticMap(segmentation=ids, segments=segments)
+        return true_map(ids, [mask.category_id for mask in truth.masks], self.categories)
 
     def answer_map(self, answer: Answer) -> PanopticMap:
         """The merged map, in which no two masks overlap as those that are counted may."""
-        return panoptic_map(answer.prediction, answer.index, answer.frame, answer.vocabulary, answer.merge)
+        return answer.merged()
 
     def to_plain(self, tally: InstanceTally) -> Any:
         """Masks as run-length codes."""
@@ -526,28 +517,33 @@ def measure_of(dataset: AnyDataset, task: TaskName | None, unseen: frozenset[str
             raise ValueError(f"a data set of {kind} truth has none for the {task or 'panoptic'} task: name another.")
 
 
-def true_segment(number: int, place: int, categories: Sequence[Category], area: int, box: Box) -> Segment:
-    """A segment of a truth: sure of its name.
+def true_map(ids: Int32[np.ndarray, "H W"], category_ids: Sequence[int], categories: Sequence[Category]) -> PanopticMap:
+    """A truth as a model's answer would look, sure of every name.
 
     Args:
-        number: its id in the map.
-        place: of its category in `categories`.
+        ids: segments numbered from 1; 0 is void. Numbers without a pixel are left out.
+        category_ids: of the segments, in the order of their numbers.
         categories: of the data set.
-        area: in pixels.
-        box: x, y, width, height in pixels.
     """
-    category = categories[place]
-    return Segment(
-        id=number,
-        class_id=place,
-        name=category.name,
-        score=1.0,
-        is_thing=category.is_thing,
-        area=area,
-        box=box,
-        guesses=(),
-        path=(),
-    )
+    places = {category.id: place for place, category in enumerate(categories)}
+    segments: list[Segment] = []
+    for number, (area, box) in segments_of(ids).items():
+        place = places[category_ids[number - 1]]
+        category = categories[place]
+        segments.append(
+            Segment(
+                id=number,
+                class_id=place,
+                name=category.name,
+                score=1.0,
+                is_thing=category.is_thing,
+                area=area,
+                box=box,
+                guesses=(),
+                path=(),
+            )
+        )
+    return PanopticMap(segmentation=ids, segments=tuple(segments))
 
 
 def _plain_class(quality: ClassQuality) -> dict[str, Any]:

@@ -90,9 +90,7 @@ class LabelCode:
             FormatError: if it cannot be read, or holds a value that is neither a class nor ignored.
         """
         values = load_values(path)
-        places = to_places(
-            values, {self.first + i: i for i in range(self.num_classes) if self.first + i != self.ignored}
-        )
+        places = to_places(values, {self.first + i: i for i in range(self.num_classes)})
         strange = (places < 0) & (values >= self.first) & (values != self.ignored)
         if strange.any():
             raise FormatError(

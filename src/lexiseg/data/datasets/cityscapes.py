@@ -83,6 +83,8 @@ def _class_of(ids: Any) -> Any:
     return np.where(ids >= FIRST_INSTANCE, ids // FIRST_INSTANCE, ids)
 
 
+_PREPARE = "Make them of gtFine_trainvaltest.zip with `lexiseg data prepare cityscapes-panoptic`."
+
 PANOPTIC = Entry(
     name="cityscapes-panoptic",
     title="Cityscapes panoptic, 8 things and 11 stuff",
@@ -94,12 +96,12 @@ PANOPTIC = Entry(
         Part(
             what="annotations",
             places=("gtFine/cityscapes_panoptic_{split}.json",),
-            source="Make them of gtFine_trainvaltest.zip with `lexiseg data prepare cityscapes-panoptic`.",
+            source=_PREPARE,
         ),
         Part(
             what="id maps",
             places=("gtFine/cityscapes_panoptic_{split}",),
-            source="Make them of gtFine_trainvaltest.zip with `lexiseg data prepare cityscapes-panoptic`.",
+            source=_PREPARE,
         ),
     ),
     read=read_cityscapes_panoptic,
