@@ -129,11 +129,13 @@ class _Trap:
 def test_weights_that_are_none_end_in_one_sentence(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pt")
     torch.save({"a": _Trap()}, tmp_path / "trap.pt")
+    torch.save([torch.zeros(1)], tmp_path / "list.pt")
     (tmp_path / "text.safetensors").write_text("hello")
     for name, told in {
         "none.pt": "no CLIP weights at",
         "other.pt": "holds no CLIP with a ResNet image tower",
         "trap.pt": "cannot read CLIP weights",
+        "list.pt": "expected tensors by name in .*, got a list",
         "text.safetensors": "cannot read CLIP weights",
     }.items():
         with pytest.raises(ValueError, match=told) as caught:

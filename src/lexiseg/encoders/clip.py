@@ -1,21 +1,20 @@
 """The only gate to open_clip: dense CLIP features, CLIP's own pooling, and words to vectors."""
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import open_clip
 import torch
-from jaxtyping import Float, Int
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+from jaxtyping import Float
+from open_clip.model import CLIPVisionCfg
 from open_clip.modified_resnet import Bottleneck, ModifiedResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
+from lexiseg.encoders.clip_base import MEAN, STD, OpenClip, read_tensors
+
+__all__ = ["MEAN", "STD", "Clip", "ClipConfig", "read_clip_weights", "resize_positions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,53 +78,30 @@ class ClipConfig:
         )
 
 
-class Clip(nn.Module):
+class Clip(OpenClip):
     """open_clip's CLIP, its image tower opened up: trunk, attention pool and text tower apart."""
 
     def __init__(self, config: ClipConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.clip = CLIP(
-            embed_dim=config.embed_dim,
-            vision_cfg=CLIPVisionCfg(
+        super().__init__(
+            config,
+            CLIPVisionCfg(
                 layers=config.layers,
                 width=config.width,
                 head_width=config.head_width,
                 image_size=config.image_size,
             ),
-            text_cfg=CLIPTextCfg(
-                context_length=config.context_length,
-                width=config.text_width,
-                heads=config.text_heads,
-                layers=config.text_layers,
-            ),
-            quick_gelu=config.quick_gelu,
         )
+        self.config = config
         visual = self.clip.visual
         assert isinstance(visual, ModifiedResNet)
         if not config.has_pool:
             visual.register_module("attnpool", nn.Identity())
         self._visual = (visual,)  # in a tuple, so that its weights are not registered twice
-        self._hashed: tuple[object, str] = ((), "")
-        self._tokenizer = open_clip.SimpleTokenizer(context_length=config.context_length)
 
     @property
     def visual(self) -> ModifiedResNet:
         """The image tower."""
         return self._visual[0]
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the text tower's weights: the key under which text embeddings may be remembered."""
-        text = {name: value for name, value in self.clip.state_dict().items() if not name.startswith("visual.")}
-        versions = tuple((value.data_ptr(), value._version) for value in text.values())
-        if versions != self._hashed[0]:  # hashing takes longer than a look at whether anything was written
-            digest = hashlib.sha256(repr(self.config).encode())
-            for name, value in sorted(text.items()):
-                digest.update(name.encode())
-                digest.update(value.detach().float().cpu().numpy().tobytes())
-            self._hashed = versions, digest.hexdigest()[:32]
-        return self._hashed[1]
 
     def trunk(
         self, pixel_values: Float[Tensor, "B 3 H W"], *, stride: Literal[16, 32] = 32
@@ -140,10 +116,8 @@ class Clip(nn.Module):
             pixel_values: RGB in [0, 1].
             stride: distance of the cells in pixels.
         """
-        mean = pixel_values.new_tensor(MEAN).view(3, 1, 1)
-        std = pixel_values.new_tensor(STD).view(3, 1, 1)
         visual = self.visual
-        features = visual.stem((pixel_values - mean) / std)
+        features = visual.stem(self.normalise(pixel_values))
         features = visual.layer3(visual.layer2(visual.layer1(features)))
         if stride == 32:
             return visual.layer4(features)
@@ -191,26 +165,6 @@ class Clip(nn.Module):
         """Embeds whole pictures, RGB in [0, 1], any size that is a multiple of 32; not normalised."""
         return self.pool(self.trunk(pixel_values))
 
-    def tokenize(self, prompts: Sequence[str]) -> Int[Tensor, "M L"]:
-        """Token ids, cut behind the longest prompt: later positions cannot reach an earlier one (causal mask)."""
-        tokens = self._tokenizer(list(prompts))
-        return tokens[:, : int(tokens.argmax(-1).max()) + 1]
-
-    def encode_tokens(self, tokens: Int[Tensor, "M L"]) -> Float[Tensor, "M D"]:
-        """Embeds tokenised prompts; not normalised."""
-        clip: Any = self.clip  # open_clip sets these parts in a way that type checkers can't follow
-        length = tokens.shape[1]
-        hidden = clip.token_embedding(tokens) + clip.positional_embedding[:length]
-        hidden = clip.transformer(hidden, attn_mask=clip.attn_mask[:length, :length])
-        hidden = clip.ln_final(hidden)
-        return hidden[torch.arange(len(tokens), device=tokens.device), tokens.argmax(-1)] @ clip.text_projection
-
-    @torch.no_grad()
-    def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "M D"]:
-        """Embeds prompts; float32, not normalised."""
-        device = self.clip.logit_scale.device
-        return self.encode_tokens(self.tokenize(prompts).to(device)).float()
-
 
 def resize_positions(positions: Float[Tensor, "L F"], size: tuple[int, int]) -> Float[Tensor, "L2 F"]:
     """Resizes the attention pool's position embedding (first row: the mean token) to another grid (bilinear)."""
@@ -251,23 +205,7 @@ def read_clip_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: if the file is missing, cannot be read safely, or holds no CLIP weights.
     """
-    if not path.is_file():
-        raise ValueError(f"no CLIP weights at {path}: expected an open_clip checkpoint (.pt or .safetensors).")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            found: Any = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a hostile or broken file raises
-        raise ValueError(
-            f"cannot read CLIP weights from {path}: the file is damaged or holds more than tensors. "
-            "Save it again as an open_clip state dict."
-        ) from error
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
-    weights = {str(k).removeprefix("module."): v for k, v in found.items() if isinstance(v, Tensor)}
+    weights = read_tensors(path)
     if "visual.attnpool.c_proj.weight" not in weights:
         raise ValueError(
             f"{path} holds no CLIP with a ResNet image tower (no visual.attnpool): "

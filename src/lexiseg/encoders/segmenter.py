@@ -65,35 +65,36 @@ class SegmenterConfig:
             )
 
 
-def to_transformers(config: SegmenterConfig) -> Mask2FormerConfig:
-    """Our sizes in transformers' words."""
+def backbone_to_transformers(resnet: ResNetBackbone | None, swin: SwinBackbone | None) -> Any:
+    """The sizes of the one backbone that is set, in transformers' words; its four stages are returned."""
     stages = ["stage1", "stage2", "stage3", "stage4"]
-    if config.resnet is not None:
-        resnet = config.resnet
-        backbone: Any = ResNetConfig(
+    if resnet is not None:
+        return ResNetConfig(
             embedding_size=resnet.embedding_size,
             hidden_sizes=list(resnet.hidden_sizes),
             depths=list(resnet.depths),
             layer_type=resnet.layer_type,
             out_features=stages,  # pyright: ignore[reportCallIssue]
         )
-    else:
-        swin = config.swin
-        assert swin is not None
-        backbone = SwinConfig(
-            embed_dim=swin.embed_dim,
-            depths=list(swin.depths),
-            num_heads=list(swin.num_heads),
-            window_size=swin.window_size,
-            image_size=swin.image_size,
-            drop_path_rate=swin.drop_path_rate,
-            out_features=stages,  # pyright: ignore[reportCallIssue]
-        )
+    assert swin is not None
+    return SwinConfig(
+        embed_dim=swin.embed_dim,
+        depths=list(swin.depths),
+        num_heads=list(swin.num_heads),
+        window_size=swin.window_size,
+        image_size=swin.image_size,
+        drop_path_rate=swin.drop_path_rate,
+        out_features=stages,  # pyright: ignore[reportCallIssue]
+    )
+
+
+def to_transformers(config: SegmenterConfig) -> Mask2FormerConfig:
+    """Our sizes in transformers' words."""
     log = logging.getLogger("transformers.models.mask2former.configuration_mask2former")
     log.addFilter(_is_not_about_backbones)
     try:
         return Mask2FormerConfig(
-            backbone_config=backbone,
+            backbone_config=backbone_to_transformers(config.resnet, config.swin),
             hidden_dim=config.hidden_dim,
             feature_size=config.mask_dim,
             mask_feature_size=config.mask_dim,
