@@ -9,9 +9,12 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip import ClipConfig
+from lexiseg.encoders.maskformer import MaskFormerConfig
 from lexiseg.encoders.segmenter import ResNetBackbone, SegmenterConfig, SwinBackbone
+from lexiseg.encoders.vit import PromptConfig, VitConfig
+from lexiseg.models.network import Network
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
-from lexiseg.models.words import prepare
+from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -44,6 +47,30 @@ CLIP = ClipConfig(
     text_layers=1,
     context_length=32,
     dense_stride=16,
+)
+MASKFORMER = MaskFormerConfig(
+    resnet=RESNET.resnet,
+    pixel_dim=32,
+    mask_dim=32,
+    hidden_dim=32,
+    decoder_layers=2,
+    feedforward_dim=64,
+    num_heads=4,
+    num_queries=8,
+    dropout=0.0,
+)
+VIT = VitConfig(
+    embed_dim=32,
+    width=64,
+    layers=3,
+    head_width=32,
+    patch_size=8,
+    image_size=32,
+    text_width=32,
+    text_heads=2,
+    text_layers=1,
+    context_length=32,
+    prompts=PromptConfig(kind="mask", depth=2),
 )
 TRAINING = Vocabulary.of("cat|kitten, dog, bird, sky:stuff, grass:stuff", ("a photo of a {}.", "a drawn {}"))
 
@@ -78,10 +105,10 @@ def model(seed: int = 0, **changes: Any) -> OPSNet:
     return opsnet
 
 
-def words(opsnet: OPSNet, asked: str | Vocabulary, *, negatives: bool = False) -> VocabularyEmbeddings:
+def words(network: Network, asked: str | Vocabulary, *, negatives: bool = False) -> VocabularyEmbeddings:
     """Prepares a vocabulary with the training templates."""
-    training = opsnet.config.training_vocabulary
-    return prepare(opsnet.clip, Vocabulary.of(asked, training.templates), training, negatives=negatives)
+    templates = network.config.training_vocabulary.templates
+    return network.prepare(Vocabulary.of(asked, templates), negatives=negatives)
 
 
 def state(module: nn.Module) -> dict[str, Tensor]:
@@ -92,3 +119,18 @@ def state(module: nn.Module) -> dict[str, Tensor]:
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     """Whether two states agree in every bit."""
     return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def ovseg(seed: int = 0, **changes: Any) -> OVSeg:
+    """A whole OVSeg in eval mode, not too sure of anything."""
+    settings: dict[str, Any] = {
+        "segmenter": MASKFORMER,
+        "clip": VIT,
+        "training_vocabulary": TRAINING,
+        "longest_side": 96,
+        "shortest_side": None,
+        "head_hidden": 32,
+        "logit_scale": 10.0,
+        "clip_logit_scale": 10.0,
+    }
+    return seeded(OVSeg(OVSegConfig(**settings | changes)), seed).eval()

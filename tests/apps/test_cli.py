@@ -109,10 +109,10 @@ def test_switches_reach_the_model(ask: Run, picture: Path, monkeypatch: pytest.M
 
     assert ran.code == 0
     assert (seen["negatives"], seen["score_threshold"], seen["rank_by"]) == (False, 0, "class")
-    modulation = seen["modulation"]
+    modulation = seen["fusion"]
     assert (modulation.alpha, modulation.beta, modulation.clip_only) == (3, 0.25, False)  # type: ignore[attr-defined]
     assert ask(picture, "--clip-ratio", 2).code == 0
-    assert seen["modulation"].clip_ratio == 2  # type: ignore[attr-defined]
+    assert seen["fusion"].clip_ratio == 2  # type: ignore[attr-defined]
 
 
 def test_demo_shows_six_scenes_and_what_to_try_next(

@@ -74,8 +74,8 @@ def test_switches_reach_the_model(evaluate: Run, drawn: Path, tmp_path: Path) ->
     assert evaluate("--data", drawn, "--clip-only", "--negatives").code == 0
 
     settings = report_in(tmp_path / "out")["settings"]
-    assert settings["modulation"]["clip_only"] is True
-    assert settings["modulation"]["beta"] == 0
+    assert settings["fusion"]["clip_only"] is True
+    assert settings["fusion"]["beta"] == 0
     assert settings["negatives"] is True
 
 

@@ -49,13 +49,13 @@ def test_a_vocabulary_leaves_no_trace_in_the_model(tiny: Model, pixels: np.ndarr
 def test_words_are_encoded_once_per_content(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(tiny.network)
     calls: list[Vocabulary] = []
-    real = predictor.prepare
+    real = tiny.network.prepare
 
-    def counting(encoder: object, asked: Vocabulary, *rest: object, **settings: object) -> object:
+    def counting(asked: Vocabulary, **settings: object) -> object:
         calls.append(asked)
-        return real(encoder, asked, *rest, **settings)  # type: ignore[arg-type]
+        return real(asked, **settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(predictor, "prepare", counting)
+    monkeypatch.setattr(tiny.network, "prepare", counting)
     first = model.encode(Vocabulary.of(WORDS))
     assert model.encode(Vocabulary.of(WORDS.replace(", ", ","))) is first
     assert len(calls) == 1

@@ -149,7 +149,7 @@ def test_the_report_is_json_with_fractions_at_its_top_level(
     assert set(document["groups"]) == {"shared", "unseen"}
     assert document["groups"]["unseen"]["all"]["n"] + document["groups"]["shared"]["all"]["n"] == document["all"]["n"]
     assert document["settings"]["merge"]["score_threshold"] == 0.0
-    assert document["settings"]["modulation"]["alpha"] == 10.0
+    assert document["settings"]["fusion"]["alpha"] == 10.0
     assert document["settings"]["negatives"] is False
     assert document["device"] == "cpu"
     assert document["dtype"] == "float32"
@@ -274,7 +274,7 @@ def test_every_row_of_a_study_equals_an_evaluation_of_its_own(model: OPSNet, dat
     counted = {result.row.name: tallies(result.quality) for result in done.results}
     assert [result.row for result in done.results] == list(rows)
     for row in rows[2:5]:
-        alone = evaluate(model, few, WORDS, EvaluationSettings(modulation=row.modulation, merge=row.merge))
+        alone = evaluate(model, few, WORDS, EvaluationSettings(fusion=row.modulation, merge=row.merge))
         assert counted[row.name] == tallies(alone.quality)
     assert len(set(counted.values())) >= 3  # the rows are no copies of one another
     assert counted["mask pooling"] == counted["CLIP-only"]
@@ -391,7 +391,7 @@ def test_true_masks_are_named_by_what_clip_sees_under_them(
     knowing = copy.deepcopy(model)
     monkeypatch.setattr(knowing, "clip_map", map_of_names)
     monkeypatch.setattr(knowing, "embed", embed)
-    monkeypatch.setattr(evaluator, "prepare", words)
+    monkeypatch.setattr(knowing, "prepare", words)
 
     rows = true_mask_top1(knowing, dataset, WORDS, groups=GROUPS, sizes=(16.0, 32.0))
 

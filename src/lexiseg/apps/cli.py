@@ -10,7 +10,16 @@ from lexiseg import __version__
 from lexiseg.apps import options as opt
 from lexiseg.apps.console import fail, note, say
 from lexiseg.apps.errors import UsageError
-from lexiseg.apps.options import Device, Inference, RoleName, SemanticRuleChoice, SplitName, TaskChoice
+from lexiseg.apps.options import (
+    Device,
+    Inference,
+    RoleName,
+    SemanticRuleChoice,
+    SourceChoice,
+    SplitName,
+    TaggerChoice,
+    TaskChoice,
+)
 from lexiseg.core.concepts import VocabularyError
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
@@ -74,13 +83,14 @@ def _options(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path("lexiseg-demo"),
+    model: opt.ModelName = "storybook",
     device: opt.DeviceName = Device.auto,
     negatives: opt.Negatives = True,
 ) -> None:
     """Draw six scenes, find the words in them, and show what was found. Needs no network."""
     from lexiseg.apps.commands_demo import run_demo
 
-    run_demo(out, device.value, negatives=negatives)
+    run_demo(out, model, device.value, negatives=negatives)
 
 
 @app.command()
@@ -95,8 +105,10 @@ def segment(
     alpha: opt.Alpha = None,
     beta: opt.Beta = None,
     clip_ratio: opt.ClipRatio = None,
+    clip_weight: opt.ClipWeight = None,
     clip_only: opt.ClipOnly = False,
     rank_by: opt.RankBy = None,
+    best_only: opt.BestOnly = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per picture on stdout.")] = False,
 ) -> None:
     """Find the words in pictures: an overlay, a COCO panoptic PNG and one JSON for all."""
@@ -110,8 +122,10 @@ def segment(
         alpha=alpha,
         beta=beta,
         clip_ratio=clip_ratio,
+        clip_weight=clip_weight,
         clip_only=clip_only,
         rank_by=rank_by.value if rank_by else None,
+        best_only=best_only,
     )
     raise typer.Exit(run_segment(pictures, vocabulary, how, out, as_json=as_json))
 
@@ -157,6 +171,7 @@ def evaluate(
     alpha: opt.Alpha = None,
     beta: opt.Beta = None,
     clip_ratio: opt.ClipRatio = None,
+    clip_weight: opt.ClipWeight = None,
     clip_only: opt.ClipOnly = False,
     rank_by: opt.RankBy = None,
 ) -> None:
@@ -171,12 +186,78 @@ def evaluate(
         alpha=alpha,
         beta=beta,
         clip_ratio=clip_ratio,
+        clip_weight=clip_weight,
         clip_only=clip_only,
         rank_by=rank_by.value if rank_by else None,
     )
     pictures = Data(name=data, root=root, split=split, count=count, seed=seed, limit=limit)
     measured = Measured(task=task.value if task else None, semantic_rule=semantic_rule.value, diagnose=diagnose)
     raise typer.Exit(run_evaluate(pictures, vocabulary, how, measured, out, workers=workers, resume=resume))
+
+
+@app.command()
+def mine(
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="DIR|NAME",
+            help="A folder with a data set; a name that 'lexiseg data list' shows, with --root; or storybook, which is "
+            "drawn.",
+        ),
+    ],
+    model: opt.ModelName,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pairs, and for drawn pictures.")],
+    captions: Annotated[
+        Path | None,
+        typer.Option(
+            "--captions",
+            metavar="FILE",
+            help="COCO's captions, a .tsv of file names and captions, or a .jsonl; the data set's own if not given.",
+        ),
+    ] = None,
+    source: Annotated[
+        SourceChoice,
+        typer.Option("--source", help="True masks with their labels or with nouns, or proposed masks with nouns."),
+    ] = SourceChoice.proposals,
+    captions_per_picture: Annotated[
+        int, typer.Option("--captions-per-picture", min=1, help="How many are read, from the first on.")
+    ] = 1,
+    words: Annotated[
+        str | None,
+        typer.Option(
+            "--words",
+            metavar="TEXT|FILE|NAME",
+            help="Names to look for in captions, of several words too; the data set's own if not given.",
+        ),
+    ] = None,
+    tagger: Annotated[
+        TaggerChoice, typer.Option("--tagger", help="What finds the other nouns; none: the words alone.")
+    ] = TaggerChoice.textblob,
+    root: opt.Root = None,
+    role: Annotated[RoleName, typer.Option("--role", help="Of drawn data.")] = RoleName.base,
+    split: Annotated[str | None, typer.Option("--split", help="Of the data set: train if not given.")] = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="Pictures of drawn data.")] = 200,
+    seed: opt.Seed = 0,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many pictures.")] = None,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that read pictures ahead.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    overwrite: opt.Overwrite = False,
+    device: opt.DeviceName = Device.auto,
+) -> None:
+    """Mine pairs of masked crops and words from pictures with captions, to adapt a CLIP (OVSeg)."""
+    from lexiseg.apps.commands_mine import Finding, MiningData, run_mine
+    from lexiseg.training.mining import MiningConfig
+
+    pictures = MiningData(name=data, root=root, split=split, limit=limit, role=role.value, count=count, seed=seed)
+    finding = Finding(captions=captions, words=words, tagger=tagger.value)
+    config = MiningConfig(source=source.value, captions=captions_per_picture)
+    raise typer.Exit(
+        run_mine(
+            model, device.value, pictures, finding, config, out, workers=workers, resume=resume, overwrite=overwrite
+        )
+    )
 
 
 @app.command()
@@ -305,6 +386,78 @@ def score_semantic(
     )
 
 
+import_app = typer.Typer(no_args_is_help=True, help="Turn published weights into model folders.")
+app.add_typer(import_app, name="import")
+
+
+@import_app.command("ovseg")
+def import_ovseg(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .pth of OVSeg, or .safetensors.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model folder to make.")],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="The official configuration as JSON; the published one for the checkpoint's backbone if not given.",
+        ),
+    ] = None,
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            "--vocabulary",
+            "-v",
+            metavar="TEXT|FILE|NAME",
+            help="Names of the classes that it was trained on; coco-stuff if not given.",
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--verify",
+            metavar="REFERENCE",
+            help="A .safetensors of the official program's inputs and outputs to hold the model against.",
+        ),
+    ] = None,
+    overwrite: opt.Overwrite = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Import an official OVSeg checkpoint."""
+    from lexiseg.apps.commands_import import run_import_ovseg
+
+    raise typer.Exit(
+        run_import_ovseg(
+            checkpoint,
+            out,
+            config=config,
+            vocabulary=vocabulary,
+            reference=reference,
+            overwrite=overwrite,
+            as_json=as_json,
+        )
+    )
+
+
+@import_app.command("clip")
+def import_clip(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An open_clip state dict of a ViT, or mask prompts.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="DIR|NAME", help="An OVSeg that is to get this CLIP; the folder is its."),
+    ] = None,
+    quick_gelu: Annotated[
+        bool,
+        typer.Option("--quick-gelu/--no-quick-gelu", help="How the weights were trained; OpenAI's with QuickGELU."),
+    ] = True,
+    overwrite: opt.Overwrite = False,
+) -> None:
+    """Import a CLIP that was adapted to masked crops, or its mask prompts alone."""
+    from lexiseg.apps.commands_import import run_import_clip
+
+    run_import_clip(file, out, model=model, quick_gelu=quick_gelu, overwrite=overwrite)
+
+
 data_app = typer.Typer(no_args_is_help=True, help="The data sets that are known by name.")
 app.add_typer(data_app, name="data")
 
@@ -352,14 +505,27 @@ def train(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a run in this folder stopped.")] = False,
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="A data set in COCO panoptic format instead of the recipe's.")
+        Path | None,
+        typer.Option(
+            "--data",
+            "-d",
+            help="A data set instead of the recipe's pictures; for adaptations, pairs from 'lexiseg mine'.",
+        ),
     ] = None,
-    clip: Annotated[Path | None, typer.Option("--clip", help="A CLIP folder; OPSNet recipes need it.")] = None,
+    root: opt.Root = None,
+    clip: Annotated[
+        Path | None, typer.Option("--clip", help="A CLIP folder; recipes that begin an OPSNet or OVSeg need it.")
+    ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--start", help="A Mask2Former folder to begin from, or an OPSNet folder to go on from."),
+        typer.Option("--start", help="A folder to go on from: OPSNet, OVSeg, Mask2Former; for adaptations, a CLIP."),
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Other than the recipe's; segmenters.")] = None,
+    prompt: Annotated[
+        Path | None, typer.Option("--prompt", help="The folder of a learned prompt; SimBaseline needs it.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Other than the recipe's; not for a CLIP.")
+    ] = None,
     device: opt.DeviceName = Device.auto,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of initial weights, order and augmentation.")] = 0,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare batches.")] = 1,
@@ -373,8 +539,10 @@ def train(
         out,
         resume=resume,
         data=data,
+        root=root,
         clip=clip,
         start=start,
+        prompt=prompt,
         steps=steps,
         device=device.value,
         seed=seed,

@@ -34,11 +34,11 @@ class _Shown:
     seconds: float
 
 
-def run_demo(out: Path, device: str, *, negatives: bool) -> None:
+def run_demo(out: Path, model_name: str, device: str, *, negatives: bool) -> None:
     """Draws scenes, finds their words, writes the pictures and says what to try next.
 
     Raises:
-        ValueError: if the folder can't be written or the shipped model is damaged.
+        ValueError: if the folder can't be written, or there is no such model or it is damaged.
     """
     names = [f"{role}-{number}" for role in ROLES for number in range(1, SCENES_PER_ROLE + 1)]
     check_unspoilt(out, names, [])
@@ -46,7 +46,7 @@ def run_demo(out: Path, device: str, *, negatives: bool) -> None:
     vocabularies = [CASTS[role].vocabulary for role in ROLES]
     shown: list[_Shown] = []
     with ResultWriter(out, Categories.of(*vocabularies)) as writer, progress("Looking") as report:
-        model = load(device=device)
+        model = load(model_name, device=device)
         for done, name in enumerate(names):
             report(done, len(names))
             shown.append(_show_scene(model, name, writer, negatives))

@@ -11,7 +11,7 @@ from lexiseg.apps.console import note, progress, say, show
 from lexiseg.apps.options import Inference
 from lexiseg.apps.predictor import Model, load
 from lexiseg.apps.report_page import diagnosis_tables, write_page
-from lexiseg.apps.switches import merge_for, modulation_for
+from lexiseg.apps.switches import fusion_for, merge_for
 from lexiseg.core import processes
 from lexiseg.core.concepts import same_word
 from lexiseg.core.vocabulary import Concept, Vocabulary, builtin_names
@@ -94,7 +94,7 @@ def run_evaluate(
             task=measured.task or TASK_OF.get(data.name),
             semantic_rule=measured.semantic_rule,
             negatives=how.negatives,
-            modulation=modulation_for(how, config.modulation),
+            fusion=fusion_for(how, config.fusion),
             merge=merge_for(how, config.merge),
             limit=data.limit,
             cache_dir=default_cache_dir(),
@@ -257,6 +257,12 @@ def _tell(report: Report, page: Path, other_words: Mapping[str, str]) -> None:
         f"{report.num_pictures} pictures, {report.images_per_second:.1f} per second, {report.settings.task} task; "
         f"weights {report.weights} in {report.dtype} on {report.device}. Report: {page}."
     )
+    regions = report.regions
+    if regions.proposals:
+        say(
+            f"Of {regions.proposals} proposals CLIP looked at {regions.encoded}; {regions.empty} were empty, and "
+            f"{regions.skipped} were left out as no object."
+        )
     for skipped in report.unreadable[:SHOWN_SKIPPED]:
         note(f"lexiseg: left out: {skipped.reason}")
     more = len(report.unreadable) - SHOWN_SKIPPED

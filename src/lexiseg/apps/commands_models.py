@@ -46,8 +46,10 @@ def run_train(
     *,
     resume: bool,
     data: Path | None,
+    root: Path | None,
     clip: Path | None,
     start: Path | None,
+    prompt: Path | None,
     steps: int | None,
     device: str,
     seed: int,
@@ -75,8 +77,10 @@ def run_train(
         workers=workers,
         steps=steps,
         data=data,
+        root=root,
         clip=clip,
         start=start,
+        prompt=prompt,
     )
     if idle := unused(name, settings):
         raise UsageError(f"{name} has no use for {' and '.join(f'--{key}' for key in idle)}: leave it out.")

@@ -13,7 +13,7 @@ from lexiseg.apps.options import Inference
 from lexiseg.apps.predictor import Model, load
 from lexiseg.apps.result import Result
 from lexiseg.apps.result_files import DOCUMENT, Categories, ResultWriter, check_unspoilt
-from lexiseg.apps.switches import merge_for, modulation_for
+from lexiseg.apps.switches import fusion_for, merge_for
 from lexiseg.apps.visualize import legend_entries
 from lexiseg.core.picture_files import find_pictures, unique_names
 from lexiseg.core.structures import PanopticMap
@@ -75,17 +75,21 @@ def _answers(
 ) -> Iterator[_Answer]:
     """Segments one picture after the other; one that fails does not stop the rest."""
     merge = merge_for(how, model.network.config.merge)
-    modulation = modulation_for(how, model.network.config.modulation)
+    fusion = fusion_for(how, model.network.config.fusion)
     for path, stem in zip(paths, stems, strict=True):
         start = time.perf_counter()
         try:
-            result = model.segment(
-                path,
-                vocabulary,
-                negatives=how.negatives,
-                score_threshold=merge.score_threshold,
-                modulation=modulation,
-                rank_by=merge.rank_by,
+            result = (
+                model.find(path, vocabulary)
+                if how.best_only
+                else model.segment(
+                    path,
+                    vocabulary,
+                    negatives=how.negatives,
+                    score_threshold=merge.score_threshold,
+                    fusion=fusion,
+                    rank_by=merge.rank_by,
+                )
             )
             seconds = time.perf_counter() - start
             files = writer.add(result.panoptic, stem=stem, overlay=result.overlay(), picture_name=str(path))

@@ -42,6 +42,23 @@ class SemanticRuleChoice(StrEnum):
     soft = "soft"
 
 
+class SourceChoice(StrEnum):
+    """Where masks and words of pairs come from."""
+
+    labels = "labels"
+    true_masks = "true-masks"
+    proposals = "proposals"
+
+
+class TaggerChoice(StrEnum):
+    """What finds nouns that are on no list."""
+
+    textblob = "textblob"
+    nltk = "nltk"
+    spacy = "spacy"
+    none = "none"
+
+
 class RoleName(StrEnum):
     """Roles of the drawn world."""
 
@@ -76,11 +93,19 @@ class Inference:
     alpha: float | None = None
     beta: float | None = None
     clip_ratio: float | None = None
+    clip_weight: float | None = None
     clip_only: bool = False
     rank_by: str | None = None
+    best_only: bool = False
+    """The best region of each word, by CLIP alone."""
 
     def __post_init__(self) -> None:
-        ways = {"--alpha": self.alpha, "--clip-ratio": self.clip_ratio, "--clip-only": self.clip_only or None}
+        ways = {
+            "--alpha": self.alpha,
+            "--clip-ratio": self.clip_ratio,
+            "--clip-weight": self.clip_weight,
+            "--clip-only": self.clip_only or None,
+        }
         asked = [way for way, value in ways.items() if value is not None]
         if len(asked) > 1:
             raise UsageError(f"{' and '.join(asked)} each say how much CLIP counts: give one of them.")
@@ -100,7 +125,9 @@ Words = Annotated[
 ]
 ModelName = Annotated[
     str,
-    typer.Option("--model", "-m", metavar="DIR|NAME", help="A model folder; or storybook, the shipped one."),
+    typer.Option(
+        "--model", "-m", metavar="DIR|NAME", help="A model folder; or a shipped one: storybook or tiny-ovseg."
+    ),
 ]
 DeviceName = Annotated[Device, typer.Option("--device", help="Where it runs.")]
 ScoreThreshold = Annotated[
@@ -119,16 +146,35 @@ Negatives = Annotated[
 ]
 Alpha = Annotated[
     float | None,
-    typer.Option("--alpha", min=0, help="Weight of CLIP per distance of the words; 0: none.", rich_help_panel=_HOW),
+    typer.Option(
+        "--alpha", min=0, help="OPSNet: weight of CLIP per distance of the words; 0: none.", rich_help_panel=_HOW
+    ),
 ]
 Beta = Annotated[
-    float | None, typer.Option("--beta", min=0, help="Exponent of logits debiasing; 0: none.", rich_help_panel=_HOW)
+    float | None,
+    typer.Option("--beta", min=0, help="OPSNet: exponent of logits debiasing; 0: none.", rich_help_panel=_HOW),
 ]
 ClipRatio = Annotated[
     float | None,
-    typer.Option("--clip-ratio", min=0, help="A fixed weight of CLIP instead; 0: queries alone.", rich_help_panel=_HOW),
+    typer.Option(
+        "--clip-ratio", min=0, help="OPSNet: a fixed weight of CLIP instead; 0: queries alone.", rich_help_panel=_HOW
+    ),
+]
+ClipWeight = Annotated[
+    float | None,
+    typer.Option(
+        "--clip-weight",
+        min=0,
+        max=1,
+        help="OVSeg: lambda, CLIP's share in the ensemble; 0: queries alone.",
+        rich_help_panel=_HOW,
+    ),
 ]
 ClipOnly = Annotated[bool, typer.Option("--clip-only", help="CLIP alone, without void.", rich_help_panel=_HOW)]
+BestOnly = Annotated[
+    bool,
+    typer.Option("--best-only", help="Just the region that fits each word best, by CLIP alone.", rich_help_panel=_HOW),
+]
 RankBy = Annotated[Rank | None, typer.Option("--rank-by", help="Which score ranks the segments.", rich_help_panel=_HOW)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote there.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")]

@@ -2,16 +2,14 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
 
 from lexiseg.apps.errors import DeviceError
 from lexiseg.apps.result import Result
@@ -19,14 +17,12 @@ from lexiseg.core.batches import to_image_batch
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.encoders.clip import Clip
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.io.models import find_model, load_model
-from lexiseg.io.shipped import SHIPPED_NAME, shipped_folder, unknown_concepts
-from lexiseg.layers.modulation import ModulationConfig
-from lexiseg.models.opsnet import OPSNet
+from lexiseg.io.shipped import SHIPPED, SHIPPED_NAME, shipped_folder, unknown_concepts
+from lexiseg.models.free_words import best_regions, clip_only, prepare_free_words
+from lexiseg.models.network import Fusion, Network
 from lexiseg.models.postprocess import RankBy, instances, panoptic_map
-from lexiseg.models.words import prepare
 
 logger = logging.getLogger("lexiseg")
 
@@ -43,8 +39,8 @@ def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Mo
     """Loads a model.
 
     Args:
-        name_or_dir: "storybook", the model inside the package, which knows the drawn world only; or a model
-            folder; or the name of a model on the Hugging Face hub, such as "owner/name".
+        name_or_dir: "storybook" (an OPSNet) or "tiny-ovseg" (an OVSeg), the models inside the package, which know the
+            drawn world only; or a model folder; or the name of a model on the Hugging Face hub, such as "owner/name".
         device: "auto" takes a GPU if there is one; or any name that torch knows.
 
     Raises:
@@ -53,7 +49,7 @@ def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Mo
     """
     place = choose_device(device)
     folder = find_model(name_or_dir)
-    is_shipped = folder.resolve() == shipped_folder().resolve()
+    is_shipped = folder.resolve() in {shipped_folder(name).resolve() for name in SHIPPED}
     return Model(load_model(folder), name=str(name_or_dir), device=place, is_shipped=is_shipped)
 
 
@@ -80,13 +76,13 @@ def choose_device(name: str) -> torch.device:
 
 
 class Model:
-    """An OPSNet with what makes it pleasant: it opens pictures, and remembers words that it has encoded.
+    """A network with what makes it pleasant: it opens pictures, and remembers words that it has encoded.
 
     The vocabulary is an argument of every call: the same loaded model answers 1 word or 5,000.
     """
 
     def __init__(
-        self, network: OPSNet, *, name: str = "model", device: torch.device | str = "cpu", is_shipped: bool = False
+        self, network: Network, *, name: str = "model", device: torch.device | str = "cpu", is_shipped: bool = False
     ) -> None:
         """Moves the network to the device.
 
@@ -100,7 +96,6 @@ class Model:
         self.device = torch.device(device)
         self.name = name
         self.is_shipped = is_shipped
-        self._encoder: _Remembered | None = None
         self._known: OrderedDict[tuple[Vocabulary, bool], VocabularyEmbeddings] = OrderedDict()
         self._told: set[str] = set()
 
@@ -111,7 +106,7 @@ class Model:
         *,
         negatives: bool = True,
         score_threshold: float | None = None,
-        modulation: ModulationConfig | None = None,
+        fusion: Fusion | None = None,
         rank_by: RankBy | None = None,
         with_instances: bool = False,
     ) -> Result:
@@ -124,7 +119,8 @@ class Model:
             negatives: lets training words that were not asked for compete; what they win is void. Without them
                 every region becomes one of few words.
             score_threshold: leaves out segments with a lower score, in [0, 1]; the model's own if not given.
-            modulation: how frozen CLIP and the trained query are joined; the model's own if not given.
+            fusion: how CLIP and the trained query are joined, modulation for an OPSNet and ensemble for an OVSeg; the
+                model's own if not given.
             rank_by: which score ranks, "class", "iou" or "product"; the model's own if not given.
             with_instances: adds things with whole masks that may overlap.
 
@@ -138,10 +134,11 @@ class Model:
         merge = replace(self.network.config.merge, **{k: v for k, v in given.items() if v is not None})
         picture = open_picture(image)
         words = self.encode(asked, negatives=negatives)
-        images = to_image_batch([picture], longest=self.network.config.longest_side).to(self.device)
+        config = self.network.config
+        images = to_image_batch([picture], longest=config.longest_side, shortest=config.shortest_side).to(self.device)
         frame = images.frames[0]
         with torch.inference_mode():
-            prediction = self.network(images, words, modulation)
+            prediction = self.network(images, words, fusion)
             panoptic = panoptic_map(prediction, 0, frame, asked, merge)
             found = instances(prediction, 0, frame, asked, merge) if with_instances else None
         return Result(
@@ -151,6 +148,38 @@ class Model:
             picture=picture,
             source=Path(image) if isinstance(image, str | Path) else None,
             instances=found,
+        )
+
+    def find(self, image: Picture, vocabulary: Words) -> Result:
+        """Finds the one region that fits each word best, by CLIP alone (OVSeg's demo).
+
+        Unlike `segment`, it has no threshold: every word gets a region, unless better words hold all of it. A single
+        word is held against "others".
+
+        Args:
+            image: as `segment` takes it.
+            vocabulary: the words.
+
+        Raises:
+            PictureError: if the picture can't be opened.
+            VocabularyError: if the words make no vocabulary.
+        """
+        asked = Vocabulary.of(vocabulary)
+        picture = open_picture(image)
+        self._say_unknown(asked)
+        words = prepare_free_words(self.network, asked, cache_dir=default_cache_dir()).to(self.device)
+        config = self.network.config
+        images = to_image_batch([picture], longest=config.longest_side, shortest=config.shortest_side).to(self.device)
+        with torch.inference_mode():
+            prediction = self.network(images, words, clip_only(self.network))
+            panoptic = best_regions(prediction, 0, images.frames[0], asked, mask_threshold=config.merge.mask_threshold)
+        return Result(
+            segmentation=panoptic.segmentation,
+            segments=panoptic.segments,
+            vocabulary=asked,
+            picture=picture,
+            source=Path(image) if isinstance(image, str | Path) else None,
+            instances=None,
         )
 
     def segment_many(
@@ -191,10 +220,7 @@ class Model:
         self._say_unknown(vocabulary)
         key = (vocabulary, negatives)
         if key not in self._known:
-            if self._encoder is None:
-                self._encoder = _Remembered(clip=self.network.clip, fingerprint=self.network.clip.fingerprint)
-            training = self.network.config.training_vocabulary
-            words = prepare(self._encoder, vocabulary, training, negatives=negatives, cache_dir=default_cache_dir())
+            words = self.network.prepare(vocabulary, negatives=negatives, cache_dir=default_cache_dir())
             self._known[key] = words.to(self.device)
         self._known.move_to_end(key)
         while len(self._known) > MAX_REMEMBERED:
@@ -219,15 +245,3 @@ class Model:
     def __repr__(self) -> str:
         millions = sum(p.numel() for p in self.network.parameters()) / 1e6
         return f"<Model {self.name}: {millions:.1f} million parameters on {self.device}>"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Remembered:
-    """A text tower whose hash is taken once: hashing a large one takes longer than encoding a few words."""
-
-    clip: Clip
-    fingerprint: str
-
-    def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "M D"]:
-        """Encodes whole sentences."""
-        return self.clip.encode_text(prompts)

@@ -4,12 +4,33 @@ from dataclasses import replace
 from typing import Any
 
 from lexiseg.apps.options import Inference
+from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.layers.modulation import ModulationConfig
+from lexiseg.models.network import Fusion
 from lexiseg.models.postprocess import MergeConfig
 
 
-def modulation_for(how: Inference, default: ModulationConfig) -> ModulationConfig:
-    """The model's own modulation with what was asked otherwise."""
+def fusion_for(how: Inference, default: Fusion) -> Fusion:
+    """The model's own fusion with what was asked otherwise.
+
+    Raises:
+        ValueError: if a switch of the other system was asked for.
+    """
+    if isinstance(default, EnsembleConfig):
+        _refuse({"--alpha": how.alpha, "--beta": how.beta, "--clip-ratio": how.clip_ratio}, "OVSeg", "--clip-weight")
+        return _ensemble_for(how, default)
+    _refuse({"--clip-weight": how.clip_weight}, "OPSNet", "--alpha, --beta or --clip-ratio")
+    return _modulation_for(how, default)
+
+
+def merge_for(how: Inference, default: MergeConfig) -> MergeConfig:
+    """The model's own merge with what was asked otherwise."""
+    given = {"score_threshold": how.score_threshold, "rank_by": how.rank_by}
+    changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    return replace(default, **changed)
+
+
+def _modulation_for(how: Inference, default: ModulationConfig) -> ModulationConfig:
     changed: dict[str, Any] = {} if how.beta is None else {"beta": how.beta}
     if how.alpha is not None:
         changed |= {"alpha": how.alpha, "clip_ratio": None}
@@ -20,8 +41,13 @@ def modulation_for(how: Inference, default: ModulationConfig) -> ModulationConfi
     return replace(default, **changed)
 
 
-def merge_for(how: Inference, default: MergeConfig) -> MergeConfig:
-    """The model's own merge with what was asked otherwise."""
-    given = {"score_threshold": how.score_threshold, "rank_by": how.rank_by}
-    changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    return replace(default, **changed)
+def _ensemble_for(how: Inference, default: EnsembleConfig) -> EnsembleConfig:
+    weight = 1.0 if how.clip_only else how.clip_weight
+    return default if weight is None else replace(default, clip_weight=weight, seen_clip_weight=None)
+
+
+def _refuse(switches: dict[str, float | None], system: str, instead: str) -> None:
+    """Refuses switches that mean nothing to a system."""
+    given = [switch for switch, value in switches.items() if value is not None]
+    if given:
+        raise ValueError(f"{given[0]} means nothing to an {system}, which is what the model is: give {instead}.")

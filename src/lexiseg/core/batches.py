@@ -11,12 +11,15 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch
 
 
-def to_image_batch(pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], *, longest: int, stride: int = 32) -> ImageBatch:
-    """Resizes every picture to the same longer side and pads all of them to one common canvas.
+def to_image_batch(
+    pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], *, longest: int, shortest: int | None = None, stride: int = 32
+) -> ImageBatch:
+    """Resizes every picture to the same longer (or shorter) side and pads all of them to one common canvas.
 
     Args:
         pictures: RGB bytes as `open_picture` gives them, at least one.
-        longest: the longer side after resizing, in pixels.
+        longest: the longer side after resizing, in pixels; at most so many where `shortest` is given.
+        shortest: the shorter side after resizing, in pixels.
         stride: the canvas is a multiple of it in both directions.
 
     Returns:
@@ -28,7 +31,10 @@ def to_image_batch(pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], *, longest: i
     """
     if not pictures:
         raise ValueError("a batch needs at least one picture, got none.")
-    frames = [Frame.fit((picture.shape[0], picture.shape[1]), longest=longest, stride=stride) for picture in pictures]
+    frames = [
+        Frame.fit((picture.shape[0], picture.shape[1]), longest=longest, shortest=shortest, stride=stride)
+        for picture in pictures
+    ]
     canvas = max(frame.padded[0] for frame in frames), max(frame.padded[1] for frame in frames)
     frames = [replace(frame, padded=canvas) for frame in frames]
     pixel_values = torch.stack(

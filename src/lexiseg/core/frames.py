@@ -19,21 +19,26 @@ class Frame:
     padded: tuple[int, int]
 
     @staticmethod
-    def fit(original: tuple[int, int], *, longest: int, stride: int = 32) -> "Frame":
+    def fit(original: tuple[int, int], *, longest: int, shortest: int | None = None, stride: int = 32) -> "Frame":
         """The frame whose longer side has `longest` pixels, padded up to a multiple of `stride`.
 
         Args:
             original: height and width of the picture, both positive.
             longest: the longer side after resizing; the aspect ratio is kept, the shorter side is at least 1.
+            shortest: where given, the shorter side has so many pixels, unless the longer one would pass `longest`.
             stride: the coarsest stride of the network.
 
         Raises:
             ValueError: if a size is not positive.
         """
         height, width = original
-        if min(height, width, longest, stride) < 1:
-            raise ValueError(f"sizes must be positive, got {original}, longest {longest}, stride {stride}.")
+        if min(height, width, longest, stride, longest if shortest is None else shortest) < 1:
+            raise ValueError(
+                f"sizes must be positive, got {original}, longest {longest}, shortest {shortest}, stride {stride}."
+            )
         scale = longest / max(height, width)
+        if shortest is not None:
+            scale = min(scale, shortest / min(height, width))
         resized = max(1, round(height * scale)), max(1, round(width * scale))
         padded = -(-resized[0] // stride) * stride, -(-resized[1] // stride) * stride
         return Frame(original=original, resized=resized, padded=padded)

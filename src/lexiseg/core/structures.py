@@ -32,6 +32,10 @@ class ImageBatch:
     frames: tuple[Frame, ...]
     """How each picture was resized and padded, and the exact way back."""
 
+    def only(self, index: int) -> "ImageBatch":
+        """One of the pictures, on the same canvas."""
+        return ImageBatch(pixel_values=self.pixel_values[index : index + 1], frames=(self.frames[index],))
+
     def to(self, device: torch.device | str) -> "ImageBatch":
         """The same pictures on another device."""
         return ImageBatch(pixel_values=self.pixel_values.to(device), frames=self.frames)
@@ -85,6 +89,27 @@ class VocabularyEmbeddings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegionCounts:
+    """What became of the proposals of a batch that were to be cut out one by one."""
+
+    proposals: int = 0
+    encoded: int = 0
+    """Shown to CLIP."""
+    empty: int = 0
+    """Without a pixel above the mask threshold: leaving them out changes no digit."""
+    skipped: int = 0
+    """Left out because the query was too sure of no object."""
+
+    def __add__(self, other: "RegionCounts") -> "RegionCounts":
+        return RegionCounts(
+            proposals=self.proposals + other.proposals,
+            encoded=self.encoded + other.encoded,
+            empty=self.empty + other.empty,
+            skipped=self.skipped + other.skipped,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaskPrediction:
     """Masks with names: a model's whole answer for one vocabulary. The three scores stay apart."""
 
@@ -92,11 +117,18 @@ class MaskPrediction:
     class_logits: Float[Tensor, "B Q K"]
     """Over concepts and negatives, no void column; softmax gives class_probs."""
     void_probs: Float[Tensor, "B Q"]
-    """Probability that the proposal is no object, from the query alone; zero for CLIP-only."""
+    """Probability that the proposal is no object, from the query alone; zero for CLIP-only.
+
+    The scores of an ensemble (OVSeg) need not add up to one: there it is one minus their sum, and may be below zero.
+    """
     iou_scores: Float[Tensor, "B Q"]
     """Predicted IoU of each mask in [0, 1]."""
     num_concepts: int
     """Columns of class_logits from here on are negatives."""
+    pixel_bias: Float[Tensor, " K"] | None = None
+    """Taken from each concept's sum at every pixel of the soft semantic map (ZegFormer's calibrated stacking)."""
+    counts: RegionCounts = field(default_factory=RegionCounts)
+    """What the region branch did, where there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Integer
 
+from lexiseg.core.structures import RegionCounts
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import Category, PanopticDataset, SegmentInfo
 from lexiseg.evaluation.evaluator import (
@@ -33,8 +34,7 @@ from lexiseg.evaluation.panoptic_quality import (
 )
 from lexiseg.evaluation.truths import Skipped, TruthBatch
 from lexiseg.io.plain import to_plain
-from lexiseg.layers.modulation import ModulationConfig
-from lexiseg.models.opsnet import OPSNet
+from lexiseg.models.network import Fusion, Network
 from lexiseg.models.postprocess import MergeConfig
 
 Size = Literal["small", "medium", "large"]
@@ -177,7 +177,7 @@ class Diagnosis:
 
 
 def diagnose(
-    model: OPSNet,
+    model: Network,
     dataset: PanopticDataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings | None = None,
@@ -219,17 +219,18 @@ class _DiagnosisCounter:
 
     name = "diagnosis"
 
-    def __init__(self, model: OPSNet, task: Task, settings: EvaluationSettings) -> None:
+    def __init__(self, model: Network, task: Task, settings: EvaluationSettings) -> None:
         self._model, self._task, self._settings = model, task, settings
+        self.regions = RegionCounts()
 
     def zero(self) -> DiagnosisTally:
         return DiagnosisTally()
 
     def count(self, batch: TruthBatch) -> Iterator[tuple[DiagnosisTally, None]]:
-        modulation, merge = self._settings.modulation, self._settings.merge
-        assert modulation is not None, "filled in"
+        fusion, merge = self._settings.fusion, self._settings.merge
+        assert fusion is not None, "filled in"
         assert merge is not None, "filled in"
-        for tally in tally_batch(self._model, self._task, batch, modulation, merge):
+        for tally in tally_batch(self._model, self._task, batch, fusion, merge):
             yield tally, None
 
     def to_plain(self, tally: DiagnosisTally) -> dict[str, Any]:
@@ -240,10 +241,10 @@ class _DiagnosisCounter:
 
 
 def tally_batch(
-    model: OPSNet,
+    model: Network,
     task: Task,
     batch: TruthBatch,
-    modulation: ModulationConfig,
+    fusion: Fusion,
     merge: MergeConfig,
 ) -> Iterator[DiagnosisTally]:
     """Looks at the pictures of a batch once and yields their counts.
@@ -252,20 +253,18 @@ def tally_batch(
         model: in eval mode.
         task: words, and the category of each.
         batch: with panoptic truths.
-        modulation: how CLIP and query are joined.
+        fusion: how CLIP and query are joined.
         merge: how masks compete for pixels.
     """
     images = batch.images.to(task.words.text_embed.device)
     proposals = model.propose(images)
-    clip_map = model.clip_map(images)
-    prediction = model.predict(proposals, model.embed(proposals, clip_map), task.words, modulation)
+    prediction = model.name(images, proposals, task.words, fusion)
     for index, (frame, truth) in enumerate(zip(images.frames, batch.truths, strict=True)):
         scene = look(prediction, index, frame, truth, task.vocabulary, task.category_ids, merge)
         masks = true_proposals(scene, proposals.query_embed[index])
         names: list[int] = []
         if masks is not None:
-            regions = model.embed(masks, clip_map[index : index + 1])
-            named = model.predict(masks, regions, task.words, modulation)
+            named = model.name(images.only(index), masks, task.words, fusion)
             names = named.class_logits[0, :, : named.num_concepts].argmax(-1).tolist()
         yield tally_scene(scene, names, task.measure.categories)
 

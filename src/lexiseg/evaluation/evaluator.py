@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from lexiseg.core import processes
 from lexiseg.core.batches import to_image_batch
 from lexiseg.core.frames import Frame
-from lexiseg.core.structures import MaskPrediction, PanopticMap, VocabularyEmbeddings
+from lexiseg.core.structures import MaskPrediction, PanopticMap, RegionCounts, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import Category
 from lexiseg.evaluation.measures import Answer, AnyDataset, Measure, SemanticRule, measure_of
@@ -31,9 +31,8 @@ from lexiseg.evaluation.shards import ShardStore, digest, shards_of
 from lexiseg.evaluation.truths import Skipped, TruthBatch, batched, match_groups, match_words, open_all
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.plain import to_plain
-from lexiseg.models.opsnet import OPSNet
+from lexiseg.models.network import Network
 from lexiseg.models.postprocess import MergeConfig
-from lexiseg.models.words import prepare
 
 __all__ = ["EvaluationSettings", "Report", "Task", "evaluate", "open_task", "write_report"]
 
@@ -83,7 +82,7 @@ class Task:
 
 
 def open_task(
-    model: OPSNet,
+    model: Network,
     dataset: AnyDataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings,
@@ -101,13 +100,7 @@ def open_task(
     unseen = frozenset(category.name for category in named_groups.get("unseen", ()))
     measure = measure_of(dataset, settings.task, unseen)
     matched, category_ids = match_words(dataset.categories, vocabulary)
-    words = prepare(
-        model.clip,
-        matched,
-        model.config.training_vocabulary,
-        negatives=settings.negatives,
-        cache_dir=settings.cache_dir,
-    )
+    words = model.prepare(matched, negatives=settings.negatives, cache_dir=settings.cache_dir)
     return Task(
         measure=measure,
         vocabulary=matched,
@@ -119,7 +112,7 @@ def open_task(
 
 
 def evaluate(
-    model: OPSNet,
+    model: Network,
     dataset: AnyDataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings | None = None,
@@ -169,6 +162,7 @@ def evaluate(
         scenes=counted.scenes,
         images_per_second=len(counted.scenes) / counted.seconds,
         unreadable=counted.skipped,
+        regions=counted.regions,
         settings=settings,
         domain_similarity=task.words.domain_similarity,
         versions=installed_versions(),
@@ -178,17 +172,18 @@ def evaluate(
     )
 
 
-def filled(settings: EvaluationSettings | None, model: OPSNet) -> EvaluationSettings:
-    """Settings in which modulation and merge are named: the model's own where nothing was."""
+def filled(settings: EvaluationSettings | None, model: Network) -> EvaluationSettings:
+    """Settings in which fusion and merge are named: the model's own where nothing was."""
     settings = settings or EvaluationSettings()
-    return replace(
-        settings, modulation=settings.modulation or model.config.modulation, merge=settings.merge or model.config.merge
-    )
+    return replace(settings, fusion=settings.fusion or model.config.fusion, merge=settings.merge or model.config.merge)
 
 
 @runtime_checkable
 class Counter(Protocol):
     """What is counted over a data set. Tallies add up, and are kept on disk as plain data."""
+
+    regions: RegionCounts
+    """What the model's region branch did so far, where it has one; the evaluator sets it to nothing for each shard."""
 
     @property
     def name(self) -> str:
@@ -221,6 +216,7 @@ class Counted:
     skipped: tuple[Skipped, ...]
     seconds: float
     """Of one process, on average."""
+    regions: RegionCounts
 
 
 class _AnswerCounter:
@@ -228,8 +224,9 @@ class _AnswerCounter:
 
     name = "answers"
 
-    def __init__(self, model: OPSNet, task: Task, settings: EvaluationSettings) -> None:
+    def __init__(self, model: Network, task: Task, settings: EvaluationSettings) -> None:
         self._model, self._task, self._settings = model, task, settings
+        self.regions = RegionCounts()
 
     def zero(self) -> Any:
         return self._task.measure.zero()
@@ -238,7 +235,8 @@ class _AnswerCounter:
         task, merge = self._task, self._settings.merge
         assert merge is not None, "filled in"
         images = batch.images.to(task.words.text_embed.device)
-        prediction = self._model(images, task.words, self._settings.modulation)
+        prediction = self._model(images, task.words, self._settings.fusion)
+        self.regions += prediction.counts
         for tally in task.tallies(prediction, merge, batch):
             yield tally, task.measure.scene_score(tally)
 
@@ -250,7 +248,7 @@ class _AnswerCounter:
 
 
 def count_shards(
-    model: OPSNet,
+    model: Network,
     task: Task,
     settings: EvaluationSettings,
     counter: Counter,
@@ -286,11 +284,12 @@ def count_shards(
         scenes=scenes,
         skipped=skipped,
         seconds=sum(shard["seconds"] for shard in shards) / processes.world_size(),
+        regions=sum((RegionCounts(**shard["regions"]) for shard in shards), RegionCounts()),
     )
 
 
 def _count_own(
-    model: OPSNet,
+    model: Network,
     task: Task,
     settings: EvaluationSettings,
     counter: Counter,
@@ -305,17 +304,20 @@ def _count_own(
     for number, shard in finished.items():
         if shard is not None and shard["skipped"]:
             finished[number] = None  # what could not be read then may be mended now
+    config = model.config
     todo = {number: places for number, places in mine.items() if finished[number] is None}
     total = sum(map(len, mine.values()))
     done = total - sum(map(len, todo.values()))
     opened = open_all(task.measure.open, [samples[i] for places in todo.values() for i in places], workers=workers)
     for number, places in todo.items():
         start = time.perf_counter()
-        tally = counter.zero()
+        tally, counter.regions = counter.zero(), RegionCounts()
         scenes: list[list[Any]] = []
         skipped: list[Skipped] = []
         read = islice(opened, len(places))
-        for batch in batched(read, longest=model.config.longest_side, batch_size=settings.batch_size):
+        for batch in batched(
+            read, longest=config.longest_side, shortest=config.shortest_side, batch_size=settings.batch_size
+        ):
             if isinstance(batch, Skipped):
                 skipped.append(batch)
                 done += 1
@@ -331,6 +333,7 @@ def _count_own(
             "scenes": scenes,
             "skipped": to_plain(tuple(skipped)),
             "seconds": time.perf_counter() - start,
+            "regions": to_plain(counter.regions),
         }
         if store is not None:
             store.save(number, shard)
@@ -338,7 +341,7 @@ def _count_own(
     return [shard for shard in finished.values() if shard is not None]
 
 
-def _plan(model: OPSNet, task: Task, settings: EvaluationSettings, counter: Counter) -> dict[str, Any]:
+def _plan(model: Network, task: Task, settings: EvaluationSettings, counter: Counter) -> dict[str, Any]:
     """All that decides the digits of a shard."""
     samples = task.measure.samples[: settings.limit]
     return {
@@ -372,7 +375,7 @@ class SceneMaps:
 
 
 def scene_maps(
-    model: OPSNet, dataset: AnyDataset, vocabulary: Vocabulary, settings: EvaluationSettings, names: Sequence[str]
+    model: Network, dataset: AnyDataset, vocabulary: Vocabulary, settings: EvaluationSettings, names: Sequence[str]
 ) -> Iterator[SceneMaps]:
     """Segments some pictures again.
 
@@ -384,13 +387,14 @@ def scene_maps(
         names: file names of pictures that could be read.
     """
     assert settings.merge is not None, "filled in"
+    config = model.config
     with inference(model):
         task = open_task(model, dataset, vocabulary, settings)
         by_name = {sample.file_name: sample for sample in task.measure.samples}
         for name in names:
             opened = task.measure.open(by_name[name])
-            images = to_image_batch([opened.picture], longest=model.config.longest_side)
-            prediction = model(images.to(task.words.text_embed.device), task.words, settings.modulation)
+            images = to_image_batch([opened.picture], longest=config.longest_side, shortest=config.shortest_side)
+            prediction = model(images.to(task.words.text_embed.device), task.words, settings.fusion)
             yield SceneMaps(
                 picture=opened.picture,
                 truth=task.measure.truth_map(opened.truth),
@@ -399,17 +403,19 @@ def scene_maps(
 
 
 def read_task(
-    model: OPSNet, task: Task, settings: EvaluationSettings, skipped: list[Skipped], report: Progress
+    model: Network, task: Task, settings: EvaluationSettings, skipped: list[Skipped], report: Progress
 ) -> Generator[TruthBatch, None, None]:
     """Yields the batches of a task; what cannot be read is added to `skipped`.
 
     Raises:
         ValueError: after the last sample, if not one could be read.
     """
-    samples = task.measure.samples[: settings.limit]
+    config, samples = model.config, task.measure.samples[: settings.limit]
     done = 0
     opened = open_all(task.measure.open, samples)
-    for part in batched(opened, longest=model.config.longest_side, batch_size=settings.batch_size):
+    for part in batched(
+        opened, longest=config.longest_side, shortest=config.shortest_side, batch_size=settings.batch_size
+    ):
         if isinstance(part, Skipped):
             skipped.append(part)
             done += 1
@@ -422,7 +428,7 @@ def read_task(
 
 
 @contextmanager
-def inference(model: OPSNet) -> Generator[None, None, None]:
+def inference(model: Network) -> Generator[None, None, None]:
     """Eval mode without gradients; afterwards every part is in the mode in which it was."""
     modes = [(part, part.training) for part in model.modules()]
     model.eval()
@@ -434,5 +440,5 @@ def inference(model: OPSNet) -> Generator[None, None, None]:
             part.training = mode
 
 
-def _device_of(model: OPSNet) -> torch.device:
+def _device_of(model: Network) -> torch.device:
     return next(model.parameters()).device

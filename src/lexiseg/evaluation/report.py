@@ -4,16 +4,17 @@ import json
 import platform
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from lexiseg.core.images import printable
+from lexiseg.core.structures import RegionCounts
 from lexiseg.evaluation.measures import Measure, SemanticRule, TaskName
 from lexiseg.evaluation.truths import Skipped
 from lexiseg.io.plain import to_plain
-from lexiseg.layers.modulation import ModulationConfig
+from lexiseg.models.network import Fusion
 from lexiseg.models.postprocess import MergeConfig
 
 REPORT_FILE = "report.json"
@@ -30,8 +31,8 @@ class EvaluationSettings:
     """How a semantic task turns masks into classes of pixels."""
     negatives: bool = False
     """Whether training words that were not asked for compete and become void; the papers have none."""
-    modulation: ModulationConfig | None = None
-    """How CLIP and query are joined; the model's own if not given."""
+    fusion: Fusion | None = None
+    """How CLIP and query are joined: modulation for an OPSNet, ensemble for an OVSeg; the model's own if not given."""
     merge: MergeConfig | None = None
     """How masks compete for pixels; the model's own if not given."""
     limit: int | None = None
@@ -77,7 +78,7 @@ class Report:
     unreadable: tuple[Skipped, ...]
     """Pictures that were left out, with the reason."""
     settings: EvaluationSettings
-    """With the task, the modulation and the merge that were used."""
+    """With the task, the fusion and the merge that were used."""
     domain_similarity: float
     """s between the asked words and the training vocabulary."""
     versions: Mapping[str, str]
@@ -85,6 +86,8 @@ class Report:
     dtype: str
     weights: str
     """Hash of the model's weights."""
+    regions: RegionCounts = field(default_factory=RegionCounts)
+    """What was shown to CLIP region by region, by a model that works so."""
 
     @property
     def num_pictures(self) -> int:
@@ -107,6 +110,7 @@ class Report:
             "device": self.device,
             "dtype": self.dtype,
             "weights": self.weights,
+            "regions": to_plain(self.regions),
         }
 
     def table(self) -> tuple[tuple[str, ...], ...]:

@@ -180,7 +180,7 @@ def study(
             fit one another, or no picture can be read.
     """
     settings = settings or EvaluationSettings()
-    if not rows or settings.modulation is not None or settings.merge is not None:
+    if not rows or settings.fusion is not None or settings.merge is not None:
         raise ValueError(
             "a study needs rows, and takes modulation and merge from them: leave both out of the settings."
         )

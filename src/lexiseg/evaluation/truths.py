@@ -69,8 +69,10 @@ def open_all(open_one: Open, samples: Sequence[Any], *, workers: int = 0) -> Ite
     yield from loader
 
 
-def batched(opened: Iterable[Opened | Skipped], *, longest: int, batch_size: int) -> Iterator[TruthBatch | Skipped]:
-    """Yields batches whose pictures share one canvas.
+def batched(
+    opened: Iterable[Opened | Skipped], *, longest: int, batch_size: int, shortest: int | None = None
+) -> Iterator[TruthBatch | Skipped]:
+    """Yields batches whose pictures share one canvas; the sides are those of `core.batches.to_image_batch`.
 
     A picture is never padded for the sake of its neighbours, so figures do not depend on the batch size.
     """
@@ -80,13 +82,13 @@ def batched(opened: Iterable[Opened | Skipped], *, longest: int, batch_size: int
             yield one
             continue
         height, width = one.picture.shape[:2]
-        canvas = Frame.fit((height, width), longest=longest).padded
+        canvas = Frame.fit((height, width), longest=longest, shortest=shortest).padded
         together = waiting.setdefault(canvas, [])
         together.append(one)
         if len(together) == batch_size:
-            yield _to_batch(waiting.pop(canvas), longest)
+            yield _to_batch(waiting.pop(canvas), longest, shortest)
     for together in waiting.values():
-        yield _to_batch(together, longest)
+        yield _to_batch(together, longest, shortest)
 
 
 def open_panoptic(sample: Sample, categories: Sequence[Category]) -> Opened:
@@ -193,8 +195,8 @@ class _Samples(Dataset[Opened | Skipped]):
             return Skipped(name=sample.file_name, reason=str(error))
 
 
-def _to_batch(together: list[Opened], longest: int) -> TruthBatch:
-    images = to_image_batch([one.picture for one in together], longest=longest)
+def _to_batch(together: list[Opened], longest: int, shortest: int | None) -> TruthBatch:
+    images = to_image_batch([one.picture for one in together], longest=longest, shortest=shortest)
     return TruthBatch(images=images, truths=tuple(one.truth for one in together))
 
 

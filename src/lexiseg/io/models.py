@@ -1,25 +1,30 @@
-"""An OPSNet and its folder: config.json (which holds the training vocabulary) beside model.safetensors."""
+"""A network and its folder: config.json (which holds the training vocabulary) beside model.safetensors."""
 
 import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from lexiseg.core.images import file_mode, printable
 from lexiseg.io.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_folder, load_into, save_folder
-from lexiseg.io.plain import ModelError, from_plain
-from lexiseg.io.shipped import SHIPPED_NAME, shipped_folder
+from lexiseg.io.plain import ModelError, from_plain, to_plain
+from lexiseg.io.shipped import SHIPPED, shipped_folder
+from lexiseg.models.network import Network, NetworkConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
+from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_SYSTEM = "system"
+_SYSTEM_NAMES: Mapping[type[NetworkConfig], str] = {OPSNetConfig: "opsnet", OVSegConfig: "ovseg"}
 _TRUE = ("1", "on", "yes", "true")  # what huggingface_hub takes for a yes
 
 
 def save_model(
-    model: OPSNet,
+    model: Network,
     folder: str | Path,
     *,
     dtype: torch.dtype | None = None,
@@ -41,22 +46,21 @@ def save_model(
     Raises:
         ModelError: if it can't be written.
     """
-    return save_folder(
-        folder, model.config, model.state_dict(), dtype=dtype, extra_files=extra_files, overwrite=overwrite
-    )
+    document = {_SYSTEM: _SYSTEM_NAMES[type(model.config)], **to_plain(model.config)}
+    return save_folder(folder, document, model.state_dict(), dtype=dtype, extra_files=extra_files, overwrite=overwrite)
 
 
-def load_model(folder: str | Path) -> OPSNet:
+def load_model(folder: str | Path) -> Network:
     """Reads a model folder; the model is on the CPU, in float32 and in eval mode.
 
     Raises:
         ModelError: if the folder is missing, incomplete or damaged, or weights and config disagree.
     """
     document, weights = load_folder(folder)
-    config = from_plain(OPSNetConfig, document, source=f"{CONFIG_FILE} in {printable(folder)}")
+    config = _read_config(document, source=f"{CONFIG_FILE} in {printable(folder)}")
     try:
         with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
-            model = OPSNet(config)
+            model = OPSNet(config) if isinstance(config, OPSNetConfig) else OVSeg(config)
     except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, MemoryError) as error:
         raise ModelError(
             f"{CONFIG_FILE} in {printable(folder)} describes no model that can be built "
@@ -66,17 +70,29 @@ def load_model(folder: str | Path) -> OPSNet:
     return model.eval()
 
 
-def holds_opsnet(folder: str | Path) -> bool:
-    """Whether a folder's config.json is that of an OPSNet; whether the rest is sound `load_model` says."""
+def system_of(folder: str | Path) -> str | None:
+    """Which system's config.json a folder holds, "opsnet" or "ovseg"; whether the rest is sound `load_model` says."""
     try:
         document = json.loads((Path(folder) / CONFIG_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(document, dict) and "training_vocabulary" in document
+        return None
+    if not isinstance(document, dict) or "training_vocabulary" not in document:
+        return None
+    return str(document.get(_SYSTEM, _SYSTEM_NAMES[OPSNetConfig]))
+
+
+def _read_config(document: Mapping[str, Any], source: str) -> NetworkConfig:
+    """The configuration of a folder; folders older than OVSeg do not say that they hold an OPSNet."""
+    fields = dict(document)
+    system = fields.pop(_SYSTEM, _SYSTEM_NAMES[OPSNetConfig])
+    kinds = {name: kind for kind, name in _SYSTEM_NAMES.items()}
+    if system not in kinds:
+        raise ModelError(f"{source}: {_SYSTEM} must be one of {', '.join(kinds)}, got {system!r}.")
+    return from_plain(kinds[system], fields, source=source)
 
 
 def find_model(name_or_dir: str | Path) -> Path:
-    """The folder that a name stands for: "storybook" is the shipped model, "owner/name" one of the hub.
+    """The folder that a name stands for: "storybook" and "tiny-ovseg" are shipped, "owner/name" is one of the hub.
 
     A folder that is there goes before the hub, and the hub is asked for nothing that looks like a path.
 
@@ -84,8 +100,8 @@ def find_model(name_or_dir: str | Path) -> Path:
         ModelError: if there is no such model, or the hub can't be reached.
     """
     text = str(name_or_dir)
-    if text == SHIPPED_NAME:
-        return shipped_folder()
+    if text in SHIPPED:
+        return shipped_folder(text)
     folder = Path(text)
     if file_mode(folder) or not _HUB_NAME.fullmatch(text) or file_mode(folder.parent):
         return folder

@@ -7,11 +7,29 @@ from torch.nn import functional as F
 
 
 class ProjectionHead(nn.Module):
-    """A linear map to the joint space and one learned no-object embedding (OPSNet, section 3.1)."""
+    """A map to the joint space and one learned no-object embedding.
 
-    def __init__(self, query_dim: int, embed_dim: int) -> None:
+    It is linear in OPSNet (section 3.1) and ZegFormer, and has one hidden layer in OVSeg (section 3.1).
+    """
+
+    def __init__(
+        self, query_dim: int, embed_dim: int, *, hidden_dim: int | None = None, has_unit_void: bool = True
+    ) -> None:
+        """Builds the map.
+
+        Args:
+            query_dim: C.
+            embed_dim: D.
+            hidden_dim: width of a hidden layer, with a ReLU behind it; None is a linear map.
+            has_unit_void: normalises the no-object embedding; ZegFormer's code leaves it as long as it was learned.
+        """
         super().__init__()
-        self.project = nn.Linear(query_dim, embed_dim)
+        self.project = (
+            nn.Linear(query_dim, embed_dim)
+            if hidden_dim is None
+            else nn.Sequential(nn.Linear(query_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, embed_dim))
+        )
+        self.has_unit_void = has_unit_void
         self.void_embed = nn.Parameter(torch.empty(embed_dim))
         nn.init.normal_(self.void_embed, std=embed_dim**-0.5)
 
@@ -21,7 +39,8 @@ class ProjectionHead(nn.Module):
 
     def void_cosines(self, class_embed: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q 1"]:
         """Cosine to no-object; a column for training's softmax, never debiased."""
-        return class_embed @ F.normalize(self.void_embed.float(), dim=0)[:, None]
+        void_embed = self.void_embed.float()
+        return class_embed @ (F.normalize(void_embed, dim=0) if self.has_unit_void else void_embed)[:, None]
 
 
 class AssembledHead(nn.Module):

@@ -1,10 +1,15 @@
-"""Regions as separate pictures: every proposal is cut out and goes through the whole CLIP (OPSNet, Table 5).
+"""Regions as separate pictures: every proposal is cut out and goes through the whole CLIP.
 
-The costly baselines to mask pooling: as many passes of CLIP as there are masks, instead of one.
+This is OVSeg's way (section 3.2) and that of SimBaseline and ZegFormer; for OPSNet it is the costly baseline to mask
+pooling (Table 5): as many passes of CLIP as there are masks, instead of one.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,7 +17,168 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch
 from lexiseg.encoders.clip import MEAN, Clip
 
-CROPS_AT_ONCE = 64  # bounds memory; RN50 needs about 50 MB a crop
+Fill = Literal["mean", "zero", "keep", "soft"]
+Extent = Literal["box", "picture"]
+Resampling = Literal["bicubic", "antialiased", "roi_align"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionConfig:
+    """How a proposal becomes the picture that CLIP sees."""
+
+    mask_threshold: float = 0.5
+    """A pixel belongs to the region if its mask probability is above this, in [0, 1]."""
+    fill: Fill = "mean"
+    """What replaces the background: CLIP's mean colour (zero after its normalisation), black, nothing, or the mean
+    colour in proportion to the soft mask."""
+    extent: Extent = "box"
+    """The region's tight box, or the whole picture (ZegFormer's "mask")."""
+    resampling: Resampling = "bicubic"
+    """How it comes to CLIP's square, its aspect ratio not kept: OVSeg's bicubic, which smooths no large region and lets
+    edges overshoot a little; bicubic as CLIP was trained with, smoothed and cut to [0, 1]; ZegFormer's RoIAlign."""
+    min_object_prob: float = 0.0
+    """CLIP looks at proposals whose 1 - p(void) is at least this; the rest have no say. 0 leaves none out."""
+    crops_per_pass: int = 64
+    """Crops in memory at once; ViT-L/14 needs about 50 MB for each."""
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("fill", Fill), ("extent", Extent), ("resampling", Resampling)):
+            if getattr(self, name) not in get_args(kinds):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(kinds))}, got {getattr(self, name)!r}.")
+        for name in ("mask_threshold", "min_object_prob"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
+        if self.crops_per_pass < 1:
+            raise ValueError(f"crops_per_pass must be positive, got {self.crops_per_pass}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crops:
+    """Regions of one pass, ready for CLIP."""
+
+    pixel_values: Float[Tensor, "M 3 S S"]
+    """RGB in [0, 1], the background filled; OVSeg's bicubic may leave the range at edges."""
+    masks: Bool[Tensor, "M S S"]
+    """Which pixels belong to the region."""
+    images: Int[Tensor, " M"]
+    """Each crop's picture in the batch."""
+    queries: Int[Tensor, " M"]
+    """Each crop's proposal in that picture."""
+
+
+@torch.no_grad()
+def cut_regions(
+    images: ImageBatch,
+    mask_logits: Float[Tensor, "B Q h w"],
+    config: RegionConfig,
+    size: int,
+    *,
+    wanted: Bool[Tensor, "B Q"] | None = None,
+) -> Iterator[Crops]:
+    """Cuts out every region that has a pixel, picture after picture, a pass at a time.
+
+    Only one mask at a time is brought to the picture's size, so memory is that of a pass, whatever Q is.
+
+    Args:
+        images: the pictures that the masks were proposed for; crops are taken from them as they entered the network.
+        mask_logits: on the padded canvas at any stride.
+        config: threshold, background, extent and resampling.
+        size: side of CLIP's square in pixels.
+        wanted: proposals to cut; all if not given.
+
+    Yields:
+        At most `crops_per_pass` crops in the order of pictures and proposals; a pass may span pictures.
+    """
+    waiting: list[tuple[Tensor, Tensor, int, int]] = []
+    for image, (picture, frame) in enumerate(zip(images.pixel_values, images.frames, strict=True)):
+        inside = picture[:, : frame.resized[0], : frame.resized[1]]
+        for query, logits in enumerate(mask_logits[image]):
+            if wanted is not None and not wanted[image, query]:
+                continue
+            cut = cut_region(inside, mask_probs_on(logits, frame), config, size)
+            if cut is None:
+                continue
+            waiting.append((*cut, image, query))
+            if len(waiting) == config.crops_per_pass:
+                yield _together(waiting)
+                waiting = []
+    if waiting:
+        yield _together(waiting)
+
+
+def mask_probs_on(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Float[Tensor, "H W"]:
+    """One mask's probabilities at the resized picture's own pixels, padding left out."""
+    full = F.interpolate(mask_logits[None, None].float(), frame.padded, mode="bilinear", align_corners=False)[0, 0]
+    return full[: frame.resized[0], : frame.resized[1]].sigmoid()
+
+
+def cut_region(
+    picture: Float[Tensor, "3 H W"], mask_probs: Float[Tensor, "H W"], config: RegionConfig, size: int
+) -> tuple[Float[Tensor, "3 S S"], Bool[Tensor, "S S"]] | None:
+    """One region as a square picture with its mask (nearest); None if no pixel is above the threshold.
+
+    Args:
+        picture: RGB in [0, 1].
+        mask_probs: in [0, 1]; a true mask has ones and zeros.
+        config: threshold, background, extent and resampling.
+        size: side of the square in pixels.
+    """
+    mask = mask_probs > config.mask_threshold
+    box = _tight_box(mask)
+    if box is None:
+        return None
+    window = box if config.extent == "box" else (slice(0, mask.shape[0]), slice(0, mask.shape[1]))
+    picture, mask = picture[:, *window], mask[window]
+    picture = _filled(picture, mask, mask_probs[window], config.fill)
+    square = F.interpolate(mask[None, None].float(), (size, size), mode="nearest")[0, 0] > 0
+    return _to_square(picture, size, config.resampling), square
+
+
+def _tight_box(mask: Bool[Tensor, "H W"]) -> tuple[slice, slice] | None:
+    """Rows and columns of the smallest box around a mask."""
+    rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _filled(
+    picture: Float[Tensor, "3 H W"], mask: Bool[Tensor, "H W"], mask_probs: Float[Tensor, "H W"], fill: Fill
+) -> Float[Tensor, "3 H W"]:
+    """The picture with another background."""
+    mean = picture.new_tensor(MEAN)[:, None, None]
+    match fill:
+        case "keep":
+            return picture
+        case "zero":
+            return picture * mask
+        case "mean":
+            return torch.where(mask, picture, mean)
+        case "soft":
+            return picture * mask_probs + mean * (1 - mask_probs)
+
+
+def _to_square(picture: Float[Tensor, "3 H W"], size: int, resampling: Resampling) -> Float[Tensor, "3 S S"]:
+    """Resizes to CLIP's square."""
+    if resampling != "roi_align":
+        smooth = resampling == "antialiased"
+        square = F.interpolate(picture[None], (size, size), mode="bicubic", antialias=smooth, align_corners=False)[0]
+        return square.clamp(0, 1) if smooth else square
+    from torchvision.ops import roi_align  # here: it takes seconds to import
+
+    whole = picture.new_tensor([[0, 0, 0, picture.shape[2], picture.shape[1]]])
+    return roi_align(picture[None], whole, size, aligned=True)[0].clamp(0, 1)
+
+
+def _together(cuts: list[tuple[Tensor, Tensor, int, int]]) -> Crops:
+    pictures, masks, images, queries = zip(*cuts, strict=True)
+    device = pictures[0].device
+    return Crops(
+        pixel_values=torch.stack(pictures),
+        masks=torch.stack(masks),
+        images=torch.tensor(images, device=device),
+        queries=torch.tensor(queries, device=device),
+    )
 
 
 @torch.no_grad()
@@ -21,55 +187,24 @@ def crop_embed(
 ) -> Float[Tensor, "B Q D"]:
     """Embeds the tight box of every mask with CLIP's own attention pool.
 
-    A crop is resized to CLIP's square, its aspect ratio not kept. An empty mask has no box: its answer is the whole
-    picture's, so that every embedding is defined.
+    An empty mask has no box: its answer is the whole picture's, so that every embedding is defined.
 
     Args:
         clip: frozen.
         images: the pictures that the masks were proposed for.
-        mask_logits: on the padded canvas at any stride; a mask is where its logit is positive.
+        mask_logits: on the padded canvas at any stride; a mask is where its probability is above one half.
         keep_background: "cropping" if true; if not, "masking": pixels outside the mask get CLIP's mean colour, which
             its normalisation turns into zero.
 
     Returns:
         Unit length.
     """
+    config = RegionConfig(fill="keep" if keep_background else "mean", resampling="antialiased")
     size = clip.config.image_size
-    embeds: list[Tensor] = []
-    waiting: list[Tensor] = []
-
-    def flush() -> None:
-        if waiting:
-            embeds.append(clip.encode_image(torch.stack(waiting)).float())
-            waiting.clear()
-
-    for picture, frame, logits in zip(images.pixel_values, images.frames, mask_logits, strict=True):
-        inside = picture[:, : frame.resized[0], : frame.resized[1]]
-        for query in logits:
-            waiting.append(_cut(inside, _to_canvas(query, frame), size, keep_background=keep_background))
-            if len(waiting) == CROPS_AT_ONCE:
-                flush()
-    flush()
-    batch, queries = mask_logits.shape[:2]
-    return F.normalize(torch.cat(embeds).unflatten(0, (batch, queries)), dim=-1)
-
-
-def _to_canvas(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Bool[Tensor, "H W"]:
-    """The binary mask at the resized picture's own pixels, padding left out."""
-    full = F.interpolate(mask_logits[None, None].float(), frame.padded, mode="bilinear", align_corners=False)[0, 0]
-    return full[: frame.resized[0], : frame.resized[1]] > 0
-
-
-def _cut(
-    picture: Float[Tensor, "3 H W"], mask: Bool[Tensor, "H W"], size: int, *, keep_background: bool
-) -> Float[Tensor, "3 S S"]:
-    """The tight box of a mask as a square picture."""
-    if mask.any():
-        rows, columns = mask.any(1).nonzero().flatten(), mask.any(0).nonzero().flatten()
-        box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-        if not keep_background:
-            fill = picture.new_tensor(MEAN)[:, None, None]
-            picture = torch.where(mask, picture, fill)
-        picture = picture[:, *box]
-    square = F.interpolate(picture[None], (size, size), mode="bicubic", antialias=True, align_corners=False)
-    return square[0].clamp(0, 1)  # bicubic overshoots
+    everything = torch.full_like(mask_logits[:, :1], 30.0)
+    whole = replace(config, crops_per_pass=len(mask_logits))
+    (pictures,) = cut_regions(images, everything, whole, size)
+    embed = clip.encode_image(pictures.pixel_values).float()[:, None].repeat(1, mask_logits.shape[1], 1)
+    for crops in cut_regions(images, mask_logits, config, size):
+        embed[crops.images, crops.queries] = clip.encode_image(crops.pixel_values).float()
+    return F.normalize(embed, dim=-1)

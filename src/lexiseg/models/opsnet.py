@@ -1,6 +1,7 @@
 """OPSNet: Mask2Former proposes, frozen CLIP looks once, embedding modulation joins the two (ICCV 2023)."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -24,6 +25,7 @@ from lexiseg.layers.pooling import mask_pool, region_weights
 from lexiseg.layers.query_enhancer import QueryEnhancer
 from lexiseg.layers.spatial_adapter import SpatialAdapter
 from lexiseg.models.postprocess import MergeConfig
+from lexiseg.models.words import prepare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,8 @@ class OPSNetConfig:
     """The words, with their templates, that segmentation was trained on: what modulation measures distance to."""
     longest_side: int = 640
     """Longer side in pixels to which pictures are resized."""
+    shortest_side: int | None = None
+    """If set, their shorter side; the longer one is then at most `longest_side`."""
     clip_scale: float = 1.0
     """Size of CLIP's input relative to the segmenter's."""
     positions: Literal["drop", "resize"] = "drop"
@@ -48,6 +52,11 @@ class OPSNetConfig:
     """1 / tau of every softmax over cosines."""
     modulation: ModulationConfig = field(default_factory=ModulationConfig)
     merge: MergeConfig = field(default_factory=MergeConfig)
+
+    @property
+    def fusion(self) -> ModulationConfig:
+        """How CLIP and query are joined unless told otherwise."""
+        return self.modulation
 
     def __post_init__(self) -> None:
         if self.longest_side < 32 or self.clip_scale <= 0:
@@ -75,6 +84,12 @@ class OPSNet(nn.Module):
         )
         self.iou_head = None if config.is_assembled else nn.Linear(query_dim, 1)
 
+    def prepare(
+        self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
+    ) -> VocabularyEmbeddings:
+        """All that the model needs to know of the words; `models.words.prepare` says what negatives are."""
+        return prepare(self.clip, vocabulary, self.config.training_vocabulary, negatives=negatives, cache_dir=cache_dir)
+
     def forward(
         self, images: ImageBatch, words: VocabularyEmbeddings, modulation: ModulationConfig | None = None
     ) -> MaskPrediction:
@@ -85,9 +100,17 @@ class OPSNet(nn.Module):
             words: the asked vocabulary, prepared once.
             modulation: how CLIP and query are joined; the model's own default if not given.
         """
-        proposals = self.propose(images)
-        clip_map = self.clip_map(images)
-        regions = self.embed(proposals, clip_map)
+        return self.name(images, self.propose(images), words, modulation)
+
+    def name(
+        self,
+        images: ImageBatch,
+        proposals: MaskProposals,
+        words: VocabularyEmbeddings,
+        modulation: ModulationConfig | None = None,
+    ) -> MaskPrediction:
+        """All of `forward` that comes after the proposals, which may be anybody's."""
+        regions = self.embed(proposals, self.clip_map(images))
         return self.predict(proposals, regions, words, modulation or self.config.modulation)
 
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:

@@ -183,7 +183,8 @@ def soft_semantic_map(
     """Gives each pixel the class of the largest sum over proposals of class score x mask probability (OVSeg).
 
     y_k(h, w) = sum_i q_ik m_i(h, w), where q is the softmax over the asked concepts times (1 - p_void) and m the soft
-    mask at the picture's own size. Nothing is filtered, and every pixel gets a class.
+    mask at the picture's own size. Nothing is filtered, and every pixel gets a class. A `pixel_bias` is taken from the
+    sums (ZegFormer's calibrated stacking).
 
     Rows and pixels are taken in blocks, so memory does not grow with concepts times pixels. Sums are formed in
     float64 and compared in float32, so neither the blocks nor the order in which a library adds decides a tie.
@@ -209,6 +210,9 @@ def soft_semantic_map(
     device = torch.device("cpu") if prediction.mask_logits.device.type == "mps" else prediction.mask_logits.device
     class_probs = prediction.class_logits[index, :, :num_concepts].float().softmax(-1)
     scores = (class_probs * (1 - prediction.void_probs[index].float())[:, None]).to(device, torch.float64)  # Q K
+    bias = scores.new_zeros(num_concepts)
+    if prediction.pixel_bias is not None:
+        bias += prediction.pixel_bias[:num_concepts].to(bias)
     height, width = frame.original
     rows = max(1, budget // max(1, width * len(scores)))
     pixels = max(1, budget // SUMS_PART // num_concepts)
@@ -220,7 +224,7 @@ def soft_semantic_map(
             mask.copy_(mask_probs_of(mask_logits, frame)[top : top + rows])
         flat = masks.flatten(1)
         best = [
-            (flat[:, start : start + pixels].T.to(torch.float64) @ scores).float().argmax(-1)
+            (flat[:, start : start + pixels].T.to(torch.float64) @ scores - bias).float().argmax(-1)
             for start in range(0, flat.shape[1], pixels)
         ]
         labels[top : top + rows] = torch.cat(best).view(-1, width)
@@ -338,8 +342,15 @@ def mask_probs_of(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Float[Tens
     return frame.leave(mask_logits.float()[None])[0].sigmoid()
 
 
-def compete(ranking: Ranking, frame: Frame, mask_threshold: float) -> Contest:
-    """Gives each pixel to the largest score x mask probability, one mask at a time."""
+def compete(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_hard: bool = False) -> Contest:
+    """Gives each pixel to the largest score x mask probability, one mask at a time.
+
+    Args:
+        ranking: the proposals that take part.
+        frame: how the picture entered the batch.
+        mask_threshold: what a mask probability must reach for its pixel to belong to the mask.
+        is_hard: counts mask probabilities as ones and zeros.
+    """
     device = ranking.mask_logits.device
     best = torch.zeros(frame.original, device=device)
     winner = torch.full(frame.original, -1, dtype=torch.int32, device=device)
@@ -348,7 +359,7 @@ def compete(ranking: Ranking, frame: Frame, mask_threshold: float) -> Contest:
         mask_probs = mask_probs_of(ranking.mask_logits[query], frame)
         inside = mask_probs >= mask_threshold
         areas.append(int(inside.count_nonzero()))
-        weighted = mask_probs * score
+        weighted = (inside if is_hard else mask_probs) * score
         better = weighted > best  # strict: of equals, the better ranked keeps the pixel
         best = torch.where(better, weighted, best)
         # A pixel won below the cut belongs to nobody: it is lost for the masks it was taken from.

@@ -1,0 +1,177 @@
+"""`lexiseg mine`: from pictures with captions to pairs of masked crops and words."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar, cast, get_args
+
+from lexiseg.apps.asking import read_words
+from lexiseg.apps.commands_evaluate import INCOMPLETE, SHOWN_SKIPPED, own_words, words_of
+from lexiseg.apps.console import note, progress, say, show
+from lexiseg.apps.errors import UsageError
+from lexiseg.apps.pair_sheet import SHEET_FILE, Statistics, frequencies, write_sheet
+from lexiseg.apps.predictor import load
+from lexiseg.core import processes
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.captions import captions_of, own_captions, read_captions
+from lexiseg.data.catalogue import CATALOGUE, open_dataset
+from lexiseg.data.datasets.entry import AnyDataset
+from lexiseg.data.datasets.image_level import CaptionDataset
+from lexiseg.data.nouns import NounFinder
+from lexiseg.data.pairs import INDEX, PairDataset
+from lexiseg.data.panoptic_format import read_panoptic
+from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.data.storybook.kinds import ALL, Role, Split
+from lexiseg.data.taggers import TAGGERS
+from lexiseg.training.mining import MiningConfig, mine
+
+DRAWN = "storybook"
+"""The data set that is drawn when it is asked for."""
+TRAIN = "train"
+"""The split that is meant where none is named: pairs are for training."""
+WORDS_ALONE = "none"
+"""Instead of a tagger: the names of the words, and no others."""
+
+DatasetT = TypeVar("DatasetT", bound=AnyDataset)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiningData:
+    """Which pictures."""
+
+    name: str
+    """A folder, a name of the catalogue, or the drawn world."""
+    root: Path | None
+    split: str | None
+    limit: int | None
+    role: Role
+    """Of drawn data, as `count`."""
+    count: int
+    seed: int
+    """Of drawn data and of the contact sheet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """How nouns are found."""
+
+    captions: Path | None
+    """The data set's own if not given."""
+    words: str | None
+    """Likewise."""
+    tagger: str
+
+
+def run_mine(
+    model: str,
+    device: str,
+    data: MiningData,
+    finding: Finding,
+    config: MiningConfig,
+    out: Path,
+    *,
+    workers: int,
+    resume: bool,
+    overwrite: bool,
+) -> int:
+    """Mines pairs, writes statistics and contact sheet beside them, and prints the statistics.
+
+    Returns:
+        The exit status: 3 if pictures had to be left out.
+
+    Raises:
+        ValueError: if model, data, captions, words or folder are of no use.
+    """
+    words = None if finding.words is None else read_words(finding.words)
+    tagger = TAGGERS[finding.tagger]() if config.has_nouns and finding.tagger != WORDS_ALONE else None
+    with processes.joined():
+        dataset, own = _open(data, out, workers)
+        nouns, captions = None, ()
+        if config.has_nouns:
+            nouns = NounFinder(tagger=tagger, words=words or own)
+            captions = _captions(dataset, finding.captions)
+        network = load(model, device=device).network
+        try:
+            with progress("Mining") as bar:
+                pairs = mine(
+                    network,
+                    dataset,
+                    config,
+                    out,
+                    captions=captions,
+                    nouns=nouns,
+                    workers=workers,
+                    resume=resume,
+                    overwrite=overwrite,
+                    report=bar,
+                )
+        except KeyboardInterrupt:
+            note(f"lexiseg: what is finished lies in {out}; the same command with --resume goes on from there.")
+            raise
+        status = 0
+        if processes.rank() == 0:
+            found = write_sheet(pairs, out, seed=data.seed)
+            _tell(found, pairs, out)
+            status = INCOMPLETE if found.unreadable else 0
+        processes.gather(None)  # torchrun stops all others as soon as one ends with a status
+        return status
+
+
+def _open(data: MiningData, out: Path, workers: int) -> tuple[AnyDataset, Vocabulary | None]:
+    """The data set under its words' names, and its words; a drawn one is written first, and read like any other."""
+    if data.name == DRAWN:
+        folder = out / "data"
+        if processes.rank() == 0:
+            _draw(data, folder, workers)
+        processes.gather(None)
+        return _first(read_panoptic(folder), data.limit), ALL
+    if data.name not in CATALOGUE and not Path(data.name).exists():
+        raise ValueError(
+            f"there is no data set {data.name!r}: give a folder, {DRAWN}, or a name that 'lexiseg data list' shows."
+        )
+    is_published = data.name in CATALOGUE and TRAIN in CATALOGUE[data.name].splits
+    dataset = _first(open_dataset(data.name, data.root, data.split or (TRAIN if is_published else None)), data.limit)
+    if isinstance(dataset, CaptionDataset):
+        return dataset, None
+    words = own_words(dataset.categories)
+    word_of = words_of(dataset.categories, words)
+    categories = tuple(replace(category, name=word_of[category.name]) for category in dataset.categories)
+    return replace(dataset, categories=categories), words
+
+
+def _first(dataset: DatasetT, limit: int | None) -> DatasetT:
+    return replace(dataset, samples=dataset.samples[:limit])
+
+
+def _draw(data: MiningData, folder: Path, workers: int) -> None:
+    split = data.split or TRAIN
+    if split not in get_args(Split):
+        raise UsageError(f"drawn data have the splits {', '.join(get_args(Split))}, not {split!r}.")
+    order = Order(role=data.role, split=cast(Split, split), count=data.count, seed=data.seed)
+    with progress("Drawing", data.count) as bar:
+        write_storybook(
+            order, folder, overwrite=True, workers=max(1, workers), report=lambda done: bar(done, data.count)
+        )
+
+
+def _captions(dataset: AnyDataset, file: Path | None) -> tuple[tuple[str, ...], ...]:
+    """Every picture's captions, from the file or the data set."""
+    if file is not None:
+        return captions_of([sample.file_name for sample in dataset.samples], read_captions(file))
+    captions = own_captions(dataset.samples)
+    if not any(captions):
+        raise ValueError("the data set has no captions of its own: name a file of them with --captions.")
+    return captions
+
+
+def _tell(found: Statistics, pairs: PairDataset, out: Path) -> None:
+    show("Pairs", ("", "number"), found.table(), right=("number",))
+    if found.pairs:
+        say(frequencies("Most frequent", found.most_frequent))
+        say(frequencies("Least frequent", found.least_frequent))
+    say(f"Crops of {pairs.crop_size} pixels in {out}; a few of them: {out / SHEET_FILE}.")
+    skipped = [entry for about in pairs.about for entry in about["skipped"]]
+    for entry in skipped[:SHOWN_SKIPPED]:
+        note(f"lexiseg: left out: {entry['reason']}")
+    more = len(skipped) - SHOWN_SKIPPED
+    if more > 0:
+        note(f"lexiseg: left out: {more} more, which {INDEX} names.")

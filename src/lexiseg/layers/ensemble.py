@@ -1,0 +1,102 @@
+"""Two opinions on every proposal, the query's and CLIP's, become one score per word (OVSeg, SimBaseline, ZegFormer)."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsembleConfig:
+    """q = p^(1 - w) p_hat^w: p is the query's probability with void, p_hat CLIP's without (OVSeg, section 3.3).
+
+    SimBaseline and ZegFormer give words of the training vocabulary a weight of their own; see `models.presets`.
+    """
+
+    clip_weight: float = 0.7
+    """w = lambda of the paper, in [0, 1]: 0 is the query alone (MaskFormer-only), 1 is CLIP alone, without void."""
+    seen_clip_weight: float | None = None
+    """w of words that are in the training vocabulary; None is `clip_weight`."""
+    averages_seen: bool = False
+    """A seen word takes CLIP's mean probability over all seen words instead of its own (ZegFormer)."""
+    borrows_void: bool = False
+    """CLIP's softmax has a no-object column too, with the query's logit (ZegFormer)."""
+    calibration: float = 0.0
+    """gamma: taken from every seen word's sum at every pixel of the soft semantic map (calibrated stacking)."""
+
+    def __post_init__(self) -> None:
+        weights = {"clip_weight": self.clip_weight, "seen_clip_weight": self.seen_clip_weight}
+        for name, weight in weights.items():
+            if weight is not None and not 0 <= weight <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {weight}.")
+        if self.calibration < 0:
+            raise ValueError(f"calibration must not be negative, got {self.calibration}.")
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """The weights w of unseen and of seen words."""
+        return self.clip_weight, self.clip_weight if self.seen_clip_weight is None else self.seen_clip_weight
+
+    @property
+    def is_query_only(self) -> bool:
+        """Whether CLIP has no say at all, so that it need not look."""
+        return self.weights == (0, 0)
+
+    @property
+    def is_clip_only(self) -> bool:
+        """Whether the query has no say at all."""
+        return self.weights == (1, 1)
+
+
+MASKFORMER_ONLY = EnsembleConfig(clip_weight=0.0)
+CLIP_BRANCH_ONLY = EnsembleConfig(clip_weight=1.0)
+
+
+def ensemble_scores(
+    query_logits: Float[Tensor, "B Q K1"],
+    clip_logits: Float[Tensor, "B Q K"],
+    has_region: Bool[Tensor, "B Q"],
+    is_seen: Bool[Tensor, " K"],
+    config: EnsembleConfig,
+) -> Float[Tensor, "B Q K"]:
+    """Gives log q of every proposal and word; -inf where a proposal has no say.
+
+    p is the softmax over words and no-object, p_hat that over words alone. A proposal that CLIP could not look at (an
+    empty mask) has p_hat = 1, as in OVSeg's code, so q = p^(1 - w); without the query it has no say at all. The result
+    is not normalised: what is missing to one is the proposal's doubt.
+
+    Args:
+        query_logits: scaled cosines of the query; the last column is no-object.
+        clip_logits: scaled cosines of CLIP's region embedding; anything finite where there is no region.
+        has_region: whether CLIP looked at the proposal.
+        is_seen: words of the training vocabulary.
+        config: the weights.
+    """
+    query_log_probs = query_logits.float().log_softmax(-1)[..., :-1]
+    if config.is_query_only:
+        return query_log_probs
+    clip_log_probs = _clip_log_probs(query_logits.float(), clip_logits.float(), is_seen, config)
+    if config.is_clip_only:
+        return clip_log_probs.masked_fill(~has_region[..., None], -torch.inf)
+    clip_log_probs = clip_log_probs.masked_fill(~has_region[..., None], 0.0)
+    unseen, seen = config.weights
+    weights = torch.where(is_seen, seen, unseen).to(clip_log_probs)
+    return (1 - weights) * query_log_probs + weights * clip_log_probs
+
+
+def _clip_log_probs(
+    query_logits: Float[Tensor, "B Q K1"],
+    clip_logits: Float[Tensor, "B Q K"],
+    is_seen: Bool[Tensor, " K"],
+    config: EnsembleConfig,
+) -> Float[Tensor, "B Q K"]:
+    """Gives log p_hat."""
+    if config.borrows_void:
+        log_probs = torch.cat([clip_logits, query_logits[..., -1:]], -1).log_softmax(-1)[..., :-1]
+    else:
+        log_probs = clip_logits.log_softmax(-1)
+    if not config.averages_seen or not bool(is_seen.any()):
+        return log_probs
+    mean = log_probs[..., is_seen].logsumexp(-1, keepdim=True) - is_seen.sum().log()
+    return torch.where(is_seen, mean, log_probs)

@@ -1,0 +1,262 @@
+"""OVSeg: MaskFormer proposes, mask-adapted CLIP looks at every masked crop, and both vote (CVPR 2023).
+
+SimBaseline and ZegFormer are configurations of the same parts; `models.presets` lists them.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lexiseg.core.structures import (
+    ImageBatch,
+    MaskPrediction,
+    MaskProposals,
+    RegionCounts,
+    VocabularyEmbeddings,
+)
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders.maskformer import MaskFormer, MaskFormerConfig
+from lexiseg.encoders.segmenter import MEAN
+from lexiseg.encoders.text import TextEncoder
+from lexiseg.encoders.vit import VitClip, VitConfig
+from lexiseg.layers.ensemble import EnsembleConfig, ensemble_scores
+from lexiseg.layers.heads import ProjectionHead
+from lexiseg.layers.modulation import class_cosines
+from lexiseg.models.crops import RegionConfig, cut_regions
+from lexiseg.models.learned_prompt import LearnedPrompt
+from lexiseg.models.postprocess import MergeConfig
+from lexiseg.models.words import prepare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OVSegConfig:
+    """The architecture of an OVSeg, SimBaseline or ZegFormer, and how it answers unless told otherwise."""
+
+    segmenter: MaskFormerConfig
+    clip: VitConfig
+    training_vocabulary: Vocabulary
+    """The words that segmentation was trained on; those of them that are asked for are "seen"."""
+    longest_side: int = 2560
+    """Largest longer side in pixels to which pictures are resized."""
+    shortest_side: int | None = 640
+    """Their shorter side; None gives every picture the longer side instead."""
+    head_hidden: int | None = 1024
+    """Width of the hidden layer between query and joint space; None is one linear map (ZegFormer)."""
+    has_unit_void: bool = True
+    """Normalises the no-object embedding; ZegFormer does not."""
+    logit_scale: float = 100.0
+    """1 / tau of the query branch, never learned."""
+    clip_logit_scale: float | None = 100.0
+    """1 / tau of the region branch; None takes CLIP's own (ZegFormer)."""
+    templates: tuple[str, ...] | None = None
+    """Sentences for the words, whatever the vocabulary says (SimBaseline, ZegFormer); None: the vocabulary's own."""
+    prompt_length: int = 0
+    """Learned vectors before each word instead of a sentence (SimBaseline has 16); 0: none."""
+    regions: RegionConfig = field(default_factory=RegionConfig)
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
+    merge: MergeConfig = field(default_factory=MergeConfig)
+
+    @property
+    def fusion(self) -> EnsembleConfig:
+        """How CLIP and query are joined unless told otherwise."""
+        return self.ensemble
+
+    def __post_init__(self) -> None:
+        if self.longest_side < 32 or self.longest_side < (self.shortest_side or 32) or (self.shortest_side or 32) < 32:
+            raise ValueError(
+                "longest_side and shortest_side must be 32 or more, the longer not below the shorter, "
+                f"got {self.longest_side} and {self.shortest_side}."
+            )
+        if self.prompt_length < 0:
+            raise ValueError(f"prompt_length must not be negative, got {self.prompt_length}.")
+        if self.prompt_length and self.templates not in (None, ("{}",)):
+            raise ValueError("a learned prompt stands in for the sentence: leave templates out.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regions:
+    """What CLIP saw of the proposals."""
+
+    clip_embed: Float[Tensor, "B Q D"]
+    """Unit rows; zero where CLIP did not look."""
+    has_pixels: Bool[Tensor, "B Q"]
+    """Masks with a pixel above the threshold; of those without a say it is not known, and they count as empty."""
+    has_say: Bool[Tensor, "B Q"]
+    """Proposals whose query is sure enough of an object."""
+    encoded: int
+    """Crops that CLIP embedded."""
+
+    @property
+    def counts(self) -> RegionCounts:
+        """For reports."""
+        return RegionCounts(
+            proposals=self.has_say.numel(),
+            encoded=self.encoded,
+            empty=int((self.has_say & ~self.has_pixels).sum()),
+            skipped=int((~self.has_say).sum()),
+        )
+
+
+class OVSeg(nn.Module):
+    """The whole model. The vocabulary is an argument of the call; two calls never change a weight."""
+
+    def __init__(self, config: OVSegConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.segmenter = MaskFormer(config.segmenter)
+        self.head = ProjectionHead(
+            config.segmenter.hidden_dim,
+            config.clip.embed_dim,
+            hidden_dim=config.head_hidden,
+            has_unit_void=config.has_unit_void,
+        )
+        self.clip = VitClip(config.clip).requires_grad_(False).eval()
+        self.prompt = LearnedPrompt(config.prompt_length, config.clip.text_width) if config.prompt_length else None
+
+    def prepare(
+        self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
+    ) -> VocabularyEmbeddings:
+        """All that the model needs to know of the words; `models.words.prepare` says what negatives are."""
+        return prepare(
+            self.text_encoder,
+            self._phrased(vocabulary),
+            self._phrased(self.config.training_vocabulary),
+            negatives=negatives,
+            cache_dir=cache_dir,
+        )
+
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """What turns words into vectors: CLIP's text tower, behind the learned prompt where there is one."""
+        return self.clip if self.prompt is None else self.prompt.before(self.clip)
+
+    def forward(
+        self, images: ImageBatch, words: VocabularyEmbeddings, ensemble: EnsembleConfig | None = None
+    ) -> MaskPrediction:
+        """Segments pictures against one vocabulary.
+
+        Args:
+            images: pictures of one padded size.
+            words: the asked vocabulary, prepared once.
+            ensemble: how query and CLIP are joined; the model's own default if not given.
+        """
+        return self.name(images, self.propose(images), words, ensemble)
+
+    def name(
+        self,
+        images: ImageBatch,
+        proposals: MaskProposals,
+        words: VocabularyEmbeddings,
+        ensemble: EnsembleConfig | None = None,
+    ) -> MaskPrediction:
+        """All of `forward` that comes after the proposals, which may be anybody's."""
+        ensemble = ensemble or self.config.ensemble
+        query_logits = self.training_logits(self.class_embed(proposals), words)
+        regions = self.look(images, proposals, query_logits, ensemble)
+        return self.predict(proposals, query_logits, regions, words, ensemble)
+
+    def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
+        """Class-agnostic masks and the queries behind them; padding is the segmenter's mean colour, as in the code."""
+        return self.segmenter(_with_mean_padding(images), every_layer=every_layer)
+
+    def class_embed(self, proposals: MaskProposals) -> Float[Tensor, "B Q D"]:
+        """The query in the joint space, of unit length."""
+        return self.head(proposals.query_embed)
+
+    def training_logits(
+        self, class_embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings
+    ) -> Float[Tensor, "B Q K1"]:
+        """Cosines to every concept and, last, to no-object, times the logit scale (section 3.1)."""
+        cosines = class_cosines(class_embed, words.text_embed, words.concept_index, len(words.similarity))
+        return torch.cat([cosines, self.head.void_cosines(class_embed)], -1) * self.config.logit_scale
+
+    def look(
+        self,
+        images: ImageBatch,
+        proposals: MaskProposals,
+        query_logits: Float[Tensor, "B Q K1"],
+        ensemble: EnsembleConfig,
+    ) -> "Regions":
+        """CLIP's embedding of every region that may matter, a pass of crops at a time (section 3.2).
+
+        CLIP does not look where its opinion would change nothing: at empty masks, and not at all if the query alone
+        decides. Proposals that the query takes for no object are left out too if `regions.min_object_prob` says so.
+        """
+        mask_logits = proposals.mask_logits
+        has_say = query_logits.softmax(-1)[..., -1] <= 1 - self.config.regions.min_object_prob
+        clip_embed = mask_logits.new_zeros(*mask_logits.shape[:2], self.config.clip.embed_dim, dtype=torch.float32)
+        has_pixels = torch.zeros_like(has_say)
+        if ensemble.is_query_only:
+            probs = mask_logits.float().sigmoid().flatten(2)
+            has_pixels = (probs > self.config.regions.mask_threshold).any(-1)
+            return Regions(clip_embed=clip_embed, has_pixels=has_pixels, has_say=has_say, encoded=0)
+        encoded = 0
+        for crops in cut_regions(images, mask_logits, self.config.regions, self.config.clip.image_size, wanted=has_say):
+            found = self.clip.encode_regions(crops.pixel_values, crops.masks)
+            clip_embed[crops.images, crops.queries] = F.normalize(found.float(), dim=-1)
+            has_pixels[crops.images, crops.queries] = True
+            encoded += len(found)
+        return Regions(clip_embed=clip_embed, has_pixels=has_pixels, has_say=has_say, encoded=encoded)
+
+    def predict(
+        self,
+        proposals: MaskProposals,
+        query_logits: Float[Tensor, "B Q K1"],
+        regions: "Regions",
+        words: VocabularyEmbeddings,
+        ensemble: EnsembleConfig,
+    ) -> MaskPrediction:
+        """Joins both opinions (section 3.3, `layers.ensemble`).
+
+        The scores q of a proposal are handed on as softmax(class_logits) (1 - void_probs), so that both ways to a map,
+        the soft sum and the panoptic merge, are those of OPSNet. There is no IoU head: a mask that has a pixel counts
+        as good, and one that has none takes no part in the merge.
+        """
+        num_columns = len(words.similarity)
+        cosines = class_cosines(regions.clip_embed, words.text_embed, words.concept_index, num_columns)
+        is_seen = words.similarity == 1
+        log_scores = ensemble_scores(
+            query_logits, cosines * self._clip_scale, regions.has_pixels, is_seen, ensemble
+        ).masked_fill(~regions.has_say[..., None], -torch.inf)
+        total = log_scores.logsumexp(-1).exp()
+        return MaskPrediction(
+            mask_logits=proposals.mask_logits,
+            class_logits=log_scores.where((total > 0)[..., None], 0.0),
+            void_probs=1 - total,
+            iou_scores=regions.has_pixels.float(),
+            num_concepts=words.num_concepts,
+            pixel_bias=ensemble.calibration * is_seen.float() if ensemble.calibration else None,
+            counts=regions.counts,
+        )
+
+    @property
+    def _clip_scale(self) -> float | Float[Tensor, ""]:
+        own = self.config.clip_logit_scale
+        return self.clip.clip.logit_scale.exp() if own is None else own
+
+    def _phrased(self, vocabulary: Vocabulary) -> Vocabulary:
+        """The vocabulary in the model's own sentences, where it has some."""
+        templates = ("{}",) if self.prompt is not None else self.config.templates
+        return vocabulary if templates is None else Vocabulary(vocabulary.concepts, templates)
+
+    def train(self, mode: bool = True) -> "OVSeg":
+        """Switches the mode of everything but CLIP, which stays frozen in eval mode."""
+        super().train(mode)
+        self.clip.eval()
+        return self
+
+
+def _with_mean_padding(images: ImageBatch) -> Float[Tensor, "B 3 H W"]:
+    """The pictures with padding that the segmenter's normalisation turns into zeros."""
+    height, width = images.pixel_values.shape[-2:]
+    if all(frame.resized == (height, width) for frame in images.frames):
+        return images.pixel_values
+    padded = images.pixel_values.new_tensor(MEAN)[None, :, None, None].expand_as(images.pixel_values).clone()
+    for canvas, picture, frame in zip(padded, images.pixel_values, images.frames, strict=True):
+        bottom, right = frame.resized
+        canvas[:, :bottom, :right] = picture[:, :bottom, :right]
+    return padded
