@@ -16,9 +16,11 @@ from lexiseg.data.panoptic_format import (
     PanopticDataset,
     PanopticWriter,
     describe_segments,
+    load_segmentation,
     read_panoptic,
 )
 from lexiseg.data.samples import SegmentationDataset, collate, to_targets, training_keys
+from lexiseg.data.semantic_format import SemanticDataset, SemanticSample
 from lexiseg.data.transforms import Framing, View, draw_view, view_ids, view_picture
 
 CATEGORIES = (
@@ -251,3 +253,45 @@ def test_a_segment_that_falls_between_the_cells_has_no_mask():
 def test_a_framing_refuses_nonsense(wrong: dict[str, object]):
     with pytest.raises(ValueError, match="must"):
         Framing(**{"image_size": 64, **wrong})
+
+
+def test_semantic_targets_are_one_mask_per_class_crowds_included(panoptic: PanopticDataset):
+    class_ids, framing = {3: 0, 70: 1, 71: 2}, Framing(image_size=64)
+    apart = SegmentationDataset(panoptic, class_ids, framing)[2].targets
+    targets = SegmentationDataset(panoptic, class_ids, framing, per_class=True)[2].targets
+
+    things = targets.masks[targets.class_ids.tolist().index(0)]
+    own = apart.masks[apart.class_ids.tolist().index(0)]
+    assert sorted(targets.class_ids.tolist()) == [0, 1, 2]
+    assert bool(apart.ignored.any())  # the crowd
+    assert torch.equal(things, own | apart.ignored & things)
+    assert (things & apart.ignored).sum() > 0
+    assert torch.equal(targets.ignored, apart.ignored & ~things)
+    assert (targets.masks.sum(0) + targets.ignored == 1).all()
+
+
+def test_label_maps_make_the_targets_of_the_panoptic_truth_they_were_painted_from(
+    panoptic: PanopticDataset, tmp_path: Path
+):
+    samples = []
+    for sample in panoptic.samples:
+        ids = load_segmentation(sample, panoptic.categories)
+        category_of = {segment.id: segment.category_id for segment in sample.segments}
+        labels = np.vectorize(lambda i, of=category_of: of.get(int(i), 255))(ids).astype(np.uint8)
+        path = tmp_path / f"{sample.image_id}.png"
+        Image.fromarray(labels).save(path)
+        samples.append(SemanticSample(file_name=path.name, image_path=sample.image_path, labels_path=path))
+    semantic = SemanticDataset(
+        categories=panoptic.categories,
+        samples=tuple(samples),
+        class_of={category.id: place for place, category in enumerate(panoptic.categories)},
+    )
+
+    for index in range(len(samples)):
+        one = SegmentationDataset(panoptic, {3: 0, 70: 1}, JITTER, per_class=True, seed=5)[(1, index)]
+        other = SegmentationDataset(semantic, {3: 0, 70: 1}, JITTER, per_class=True, seed=5)[(1, index)]
+
+        order = [one.targets.class_ids.tolist().index(c) for c in other.targets.class_ids.tolist()]
+        assert torch.equal(one.pixel_values, other.pixel_values)
+        assert torch.equal(one.targets.masks[order], other.targets.masks)
+        assert torch.equal(one.targets.ignored, other.targets.ignored)

@@ -6,14 +6,19 @@ from pathlib import Path
 import pytest
 import torch
 
+import tiny
+from drawn_pairs import write_pairs
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.encoders.clip import Clip
 from lexiseg.encoders.mask2former_folder import read_mask2former
+from lexiseg.encoders.vit import PromptConfig, VitClip
 from lexiseg.io.checkpoint import save_folder
-from lexiseg.io.models import load_model
+from lexiseg.io.models import load_model, save_model
 from lexiseg.io.shipped import shipped_folder
-from lexiseg.training.commands import Reporters, TrainSettings, describe, recipe_names, train
-from lexiseg.training.recipes import clip_tiny
+from lexiseg.models.ovseg import OVSeg
+from lexiseg.training.clip_folders import read_prompt, read_vit_clip, write_clip
+from lexiseg.training.commands import ORDERS, Reporters, TrainSettings, describe, recipe_names, train, unused
+from lexiseg.training.recipes import VIT_TINY, clip_tiny
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +34,21 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained CLIP of the shipped size."""
     folder = tmp_path_factory.mktemp("clip") / "model"
     return save_folder(folder, clip_tiny().model, Clip(clip_tiny().model).state_dict())
+
+
+@pytest.fixture(scope="module")
+def vit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained ViT CLIP of tiny crops, without prompts."""
+    clip = tiny.seeded(VitClip(replace(tiny.VIT, prompts=None)))
+    return write_clip(tmp_path_factory.mktemp("vit") / "model", clip)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pairs."""
+    root = tmp_path_factory.mktemp("pairs") / "pairs"
+    write_pairs(root)
+    return root
 
 
 @pytest.mark.slow
@@ -56,6 +76,102 @@ def test_the_shipped_model_goes_on_without_another_clip(drawn: Path, tmp_path: P
     frozen = [name for name in names if name.startswith(("clip.", "adapter.")) or "running_" in name]
     assert all(torch.equal(model.state_dict()[name], shipped.state_dict()[name]) for name in frozen)
     assert not torch.equal(model.head.project.weight, shipped.head.project.weight)
+
+
+@pytest.mark.slow
+def test_a_vit_clip_becomes_an_ovseg_folder_that_goes_on(drawn: Path, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip", VitClip(VIT_TINY))
+    settings = TrainSettings(out=tmp_path / "first", data=drawn, steps=1, workers=0)
+
+    first = train("maskformer-tiny", replace(settings, clip=clip))
+    model = load_model(train("maskformer-tiny", replace(settings, out=tmp_path / "more", start=first)))
+
+    assert isinstance(model, OVSeg)
+    assert model.config.clip == VIT_TINY
+    assert tiny.same(tiny.state(model.clip), tiny.state(read_vit_clip(clip)))
+
+
+def test_an_adapted_clip_is_a_clip_folder(vit_folder: Path, pairs: Path, tmp_path: Path) -> None:
+    settings = TrainSettings(out=tmp_path, data=pairs, start=vit_folder, steps=1, workers=0)
+
+    adapted = read_vit_clip(train("adapt-tiny-mpt", settings))
+
+    assert adapted.config.prompts == PromptConfig(kind="mask", depth=3)
+    assert tiny.same(tiny.state(adapted.visual), tiny.state(read_vit_clip(vit_folder).visual))
+
+
+def test_an_adaptation_that_begins_from_an_ovseg_ends_as_one(pairs: Path, tmp_path: Path) -> None:
+    before = tiny.ovseg(clip=replace(tiny.VIT, prompts=None))
+    start = save_model(before, tmp_path / "start")
+    settings = TrainSettings(out=tmp_path / "run", data=pairs, start=start, steps=1, workers=0)
+
+    after = load_model(train("adapt-tiny-ft", settings))
+
+    assert isinstance(after, OVSeg)
+    assert tiny.same(tiny.state(after.segmenter), tiny.state(before.segmenter))
+    assert not torch.equal(after.clip.visual.proj, before.clip.visual.proj)
+    assert tiny.same(tiny.state(after.clip), tiny.state(read_vit_clip(tmp_path / "run" / "clip")))
+
+
+@pytest.mark.parametrize("order", ["adapt-tiny-ft-mpt", "adapt-tiny-mpt-ft"])
+def test_an_order_goes_on_from_each_result_and_can_be_resumed(
+    order: str, vit_folder: Path, pairs: Path, tmp_path: Path
+) -> None:
+    settings = TrainSettings(out=tmp_path / "order", data=pairs, start=vit_folder, steps=1, workers=0)
+
+    made = train(order, settings)
+    again = train(order, replace(settings, resume=True))
+
+    first, second = ORDERS[order]
+    out = tmp_path / "by-hand"
+    alone = train(first, replace(settings, out=out / "1"))
+    by_hand = train(second, replace(settings, out=out / "2", start=alone, seed=1))
+    assert made == again == tmp_path / "order" / f"2-{second}" / "model"
+    assert tiny.same(tiny.state(read_vit_clip(made)), tiny.state(read_vit_clip(by_hand)))
+
+
+def test_a_learned_prompt_is_a_folder_of_its_own(vit_folder: Path, pairs: Path, tmp_path: Path) -> None:
+    settings = TrainSettings(out=tmp_path, data=pairs, start=vit_folder, steps=2, workers=0)
+
+    assert read_prompt(train("prompt-tiny", settings)).shape == (16, tiny.VIT.text_width)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "sentence"),
+    [
+        ("adapt-tiny-ft", {"data": "pairs"}, "goes on from a CLIP"),
+        ("adapt-tiny-ft", {"start": "vit"}, "needs pairs of crops and words"),
+        ("adapt-tiny-ft", {"start": "vit", "data": "drawn"}, "holds no finished pairs"),
+        ("adapt-tiny-ft", {"start": "resnet", "data": "pairs"}, "expected a CLIP with a Vision Transformer"),
+        ("prompt-tiny", {"data": "pairs"}, "goes on from a CLIP"),
+        ("maskformer-tiny", {"data": "drawn"}, "needs a frozen CLIP"),
+        ("maskformer-tiny", {"data": "drawn", "clip": "resnet"}, "expected a CLIP with a Vision Transformer"),
+        ("maskformer-tiny", {"data": "drawn", "start": "shipped"}, "expected the folder of an OVSeg as --start"),
+        ("ovseg-swin-base", {"clip": "vit"}, "learns from photographs, which can't be drawn"),
+        ("opsnet-tiny", {"data": "drawn", "clip": "vit"}, "expected a CLIP with a ResNet"),
+        ("opsnet-tiny", {"data": "drawn", "start": "ovseg"}, "expected the folder of an OPSNet as --start"),
+    ],
+)
+def test_what_a_recipe_lacks_is_said_in_a_sentence(
+    name: str,
+    given: dict[str, str],
+    sentence: str,
+    drawn: Path,
+    clip_folder: Path,
+    vit_folder: Path,
+    pairs: Path,
+    tmp_path: Path,
+) -> None:
+    folders = {"drawn": drawn, "resnet": clip_folder, "vit": vit_folder, "pairs": pairs, "shipped": shipped_folder()}
+    if "ovseg" in given.values():
+        folders["ovseg"] = save_model(tiny.ovseg(), tmp_path / "ovseg")
+    settings = TrainSettings(out=tmp_path / "run", **{key: folders[value] for key, value in given.items()})
+
+    with pytest.raises(ValueError, match=sentence) as caught:
+        train(name, settings)
+
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_opsnet_start_has_its_own_clip(clip_folder: Path, tmp_path: Path) -> None:
@@ -88,6 +204,14 @@ def test_data_that_are_not_there_are_not_drawn_instead(tmp_path: Path) -> None:
 def test_an_unknown_recipe_is_answered_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="opsnet-tiny"):
         train("opsnet-huge", TrainSettings(out=tmp_path))
+
+
+def test_settings_without_a_use_are_named(tmp_path: Path) -> None:
+    settings = TrainSettings(out=tmp_path, steps=3, clip=tmp_path, start=tmp_path)
+
+    assert unused("clip-vit-tiny", settings) == ("steps", "clip", "start")
+    assert unused("adapt-tiny-ft-mpt", settings) == ("clip",)
+    assert unused("maskformer-tiny", settings) == ()
 
 
 def test_every_recipe_says_what_it_makes() -> None:

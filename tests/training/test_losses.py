@@ -3,22 +3,27 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torchvision.ops import sigmoid_focal_loss
 from transformers import Mask2FormerConfig
 from transformers.models.mask2former import modeling_mask2former as theirs
+from transformers.models.maskformer.modeling_maskformer import MaskFormerHungarianMatcher, MaskFormerLoss
 
 from lexiseg.core.structures import Targets
 from lexiseg.training.criterion import CriterionConfig, LayerOutput, segmentation_losses
 from lexiseg.training.losses import (
     class_loss,
     dice_loss,
+    focal_loss,
     iou_loss,
     mask_bce_loss,
     mask_iou,
     sample_points,
     uncertain_points,
 )
+from lexiseg.training.matcher import LossWeights
 
 NUM_CLASSES = 4
+MASKFORMER_LOSSES = LossWeights(classes=1.0, bce=0.0, focal=20.0, dice=1.0)
 
 
 def target(num_segments: int, seed: int, *, ignored: bool = False) -> Targets:
@@ -46,7 +51,7 @@ def layer(seed: int, *, iou: bool = False, batch: int = 2) -> LayerOutput:
 def losses(
     layers: list[LayerOutput], targets: tuple[Targets, ...], seed: int = 7, **changes: object
 ) -> dict[str, Tensor]:
-    config = CriterionConfig(num_points=112, **changes)
+    config = CriterionConfig(**{"num_points": 112, **changes})
     return segmentation_losses(layers, targets, config, generator=torch.Generator().manual_seed(seed))
 
 
@@ -70,6 +75,45 @@ def test_terms_are_those_of_transformers_mask2former_loss_at_the_same_points(see
     torch.testing.assert_close(found["bce"], 5 * expected["loss_mask"], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found["dice"], 5 * expected["loss_dice"], atol=1e-5, rtol=1e-5)
     assert "iou" not in found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_terms_over_whole_masks_are_those_of_transformers_maskformer_loss(seed: int) -> None:
+    matcher = MaskFormerHungarianMatcher(cost_class=1.0, cost_mask=20.0, cost_dice=1.0)
+    reference = MaskFormerLoss(NUM_CLASSES, matcher, weight_dict={}, eos_coef=0.1)
+    predicted, targets = layer(seed), (target(3, seed), target(2, seed + 50))
+    expected = reference(
+        predicted.mask_logits,
+        predicted.class_logits,
+        [t.masks.float() for t in targets],
+        [t.class_ids for t in targets],
+    )
+
+    found = losses([predicted], targets, num_points=None, weights=MASKFORMER_LOSSES)
+
+    torch.testing.assert_close(found["classes"], expected["loss_cross_entropy"])
+    torch.testing.assert_close(found["focal"], 20 * expected["loss_mask"], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found["dice"], expected["loss_dice"], atol=1e-5, rtol=1e-5)
+    assert found.keys() == {"classes", "focal", "dice"}
+
+
+def test_terms_over_whole_masks_draw_no_points() -> None:
+    generator = torch.Generator().manual_seed(7)
+    before = generator.get_state()
+    config = CriterionConfig(num_points=None, weights=MASKFORMER_LOSSES)
+
+    segmentation_losses([layer(0)], (target(3, 0), target(2, 50)), config, generator=generator)
+
+    assert torch.equal(before, generator.get_state())
+
+
+def test_the_focal_loss_is_torchvisions() -> None:
+    rng = torch.Generator().manual_seed(0)
+    logits, truth = torch.randn(5, 40, generator=rng) * 6, (torch.rand(5, 40, generator=rng) > 0.5).float()
+
+    for alpha, gamma in ((0.25, 2.0), (0.5, 0.0), (0.9, 3.0)):
+        expected = sigmoid_focal_loss(logits, truth, alpha=alpha, gamma=gamma).mean(-1)
+        torch.testing.assert_close(focal_loss(logits, truth, alpha=alpha, gamma=gamma), expected)
 
 
 def test_the_pure_losses_are_transformers_own() -> None:

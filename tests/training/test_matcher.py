@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -8,7 +10,8 @@ from transformers.models.mask2former.modeling_mask2former import (
 )
 
 from lexiseg.core.structures import Targets
-from lexiseg.training.matcher import LossWeights, match, matching_costs
+from lexiseg.training.losses import dice_loss, focal_loss, mask_bce_loss
+from lexiseg.training.matcher import LossWeights, bce_costs, dice_costs, focal_costs, match, matching_costs
 
 
 def case(seed: int, counts: tuple[int, ...] = (3, 5)) -> tuple[Tensor, Tensor, tuple[Targets, ...]]:
@@ -56,6 +59,32 @@ def test_costs_are_the_sum_of_transformers_three() -> None:
     )
     costs = matching_costs(probs, logits, class_ids, truth, LossWeights())
     torch.testing.assert_close(costs, expected, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("costs", "loss"), [(bce_costs, mask_bce_loss), (focal_costs, focal_loss), (dice_costs, dice_loss)]
+)
+def test_the_cost_of_a_query_and_a_segment_is_the_loss_of_the_pair(
+    costs: Callable[[Tensor, Tensor], Tensor], loss: Callable[[Tensor, Tensor], Tensor]
+) -> None:
+    _, mask_logits, targets = case(0)
+    logits, truth = mask_logits[0].flatten(1), targets[0].masks.flatten(1).float()
+
+    table = costs(logits, truth)
+
+    for segment, mask in enumerate(truth):
+        torch.testing.assert_close(table[:, segment], loss(logits, mask.expand_as(logits)))
+
+
+def test_with_maskformers_weights_the_costs_are_focal_and_dice() -> None:
+    class_logits, mask_logits, targets = case(0)
+    probs, logits = class_logits[0].softmax(-1), mask_logits[0].flatten(1)
+    truth, class_ids = targets[0].masks.flatten(1).float(), targets[0].class_ids
+    weights = LossWeights(classes=1.0, bce=0.0, focal=20.0, dice=1.0)
+
+    expected = 20 * focal_costs(logits, truth) + dice_costs(logits, truth) - probs[:, class_ids]
+
+    torch.testing.assert_close(matching_costs(probs, logits, class_ids, truth, weights), expected)
 
 
 def test_a_picture_is_matched_alike_alone_and_in_a_batch() -> None:

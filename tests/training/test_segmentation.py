@@ -11,17 +11,13 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import PanopticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.transforms import Framing
-from lexiseg.encoders.clip import Clip
+from lexiseg.encoders.clip import Clip, ClipConfig
+from lexiseg.encoders.vit import VitConfig
 from lexiseg.training.clip import ClipRecipe, ClipTask, Phase
 from lexiseg.training.criterion import CriterionConfig
+from lexiseg.training.panoptic import ClosedSetTask, OPSNetTask, new_opsnet, opsnet_to_go_on_with
 from lexiseg.training.recipes import clip_tiny, opsnet_tiny, opsnet_tiny_plain
-from lexiseg.training.segmentation import (
-    ClosedSetTask,
-    OPSNetTask,
-    SegmentationRecipe,
-    new_opsnet,
-    opsnet_to_go_on_with,
-)
+from lexiseg.training.segmentation import SegmentationRecipe
 from lexiseg.training.trainer import run
 
 RECIPE = replace(
@@ -139,13 +135,14 @@ def test_the_recipe_without_enhancer_differs_in_nothing_else() -> None:
     assert replace(plain, has_enhancer=True, steps=opsnet_tiny().steps) == opsnet_tiny()
 
 
-def test_clip_learns_a_few_captions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", [tiny.CLIP, replace(tiny.VIT, prompts=None)])
+def test_clip_learns_a_few_captions(model: ClipConfig | VitConfig) -> None:
     optim = replace(clip_tiny().optim, lr=2e-3, weight_decay=0.0)
     phases = (
         Phase(steps=30, batch_size=12, image_size=32, view_share=0.0, lr=2e-3),
         Phase(steps=2, batch_size=4, image_size=64, view_share=1.0, lr=1e-4),
     )
-    recipe = ClipRecipe(model=tiny.CLIP, phases=phases, optim=optim)
+    recipe = ClipRecipe(model=model, phases=phases, optim=optim)
     task = ClipTask(recipe, workers=0)
     same_batch = next(task.batches(0))
     optimizer = task.optimizer()

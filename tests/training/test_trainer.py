@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lexiseg.io import checkpoint
 from lexiseg.training import trainer
-from lexiseg.training.trainer import OptimConfig, Progress, Steps, cosine_lr, decay_groups, run, trained_state
+from lexiseg.training.trainer import OptimConfig, Progress, Steps, decay_groups, run, scheduled_lr, trained_state
 
 OPTIM = OptimConfig(lr=0.05, weight_decay=0.1)
 
@@ -40,7 +40,7 @@ class Toy:
         return torch.optim.AdamW(decay_groups(self._module, OPTIM.weight_decay))
 
     def lr_at(self, step: int) -> float:
-        return cosine_lr(OPTIM, step, self._total_steps)
+        return scheduled_lr(OPTIM, step, self._total_steps)
 
     def batches(self, start: int) -> Iterator[Tensor]:
         for step in range(start, self._total_steps):
@@ -164,11 +164,40 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_pat
 
 
 def test_the_rate_climbs_then_falls_to_its_share() -> None:
-    rates = [cosine_lr(OPTIM, step, 100) for step in range(100)]
+    rates = [scheduled_lr(OPTIM, step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(OPTIM.lr / 4)
     assert max(rates) == rates[3] == rates[4] == OPTIM.lr
     assert rates[4:] == sorted(rates[4:], reverse=True)
     assert rates[-1] == pytest.approx(OPTIM.lr * OPTIM.final_share, rel=0.05)
+
+
+def test_poly_falls_to_nothing_as_a_power_of_what_is_left() -> None:
+    poly = OptimConfig(lr=1.0, weight_decay=0.0, schedule="poly", warmup_share=0.2, final_share=0.0)
+    rates = [scheduled_lr(poly, step, 100) for step in range(100)]
+    assert rates[:20] == pytest.approx([(step + 1) / 20 for step in range(20)])
+    assert rates[20:] == pytest.approx([((100 - step) / 80) ** 0.9 for step in range(20, 100)])
+
+
+def test_a_long_run_has_no_longer_warm_up_than_its_limit() -> None:
+    limited = OptimConfig(lr=1.0, weight_decay=0.0, warmup_share=0.1, warmup_limit=100)
+    assert scheduled_lr(limited, 29, 300) == 1.0 > scheduled_lr(limited, 28, 300)
+    assert scheduled_lr(limited, 99, 10_000) == 1.0 > scheduled_lr(limited, 98, 10_000)
+
+
+def test_without_a_norm_gradients_are_not_clipped(tmp_path: Path) -> None:
+    class Unclipped(Toy):
+        clip_norm = None
+
+    class Loose(Toy):
+        clip_norm = 1e9
+
+    class Tight(Toy):
+        clip_norm = 1e-3
+
+    unclipped, loose, tight = (run(toy(), tmp_path / toy.__name__) for toy in (Unclipped, Loose, Tight))
+
+    assert unclipped == pytest.approx(loose)
+    assert unclipped != pytest.approx(tight)
 
 
 def test_weight_decay_spares_vectors_and_frozen_parts() -> None:

@@ -20,8 +20,10 @@ from lexiseg.data.panoptic_format import (
     PanopticDataset,
     SegmentInfo,
     compact,
+    describe_segments,
     load_segmentation,
 )
+from lexiseg.data.semantic_format import SemanticDataset, load_labels
 from lexiseg.data.transforms import MASK_STRIDE, Framing, draw_view, view_ids, view_picture
 
 
@@ -36,7 +38,7 @@ class Example:
 
 
 class SegmentationDataset(Dataset[Example]):
-    """A panoptic data set seen through a framing, with classes of a training vocabulary.
+    """A panoptic or semantic data set seen through a framing, with classes of a training vocabulary.
 
     Keys are `(epoch, index)`, or an index alone for epoch 0. The epoch is part of the key, not
     state to be set, so that workers can't disagree about it.
@@ -44,27 +46,30 @@ class SegmentationDataset(Dataset[Example]):
 
     def __init__(
         self,
-        panoptic: PanopticDataset,
+        source: PanopticDataset | SemanticDataset,
         class_ids: Mapping[int, int],
         framing: Framing,
         *,
+        per_class: bool = False,
         seed: int = 0,
     ) -> None:
         """Keeps what is needed; nothing is opened yet.
 
         Args:
-            panoptic: samples on disk.
+            source: samples on disk.
             class_ids: category id to class id. Categories that are not in it are ignored pixels.
             framing: size and augmentation.
+            per_class: makes one mask of all things of a class too; see `to_targets`.
             seed: of the augmentation; not negative.
         """
-        self.panoptic = panoptic
+        self.source = source
         self.class_ids = dict(class_ids)
         self.framing = framing
+        self.per_class = per_class
         self.seed = seed
 
     def __len__(self) -> int:
-        return len(self.panoptic.samples)
+        return len(self.source.samples)
 
     def __getitem__(self, key: int | tuple[int, int]) -> Example:
         """Loads, checks and frames one sample.
@@ -73,21 +78,31 @@ class SegmentationDataset(Dataset[Example]):
             FormatError: naming the picture, if its files contradict each other.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        sample = self.panoptic.samples[index]
-        ids = load_segmentation(sample, self.panoptic.categories)
+        sample = self.source.samples[index]
+        ids, segments = self._annotation(index)
         picture = open_picture(sample.image_path)
         if picture.shape[:2] != ids.shape:
             raise FormatError(
                 f"{sample.file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} "
                 f"pixels, its segmentation {ids.shape[1]} x {ids.shape[0]}."
             )
-        view = draw_view(ids.shape, self.framing, _generator(self.seed, epoch, index))
+        view = draw_view(ids.shape, self.framing, example_generator(self.seed, epoch, index))
         seen, inside = view_ids(ids, view)
         return Example(
             pixel_values=view_picture(picture, view),
             frame=view.frame,
-            targets=to_targets(seen, inside, sample.segments, self.panoptic.categories, self.class_ids),
+            targets=to_targets(
+                seen, inside, segments, self.source.categories, self.class_ids, per_class=self.per_class
+            ),
         )
+
+    def _annotation(self, index: int) -> tuple[Int32[np.ndarray, "h0 w0"], tuple[SegmentInfo, ...]]:
+        """A sample's map and its segments; of a label map each class is one."""
+        if isinstance(self.source, PanopticDataset):
+            sample = self.source.samples[index]
+            return load_segmentation(sample, self.source.categories), sample.segments
+        ids = load_labels(self.source.samples[index], self.source) + 1  # void is -1 in one format, 0 in the other
+        return ids, describe_segments(ids, {place: c.id for place, c in enumerate(self.source.categories, start=1)})
 
 
 def to_targets(
@@ -96,8 +111,10 @@ def to_targets(
     segments: Sequence[SegmentInfo],
     categories: Sequence[Category],
     class_ids: Mapping[int, int],
+    *,
+    per_class: bool = False,
 ) -> Targets:
-    """Turns a map into masks: one per thing, one per class of stuff.
+    """Turns a map into masks: one per thing and one per class of stuff, or one per class of either.
 
     Segments without a cell are left out. Void, crowd and categories without a class are ignored;
     what lies outside the picture is neither ignored nor in a mask.
@@ -108,8 +125,9 @@ def to_targets(
         segments: the picture's segments; all ids but void are among them.
         categories: all categories, for thing or stuff.
         class_ids: category id to class id.
+        per_class: one binary mask per class that is present (semantic targets, OVSeg); a crowd is a part of its class.
     """
-    things = {category.id for category in categories if category.is_thing}
+    things = {category.id for category in categories if category.is_thing and not per_class}
     places = compact(ids, [VOID, *(segment.id for segment in segments)])
     seen = np.unique(places[inside])
     mask_of = np.full(len(segments) + 1, -1)  # place of a segment to its mask
@@ -117,7 +135,7 @@ def to_targets(
     classes: list[int] = []
     for place in seen[seen > 0].tolist():
         segment = segments[place - 1]
-        if segment.is_crowd or segment.category_id not in class_ids:
+        if (segment.is_crowd and not per_class) or segment.category_id not in class_ids:
             continue
         is_thing, class_id = segment.category_id in things, class_ids[segment.category_id]
         owner = (is_thing, segment.id if is_thing else class_id)
@@ -169,13 +187,13 @@ def training_keys(
     while True:
         if position // num_samples != epoch:
             epoch = position // num_samples
-            generator = _generator(seed, epoch)
+            generator = example_generator(seed, epoch)
             order = torch.randperm(num_samples, generator=generator).tolist()
         yield epoch, order[position % num_samples]
         position += world_size
 
 
-def _generator(*key: int) -> torch.Generator:
+def example_generator(*key: int) -> torch.Generator:
     """A generator that is the same for the same numbers, in every process and release."""
     (state,) = np.random.SeedSequence(key).generate_state(1, np.uint64).tolist()
     return torch.Generator().manual_seed(state >> 1)

@@ -11,6 +11,7 @@ from lexiseg.core.structures import Targets
 from lexiseg.training.losses import (
     class_loss,
     dice_loss,
+    focal_loss,
     iou_loss,
     mask_bce_loss,
     mask_iou,
@@ -36,8 +37,8 @@ class CriterionConfig:
     """The criterion's numbers."""
 
     weights: LossWeights = field(default_factory=LossWeights)
-    num_points: int = 12544
-    """Sampled points per mask."""
+    num_points: int | None = 12544
+    """Sampled points per mask (Mask2Former); None: all pixels (MaskFormer)."""
     unknown_share: float | None = 0.5
     """A query without a segment whose mask lies on unannotated pixels by more than this share is told nothing: an
     annotation that names only some things cannot call the others no-object. None tells it no-object all the same."""
@@ -74,8 +75,7 @@ def segmentation_losses(
             "classes": weights.classes
             * class_loss(layer.class_logits.float(), truth.class_ids, truth.counts, void_weight=weights.void)
         }
-        bce, dice = _mask_terms(layer, targets, matches, config, generator)
-        found |= {"bce": weights.bce * bce, "dice": weights.dice * dice}
+        found |= _mask_terms(layer, targets, matches, config, generator)
         if layer.iou_scores is not None:
             found["iou"] = weights.iou * iou_loss(layer.iou_scores, truth.ious, truth.is_matched, truth.counts)
         for name, value in found.items():
@@ -119,13 +119,25 @@ def _mask_terms(
     matches: tuple[Match, ...],
     config: CriterionConfig,
     generator: torch.Generator,
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Cross-entropy and dice of the matched masks at sampled points, averaged over the masks of the batch."""
+) -> dict[str, Float[Tensor, ""]]:
+    """The losses of the matched masks, averaged over the masks of the batch.
+
+    A pixel of which nothing is known is no part of any true mask, as in the official code of both models.
+    """
+    weights = config.weights
+    losses = (
+        ("bce", weights.bce, mask_bce_loss),
+        ("focal", weights.focal, focal_loss),
+        ("dice", weights.dice, dice_loss),
+    )
+    used = [(name, weight, loss) for name, weight, loss in losses if weight]
     predicted = torch.cat([layer.mask_logits[image, pairs.queries] for image, pairs in enumerate(matches)]).float()
     if not len(predicted):
-        nothing = layer.mask_logits.sum() * 0
-        return nothing, nothing
+        return {name: layer.mask_logits.sum() * 0 for name, _, _ in used}
     true = torch.cat([t.masks[pairs.segments] for t, pairs in zip(targets, matches, strict=True)]).float()
-    points = uncertain_points(predicted, config.num_points, generator=generator)
-    point_logits, point_targets = sample_points(predicted, points), sample_points(true, points)
-    return mask_bce_loss(point_logits, point_targets).mean(), dice_loss(point_logits, point_targets).mean()
+    if config.num_points is None:
+        logits, truth = predicted.flatten(1), true.flatten(1)
+    else:
+        points = uncertain_points(predicted, config.num_points, generator=generator)
+        logits, truth = sample_points(predicted, points), sample_points(true, points)
+    return {name: weight * loss(logits, truth).mean() for name, weight, loss in used}

@@ -1,4 +1,4 @@
-"""Losses as pure functions (Mask2Former's, and OPSNet's on predicted IoU)."""
+"""Losses as pure functions (Mask2Former's, MaskFormer's, and OPSNet's on predicted IoU)."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,6 +9,17 @@ from torch.nn import functional as F
 def mask_bce_loss(point_logits: Float[Tensor, "M P"], point_targets: Float[Tensor, "M P"]) -> Float[Tensor, " M"]:
     """Binary cross-entropy of each mask, the mean over its points."""
     return F.binary_cross_entropy_with_logits(point_logits, point_targets, reduction="none").mean(-1)
+
+
+def focal_loss(
+    point_logits: Float[Tensor, "M P"], point_targets: Float[Tensor, "M P"], *, alpha: float = 0.25, gamma: float = 2.0
+) -> Float[Tensor, " M"]:
+    """Sigmoid focal loss of each mask, the mean over its points (Lin et al., 2017; MaskFormer's alpha and gamma)."""
+    probs = point_logits.sigmoid()
+    bce = F.binary_cross_entropy_with_logits(point_logits, point_targets, reduction="none")
+    error = probs + point_targets - 2 * probs * point_targets  # 1 - p on the mask, p beside it
+    balance = 1 - alpha + (2 * alpha - 1) * point_targets  # alpha on the mask, 1 - alpha beside it
+    return (balance * error**gamma * bce).mean(-1)
 
 
 def dice_loss(point_logits: Float[Tensor, "M P"], point_targets: Float[Tensor, "M P"]) -> Float[Tensor, " M"]:

@@ -1,4 +1,4 @@
-"""Bipartite matching of queries and truth (DETR; Mask2Former's costs)."""
+"""Bipartite matching of queries and truth (DETR; the costs of Mask2Former and MaskFormer)."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,14 @@ from lexiseg.training.losses import sample_points
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossWeights:
-    """Weights of the loss terms; the first three are the costs of matching too (Mask2Former: 2, 5, 5)."""
+    """Weights of the loss terms; those of classes and masks are the costs of matching too.
+
+    The defaults are Mask2Former's; MaskFormer has classes 1, focal 20, dice 1 and no cross-entropy of masks.
+    """
 
     classes: float = 2.0
     bce: float = 5.0
+    focal: float = 0.0
     dice: float = 5.0
     iou: float = 1.0
     void: float = 0.1
@@ -39,13 +43,36 @@ def matching_costs(
     point_targets: Float[Tensor, "N P"],
     weights: LossWeights,
 ) -> Float[Tensor, "Q N"]:
-    """The cost of giving query q segment n: -p(class), binary cross-entropy and dice at the same points."""
-    num_points = point_logits.shape[-1]
-    bce = F.softplus(point_logits).sum(-1, keepdim=True) - point_logits @ point_targets.T
+    """The cost of giving query q segment n: -p(class) and the mask losses at the same points."""
+    costs = weights.dice * dice_costs(point_logits, point_targets) - weights.classes * class_probs[:, class_ids]
+    if weights.bce:
+        costs = costs + weights.bce * bce_costs(point_logits, point_targets)
+    if weights.focal:
+        costs = costs + weights.focal * focal_costs(point_logits, point_targets)
+    return costs
+
+
+def bce_costs(point_logits: Float[Tensor, "Q P"], point_targets: Float[Tensor, "N P"]) -> Float[Tensor, "Q N"]:
+    """`losses.mask_bce_loss` of every query with every segment."""
+    sums = F.softplus(point_logits).sum(-1, keepdim=True) - point_logits @ point_targets.T
+    return sums / point_logits.shape[-1]
+
+
+def focal_costs(
+    point_logits: Float[Tensor, "Q P"], point_targets: Float[Tensor, "N P"], *, alpha: float = 0.25, gamma: float = 2.0
+) -> Float[Tensor, "Q N"]:
+    """`losses.focal_loss` of every query with every segment."""
+    probs = point_logits.sigmoid()
+    on_mask = alpha * (1 - probs) ** gamma * F.softplus(-point_logits)
+    beside = (1 - alpha) * probs**gamma * F.softplus(point_logits)
+    return ((on_mask - beside) @ point_targets.T + beside.sum(-1, keepdim=True)) / point_logits.shape[-1]
+
+
+def dice_costs(point_logits: Float[Tensor, "Q P"], point_targets: Float[Tensor, "N P"]) -> Float[Tensor, "Q N"]:
+    """`losses.dice_loss` of every query with every segment."""
     probs = point_logits.sigmoid()
     overlap = 2 * probs @ point_targets.T
-    dice = 1 - (overlap + 1) / (probs.sum(-1, keepdim=True) + point_targets.sum(-1) + 1)
-    return weights.bce * bce / num_points + weights.dice * dice - weights.classes * class_probs[:, class_ids]
+    return 1 - (overlap + 1) / (probs.sum(-1, keepdim=True) + point_targets.sum(-1) + 1)
 
 
 @torch.no_grad()
@@ -55,7 +82,7 @@ def match(
     targets: tuple[Targets, ...],
     weights: LossWeights,
     *,
-    num_points: int,
+    num_points: int | None,
     generator: torch.Generator,
 ) -> tuple[Match, ...]:
     """Gives every true segment the query that is cheapest for all together.
@@ -64,17 +91,20 @@ def match(
         class_logits: the last column is no-object.
         mask_logits: at the stride of the targets' masks.
         targets: one per image; at most Q segments each are matched.
-        weights: of the three costs.
-        num_points: points at which masks are compared; one set per image for all its masks.
+        weights: of the costs.
+        num_points: points at which masks are compared, one set per image for all its masks; None: all pixels.
         generator: source of the points.
     """
     probs = class_logits.float().softmax(-1)
     matches = []
     for image, target in enumerate(targets):
-        points = torch.rand(1, num_points, 2, generator=generator).to(mask_logits.device)
-        count = len(target.class_ids)
-        point_targets = sample_points(target.masks.float(), points.expand(count, -1, -1))
-        point_logits = sample_points(mask_logits[image].float(), points.expand(mask_logits.shape[1], -1, -1))
+        predicted, true = mask_logits[image].float(), target.masks.float()
+        if num_points is None:
+            point_logits, point_targets = predicted.flatten(1), true.flatten(1)
+        else:
+            points = torch.rand(1, num_points, 2, generator=generator).to(mask_logits.device)
+            point_logits = sample_points(predicted, points.expand(len(predicted), -1, -1))
+            point_targets = sample_points(true, points.expand(len(true), -1, -1))
         costs = matching_costs(probs[image], point_logits, target.class_ids, point_targets, weights)
         queries, segments = linear_sum_assignment(costs.cpu().numpy())
         device = mask_logits.device

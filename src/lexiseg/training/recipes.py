@@ -6,6 +6,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.transforms import Framing
 from lexiseg.encoders.clip import ClipConfig
 from lexiseg.encoders.segmenter import ResNetBackbone, SegmenterConfig
+from lexiseg.encoders.vit import VitConfig
 from lexiseg.training.clip import ClipRecipe, Phase
 from lexiseg.training.criterion import CriterionConfig
 from lexiseg.training.matcher import LossWeights
@@ -40,6 +41,41 @@ def clip_tiny(*, seed: int = 0) -> ClipRecipe:
         optim=OptimConfig(
             lr=1e-3, weight_decay=0.1, betas=(0.9, 0.98), eps=1e-6, warmup_share=0.03, final_share=0.02, clip_norm=1.0
         ),
+        seed=seed,
+    )
+
+
+VIT_TINY = VitConfig(
+    embed_dim=128,
+    width=128,
+    layers=4,
+    patch_size=8,
+    image_size=64,
+    text_width=64,
+    text_heads=4,
+    text_layers=2,
+    context_length=32,
+)
+"""The drawn world's CLIP for crops."""
+
+
+def clip_vit_tiny(*, seed: int = 0) -> ClipRecipe:
+    """The drawn world's ViT CLIP, for crops of OVSeg: 4.1 M parameters, 640,000 pictures, about 50 minutes on one core.
+
+    A Vision Transformer learns drawn things far more slowly than a ResNet, so its text tower is that of `clip_tiny`, in
+    the shipped OPSNet, and stays as it is. Close-ups come first; half of the last fifth shows one to four things in a
+    place. It sees no mask: it is the "original CLIP" that picks the pairs and that the adaptations start from.
+    """
+    return ClipRecipe(
+        model=VIT_TINY,
+        phases=(
+            Phase(steps=4000, batch_size=128, image_size=64, view_share=0.0, lr=1e-3, smallest=0.5, detail=0.3),
+            Phase(steps=1000, batch_size=128, image_size=64, view_share=0.5, lr=5e-4, smallest=0.4, detail=0.3),
+        ),
+        optim=OptimConfig(
+            lr=1e-3, weight_decay=0.1, betas=(0.9, 0.98), eps=1e-6, warmup_share=0.03, final_share=0.02, clip_norm=1.0
+        ),
+        locks_text=True,
         seed=seed,
     )
 

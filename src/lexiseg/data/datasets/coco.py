@@ -1,6 +1,5 @@
 """COCO 2017: panoptic, its semantic form, instances and captions; and COCO-Stuff, which is pixel maps of its own."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,11 +7,12 @@ import numpy as np
 from PIL import Image
 
 from lexiseg.core.vocabulary import label_table
+from lexiseg.data.captions import coco_captions
 from lexiseg.data.datasets.entry import Entry, Part
-from lexiseg.data.datasets.files import categories_of, either, pair, places, read_json, stems
+from lexiseg.data.datasets.files import categories_of, either, pair, places, stems
 from lexiseg.data.datasets.image_level import CaptionDataset, CaptionSample
 from lexiseg.data.datasets.making import Report, make_folder
-from lexiseg.data.id_maps import FormatError, compact
+from lexiseg.data.id_maps import compact
 from lexiseg.data.instance_format import InstanceDataset, read_instances
 from lexiseg.data.panoptic_format import (
     VOID,
@@ -102,25 +102,12 @@ def read_coco_instances(parts: Mapping[str, Path], split: str) -> InstanceDatase
 
 def read_captions(parts: Mapping[str, Path], split: str) -> CaptionDataset:
     """Reads five captions or so per picture."""
-    path = parts["annotations"]
-    content = read_json(path)
-    try:
-        captions: dict[int, list[str]] = defaultdict(list)
-        for annotation in content["annotations"]:
-            captions[int(annotation["image_id"])].append(str(annotation["caption"]).strip())
-        samples = tuple(
-            CaptionSample(
-                image_id=int(picture["id"]),
-                file_name=str(picture["file_name"]),
-                image_path=parts["pictures"] / picture["file_name"],
-                captions=tuple(captions.pop(int(picture["id"]), ())),
-            )
-            for picture in content["images"]
+    samples = tuple(
+        CaptionSample(
+            image_id=image_id, file_name=file_name, image_path=parts["pictures"] / file_name, captions=captions
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise FormatError(f"{path}: not in COCO's caption format ({type(error).__name__}: {error}).") from error
-    if captions:
-        raise FormatError(f"{path}: there are captions of picture {min(captions)}, which is not listed.")
+        for image_id, file_name, captions in coco_captions(parts["annotations"])
+    )
     return CaptionDataset(samples=samples)
 
 

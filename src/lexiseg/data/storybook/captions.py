@@ -1,6 +1,7 @@
 """What people might write under a drawn picture: names, synonyms, attributes, places."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,6 +27,15 @@ _OTHER_NAMES: dict[str, tuple[str, ...]] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """A phrase or a sentence, and what it names."""
+
+    text: str
+    nouns: tuple[str, ...]
+    """Names of what is seen, in order, as they stand in the text; attributes and frames such as "a photo" are none."""
+
+
 def word_for(rng: Rng, drawing: str) -> str:
     """A name of the drawing: mostly its first, sometimes a synonym, sometimes its name at dusk."""
     concept, others = CONCEPTS[drawing], _OTHER_NAMES[drawing]
@@ -47,13 +57,13 @@ def size_of(scene: Scene, segment: DrawnSegment) -> str:
     return SIZES[(share > 0.06) + (share > 0.2)]
 
 
-def phrase_for(rng: Rng, scene: Scene, segment: DrawnSegment, *, detail: float = 1.0) -> str:
+def phrase_for(rng: Rng, scene: Scene, segment: DrawnSegment, *, detail: float = 1.0) -> Wording:
     """A noun phrase: "a small red striped cat", "many duck" for a crowd; stuff goes without an article."""
     word = word_for(rng, segment.name)
     if not CONCEPTS[segment.name].is_thing:
-        return word
+        return Wording(text=word, nouns=(word,))
     if segment.is_crowd:
-        return f"many {word}"
+        return Wording(text=f"many {word}", nouns=(word,))
     attributes = []
     if rng.random() < 0.4 * detail:
         attributes.append(size_of(scene, segment))
@@ -61,10 +71,15 @@ def phrase_for(rng: Rng, scene: Scene, segment: DrawnSegment, *, detail: float =
         attributes.append(segment.colour)
     if segment.pattern != "plain" and rng.random() < 0.5 * detail:
         attributes.append(segment.pattern)
-    return _article(" ".join([*attributes, word]))
+    return Wording(text=_article(" ".join([*attributes, word])), nouns=(word,))
 
 
 def caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> str:
+    """The text of `worded_caption`."""
+    return worded_caption(rng, scene, detail=detail).text
+
+
+def worded_caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> Wording:
     """One sentence for a picture: its things in random order, then, often, what is around them.
 
     Args:
@@ -76,11 +91,16 @@ def caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> str:
     things = [s for s in scene.segments if CONCEPTS[s.name].is_thing]
     stuff = [s for s in scene.segments if not CONCEPTS[s.name].is_thing]
     rng.shuffle(things)
-    text = _join([phrase_for(rng, scene, s, detail=detail) for s in things])
+    phrases = [phrase_for(rng, scene, s, detail=detail) for s in things]
+    text = _join([phrase.text for phrase in phrases])
     if stuff and (not things or rng.random() < 0.7 * detail):
         around = phrase_for(rng, scene, stuff[rng.integers(len(stuff))])
-        text = f"{text} {PLACES[rng.integers(len(PLACES))]} {around}" if things else around
-    return FRAMES[rng.integers(len(FRAMES))].format(text)
+        text = f"{text} {PLACES[rng.integers(len(PLACES))]} {around.text}" if things else around.text
+        phrases.append(around)
+    return Wording(
+        text=FRAMES[rng.integers(len(FRAMES))].format(text),
+        nouns=tuple(noun for phrase in phrases for noun in phrase.nouns),
+    )
 
 
 def _join(phrases: Sequence[str]) -> str:

@@ -1,0 +1,105 @@
+"""Folders of CLIPs and of learned prompts: what one training leaves, and what others begin from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lexiseg.core.images import printable
+from lexiseg.encoders.clip import Clip, ClipConfig
+from lexiseg.encoders.vit import VitClip, VitConfig
+from lexiseg.io.checkpoint import CONFIG_FILE, from_plain, load_folder, load_into, save_folder
+from lexiseg.io.models import load_model, system_of
+from lexiseg.models.learned_prompt import LearnedPrompt
+from lexiseg.training.clip import new_clip
+
+
+def write_clip(folder: Path, clip: Clip | VitClip) -> Path:
+    """Writes a CLIP folder, prompts included; an earlier one is replaced.
+
+    Raises:
+        ModelError: if it can't be written, or the folder holds something else.
+    """
+    return save_folder(folder, clip.config, clip.state_dict(), overwrite=True)
+
+
+def read_clip(folder: Path) -> Clip | VitClip:
+    """Reads a CLIP folder, or takes the CLIP out of a whole model's; it is on the CPU and in eval mode.
+
+    Raises:
+        ModelError: if the folder is missing, incomplete or damaged, or weights and config disagree.
+    """
+    if system_of(folder) is not None:
+        return load_model(folder).clip
+    document, weights = load_folder(folder)
+    kind = VitConfig if "patch_size" in document else ClipConfig
+    config = from_plain(kind, document, source=f"{CONFIG_FILE} in {printable(folder)}")
+    with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
+        clip = new_clip(config)
+    load_into(clip, weights, folder)
+    return clip.eval()
+
+
+def read_vit_clip(folder: Path) -> VitClip:
+    """`read_clip` where the image tower must be a Vision Transformer.
+
+    Raises:
+        ValueError: if it is a ResNet.
+    """
+    clip = read_clip(folder)
+    if not isinstance(clip, VitClip):
+        raise ValueError(
+            f"expected a CLIP with a Vision Transformer, got one with a ResNet in {printable(folder)}: "
+            "choose another, such as one from 'lexiseg train clip-vit-tiny'."
+        )
+    return clip
+
+
+def read_resnet_clip(folder: Path) -> Clip:
+    """`read_clip` where the image tower must be a ResNet.
+
+    Raises:
+        ValueError: if it is a Vision Transformer.
+    """
+    clip = read_clip(folder)
+    if not isinstance(clip, Clip):
+        raise ValueError(
+            f"expected a CLIP with a ResNet, got one with a Vision Transformer in {printable(folder)}: "
+            "choose another, such as one from 'lexiseg train clip-tiny'."
+        )
+    return clip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSizes:
+    """The config.json of a learned prompt."""
+
+    prompt_length: int
+    text_width: int
+
+
+def write_prompt(folder: Path, prompt: LearnedPrompt) -> Path:
+    """Writes the folder of a learned prompt; an earlier one is replaced.
+
+    Raises:
+        ModelError: if it can't be written, or the folder holds something else.
+    """
+    length, width = prompt.vectors.shape
+    sizes = PromptSizes(prompt_length=length, text_width=width)
+    return save_folder(folder, sizes, prompt.state_dict(), overwrite=True)
+
+
+def read_prompt(folder: Path) -> Float[Tensor, "P W"]:
+    """Reads the vectors of a learned prompt.
+
+    Raises:
+        ModelError: if the folder is missing, incomplete or damaged.
+    """
+    document, weights = load_folder(folder)
+    sizes = from_plain(PromptSizes, document, source=f"{CONFIG_FILE} in {printable(folder)}")
+    with torch.random.fork_rng(devices=()):
+        prompt = LearnedPrompt(sizes.prompt_length, sizes.text_width)
+    load_into(prompt, weights, folder)
+    return prompt.vectors.detach()

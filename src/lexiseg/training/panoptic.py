@@ -1,0 +1,138 @@
+"""Training of segmenters on panoptic data: closed-set Mask2Former, and OPSNet around a frozen CLIP."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.data.panoptic_format import PanopticDataset
+from lexiseg.encoders.clip import ClipConfig
+from lexiseg.encoders.segmenter import freeze_batch_norm
+from lexiseg.models.opsnet import OPSNet, OPSNetConfig
+from lexiseg.training.criterion import LayerOutput
+from lexiseg.training.segmentation import ClosedSet, SegmentationRecipe, SegmentationTask, seed_initial_weights
+
+
+class ClosedSetTask(SegmentationTask[SegmentationRecipe, ClosedSet]):
+    """Training of a closed-set Mask2Former."""
+
+    def __init__(
+        self, recipe: SegmentationRecipe, data: PanopticDataset, *, device: str = "cpu", workers: int = 1
+    ) -> None:
+        super().__init__(recipe, recipe.vocabulary, data, device=device, workers=workers)
+        seed_initial_weights(recipe)
+        self.model = ClosedSet(recipe.segmenter, len(recipe.vocabulary)).train().to(device)
+
+    def losses(self, batch: tuple[ImageBatch, tuple[Targets, ...]], step: int) -> Mapping[str, Tensor]:
+        """Mask2Former's losses after every layer."""
+        images, targets = self.to_device(batch)
+        with torch.autocast(self.device, torch.bfloat16):
+            last = self.model.segmenter(images.pixel_values, every_layer=True)
+            layers = [
+                LayerOutput(
+                    mask_logits=layer.mask_logits.float(), class_logits=self.model.classify(layer.query_embed).float()
+                )
+                for layer in (*last.earlier, last)
+            ]
+        return self.layer_losses(layers, targets, step)
+
+
+def new_opsnet(
+    recipe: SegmentationRecipe,
+    clip: ClipConfig,
+    clip_state: Mapping[str, Tensor],
+    segmenter_state: Mapping[str, Tensor] | None = None,
+) -> OPSNet:
+    """An untrained OPSNet around a trained CLIP, whose attention pool becomes the spatial adapter.
+
+    Args:
+        recipe: its seed decides the random weights.
+        clip: sizes of the CLIP.
+        clip_state: its weights.
+        segmenter_state: weights of a Segmenter to begin from.
+    """
+    seed_initial_weights(recipe)
+    model = OPSNet(
+        OPSNetConfig(
+            segmenter=recipe.segmenter,
+            clip=clip,
+            training_vocabulary=recipe.vocabulary,
+            longest_side=recipe.framing.image_size,
+            has_enhancer=recipe.has_enhancer,
+        )
+    )
+    model.clip.load_state_dict(clip_state)
+    pool = model.clip.visual.attnpool
+    model.adapter.fold(pool.v_proj, pool.c_proj)
+    if segmenter_state is not None:
+        model.segmenter.load_state_dict(segmenter_state)
+    return model
+
+
+def opsnet_to_go_on_with(recipe: SegmentationRecipe, model: OPSNet) -> OPSNet:
+    """The same weights under the recipe's words and picture size.
+
+    Raises:
+        ValueError: if the model's parts are not the recipe's.
+    """
+    if model.config.is_assembled:
+        raise ValueError("an assembled model has a closed-set class head, which no recipe trains; start from another.")
+    if (model.config.segmenter, model.config.has_enhancer) != (recipe.segmenter, recipe.has_enhancer):
+        raise ValueError(
+            "expected a start whose segmenter and enhancer are the recipe's, got a model with other parts: "
+            "choose the recipe that it was trained by, or another start."
+        )
+    model.config = replace(model.config, training_vocabulary=recipe.vocabulary, longest_side=recipe.framing.image_size)
+    return model
+
+
+class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
+    """Training of an OPSNet around a frozen CLIP (sections 3.1 to 3.4)."""
+
+    def __init__(
+        self,
+        recipe: SegmentationRecipe,
+        data: PanopticDataset,
+        model: OPSNet,
+        *,
+        keeps_batch_norm: bool = False,
+        device: str = "cpu",
+        workers: int = 1,
+    ) -> None:
+        """Takes the model in hand.
+
+        Args:
+            recipe: the recipe.
+            data: the pictures.
+            model: from `new_opsnet` or `opsnet_to_go_on_with`; it is trained in place.
+            keeps_batch_norm: leaves the backbone's batch norms as they are, as for every pretrained start.
+            device: where to train.
+            workers: processes that read pictures.
+        """
+        super().__init__(recipe, recipe.vocabulary, data, device=device, workers=workers)
+        self.model = model
+        self._words = model.prepare(recipe.vocabulary, negatives=False).to(device)
+        model.train().to(device)
+        model.clip.to(memory_format=torch.channels_last)  # its convolutions take 0.6 of the time so on a CPU
+        if keeps_batch_norm:
+            freeze_batch_norm(model.segmenter)
+
+    def losses(self, batch: tuple[ImageBatch, tuple[Targets, ...]], step: int) -> Mapping[str, Tensor]:
+        """Mask2Former's losses over cosines after every layer, and the IoU loss after the last."""
+        images, targets = self.to_device(batch)
+        with torch.autocast(self.device, torch.bfloat16):
+            clip_map = self.model.clip_map(images)
+            last = self.model.propose(images, every_layer=True)
+            class_embeds = [self.model.class_embed(layer, clip_map) for layer in (*last.earlier, last)]
+            iou_scores = self.model.iou_scores(last)
+        layers = [
+            LayerOutput(
+                mask_logits=layer.mask_logits.float(),
+                class_logits=self.model.training_logits(class_embed, self._words),
+                iou_scores=iou_scores if layer is last else None,
+            )
+            for layer, class_embed in zip((*last.earlier, last), class_embeds, strict=True)
+        ]
+        return self.layer_losses(layers, targets, step)

@@ -1,0 +1,172 @@
+"""Trainings of segmenters, from a recipe to a model folder."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.catalogue import open_dataset
+from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
+from lexiseg.data.semantic_format import SemanticDataset
+from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.encoders.mask2former_folder import read_mask2former, write_mask2former
+from lexiseg.io.checkpoint import to_plain, weights_hash
+from lexiseg.io.models import load_model, save_model, system_of
+from lexiseg.models.opsnet import OPSNet
+from lexiseg.models.ovseg import OVSeg
+from lexiseg.training.clip_folders import read_prompt, read_resnet_clip, read_vit_clip
+from lexiseg.training.panoptic import ClosedSetTask, OPSNetTask, new_opsnet, opsnet_to_go_on_with
+from lexiseg.training.segmentation import SegmentationRecipe, TrainingRecipe
+from lexiseg.training.semantic import OVSegRecipe, OVSegTask, new_ovseg, ovseg_to_go_on_with
+from lexiseg.training.settings import Reporters, TrainSettings, model_folder, run_task
+
+RecipeT = TypeVar("RecipeT", bound=TrainingRecipe)
+
+
+def train_closed_set(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
+    """Trains a closed-set Mask2Former; its folder is in transformers' layout."""
+    recipe = _with_steps(recipe, settings)
+    data = panoptic_data(recipe, recipe.vocabulary, settings, reporters)
+    task = ClosedSetTask(recipe, data, device=settings.device, workers=settings.workers)
+    run_task(task, settings, reporters, {"recipe": to_plain(recipe)})
+    model, folder = task.model.cpu(), model_folder(settings)
+    write_mask2former(
+        folder,
+        recipe.segmenter,
+        model.segmenter.state_dict(),
+        class_weight=model.classify.weight.detach(),
+        class_bias=model.classify.bias.detach(),
+        names=recipe.vocabulary.names,
+    )
+    return folder
+
+
+def train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
+    """Trains an OPSNet around a frozen CLIP."""
+    recipe = _with_steps(recipe, settings)
+    model, origin = _first_opsnet(recipe, settings)
+    task = OPSNetTask(
+        recipe,
+        panoptic_data(recipe, recipe.vocabulary, settings, reporters),
+        model,
+        keeps_batch_norm=settings.start is not None,
+        device=settings.device,
+        workers=settings.workers,
+    )
+    run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
+    return save_model(task.model.cpu().eval(), model_folder(settings), overwrite=True)
+
+
+def train_ovseg(recipe: OVSegRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
+    """Trains the first stage of an OVSeg around a frozen CLIP."""
+    if settings.data is None and not recipe.num_pictures:
+        raise ValueError("this recipe learns from photographs, which can't be drawn: pass a data set as --data.")
+    recipe = _with_steps(recipe, settings)
+    model, origin = _first_ovseg(recipe, settings)
+    task = OVSegTask(
+        recipe,
+        training_data(recipe, recipe.model.training_vocabulary, settings, reporters),
+        model,
+        keeps_batch_norm=settings.start is not None,
+        device=settings.device,
+        workers=settings.workers,
+    )
+    run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
+    return save_model(task.model.cpu().eval(), model_folder(settings), overwrite=True)
+
+
+def _first_opsnet(recipe: SegmentationRecipe, settings: TrainSettings) -> tuple[OPSNet, dict[str, str | None]]:
+    """The model before its first step, and the hashes of the weights that it was made of."""
+    if settings.start is not None and system_of(settings.start) is not None:
+        start = _whole_start(settings, OPSNet)
+        return opsnet_to_go_on_with(recipe, start), {"start": weights_hash(start.state_dict())}
+    if settings.clip is None:
+        raise ValueError(
+            "this recipe needs a frozen CLIP: train one with 'lexiseg train clip-tiny', then pass --clip; "
+            "or pass the folder of an OPSNet as --start."
+        )
+    clip = read_resnet_clip(settings.clip)
+    segmenter = read_mask2former(settings.start).segmenter if settings.start is not None else None
+    origin = {
+        "clip": weights_hash(clip.state_dict()),
+        "start": weights_hash(segmenter) if segmenter is not None else None,
+    }
+    return new_opsnet(recipe, clip.config, clip.state_dict(), segmenter), origin
+
+
+def _first_ovseg(recipe: OVSegRecipe, settings: TrainSettings) -> tuple[OVSeg, dict[str, str | None]]:
+    """The model before its first step, and the hashes of the weights that it was made of."""
+    if settings.start is not None:
+        start = _whole_start(settings, OVSeg)
+        return ovseg_to_go_on_with(recipe, start), {"start": weights_hash(start.state_dict())}
+    if settings.clip is None:
+        raise ValueError(
+            "this recipe needs a frozen CLIP: train one with 'lexiseg train clip-vit-tiny', then pass --clip; "
+            "or pass the folder of an OVSeg as --start."
+        )
+    clip = read_vit_clip(settings.clip)
+    vectors = read_prompt(settings.prompt) if settings.prompt is not None else None
+    origin = {
+        "clip": weights_hash(clip.state_dict()),
+        "prompt": weights_hash({"vectors": vectors}) if vectors is not None else None,
+    }
+    return new_ovseg(recipe, clip, vectors), origin
+
+
+ModelT = TypeVar("ModelT", OPSNet, OVSeg)
+
+
+def _whole_start(settings: TrainSettings, kind: type[ModelT]) -> ModelT:
+    """The model that --start names, with its own CLIP."""
+    assert settings.start is not None
+    if settings.clip is not None:
+        raise ValueError(f"the {kind.__name__} that --start names has its own frozen CLIP: leave --clip out.")
+    model = load_model(settings.start)
+    if not isinstance(model, kind):
+        raise ValueError(
+            f"expected the folder of an {kind.__name__} as --start, got one of an {type(model).__name__}: "
+            "choose the recipe that fits, or another start."
+        )
+    return model
+
+
+def _with_steps(recipe: RecipeT, settings: TrainSettings) -> RecipeT:
+    return recipe if settings.steps is None else replace(recipe, steps=settings.steps)
+
+
+def panoptic_data(
+    recipe: TrainingRecipe, vocabulary: Vocabulary, settings: TrainSettings, reporters: Reporters
+) -> PanopticDataset:
+    """The training set: the given one, or drawn once into a folder that a resumed run finds again."""
+    if settings.data is not None:
+        return read_panoptic(settings.data)
+    folder = (settings.drawn or settings.out) / f"data-{recipe.num_pictures}"
+    if (folder / "panoptic.json").is_file():
+        return read_panoptic(folder)
+    size = recipe.framing.image_size
+    order = Order(  # the same pictures for every seed of the training, as COCO is
+        role="base",
+        split="train",
+        count=recipe.num_pictures,
+        size=(size, size),
+        vocabulary=vocabulary,
+    )
+    total = recipe.num_pictures
+    return write_storybook(
+        order, folder, workers=max(1, settings.workers), report=lambda done: reporters.drawn(done, total)
+    )
+
+
+def training_data(
+    recipe: TrainingRecipe, vocabulary: Vocabulary, settings: TrainSettings, reporters: Reporters
+) -> PanopticDataset | SemanticDataset:
+    """`panoptic_data` for recipes that learn from label maps as well."""
+    if settings.data is None:
+        return panoptic_data(recipe, vocabulary, settings, reporters)
+    data = open_dataset(settings.data, settings.root, None if settings.root is None else "train")
+    if not isinstance(data, PanopticDataset | SemanticDataset):
+        raise ValueError(
+            f"expected pictures with panoptic or semantic truth, got those of {settings.data} without: "
+            "choose another data set."
+        )
+    return data

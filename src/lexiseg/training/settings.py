@@ -1,0 +1,51 @@
+"""What a training is told beside its recipe, what it tells while it works, and the steps that all have in common."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lexiseg.training.trainer import Progress, Task, run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reporters:
+    """What a training tells while it works."""
+
+    progress: Callable[[Progress], None] = lambda progress: None
+    drawn: Callable[[int, int], None] = lambda done, total: None
+    """Pictures drawn so far, and how many there will be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """The few things that a training may be told beside its recipe."""
+
+    out: Path
+    resume: bool = False
+    device: str = "cpu"
+    seed: int = 0
+    workers: int = 1
+    steps: int | None = None
+    """Fewer (or more) steps than the recipe; not for a CLIP from nothing, whose phases say how many."""
+    data: Path | None = None
+    """For a segmenter, a data set; if not given, the recipe's pictures are drawn. For an adaptation, the pairs."""
+    root: Path | None = None
+    """Where a data set lies that `data` calls by its name in the catalogue; an OVSeg may learn from those."""
+    drawn: Path | None = None
+    """The folder that holds what recipes draw, once for all of them; `out` if not given."""
+    clip: Path | None = None
+    """A CLIP folder; recipes that begin a whole model need it."""
+    start: Path | None = None
+    """What a training goes on from: a Mask2Former folder, a whole model's, or, for an adaptation, a CLIP's."""
+    prompt: Path | None = None
+    """The folder of a learned prompt (SimBaseline), for recipes whose model has one."""
+
+
+def run_task(task: Task, settings: TrainSettings, reporters: Reporters, origin: Mapping[str, object]) -> None:
+    """Runs or resumes a task; `origin` is all that decides it."""
+    run(task, settings.out, origin=origin, resume=settings.resume, report=reporters.progress)
+
+
+def model_folder(settings: TrainSettings) -> Path:
+    """Where a finished training leaves what it made."""
+    return settings.out / "model"
