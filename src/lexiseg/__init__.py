@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from lexiseg.core.structures import Guess, PanopticMap, Segment
     from lexiseg.core.vocabulary import Vocabulary
     from lexiseg.encoders.clip import ClipConfig
+    from lexiseg.encoders.maskformer import MaskFormerConfig
     from lexiseg.encoders.segmenter import SegmenterConfig
+    from lexiseg.encoders.vit import PromptConfig, VitConfig
     from lexiseg.io.models import load_model, save_model
     from lexiseg.io.plain import ModelError
+    from lexiseg.layers.ensemble import EnsembleConfig
     from lexiseg.layers.modulation import ModulationConfig
     from lexiseg.models.assemble import assemble
+    from lexiseg.models.crops import RegionConfig
     from lexiseg.models.opsnet import OPSNet, OPSNetConfig
+    from lexiseg.models.ovseg import OVSeg, OVSegConfig
     from lexiseg.models.postprocess import MergeConfig
 
 __version__ = "0.1.0"
@@ -31,18 +36,25 @@ __version__ = "0.1.0"
 __all__ = [
     "ClipConfig",
     "Concept",
+    "EnsembleConfig",
     "Guess",
+    "MaskFormerConfig",
     "MergeConfig",
     "Model",
     "ModelError",
     "ModulationConfig",
     "OPSNet",
     "OPSNetConfig",
+    "OVSeg",
+    "OVSegConfig",
     "PanopticMap",
     "PictureError",
+    "PromptConfig",
+    "RegionConfig",
     "Result",
     "Segment",
     "SegmenterConfig",
+    "VitConfig",
     "Vocabulary",
     "VocabularyError",
     "__version__",
@@ -55,18 +67,25 @@ __all__ = [
 _HOMES = {
     "ClipConfig": "lexiseg.encoders.clip",
     "Concept": "lexiseg.core.concepts",
+    "EnsembleConfig": "lexiseg.layers.ensemble",
     "Guess": "lexiseg.core.structures",
+    "MaskFormerConfig": "lexiseg.encoders.maskformer",
     "MergeConfig": "lexiseg.models.postprocess",
     "Model": "lexiseg.apps.predictor",
     "ModelError": "lexiseg.io.plain",
     "ModulationConfig": "lexiseg.layers.modulation",
     "OPSNet": "lexiseg.models.opsnet",
     "OPSNetConfig": "lexiseg.models.opsnet",
+    "OVSeg": "lexiseg.models.ovseg",
+    "OVSegConfig": "lexiseg.models.ovseg",
     "PanopticMap": "lexiseg.core.structures",
     "PictureError": "lexiseg.core.images",
+    "PromptConfig": "lexiseg.encoders.vit",
+    "RegionConfig": "lexiseg.models.crops",
     "Result": "lexiseg.apps.result",
     "Segment": "lexiseg.core.structures",
     "SegmenterConfig": "lexiseg.encoders.segmenter",
+    "VitConfig": "lexiseg.encoders.vit",
     "Vocabulary": "lexiseg.core.vocabulary",
     "VocabularyError": "lexiseg.core.concepts",
     "assemble": "lexiseg.models.assemble",

@@ -19,7 +19,7 @@ from lexiseg.data.panoptic_format import Category, PanopticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import NOVEL, SHARED, UNSEEN
 from lexiseg.encoders.clip import Clip
-from lexiseg.evaluation import evaluator, measures
+from lexiseg.evaluation import measures
 from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate, write_report
 from lexiseg.evaluation.panoptic_quality import ClassTally, PanopticQuality
 from lexiseg.evaluation.study import (

@@ -153,9 +153,11 @@ def evaluate(
         TaskChoice | None, typer.Option("--task", help="What is measured; what the data are made for if not given.")
     ] = None,
     semantic_rule: Annotated[
-        SemanticRuleChoice,
-        typer.Option("--semantic-rule", help="Merge the panoptic map by class (OPSNet), or sum soft masks (OVSeg)."),
-    ] = SemanticRuleChoice.merged,
+        SemanticRuleChoice | None,
+        typer.Option(
+            "--semantic-rule", help="Merge the panoptic map by class (OPSNet's own), or sum soft masks (OVSeg's own)."
+        ),
+    ] = None,
     split: opt.DataSplit = None,
     count: Annotated[int, typer.Option("--count", min=1, help="Pictures of drawn data.")] = 200,
     seed: opt.Seed = 0,
@@ -191,7 +193,11 @@ def evaluate(
         rank_by=rank_by.value if rank_by else None,
     )
     pictures = Data(name=data, root=root, split=split, count=count, seed=seed, limit=limit)
-    measured = Measured(task=task.value if task else None, semantic_rule=semantic_rule.value, diagnose=diagnose)
+    measured = Measured(
+        task=task.value if task else None,
+        semantic_rule=semantic_rule.value if semantic_rule else None,
+        diagnose=diagnose,
+    )
     raise typer.Exit(run_evaluate(pictures, vocabulary, how, measured, out, workers=workers, resume=resume))
 
 

@@ -69,7 +69,7 @@ class Measured:
     """What is measured."""
 
     task: TaskName | None
-    semantic_rule: SemanticRule
+    semantic_rule: SemanticRule | None
     diagnose: bool
     """Whether the parts of the model are replaced by truth, one at a time; for the panoptic task."""
 

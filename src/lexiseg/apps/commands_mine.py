@@ -128,11 +128,12 @@ def _open(data: MiningData, out: Path, workers: int) -> tuple[AnyDataset, Vocabu
         raise ValueError(
             f"there is no data set {data.name!r}: give a folder, {DRAWN}, or a name that 'lexiseg data list' shows."
         )
-    is_published = data.name in CATALOGUE and TRAIN in CATALOGUE[data.name].splits
-    dataset = _first(open_dataset(data.name, data.root, data.split or (TRAIN if is_published else None)), data.limit)
+    entry = CATALOGUE.get(data.name)
+    split = data.split or (TRAIN if entry is not None and TRAIN in entry.splits else None)
+    dataset = _first(open_dataset(data.name, data.root, split), data.limit)
     if isinstance(dataset, CaptionDataset):
         return dataset, None
-    words = own_words(dataset.categories)
+    words = Vocabulary.of(entry.vocabulary) if entry is not None and entry.vocabulary else own_words(dataset.categories)
     word_of = words_of(dataset.categories, words)
     categories = tuple(replace(category, name=word_of[category.name]) for category in dataset.categories)
     return replace(dataset, categories=categories), words

@@ -21,7 +21,7 @@ from lexiseg.encoders.text import default_cache_dir
 from lexiseg.io.models import find_model, load_model
 from lexiseg.io.shipped import SHIPPED, SHIPPED_NAME, shipped_folder, unknown_concepts
 from lexiseg.models.free_words import best_regions, clip_only, prepare_free_words
-from lexiseg.models.network import Fusion, Network
+from lexiseg.models.network import Fusion, Network, check_fusion
 from lexiseg.models.postprocess import RankBy, instances, panoptic_map
 
 logger = logging.getLogger("lexiseg")
@@ -132,6 +132,7 @@ class Model:
         asked = Vocabulary.of(vocabulary)
         given = {"score_threshold": score_threshold, "rank_by": rank_by}
         merge = replace(self.network.config.merge, **{k: v for k, v in given.items() if v is not None})
+        check_fusion(self.network, fusion)
         picture = open_picture(image)
         words = self.encode(asked, negatives=negatives)
         config = self.network.config

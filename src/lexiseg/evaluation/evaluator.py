@@ -31,7 +31,8 @@ from lexiseg.evaluation.shards import ShardStore, digest, shards_of
 from lexiseg.evaluation.truths import Skipped, TruthBatch, batched, match_groups, match_words, open_all
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.plain import to_plain
-from lexiseg.models.network import Network
+from lexiseg.models.network import Network, check_fusion
+from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess import MergeConfig
 
 __all__ = ["EvaluationSettings", "Report", "Task", "evaluate", "open_task", "write_report"]
@@ -107,7 +108,7 @@ def open_task(
         category_ids=category_ids,
         words=words.to(_device_of(model)),
         groups=named_groups,
-        semantic_rule=settings.semantic_rule,
+        semantic_rule=settings.semantic_rule or "merged",
     )
 
 
@@ -173,9 +174,15 @@ def evaluate(
 
 
 def filled(settings: EvaluationSettings | None, model: Network) -> EvaluationSettings:
-    """Settings in which fusion and merge are named: the model's own where nothing was."""
+    """Settings in which fusion, merge and semantic rule are named: the model's own where nothing was."""
     settings = settings or EvaluationSettings()
-    return replace(settings, fusion=settings.fusion or model.config.fusion, merge=settings.merge or model.config.merge)
+    check_fusion(model, settings.fusion)
+    return replace(
+        settings,
+        fusion=settings.fusion or model.config.fusion,
+        merge=settings.merge or model.config.merge,
+        semantic_rule=settings.semantic_rule or ("soft" if isinstance(model, OVSeg) else "merged"),
+    )
 
 
 @runtime_checkable

@@ -27,8 +27,8 @@ class EvaluationSettings:
 
     task: TaskName | None = None
     """What is measured; what the data set is made for if not given."""
-    semantic_rule: SemanticRule = "merged"
-    """How a semantic task turns masks into classes of pixels."""
+    semantic_rule: SemanticRule | None = None
+    """How a semantic task turns masks into classes of pixels; the rule of the model's paper if not given."""
     negatives: bool = False
     """Whether training words that were not asked for compete and become void; the papers have none."""
     fusion: Fusion | None = None

@@ -13,3 +13,20 @@ Network = OPSNet | OVSeg
 NetworkConfig = OPSNetConfig | OVSegConfig
 Fusion = ModulationConfig | EnsembleConfig
 """How CLIP and the trained query are joined: OPSNet's modulation, OVSeg's ensemble."""
+
+
+def check_fusion(network: Network, fusion: Fusion | None) -> None:
+    """Refuses a fusion of the other system.
+
+    Raises:
+        ValueError: naming the kind that the network takes.
+    """
+    wanted = type(network.config.fusion)
+    if fusion is not None and not isinstance(fusion, wanted):
+        raise ValueError(
+            f"expected {_a(wanted)}, got {_a(type(fusion))}: an {type(network).__name__} takes no other fusion."
+        )
+
+
+def _a(kind: type) -> str:
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
