@@ -1,6 +1,7 @@
 """An OVSeg asked through the same commands and calls as an OPSNet."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,17 @@ import torch
 
 import tiny as tiny_models
 from command_runs import Run
+from lexiseg.apps.options import Inference
 from lexiseg.apps.predictor import Model, load
+from lexiseg.apps.switches import fusion_for
 from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.encoders.vit import VitClip
+from lexiseg.io.checkpoint import save_folder
 from lexiseg.io.models import save_model, system_of
+from lexiseg.io.plain import ModelError
+from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import ModulationConfig
+from lexiseg.models import presets
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
@@ -162,3 +170,45 @@ def test_the_wrong_fusion_is_refused_from_python_too(model: Model, tiny: Model, 
         model.segment(scene, WORDS, fusion=ModulationConfig())
     with pytest.raises(ValueError, match="expected a ModulationConfig, got an EnsembleConfig"):
         tiny.segment(scene, WORDS, fusion=model.network.config.fusion)
+
+
+def test_simbaselines_one_lambda_weighs_seen_and_unseen_words_from_both_sides() -> None:
+    how = Inference(model="m", device="cpu", negatives=False, clip_weight=0.8)
+    assert fusion_for(how, EnsembleConfig(clip_weight=0.5, seen_clip_weight=0.5)).weights == pytest.approx((0.8, 0.2))  # type: ignore[union-attr]
+    assert fusion_for(how, EnsembleConfig()).weights == (0.8, 0.8)  # type: ignore[union-attr]
+
+
+def test_clip_only_leaves_nothing_of_zegformers_fusion() -> None:
+    how = Inference(model="m", device="cpu", negatives=False, clip_only=True)
+    assert fusion_for(how, presets.ZEGFORMER_ENSEMBLE) == CLIP_BRANCH_ONLY
+
+
+@pytest.mark.parametrize("switch", [("--score-threshold", 0.5), ("--rank-by", "iou"), ("--clip-weight", 0.5)])
+def test_what_the_best_region_has_no_use_for_is_refused(
+    run: Run, folder: Path, picture: Path, tmp_path: Path, switch: tuple[str, object]
+) -> None:
+    ran = run("segment", picture, "-v", WORDS, "-m", folder, "--best-only", *switch, "--out", tmp_path / "o")
+    assert ran.code == 2
+    assert switch[0] in ran.err
+
+
+def test_regions_are_drawn_as_clip_was_shown_them(model: Model, scene: np.ndarray) -> None:
+    low = replace(model.network.config, regions=RegionConfig(mask_threshold=0.0))
+    high = replace(model.network.config, regions=RegionConfig(mask_threshold=1.0))
+    assert isinstance(model.network, OVSeg)
+    for config, found in ((low, True), (high, False)):
+        model.network.config = config  # type: ignore[assignment]
+        assert bool(model.find(scene, WORDS).segments) is found
+    model.network.config = low  # type: ignore[assignment]
+
+
+def test_words_of_find_are_encoded_once(model: Model, scene: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.find(scene, "zebra, gnu")
+    monkeypatch.setattr(model.network, "prepare", lambda *_, **__: pytest.fail("encoded again"))
+    model.find(scene, "zebra, gnu")
+
+
+def test_a_clip_alone_is_no_model(tmp_path: Path) -> None:
+    clip = VitClip(tiny_models.VIT)
+    with pytest.raises(ModelError, match="of a CLIP alone"):
+        load(save_folder(tmp_path / "clip", clip.config, clip.state_dict()))

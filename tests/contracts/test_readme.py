@@ -44,7 +44,7 @@ def test_the_commands_of_the_readme_that_need_no_other_files_run(
     monkeypatch.chdir(tmp_path)
     lines = [line.split("#")[0] for line in blocks("bash")[0].splitlines() if line.startswith("lexiseg ")]
     runnable = [line for line in lines if "photo.jpg" not in line]
-    assert len(runnable) == 5
+    assert len(runnable) == 6
 
     for line in runnable:
         arguments = shlex.split(line)[1:]

@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch
@@ -123,6 +126,85 @@ def test_unwanted_proposals_are_not_cut() -> None:
     (crops,) = cut_regions(images, logits, RegionConfig(), SIZE, wanted=wanted)
     assert list(zip(crops.images.tolist(), crops.queries.tolist(), strict=True)) == [(0, 2), (1, 2)]
     assert list(cut_regions(images, logits, RegionConfig(), SIZE, wanted=torch.zeros(2, 3, dtype=torch.bool))) == []
+
+
+def plainly_cut(images: ImageBatch, logits: Tensor, config: RegionConfig) -> list[tuple[Tensor, Tensor, int, int]]:
+    """Every mask brought to the whole picture, thresholded and cut out, with nothing saved."""
+    found = []
+    for image, frame in enumerate(images.frames):
+        height, width = frame.resized
+        picture = images.pixel_values[image, :, :height, :width]
+        for query, mask_logits in enumerate(logits[image]):
+            full = F.interpolate(mask_logits[None, None].float(), frame.padded, mode="bilinear", align_corners=False)
+            probs = full[0, 0, :height, :width].sigmoid()
+            mask = probs > config.mask_threshold
+            if not mask.any():
+                continue
+            rows, columns = mask.any(1).nonzero().flatten().tolist(), mask.any(0).nonzero().flatten().tolist()
+            top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+            if config.extent == "picture":
+                top, bottom, left, right = 0, height, 0, width
+            inside, weights = mask[top:bottom, left:right], probs[top:bottom, left:right]
+            mean, region = torch.tensor(MEAN)[:, None, None], picture[:, top:bottom, left:right]
+            region = {
+                "keep": region,
+                "zero": region * inside,
+                "mean": torch.where(inside, region, mean),
+                "soft": region * weights + mean * (1 - weights),
+            }[config.fill]
+            crop = F.interpolate(region[None], (SIZE, SIZE), mode="bicubic", align_corners=False)[0]
+            square = F.interpolate(inside[None, None].float(), (SIZE, SIZE), mode="nearest")[0, 0] > 0
+            found.append((crop, square, image, query))
+    return found
+
+
+def random_masks(rng: torch.Generator, height: int, width: int) -> Tensor:
+    """Fourteen for each of two pictures: from smooth blobs to noise, near the threshold, single cells, edges, empty."""
+    masks = []
+    for _ in range(2):
+        grids = [torch.randn(1, 1, n, n, generator=rng) * 6 - 6 for n in (2, 3, 4, 6, 9, 14)]
+        masks += [F.interpolate(grid, (height, width), mode="bicubic")[0, 0] for grid in grids]
+        masks += [torch.randn(height, width, generator=rng), torch.randn(height, width, generator=rng) * 1e-5]
+        for row, column in ((0, 0), (height - 1, width - 1), (height // 2, 1)):
+            single = torch.full((height, width), -8.0)
+            single[row, column] = 8.0
+            masks.append(single)
+        border = torch.full((height, width), -8.0)
+        border[[0, -1]] = border[:, [0, -1]] = 3.0
+        masks += [border, torch.full((height, width), -8.0), torch.zeros(height, width)]
+    return torch.stack(masks).view(2, -1, height, width)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "config"),
+    [
+        (torch.bfloat16, {}),
+        (torch.float32, {"fill": "soft", "mask_threshold": 0.35}),
+        (torch.float32, {"fill": "zero", "extent": "picture"}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("canvas", "stride"),
+    [((96, 160), 4), ((256, 128), 4), ((96, 192), 1), ((160, 160), 8), ((96, 192), 3), ((64, 96), 4), ((32, 96), 2)],
+)
+def test_crops_are_those_of_masks_on_the_whole_picture_to_the_last_bit(
+    rng: torch.Generator, canvas: tuple[int, int], stride: int, dtype: torch.dtype, config: dict[str, Any]
+) -> None:
+    settings = RegionConfig(crops_per_pass=100, **config)
+    height, width = canvas
+    frames = tuple(
+        Frame(original=resized, resized=resized, padded=canvas) for resized in (canvas, (height - 27, width - 13))
+    )
+    images = ImageBatch(pixel_values=torch.rand(2, 3, *canvas, generator=rng), frames=frames)
+    logits = random_masks(rng, height // stride, width // stride).to(dtype)
+    expected = plainly_cut(images, logits, settings)
+    assert 15 <= len(expected) < 28  # some are empty or lie in the padding
+    (crops,) = cut_regions(images, logits, settings, SIZE)
+    assert list(zip(crops.images.tolist(), crops.queries.tolist(), strict=True)) == [
+        (image, query) for _, _, image, query in expected
+    ]
+    assert torch.equal(crops.masks, torch.stack([mask for _, mask, _, _ in expected]))
+    assert torch.equal(crops.pixel_values, torch.stack([crop for crop, _, _, _ in expected]))
 
 
 @pytest.mark.parametrize("wrong", [{"mask_threshold": 1.5}, {"min_object_prob": -0.1}, {"crops_per_pass": 0}])

@@ -12,7 +12,7 @@ from lexiseg.models import presets
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.free_words import best_regions, prepare_free_words
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.models.postprocess import panoptic_map, soft_semantic_map
+from lexiseg.models.postprocess import MergeConfig, panoptic_map, soft_semantic_map
 from tiny import TRAINING, ovseg, pictures, same, state, words
 
 NOVEL = "lamp|lantern, tiger, sea:stuff"
@@ -92,15 +92,13 @@ def test_a_picture_in_which_no_proposal_survives_is_void_and_never_crashes(
     nothing = proposals_with(model, torch.tensor(-9.0))
     prediction = model.name(pictures(), nothing, asked, ensemble)
     assert prediction.counts.encoded == 0
-    panoptic = panoptic_map(prediction, 0, pictures().frames[0], Vocabulary.of(NOVEL), replace_threshold(model))
+    panoptic = panoptic_map(
+        prediction, 0, pictures().frames[0], Vocabulary.of(NOVEL), MergeConfig(score_threshold=0.0, rank_by="class")
+    )
     assert panoptic.segments == ()
     labels = soft_semantic_map(prediction, 0, pictures().frames[0])
     assert labels.min() >= 0
     assert labels.max() < 3
-
-
-def replace_threshold(model: OVSeg):
-    return replace(model.config.merge, score_threshold=0.0)
 
 
 @torch.no_grad()
@@ -204,6 +202,29 @@ def test_two_words_with_one_best_region_leave_it_to_the_better(model: OVSeg) -> 
     assert [segment.name for segment in found.segments] == ["cat"]
     assert (found.segmentation == 1).all()
     assert found.segmentation.dtype == np.int32
+
+
+@torch.no_grad()
+def test_what_negatives_win_is_nobodys_in_the_soft_map_either(model: OVSeg) -> None:
+    prediction = MaskPrediction(
+        mask_logits=torch.full((1, 2, 16, 24), 9.0),
+        class_logits=torch.tensor([[[0.001, 0.02, 0.90], [0.40, 0.05, 0.01]]]).log(),
+        void_probs=1 - torch.tensor([[0.921, 0.46]]),
+        iou_scores=torch.ones(1, 2),
+        num_concepts=2,
+    )
+    assert (soft_semantic_map(prediction, 0, pictures().frames[0]) == 0).all()
+
+
+@torch.no_grad()
+def test_a_mask_in_the_padding_alone_is_empty_for_every_ensemble(model: OVSeg) -> None:
+    images = pictures(height=40)  # on a canvas of 64 rows
+    own = model.propose(images)
+    logits = torch.full_like(own.mask_logits, -9.0)
+    logits[:, :, -2:] = 9.0
+    for ensemble in (EnsembleConfig(), MASKFORMER_ONLY):
+        found = model.look(images, replace(own, mask_logits=logits), torch.zeros(2, 8, 4), ensemble)
+        assert found.counts.empty == 16
 
 
 def test_clip_stays_frozen_and_in_eval_mode(model: OVSeg) -> None:

@@ -49,7 +49,8 @@ def run_segment(pictures: Sequence[str], words: str, how: Inference, out: Path, 
     failed = 0
     with ResultWriter(out, Categories.of(vocabulary)) as writer:
         model = load(how.model, device=how.device)
-        model.encode(vocabulary, negatives=how.negatives)  # here, so that bad weights are not blamed on a picture
+        if not how.best_only:  # here, so that bad weights are not blamed on a picture
+            model.encode(vocabulary, negatives=how.negatives)
         for answer in _answers(model, paths, stems, vocabulary, how, writer):
             if answer.error is not None:
                 failed += 1

@@ -83,7 +83,7 @@ class Inference:
     """How a model is asked; None leaves the model's own value.
 
     Raises:
-        UsageError: if two ways to weigh CLIP were asked for at once.
+        UsageError: if two ways to weigh CLIP were asked for at once, or --best-only with what it has no use for.
     """
 
     model: str
@@ -109,6 +109,13 @@ class Inference:
         asked = [way for way, value in ways.items() if value is not None]
         if len(asked) > 1:
             raise UsageError(f"{' and '.join(asked)} each say how much CLIP counts: give one of them.")
+        others = {"--score-threshold": self.score_threshold, "--beta": self.beta, "--rank-by": self.rank_by}
+        useless = [*asked, *(option for option, value in others.items() if value is not None)]
+        if self.best_only and useless:
+            raise UsageError(
+                f"--best-only takes the one best region of each word by CLIP alone, so {useless[0]} has no meaning: "
+                "leave one of them out."
+            )
 
 
 _HOW = "How it answers"

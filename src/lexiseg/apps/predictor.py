@@ -3,7 +3,7 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ from lexiseg.apps.errors import DeviceError
 from lexiseg.apps.result import Result
 from lexiseg.core.batches import to_image_batch
 from lexiseg.core.images import open_picture
-from lexiseg.core.structures import VocabularyEmbeddings
+from lexiseg.core.structures import ImageBatch, PanopticMap, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.io.models import find_model, load_model
 from lexiseg.io.shipped import SHIPPED, SHIPPED_NAME, shipped_folder, unknown_concepts
-from lexiseg.models.free_words import best_regions, clip_only, prepare_free_words
+from lexiseg.models.free_words import best_regions, clip_only, prepare_free_words, region_threshold
 from lexiseg.models.network import Fusion, Network, check_fusion
-from lexiseg.models.postprocess import RankBy, instances, panoptic_map
+from lexiseg.models.postprocess import Instance, RankBy, instances, panoptic_map
 
 logger = logging.getLogger("lexiseg")
 
@@ -96,7 +96,7 @@ class Model:
         self.device = torch.device(device)
         self.name = name
         self.is_shipped = is_shipped
-        self._known: OrderedDict[tuple[Vocabulary, bool], VocabularyEmbeddings] = OrderedDict()
+        self._known: OrderedDict[tuple[Vocabulary, str], VocabularyEmbeddings] = OrderedDict()
         self._told: set[str] = set()
 
     def segment(
@@ -133,23 +133,14 @@ class Model:
         given = {"score_threshold": score_threshold, "rank_by": rank_by}
         merge = replace(self.network.config.merge, **{k: v for k, v in given.items() if v is not None})
         check_fusion(self.network, fusion)
-        picture = open_picture(image)
+        opened = self._open(image)
         words = self.encode(asked, negatives=negatives)
-        config = self.network.config
-        images = to_image_batch([picture], longest=config.longest_side, shortest=config.shortest_side).to(self.device)
-        frame = images.frames[0]
+        frame = opened.images.frames[0]
         with torch.inference_mode():
-            prediction = self.network(images, words, fusion)
+            prediction = self.network(opened.images, words, fusion)
             panoptic = panoptic_map(prediction, 0, frame, asked, merge)
             found = instances(prediction, 0, frame, asked, merge) if with_instances else None
-        return Result(
-            segmentation=panoptic.segmentation,
-            segments=panoptic.segments,
-            vocabulary=asked,
-            picture=picture,
-            source=Path(image) if isinstance(image, str | Path) else None,
-            instances=found,
-        )
+        return opened.result(panoptic, asked, found)
 
     def find(self, image: Picture, vocabulary: Words) -> Result:
         """Finds the one region that fits each word best, by CLIP alone (OVSeg's demo).
@@ -166,22 +157,12 @@ class Model:
             VocabularyError: if the words make no vocabulary.
         """
         asked = Vocabulary.of(vocabulary)
-        picture = open_picture(image)
-        self._say_unknown(asked)
-        words = prepare_free_words(self.network, asked, cache_dir=default_cache_dir()).to(self.device)
-        config = self.network.config
-        images = to_image_batch([picture], longest=config.longest_side, shortest=config.shortest_side).to(self.device)
+        opened = self._open(image)
+        threshold = region_threshold(self.network)
         with torch.inference_mode():
-            prediction = self.network(images, words, clip_only(self.network))
-            panoptic = best_regions(prediction, 0, images.frames[0], asked, mask_threshold=config.merge.mask_threshold)
-        return Result(
-            segmentation=panoptic.segmentation,
-            segments=panoptic.segments,
-            vocabulary=asked,
-            picture=picture,
-            source=Path(image) if isinstance(image, str | Path) else None,
-            instances=None,
-        )
+            prediction = self.network(opened.images, self._free_words(asked), clip_only(self.network))
+            panoptic = best_regions(prediction, 0, opened.images.frames[0], asked, mask_threshold=threshold)
+        return opened.result(panoptic, asked)
 
     def segment_many(
         self,
@@ -213,16 +194,37 @@ class Model:
                 continue
             yield result
 
+    def _open(self, image: Picture) -> "_Opened":
+        """The picture, and as the network takes it."""
+        picture, config = open_picture(image), self.network.config
+        images = to_image_batch([picture], longest=config.longest_side, shortest=config.shortest_side)
+        source = Path(image) if isinstance(image, str | Path) else None
+        return _Opened(picture=picture, images=images.to(self.device), source=source)
+
     def encode(self, vocabulary: Vocabulary, *, negatives: bool = True) -> VocabularyEmbeddings:
         """All that the network needs to know of the words; remembered here, and on disk across processes.
 
         Says once, as a log message, which words lie outside what the shipped weights know.
         """
         self._say_unknown(vocabulary)
-        key = (vocabulary, negatives)
+        return self._remembered(
+            (vocabulary, f"negatives: {negatives}"),
+            lambda: self.network.prepare(vocabulary, negatives=negatives, cache_dir=default_cache_dir()),
+        )
+
+    def _free_words(self, vocabulary: Vocabulary) -> VocabularyEmbeddings:
+        self._say_unknown(vocabulary)
+        return self._remembered(
+            (vocabulary, "free words"),
+            lambda: prepare_free_words(self.network, vocabulary, cache_dir=default_cache_dir()),
+        )
+
+    def _remembered(
+        self, key: tuple[Vocabulary, str], prepare: Callable[[], VocabularyEmbeddings]
+    ) -> VocabularyEmbeddings:
+        """The words of a key, prepared at its first use; the least recently used are forgotten."""
         if key not in self._known:
-            words = self.network.prepare(vocabulary, negatives=negatives, cache_dir=default_cache_dir())
-            self._known[key] = words.to(self.device)
+            self._known[key] = prepare().to(self.device)
         self._known.move_to_end(key)
         while len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
@@ -246,3 +248,23 @@ class Model:
     def __repr__(self) -> str:
         millions = sum(p.numel() for p in self.network.parameters()) / 1e6
         return f"<Model {self.name}: {millions:.1f} million parameters on {self.device}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Opened:
+    """A picture on its way through the network."""
+
+    picture: np.ndarray
+    images: ImageBatch
+    source: Path | None
+
+    def result(self, panoptic: PanopticMap, asked: Vocabulary, found: tuple[Instance, ...] | None = None) -> Result:
+        """What was found in it."""
+        return Result(
+            segmentation=panoptic.segmentation,
+            segments=panoptic.segments,
+            vocabulary=asked,
+            picture=self.picture,
+            source=self.source,
+            instances=found,
+        )

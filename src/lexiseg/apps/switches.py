@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from lexiseg.apps.options import Inference
-from lexiseg.layers.ensemble import EnsembleConfig
+from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import ModulationConfig
 from lexiseg.models.network import Fusion
 from lexiseg.models.postprocess import MergeConfig
@@ -42,8 +42,15 @@ def _modulation_for(how: Inference, default: ModulationConfig) -> ModulationConf
 
 
 def _ensemble_for(how: Inference, default: EnsembleConfig) -> EnsembleConfig:
-    weight = 1.0 if how.clip_only else how.clip_weight
-    return default if weight is None else replace(default, clip_weight=weight, seen_clip_weight=None)
+    if how.clip_only:
+        return CLIP_BRANCH_ONLY
+    if how.clip_weight is None:
+        return default
+    if how.clip_weight == 0:
+        return MASKFORMER_ONLY
+    # SimBaseline and ZegFormer have one lambda: seen words weigh the query as unseen ones weigh CLIP.
+    seen = None if default.seen_clip_weight is None else 1 - how.clip_weight
+    return replace(default, clip_weight=how.clip_weight, seen_clip_weight=seen)
 
 
 def _refuse(switches: dict[str, float | None], system: str, instead: str) -> None:

@@ -255,9 +255,14 @@ class Segmenter(nn.Module):
         return MaskProposals(mask_logits=last.mask_logits, query_embed=last.query_embed, earlier=earlier)
 
     @property
+    def backbone(self) -> nn.Module:
+        """The backbone, the same module as a MaskFormer's of the same sizes."""
+        return self.mask2former.pixel_level_module.encoder
+
+    @property
     def backbone_parameters(self) -> list[nn.Parameter]:
         """The backbone's parameters, which a pretrained start trains more slowly."""
-        return list(self.mask2former.pixel_level_module.encoder.parameters())
+        return list(self.backbone.parameters())
 
 
 def freeze_batch_norm(module: nn.Module) -> None:

@@ -84,6 +84,8 @@ def system_of(folder: str | Path) -> str | None:
 def _read_config(document: Mapping[str, Any], source: str) -> NetworkConfig:
     """The configuration of a folder; folders older than OVSeg do not say that they hold an OPSNet."""
     fields = dict(document)
+    if "text_width" in fields and "training_vocabulary" not in fields:
+        raise ModelError(f"{source} is that of a CLIP alone; give the folder of a whole model, or pass it as --clip.")
     system = fields.pop(_SYSTEM, _SYSTEM_NAMES[OPSNetConfig])
     kinds = {name: kind for kind, name in _SYSTEM_NAMES.items()}
     if system not in kinds:

@@ -40,7 +40,8 @@ class ProjectionHead(nn.Module):
     def void_cosines(self, class_embed: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q 1"]:
         """Cosine to no-object; a column for training's softmax, never debiased."""
         void_embed = self.void_embed.float()
-        return class_embed @ (F.normalize(void_embed, dim=0) if self.has_unit_void else void_embed)[:, None]
+        with torch.autocast(class_embed.device.type, enabled=False):
+            return class_embed.float() @ (F.normalize(void_embed, dim=0) if self.has_unit_void else void_embed)[:, None]
 
 
 class AssembledHead(nn.Module):

@@ -53,8 +53,9 @@ def fuse(regions: RegionEmbeddings, domain_similarity: float, config: Modulation
 def class_cosines(
     embed: Float[Tensor, "B Q D"], text_embed: Float[Tensor, "R D"], concept_index: Int[Tensor, " R"], num_columns: int
 ) -> Float[Tensor, "B Q K"]:
-    """Cosine to every concept: the largest over its names."""
-    cosines = embed.float() @ text_embed.float().T
+    """Cosine to every concept: the largest over its names; in float32 under autocast too, as its hundredfold counts."""
+    with torch.autocast(embed.device.type, enabled=False):
+        cosines = embed.float() @ text_embed.float().T
     if len(text_embed) == num_columns:
         return cosines  # one name each, in order
     columns = cosines.new_full((*cosines.shape[:-1], num_columns), -torch.inf)

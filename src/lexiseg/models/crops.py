@@ -20,6 +20,8 @@ from lexiseg.encoders.clip import MEAN, Clip
 Fill = Literal["mean", "zero", "keep", "soft"]
 Extent = Literal["box", "picture"]
 Resampling = Literal["bicubic", "antialiased", "roi_align"]
+ROUNDING = 1e-5
+"""More than interpolation and sigmoid can round a mask probability by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,7 @@ def cut_regions(
     """Cuts out every region that has a pixel, picture after picture, a pass at a time.
 
     Only one mask at a time is brought to the picture's size, so memory is that of a pass, whatever Q is.
+    Of it only the rows that it may touch are, so that an empty mask costs next to nothing.
 
     Args:
         images: the pictures that the masks were proposed for; crops are taken from them as they entered the network.
@@ -92,10 +95,18 @@ def cut_regions(
     waiting: list[tuple[Tensor, Tensor, int, int]] = []
     for image, (picture, frame) in enumerate(zip(images.pixel_values, images.frames, strict=True)):
         inside = picture[:, : frame.resized[0], : frame.resized[1]]
-        for query, logits in enumerate(mask_logits[image]):
-            if wanted is not None and not wanted[image, query]:
+        chosen = [True] * mask_logits.shape[1] if wanted is None else wanted[image].tolist()
+        for query, band in enumerate(_bands(mask_logits[image], frame, config)):
+            if band is None or not chosen[query]:
                 continue
-            cut = cut_region(inside, mask_probs_on(logits, frame), config, size)
+            cells, rows = band
+            strip = inside[:, rows]
+            strip_frame = replace(
+                frame,
+                resized=(strip.shape[1], strip.shape[2]),
+                padded=(rows.stop - rows.start, frame.padded[1]),
+            )
+            cut = cut_region(strip, mask_probs_on(mask_logits[image, query, cells], strip_frame), config, size)
             if cut is None:
                 continue
             waiting.append((*cut, image, query))
@@ -104,6 +115,30 @@ def cut_regions(
                 waiting = []
     if waiting:
         yield _together(waiting)
+
+
+def _bands(mask_logits: Float[Tensor, "Q h w"], frame: Frame, config: RegionConfig) -> list[tuple[slice, slice] | None]:
+    """For each mask the rows that hold all its pixels, as cells of the mask and as pixels of the canvas.
+
+    A pixel is a mean of cells, so it is above the threshold only if one of them is: from one cell before the first such
+    row to one after the last, all is as on the whole canvas, to the last bit. None if there is no such row.
+    """
+    height = mask_logits.shape[1]
+    stride, rest = divmod(frame.padded[0], height)
+    # Elsewhere torch would round otherwise than on the whole canvas: weights are exact at powers of two alone, and
+    # results of up to 128 rows and columns together have a kernel of their own.
+    is_banded = config.extent == "box" and not rest and stride.bit_count() == 1 and frame.padded[1] >= 128
+    is_below = mask_logits.amax(2).float().sigmoid() <= config.mask_threshold - ROUNDING
+    bands: list[tuple[slice, slice] | None] = []
+    for rows in is_below.tolist():
+        if False not in rows:
+            bands.append(None)
+        elif is_banded:
+            first, end = max(0, rows.index(False) - 1), min(height, height - rows[::-1].index(False) + 1)
+            bands.append((slice(first, end), slice(first * stride, end * stride)))
+        else:
+            bands.append((slice(0, height), slice(0, frame.padded[0])))
+    return bands
 
 
 def mask_probs_on(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Float[Tensor, "H W"]:
@@ -136,10 +171,17 @@ def cut_region(
 
 def _tight_box(mask: Bool[Tensor, "H W"]) -> tuple[slice, slice] | None:
     """Rows and columns of the smallest box around a mask."""
-    rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
-    if not len(rows):
+    height = len(mask)
+    touched: list[bool] = torch.cat([mask.any(1), mask.any(0)]).tolist()  # the only wait for a device per mask
+    if True not in touched:
         return None
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    rows, columns = touched[:height], touched[height:]
+    return _extent(rows), _extent(columns)
+
+
+def _extent(touched: list[bool]) -> slice:
+    """From the first to the last that is true; at least one is."""
+    return slice(touched.index(True), len(touched) - touched[::-1].index(True))
 
 
 def _filled(

@@ -3,6 +3,7 @@
 MaskFormer's classifier has no say, since it fits the words of its training.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY
 from lexiseg.layers.modulation import CLIP_ONLY
 from lexiseg.models.network import Fusion, Network
-from lexiseg.models.opsnet import OPSNet
+from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess import MergeConfig, Ranking, compete, settle
 
 CONTRAST = "others"
@@ -23,6 +24,12 @@ CONTRAST = "others"
 def clip_only(network: Network) -> Fusion:
     """The fusion in which the trained query has no say."""
     return CLIP_ONLY if isinstance(network, OPSNet) else CLIP_BRANCH_ONLY
+
+
+def region_threshold(network: Network) -> float:
+    """The mask probability from which on a pixel belongs to the region that CLIP was shown."""
+    config = network.config
+    return config.merge.mask_threshold if isinstance(config, OPSNetConfig) else config.regions.mask_threshold
 
 
 def prepare_free_words(network: Network, asked: Vocabulary, *, cache_dir: Path | None = None) -> VocabularyEmbeddings:
@@ -50,7 +57,7 @@ def best_regions(
         index: which picture of the batch.
         frame: how that picture entered the batch.
         vocabulary: the asked words.
-        mask_threshold: of the mask probability, in [0, 1].
+        mask_threshold: of the mask probability, in [0, 1]; that by which CLIP was shown the regions.
 
     Returns:
         At most one segment a word: none where better words hold all of its region.
@@ -58,7 +65,10 @@ def best_regions(
     not_void = (1 - prediction.void_probs[index].float()) * (prediction.iou_scores[index] > 0)
     class_scores = prediction.class_logits[index].float().softmax(-1) * not_void[:, None]
     best, queries = class_scores[:, : prediction.num_concepts].max(0)
-    order = [concept for concept in best.argsort(descending=True, stable=True).tolist() if best[concept] > 0]
+    order = _first_of_each(
+        [concept for concept in best.argsort(descending=True, stable=True).tolist() if best[concept] > 0],
+        queries.tolist(),
+    )
     ranking = Ranking(
         mask_logits=prediction.mask_logits[index],
         queries=queries[order].tolist(),
@@ -68,3 +78,14 @@ def best_regions(
     )
     contest = compete(ranking, frame, mask_threshold, is_hard=True)
     return settle(ranking, contest, vocabulary, MergeConfig(overlap_threshold=0.0))
+
+
+def _first_of_each(order: Sequence[int], queries: Sequence[int]) -> list[int]:
+    """The first word of every region: masks are hard, so a second one could win none of its pixels."""
+    taken: set[int] = set()
+    kept: list[int] = []
+    for concept in order:
+        if queries[concept] not in taken:
+            taken.add(queries[concept])
+            kept.append(concept)
+    return kept

@@ -26,7 +26,7 @@ from lexiseg.encoders.vit import VitClip, VitConfig
 from lexiseg.layers.ensemble import EnsembleConfig, ensemble_scores
 from lexiseg.layers.heads import ProjectionHead
 from lexiseg.layers.modulation import class_cosines
-from lexiseg.models.crops import RegionConfig, cut_regions
+from lexiseg.models.crops import RegionConfig, cut_regions, mask_probs_on
 from lexiseg.models.learned_prompt import LearnedPrompt
 from lexiseg.models.postprocess import MergeConfig
 from lexiseg.models.words import prepare
@@ -180,7 +180,7 @@ class OVSeg(nn.Module):
         proposals: MaskProposals,
         query_logits: Float[Tensor, "B Q K1"],
         ensemble: EnsembleConfig,
-    ) -> "Regions":
+    ) -> Regions:
         """CLIP's embedding of every region that may matter, a pass of crops at a time (section 3.2).
 
         CLIP does not look where its opinion would change nothing: at empty masks, and not at all if the query alone
@@ -191,8 +191,7 @@ class OVSeg(nn.Module):
         clip_embed = mask_logits.new_zeros(*mask_logits.shape[:2], self.config.clip.embed_dim, dtype=torch.float32)
         has_pixels = torch.zeros_like(has_say)
         if ensemble.is_query_only:
-            probs = mask_logits.float().sigmoid().flatten(2)
-            has_pixels = (probs > self.config.regions.mask_threshold).any(-1)
+            has_pixels = self._touched(images, mask_logits)
             return Regions(clip_embed=clip_embed, has_pixels=has_pixels, has_say=has_say, encoded=0)
         encoded = 0
         for crops in cut_regions(images, mask_logits, self.config.regions, self.config.clip.image_size, wanted=has_say):
@@ -206,7 +205,7 @@ class OVSeg(nn.Module):
         self,
         proposals: MaskProposals,
         query_logits: Float[Tensor, "B Q K1"],
-        regions: "Regions",
+        regions: Regions,
         words: VocabularyEmbeddings,
         ensemble: EnsembleConfig,
     ) -> MaskPrediction:
@@ -232,6 +231,15 @@ class OVSeg(nn.Module):
             pixel_bias=ensemble.calibration * is_seen.float() if ensemble.calibration else None,
             counts=regions.counts,
         )
+
+    def _touched(self, images: ImageBatch, mask_logits: Float[Tensor, "B Q h w"]) -> Bool[Tensor, "B Q"]:
+        """Masks with a pixel of the picture above the threshold."""
+        threshold = self.config.regions.mask_threshold
+        rows = [
+            torch.stack([(mask_probs_on(mask, frame) > threshold).any() for mask in masks])
+            for masks, frame in zip(mask_logits, images.frames, strict=True)
+        ]
+        return torch.stack(rows)
 
     @property
     def _clip_scale(self) -> float | Float[Tensor, ""]:

@@ -182,8 +182,9 @@ def soft_semantic_map(
 ) -> Int32[np.ndarray, "h0 w0"]:
     """Gives each pixel the class of the largest sum over proposals of class score x mask probability (OVSeg).
 
-    y_k(h, w) = sum_i q_ik m_i(h, w), where q is the softmax over the asked concepts times (1 - p_void) and m the soft
-    mask at the picture's own size. Nothing is filtered, and every pixel gets a class. A `pixel_bias` is taken from the
+    y_k(h, w) = sum_i q_ik m_i(h, w), where q is the softmax over concepts and negatives times (1 - p_void) and m the
+    soft mask at the picture's own size. Nothing is filtered, and every pixel gets an asked class, the first one where
+    all sums are zero. A `pixel_bias` is taken from the
     sums (ZegFormer's calibrated stacking).
 
     Rows and pixels are taken in blocks, so memory does not grow with concepts times pixels. Sums are formed in
@@ -208,7 +209,7 @@ def soft_semantic_map(
         )
     # Apple's GPUs know no float64.
     device = torch.device("cpu") if prediction.mask_logits.device.type == "mps" else prediction.mask_logits.device
-    class_probs = prediction.class_logits[index, :, :num_concepts].float().softmax(-1)
+    class_probs = prediction.class_logits[index].float().softmax(-1)[:, :num_concepts]
     scores = (class_probs * (1 - prediction.void_probs[index].float())[:, None]).to(device, torch.float64)  # Q K
     bias = scores.new_zeros(num_concepts)
     if prediction.pixel_bias is not None:
@@ -311,7 +312,10 @@ def descend(
 
 
 def rank_proposals(prediction: MaskPrediction, index: int, vocabulary: Vocabulary, config: MergeConfig) -> Ranking:
-    """Scores the proposals (METHOD A.5) and keeps those above the threshold, best first."""
+    """Scores the proposals (METHOD A.5) and keeps those above the threshold, best first.
+
+    An IoU of exactly 0 marks a mask without a pixel, which has no part in a map whatever ranks it.
+    """
     if len(vocabulary.concepts) != prediction.num_concepts:
         raise ValueError(
             f"The prediction was made for {prediction.num_concepts} concepts, but the vocabulary "
@@ -327,7 +331,7 @@ def rank_proposals(prediction: MaskPrediction, index: int, vocabulary: Vocabular
         "product": not_void * best_probs * iou_scores,
     }[config.rank_by]
     order = scores.argsort(descending=True, stable=True)
-    order = order[scores[order] > config.score_threshold]
+    order = order[(scores[order] > config.score_threshold) & (iou_scores[order] > 0)]
     return Ranking(
         mask_logits=prediction.mask_logits[index],
         queries=order.tolist(),

@@ -1,0 +1,108 @@
+"""Chooses on val how an OVSeg answers: lambda, CLIP's scale and the region threshold, then the thresholds of the merge.
+
+Usage: python benchmarks/choose_ovseg.py OVSEG [--count 100]
+
+The first three by mIoU of soft semantic maps on the role semantic-only, where seen and unseen names mix; the merge's by
+the mean PQ of base and novel. Test splits are never looked at.
+"""
+
+import argparse
+import itertools
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from ovseg_study.measure import Answering, semantic_figures
+
+from lexiseg import EnsembleConfig, OVSeg, load_model
+from lexiseg.data.panoptic_format import PanopticDataset
+from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.data.storybook.kinds import CASTS, Role
+from lexiseg.evaluation.evaluator import EvaluationSettings, inference, open_task, read_task
+
+LAMBDAS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+SCALES = (25.0, 50.0, 100.0)
+REGION_THRESHOLDS = (0.4, 0.5)
+SCORE_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+MASK_THRESHOLDS = (0.4, 0.5)
+
+
+def draw(role: Role, count: int, folder: Path) -> PanopticDataset:
+    """Validation pictures."""
+    return write_storybook(Order(role=role, split="val", count=count), folder / role)
+
+
+def choose_ensemble(model: OVSeg, val: PanopticDataset) -> list[tuple[float, float, Answering]]:
+    """Each scale's answers with their mIoU and hIoU in percent, the best first."""
+    regions = model.config.regions
+    answerings = [
+        Answering(
+            masks="proposed",
+            regions=replace(regions, mask_threshold=threshold),
+            ensemble=EnsembleConfig(clip_weight=weight),
+        )
+        for weight, threshold in itertools.product(LAMBDAS, REGION_THRESHOLDS)
+    ]
+    found = semantic_figures(model, val, answerings)
+    return sorted(
+        ((figures["mIoU"], figures["hIoU"], answering) for answering, figures in found.items()),
+        key=lambda one: one[0],
+        reverse=True,
+    )
+
+
+def choose_merge(model: OVSeg, vals: dict[Role, PanopticDataset]) -> list[tuple[dict[Role, float], float, float]]:
+    """PQ in percent of every pair of score threshold and mask cut, the best mean first; one pass over the pictures."""
+    pairs = list(itertools.product(SCORE_THRESHOLDS, MASK_THRESHOLDS))
+    figures: dict[tuple[float, float], dict[Role, float]] = {pair: {} for pair in pairs}
+    for role, val in vals.items():
+        with inference(model):
+            task = open_task(model, val, CASTS[role].vocabulary, EvaluationSettings())
+            tallies = {pair: task.measure.zero() for pair in pairs}
+            for batch in read_task(model, task, EvaluationSettings(), [], lambda done, total: None):
+                prediction = model(batch.images, task.words)
+                for score, cut in pairs:
+                    merge = replace(model.config.merge, score_threshold=score, mask_threshold=cut)
+                    tallies[score, cut] += task.tally(prediction, merge, batch)
+            for pair, tally in tallies.items():
+                figures[pair][role] = 100 * task.summarise(tally)[0].all.pq
+    ranked = [(found, *pair) for pair, found in figures.items()]
+    return sorted(ranked, key=lambda one: sum(one[0].values()), reverse=True)
+
+
+def main() -> None:
+    """Reads the arguments, measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--count", type=int, default=100)
+    wanted = parser.parse_args()
+    model = load_model(wanted.model)
+    assert isinstance(model, OVSeg), "choose.py chooses for an OPSNet"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        best = None
+        val = draw("semantic-only", wanted.count, folder)
+        for scale in SCALES:
+            model.config = replace(model.config, clip_logit_scale=scale)
+            found = choose_ensemble(model, val)
+            for miou, hiou, answering in found[:3]:
+                ensemble, regions = answering.ensemble, answering.regions
+                print(
+                    f"mIoU {miou:5.1f}  hIoU {hiou:5.1f}   scale {scale:g}, lambda {ensemble.clip_weight:g}, "
+                    f"regions {regions.mask_threshold:g}"
+                )
+            if best is None or found[0][0] > best[0]:
+                best = found[0][0], scale, found[0][2]
+        assert best is not None
+        _, scale, answering = best
+        model.config = replace(
+            model.config, clip_logit_scale=scale, ensemble=answering.ensemble, regions=answering.regions
+        )
+        vals: dict[Role, PanopticDataset] = {role: draw(role, wanted.count, folder) for role in ("base", "novel")}
+        for figures, score, cut in choose_merge(model, vals)[:4]:
+            shown = "   ".join(f"{role} {pq:5.1f}" for role, pq in figures.items())
+            print(f"{shown}   score threshold {score:g}, masks {cut:g}")
+
+
+if __name__ == "__main__":
+    main()

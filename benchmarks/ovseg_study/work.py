@@ -1,0 +1,116 @@
+"""What the jobs do: pictures, pairs, trainings, measurements. Everything that decides a result is an argument."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lexiseg.data.captions import own_captions
+from lexiseg.data.nouns import NounFinder
+from lexiseg.data.pairs import PairDataset
+from lexiseg.data.panoptic_format import read_panoptic
+from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.data.storybook.kinds import ALL, BASE, Role, Split
+from lexiseg.io.models import load_model, save_model
+from lexiseg.io.plain import from_plain, to_plain
+from lexiseg.models.crops import RegionConfig
+from lexiseg.models.ovseg import OVSeg
+from lexiseg.training.adaptation import AdaptationRecipe, AdaptationTask, with_clip
+from lexiseg.training.clip_folders import read_vit_clip, write_clip
+from lexiseg.training.commands import train
+from lexiseg.training.mining import MiningConfig, mine
+from lexiseg.training.settings import TrainSettings
+from lexiseg.training.trainer import run
+from ovseg_study.measure import Row, choose, count
+
+
+def draw(root: Path, out: Path, *, role: Role, split: Split, count: int, seed: int) -> Any:
+    """Draws pictures; those to learn from are annotated with the seen names alone, whatever they show."""
+    vocabulary = BASE if split == "train" else None
+    write_storybook(Order(role=role, split=split, count=count, seed=seed, vocabulary=vocabulary), out, overwrite=True)
+    return {"pictures": count}
+
+
+def train_part(root: Path, out: Path, *, recipe: str, clip: str | None = None) -> Any:
+    """Trains a CLIP or a MaskFormer by a recipe of `lexiseg train`."""
+    folder = None if clip is None else Path(root / clip) / "model"
+    train(recipe, TrainSettings(out=out, resume=True, clip=folder))
+    return {"recipe": recipe}
+
+
+def join(root: Path, out: Path, *, clip: str | None, maskformer: str, weights: Sequence[str]) -> Any:
+    """Puts a CLIP into an OVSeg whose MaskFormer was trained with its text tower.
+
+    Args:
+        root: folders may be given relative to it.
+        out: gets `model`.
+        clip: a CLIP folder, or any model's; None keeps the OVSeg's own.
+        maskformer: the folder of an OVSeg.
+        weights: hashes, which tell these folders from others of their name.
+    """
+    model = _load(root / maskformer)
+    save_model(model if clip is None else with_clip(model, read_vit_clip(root / clip)), out / "model", overwrite=True)
+    return {"weights": list(weights)}
+
+
+def mine_pairs(root: Path, out: Path, *, model: str, pictures: str, config: Mapping[str, Any]) -> Any:
+    """Mines pairs with the original CLIP; nouns are the drawn world's own words."""
+    dataset = read_panoptic(root / pictures)
+    pairs = mine(
+        _load(root / model / "model"),
+        dataset,
+        from_plain(MiningConfig, config),
+        out,
+        captions=own_captions(dataset.samples),
+        nouns=NounFinder(words=ALL),
+        resume=True,
+    )
+    return {"pairs": len(pairs), "words": len(pairs.words)}
+
+
+def adapt(
+    root: Path, out: Path, *, model: str, start: str | None, pairs: Sequence[str], recipe: Mapping[str, Any]
+) -> Any:
+    """Adapts the original CLIP, or goes on from what another adaptation left."""
+    clip = read_vit_clip(root / (start or model) / "model")
+    task = AdaptationTask(
+        from_plain(AdaptationRecipe, recipe), clip, PairDataset(*(root / folder for folder in pairs)), workers=0
+    )
+    run(task, out, origin={"recipe": recipe, "start": start, "pairs": list(pairs)}, resume=True)
+    write_clip(out / "model", task.clip.eval())
+    (out / "training.pt").unlink()  # it has the optimiser too, and nobody goes on with a finished job
+    return {"steps": task.total_steps, "samples": task.total_steps * task.recipe.batch_size}
+
+
+def measure(
+    root: Path,
+    out: Path,
+    *,
+    model: str,
+    clip: str | None,
+    val: str,
+    test: str,
+    rows: Sequence[Mapping[str, Any]],
+    views: Mapping[str, Any],
+) -> Any:
+    """Chooses on val how each row answers, then measures rows and top-1 on test.
+
+    Returns:
+        `rows`: for each its choice and its figures on test; `top-1` as `measure.count` gives it.
+    """
+    network = _load(root / model / "model")
+    if clip is not None:
+        network = with_clip(network, read_vit_clip(root / clip / "model"))
+    chosen = choose(network, read_panoptic(root / val), [from_plain(Row, row) for row in rows])
+    looks = {name: from_plain(RegionConfig, regions) for name, regions in views.items()}
+    figures, top_one = count(network, read_panoptic(root / test), chosen.values(), looks)
+    return {
+        "rows": {name: {"choice": to_plain(choice), **figures[choice]} for name, choice in chosen.items()},
+        "top-1": top_one,
+    }
+
+
+def _load(folder: Path) -> OVSeg:
+    model = load_model(folder)
+    if not isinstance(model, OVSeg):
+        raise ValueError(f"expected the folder of an OVSeg, got one of an {type(model).__name__} in {folder}.")
+    return model
