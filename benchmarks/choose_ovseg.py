@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from ovseg_study.measure import Answering, semantic_figures
+from ovseg_study.measure import Answering, count
 
 from lexiseg import EnsembleConfig, OVSeg, load_model
 from lexiseg.data.panoptic_format import PanopticDataset
@@ -43,7 +43,7 @@ def choose_ensemble(model: OVSeg, val: PanopticDataset) -> list[tuple[float, flo
         )
         for weight, threshold in itertools.product(LAMBDAS, REGION_THRESHOLDS)
     ]
-    found = semantic_figures(model, val, answerings)
+    found, _ = count(model, val, answerings)
     return sorted(
         ((figures["mIoU"], figures["hIoU"], answering) for answering, figures in found.items()),
         key=lambda one: one[0],

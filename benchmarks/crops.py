@@ -10,8 +10,8 @@ need, are left out.
 
 FLOPs are those that torch counts, one multiply-add as 2; it leaves out resizing, activations and norms. Times are CPU
 seconds with wall seconds in brackets: other work on the machine changes the first little and the second much. Cutting
-and the dense pass are the best of five rounds. A crop's encoding is the best of three passes, and the table scales it to
-all crops; with --full every crop of the largest number of proposals is encoded, and the table says what that took
+and the dense pass are the best of five rounds. A crop's encoding is the best of three passes, and the table scales it
+to all crops; with --full every crop of the largest number of proposals is encoded, and the table says what that took
 (with ViT-L/14 and 100 proposals about three minutes of one core). --quick: ViT-B/16, 10 proposals, one pass.
 
 Peak memory is that of a fresh process that cuts and encodes (VmHWM, thus on Linux alone), with all that Python, torch
@@ -21,7 +21,7 @@ and the weights of both of CLIP's towers take; the segmenter is not in it.
 import argparse
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +186,27 @@ def in_fresh_process(job: Job) -> Encoding:
         return pool.submit(encode, job).result()
 
 
+COLUMNS = {
+    "clip": 18,
+    "proposals": 9,
+    "crops": 5,
+    "GFLOP": 7,
+    "dense": 6,
+    "ratio": 6,
+    "cutting s": 15,
+    "encoding s": 26,
+    "dense s": 15,
+    "ratio ": 6,
+    "cutting/encoding": 16,
+}
+"""Headings and widths; ratios are crops to dense, that of times in CPU seconds and with the cutting."""
+
+
+def in_columns(cells: Iterable[str]) -> str:
+    """A line of the table."""
+    return "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, COLUMNS.values(), strict=True))
+
+
 @torch.inference_mode()
 def compare(name: str, counts: Sequence[int], images: ImageBatch, encoding: Encoding, rounds: int) -> None:
     """Prints a line for every number of proposals."""
@@ -209,12 +230,20 @@ def compare(name: str, counts: Sequence[int], images: ImageBatch, encoding: Enco
         is_measured = crops == encoding.crops
         encoded = encoding.total if is_measured else encoding.per_crop * crops
         flops, single_flops = flops_per_crop * crops, gigaflops(embed)
-        print(
-            f"{name:<20} {count:4} {crops:4}  {flops:8.0f} {single_flops:6.1f} {flops / single_flops:6.1f} x"
-            f"  {cutting!s:>15} {encoded!s:>18} {'measured' if is_measured else 'scaled':<8} {single!s:>15}"
-            f" {(cutting + encoded).cpu / single.cpu:6.1f} x  {cutting.cpu / encoded.cpu:7.2%}",
-            flush=True,
+        line = (
+            name,
+            str(count),
+            str(crops),
+            f"{flops:.0f}",
+            f"{single_flops:.1f}",
+            f"{flops / single_flops:.1f}",
+            str(cutting),
+            f"{encoded} {'measured' if is_measured else 'scaled'}",
+            str(single),
+            f"{(cutting + encoded).cpu / single.cpu:.1f}",
+            f"{cutting.cpu / encoded.cpu:.2%}",
         )
+        print(in_columns(line), flush=True)
 
 
 def main() -> None:
@@ -239,17 +268,21 @@ def main() -> None:
     torch.set_num_threads(wanted.threads)
     images = one_picture(wanted.shortest)
     passes = 1 if wanted.quick else None if wanted.full else PASSES
-    print(f"{'':20} {'proposals':>9}  {'GFLOP':>8} {'dense':>6} {'ratio':>8}  ...")
+    height, width = images.frames[0].resized
+    print(f"{width} x {height} pixels, float32, {wanted.threads} thread{'s' if wanted.threads > 1 else ''}")
+    print(in_columns(COLUMNS))
     encodings: dict[tuple[str, int], Encoding] = {}
     for name in wanted.clip:
         for per_pass in wanted.crops_per_pass:
             job = Job(name, max(wanted.proposals), per_pass, wanted.shortest, wanted.threads, passes)
             encodings[name, per_pass] = in_fresh_process(job)
-        compare(name, wanted.proposals, images, encodings[name, wanted.crops_per_pass[0]], 1 if wanted.quick else ROUNDS)
+        compare(
+            name, wanted.proposals, images, encodings[name, wanted.crops_per_pass[0]], 1 if wanted.quick else ROUNDS
+        )
     for (name, per_pass), encoding in encodings.items():
         print(
             f"{name}, {encoding.crops} crops in passes of {per_pass}: peak {encoding.peak / 1e9:.2f} GB "
-            f"(weights {encoding.weights / 1e9:.2f}), {encoding.per_crop} s a crop"
+            f"(weights {encoding.weights / 1e9:.2f}), a crop in {encoding.per_crop} s"
         )
 
 

@@ -157,6 +157,15 @@ def test_vocabulary_shows_what_was_understood(run: Run) -> None:
     assert "unicorn [red]" in ran.err
 
 
+def test_a_training_goes_on_from_models_by_name_as_segment_does(run: Run, tmp_path: Path) -> None:
+    start = run("train", "adapt-tiny-ft", "--start", "storybook", "--data", tmp_path, "--out", tmp_path / "run")
+    clip = run("train", "maskformer-tiny", "--clip", "storybook", "--out", tmp_path / "run")
+
+    for ran in (start, clip):
+        assert "expected a CLIP with a Vision Transformer, got one with a ResNet" in ran.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_train_lists_its_recipes(run: Run) -> None:
     ran = run("train", "--list")
 

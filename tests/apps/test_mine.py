@@ -63,9 +63,7 @@ def write_pairs(folder: Path, number: int) -> PairDataset:
 
 
 def test_drawn_pictures_are_drawn_mined_counted_and_shown(mine: Run, tmp_path: Path) -> None:
-    options = ("--data", "storybook", "--count", 2, "--role", "novel", "--seed", 3)
-
-    ran = mine(*options)
+    ran = mine("--data", "storybook", "--count", 2, "--role", "novel", "--seed", 3)
 
     assert ran.code == 0, ran.err
     out = tmp_path / "out"
@@ -75,17 +73,43 @@ def test_drawn_pictures_are_drawn_mined_counted_and_shown(mine: Run, tmp_path: P
     assert len(pairs) == counted["pairs"] > 2
     assert counted["pictures"] == counted["pictures_with_pairs"] == 2
     assert counted["pairs_per_picture"] == len(pairs) / 2
-    assert f"{pairs.words[pairs.word_ids[0]]} " in ran.out
+    word, number = next(iter(pairs.counts().items()))
+    assert f"Most frequent: {word} {number}, " in ran.out
     with Image.open(out / "sheet.png") as sheet:
         assert sheet.width > sheet.height
-    captions = [text for image in json.loads((out / "data" / "panoptic.json").read_text())["images"] for text in
-                image["captions"][:1]]  # fmt: skip
-    assert all(any(word in text for text in captions) for word in pairs.words)
+    images = json.loads((out / "data" / "panoptic.json").read_text())["images"]
+    text = " ".join(image["captions"][0] for image in images)
+    assert [word for word in pairs.words if word not in text] == []
 
-    assert "already holds pairs" in mine(*options).err
-    assert mine(*options, "--resume").out == ran.out
-    assert mine(*options, "--overwrite", "--source", "labels").code == 0
-    assert "mean cosine" not in mine(*options, "--resume", "--source", "labels").out
+
+def test_earlier_pairs_are_kept_resumed_or_replaced_as_asked(mine: Run, drawn: Path, tmp_path: Path) -> None:
+    first = mine("--data", drawn, "--source", "labels")
+    made = (tmp_path / "out" / "000000.tar").read_bytes()
+
+    assert "already holds pairs" in mine("--data", drawn).err
+    assert (tmp_path / "out" / "000000.tar").read_bytes() == made
+    assert mine("--data", drawn, "--source", "labels", "--resume").out == first.out
+    assert "mean cosine" not in first.out
+    assert "mean cosine" in mine("--data", drawn, "--overwrite").out
+
+
+def test_a_refused_run_draws_nothing_and_a_resumed_one_nothing_anew(mine: Run, tmp_path: Path) -> None:
+    asked = ("--data", "storybook", "--count", 2, "--source", "labels")
+    mine(*asked)
+    folder = tmp_path / "out" / "data"
+    drawn = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.rglob("*")}
+
+    refused = mine("--data", "storybook", "--count", 3, "--source", "labels")
+    same, other_count = mine(*asked, "--resume"), mine("--data", "storybook", "--count", 3, "--resume")
+    other_pairs = mine("--data", "storybook", "--count", 2, "--resume")
+
+    assert "already holds pairs" in refused.err
+    assert same.code == 0, same.err
+    assert "holds drawn data of another role, split, count or seed" in other_count.err
+    assert "another model, data or settings" in other_pairs.err
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.rglob("*")} == drawn
+    assert mine("--data", "storybook", "--count", 3, "--source", "labels", "--overwrite").code == 0
+    assert len(json.loads((folder / "panoptic.json").read_text())["images"]) == 3
 
 
 def test_captions_and_words_come_from_files(mine: Run, drawn: Path, tmp_path: Path) -> None:
@@ -149,6 +173,15 @@ def test_an_unreadable_picture_is_named_and_makes_the_status_3(mine: Run, drawn:
         (("--data", "DRAWN", "--captions", "missing.tsv"), "missing.tsv"),
         (("--data", "DRAWN", "--words", "a:b"), "unknown mark"),
         (("--data", "DRAWN", "--tagger", "spacy"), "pip install spacy"),
+        (
+            ("--data", "DRAWN", "--source", "labels", "--captions", "a.tsv", "--captions-per-picture", "1"),
+            "--captions and --captions-per-picture would change nothing, as labels are no nouns",
+        ),
+        (
+            ("--data", "DRAWN", "--source", "labels", "--words", "cat", "--tagger", "textblob"),
+            "--words and --tagger would change nothing",
+        ),
+        (("--data", "DRAWN", "--role", "base", "--count", "200"), "--role and --count would change nothing"),
     ],
 )
 def test_what_is_of_no_use_is_told_in_a_sentence(

@@ -86,12 +86,36 @@ def test_a_file_that_is_not_there_or_no_text_is_a_sentence(tmp_path: Path) -> No
         read_captions(tmp_path / "bytes.tsv")
 
 
-def test_captions_find_their_pictures_by_the_name_or_by_its_last_part() -> None:
-    captions = {"train/1.jpg": ("one",), "a/2.jpg": ("either",), "b/2.jpg": ("or",), "c/3.jpg": ("three",)}
+def test_captions_find_their_pictures_by_the_name_or_by_the_end_of_one() -> None:
+    captions = {name: (name,) for name in ("train/1.jpg", "a/2.jpg", "b/2.jpg", "c/3.jpg", "5.jpg")}
 
-    found = captions_of(["1.jpg", "2.jpg", "a/2.jpg", "val/3.jpg", "4.jpg"], captions)
+    found = captions_of(["1.jpg", "a/2.jpg", "b/2.jpg", "val/3.jpg", "4.jpg", "train/5.jpg"], captions)
 
-    assert found == (("one",), (), ("either",), ("three",), ())
+    assert found == (("train/1.jpg",), ("a/2.jpg",), ("b/2.jpg",), (), (), ("5.jpg",))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "captioned"),
+    [
+        (["2.jpg", "4.jpg"], ["a/2.jpg", "b/2.jpg"]),
+        (["a/2.jpg", "b/2.jpg"], ["2.jpg"]),
+        (["2.jpg", "a/2.jpg"], ["a/2.jpg", "b/2.jpg"]),
+    ],
+)
+def test_captions_that_could_be_those_of_several_pictures_are_given_to_none(
+    pictures: list[str], captioned: list[str]
+) -> None:
+    with pytest.raises(ValueError, match=r"2\.jpg' could be those of .*2\.jpg' or of another picture"):
+        captions_of(pictures, dict.fromkeys(captioned, ("a cat",)))
+
+
+def test_a_line_ends_where_it_does_in_a_text_file_and_nowhere_else(tmp_path: Path) -> None:
+    marks = "a\u2028b\u0085c\x0bd\x0ce\rf"
+    (tmp_path / "captions.tsv").write_bytes(f"1.jpg\t{marks}\r\n2.jpg\ta dog\n".encode())
+    (tmp_path / "captions.jsonl").write_bytes('{"file_name": "1.jpg", "caption": "a\u2028b"}\r\n'.encode())
+
+    assert read_captions(tmp_path / "captions.tsv") == {"1.jpg": (marks,), "2.jpg": ("a dog",)}
+    assert read_captions(tmp_path / "captions.jsonl") == {"1.jpg": ("a\u2028b",)}
 
 
 def test_captions_of_other_pictures_are_told_apart() -> None:

@@ -134,6 +134,13 @@ def test_the_longest_name_of_the_list_wins() -> None:
     )
 
 
+def test_a_letter_with_an_accent_is_one_however_it_is_written() -> None:
+    find = NounFinder(words=Vocabulary.of("İstanbul, cafe\u0301, straße"))
+
+    assert find("a café in Istanbul") == ("café", "istanbul")
+    assert find("a cafe\u0301 in İSTANBUL, in I\u0307stanbul on a STRAßE") == ("café", "istanbul", "straße")
+
+
 def test_several_captions_give_each_noun_once(both: NounFinder) -> None:
     assert both.of_all(["a cat and a dog", "a dog on a bed", ""]) == ("cat", "dog", "bed")
 

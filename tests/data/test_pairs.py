@@ -3,6 +3,7 @@
 import json
 import tarfile
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,45 @@ def test_a_folder_of_pairs_is_neither_lost_nor_mixed(tmp_path: Path) -> None:
     assert len(PairDataset(folder)) == 2
 
 
+@pytest.mark.parametrize("name", ["000000.tar", "000003.json", "index.json", "plan.json"])
+def test_files_of_others_are_not_written_over_unasked_and_never_deleted(tmp_path: Path, name: str) -> None:
+    for other in (name, "000009.tar", "000009.json"):
+        (tmp_path / other).write_text('{"format": "of others"}')
+    before = files_in(tmp_path)
+
+    for how in ({}, {"resume": True}):
+        with pytest.raises(ValueError, match=r"already holds 0000.*: choose another --out, or pass --overwrite"):
+            write(tmp_path, **how)
+    assert files_in(tmp_path) == before
+
+    write(tmp_path, overwrite=True)
+    assert len(PairDataset(tmp_path)) == 4
+    write(tmp_path, SHARDS[:1], overwrite=True)
+    kept = {"000009.tar", "000009.json"} | ({name} if name == "000003.json" else set())
+    assert set(files_in(tmp_path)) == {"000000.tar", "index.json"} | kept
+    assert all(files_in(tmp_path)[other] == before[other] for other in kept)
+
+
+def test_an_interrupted_run_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    stopped = PairWriter(tmp_path, crop_size=SIZE, plan=PLAN)
+    stopped.begin()
+    stopped.write(2, SHARDS[2], {})
+    (tmp_path / ".partial-000001.tar").write_bytes(b"half a shard")
+
+    with pytest.raises(ValueError, match="already holds pairs"):
+        write(tmp_path)
+    write(tmp_path, SHARDS[:1], overwrite=True)
+
+    assert set(files_in(tmp_path)) == {"000000.tar", "index.json"}
+
+
+def test_an_empty_mask_is_refused(tmp_path: Path) -> None:
+    empty = replace(pair("cat"), mask=np.zeros((SIZE, SIZE), bool))
+
+    with pytest.raises(ValueError, match=r"region 'cat' of '0\.jpg' has an empty mask"):
+        write(tmp_path / "pairs", [[empty]])
+
+
 def test_crops_of_another_size_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="crops must be 12 pixels wide, got 9"):
         write(tmp_path / "pairs", [[pair(size=9)]])
@@ -239,6 +279,44 @@ def test_what_is_no_folder_of_pairs_is_told_in_a_sentence(tmp_path: Path, conten
 
     with pytest.raises(FormatError, match=complaint):
         PairDataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("crop_size",), None),
+        (("crop_size",), "12"),
+        (("words",), None),
+        (("words",), []),
+        (("words",), ["cat", 7, "猫"]),
+        (("shards",), None),
+        (("shards", 0), 7),
+        (("shards", 0, "about"), None),
+        (("shards", 0, "words"), None),
+        (("shards", 0, "words"), [7, 0]),
+        (("shards", 0, "words"), [-1, 0]),
+        (("shards", 0, "words"), [0.5, 0]),
+        (("shards", 0, "words"), [0]),
+        (("shards", 0, "scores"), ["high", 1]),
+        (("shards", 0, "spans"), [[0, 1], [2]]),
+        (("shards", 0, "spans"), [[[512, 9], [0, 9], [1024, 9]]] * 2),
+        (("shards", 0, "spans", 1, 2), [10**9, 5]),
+        (("shards", 0, "spans", 0, 0), [-512, 9]),
+        (("shards", 0, "bytes"), "many"),
+    ],
+)
+def test_a_damaged_index_is_told_in_a_sentence(tmp_path: Path, keys: tuple[Any, ...], value: Any) -> None:
+    index = write(tmp_path / "pairs") / "index.json"
+    document = json.loads(index.read_text())
+    place = document
+    for key in keys[:-1]:
+        place = place[key]
+    assert place[keys[-1]] != value
+    place[keys[-1]] = value
+    index.write_text(json.dumps(document))
+
+    with pytest.raises(FormatError, match="is no index of pairs; make the pairs anew"):
+        PairDataset(index.parent)
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import gc
 import json
+import zipfile
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
@@ -314,21 +315,41 @@ def test_files_that_hold_no_such_clip_end_in_one_sentence(prompted: VitClip, tmp
     small = torch.zeros(1, 16, 128)
     for name, content, told in (
         ("other.pt", {"a": torch.zeros(1)}, "clip.visual.conv1.weight is missing"),
-        ("list.pt", [1, 2], "got a list"),
-        ("nothing.pt", {}, "neither CLIP's weights nor mask prompts"),
+        ("list.pt", [1, 2], "holds no tensors by name"),
+        ("nothing.pt", {}, "holds no tensors by name"),
         ("flat.pt", {"visual.mask_embedding": torch.zeros(4, 4)}, "neither CLIP's weights nor mask prompts"),
+        ("point.pt", state | {"visual.mask_embedding": torch.tensor(1.0)}, "prompts.prompt_embed is .* another rank"),
+        ("vain.pt", {"visual.mask_embedding": torch.zeros(0, 16, 128)}, "neither CLIP's weights nor mask prompts"),
+        ("thin.pt", state | {"visual.conv1.weight": torch.zeros(0, 3, 8, 8)}, "conv1.weight is missing, empty"),
+        (
+            "bare.pt",
+            state | {"visual.positional_embedding": torch.zeros(0, 128)},
+            "visual.positional_embedding is .* empty",
+        ),
+        ("tiny.pt", state | {"visual.positional_embedding": torch.zeros(1, 128)}, "image_size must be a multiple"),
+        ("mute.pt", state | {"positional_embedding": torch.zeros(0, 32)}, "clip.positional_embedding is .* empty"),
         ("deep.pt", state | {"visual.mask_embedding": torch.zeros(9, 16, 128)}, "depth 9 need as many layers, got 4"),
         ("wide.pt", state | {"visual.mask_embedding": small[..., :64]}, "prompts.prompt_embed has another shape"),
         ("more.pt", state | {"visual.extra": small}, "visual.extra belongs to no such CLIP"),
         ("less.pt", {k: v for k, v in state.items() if "ln_2" not in k}, r"ln_2.bias \(and 9 more\) is missing"),
-        ("trap.pt", {"a": _Trap()}, "cannot read CLIP weights"),
+        ("trap.pt", {"a": _Trap()}, "cannot read weights"),
     ):
         torch.save(content, tmp_path / name)
         with pytest.raises(ValueError, match=told) as caught:
             read_vit_weights(tmp_path / name)
         assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match="no CLIP weights at"):
+    with pytest.raises(ValueError, match="there are no weights at"):
         read_vit_weights(tmp_path / "none.pt")
+
+
+def test_a_torchscript_archive_is_to_be_saved_as_a_state_dict(tmp_path: Path) -> None:
+    path = tmp_path / "ViT-B-16.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("ViT-B-16/data.pkl", b"")
+        archive.writestr("ViT-B-16/constants.pkl", b"")  # by which torch tells them too
+
+    with pytest.raises(ValueError, match=r"is a TorchScript archive.*save the state dict of"):
+        read_vit_weights(path)
 
 
 @torch.no_grad()

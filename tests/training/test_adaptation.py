@@ -162,6 +162,13 @@ def test_prompts_of_another_kind_are_refused() -> None:
         clip_to_adapt(other, clip)
 
 
+def test_nonsense_in_a_recipe_is_refused() -> None:
+    with pytest.raises(ValueError, match="scale_range must be ascending"):
+        replace(FT, scale_range=(1.0, 0.9))
+    with pytest.raises(ValueError, match=r"the template hold \{\} for the word"):
+        replace(FT, template="a photo of a thing.")
+
+
 def test_prompt_tuning_needs_prompts() -> None:
     with pytest.raises(ValueError, match="no prompts to train"):
         clip_to_adapt(replace(MPT, prompts=None), plain_clip())

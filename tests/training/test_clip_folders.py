@@ -58,6 +58,15 @@ def test_a_learned_prompt_comes_back_as_it_was(tmp_path: Path) -> None:
     assert torch.equal(read_prompt(write_prompt(tmp_path / "prompt", prompt)), prompt.vectors)
 
 
+@pytest.mark.parametrize(("old", "new"), [('"prompt_length": 4', '"prompt_length": -1'), ("32", "0")])
+def test_a_learned_prompt_of_no_size_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    config = write_prompt(tmp_path / "prompt", LearnedPrompt(4, 32)) / "config.json"
+    config.write_text(config.read_text().replace(old, new))
+
+    with pytest.raises(ModelError, match="expected sizes above 0"):
+        read_prompt(tmp_path / "prompt")
+
+
 def test_a_clip_folder_is_no_learned_prompt(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="unknown fields"):
         read_prompt(write_clip(tmp_path / "vit", VitClip(tiny.VIT)))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_a_mask2former_and_a_clip_become_an_opsnet_folder(drawn: Path, clip_folder: Path, tmp_path: Path) -> None:
     steps: list[int] = []
-    settings = TrainSettings(out=tmp_path / "start", data=drawn, steps=1, workers=0)
+    settings = TrainSettings(out=tmp_path / "start", data=(drawn,), steps=1, workers=0)
 
     start = train("mask2former-tiny", settings, Reporters(progress=lambda now: steps.append(now.step)))
     whole = replace(settings, out=tmp_path / "opsnet", clip=clip_folder, start=start)
@@ -68,7 +69,7 @@ def test_a_mask2former_and_a_clip_become_an_opsnet_folder(drawn: Path, clip_fold
 @pytest.mark.slow
 def test_the_shipped_model_goes_on_without_another_clip(drawn: Path, tmp_path: Path) -> None:
     shipped = load_model(shipped_folder())
-    settings = TrainSettings(out=tmp_path, data=drawn, start=shipped_folder(), steps=1, workers=0)
+    settings = TrainSettings(out=tmp_path, data=(drawn,), start=shipped_folder(), steps=1, workers=0)
 
     model = load_model(train("opsnet-tiny-more", settings))
 
@@ -81,7 +82,7 @@ def test_the_shipped_model_goes_on_without_another_clip(drawn: Path, tmp_path: P
 @pytest.mark.slow
 def test_a_vit_clip_becomes_an_ovseg_folder_that_goes_on(drawn: Path, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip", VitClip(VIT_TINY))
-    settings = TrainSettings(out=tmp_path / "first", data=drawn, steps=1, workers=0)
+    settings = TrainSettings(out=tmp_path / "first", data=(drawn,), steps=1, workers=0)
 
     first = train("maskformer-tiny", replace(settings, clip=clip))
     model = load_model(train("maskformer-tiny", replace(settings, out=tmp_path / "more", start=first)))
@@ -92,7 +93,7 @@ def test_a_vit_clip_becomes_an_ovseg_folder_that_goes_on(drawn: Path, tmp_path: 
 
 
 def test_an_adapted_clip_is_a_clip_folder(vit_folder: Path, pairs: Path, tmp_path: Path) -> None:
-    settings = TrainSettings(out=tmp_path, data=pairs, start=vit_folder, steps=1, workers=0)
+    settings = TrainSettings(out=tmp_path, data=(pairs,), start=vit_folder, steps=1, workers=0)
 
     adapted = read_vit_clip(train("adapt-tiny-mpt", settings))
 
@@ -103,7 +104,7 @@ def test_an_adapted_clip_is_a_clip_folder(vit_folder: Path, pairs: Path, tmp_pat
 def test_an_adaptation_that_begins_from_an_ovseg_ends_as_one(pairs: Path, tmp_path: Path) -> None:
     before = tiny.ovseg(clip=replace(tiny.VIT, prompts=None))
     start = save_model(before, tmp_path / "start")
-    settings = TrainSettings(out=tmp_path / "run", data=pairs, start=start, steps=1, workers=0)
+    settings = TrainSettings(out=tmp_path / "run", data=(pairs,), start=start, steps=1, workers=0)
 
     after = load_model(train("adapt-tiny-ft", settings))
 
@@ -117,7 +118,7 @@ def test_an_adaptation_that_begins_from_an_ovseg_ends_as_one(pairs: Path, tmp_pa
 def test_an_order_goes_on_from_each_result_and_can_be_resumed(
     order: str, vit_folder: Path, pairs: Path, tmp_path: Path
 ) -> None:
-    settings = TrainSettings(out=tmp_path / "order", data=pairs, start=vit_folder, steps=1, workers=0)
+    settings = TrainSettings(out=tmp_path / "order", data=(pairs,), start=vit_folder, steps=1, workers=0)
 
     made = train(order, settings)
     again = train(order, replace(settings, resume=True))
@@ -131,7 +132,7 @@ def test_an_order_goes_on_from_each_result_and_can_be_resumed(
 
 
 def test_a_learned_prompt_is_a_folder_of_its_own(vit_folder: Path, pairs: Path, tmp_path: Path) -> None:
-    settings = TrainSettings(out=tmp_path, data=pairs, start=vit_folder, steps=2, workers=0)
+    settings = TrainSettings(out=tmp_path, data=(pairs,), start=vit_folder, steps=2, workers=0)
 
     assert read_prompt(train("prompt-tiny", settings)).shape == (16, tiny.VIT.text_width)
 
@@ -148,6 +149,7 @@ def test_a_learned_prompt_is_a_folder_of_its_own(vit_folder: Path, pairs: Path, 
         ("maskformer-tiny", {"data": "drawn", "clip": "resnet"}, "expected a CLIP with a Vision Transformer"),
         ("maskformer-tiny", {"data": "drawn", "start": "shipped"}, "expected the folder of an OVSeg as --start"),
         ("ovseg-swin-base", {"clip": "vit"}, "learns from photographs, which can't be drawn"),
+        ("maskformer-tiny", {"data": "drawn", "start": "ovseg", "prompt": "vit"}, "leave --prompt out"),
         ("opsnet-tiny", {"data": "drawn", "clip": "vit"}, "expected a CLIP with a ResNet"),
         ("opsnet-tiny", {"data": "drawn", "start": "ovseg"}, "expected the folder of an OPSNet as --start"),
     ],
@@ -165,12 +167,34 @@ def test_what_a_recipe_lacks_is_said_in_a_sentence(
     folders = {"drawn": drawn, "resnet": clip_folder, "vit": vit_folder, "pairs": pairs, "shipped": shipped_folder()}
     if "ovseg" in given.values():
         folders["ovseg"] = save_model(tiny.ovseg(), tmp_path / "ovseg")
-    settings = TrainSettings(out=tmp_path / "run", **{key: folders[value] for key, value in given.items()})
+    paths: dict[str, Any] = {key: folders[value] for key, value in given.items()}
+    if "data" in paths:
+        paths["data"] = (paths["data"],)
+    settings = TrainSettings(out=tmp_path / "run", **paths)
 
     with pytest.raises(ValueError, match=sentence) as caught:
         train(name, settings)
 
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_adaptations_join_several_folders_of_pairs(vit_folder: Path, pairs: Path, tmp_path: Path) -> None:
+    more = tmp_path / "more"
+    write_pairs(more, 8)
+    task = TrainSettings(out=tmp_path / "run", data=(pairs, more), start=vit_folder, steps=1, workers=0)
+
+    train("adapt-tiny-ft", task)
+
+    with pytest.raises(ValueError, match="another"):  # the pairs are part of what a run is resumed by
+        train("adapt-tiny-ft", replace(task, data=(more,), resume=True))
+
+
+@pytest.mark.parametrize("name", ["storybook", "mask2former-tiny", "opsnet-tiny", "maskformer-tiny"])
+def test_other_recipes_refuse_several_data_sets_before_anything_is_done(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"{name} learns from one data set, got 2: give --data once"):
+        train(name, TrainSettings(out=tmp_path / "run", data=(tmp_path, tmp_path)))
+
     assert not (tmp_path / "run").exists()
 
 
@@ -180,7 +204,7 @@ def test_an_opsnet_start_has_its_own_clip(clip_folder: Path, tmp_path: Path) -> 
 
 
 def test_a_run_is_not_begun_twice_in_one_folder(drawn: Path, tmp_path: Path) -> None:
-    settings = TrainSettings(out=tmp_path, data=drawn, steps=1, workers=0)
+    settings = TrainSettings(out=tmp_path, data=(drawn,), steps=1, workers=0)
     (tmp_path / "training.pt").write_bytes(b"somebody's work")
 
     with pytest.raises(ValueError, match="already holds a training run: pass --resume"):
@@ -196,7 +220,7 @@ def test_an_opsnet_recipe_asks_for_its_clip(tmp_path: Path) -> None:
 
 def test_data_that_are_not_there_are_not_drawn_instead(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="typo"):
-        train("mask2former-tiny", TrainSettings(out=tmp_path / "run", data=tmp_path / "typo", workers=0))
+        train("mask2former-tiny", TrainSettings(out=tmp_path / "run", data=(tmp_path / "typo",), workers=0))
 
     assert not (tmp_path / "typo").exists()
 
@@ -209,7 +233,7 @@ def test_an_unknown_recipe_is_answered_with_those_there_are(tmp_path: Path) -> N
 def test_settings_without_a_use_are_named(tmp_path: Path) -> None:
     settings = TrainSettings(out=tmp_path, steps=3, clip=tmp_path, start=tmp_path)
 
-    assert unused("clip-vit-tiny", settings) == ("steps", "clip", "start")
+    assert unused("clip-vit-tiny", settings) == ("steps", "start")
     assert unused("adapt-tiny-ft-mpt", settings) == ("clip",)
     assert unused("maskformer-tiny", settings) == ()
 

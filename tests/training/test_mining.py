@@ -321,6 +321,22 @@ def test_a_picture_whose_captions_name_nothing_is_not_even_opened(model: OVSeg, 
     assert pairs.about == ({"pictures": 2, "with_pairs": 1, "skipped": []},)
 
 
+@pytest.mark.parametrize("source", ["labels", "true-masks"])
+def test_a_region_that_no_pixel_of_its_crop_shows_makes_no_pair(model: OVSeg, tmp_path: Path, source: Any) -> None:
+    labels = rows(7, height=SIZE, width=SIZE)
+    labels[1, 1] = 9  # between the pixels that a square of half the side keeps
+    put_picture(tmp_path / "1.png", height=SIZE, width=SIZE)
+    put_grey(tmp_path / "labels.png", labels)
+    sample = SemanticSample(file_name="1.png", image_path=tmp_path / "1.png", labels_path=tmp_path / "labels.png")
+    dataset = SemanticDataset(categories=tiny_categories("sky", "grass"), samples=(sample,), class_of={7: 0, 9: 1})
+    config = replace(FEW, source=source, regions=RegionConfig(extent="picture"))
+
+    pairs = mining.mine(model, dataset, config, tmp_path / "pairs", captions=[("sky",)], nouns=NOUNS)
+
+    assert pairs.words == ("sky",)
+    assert pairs[0].mask.all()
+
+
 def test_a_box_lies_in_the_original_picture_and_may_touch_every_edge(model: OVSeg, tmp_path: Path) -> None:
     put_picture(tmp_path / "1.png", height=50, width=97)
     put_grey(tmp_path / "labels.png", rows(7, height=50, width=97))

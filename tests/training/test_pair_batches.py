@@ -1,5 +1,6 @@
 """Pairs as a training sees them: through windows that are drawn anew in every epoch."""
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drawn_pairs import BACKGROUND, SIZE, write_pairs
+from lexiseg.data.id_maps import FormatError
 from lexiseg.data.pairs import PairDataset
 from lexiseg.training.pair_batches import CroppedPairs, draw_window, pair_batches
 
@@ -39,6 +41,16 @@ def test_after_a_random_window_the_background_is_still_where_the_mask_says(pairs
         torch.testing.assert_close(crop * ~near, fill * ~near, atol=1e-5, rtol=0)
         assert ((crop - fill).abs().amax(0)[far_inside] > 0.1).all()
         assert crop.shape == (3, 64, 64)
+
+
+def test_a_stored_mask_without_a_pixel_is_named(pairs: PairDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = PairDataset.__getitem__
+    monkeypatch.setattr(
+        PairDataset, "__getitem__", lambda self, index: replace(read(self, index), mask=np.zeros((SIZE, SIZE), bool))
+    )
+
+    with pytest.raises(FormatError, match=r"pair 5 \('dog' of '5\.png'\) has an empty mask"):
+        CroppedPairs(pairs, SIZE, scale_range=(0.9, 1.0), seed=0)[(0, 5)]
 
 
 def test_every_epoch_draws_other_windows_and_the_same_key_the_same_one(pairs: PairDataset) -> None:

@@ -11,12 +11,10 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import PanopticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.transforms import Framing
-from lexiseg.encoders.clip import Clip, ClipConfig
-from lexiseg.encoders.vit import VitConfig
-from lexiseg.training.clip import ClipRecipe, ClipTask, Phase
+from lexiseg.encoders.clip import Clip
 from lexiseg.training.criterion import CriterionConfig
 from lexiseg.training.panoptic import ClosedSetTask, OPSNetTask, new_opsnet, opsnet_to_go_on_with
-from lexiseg.training.recipes import clip_tiny, opsnet_tiny, opsnet_tiny_plain
+from lexiseg.training.recipes import opsnet_tiny, opsnet_tiny_plain
 from lexiseg.training.segmentation import SegmentationRecipe
 from lexiseg.training.trainer import run
 
@@ -133,36 +131,3 @@ def test_the_recipe_without_enhancer_differs_in_nothing_else() -> None:
     plain = opsnet_tiny_plain()
 
     assert replace(plain, has_enhancer=True, steps=opsnet_tiny().steps) == opsnet_tiny()
-
-
-@pytest.mark.parametrize("model", [tiny.CLIP, replace(tiny.VIT, prompts=None)])
-def test_clip_learns_a_few_captions(model: ClipConfig | VitConfig) -> None:
-    optim = replace(clip_tiny().optim, lr=2e-3, weight_decay=0.0)
-    phases = (
-        Phase(steps=30, batch_size=12, image_size=32, view_share=0.0, lr=2e-3),
-        Phase(steps=2, batch_size=4, image_size=64, view_share=1.0, lr=1e-4),
-    )
-    recipe = ClipRecipe(model=model, phases=phases, optim=optim)
-    task = ClipTask(recipe, workers=0)
-    same_batch = next(task.batches(0))
-    optimizer = task.optimizer()
-
-    losses = []
-    for step in range(30):
-        optimizer.zero_grad()
-        loss = task.losses(same_batch, step)["contrast"]
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-
-    assert losses[-1] < 0.5 * losses[0]
-
-
-def test_the_phases_of_clip_follow_one_another() -> None:
-    recipe = clip_tiny()
-    task = ClipTask(recipe, workers=0)
-
-    ends = [recipe.phases[0].steps - 1, recipe.phases[0].steps]
-    assert task.total_steps == sum(p.steps for p in recipe.phases)
-    assert task.lr_at(ends[0]) < 0.05 * recipe.phases[0].lr
-    assert task.lr_at(ends[1]) < 0.2 * recipe.phases[1].lr  # a warm-up of its own

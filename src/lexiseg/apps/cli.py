@@ -228,8 +228,9 @@ def mine(
         typer.Option("--source", help="True masks with their labels or with nouns, or proposed masks with nouns."),
     ] = SourceChoice.proposals,
     captions_per_picture: Annotated[
-        int, typer.Option("--captions-per-picture", min=1, help="How many are read, from the first on.")
-    ] = 1,
+        int | None,
+        typer.Option("--captions-per-picture", min=1, help="How many are read, from the first on; 1 if not given."),
+    ] = None,
     words: Annotated[
         str | None,
         typer.Option(
@@ -239,12 +240,15 @@ def mine(
         ),
     ] = None,
     tagger: Annotated[
-        TaggerChoice, typer.Option("--tagger", help="What finds the other nouns; none: the words alone.")
-    ] = TaggerChoice.textblob,
+        TaggerChoice | None,
+        typer.Option("--tagger", help="What finds the other nouns, textblob if not given; none: the words alone."),
+    ] = None,
     root: opt.Root = None,
-    role: Annotated[RoleName, typer.Option("--role", help="Of drawn data.")] = RoleName.base,
+    role: Annotated[RoleName | None, typer.Option("--role", help="Of drawn data: base if not given.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="Of the data set: train if not given.")] = None,
-    count: Annotated[int, typer.Option("--count", min=1, help="Pictures of drawn data.")] = 200,
+    count: Annotated[
+        int | None, typer.Option("--count", min=1, help="Pictures of drawn data: 200 if not given.")
+    ] = None,
     seed: opt.Seed = 0,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many pictures.")] = None,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that read pictures ahead.")] = 1,
@@ -254,14 +258,27 @@ def mine(
 ) -> None:
     """Mine pairs of masked crops and words from pictures with captions, to adapt a CLIP (OVSeg)."""
     from lexiseg.apps.commands_mine import Finding, MiningData, run_mine
-    from lexiseg.training.mining import MiningConfig
 
-    pictures = MiningData(name=data, root=root, split=split, limit=limit, role=role.value, count=count, seed=seed)
-    finding = Finding(captions=captions, words=words, tagger=tagger.value)
-    config = MiningConfig(source=source.value, captions=captions_per_picture)
+    pictures = MiningData(
+        name=data, root=root, split=split, limit=limit, role=role.value if role else None, count=count, seed=seed
+    )
+    finding = Finding(
+        captions=captions,
+        captions_per_picture=captions_per_picture,
+        words=words,
+        tagger=tagger.value if tagger else None,
+    )
     raise typer.Exit(
         run_mine(
-            model, device.value, pictures, finding, config, out, workers=workers, resume=resume, overwrite=overwrite
+            model,
+            device.value,
+            pictures,
+            finding,
+            source.value,
+            out,
+            workers=workers,
+            resume=resume,
+            overwrite=overwrite,
         )
     )
 
@@ -511,20 +528,30 @@ def train(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a run in this folder stopped.")] = False,
     data: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--data",
             "-d",
-            help="A data set instead of the recipe's pictures; for adaptations, pairs from 'lexiseg mine'.",
+            help="A data set instead of the recipe's pictures; for adaptations, pairs from 'lexiseg mine', several "
+            "times to join them.",
         ),
     ] = None,
     root: opt.Root = None,
     clip: Annotated[
-        Path | None, typer.Option("--clip", help="A CLIP folder; recipes that begin an OPSNet or OVSeg need it.")
+        str | None,
+        typer.Option(
+            "--clip",
+            metavar="DIR|NAME",
+            help="A CLIP folder, or a model that has one; recipes that begin an OPSNet or OVSeg need it.",
+        ),
     ] = None,
     start: Annotated[
-        Path | None,
-        typer.Option("--start", help="A folder to go on from: OPSNet, OVSeg, Mask2Former; for adaptations, a CLIP."),
+        str | None,
+        typer.Option(
+            "--start",
+            metavar="DIR|NAME",
+            help="What to go on from: OPSNet, OVSeg, Mask2Former; for adaptations, a CLIP or an OVSeg.",
+        ),
     ] = None,
     prompt: Annotated[
         Path | None, typer.Option("--prompt", help="The folder of a learned prompt; SimBaseline needs it.")
@@ -544,7 +571,7 @@ def train(
         name,
         out,
         resume=resume,
-        data=data,
+        data=tuple(data or ()),
         root=root,
         clip=clip,
         start=start,

@@ -1,5 +1,6 @@
 """`lexiseg mine`: from pictures with captions to pairs of masked crops and words."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar, cast, get_args
@@ -11,23 +12,29 @@ from lexiseg.apps.errors import UsageError
 from lexiseg.apps.pair_sheet import SHEET_FILE, Statistics, frequencies, write_sheet
 from lexiseg.apps.predictor import load
 from lexiseg.core import processes
+from lexiseg.core.images import printable
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.captions import captions_of, own_captions, read_captions
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.data.datasets.entry import AnyDataset
 from lexiseg.data.datasets.image_level import CaptionDataset
 from lexiseg.data.nouns import NounFinder
+from lexiseg.data.pair_writer import check_free
 from lexiseg.data.pairs import INDEX, PairDataset
 from lexiseg.data.panoptic_format import read_panoptic
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import ALL, Role, Split
 from lexiseg.data.taggers import TAGGERS
+from lexiseg.io.plain import to_plain
 from lexiseg.training.mining import MiningConfig, mine
+from lexiseg.training.pairing import Source
 
 DRAWN = "storybook"
 """The data set that is drawn when it is asked for."""
 TRAIN = "train"
 """The split that is meant where none is named: pairs are for training."""
+ORDER = "order.json"
+"""Beside drawn data: what was drawn, so that another run draws nothing twice and nothing else."""
 WORDS_ALONE = "none"
 """Instead of a tagger: the names of the words, and no others."""
 
@@ -43,22 +50,26 @@ class MiningData:
     root: Path | None
     split: str | None
     limit: int | None
-    role: Role
-    """Of drawn data, as `count`."""
-    count: int
+    role: Role | None = None
+    """Of drawn data, base if not given; as `count`."""
+    count: int | None = None
+    """200 if not given."""
     seed: int
     """Of drawn data and of the contact sheet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """How nouns are found."""
+    """How nouns are found, where the words are no labels."""
 
-    captions: Path | None
+    captions: Path | None = None
     """The data set's own if not given."""
-    words: str | None
-    """Likewise."""
-    tagger: str
+    captions_per_picture: int | None = None
+    """How many are read; one if not given."""
+    words: str | None = None
+    """The data set's own if not given."""
+    tagger: str | None = None
+    """textblob if not given."""
 
 
 def run_mine(
@@ -66,7 +77,7 @@ def run_mine(
     device: str,
     data: MiningData,
     finding: Finding,
-    config: MiningConfig,
+    source: Source,
     out: Path,
     *,
     workers: int,
@@ -79,12 +90,15 @@ def run_mine(
         The exit status: 3 if pictures had to be left out.
 
     Raises:
-        ValueError: if model, data, captions, words or folder are of no use.
+        ValueError: if model, data, captions, words or folder are of no use, or an option has no use here.
     """
+    config = MiningConfig(source=source, captions=finding.captions_per_picture or 1)
+    _refuse_idle(data, finding, config)
     words = None if finding.words is None else read_words(finding.words)
-    tagger = TAGGERS[finding.tagger]() if config.has_nouns and finding.tagger != WORDS_ALONE else None
+    tagger_name = finding.tagger or "textblob"
+    tagger = TAGGERS[tagger_name]() if config.has_nouns and tagger_name != WORDS_ALONE else None
     with processes.joined():
-        dataset, own = _open(data, out, workers)
+        dataset, own = _open(data, out, workers, resume=resume, overwrite=overwrite)
         nouns, captions = None, ()
         if config.has_nouns:
             nouns = NounFinder(tagger=tagger, words=words or own)
@@ -116,12 +130,33 @@ def run_mine(
         return status
 
 
-def _open(data: MiningData, out: Path, workers: int) -> tuple[AnyDataset, Vocabulary | None]:
+def _refuse_idle(data: MiningData, finding: Finding, config: MiningConfig) -> None:
+    """Refuses options that would change nothing."""
+    of_nouns = {
+        "--captions": finding.captions,
+        "--captions-per-picture": finding.captions_per_picture,
+        "--words": finding.words,
+        "--tagger": finding.tagger,
+    }
+    of_drawing = {"--role": data.role, "--count": data.count}
+    for options, is_idle, why in (
+        (of_nouns, not config.has_nouns, "labels are no nouns of captions"),
+        (of_drawing, data.name != DRAWN, f"nothing but {DRAWN} is drawn"),
+    ):
+        given = [option for option, value in options.items() if value is not None]
+        if is_idle and given:
+            raise UsageError(f"{' and '.join(given)} would change nothing, as {why}: leave it out.")
+
+
+def _open(
+    data: MiningData, out: Path, workers: int, *, resume: bool, overwrite: bool
+) -> tuple[AnyDataset, Vocabulary | None]:
     """The data set under its words' names, and its words; a drawn one is written first, and read like any other."""
     if data.name == DRAWN:
         folder = out / "data"
         if processes.rank() == 0:
-            _draw(data, folder, workers)
+            check_free(out, resume=resume, overwrite=overwrite)
+            _draw(data, folder, workers, overwrite=overwrite)
         processes.gather(None)
         return _first(read_panoptic(folder), data.limit), ALL
     if data.name not in CATALOGUE and not Path(data.name).exists():
@@ -143,15 +178,27 @@ def _first(dataset: DatasetT, limit: int | None) -> DatasetT:
     return replace(dataset, samples=dataset.samples[:limit])
 
 
-def _draw(data: MiningData, folder: Path, workers: int) -> None:
+def _draw(data: MiningData, folder: Path, workers: int, *, overwrite: bool) -> None:
+    """Draws what is asked for, unless it is drawn already."""
     split = data.split or TRAIN
     if split not in get_args(Split):
         raise UsageError(f"drawn data have the splits {', '.join(get_args(Split))}, not {split!r}.")
-    order = Order(role=data.role, split=cast(Split, split), count=data.count, seed=data.seed)
-    with progress("Drawing", data.count) as bar:
+    count = data.count or 200
+    order = Order(role=data.role or "base", split=cast(Split, split), count=count, seed=data.seed)
+    wanted, told = json.dumps(to_plain(order), sort_keys=True), folder / ORDER
+    if told.is_file() and not overwrite:
+        if told.read_text(encoding="utf-8") != wanted:
+            raise ValueError(
+                f"{printable(folder)} holds drawn data of another role, split, count or seed: repeat those, choose "
+                "another --out, or pass --overwrite."
+            )
+        return
+    told.unlink(missing_ok=True)
+    with progress("Drawing", count) as bar:
         write_storybook(
-            order, folder, overwrite=True, workers=max(1, workers), report=lambda done: bar(done, data.count)
+            order, folder, overwrite=overwrite, workers=max(1, workers), report=lambda done: bar(done, count)
         )
+    told.write_text(wanted, encoding="utf-8")
 
 
 def _captions(dataset: AnyDataset, file: Path | None) -> tuple[tuple[str, ...], ...]:

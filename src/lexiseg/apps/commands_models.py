@@ -1,5 +1,6 @@
 """`lexiseg assemble` and `lexiseg train`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from lexiseg.apps.asking import read_words
@@ -7,7 +8,7 @@ from lexiseg.apps.console import progress, say, show
 from lexiseg.apps.errors import UsageError
 from lexiseg.apps.predictor import choose_device
 from lexiseg.core.images import printable
-from lexiseg.io.models import save_model
+from lexiseg.io.models import find_model, save_model
 from lexiseg.models.assemble import assemble
 from lexiseg.training.commands import Reporters, TrainSettings, describe, recipe_names, unused
 from lexiseg.training.commands import train as train_recipe
@@ -45,10 +46,10 @@ def run_train(
     out: Path | None,
     *,
     resume: bool,
-    data: Path | None,
+    data: tuple[Path, ...],
     root: Path | None,
-    clip: Path | None,
-    start: Path | None,
+    clip: str | None,
+    start: str | None,
     prompt: Path | None,
     steps: int | None,
     device: str,
@@ -78,12 +79,17 @@ def run_train(
         steps=steps,
         data=data,
         root=root,
-        clip=clip,
-        start=start,
+        clip=None if clip is None else Path(clip),
+        start=None if start is None else Path(start),
         prompt=prompt,
     )
     if idle := unused(name, settings):
         raise UsageError(f"{name} has no use for {' and '.join(f'--{key}' for key in idle)}: leave it out.")
+    settings = replace(
+        settings,
+        clip=None if clip is None else find_model(clip),
+        start=None if start is None else find_model(start),
+    )
     with progress("Drawing") as bar:
         model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar))
     say(f"The model is in {model}.")

@@ -132,9 +132,7 @@ Words = Annotated[
 ]
 ModelName = Annotated[
     str,
-    typer.Option(
-        "--model", "-m", metavar="DIR|NAME", help="A model folder; or a shipped one: storybook or tiny-ovseg."
-    ),
+    typer.Option("--model", "-m", metavar="DIR|NAME", help="A model folder; or storybook, the shipped one."),
 ]
 DeviceName = Annotated[Device, typer.Option("--device", help="Where it runs.")]
 ScoreThreshold = Annotated[

@@ -43,22 +43,34 @@ def read_captions(path: Path) -> Captions:
 def captions_of(file_names: Sequence[str], captions: Captions) -> tuple[tuple[str, ...], ...]:
     """The captions of each picture of a data set; none where the file has none.
 
-    Names are compared whole, and by their last part where only one picture has it: "train/1.jpg" is "1.jpg".
+    A picture has the captions of its own name, else of the one that ends as its does or as whose its ends: "1.jpg" is
+    "train/1.jpg", and "val/1.jpg" is not.
 
     Raises:
-        ValueError: if no picture has a caption.
+        ValueError: if no picture has a caption, or names are too short to tell whose captions they are.
     """
-    last_parts = Counter(PurePosixPath(name).name for name in captions)
-    by_name = {PurePosixPath(name).name: texts for name, texts in captions.items()}
-    by_name = {name: texts for name, texts in by_name.items() if last_parts[name] == 1} | dict(captions)
-    found = tuple(by_name.get(name) or by_name.get(PurePosixPath(name).name, ()) for name in file_names)
+    whole = captions.keys() & set(file_names)
+    by_last: dict[str, list[str]] = defaultdict(list)
+    for name in captions:
+        by_last[PurePosixPath(name).name].append(name)
+    pictures = Counter(PurePosixPath(name).name for name in file_names)
+    found: list[tuple[str, ...]] = []
+    for name in file_names:
+        last = PurePosixPath(name).name
+        alike = [other for other in by_last[last] if other not in whole and _is_end(name, other)]
+        if name not in whole and alike and (pictures[last] > 1 or len(by_last[last]) > 1):
+            raise ValueError(
+                f"the captions of {shown(alike[0])} could be those of {shown(name)} or of another picture: give "
+                "captions under the data set's own file names."
+            )
+        found.append(captions[name] if name in whole else captions[alike[0]] if alike else ())
     if not any(found):
         ours, theirs = file_names[0] if file_names else "", next(iter(captions), "")
         raise ValueError(
             f"no picture has a caption: the data set's are named like {shown(ours)}, the captions' like "
             f"{shown(theirs)}; give the captions of these pictures."
         )
-    return found
+    return tuple(found)
 
 
 def own_captions(samples: Sequence[Any]) -> tuple[tuple[str, ...], ...]:
@@ -96,6 +108,12 @@ def _own_captions(sample: Any) -> tuple[str, ...]:
             return tuple(sample.extras.get("captions", ()))
         case _:
             return ()
+
+
+def _is_end(name: str, other: str) -> bool:
+    """Whether one path is the end of the other."""
+    short, long = sorted((PurePosixPath(name).parts, PurePosixPath(other).parts), key=len)
+    return long[len(long) - len(short) :] == short
 
 
 def _pairs_of_json(path: Path) -> Iterator[tuple[str, str]]:
@@ -142,7 +160,8 @@ def _pairs_of_entry(entry: Any, where: str) -> Iterator[tuple[str, str]]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that are not empty, numbered from 1."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8 text'}).") from error
-    yield from ((number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip())
+    lines = enumerate(text.split("\n"), start=1)  # splitlines() cuts at marks that a caption may hold
+    yield from ((number, line.strip("\r")) for number, line in lines if line.strip())

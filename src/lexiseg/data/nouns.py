@@ -11,6 +11,7 @@ are never nouns. Two kinds of open words are left out on purpose:
 
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +63,7 @@ class NounFinder:
         A name of the word list stands as it is listed: "traffic light", and "scissors", "hills" or "mice" if the list
         says so.
         """
-        texts = _TOKEN.findall(caption.lower().replace("’", "'"))
+        texts = _TOKEN.findall(_lower(caption).replace("’", "'"))
         phrases = list(_opened_phrases(texts))
         found = self._listed(texts, {phrase[-1] for phrase in phrases})
         if self.tagger is not None:
@@ -97,12 +98,17 @@ class NounFinder:
 
 def _known_names(names: Sequence[str]) -> dict[tuple[str, ...], str]:
     """Every name by its tokens, and by those of its regular plurals ("wine glasses") where no name stands there."""
-    known = {tuple(_TOKEN.findall(name.lower())): name.lower() for name in names}
+    known = {tuple(_TOKEN.findall(name)): name for name in map(_lower, names)}
     known.pop((), None)  # a name without a letter or mark
     for (*first, last), name in list(known.items()):
         for ending in ("s", "es"):
             known.setdefault((*first, f"{last}{ending}"), name)
     return known
+
+
+def _lower(text: str) -> str:
+    """Lower case in which no letter is two characters: a token ends at an accent that stands alone."""
+    return unicodedata.normalize("NFC", text).replace("İ", "i").lower()  # lower() makes "İ" an i and a dot
 
 
 def _opened_phrases(texts: Sequence[str]) -> Iterator[range]:

@@ -4,9 +4,11 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lexiseg.core.concepts import shown
 from lexiseg.core.images import printable
 from lexiseg.data.id_maps import FormatError
 from lexiseg.data.pairs import FORMAT, INDEX, MEMBERS, PairRecord, read_index, to_bytes
@@ -21,7 +23,7 @@ class PairWriter:
     """Writes a folder that `PairDataset` reads.
 
     A shard appears whole or not at all, in any order, and the folder is one of pairs only when `close` has written the
-    index. Other files in the folder are never touched.
+    index. Other files in the folder are never touched, unless `begin` is told to overwrite those of its names.
     """
 
     def __init__(self, folder: Path, *, crop_size: int, plan: Mapping[str, Any]) -> None:
@@ -41,32 +43,29 @@ class PairWriter:
 
         Args:
             resume: keeps the shards that an interrupted run has finished; a finished folder stays as it is.
-            overwrite: removes earlier pairs.
+            overwrite: removes earlier pairs, and writes over files of others that have their names.
 
         Returns:
             Whether there is nothing left to do.
 
         Raises:
-            ValueError: if the folder holds pairs and neither is asked for, if resuming would join pairs of different
-                plans, or if it can't be written.
+            ValueError: as `check_free`, if resuming would join pairs of different plans, or if it can't be written.
         """
-        name = printable(self.folder)
+        check_free(self.folder, resume=resume, overwrite=overwrite)
         try:
-            earlier = _earlier_plan(self.folder)
-            if earlier is not None and not (resume or overwrite):
-                raise ValueError(f"{name} already holds pairs: choose another folder, or resume or overwrite them.")
+            earlier = _Earlier.of(self.folder)
             if earlier is not None and resume:
-                if earlier != self._plan:
+                if earlier.plan != self._plan:
                     raise ValueError(
-                        f"{name} holds pairs of another model, data or settings: repeat those to resume them, or "
-                        "choose another folder."
+                        f"{printable(self.folder)} holds pairs of another model, data or settings: repeat those to "
+                        "resume them, or choose another folder."
                     )
-                self._remove(f"{_PARTIAL}*")
+                _remove(self.folder.glob(f"{_PARTIAL}*"))
                 return (self.folder / INDEX).is_file()
             self.folder.mkdir(parents=True, exist_ok=True)
-            for pattern in (INDEX, PLAN, f"{_NUMBER}.tar", f"{_NUMBER}.json", f"{_PARTIAL}*"):
-                self._remove(pattern)
-            self._write_whole(PLAN, self._plan)
+            _remove(() if earlier is None else earlier.files)
+            _remove((self.folder / INDEX,))  # whoever wrote it, a run that stops must not leave it
+            self._write_whole(PLAN, json.dumps({"format": FORMAT, "plan": json.loads(self._plan)}, ensure_ascii=False))
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         return False
@@ -85,7 +84,7 @@ class PairWriter:
             about: plain data that the index keeps beside the shard.
 
         Raises:
-            ValueError: if a crop is not of the folder's size, or the shard can't be written.
+            ValueError: if a crop is not of the folder's size, a mask is empty, or the shard can't be written.
         """
         part: dict[str, Any] = {"about": dict(about), "words": [], "scores": [], "spans": []}
         partial = self.folder / f"{_PARTIAL}{number:06}.tar"
@@ -94,6 +93,10 @@ class PairWriter:
                 for place, record in enumerate(records):
                     if len(record.mask) != self._crop_size:
                         raise ValueError(f"crops must be {self._crop_size} pixels wide, got {len(record.mask)}.")
+                    if not record.mask.any():
+                        raise ValueError(
+                            f"a region {shown(record.word)} of {shown(record.picture)} has an empty mask: leave it out."
+                        )
                     part["words"].append(record.word)
                     part["scores"].append(record.score)
                     part["spans"].append(_add(tar, f"{number:06}-{place:05}", to_bytes(record)))
@@ -126,8 +129,7 @@ class PairWriter:
         }
         try:
             self._write_whole(INDEX, json.dumps(index, ensure_ascii=False, separators=(",", ":")))
-            for pattern in (PLAN, f"{_NUMBER}.json"):
-                self._remove(pattern)
+            _remove([self.folder / PLAN, *(self.folder / f"{number:06}.json" for number in range(num_shards))])
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 
@@ -145,9 +147,74 @@ class PairWriter:
         partial.write_text(text, encoding="utf-8")
         partial.replace(self.folder / name)
 
-    def _remove(self, pattern: str) -> None:
-        for path in self.folder.glob(pattern):
-            path.unlink()
+
+def check_free(folder: Path, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Refuses a folder that a `PairWriter` could not begin in without loss.
+
+    Args:
+        folder: where the shards are to go.
+        resume: earlier pairs may be there.
+        overwrite: anything may be.
+
+    Raises:
+        ValueError: if it holds pairs, or files of others under the names of a `PairWriter`'s.
+    """
+    is_ours = _Earlier.of(folder) is not None
+    patterns = (INDEX, PLAN, f"{_NUMBER}.tar", f"{_NUMBER}.json")
+    taken = sorted(path.name for pattern in patterns for path in folder.glob(pattern))
+    if taken and not (overwrite or (is_ours and resume)):
+        what, ways = ("pairs", "--resume or ") if is_ours else (f"{taken[0]}, which is none of pairs'", "")
+        raise ValueError(f"{printable(folder)} already holds {what}: choose another --out, or pass {ways}--overwrite.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Earlier:
+    """Pairs that a folder holds already, finished or not."""
+
+    plan: str
+    """"" if they are damaged."""
+    files: tuple[Path, ...]
+    """All that they consist of."""
+
+    @staticmethod
+    def of(folder: Path) -> "_Earlier | None":
+        """None where neither index nor plan is one of pairs: whatever else lies there, others have put there."""
+        index, plan = _document(folder / INDEX), _document(folder / PLAN)
+        if plan is None and index is None:
+            return None
+        files = [folder / INDEX] if index is not None else []
+        if plan is not None:
+            patterns = (PLAN, f"{_NUMBER}.tar", f"{_NUMBER}.json", f"{_PARTIAL}*")
+            files += [path for pattern in patterns for path in folder.glob(pattern)]
+        elif index is not None:
+            files += _shards(folder, index)
+        try:
+            kept = read_index(folder)["plan"] if index is not None else (plan or {})["plan"]
+        except (FormatError, KeyError):
+            return _Earlier(plan="", files=tuple(files))
+        return _Earlier(plan=json.dumps(kept, ensure_ascii=False, sort_keys=True), files=tuple(files))
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    """An index or a plan, of any version; None if it is not there or somebody else's."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    is_ours = isinstance(document, dict) and str(document.get("format", "")).startswith(FORMAT.rpartition(" ")[0])
+    return document if is_ours else None
+
+
+def _shards(folder: Path, index: Mapping[str, Any]) -> list[Path]:
+    """The shards that an index names and that are there."""
+    listed = index.get("shards")
+    names = {str(shard.get("name")) for shard in listed if isinstance(shard, dict)} if isinstance(listed, list) else ()
+    return [path for path in folder.glob(f"{_NUMBER}.tar") if path.name in names]
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _add(tar: tarfile.TarFile, key: str, contents: Iterable[bytes]) -> list[tuple[int, int]]:
@@ -160,18 +227,6 @@ def _add(tar: tarfile.TarFile, key: str, contents: Iterable[bytes]) -> list[tupl
         blocks = -(-len(content) // tarfile.BLOCKSIZE)
         spans.append((tar.offset - blocks * tarfile.BLOCKSIZE, len(content)))
     return spans
-
-
-def _earlier_plan(folder: Path) -> str | None:
-    """The plan of the pairs in a folder, finished or not; None if there are none, "" if they are damaged."""
-    try:
-        if (folder / INDEX).is_file():
-            return json.dumps(read_index(folder)["plan"], ensure_ascii=False, sort_keys=True)
-        return (folder / PLAN).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (FormatError, KeyError):
-        return ""
 
 
 def _unwritable(folder: Path, error: OSError) -> ValueError:

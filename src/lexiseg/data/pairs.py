@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 from PIL import Image
 from torch.utils.data import Dataset
 
@@ -169,11 +169,6 @@ def from_bytes(crop: bytes, mask: bytes, text: bytes) -> PairRecord:
         )
 
 
-def _open(png: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-        return np.array(picture)
-
-
 def read_index(folder: Path) -> dict[str, Any]:
     """The index of a folder, whose shards are there in their full length.
 
@@ -186,16 +181,14 @@ def read_index(folder: Path) -> dict[str, Any]:
         if index["format"] != FORMAT:
             raise FormatError(f"{printable(path)} is of another version ({index['format']}); make the pairs anew.")
         files = [(folder / shard["name"], shard["bytes"]) for shard in index["shards"]]
-        for shard in index["shards"]:
-            if not len(shard["words"]) == len(shard["scores"]) == len(shard["spans"]):
-                raise ValueError("its columns differ in length")
+        _check(index)
     except FileNotFoundError as error:
         raise FormatError(
             f"{printable(folder)} holds no finished pairs: make them with `lexiseg mine`, or resume the run that does."
         ) from error
     except OSError as error:
         raise FormatError(f"{printable(path)} can't be read ({error.strerror}).") from error
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{printable(path)} is no index of pairs; make the pairs anew.") from error
@@ -205,3 +198,28 @@ def read_index(folder: Path) -> dict[str, Any]:
                 f"{printable(file)} is missing or cut off; copy the folder again, or make the pairs anew."
             )
     return index
+
+
+def _check(index: Mapping[str, Any]) -> None:
+    """Refuses an index that would lead astray: its words, scores or spans are not what the writer writes."""
+    words, size = index["words"], index["crop_size"]
+    if type(size) is not int or size < 1 or type(words) is not list or not all(type(word) is str for word in words):
+        raise ValueError("crop size or words are damaged")
+    for shard in index["shards"]:
+        rows, spans = _whole_numbers(shard["words"]), _whole_numbers(shard["spans"]).reshape(-1, len(MEMBERS), 2)
+        starts, ends = spans[..., 0].reshape(-1), spans.sum(2).reshape(-1)
+        scores = np.array(shard["scores"], np.float32)
+        if type(shard["about"]) is not dict or not rows.shape == scores.shape == spans.shape[:1]:
+            raise ValueError("its columns differ in length")
+        if (rows < 0).any() or (rows >= len(words)).any():
+            raise ValueError("it has no such word")
+        edges = np.stack([starts, ends], 1).reshape(-1)
+        if (np.diff(edges, prepend=0, append=shard["bytes"]) < 0).any():
+            raise ValueError("its spans do not follow each other")
+
+
+def _whole_numbers(values: Any) -> Int64[np.ndarray, "..."]:
+    numbers = np.array(values)
+    if numbers.size and numbers.dtype.kind != "i":
+        raise ValueError("expected whole numbers")
+    return numbers.astype(np.int64)

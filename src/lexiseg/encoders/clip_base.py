@@ -1,7 +1,8 @@
 """What every open_clip CLIP has in common here: words to vectors, colours to its scale, weights from a file."""
 
 import hashlib
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,7 +10,10 @@ import open_clip
 import torch
 from jaxtyping import Float, Int
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from lexiseg.core.images import printable
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 """Mean colour of CLIP's training pictures, RGB in [0, 1]; what is filled with it becomes exactly 0."""
@@ -130,32 +134,47 @@ class OpenClip(nn.Module):
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Reads the tensors of an open_clip checkpoint in any of its published forms.
+    """Reads the tensors of a published checkpoint, without running any code that a pickle may hold.
 
-    The state dict may lie under "state_dict" and its keys behind "module."; whatever is no tensor is left out.
+    The state dict may lie under "state_dict" or "model" and its keys behind "module."; whatever is no tensor is left
+    out.
 
     Args:
         path: a .safetensors, or a pickle, which is opened with weights_only.
 
     Raises:
-        ValueError: if the file is missing or cannot be read safely.
+        ValueError: if the file is missing, cannot be read safely, or holds no tensors by name.
     """
+    name = printable(path)
     if not path.is_file():
-        raise ValueError(f"no CLIP weights at {path}: expected an open_clip checkpoint (.pt or .safetensors).")
+        raise ValueError(f"there are no weights at {name}: give a .pt, .pth or .safetensors file.")
+    if _is_torchscript(path):
+        raise ValueError(
+            f"{name} is a TorchScript archive, which holds a program beside the weights: save the state dict of "
+            "torch.jit.load(...) to a file of its own, and give that."
+        )
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            found: Any = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+        found: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except Exception as error:  # whatever a hostile or broken file raises
         raise ValueError(
-            f"cannot read CLIP weights from {path}: the file is damaged or holds more than tensors. "
-            "Save it again as an open_clip state dict."
+            f"cannot read weights from {name}: the file is damaged or holds more than tensors, so it is not opened; "
+            "download it again, or save its state dict."
         ) from error
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
-    if not isinstance(found, dict):
-        raise ValueError(f"expected tensors by name in {path}, got a {type(found).__name__}: save CLIP's state dict.")
-    return {str(k).removeprefix("module."): v for k, v in found.items() if isinstance(v, Tensor)}
+    if isinstance(found, Mapping):
+        found = next((found[key] for key in ("state_dict", "model") if isinstance(found.get(key), Mapping)), found)
+    if not isinstance(found, Mapping) or not any(isinstance(value, Tensor) for value in found.values()):
+        raise ValueError(f"{name} holds no tensors by name: give a model's state dict.")
+    return {str(key).removeprefix("module."): value for key, value in found.items() if isinstance(value, Tensor)}
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Whether a file is an archive of `torch.jit.save`, as OpenAI's CLIPs are, which torch.load takes for its own."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False

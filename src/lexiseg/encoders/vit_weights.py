@@ -42,11 +42,12 @@ def read_vit_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor] |
     try:
         if weights:
             _check(weights, prompts or {})
-        elif prompt_embed is None or prompt_embed.ndim != 3:
+        elif prompt_embed is None or prompt_embed.ndim != 3 or not prompt_embed.numel():
             raise ValueError("it holds neither CLIP's weights nor mask prompts")
-    except ValueError as error:
+    except (ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # sizes that no module can have
         raise ValueError(
-            f"expected an open_clip checkpoint with a Vision Transformer of OpenAI's kind in {path}, but {error}."
+            f"expected an open_clip checkpoint with a Vision Transformer of OpenAI's kind in {path}, but "
+            f"{' '.join(str(error).split()).rstrip('.') or type(error).__name__}."
         ) from error
     return _float(weights), None if prompts is None else _float(prompts)
 
@@ -63,16 +64,13 @@ def vit_config_of(state: dict[str, Tensor], *, quick_gelu: bool = False) -> VitC
     Raises:
         ValueError: if the weights are not those of a ViT CLIP.
     """
-    try:
-        width, _, patch_size, _ = state["clip.visual.conv1.weight"].shape
-        hidden, _ = state["clip.visual.transformer.resblocks.0.mlp.c_fc.weight"].shape
-        positions, _ = state["clip.visual.positional_embedding"].shape
-        context_length, text_width = state["clip.positional_embedding"].shape
-        _, embed_dim = state["clip.text_projection"].shape
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{error.args[0]} is missing or has another rank") from error
+    width, _, patch_size, _ = _shape(state, "clip.visual.conv1.weight", 4)
+    hidden, _ = _shape(state, "clip.visual.transformer.resblocks.0.mlp.c_fc.weight", 2)
+    positions, _ = _shape(state, "clip.visual.positional_embedding", 2)
+    context_length, text_width = _shape(state, "clip.positional_embedding", 2)
+    _, embed_dim = _shape(state, "clip.text_projection", 2)
+    depth = _shape(state, PROMPT_KEY, 3)[0] if PROMPT_KEY in state else None
     ratio = hidden / width
-    prompt_embed = state.get(PROMPT_KEY)
     return VitConfig(
         embed_dim=embed_dim,
         width=width,
@@ -86,8 +84,15 @@ def vit_config_of(state: dict[str, Tensor], *, quick_gelu: bool = False) -> VitC
         text_layers=_count_blocks(state, "clip.transformer"),
         context_length=context_length,
         quick_gelu=quick_gelu,
-        prompts=None if prompt_embed is None else PromptConfig(kind="mask", depth=len(prompt_embed)),
+        prompts=None if depth is None else PromptConfig(kind="mask", depth=depth),
     )
+
+
+def _shape(state: dict[str, Tensor], name: str, rank: int) -> torch.Size:
+    """The shape of a weight that must be there."""
+    if name not in state or state[name].ndim != rank or not state[name].numel():
+        raise ValueError(f"{name} is missing, empty or of another rank")
+    return state[name].shape
 
 
 def _count_blocks(state: dict[str, Tensor], transformer: str) -> int:

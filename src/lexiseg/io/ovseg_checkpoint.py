@@ -1,7 +1,6 @@
 """Official OVSeg checkpoints: their sizes and settings, read from the weights and from the official configuration."""
 
 import math
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from lexiseg.core.images import printable
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders.clip_base import read_tensors
 from lexiseg.encoders.maskformer import DeepResNetBackbone, MaskFormerConfig
 from lexiseg.encoders.vit import VitConfig
 from lexiseg.encoders.vit_weights import PROMPT_KEY, vit_config_of
@@ -55,7 +53,11 @@ def import_ovseg(path: Path, *, settings: Settings | None = None, vocabulary: Vo
     Raises:
         ModelError: if it can't be read, is another model's, or contradicts the settings or the vocabulary.
     """
-    name, weights, settings = printable(path), read_checkpoint(path), settings or {}
+    name, settings = printable(path), settings or {}
+    try:
+        weights = read_tensors(path)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
     config = with_settings(config_of(weights, source=name), settings)
     if vocabulary is not None:
         config = replace(config, training_vocabulary=vocabulary)
@@ -72,33 +74,6 @@ def import_ovseg(path: Path, *, settings: Settings | None = None, vocabulary: Vo
     model.load_state_dict(from_official(weights, own), assign=True)
     left_over = tuple(key for key in weights if key not in expected)
     return Imported(model=model.eval(), num_weights=len(weights) - len(left_over), left_over=left_over)
-
-
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Reads the tensors of a checkpoint without running any code that a pickle may hold.
-
-    Raises:
-        ModelError: if it is missing or damaged, or holds more than tensors and plain data.
-    """
-    name = printable(path)
-    if not path.is_file():
-        raise ModelError(f"there is no checkpoint {name}; give a .pth or .safetensors file.")
-    try:
-        if path.suffix == ".safetensors":
-            found: Any = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError) as error:
-        raise ModelError(
-            f"the checkpoint {name} is damaged or holds more than tensors, so it is not opened; download it again."
-        ) from error
-    except Exception as error:  # unpicklers of untrusted bytes raise almost anything
-        raise ModelError(f"the checkpoint {name} can't be read ({type(error).__name__}); download it again.") from error
-    if isinstance(found, Mapping):
-        found = next((found[key] for key in ("model", "state_dict") if isinstance(found.get(key), Mapping)), found)
-    if not isinstance(found, Mapping) or not any(isinstance(value, Tensor) for value in found.values()):
-        raise ModelError(f"the checkpoint {name} holds no weights; give one of OVSeg, whose weights are under 'model'.")
-    return {str(key).removeprefix("module."): value for key, value in found.items() if isinstance(value, Tensor)}
 
 
 def config_of(weights: Mapping[str, Tensor], *, source: str) -> OVSegConfig:

@@ -43,6 +43,16 @@ class AdaptationRecipe:
     """Area of the random window of a crop, as a share of it."""
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        low, high = self.scale_range
+        if self.trained not in ("full", "prompts", "joint"):
+            raise ValueError(f"trained must be full, prompts or joint, got {self.trained!r}.")
+        if not 0 < low <= high <= 1 or "{}" not in self.template:
+            raise ValueError(
+                "scale_range must be ascending in (0, 1] and the template hold {} for the word, "
+                f"got {self.scale_range} and {self.template!r}."
+            )
+
 
 def clip_to_adapt(recipe: AdaptationRecipe, clip: VitClip) -> VitClip:
     """A copy of a CLIP with the recipe's prompts, in which only what the recipe trains has a gradient.

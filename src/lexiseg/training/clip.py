@@ -50,6 +50,14 @@ class ClipRecipe:
     """The text tower is that of a trained CLIP and stays as it is (LiT; Zhai et al., 2022)."""
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        sizes = {phase.image_size for phase in self.phases}
+        if isinstance(self.model, VitConfig) and sizes != {self.model.image_size}:
+            raise ValueError(
+                f"a Vision Transformer of {self.model.image_size} pixels learns from pictures of that size, "
+                f"got phases of {sorted(sizes)}."
+            )
+
 
 class CaptionedPictures(torch.utils.data.Dataset[tuple[Tensor, str]]):
     """Pictures drawn on demand; number n is the same in every process."""

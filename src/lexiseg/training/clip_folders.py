@@ -79,6 +79,10 @@ class PromptSizes:
     prompt_length: int
     text_width: int
 
+    def __post_init__(self) -> None:
+        if self.prompt_length < 1 or self.text_width < 1:
+            raise ValueError(f"expected sizes above 0, got {self.prompt_length} and {self.text_width}; copy it again.")
+
 
 def write_prompt(folder: Path, prompt: LearnedPrompt) -> Path:
     """Writes the folder of a learned prompt; an earlier one is replaced.

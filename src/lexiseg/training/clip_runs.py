@@ -60,9 +60,9 @@ def _start_and_pairs(settings: TrainSettings) -> tuple[VitClip | OVSeg, PairData
             "this recipe goes on from a CLIP: train one with 'lexiseg train clip-vit-tiny', then pass its folder, or "
             "that of an OVSeg, as --start."
         )
-    if settings.data is None:
+    if not settings.data:
         raise ValueError("this recipe needs pairs of crops and words: make them with 'lexiseg mine', then pass --data.")
     whole = load_model(settings.start) if system_of(settings.start) == "ovseg" else None
     start = whole if isinstance(whole, OVSeg) else read_vit_clip(settings.start)
-    pairs = PairDataset(settings.data)
+    pairs = PairDataset(*settings.data)
     return start, pairs, {"start": weights_hash(start.state_dict()), "pairs": len(pairs)}

@@ -22,6 +22,8 @@ class Family:
     train: Callable[[Any, TrainSettings, Reporters], Path]
     options: tuple[str, ...]
     """Settings that it has a use for, beside those that all have."""
+    joins_data: bool = False
+    """Whether it learns from several folders at once."""
 
 
 FAMILIES = (
@@ -72,6 +74,7 @@ FAMILIES = (
         },
         train=train_adaptation,
         options=("data", "steps", "start"),
+        joins_data=True,
     ),
     Family(
         recipes={
@@ -80,6 +83,7 @@ FAMILIES = (
         },
         train=train_prompt,
         options=("data", "steps", "start"),
+        joins_data=True,
     ),
 )
 ORDERS: Mapping[str, tuple[str, ...]] = {
@@ -112,8 +116,8 @@ def describe(name: str) -> str:
 
 def unused(name: str, settings: TrainSettings) -> tuple[str, ...]:
     """The settings that were given although this recipe has no use for them."""
-    used = ("data", "steps") if name == WHOLE else _family(ORDERS.get(name, (name,))[0]).options
-    return tuple(key for key in OPTIONAL if key not in used and getattr(settings, key) is not None)
+    used = ("data", "steps") if name == WHOLE else _family_of(name).options
+    return tuple(key for key in OPTIONAL if key not in used and getattr(settings, key) not in (None, ()))
 
 
 def train(name: str, settings: TrainSettings, reporters: Reporters | None = None) -> Path:
@@ -125,15 +129,26 @@ def train(name: str, settings: TrainSettings, reporters: Reporters | None = None
         reporters: told of every step that is logged.
 
     Raises:
-        ValueError: if the name is unknown, something that the recipe needs is missing, or `out` is taken.
+        ValueError: if the name is unknown, something that the recipe needs is missing, it can't join the data, or
+            `out` is taken.
     """
     reporters = reporters or Reporters()
+    if len(settings.data) > 1 and (name == WHOLE or not _family_of(name).joins_data):
+        raise ValueError(
+            f"{name} learns from one data set, got {len(settings.data)}: give --data once; adaptations alone join "
+            "several."
+        )
     if name == WHOLE:
         return _train_whole(settings, reporters)
     if name in ORDERS:
         return _train_in_order(ORDERS[name], settings, reporters)
     family = _family(name)
     return family.train(family.recipes[name](seed=settings.seed), settings, reporters)
+
+
+def _family_of(name: str) -> Family:
+    """A recipe's family, or that of the recipes of an order."""
+    return _family(ORDERS.get(name, (name,))[0])
 
 
 def _family(name: str) -> Family:

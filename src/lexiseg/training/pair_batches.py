@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lexiseg.core.concepts import shown
+from lexiseg.data.id_maps import FormatError
 from lexiseg.data.pairs import PairDataset
 from lexiseg.data.samples import example_generator, training_keys
 from lexiseg.models.crops import RegionConfig, cut_region
@@ -63,7 +65,11 @@ class CroppedPairs(Dataset[tuple[Tensor, Tensor, int]]):
         return len(self._kept)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Float[Tensor, "3 S S"], Bool[Tensor, "S S"], int]:
-        """Reads pair `key[1]` for epoch `key[0]`: crop, mask and the place of its word."""
+        """Reads pair `key[1]` for epoch `key[0]`: crop, mask and the place of its word.
+
+        Raises:
+            FormatError: if it is damaged, or its mask is empty.
+        """
         epoch, place = key
         number = self._kept[place]
         pair = self._pairs[number]
@@ -73,7 +79,10 @@ class CroppedPairs(Dataset[tuple[Tensor, Tensor, int]]):
         if not mask[window].any():
             window = slice(None), slice(None)
         cut = cut_region(crop[:, *window], mask[window].float(), AS_STORED, self._size)
-        assert cut is not None, "a stored mask is never empty"
+        if cut is None:
+            raise FormatError(
+                f"pair {number} ({shown(pair.word)} of {shown(pair.picture)}) has an empty mask; make these pairs anew."
+            )
         return *cut, int(self._pairs.word_ids[number])
 
 

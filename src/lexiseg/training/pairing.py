@@ -162,7 +162,7 @@ def pairs_of(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Regions:
-    """The regions of one picture that have a pixel, in one order."""
+    """The regions of one picture whose crops show a pixel of them, in one order."""
 
     queries: list[int] = field(default_factory=list)
     """The mask of each."""
@@ -178,12 +178,14 @@ def _cut_out(
     regions = _Regions()
     assert config.regions is not None, "filled in by mine"
     for cut in cut_regions(images, mask_logits, config.regions, model.clip.config.image_size):
-        colours = cut.pixel_values.clamp(0, 1) * 255  # bicubic overshoots, which CLIP sees and bytes can't hold
-        regions.queries.extend(cut.queries.tolist())
+        is_there = cut.masks.flatten(1).any(1)  # nearest may miss a region that is a few pixels wide
+        pixel_values = cut.pixel_values[is_there]
+        colours = pixel_values.clamp(0, 1) * 255  # bicubic overshoots, which CLIP sees and bytes can't hold
+        regions.queries.extend(cut.queries[is_there].tolist())
         regions.crops.extend(colours.round().byte().permute(0, 2, 3, 1).cpu().numpy())
-        regions.masks.extend(cut.masks.cpu().numpy())
-        if config.has_nouns:
-            regions.embeds.append(F.normalize(model.clip.encode_image(cut.pixel_values).float(), dim=-1).cpu())
+        regions.masks.extend(cut.masks[is_there].cpu().numpy())
+        if config.has_nouns and len(pixel_values):
+            regions.embeds.append(F.normalize(model.clip.encode_image(pixel_values).float(), dim=-1).cpu())
     return regions
 
 

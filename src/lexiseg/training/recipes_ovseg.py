@@ -150,12 +150,12 @@ MASK_PROMPTS = PromptConfig(kind="mask", depth=3)
 
 
 def adapt_tiny_ft(*, seed: int = 0) -> AdaptationRecipe:
-    """Full fine-tuning of a tiny CLIP (--start) on pairs (--data): 38,400 of them, about 3 minutes on one core."""
+    """Full fine-tuning of a tiny CLIP (--start) on pairs (--data): 38,400 of them, about 2 minutes on one core."""
     return AdaptationRecipe(trained="full", optim=_adaptation_optim(lr=6e-4), batch_size=128, steps=300, seed=seed)
 
 
 def adapt_tiny_mpt(*, seed: int = 0, prompts: PromptConfig = MASK_PROMPTS) -> AdaptationRecipe:
-    """Mask prompt tuning of a tiny CLIP (--start) on pairs (--data): 38,400 of them, about 3 minutes on one core.
+    """Mask prompt tuning of a tiny CLIP (--start) on pairs (--data): 38,400 of them, about 2 minutes on one core.
 
     Its logit scale learns twenty times more slowly than the prompts, whose rate would throw it about.
     """

@@ -56,7 +56,7 @@ class ClosedSet(nn.Module):
 
 
 def seed_initial_weights(recipe: TrainingRecipe) -> None:
-    """Makes torch's own generator, which draws first weights and nothing else, begin with the recipe's seed."""
+    """Makes torch's own generator begin with the recipe's seed; what is drawn later does not depend on it."""
     torch.random.default_generator.manual_seed(recipe.seed)
 
 

@@ -10,6 +10,7 @@ from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
 from lexiseg.data.semantic_format import SemanticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.encoders.mask2former_folder import read_mask2former, write_mask2former
+from lexiseg.encoders.segmenter import Segmenter
 from lexiseg.io.checkpoint import to_plain, weights_hash
 from lexiseg.io.models import load_model, save_model, system_of
 from lexiseg.models.opsnet import OPSNet
@@ -17,7 +18,7 @@ from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.clip_folders import read_prompt, read_resnet_clip, read_vit_clip
 from lexiseg.training.panoptic import ClosedSetTask, OPSNetTask, new_opsnet, opsnet_to_go_on_with
 from lexiseg.training.segmentation import SegmentationRecipe, TrainingRecipe
-from lexiseg.training.semantic import OVSegRecipe, OVSegTask, new_ovseg, ovseg_to_go_on_with
+from lexiseg.training.semantic import OVSegRecipe, OVSegTask, new_ovseg, ovseg_to_go_on_with, take_backbone
 from lexiseg.training.settings import Reporters, TrainSettings, model_folder, run_task
 
 RecipeT = TypeVar("RecipeT", bound=TrainingRecipe)
@@ -59,7 +60,7 @@ def train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters:
 
 def train_ovseg(recipe: OVSegRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
     """Trains the first stage of an OVSeg around a frozen CLIP."""
-    if settings.data is None and not recipe.num_pictures:
+    if not settings.data and not recipe.num_pictures:
         raise ValueError("this recipe learns from photographs, which can't be drawn: pass a data set as --data.")
     recipe = _with_steps(recipe, settings)
     model, origin = _first_ovseg(recipe, settings)
@@ -96,7 +97,7 @@ def _first_opsnet(recipe: SegmentationRecipe, settings: TrainSettings) -> tuple[
 
 def _first_ovseg(recipe: OVSegRecipe, settings: TrainSettings) -> tuple[OVSeg, dict[str, str | None]]:
     """The model before its first step, and the hashes of the weights that it was made of."""
-    if settings.start is not None:
+    if settings.start is not None and system_of(settings.start) == "ovseg":
         start = _whole_start(settings, OVSeg)
         return ovseg_to_go_on_with(recipe, start), {"start": weights_hash(start.state_dict())}
     if settings.clip is None:
@@ -106,11 +107,26 @@ def _first_ovseg(recipe: OVSegRecipe, settings: TrainSettings) -> tuple[OVSeg, d
         )
     clip = read_vit_clip(settings.clip)
     vectors = read_prompt(settings.prompt) if settings.prompt is not None else None
-    origin = {
+    model = new_ovseg(recipe, clip, vectors)
+    if settings.start is not None:
+        take_backbone(model, _trained_segmenter(settings.start))
+    return model, {
         "clip": weights_hash(clip.state_dict()),
         "prompt": weights_hash({"vectors": vectors}) if vectors is not None else None,
+        "backbone": weights_hash(model.segmenter.backbone.state_dict()) if settings.start is not None else None,
     }
-    return new_ovseg(recipe, clip, vectors), origin
+
+
+def _trained_segmenter(folder: Path) -> Segmenter:
+    """The Mask2Former of an OPSNet's folder, or of its own."""
+    if system_of(folder) is not None:
+        model = load_model(folder)
+        assert isinstance(model, OPSNet)
+        return model.segmenter
+    published = read_mask2former(folder)
+    segmenter = Segmenter(published.config)
+    segmenter.load_state_dict(published.segmenter)
+    return segmenter
 
 
 ModelT = TypeVar("ModelT", OPSNet, OVSeg)
@@ -121,6 +137,11 @@ def _whole_start(settings: TrainSettings, kind: type[ModelT]) -> ModelT:
     assert settings.start is not None
     if settings.clip is not None:
         raise ValueError(f"the {kind.__name__} that --start names has its own frozen CLIP: leave --clip out.")
+    if settings.prompt is not None:
+        raise ValueError(
+            f"the {kind.__name__} that --start names embeds words as it was trained to: leave --prompt out, or begin "
+            "from --clip."
+        )
     model = load_model(settings.start)
     if not isinstance(model, kind):
         raise ValueError(
@@ -138,8 +159,9 @@ def panoptic_data(
     recipe: TrainingRecipe, vocabulary: Vocabulary, settings: TrainSettings, reporters: Reporters
 ) -> PanopticDataset:
     """The training set: the given one, or drawn once into a folder that a resumed run finds again."""
-    if settings.data is not None:
-        return read_panoptic(settings.data)
+    if settings.data:
+        (path,) = settings.data
+        return read_panoptic(path)
     folder = (settings.drawn or settings.out) / f"data-{recipe.num_pictures}"
     if (folder / "panoptic.json").is_file():
         return read_panoptic(folder)
@@ -161,12 +183,12 @@ def training_data(
     recipe: TrainingRecipe, vocabulary: Vocabulary, settings: TrainSettings, reporters: Reporters
 ) -> PanopticDataset | SemanticDataset:
     """`panoptic_data` for recipes that learn from label maps as well."""
-    if settings.data is None:
+    if not settings.data:
         return panoptic_data(recipe, vocabulary, settings, reporters)
-    data = open_dataset(settings.data, settings.root, None if settings.root is None else "train")
+    (path,) = settings.data
+    data = open_dataset(path, settings.root, None if settings.root is None else "train")
     if not isinstance(data, PanopticDataset | SemanticDataset):
         raise ValueError(
-            f"expected pictures with panoptic or semantic truth, got those of {settings.data} without: "
-            "choose another data set."
+            f"expected pictures with panoptic or semantic truth, got those of {path} without: choose another data set."
         )
     return data

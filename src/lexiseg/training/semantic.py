@@ -10,7 +10,7 @@ from torch import Tensor
 from lexiseg.core.structures import ImageBatch, Targets
 from lexiseg.data.panoptic_format import PanopticDataset
 from lexiseg.data.semantic_format import SemanticDataset
-from lexiseg.encoders.segmenter import freeze_batch_norm
+from lexiseg.encoders.segmenter import Segmenter, freeze_batch_norm
 from lexiseg.encoders.vit import VitClip
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 from lexiseg.training.criterion import LayerOutput
@@ -48,6 +48,22 @@ def new_ovseg(recipe: OVSegRecipe, clip: VitClip, prompt_vectors: Float[Tensor, 
     if model.prompt is not None and prompt_vectors is not None:
         model.prompt.vectors.data.copy_(prompt_vectors)
     return model
+
+
+def take_backbone(model: OVSeg, segmenter: Segmenter) -> None:
+    """Lets an untrained OVSeg begin with the backbone of a trained Mask2Former, as the paper's begin pretrained.
+
+    Raises:
+        ValueError: if the backbones are not of the same sizes.
+    """
+    ours, theirs = model.config.segmenter, segmenter.config
+    if (ours.resnet, ours.swin) != (theirs.resnet, theirs.swin):
+        raise ValueError(
+            "expected a start whose backbone is the recipe's, got one of another kind or other sizes: "
+            "choose another start."
+        )
+    found = segmenter.backbone.state_dict()  # of a Swin, it has a last norm that nothing reads
+    model.segmenter.backbone.load_state_dict({name: found[name] for name in model.segmenter.backbone.state_dict()})
 
 
 def ovseg_to_go_on_with(recipe: OVSegRecipe, model: OVSeg) -> OVSeg:

@@ -27,8 +27,9 @@ class TrainSettings:
     workers: int = 1
     steps: int | None = None
     """Fewer (or more) steps than the recipe; not for a CLIP from nothing, whose phases say how many."""
-    data: Path | None = None
-    """For a segmenter, a data set; if not given, the recipe's pictures are drawn. For an adaptation, the pairs."""
+    data: tuple[Path, ...] = ()
+    """For a segmenter, one data set; if not given, the recipe's pictures are drawn. For an adaptation, one folder of
+    pairs or several, which are joined."""
     root: Path | None = None
     """Where a data set lies that `data` calls by its name in the catalogue; an OVSeg may learn from those."""
     drawn: Path | None = None
@@ -36,7 +37,8 @@ class TrainSettings:
     clip: Path | None = None
     """A CLIP folder; recipes that begin a whole model need it."""
     start: Path | None = None
-    """What a training goes on from: a Mask2Former folder, a whole model's, or, for an adaptation, a CLIP's."""
+    """What a training goes on from: a whole model's folder; a Mask2Former's, of which an OVSeg takes the backbone; for
+    an adaptation, a CLIP's."""
     prompt: Path | None = None
     """The folder of a learned prompt (SimBaseline), for recipes whose model has one."""
 
