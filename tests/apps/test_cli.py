@@ -9,7 +9,7 @@ from command_runs import Run
 from lexiseg.apps.predictor import Model
 from lexiseg.data.panoptic_format import load_segmentation, read_panoptic
 
-COMMANDS = ("demo", "segment", "evaluate", "storybook", "vocabulary", "assemble", "train")
+COMMANDS = ("demo", "segment", "evaluate", "storybook", "vocabulary", "assemble", "import", "train", "mine")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -118,7 +118,7 @@ def test_switches_reach_the_model(ask: Run, picture: Path, monkeypatch: pytest.M
 def test_demo_shows_six_scenes_and_what_to_try_next(
     run: Run, tiny: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lexiseg.apps.commands_demo.load", lambda **_: tiny)
+    monkeypatch.setattr("lexiseg.apps.commands_demo.load", lambda *_, **__: tiny)
     out = tmp_path / "demo"
 
     ran = run("demo", "--out", out)

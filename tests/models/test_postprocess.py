@@ -381,7 +381,7 @@ def test_the_soft_rule_equals_its_formula_whatever_the_block(seed, queries, heig
     frame = Frame.fit((height, width), longest=longest, stride=8)
     prediction = random_prediction(seed, queries, frame)
 
-    class_probs = prediction.class_logits[1, :, :4].double().softmax(-1)
+    class_probs = prediction.class_logits[1].double().softmax(-1)[:, :4]
     scores = class_probs * (1 - prediction.void_probs[1].double())[:, None]
     masks = torch.stack([frame.leave(m[None])[0].double().sigmoid() for m in prediction.mask_logits[1]])
     sums = torch.einsum("qk,qhw->khw", scores, masks)
