@@ -92,6 +92,22 @@ def test_a_vit_clip_becomes_an_ovseg_folder_that_goes_on(drawn: Path, tmp_path: 
     assert tiny.same(tiny.state(model.clip), tiny.state(read_vit_clip(clip)))
 
 
+@pytest.mark.slow
+def test_an_ovseg_begins_with_the_backbone_of_an_opsnet(drawn: Path, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip", VitClip(VIT_TINY))
+    settings = TrainSettings(out=tmp_path / "run", data=(drawn,), clip=clip, start=shipped_folder(), steps=1, workers=0)
+
+    model = load_model(train("maskformer-tiny", settings))
+
+    shipped = load_model(shipped_folder()).segmenter.backbone.state_dict()
+    made = model.segmenter.backbone.state_dict()
+    norms = [name for name in made if "running_" in name]
+    kernels = [name for name in made if name.endswith("convolution.weight")]
+    assert norms
+    assert all(torch.equal(made[name], shipped[name]) for name in norms)
+    assert all((made[name] - shipped[name]).abs().max() < 0.01 for name in kernels)
+
+
 def test_an_adapted_clip_is_a_clip_folder(vit_folder: Path, pairs: Path, tmp_path: Path) -> None:
     settings = TrainSettings(out=tmp_path, data=(pairs,), start=vit_folder, steps=1, workers=0)
 

@@ -12,11 +12,12 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import PanopticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.transforms import Framing
+from lexiseg.encoders.segmenter import Segmenter
 from lexiseg.encoders.vit import VitClip
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training import recipes_ovseg
 from lexiseg.training.recipes_ovseg import maskformer_tiny, ovseg_r101, ovseg_swin_base, simbaseline, zegformer
-from lexiseg.training.semantic import OVSegRecipe, OVSegTask, new_ovseg, ovseg_to_go_on_with
+from lexiseg.training.semantic import OVSegRecipe, OVSegTask, new_ovseg, ovseg_to_go_on_with, take_backbone
 from lexiseg.training.trainer import run, scheduled_lr
 
 WHOLE = maskformer_tiny()
@@ -88,6 +89,33 @@ def test_it_learns_two_pictures_by_heart(data: PanopticDataset, clip: VitClip, t
     losses = run(task(two, clip, recipe), tmp_path)
 
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+
+
+def test_a_model_begins_with_the_backbone_of_a_mask2former(clip: VitClip) -> None:
+    trained = tiny.seeded(Segmenter(tiny.RESNET))
+    model = new_ovseg(RECIPE, clip)
+    before = tiny.state(model.segmenter.pixel_decoder)
+
+    take_backbone(model, trained)
+
+    assert tiny.same(tiny.state(model.segmenter.backbone), tiny.state(trained.backbone))
+    assert tiny.same(tiny.state(model.segmenter.pixel_decoder), before)
+
+
+def test_a_swin_begins_without_the_last_norm_that_nothing_reads(clip: VitClip) -> None:
+    trained = tiny.seeded(Segmenter(tiny.SWIN))
+    swin = replace(tiny.MASKFORMER, resnet=None, swin=tiny.SWIN.swin)
+    model = new_ovseg(replace(RECIPE, model=replace(RECIPE.model, segmenter=swin)), clip)
+
+    take_backbone(model, trained)
+
+    found = trained.backbone.state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in model.segmenter.backbone.state_dict().items())
+
+
+def test_a_backbone_of_other_sizes_is_refused(clip: VitClip) -> None:
+    with pytest.raises(ValueError, match="expected a start whose backbone is the recipe's"):
+        take_backbone(new_ovseg(RECIPE, clip), Segmenter(tiny.SWIN))
 
 
 def test_a_model_goes_on_under_the_recipes_words_with_the_same_weights(clip: VitClip) -> None:
