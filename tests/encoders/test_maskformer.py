@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -122,6 +123,20 @@ def test_deep_supervision_reaches_every_parameter(backbone: str) -> None:
     found = model(pictures(64, 64).pixel_values, every_layer=True)
     sum(layer.mask_logits.square().sum() for layer in (found, *found.earlier)).backward()  # type: ignore[union-attr]
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
+
+
+@pytest.mark.parametrize(("stride", "place"), [(16, 2), (32, 3)])
+@torch.no_grad()
+def test_the_queries_look_at_the_map_of_the_decoders_stride_alone(stride: Literal[16, 32], place: int) -> None:
+    model = seeded(MaskFormer(replace(RESNET, decoder_stride=stride))).eval()
+    features = list(model.features(pictures(64, 96).pixel_values))
+    expected = model.decode(tuple(features)).query_embed
+    for other in {0, 1, 2, 3} - {place}:
+        changed = list(features)
+        changed[other] = changed[other].roll(1, 2)
+        assert torch.equal(model.decode(tuple(changed)).query_embed, expected)
+    features[place] = features[place].flip(3)
+    assert not torch.allclose(model.decode(tuple(features)).query_embed, expected)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ The parts are transformers' own; the ResNet with a deep stem is timm's. Their wo
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -48,6 +48,8 @@ class MaskFormerConfig:
     feedforward_dim: int = 2048
     num_heads: int = 8
     num_queries: int = 100
+    decoder_stride: Literal[16, 32] = 32
+    """Of the backbone's map that the decoder's queries look at."""
     dropout: float = 0.1
     """Of the decoder's attention weights, feed-forward layers and residual branches."""
 
@@ -79,7 +81,10 @@ class MaskFormer(nn.Module):
             feature_size=config.pixel_dim,
             mask_feature_size=config.mask_dim,
         )
-        self.transformer = MaskFormerTransformerModule(deepest, TransformersConfig(decoder_config=_decoder(config)))
+        self._decoded_map = {16: 2, 32: 3}[config.decoder_stride]
+        self.transformer = MaskFormerTransformerModule(
+            self.backbone.channels[self._decoded_map], TransformersConfig(decoder_config=_decoder(config))
+        )
         self.mask_embed = nn.Sequential(
             nn.Linear(config.hidden_dim, config.hidden_dim),
             nn.ReLU(),
@@ -108,7 +113,7 @@ class MaskFormer(nn.Module):
     def decode(self, features: tuple[Tensor, ...], *, every_layer: bool = False) -> MaskProposals:
         """Proposes masks from the four maps of `features`."""
         pixel_embed = self.pixel_decoder(list(features)).last_hidden_state
-        decoded = self.transformer(features[-1], output_hidden_states=every_layer)
+        decoded = self.transformer(features[self._decoded_map], output_hidden_states=every_layer)
 
         def propose(queries: Tensor, earlier: tuple[MaskProposals, ...] = ()) -> MaskProposals:
             masks = torch.einsum("bqc,bchw->bqhw", self.mask_embed(queries), pixel_embed)

@@ -55,6 +55,7 @@ FAMILIES = (
     Family(
         recipes={
             "maskformer-tiny": recipes_ovseg.maskformer_tiny,
+            "maskformer-tiny-part": recipes_ovseg.maskformer_tiny_part,
             "ovseg-swin-base": recipes_ovseg.ovseg_swin_base,
             "ovseg-r101": recipes_ovseg.ovseg_r101,
             "simbaseline": recipes_ovseg.simbaseline,
