@@ -524,7 +524,10 @@ def data_prepare(
 
 @app.command()
 def train(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A recipe; --list shows them.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME|FILE.py:FUNCTION", help="A recipe; --list shows them. Or one of your own."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a run in this folder stopped.")] = False,
     data: Annotated[
@@ -541,8 +544,9 @@ def train(
         str | None,
         typer.Option(
             "--clip",
-            metavar="DIR|NAME",
-            help="A CLIP folder, or a model that has one; recipes that begin an OPSNet or OVSeg need it.",
+            metavar="DIR|FILE|NAME",
+            help="A CLIP folder, ours or open_clip's, its weights, or a model that has one; recipes that begin an "
+            "OPSNet or OVSeg need it.",
         ),
     ] = None,
     start: Annotated[
@@ -550,24 +554,39 @@ def train(
         typer.Option(
             "--start",
             metavar="DIR|NAME",
-            help="What to go on from: OPSNet, OVSeg, Mask2Former; for adaptations, a CLIP or an OVSeg.",
+            help="What to go on from: OPSNet, OVSeg, Mask2Former, or a backbone alone; for adaptations, a CLIP or an "
+            "OVSeg.",
         ),
     ] = None,
     prompt: Annotated[
         Path | None, typer.Option("--prompt", help="The folder of a learned prompt; SimBaseline needs it.")
     ] = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Random weights for what is not given, to try or time a training.")
+    ] = False,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Other than the recipe's; not for a CLIP.")
     ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", min=1, help="Other than the recipe's; rate and steps stay as they are."),
+    ] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate other than the recipe's.")] = None,
     device: opt.DeviceName = Device.auto,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of initial weights, order and augmentation.")] = 0,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare batches.")] = 1,
     list_recipes: Annotated[bool, typer.Option("--list", help="Show the recipes.")] = False,
+    show_only: Annotated[
+        bool, typer.Option("--show", help="Show all of a recipe, its parameters and what memory it takes.")
+    ] = False,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Tell what is wrong with data and weights; train nothing.")
+    ] = False,
 ) -> None:
     """Train a model by a recipe."""
     from lexiseg.apps.commands_models import run_train
 
-    run_train(
+    code = run_train(
         name,
         out,
         resume=resume,
@@ -576,12 +595,18 @@ def train(
         clip=clip,
         start=start,
         prompt=prompt,
+        from_scratch=from_scratch,
         steps=steps,
+        batch_size=batch_size,
+        lr=lr,
         device=device.value,
         seed=seed,
         workers=workers,
         list_recipes=list_recipes,
+        show_only=show_only,
+        check_only=check_only,
     )
+    raise typer.Exit(code)
 
 
 def main() -> None:

@@ -4,14 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from lexiseg.apps.asking import read_words
-from lexiseg.apps.console import progress, say, show
+from lexiseg.apps.console import note, progress, say
 from lexiseg.apps.errors import UsageError
 from lexiseg.apps.predictor import choose_device
+from lexiseg.apps.recipe_tables import show_recipe, show_recipes, show_report
 from lexiseg.core.images import printable
 from lexiseg.io.models import find_model, save_model
+from lexiseg.io.shipped import SHIPPED_NAME
 from lexiseg.models.assemble import assemble
-from lexiseg.training.commands import Reporters, TrainSettings, describe, recipe_names, unused
+from lexiseg.training.commands import Reporters, TrainSettings, check, recipe_names, unused
 from lexiseg.training.commands import train as train_recipe
+from lexiseg.training.own_recipes import is_own
 from lexiseg.training.trainer import Progress
 
 
@@ -51,48 +54,74 @@ def run_train(
     clip: str | None,
     start: str | None,
     prompt: Path | None,
+    from_scratch: bool,
     steps: int | None,
+    batch_size: int | None,
+    lr: float | None,
     device: str,
     seed: int,
     workers: int,
     list_recipes: bool,
-) -> None:
-    """Runs a recipe, or lists them all.
+    show_only: bool,
+    check_only: bool,
+) -> int:
+    """Runs a recipe, or lists them all, shows all of one, or checks what it is given.
+
+    Returns:
+        The exit code.
 
     Raises:
         ValueError: if the recipe is unknown, something that it needs is missing, or the folder is taken.
     """
     if list_recipes:
-        show("", ("recipe", "what it makes"), [(known, describe(known)) for known in recipe_names()])
-        return
-    if name not in recipe_names():
+        show_recipes()
+        return 0
+    if name is None or (name not in recipe_names() and not is_own(name)):
         given = "none was given" if name is None else f"got {name!r}"
         raise UsageError(f"train needs the name of a recipe, {given}: take one of {', '.join(recipe_names())}.")
-    if out is None:
+    if show_only:
+        show_recipe(name, seed=seed)
+        return 0
+    if out is None and not check_only:
         raise UsageError("train needs --out, the folder of the run.")
     settings = TrainSettings(
-        out=out,
+        out=out or Path(),
         resume=resume,
         device=str(choose_device(device)),
         seed=seed,
         workers=workers,
         steps=steps,
+        batch_size=batch_size,
+        lr=lr,
         data=data,
         root=root,
         clip=None if clip is None else Path(clip),
         start=None if start is None else Path(start),
         prompt=prompt,
+        from_scratch=from_scratch,
     )
     if idle := unused(name, settings):
-        raise UsageError(f"{name} has no use for {' and '.join(f'--{key}' for key in idle)}: leave it out.")
+        options = " and ".join(f"--{key.replace('_', '-')}" for key in idle)
+        raise UsageError(f"{name} has no use for {options}: leave it out.")
+    if check_only:
+        here = replace(settings, clip=_if_here(clip), start=_if_here(start))
+        return show_report(name, check(name, here))
     settings = replace(
         settings,
         clip=None if clip is None else find_model(clip),
         start=None if start is None else find_model(start),
     )
     with progress("Drawing") as bar:
-        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar))
+        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, note=note))
     say(f"The model is in {model}.")
+    return 0
+
+
+def _if_here(name: str | None) -> Path | None:
+    """A model's folder without asking the hub for it."""
+    if name is None:
+        return None
+    return find_model(name) if name == SHIPPED_NAME or Path(name).exists() else Path(name)
 
 
 def _tell(now: Progress) -> None:

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from lexiseg.core.frames import Frame
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.data.colour import change_colours, draw_colours
 from lexiseg.data.panoptic_format import (
     VOID,
     Category,
@@ -86,10 +87,16 @@ class SegmentationDataset(Dataset[Example]):
                 f"{sample.file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} "
                 f"pixels, its segmentation {ids.shape[1]} x {ids.shape[0]}."
             )
-        view = draw_view(ids.shape, self.framing, example_generator(self.seed, epoch, index))
+        generator = example_generator(self.seed, epoch, index)
+        view = draw_view(ids.shape, self.framing, generator)
         seen, inside = view_ids(ids, view)
+        pixel_values = view_picture(picture, view)
+        if self.framing.jitters_colour:
+            height, width = view.frame.resized  # padding keeps its colour
+            shown = pixel_values[:, :height, :width]
+            shown.copy_(change_colours(shown, draw_colours(generator)))
         return Example(
-            pixel_values=view_picture(picture, view),
+            pixel_values=pixel_values,
             frame=view.frame,
             targets=to_targets(
                 seen, inside, segments, self.source.categories, self.class_ids, per_class=self.per_class

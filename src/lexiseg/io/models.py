@@ -17,6 +17,7 @@ from lexiseg.models.network import Network, NetworkConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
+OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SYSTEM = "system"
 _SYSTEM_NAMES: Mapping[type[NetworkConfig], str] = {OPSNetConfig: "opsnet", OVSegConfig: "ovseg"}
@@ -116,12 +117,12 @@ def find_model(name_or_dir: str | Path) -> Path:
 
 
 def _download(name: str) -> Path:
-    """Fetches the two files of a model from the hub, or finds them in its cache."""
+    """Fetches the two files of a model from the hub, or finds them in its cache; of a CLIP, open_clip's weights."""
     from huggingface_hub import snapshot_download  # here, because almost nobody needs it
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE]))
+        return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE, OPEN_CLIP_WEIGHTS]))
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise ModelError(
             f"there is no model folder {printable(name)}, and the Hugging Face hub gave no model of that name "

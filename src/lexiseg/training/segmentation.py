@@ -1,23 +1,35 @@
 """What the trainings of all segmenters have in common: recipe, data, optimiser, criterion."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from lexiseg.core.concepts import same_word
 from lexiseg.core.structures import ImageBatch, Targets
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.panoptic_format import PanopticDataset
+from lexiseg.data.panoptic_format import Category, PanopticDataset
 from lexiseg.data.samples import SegmentationDataset, collate, training_keys
 from lexiseg.data.semantic_format import SemanticDataset
 from lexiseg.data.transforms import Framing
+from lexiseg.encoders.clip import ClipConfig
 from lexiseg.encoders.segmenter import Segmenter, SegmenterConfig
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.criterion import CriterionConfig, LayerOutput, segmentation_losses
 from lexiseg.training.trainer import OptimConfig, decay_groups, scheduled_lr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Names on the Hugging Face hub of the weights that a recipe begins from; they are never fetched unasked."""
+
+    backbone: str
+    """What --start should name: a backbone trained on ImageNet, of the recipe's sizes."""
+    clip: str
+    """What --clip should name: the frozen CLIP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +45,10 @@ class TrainingRecipe:
     criterion: CriterionConfig = field(default_factory=CriterionConfig)
     backbone_lr_scale: float = 1.0
     """Learning rate of the backbone relative to the rest; 0.1 where it was pretrained on photographs."""
+    rate_drops: tuple[float, ...] = ()
+    """Shares of the steps at which the rate falls to a tenth, besides what `optim` says."""
+    published: Published | None = None
+    """What the recipe begins from; None: from whatever is given."""
     seed: int = 0
 
 
@@ -42,8 +58,17 @@ class SegmentationRecipe(TrainingRecipe):
 
     segmenter: SegmenterConfig
     vocabulary: Vocabulary
+    is_closed_set: bool = False
+    """A Mask2Former with a class head of its own, without CLIP; if not, an OPSNet."""
     has_enhancer: bool = True
     """OPSNet only: cross-attention to CLIP's map."""
+    enhancer_shares_projection: bool = True
+    """OPSNet only: see `OPSNetConfig`."""
+    clip: ClipConfig | None = None
+    """OPSNet only: sizes of the frozen CLIP; None: those of the one that is given."""
+    test_sides: tuple[int, int] | None = None
+    """OPSNet only: to how many pixels the shorter side is brought when the model is used, and how many the longer one
+    may have at most; None: the longer one has the framing's."""
 
 
 class ClosedSet(nn.Module):
@@ -58,6 +83,14 @@ class ClosedSet(nn.Module):
 def seed_initial_weights(recipe: TrainingRecipe) -> None:
     """Makes torch's own generator begin with the recipe's seed; what is drawn later does not depend on it."""
     torch.random.default_generator.manual_seed(recipe.seed)
+
+
+def match_categories(categories: Sequence[Category], vocabulary: Vocabulary) -> dict[int, int]:
+    """Category id to the number of its concept, found by name or, failing that, by synonym; others are left out."""
+    concepts = list(enumerate(vocabulary.concepts))
+    numbers = {same_word(name): number for number, concept in concepts for name in concept.synonyms}
+    numbers |= {same_word(concept.name): number for number, concept in concepts}
+    return {c.id: numbers[same_word(c.name)] for c in categories if same_word(c.name) in numbers}
 
 
 ModelT = TypeVar("ModelT", ClosedSet, OPSNet, OVSeg)
@@ -103,13 +136,14 @@ class SegmentationTask(Generic[RecipeT, ModelT]):
 
     def lr_at(self, step: int) -> float:
         """Warm-up and decay."""
-        return scheduled_lr(self.recipe.optim, step, self.recipe.steps)
+        steps = self.recipe.steps
+        drops = sum(step >= round(share * steps) for share in self.recipe.rate_drops)
+        return scheduled_lr(self.recipe.optim, step, steps) * 0.1**drops
 
     def batches(self, start: int) -> Iterator[tuple[ImageBatch, tuple[Targets, ...]]]:
         """Batches from step `start` on, read by worker processes."""
         recipe = self.recipe
-        numbers = {concept.name: number for number, concept in enumerate(self._vocabulary.concepts)}
-        class_ids = {c.id: numbers[c.name] for c in self._data.categories if c.name in numbers}
+        class_ids = match_categories(self._data.categories, self._vocabulary)
         if not class_ids:
             raise ValueError("no category of the training data is in the recipe's vocabulary: check --data.")
         dataset = SegmentationDataset(self._data, class_ids, recipe.framing, per_class=self.per_class, seed=recipe.seed)

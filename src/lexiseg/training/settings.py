@@ -1,8 +1,9 @@
 """What a training is told beside its recipe, what it tells while it works, and the steps that all have in common."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from lexiseg.training.trainer import Progress, Task, run
 
@@ -14,6 +15,8 @@ class Reporters:
     progress: Callable[[Progress], None] = lambda progress: None
     drawn: Callable[[int, int], None] = lambda done, total: None
     """Pictures drawn so far, and how many there will be."""
+    note: Callable[[str], None] = lambda sentence: None
+    """What is worth knowing before the first step, but no reason to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,20 +30,57 @@ class TrainSettings:
     workers: int = 1
     steps: int | None = None
     """Fewer (or more) steps than the recipe; not for a CLIP from nothing, whose phases say how many."""
+    batch_size: int | None = None
+    """Another batch than the recipe's; nothing else changes with it, and `consequences` says what that means."""
+    lr: float | None = None
+    """Another learning rate than the recipe's; its schedule and the parts' shares of it stay."""
     data: tuple[Path, ...] = ()
     """For a segmenter, one data set; if not given, the recipe's pictures are drawn. For an adaptation, one folder of
     pairs or several, which are joined."""
     root: Path | None = None
-    """Where a data set lies that `data` calls by its name in the catalogue; an OVSeg may learn from those."""
+    """Where a data set lies that `data` calls by its name in the catalogue."""
     drawn: Path | None = None
     """The folder that holds what recipes draw, once for all of them; `out` if not given."""
     clip: Path | None = None
-    """A CLIP folder; recipes that begin a whole model need it."""
+    """A CLIP folder, ours or open_clip's, or a file of its weights; recipes that begin a whole model need it."""
     start: Path | None = None
-    """What a training goes on from: a whole model's folder; a Mask2Former's, of which an OVSeg takes the backbone; for
-    an adaptation, a CLIP's."""
+    """What a training goes on from: a whole model's folder; a Mask2Former's, of which an OVSeg takes the backbone; a
+    backbone's; for an adaptation, a CLIP's."""
+    from_scratch: bool = False
+    """Whatever is not given begins with random weights, a frozen CLIP too: to try or time a training."""
     prompt: Path | None = None
     """The folder of a learned prompt (SimBaseline), for recipes whose model has one."""
+
+
+RecipeT = TypeVar("RecipeT")
+
+
+def overridden(recipe: RecipeT, settings: TrainSettings) -> RecipeT:
+    """The recipe with the steps, batch and rate that the settings name instead of its own."""
+    given: Any = recipe
+    changes = {key: getattr(settings, key) for key in ("steps", "batch_size") if getattr(settings, key) is not None}
+    if settings.lr is not None:
+        changes["optim"] = replace(given.optim, lr=settings.lr)
+    return replace(given, **changes) if changes else recipe
+
+
+def consequences(recipe: Any, settings: TrainSettings) -> tuple[str, ...]:
+    """What other steps and another batch mean, a sentence each: nothing is scaled along with them unasked."""
+    now: Any = overridden(recipe, settings)
+    told = []
+    if settings.batch_size is not None and now.batch_size != recipe.batch_size:
+        ratio = now.batch_size / recipe.batch_size
+        steps = "" if recipe.steps is None else f" --steps {round(recipe.steps / ratio)}"
+        told.append(
+            f"The batch is {now.batch_size} instead of {recipe.batch_size}, and nothing is scaled with it: the rate is "
+            f"{now.optim.lr:g}. The linear rule would ask for --lr {recipe.optim.lr * ratio:g}{steps}."
+        )
+    if settings.steps is not None and now.steps != recipe.steps:
+        told.append(
+            f"There are {now.steps} steps instead of {recipe.steps or 'a number of epochs'}: warm-up and decay take "
+            "the same shares of them."
+        )
+    return tuple(told)
 
 
 def run_task(task: Task, settings: TrainSettings, reporters: Reporters, origin: Mapping[str, object]) -> None:
