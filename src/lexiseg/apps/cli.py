@@ -535,8 +535,9 @@ def train(
         typer.Option(
             "--data",
             "-d",
-            help="A data set instead of the recipe's pictures; for adaptations, pairs from 'lexiseg mine', several "
-            "times to join them.",
+            metavar="DIR|NAME",
+            help="A data set instead of the recipe's pictures: a folder, or with --root a name that 'lexiseg data "
+            "list' shows; for adaptations, pairs from 'lexiseg mine', several times to join them.",
         ),
     ] = None,
     root: opt.Root = None,
@@ -571,7 +572,7 @@ def train(
         int | None,
         typer.Option("--batch-size", min=1, help="Other than the recipe's; rate and steps stay as they are."),
     ] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate other than the recipe's.")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", min=0, help="Learning rate other than the recipe's.")] = None,
     device: opt.DeviceName = Device.auto,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of initial weights, order and augmentation.")] = 0,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare batches.")] = 1,

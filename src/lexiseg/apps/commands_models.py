@@ -9,8 +9,7 @@ from lexiseg.apps.errors import UsageError
 from lexiseg.apps.predictor import choose_device
 from lexiseg.apps.recipe_tables import show_recipe, show_recipes, show_report
 from lexiseg.core.images import printable
-from lexiseg.io.models import find_model, save_model
-from lexiseg.io.shipped import SHIPPED_NAME
+from lexiseg.io.models import find_model, is_hub_name, save_model
 from lexiseg.models.assemble import assemble
 from lexiseg.training.commands import Reporters, TrainSettings, check, recipe_names, unused
 from lexiseg.training.commands import train as train_recipe
@@ -118,10 +117,8 @@ def run_train(
 
 
 def _if_here(name: str | None) -> Path | None:
-    """A model's folder without asking the hub for it."""
-    if name is None:
-        return None
-    return find_model(name) if name == SHIPPED_NAME or Path(name).exists() else Path(name)
+    """A model's folder; what only the hub has keeps its name, and is not fetched."""
+    return None if name is None else Path(name) if is_hub_name(name) else find_model(name)
 
 
 def _tell(now: Progress) -> None:

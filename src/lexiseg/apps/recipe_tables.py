@@ -1,6 +1,7 @@
 """What `lexiseg train` prints of recipes and data before anything is trained."""
 
 from lexiseg.apps.console import note, say, show
+from lexiseg.training.clip import ClipRecipe
 from lexiseg.training.commands import describe, find_recipe, recipe_names
 from lexiseg.training.data_check import DataReport
 from lexiseg.training.overview import count_parameters, count_pictures, estimate_memory, list_fields
@@ -62,21 +63,18 @@ def show_report(name: str, report: DataReport) -> int:
 
 
 def _size(name: str) -> tuple[str, str, str]:
-    """Steps and batch, pictures in all, and where they come from; empty for several recipes in a row."""
+    """Steps and batch, pictures in all, and where they come from; empty where the recipe leaves it open."""
     try:
         recipe = find_recipe(name)
-    except ValueError:
+    except ValueError:  # several in a row
         return "", "", ""
     seen = count_pictures(recipe)
-    steps = getattr(recipe, "steps", None)
-    source = ""
-    if isinstance(recipe, TrainingRecipe):
-        source = f"{recipe.num_pictures:,} drawn" if recipe.num_pictures else "--data"
-    return (
-        f"{steps:,} x {recipe.batch_size}" if steps else "",
-        f"{seen / 1e6:.2f} M" if seen else "",
-        source,
-    )
+    shown = f"{seen / 1e6:.2f} M" if seen else ""
+    if isinstance(recipe, ClipRecipe):
+        return f"{sum(phase.steps for phase in recipe.phases):,}", shown, "drawn"
+    steps = f"{recipe.steps:,} x {recipe.batch_size}" if recipe.steps else ""
+    is_drawn = isinstance(recipe, TrainingRecipe) and recipe.num_pictures
+    return steps, shown, f"{recipe.num_pictures:,} drawn" if is_drawn else "--data"
 
 
 def _gib(num_bytes: int) -> str:

@@ -94,6 +94,12 @@ def _read_config(document: Mapping[str, Any], source: str) -> NetworkConfig:
     return from_plain(kinds[system], fields, source=source)
 
 
+def is_hub_name(name_or_dir: str | Path) -> bool:
+    """Whether a name is "owner/name" and nothing that is here: a folder goes before the hub, and so does its parent."""
+    text = str(name_or_dir)
+    return bool(_HUB_NAME.fullmatch(text)) and not (file_mode(Path(text)) or file_mode(Path(text).parent))
+
+
 def find_model(name_or_dir: str | Path) -> Path:
     """The folder that a name stands for: "storybook" is the shipped model, "owner/name" one of the hub.
 
@@ -105,9 +111,8 @@ def find_model(name_or_dir: str | Path) -> Path:
     text = str(name_or_dir)
     if text == SHIPPED_NAME:
         return shipped_folder()
-    folder = Path(text)
-    if file_mode(folder) or not _HUB_NAME.fullmatch(text) or file_mode(folder.parent):
-        return folder
+    if not is_hub_name(text):
+        return Path(text)
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
         raise ModelError(
             f"there is no model folder {printable(text)}, and HF_HUB_OFFLINE forbids to look for it on the "

@@ -160,9 +160,11 @@ def check(name: str, settings: TrainSettings) -> DataReport:
     Raises:
         ValueError: if the recipe learns from something else than a data set of pictures and masks.
     """
-    family, recipe = _found(name, settings.seed)
-    if "root" not in family.options:
-        raise ValueError(f"{name} does not learn from pictures with masks, so there is nothing to check: leave it out.")
+    recipe = find_recipe(name, seed=settings.seed)
+    if not isinstance(recipe, SegmentationRecipe | OVSegRecipe):
+        raise ValueError(
+            f"{name} does not learn from pictures with masks: there is nothing that --check could look at."
+        )
     return check_run(recipe, settings)
 
 

@@ -9,7 +9,7 @@ from lexiseg.data.semantic_format import SemanticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.encoders.mask2former_folder import write_mask2former
 from lexiseg.io.checkpoint import to_plain
-from lexiseg.io.models import save_model
+from lexiseg.io.models import is_hub_name, save_model
 from lexiseg.training.data_check import DataReport, look_at_files, look_at_lists
 from lexiseg.training.initial_weights import first_opsnet, first_ovseg, lacking_weights
 from lexiseg.training.panoptic import ClosedSetTask, OPSNetTask
@@ -72,21 +72,26 @@ def train_ovseg(recipe: OVSegRecipe, settings: TrainSettings, reporters: Reporte
 
 def check_run(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings) -> DataReport:
     """Looks at data and initial weights as a training would, and takes no step; nothing is drawn or loaded whole."""
-    closed = isinstance(recipe, SegmentationRecipe) and recipe.is_closed_set
-    lacking = None if closed else lacking_weights(recipe, settings)
-    away = [(f"--{key}", path) for key in ("clip", "start") if (path := getattr(settings, key)) and not path.exists()]
-    weights = DataReport(
-        num_pictures=0,
-        problems=(lacking,) if lacking else (),
-        notes=tuple(
-            f"{option} {path} is not here: the hub will be asked for a model of that name." for option, path in away
-        ),
-    )
+    weights = _look_at_weights(recipe, settings)
     if not settings.data and recipe.num_pictures:
         return weights + DataReport(num_pictures=0, notes=(f"{recipe.num_pictures} pictures will be drawn.",))
     data = _open_data(recipe, settings)
     listed = look_at_lists(data, _vocabulary_of(recipe), per_class=isinstance(recipe, OVSegRecipe))
     return listed + look_at_files(data) + weights
+
+
+def _look_at_weights(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings) -> DataReport:
+    """Whether weights that are needed are given, and those that are given are here."""
+    problems, notes = [], []
+    is_closed_set = isinstance(recipe, SegmentationRecipe) and recipe.is_closed_set
+    if not is_closed_set and (lacking := lacking_weights(recipe, settings)):
+        problems.append(lacking)
+    for option, path in (("--clip", settings.clip), ("--start", settings.start)):
+        if path is not None and is_hub_name(path):
+            notes.append(f"{option} {path} will be fetched from the Hugging Face hub, if it is not in its cache.")
+        elif path is not None and not path.exists():
+            problems.append(f"{option} {path} is not there: check the path.")
+    return DataReport(num_pictures=0, problems=tuple(problems), notes=tuple(notes))
 
 
 def training_data(

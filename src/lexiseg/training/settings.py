@@ -56,29 +56,32 @@ RecipeT = TypeVar("RecipeT")
 
 
 def overridden(recipe: RecipeT, settings: TrainSettings) -> RecipeT:
-    """The recipe with the steps, batch and rate that the settings name instead of its own."""
-    given: Any = recipe
-    changes = {key: getattr(settings, key) for key in ("steps", "batch_size") if getattr(settings, key) is not None}
+    """The recipe with the steps, batch and rate that the settings name instead of its own, where it has them."""
+    own: Any = recipe
+    given = {key: getattr(settings, key) for key in ("steps", "batch_size")}
+    changes = {key: value for key, value in given.items() if value is not None and hasattr(recipe, key)}
     if settings.lr is not None:
-        changes["optim"] = replace(given.optim, lr=settings.lr)
-    return replace(given, **changes) if changes else recipe
+        changes["optim"] = replace(own.optim, lr=settings.lr)
+    return replace(own, **changes)
 
 
 def consequences(recipe: Any, settings: TrainSettings) -> tuple[str, ...]:
     """What other steps and another batch mean, a sentence each: nothing is scaled along with them unasked."""
     now: Any = overridden(recipe, settings)
     told = []
-    if settings.batch_size is not None and now.batch_size != recipe.batch_size:
+    if now == recipe:
+        return ()
+    if now.batch_size != recipe.batch_size:
         ratio = now.batch_size / recipe.batch_size
         steps = "" if recipe.steps is None else f" --steps {round(recipe.steps / ratio)}"
         told.append(
             f"The batch is {now.batch_size} instead of {recipe.batch_size}, and nothing is scaled with it: the rate is "
             f"{now.optim.lr:g}. The linear rule would ask for --lr {recipe.optim.lr * ratio:g}{steps}."
         )
-    if settings.steps is not None and now.steps != recipe.steps:
+    if now.steps != recipe.steps:
+        before = "what its epochs take" if recipe.steps is None else recipe.steps
         told.append(
-            f"There are {now.steps} steps instead of {recipe.steps or 'a number of epochs'}: warm-up and decay take "
-            "the same shares of them."
+            f"The run takes {now.steps} steps instead of {before}; warm-up and decay have the same shares of it."
         )
     return tuple(told)
 
