@@ -12,7 +12,7 @@ from lexiseg.io.models import find_model, save_model
 from lexiseg.models.assemble import assemble
 from lexiseg.training.commands import Reporters, TrainSettings, describe, recipe_names, unused
 from lexiseg.training.commands import train as train_recipe
-from lexiseg.training.trainer import Progress
+from lexiseg.training.journal import Progress
 
 
 def run_assemble(

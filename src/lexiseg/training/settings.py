@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lexiseg.training.trainer import Progress, Task, run
+from lexiseg.training.journal import Progress
+from lexiseg.training.tasks import Task
+from lexiseg.training.trainer import run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
