@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from lexiseg.io import checkpoint
 from lexiseg.training import trainer
-from lexiseg.training.trainer import OptimConfig, Progress, Steps, decay_groups, run, scheduled_lr, trained_state
+from lexiseg.training.checkpoints import trained_state
+from lexiseg.training.journal import Progress
+from lexiseg.training.trainer import OptimConfig, Steps, decay_groups, run, scheduled_lr
 
 OPTIM = OptimConfig(lr=0.05, weight_decay=0.1)
 

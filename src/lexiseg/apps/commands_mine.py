@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar, cast, get_args
 
 from lexiseg.apps.asking import read_words
-from lexiseg.apps.commands_evaluate import INCOMPLETE, SHOWN_SKIPPED, own_words, words_of
+from lexiseg.apps.commands_evaluate import INCOMPLETE, SHOWN_SKIPPED, words_of
 from lexiseg.apps.console import note, progress, say, show
 from lexiseg.apps.errors import UsageError
 from lexiseg.apps.pair_sheet import SHEET_FILE, Statistics, frequencies, write_sheet
@@ -25,6 +25,7 @@ from lexiseg.data.panoptic_format import read_panoptic
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import ALL, Role, Split
 from lexiseg.data.taggers import TAGGERS
+from lexiseg.evaluation.truths import own_words
 from lexiseg.io.plain import to_plain
 from lexiseg.training.mining import MiningConfig, mine
 from lexiseg.training.pairing import Source

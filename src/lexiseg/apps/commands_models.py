@@ -13,8 +13,8 @@ from lexiseg.io.models import find_model, is_hub_name, save_model
 from lexiseg.models.assemble import assemble
 from lexiseg.training.commands import Reporters, TrainSettings, check, recipe_names, unused
 from lexiseg.training.commands import train as train_recipe
+from lexiseg.training.journal import Progress
 from lexiseg.training.own_recipes import is_own
-from lexiseg.training.trainer import Progress
 
 
 def run_assemble(

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lexiseg.training.trainer import Progress, Task, run
+from lexiseg.training.journal import Progress
+from lexiseg.training.tasks import Task
+from lexiseg.training.trainer import run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
