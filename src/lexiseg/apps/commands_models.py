@@ -47,6 +47,7 @@ def run_train(
     *,
     resume: bool,
     data: tuple[Path, ...],
+    labels: Path | None,
     root: Path | None,
     clip: str | None,
     start: str | None,
@@ -78,6 +79,7 @@ def run_train(
         workers=workers,
         steps=steps,
         data=data,
+        labels=labels,
         root=root,
         clip=None if clip is None else Path(clip),
         start=None if start is None else Path(start),
@@ -91,7 +93,7 @@ def run_train(
         start=None if start is None else find_model(start),
     )
     with progress("Drawing") as bar:
-        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar))
+        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, note=say))
     say(f"The model is in {model}.")
 
 

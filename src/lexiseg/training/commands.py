@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lexiseg.training import recipes, recipes_ovseg
+from lexiseg.training import recipes, recipes_ovseg, recipes_plus
 from lexiseg.training.clip_runs import train_adaptation, train_clip, train_prompt
-from lexiseg.training.segmenter_runs import train_closed_set, train_opsnet, train_ovseg
+from lexiseg.training.segmenter_runs import train_closed_set, train_opsnet, train_opsnet_plus, train_ovseg
 from lexiseg.training.settings import Reporters, TrainSettings
 
 __all__ = ["Reporters", "TrainSettings", "describe", "recipe_names", "train", "unused"]
@@ -54,6 +54,19 @@ FAMILIES = (
     ),
     Family(
         recipes={
+            "opsnet-plus-tiny": recipes_plus.opsnet_plus_tiny,
+            "opsnet-plus-tiny-classes": recipes_plus.opsnet_plus_tiny_classes,
+        },
+        train=train_opsnet_plus,
+        options=("data", "labels", "root", "steps", "start"),
+    ),
+    Family(
+        recipes={"opsnet-plus-tiny-control": recipes_plus.opsnet_plus_tiny_control},
+        train=train_opsnet_plus,
+        options=("data", "steps", "start"),
+    ),
+    Family(
+        recipes={
             "maskformer-tiny": recipes_ovseg.maskformer_tiny,
             "maskformer-tiny-part": recipes_ovseg.maskformer_tiny_part,
             "ovseg-swin-base": recipes_ovseg.ovseg_swin_base,
@@ -97,7 +110,7 @@ ORDERS: Mapping[str, tuple[str, ...]] = {
 """Adaptations in a row (OVSeg, A.5), and the control of the two-step ones, which see twice as many pairs."""
 WHOLE = "storybook"
 """Four recipes in a row: what the shipped OPSNet is made by."""
-OPTIONAL = ("data", "root", "steps", "clip", "start", "prompt")
+OPTIONAL = ("data", "labels", "root", "steps", "clip", "start", "prompt")
 """Settings that not every recipe has a use for."""
 
 

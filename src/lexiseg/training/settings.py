@@ -14,6 +14,8 @@ class Reporters:
     progress: Callable[[Progress], None] = lambda progress: None
     drawn: Callable[[int, int], None] = lambda done, total: None
     """Pictures drawn so far, and how many there will be."""
+    note: Callable[[str], None] = lambda sentence: None
+    """What is worth knowing before the first step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +32,11 @@ class TrainSettings:
     data: tuple[Path, ...] = ()
     """For a segmenter, one data set; if not given, the recipe's pictures are drawn. For an adaptation, one folder of
     pairs or several, which are joined."""
+    labels: Path | None = None
+    """For an OPSNet+, the data set of pictures with labels; if not given, the recipe's are drawn."""
     root: Path | None = None
-    """Where a data set lies that `data` calls by its name in the catalogue; an OVSeg may learn from those."""
+    """Where a data set lies that `data` or `labels` calls by its name in the catalogue; an OVSeg may learn from those
+    of `data`, an OPSNet+ from those of `labels`."""
     drawn: Path | None = None
     """The folder that holds what recipes draw, once for all of them; `out` if not given."""
     clip: Path | None = None
