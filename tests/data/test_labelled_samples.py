@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from lexiseg.core.vocabulary import Vocabulary, VocabularyError
 from lexiseg.data.catalogue import open_dataset
+from lexiseg.data.datasets.files import categories_of, own_words
 from lexiseg.data.datasets.image_level import LabelDataset, LabelSample, label_dataset
 from lexiseg.data.id_maps import FormatError
 from lexiseg.data.labelled_samples import LabelledPictures, collate_labelled
@@ -122,3 +124,14 @@ def test_reals_labels_make_batches_of_a_thousand_classes(tmp_path: Path) -> None
 
     assert pictures.num_skipped == 1
     assert batch.labels.nonzero().tolist() == [[0, 795], [0, 970], [1, 0]]
+
+
+def test_words_keep_the_order_of_the_categories_and_get_the_synonyms_of_their_list() -> None:
+    listed = categories_of("storybook")
+    words = own_words(listed[::-1])
+
+    assert words.names == Vocabulary.of("storybook").names[::-1]
+    assert "kitten" in words.row_names()
+    assert own_words(CATEGORIES).row_names() == ("cat", "dog", "bee")
+    with pytest.raises(VocabularyError, match="'cat' stands twice"):
+        own_words((*CATEGORIES, replace(CATEGORIES[0], id=1)))
