@@ -540,6 +540,10 @@ def train(
             "list' shows; for adaptations, pairs from 'lexiseg mine', several times to join them.",
         ),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="For an OPSNet+, pictures with labels and no masks, instead of the recipe's."),
+    ] = None,
     root: opt.Root = None,
     clip: Annotated[
         str | None,
@@ -592,6 +596,7 @@ def train(
         out,
         resume=resume,
         data=tuple(data or ()),
+        labels=labels,
         root=root,
         clip=clip,
         start=start,

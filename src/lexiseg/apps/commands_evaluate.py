@@ -16,6 +16,7 @@ from lexiseg.core import processes
 from lexiseg.core.concepts import same_word
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
+from lexiseg.data.datasets.files import own_words
 from lexiseg.data.panoptic_format import Category, PanopticDataset, read_panoptic
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import CASTS, PART, Role, Split
@@ -24,7 +25,6 @@ from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
 from lexiseg.evaluation.evaluator import EvaluationSettings, Report, scene_maps, write_report
 from lexiseg.evaluation.evaluator import evaluate as measure
 from lexiseg.evaluation.measures import AnyDataset, SemanticRule, TaskName, measure_of
-from lexiseg.evaluation.truths import own_words
 
 DRAWN: Mapping[str, tuple[Role, Vocabulary]] = {
     "storybook": ("base", CASTS["base"].vocabulary),

@@ -17,6 +17,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.captions import captions_of, own_captions, read_captions
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.data.datasets.entry import AnyDataset
+from lexiseg.data.datasets.files import own_words
 from lexiseg.data.datasets.image_level import CaptionDataset
 from lexiseg.data.nouns import NounFinder
 from lexiseg.data.pair_writer import check_free
@@ -25,7 +26,6 @@ from lexiseg.data.panoptic_format import read_panoptic
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import ALL, Role, Split
 from lexiseg.data.taggers import TAGGERS
-from lexiseg.evaluation.truths import own_words
 from lexiseg.io.plain import to_plain
 from lexiseg.training.mining import MiningConfig, mine
 from lexiseg.training.pairing import Source

@@ -164,11 +164,11 @@ def collate(examples: Sequence[Example]) -> tuple[ImageBatch, tuple[Targets, ...
     width = max(example.frame.padded[1] for example in examples)
     cells = height // MASK_STRIDE, width // MASK_STRIDE
     images = ImageBatch(
-        pixel_values=torch.stack([_pad(e.pixel_values, (height, width)) for e in examples]),
+        pixel_values=torch.stack([pad(e.pixel_values, (height, width)) for e in examples]),
         frames=tuple(replace(e.frame, padded=(height, width)) for e in examples),
     )
     targets = tuple(
-        replace(e.targets, masks=_pad(e.targets.masks, cells), ignored=_pad(e.targets.ignored, cells)) for e in examples
+        replace(e.targets, masks=pad(e.targets.masks, cells), ignored=pad(e.targets.ignored, cells)) for e in examples
     )
     return images, targets
 
@@ -206,6 +206,6 @@ def example_generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(state >> 1)
 
 
-def _pad(values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pads the last two axes with zeros on the right and below."""
+def pad(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pads the last two axes with zeros on the right and below, to a height and width."""
     return F.pad(values, (0, size[1] - values.shape[-1], 0, size[0] - values.shape[-2]))

@@ -14,7 +14,7 @@ from lexiseg.core.concepts import same_word, shown
 from lexiseg.core.frames import Frame
 from lexiseg.core.images import PictureError, open_picture
 from lexiseg.core.structures import ImageBatch
-from lexiseg.core.vocabulary import Concept, Vocabulary, builtin_names
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.id_maps import FormatError, load_ids
 from lexiseg.data.panoptic_format import Category, Sample, check_list
 
@@ -115,16 +115,6 @@ def check_size(file_name: str, picture: np.ndarray, truth: np.ndarray) -> None:
             f"{file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} pixels, "
             f"its segmentation {truth.shape[1]} x {truth.shape[0]}."
         )
-
-
-def own_words(categories: Sequence[Category]) -> Vocabulary:
-    """The built-in list that names exactly these categories, which adds synonyms; or else their names."""
-    names = {same_word(category.name) for category in categories}
-    for listed in builtin_names():
-        known = Vocabulary.of(listed)
-        if {same_word(name) for name in known.names} == names:
-            return known
-    return Vocabulary(tuple(Concept(c.name, is_thing=c.is_thing) for c in categories))
 
 
 def match_words(categories: Sequence[Category], vocabulary: Vocabulary) -> tuple[Vocabulary, tuple[int, ...]]:

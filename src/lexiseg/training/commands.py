@@ -5,15 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lexiseg.training import recipes, recipes_opsnet, recipes_ovseg
+from lexiseg.training import recipes, recipes_opsnet, recipes_ovseg, recipes_plus
 from lexiseg.training.adaptation import AdaptationRecipe
 from lexiseg.training.clip import ClipRecipe
 from lexiseg.training.clip_runs import train_adaptation, train_clip, train_prompt
 from lexiseg.training.data_check import DataReport
+from lexiseg.training.decoupled import OPSNetPlusRecipe
 from lexiseg.training.learned_prompt import LearnedPromptRecipe
 from lexiseg.training.own_recipes import AnyRecipe, is_own, load_own
 from lexiseg.training.segmentation import SegmentationRecipe
-from lexiseg.training.segmenter_runs import check_run, train_closed_set, train_opsnet, train_ovseg
+from lexiseg.training.segmenter_runs import check_run, train_closed_set, train_opsnet, train_opsnet_plus, train_ovseg
 from lexiseg.training.semantic import OVSegRecipe
 from lexiseg.training.settings import Reporters, TrainSettings, consequences
 
@@ -66,9 +67,28 @@ FAMILIES = (
             "opsnet-swin-s": recipes_opsnet.opsnet_swin_s,
             "opsnet-swin-l": recipes_opsnet.opsnet_swin_l,
         },
-        takes=lambda recipe: isinstance(recipe, SegmentationRecipe) and not recipe.is_closed_set,
+        takes=lambda recipe: type(recipe) is SegmentationRecipe and not recipe.is_closed_set,
         train=train_opsnet,
         options=("data", "root", *RATES, "clip", "start", "from_scratch"),
+    ),
+    Family(
+        recipes={
+            "opsnet-plus-tiny": recipes_plus.opsnet_plus_tiny,
+            "opsnet-plus-tiny-classes": recipes_plus.opsnet_plus_tiny_classes,
+            "opsnet-plus-r50": recipes_plus.opsnet_plus_r50,
+            "opsnet-plus-r101": recipes_plus.opsnet_plus_r101,
+            "opsnet-plus-swin-s": recipes_plus.opsnet_plus_swin_s,
+            "opsnet-plus-swin-l": recipes_plus.opsnet_plus_swin_l,
+        },
+        takes=lambda recipe: isinstance(recipe, OPSNetPlusRecipe) and recipe.learns_from_labels,
+        train=train_opsnet_plus,
+        options=("data", "labels", "root", *RATES, "start"),
+    ),
+    Family(
+        recipes={"opsnet-plus-tiny-control": recipes_plus.opsnet_plus_tiny_control},
+        takes=lambda recipe: isinstance(recipe, OPSNetPlusRecipe) and not recipe.learns_from_labels,
+        train=train_opsnet_plus,
+        options=("data", "root", *RATES, "start"),
     ),
     Family(
         recipes={
@@ -119,7 +139,7 @@ ORDERS: Mapping[str, tuple[str, ...]] = {
 WHOLE = "storybook"
 WHOLE_PARTS = ("clip-tiny", "mask2former-tiny", "opsnet-tiny", "opsnet-tiny-more")
 """Four recipes in a row: what the shipped OPSNet is made by."""
-OPTIONAL = ("data", "root", *RATES, "clip", "start", "prompt", "from_scratch")
+OPTIONAL = ("data", "labels", "root", *RATES, "clip", "start", "prompt", "from_scratch")
 """Settings that not every recipe has a use for."""
 
 

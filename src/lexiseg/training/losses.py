@@ -1,4 +1,4 @@
-"""Losses as pure functions (Mask2Former's, MaskFormer's, and OPSNet's on predicted IoU)."""
+"""Losses as pure functions: Mask2Former's, MaskFormer's, OPSNet's on predicted IoU, OPSNet+'s on labels."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -71,6 +71,46 @@ def iou_loss(
     if shares is not None:
         halves = [halves[0] * shares.masks, halves[1] * shares.unmatched]
     return 0.5 * (halves[0] + halves[1])
+
+
+def match_loss(
+    class_logits: Float[Tensor, "B Q K"], is_valid: Bool[Tensor, "B Q"], labels: Bool[Tensor, "B K"]
+) -> Float[Tensor, ""]:
+    """One minus the probability of the surest prediction of each label, the mean over labels (OPSNet+, equation 1).
+
+    The softmax is over classes and the maximum over predictions, so that predictions do not compete: more masks of a
+    class, and objects without a label, cost nothing. Where no prediction of a picture is valid its labels cost 1 each,
+    without a gradient.
+
+    Args:
+        class_logits: cosines to the names of the source that the labels come from, over the temperature 0.01.
+        is_valid: the predictions that are asked, those with a good predicted IoU.
+        labels: which classes a picture is said to show. A picture without any counts for nothing.
+
+    Returns:
+        The mean over the pictures that have labels, in [0, 1]; 0 if none has.
+    """
+    surest = (class_logits.softmax(-1) * is_valid[..., None]).amax(1)
+    num_labels = labels.sum(-1)
+    missed = 1 - (surest * labels).sum(-1) / num_labels.clamp(min=1)
+    has_labels = num_labels > 0
+    return (missed * has_labels).sum() / has_labels.sum().clamp(min=1)
+
+
+def sum_loss(mask_logits: Float[Tensor, "B Q h w"], inside: Bool[Tensor, "B h w"]) -> Float[Tensor, ""]:
+    """How far all masks of a picture together are from covering every pixel once (OPSNet+, equation 2).
+
+    The paper's L2 norm grows with the picture. Here it is the root of the mean square over pixels, at the masks' own
+    stride, so that one weight serves every size; then the mean over pictures.
+
+    Args:
+        mask_logits: of all queries, valid or not.
+        inside: pixels that belong to the picture and not to its padding; at least one in each.
+    """
+    gaps = (1 - mask_logits.sigmoid().sum(1)) * inside
+    # vector_norm, unlike a root of squares, has the gradient 0 where it is 0
+    norms = torch.linalg.vector_norm(gaps.flatten(1), dim=-1)
+    return (norms / inside.flatten(1).sum(-1).sqrt()).mean()
 
 
 def mask_iou(masks: Bool[Tensor, "M h w"], others: Bool[Tensor, "M h w"]) -> Float[Tensor, " M"]:

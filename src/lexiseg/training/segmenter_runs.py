@@ -3,14 +3,17 @@
 from pathlib import Path
 
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.catalogue import open_dataset
+from lexiseg.data.catalogue import CATALOGUE, open_dataset
+from lexiseg.data.datasets.image_level import LabelDataset, label_dataset
 from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
 from lexiseg.data.semantic_format import SemanticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.data.storybook.kinds import Role
 from lexiseg.encoders.mask2former_folder import write_mask2former
 from lexiseg.io.checkpoint import to_plain
-from lexiseg.io.models import is_hub_name, save_model
+from lexiseg.io.models import is_hub_name, save_model, system_of
 from lexiseg.training.data_check import DataReport, look_at_files, look_at_lists
+from lexiseg.training.decoupled import OPSNetPlusRecipe, OPSNetPlusTask
 from lexiseg.training.initial_weights import first_opsnet, first_ovseg, lacking_weights
 from lexiseg.training.panoptic import ClosedSetTask, OPSNetTask
 from lexiseg.training.segmentation import SegmentationRecipe
@@ -50,6 +53,29 @@ def train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters:
         workers=settings.workers,
     )
     run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
+    return save_model(task.model.cpu().eval(), model_folder(settings), overwrite=True)
+
+
+def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
+    """Trains an OPSNet further, on pictures with masks and on others with labels (OPSNet+)."""
+    if settings.start is None or system_of(settings.start) is None:
+        raise ValueError("OPSNet+ goes on from an OPSNet: pass its folder as --start.")
+    recipe = overridden(recipe, settings)
+    model, weights = first_opsnet(recipe, settings)
+    origin: dict[str, object] = {"recipe": to_plain(recipe), **weights}
+    # what is given is read before anything is drawn
+    data = _panoptic_data(recipe, settings, reporters) if settings.data else None
+    labelled = _labelled_data(recipe, settings, reporters) if recipe.learns_from_labels else None
+    data = data or _panoptic_data(recipe, settings, reporters)
+    device, workers = settings.device, settings.workers
+    if labelled is None:
+        task = OPSNetTask(recipe, data, model, keeps_batch_norm=True, device=device, workers=workers)
+    else:
+        task = OPSNetPlusTask(recipe, data, labelled, model, device=device, workers=workers)
+        used, skipped = len(task.pictures), task.pictures.num_skipped
+        origin["labelled"] = {"classes": len(labelled.categories), "pictures": used, "skipped": skipped}
+        reporters.note(f"{used} pictures have labels; {skipped} have none and are left out.")
+    run_task(task, settings, reporters, origin)
     return save_model(task.model.cpu().eval(), model_folder(settings), overwrite=True)
 
 
@@ -145,11 +171,42 @@ def _drawn_data(
     recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings, reporters: Reporters
 ) -> PanopticDataset:
     """Pictures of the drawn world, the same for every seed of the training, as COCO is."""
-    folder = (settings.drawn or settings.out) / f"data-{recipe.num_pictures}"
+    return _drawn("base", recipe.num_pictures, _vocabulary_of(recipe), recipe, settings, reporters)
+
+
+def _labelled_data(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> LabelDataset:
+    """The pictures with labels: the given ones, or drawn once."""
+    if settings.labels is None and not recipe.num_labelled:
+        raise ValueError(
+            "this recipe learns from photographs, which can't be drawn: pass some with labels as --labels."
+        )
+    if settings.labels is None:
+        return label_dataset(_drawn("image-level", recipe.num_labelled, None, recipe, settings, reporters))
+    found = open_dataset(settings.labels, settings.root if str(settings.labels) in CATALOGUE else None)
+    if isinstance(found, PanopticDataset):
+        return label_dataset(found)
+    if not isinstance(found, LabelDataset):
+        raise ValueError(
+            f"expected pictures with labels, got those of {settings.labels} without: choose another data set."
+        )
+    return found
+
+
+def _drawn(
+    role: Role,
+    count: int,
+    vocabulary: Vocabulary | None,
+    recipe: SegmentationRecipe | OVSegRecipe,
+    settings: TrainSettings,
+    reporters: Reporters,
+) -> PanopticDataset:
+    """Pictures of a role, drawn once into a folder that a resumed run finds again."""
+    prefix = "data" if role == "base" else role
+    folder = (settings.drawn or settings.out) / f"{prefix}-{count}"
     if (folder / "panoptic.json").is_file():
         return read_panoptic(folder)
-    size, total = recipe.framing.image_size, recipe.num_pictures
-    order = Order(role="base", split="train", count=total, size=(size, size), vocabulary=_vocabulary_of(recipe))
+    size = recipe.framing.image_size
+    order = Order(role=role, split="train", count=count, size=(size, size), vocabulary=vocabulary)
     return write_storybook(
-        order, folder, workers=max(1, settings.workers), report=lambda done: reporters.drawn(done, total)
+        order, folder, workers=max(1, settings.workers), report=lambda done: reporters.drawn(done, count)
     )

@@ -39,8 +39,10 @@ class TrainSettings:
     data: tuple[Path, ...] = ()
     """For a segmenter, one data set; if not given, the recipe's pictures are drawn. For an adaptation, one folder of
     pairs or several, which are joined."""
+    labels: Path | None = None
+    """For an OPSNet+, the data set of pictures with labels; if not given, the recipe's are drawn."""
     root: Path | None = None
-    """Where a data set lies that `data` calls by its name in the catalogue."""
+    """Where a data set lies that `data` or `labels` calls by its name in the catalogue."""
     drawn: Path | None = None
     """The folder that holds what recipes draw, once for all of them; `out` if not given."""
     clip: Path | None = None
