@@ -20,7 +20,15 @@ from lexiseg.data.panoptic_format import (
     load_segmentation,
     read_panoptic,
 )
-from lexiseg.data.samples import SegmentationDataset, collate, to_targets, training_keys
+from lexiseg.data.samples import (
+    MixedDataset,
+    SegmentationDataset,
+    collate,
+    mixed_keys,
+    of_old,
+    to_targets,
+    training_keys,
+)
 from lexiseg.data.semantic_format import SemanticDataset, SemanticSample
 from lexiseg.data.transforms import Framing, View, draw_view, view_ids, view_picture
 
@@ -350,3 +358,27 @@ def test_colour_jitter_changes_pixels_alone_and_leaves_the_view_as_it_was(panopt
 def test_a_fixed_canvas_must_fit_the_stride():
     with pytest.raises(ValueError, match="multiple of the stride 32, got 50"):
         Framing(image_size=50, has_fixed_canvas=True)
+
+
+@settings(deadline=None)
+@given(share=st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.75, 1.0]), start=st.integers(0, 60))
+def test_a_mixture_is_even_and_resumes_in_its_sequence(share: float, start: int):
+    def keys(start: int) -> list[tuple[int, int, int]]:
+        old = of_old(start, share)
+        new = training_keys(5, seed=1, start=start - old)
+        return list(islice(mixed_keys(new, training_keys(3, seed=2, start=old), share, start=start), 40))
+
+    whole = list(islice(mixed_keys(training_keys(5, seed=1), training_keys(3, seed=2), share), 100))
+    assert keys(start) == whole[start : start + 40]
+    for end in (10, 20, 100):
+        assert sum(part for part, _, _ in whole[:end]) == int(share * end + 1e-9)
+
+
+def test_each_part_of_a_mixture_has_classes_of_its_own(panoptic: PanopticDataset):
+    framing = Framing(image_size=64)
+    new, old = (SegmentationDataset(panoptic, ids, framing) for ids in ({3: 0}, {70: 5}))
+    mixed = MixedDataset([new, old])
+
+    assert mixed[0, 1, 2].targets.class_ids.tolist() == new[1, 2].targets.class_ids.tolist() == [0]
+    assert mixed[1, 0, 2].targets.class_ids.tolist() == [5]
+    assert len(mixed) == 8

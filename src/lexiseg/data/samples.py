@@ -1,5 +1,6 @@
 """From samples on disk to batches: each item depends on (seed, epoch, index) and nothing else."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import ImageBatch, Targets
 from lexiseg.data.colour import change_colours, draw_colours
+from lexiseg.data.instance_format import InstanceDataset, paint_objects
 from lexiseg.data.panoptic_format import (
     VOID,
     Category,
@@ -38,8 +40,12 @@ class Example:
     targets: Targets
 
 
+AnnotatedDataset = PanopticDataset | SemanticDataset | InstanceDataset
+"""What has masks to learn from."""
+
+
 class SegmentationDataset(Dataset[Example]):
-    """A panoptic or semantic data set seen through a framing, with classes of a training vocabulary.
+    """A data set seen through a framing, with classes of a training vocabulary.
 
     Keys are `(epoch, index)`, or an index alone for epoch 0. The epoch is part of the key, not
     state to be set, so that workers can't disagree about it.
@@ -47,7 +53,7 @@ class SegmentationDataset(Dataset[Example]):
 
     def __init__(
         self,
-        source: PanopticDataset | SemanticDataset,
+        source: AnnotatedDataset,
         class_ids: Mapping[int, int],
         framing: Framing,
         *,
@@ -108,6 +114,8 @@ class SegmentationDataset(Dataset[Example]):
         if isinstance(self.source, PanopticDataset):
             sample = self.source.samples[index]
             return load_segmentation(sample, self.source.categories), sample.segments
+        if isinstance(self.source, InstanceDataset):
+            return paint_objects(self.source.samples[index])
         ids = load_labels(self.source.samples[index], self.source) + 1  # void is -1 in one format, 0 in the other
         return ids, describe_segments(ids, {place: c.id for place, c in enumerate(self.source.categories, start=1)})
 
@@ -158,6 +166,21 @@ def to_targets(
     )
 
 
+class MixedDataset(Dataset[Example]):
+    """Several data sets as one, each with classes of its own; keys are (part, epoch, index)."""
+
+    def __init__(self, parts: Sequence[SegmentationDataset]) -> None:
+        self.parts = tuple(parts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitem__(self, key: tuple[int, int, int]) -> Example:
+        """Loads a sample of one part."""
+        part, epoch, index = key
+        return self.parts[part][epoch, index]
+
+
 def collate(examples: Sequence[Example]) -> tuple[ImageBatch, tuple[Targets, ...]]:
     """Joins examples to a batch: all are padded on the right and below to the largest canvas."""
     height = max(example.frame.padded[0] for example in examples)
@@ -198,6 +221,29 @@ def training_keys(
             order = torch.randperm(num_samples, generator=generator).tolist()
         yield epoch, order[position % num_samples]
         position += world_size
+
+
+def mixed_keys(
+    new: Iterator[tuple[int, int]], old: Iterator[tuple[int, int]], old_share: float, *, start: int = 0
+) -> Iterator[tuple[int, int, int]]:
+    """Yields keys of a `MixedDataset` of a new and an old part, without end and evenly mixed.
+
+    Args:
+        new: keys of part 0, and
+        old: of part 1, each from where `start` positions of the mixture leave it (`of_old`).
+        old_share: share of the positions that are of the old part, in [0, 1].
+        start: positions that were drawn before.
+    """
+    position = start
+    while True:
+        is_old = of_old(position + 1, old_share) > of_old(position, old_share)
+        yield (1, *next(old)) if is_old else (0, *next(new))
+        position += 1
+
+
+def of_old(positions: int, old_share: float) -> int:
+    """How many of the first positions of a mixture are of the old part."""
+    return math.floor(positions * old_share + 1e-9)  # 10 x 0.3 is a little below 3
 
 
 def example_generator(*key: int) -> torch.Generator:
