@@ -25,7 +25,6 @@ from lexiseg.data.samples import (
     SegmentationDataset,
     collate,
     mixed_keys,
-    of_old,
     to_targets,
     training_keys,
 )
@@ -361,17 +360,15 @@ def test_a_fixed_canvas_must_fit_the_stride():
 
 
 @settings(deadline=None)
-@given(share=st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.75, 1.0]), start=st.integers(0, 60))
-def test_a_mixture_is_even_and_resumes_in_its_sequence(share: float, start: int):
-    def keys(start: int) -> list[tuple[int, int, int]]:
-        old = of_old(start, share)
-        new = training_keys(5, seed=1, start=start - old)
-        return list(islice(mixed_keys(new, training_keys(3, seed=2, start=old), share, start=start), 40))
-
-    whole = list(islice(mixed_keys(training_keys(5, seed=1), training_keys(3, seed=2), share), 100))
-    assert keys(start) == whole[start : start + 40]
-    for end in (10, 20, 100):
+@given(share=st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.75, 1.0]), start=st.integers(0, 60), world=st.integers(1, 3))
+def test_a_mixture_is_even_and_processes_share_and_resume_its_sequence(share: float, start: int, world: int):
+    whole = list(islice(mixed_keys((5, 3), share, seed=1), 120))
+    for end in (10, 20, 120):
         assert sum(part for part, _, _ in whole[:end]) == int(share * end + 1e-9)
+    assert len(set(whole)) == len(whole)
+    for rank in range(world):
+        mine = mixed_keys((5, 3), share, seed=1, start=start, rank=rank, world_size=world)
+        assert list(islice(mine, 20)) == whole[start + rank :: world][:20]
 
 
 def test_each_part_of_a_mixture_has_classes_of_its_own(panoptic: PanopticDataset):

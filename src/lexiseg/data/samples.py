@@ -201,8 +201,7 @@ def training_keys(
 ) -> Iterator[tuple[int, int]]:
     """Yields keys without end, each epoch in an order of its own; a sampler for a data loader.
 
-    Position p of the endless sequence lies in epoch p // num_samples. A process takes every
-    `world_size`-th position, so all of them together draw the sequence of a single process.
+    A process takes every `world_size`-th position, so all of them together draw the sequence of a single process.
 
     Args:
         num_samples: length of the data set, positive.
@@ -211,39 +210,55 @@ def training_keys(
         rank: this process.
         world_size: number of processes.
     """
-    if num_samples < 1:
-        raise ValueError("training needs at least one picture, got an empty data set.")
-    position, epoch, order = start + rank, -1, []
+    endless, position = _Endless(num_samples, seed), start + rank
     while True:
-        if position // num_samples != epoch:
-            epoch = position // num_samples
-            generator = example_generator(seed, epoch)
-            order = torch.randperm(num_samples, generator=generator).tolist()
-        yield epoch, order[position % num_samples]
+        yield endless.key(position)
         position += world_size
 
 
 def mixed_keys(
-    new: Iterator[tuple[int, int]], old: Iterator[tuple[int, int]], old_share: float, *, start: int = 0
+    num_samples: Sequence[int], old_share: float, *, seed: int, start: int = 0, rank: int = 0, world_size: int = 1
 ) -> Iterator[tuple[int, int, int]]:
     """Yields keys of a `MixedDataset` of a new and an old part, without end and evenly mixed.
 
     Args:
-        new: keys of part 0, and
-        old: of part 1, each from where `start` positions of the mixture leave it (`of_old`).
+        num_samples: of the new part and, where there is one, of the old.
         old_share: share of the positions that are of the old part, in [0, 1].
-        start: positions that were drawn before.
+        seed: of the orders.
+        start, rank, world_size: as `training_keys` takes them.
     """
-    position = start
+    new, *others = (_Endless(number, seed) for number in num_samples)
+    position = start + rank
     while True:
-        is_old = of_old(position + 1, old_share) > of_old(position, old_share)
-        yield (1, *next(old)) if is_old else (0, *next(new))
-        position += 1
+        drawn_old = _old_among(position, old_share)
+        if _old_among(position + 1, old_share) > drawn_old:
+            yield (1, *others[0].key(drawn_old))
+        else:
+            yield (0, *new.key(position - drawn_old))
+        position += world_size
 
 
-def of_old(positions: int, old_share: float) -> int:
+def _old_among(positions: int, old_share: float) -> int:
     """How many of the first positions of a mixture are of the old part."""
     return math.floor(positions * old_share + 1e-9)  # 10 x 0.3 is a little below 3
+
+
+class _Endless:
+    """The endless sequence of a data set: position p lies in epoch p // num_samples, each in an order of its own."""
+
+    def __init__(self, num_samples: int, seed: int) -> None:
+        if num_samples < 1:
+            raise ValueError("training needs at least one picture, got an empty data set.")
+        self._num_samples, self._seed = num_samples, seed
+        self._epoch, self._order = -1, []
+
+    def key(self, position: int) -> tuple[int, int]:
+        """Epoch and index of a position; quick where positions ascend."""
+        epoch, place = divmod(position, self._num_samples)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = torch.randperm(self._num_samples, generator=example_generator(self._seed, epoch)).tolist()
+        return epoch, self._order[place]
 
 
 def example_generator(*key: int) -> torch.Generator:

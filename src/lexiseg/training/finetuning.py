@@ -5,41 +5,29 @@ pictures of the data that it was trained on can be mixed in; and of all states o
 on pictures that were held out, the old ones' too where there are some.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 
 from lexiseg.core.concepts import same_word
 from lexiseg.core.vocabulary import Concept, Vocabulary
-from lexiseg.data.instance_format import InstanceDataset
-from lexiseg.data.panoptic_format import Category, PanopticDataset
-from lexiseg.data.samples import (
-    AnnotatedDataset,
-    MixedDataset,
-    SegmentationDataset,
-    example_generator,
-    mixed_keys,
-    of_old,
-    training_keys,
-)
-from lexiseg.data.semantic_format import SemanticDataset
-from lexiseg.data.transforms import Framing
-from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
+from lexiseg.data.panoptic_format import Category
+from lexiseg.data.samples import AnnotatedDataset, example_generator
+from lexiseg.data.transforms import MASK_STRIDE, Framing
 from lexiseg.models.network import Network
 from lexiseg.models.opsnet import OPSNet
-from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.criterion import CriterionConfig
 from lexiseg.training.panoptic import OPSNetTask
 from lexiseg.training.recipes_ovseg import MASKFORMER_LOSSES
-from lexiseg.training.segmentation import SegmentationRecipe
+from lexiseg.training.segmentation import Rehearsal, SegmentationRecipe
 from lexiseg.training.semantic import OVSegRecipe, OVSegTask
 from lexiseg.training.trainer import OptimConfig
+from lexiseg.training.validation import Validation
 
-HEADLINE: Mapping[str, str] = {"panoptic": "pq", "semantic": "miou", "instance": "ap"}
-"""The figure that a state is chosen by, by task."""
+LARGEST = 1024  # pixels of the longer side, as both papers train; models may be asked at more
+POINTS = 12_544  # Mask2Former's, for masks of 256 x 256 cells; smaller ones take a third of their cells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,46 +47,49 @@ class FinetuneRecipe:
     """Share of the pictures that are of the old data, where there are some."""
     held_out_share: float = 0.2
     """Share of either data that is never trained on."""
+    patience: int = 4
+    """Evaluations in a row without a better figure after which it stops; there are ten on the way."""
     seed: int = 0
-
-
-DatasetT = TypeVar("DatasetT", PanopticDataset, SemanticDataset, InstanceDataset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Pictures to learn from, pictures to measure on, and the words for both."""
+    """Pictures to learn from, and others to measure on."""
 
     train: AnnotatedDataset
-    held_out: AnnotatedDataset
-    vocabulary: Vocabulary
-    """One concept per category."""
+    held_out: Validation
 
     @staticmethod
-    def of(dataset: AnnotatedDataset, vocabulary: Vocabulary, recipe: FinetuneRecipe) -> "Source":
-        """Splits a data set."""
-        train, held_out = split(dataset, recipe.held_out_share, seed=recipe.seed)
-        return Source(train=train, held_out=held_out, vocabulary=vocabulary)
+    def of(data: AnnotatedDataset, vocabulary: Vocabulary, recipe: FinetuneRecipe) -> "Source":
+        """Splits a data set.
+
+        Args:
+            data: two pictures or more.
+            vocabulary: one concept per category.
+            recipe: says how many are held out, and its seed which.
+        """
+        train, held_out = split(data, recipe.held_out_share, seed=recipe.seed)
+        return Source(train=train, held_out=Validation(data=held_out, vocabulary=vocabulary, num_scenes=4))
 
 
-def split(dataset: DatasetT, held_out_share: float, *, seed: int) -> tuple[DatasetT, DatasetT]:
+def split(data: AnnotatedDataset, held_out_share: float, *, seed: int) -> tuple[AnnotatedDataset, AnnotatedDataset]:
     """Parts a data set at random into pictures to train on and pictures that are held out, one of each at least.
 
     Raises:
         ValueError: if it has less than two pictures.
     """
-    total = len(dataset.samples)
+    total = len(data.samples)
     if total < 2:
         raise ValueError(
             f"fine-tuning holds some pictures out to see when to stop, so it needs two or more, got {total}: add some."
         )
     order = torch.randperm(total, generator=example_generator(seed)).tolist()
     number = min(total - 1, max(1, round(held_out_share * total)))
-    return _only(dataset, sorted(order[number:])), _only(dataset, sorted(order[:number]))
-
-
-def _only(dataset: DatasetT, places: Sequence[int]) -> DatasetT:
-    return replace(dataset, samples=tuple(dataset.samples[place] for place in places))
+    held_out, train = sorted(order[:number]), sorted(order[number:])
+    return (
+        replace(data, samples=tuple(data.samples[place] for place in train)),
+        replace(data, samples=tuple(data.samples[place] for place in held_out)),
+    )
 
 
 def words_of(categories: Sequence[Category], templates: tuple[str, ...]) -> Vocabulary:
@@ -114,10 +105,10 @@ def joined(old: Vocabulary, new: Vocabulary) -> Vocabulary:
     concepts = list(old.concepts)
     owner = {same_word(name): place for place, concept in enumerate(concepts) for name in concept.names}
     for concept in new.concepts:
-        places = [owner[same_word(name)] for name in concept.names if same_word(name) in owner]
+        known = [owner[same_word(name)] for name in concept.names if same_word(name) in owner]
         fresh = tuple(name for name in concept.names if same_word(name) not in owner)
-        if places:
-            place = places[0]
+        if known:
+            place = known[0]
             concepts[place] = replace(concepts[place], synonyms=(*concepts[place].synonyms, *fresh))
         else:
             place = len(concepts)
@@ -126,56 +117,48 @@ def joined(old: Vocabulary, new: Vocabulary) -> Vocabulary:
     return Vocabulary(tuple(concepts), old.templates)
 
 
-def class_ids_of(categories: Sequence[Category], asked: Vocabulary, training: Vocabulary) -> dict[int, int]:
-    """For every category's id its concept in the training vocabulary, found through the words that are asked for.
+def finetune_task(
+    recipe: FinetuneRecipe, model: Network, new: Source, old: Source | None, *, device: str, workers: int
+) -> OPSNetTask | OVSegTask:
+    """The training of either system; the model is trained in place, and its training vocabulary is joined at once.
 
     Raises:
-        ValueError: naming the first category without a word.
+        ValueError: if the model can't be trained.
     """
-    known = {same_word(name): place for place, concept in enumerate(training.concepts) for name in concept.names}
-    words = {same_word(name): concept for concept in asked.concepts for name in concept.names}
-    found = {}
-    for category in categories:
-        concept = words.get(same_word(category.name))
-        if concept is None:
-            raise ValueError(
-                f"the data set's category {category.name!r} is not in the vocabulary: add it, or leave --vocabulary "
-                "out to take the categories as they are."
-            )
-        found[category.id] = known[same_word(concept.name)]
-    return found
-
-
-class _Mixture:
-    """The pictures of a fine-tuning: new ones, and old ones among them where there are some."""
-
-    def __init__(self, recipe: FinetuneRecipe, new: Source, old: Source | None) -> None:
-        self.recipe, self.new, self.old = recipe, new, old
-
-    def dataset(self, training: Vocabulary, framing: Framing, *, per_class: bool) -> MixedDataset:
-        """What a loader asks for examples."""
-        return MixedDataset(
-            [
-                SegmentationDataset(
-                    source.train,
-                    class_ids_of(source.train.categories, source.vocabulary, training),
-                    framing,
-                    per_class=per_class,
-                    seed=self.recipe.seed,
-                )
-                for source in (self.new, self.old)
-                if source is not None
-            ]
+    config = model.config
+    if isinstance(model, OPSNet) and model.config.is_assembled:
+        raise ValueError("an assembled model has a closed-set class head, which no recipe trains; start from another.")
+    vocabulary = joined(config.training_vocabulary, new.held_out.vocabulary)
+    side = min(config.longest_side, LARGEST)
+    framing = Framing(image_size=side, flip_probability=0.5, scale_range=recipe.scale_range)
+    common: dict[str, Any] = {
+        "framing": framing,
+        "num_pictures": 0,
+        "steps": recipe.steps,
+        "batch_size": recipe.batch_size,
+        "optim": recipe.optim,
+        "backbone_lr_scale": recipe.backbone_lr_scale,
+        "seed": recipe.seed,
+    }
+    if recipe.trains == "head":
+        model.segmenter.requires_grad_(False)
+    running: dict[str, Any] = {"keeps_batch_norm": True, "device": device, "workers": workers}
+    if isinstance(model, OPSNet):
+        model.config = replace(model.config, training_vocabulary=vocabulary)
+        points = min(POINTS, (side // MASK_STRIDE) ** 2 // 3)
+        same = SegmentationRecipe(
+            segmenter=model.config.segmenter,
+            vocabulary=vocabulary,
+            has_enhancer=model.config.has_enhancer,
+            criterion=CriterionConfig(num_points=points),
+            **common,
         )
-
-    def keys(self, start: int) -> Iterator[tuple[int, int, int]]:
-        """What a loader asks for, from example `start` on."""
-        share = self.recipe.old_share if self.old is not None else 0.0
-        seen_old = of_old(start, share)
-        new = training_keys(len(self.new.train.samples), seed=self.recipe.seed, start=start - seen_old)
-        old = (
-            training_keys(len(self.old.train.samples), seed=self.recipe.seed, start=seen_old)
-            if self.old is not None
-            else iter(())
-        )
-        return mixed_keys(new, old, share, start=start)
+        task = OPSNetTask(same, new.train, model, **running)
+    else:
+        model.config = replace(model.config, training_vocabulary=vocabulary)
+        losses = CriterionConfig(num_points=None, weights=MASKFORMER_LOSSES)
+        task = OVSegTask(OVSegRecipe(model=model.config, criterion=losses, **common), new.train, model, **running)
+    task.validation = new.held_out
+    if old is not None:
+        task.rehearsal = Rehearsal(data=old.train, share=recipe.old_share, validation=old.held_out)
+    return task

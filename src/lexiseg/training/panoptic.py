@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lexiseg.core.structures import ImageBatch
 from lexiseg.data.panoptic_format import PanopticDataset
+from lexiseg.data.samples import AnnotatedDataset
 from lexiseg.encoders.clip import ClipConfig
 from lexiseg.encoders.segmenter import freeze_batch_norm
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
@@ -110,7 +111,7 @@ class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
     def __init__(
         self,
         recipe: SegmentationRecipe,
-        data: PanopticDataset,
+        data: AnnotatedDataset,
         model: OPSNet,
         *,
         keeps_batch_norm: bool = False,

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from lexiseg.core.concepts import same_word
 from lexiseg.core.structures import ImageBatch
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.panoptic_format import Category, PanopticDataset
-from lexiseg.data.samples import SegmentationDataset, collate, training_keys
-from lexiseg.data.semantic_format import SemanticDataset
+from lexiseg.data.panoptic_format import Category
+from lexiseg.data.samples import AnnotatedDataset, MixedDataset, SegmentationDataset, collate, mixed_keys
 from lexiseg.data.transforms import Framing
 from lexiseg.encoders.blocks import blocks_of
 from lexiseg.encoders.clip import ClipConfig
@@ -101,6 +100,17 @@ def match_categories(categories: Sequence[Category], vocabulary: Vocabulary) -> 
     return {c.id: numbers[same_word(c.name)] for c in categories if same_word(c.name) in numbers}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """Pictures of what a model knows already, evenly mixed into what it is to learn."""
+
+    data: AnnotatedDataset
+    share: float
+    """Of all pictures, in [0, 1]."""
+    validation: Validation
+    """What the model is measured on beside the new."""
+
+
 ModelT = TypeVar("ModelT", ClosedSet, OPSNet, OVSeg)
 RecipeT = TypeVar("RecipeT", bound=TrainingRecipe)
 
@@ -113,12 +123,14 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
     """Whether a target is all that a picture has of a class, things too."""
     validation: Validation | None = None
     """What the model is measured on now and then."""
+    rehearsal: Rehearsal | None = None
+    """What it was trained on before, so that it is not forgotten."""
 
     def __init__(
         self,
         recipe: RecipeT,
         vocabulary: Vocabulary,
-        data: PanopticDataset | SemanticDataset,
+        data: AnnotatedDataset,
         *,
         device: str,
         workers: int,
@@ -169,12 +181,8 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
     def batches(self, start: int, split: Split | None = None) -> Iterator[SegmentBatch]:
         """Batches from step `start` on, read by worker processes; of a split batch, this process's slices in turn."""
         recipe, split = self.recipe, split or Split()
-        class_ids = match_categories(self._data.categories, self._vocabulary)
-        if not class_ids:
-            raise ValueError("no category of the training data is in the recipe's vocabulary: check --data.")
-        dataset = SegmentationDataset(self._data, class_ids, recipe.framing, per_class=self.per_class, seed=recipe.seed)
         loader: Any = torch.utils.data.DataLoader(
-            dataset,
+            MixedDataset([self._examples(data) for data in self._parts]),
             batch_size=split.part_size(recipe.batch_size),
             sampler=self._keys(start, split),
             num_workers=self._workers,
@@ -182,9 +190,22 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
         )
         return split_batches(iter(loader), split)
 
-    def _keys(self, start: int, split: Split) -> Iterator[tuple[int, int]]:
-        return training_keys(
-            len(self._data.samples),
+    @property
+    def _parts(self) -> tuple[AnnotatedDataset, ...]:
+        return (self._data,) if self.rehearsal is None else (self._data, self.rehearsal.data)
+
+    def _examples(self, data: AnnotatedDataset) -> SegmentationDataset:
+        class_ids = match_categories(data.categories, self._vocabulary)
+        if not class_ids:
+            raise ValueError("no category of the training data is in the recipe's vocabulary: check --data.")
+        return SegmentationDataset(
+            data, class_ids, self.recipe.framing, per_class=self.per_class, seed=self.recipe.seed
+        )
+
+    def _keys(self, start: int, split: Split) -> Iterator[tuple[int, int, int]]:
+        return mixed_keys(
+            [len(data.samples) for data in self._parts],
+            0.0 if self.rehearsal is None else self.rehearsal.share,
             seed=self.recipe.seed,
             start=start * self.recipe.batch_size,
             rank=split.rank,
@@ -194,7 +215,7 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
     def pictures_of(self, step: int) -> list[str]:
         """File names of the whole batch of a step."""
         keys = islice(self._keys(step, Split()), self.recipe.batch_size)
-        return [self._data.samples[index].file_name for _, index in keys]
+        return [self._parts[part].samples[index].file_name for part, _, index in keys]
 
     def pictures_in(self, batch: SegmentBatch) -> int:
         """Pictures of a batch, or of a part of one."""
@@ -222,7 +243,8 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
         if self.validation is None:
             return None
         assert not isinstance(self.model, ClosedSet), "it knows no words to be asked for"
-        return evaluate_on(self.validation, self.model)
+        new = evaluate_on(self.validation, self.model)
+        return new if self.rehearsal is None else new.beside(evaluate_on(self.rehearsal.validation, self.model))
 
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW over everything but a frozen CLIP; the backbone at its own rate."""

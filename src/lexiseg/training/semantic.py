@@ -7,8 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lexiseg.core.structures import ImageBatch
-from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.semantic_format import SemanticDataset
+from lexiseg.data.samples import AnnotatedDataset
 from lexiseg.encoders.segmenter import Segmenter, freeze_batch_norm
 from lexiseg.encoders.vit import VitClip
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
@@ -94,7 +93,7 @@ class OVSegTask(SegmentationTask[OVSegRecipe, OVSeg]):
     def __init__(
         self,
         recipe: OVSegRecipe,
-        data: PanopticDataset | SemanticDataset,
+        data: AnnotatedDataset,
         model: OVSeg,
         *,
         keeps_batch_norm: bool = False,
@@ -105,7 +104,7 @@ class OVSegTask(SegmentationTask[OVSegRecipe, OVSeg]):
 
         Args:
             recipe: the recipe.
-            data: the pictures, with panoptic or semantic truth.
+            data: the pictures, with whatever truth.
             model: from `new_ovseg` or `ovseg_to_go_on_with`; it is trained in place.
             keeps_batch_norm: leaves the backbone's batch norms as they are, as for every pretrained start.
             device: where to train.

@@ -86,6 +86,12 @@ class Evaluation:
     scenes: tuple[SceneMaps, ...] = ()
     """A few pictures with truth and prediction, in the first process alone."""
 
+    def beside(self, old: "Evaluation") -> "Evaluation":
+        """The figures of both, by the mean of whose first ones the best model is chosen."""
+        first = [next(iter(one.figures.values())) for one in (self, old)]
+        named = {f"old {name}": value for name, value in old.figures.items()}
+        return Evaluation(figures={"new and old": sum(first) / 2, **self.figures, **named}, scenes=self.scenes)
+
 
 @runtime_checkable
 class EvaluatedTask(Protocol):
