@@ -50,7 +50,7 @@ FAMILIES = (
             "opsnet-tiny-plain": recipes.opsnet_tiny_plain,
         },
         train=train_opsnet,
-        options=("data", "steps", "clip", "start"),
+        options=("data", "steps", "clip", "start", "val"),
     ),
     Family(
         recipes={
@@ -62,7 +62,7 @@ FAMILIES = (
             "zegformer": recipes_ovseg.zegformer,
         },
         train=train_ovseg,
-        options=("data", "root", "steps", "clip", "start", "prompt"),
+        options=("data", "root", "steps", "clip", "start", "prompt", "val"),
     ),
     Family(
         recipes={
@@ -97,7 +97,7 @@ ORDERS: Mapping[str, tuple[str, ...]] = {
 """Adaptations in a row (OVSeg, A.5), and the control of the two-step ones, which see twice as many pairs."""
 WHOLE = "storybook"
 """Four recipes in a row: what the shipped OPSNet is made by."""
-OPTIONAL = ("data", "root", "steps", "clip", "start", "prompt")
+OPTIONAL = ("data", "root", "steps", "clip", "start", "prompt", "val")
 """Settings that not every recipe has a use for."""
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import open_dataset
 from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
@@ -11,6 +12,8 @@ from lexiseg.data.semantic_format import SemanticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.encoders.mask2former_folder import read_mask2former, write_mask2former
 from lexiseg.encoders.segmenter import Segmenter
+from lexiseg.evaluation.measures import AnyDataset
+from lexiseg.evaluation.truths import own_words
 from lexiseg.io.checkpoint import to_plain, weights_hash
 from lexiseg.io.models import load_model, save_model, system_of
 from lexiseg.models.opsnet import OPSNet
@@ -19,7 +22,8 @@ from lexiseg.training.clip_folders import read_prompt, read_resnet_clip, read_vi
 from lexiseg.training.panoptic import ClosedSetTask, OPSNetTask, new_opsnet, opsnet_to_go_on_with
 from lexiseg.training.segmentation import SegmentationRecipe, TrainingRecipe
 from lexiseg.training.semantic import OVSegRecipe, OVSegTask, new_ovseg, ovseg_to_go_on_with, take_backbone
-from lexiseg.training.settings import Reporters, TrainSettings, model_folder, run_task
+from lexiseg.training.settings import Reporters, TrainSettings, run_task, write_model
+from lexiseg.training.validation import Validation
 
 RecipeT = TypeVar("RecipeT", bound=TrainingRecipe)
 
@@ -30,16 +34,18 @@ def train_closed_set(recipe: SegmentationRecipe, settings: TrainSettings, report
     data = panoptic_data(recipe, recipe.vocabulary, settings, reporters)
     task = ClosedSetTask(recipe, data, device=settings.device, workers=settings.workers)
     run_task(task, settings, reporters, {"recipe": to_plain(recipe)})
-    model, folder = task.model.cpu(), model_folder(settings)
-    write_mask2former(
-        folder,
-        recipe.segmenter,
-        model.segmenter.state_dict(),
-        class_weight=model.classify.weight.detach(),
-        class_bias=model.classify.bias.detach(),
-        names=recipe.vocabulary.names,
+    model = task.model.cpu()
+    return write_model(
+        settings,
+        lambda folder: write_mask2former(
+            folder,
+            recipe.segmenter,
+            model.segmenter.state_dict(),
+            class_weight=model.classify.weight.detach(),
+            class_bias=model.classify.bias.detach(),
+            names=recipe.vocabulary.names,
+        ),
     )
-    return folder
 
 
 def train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -54,8 +60,10 @@ def train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters:
         device=settings.device,
         workers=settings.workers,
     )
+    task.validation = _validation(settings)
     run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
-    return save_model(task.model.cpu().eval(), model_folder(settings), overwrite=True)
+    model = task.model.cpu().eval()
+    return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
 
 
 def train_ovseg(recipe: OVSegRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -72,8 +80,10 @@ def train_ovseg(recipe: OVSegRecipe, settings: TrainSettings, reporters: Reporte
         device=settings.device,
         workers=settings.workers,
     )
+    task.validation = _validation(settings)
     run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
-    return save_model(task.model.cpu().eval(), model_folder(settings), overwrite=True)
+    model = task.model.cpu().eval()
+    return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
 
 
 def _first_opsnet(recipe: SegmentationRecipe, settings: TrainSettings) -> tuple[OPSNet, dict[str, str | None]]:
@@ -163,8 +173,15 @@ def panoptic_data(
         (path,) = settings.data
         return read_panoptic(path)
     folder = (settings.drawn or settings.out) / f"data-{recipe.num_pictures}"
-    if (folder / "panoptic.json").is_file():
-        return read_panoptic(folder)
+    if processes.rank() == 0 and not (folder / "panoptic.json").is_file():
+        _draw(recipe, vocabulary, settings, reporters, folder)
+    processes.gather(None)
+    return read_panoptic(folder)
+
+
+def _draw(
+    recipe: TrainingRecipe, vocabulary: Vocabulary, settings: TrainSettings, reporters: Reporters, folder: Path
+) -> None:
     size = recipe.framing.image_size
     order = Order(  # the same pictures for every seed of the training, as COCO is
         role="base",
@@ -174,9 +191,17 @@ def panoptic_data(
         vocabulary=vocabulary,
     )
     total = recipe.num_pictures
-    return write_storybook(
-        order, folder, workers=max(1, settings.workers), report=lambda done: reporters.drawn(done, total)
-    )
+    write_storybook(order, folder, workers=max(1, settings.workers), report=lambda done: reporters.drawn(done, total))
+
+
+def _validation(settings: TrainSettings) -> Validation | None:
+    """What --val names, asked for by its own words."""
+    if settings.val is None:
+        return None
+    data = open_dataset(settings.val, None)
+    if not isinstance(data, AnyDataset):
+        raise ValueError(f"expected pictures with masks or label maps as --val, got those of {settings.val} without.")
+    return Validation(data=data, vocabulary=own_words(data.categories))
 
 
 def training_data(
