@@ -34,7 +34,7 @@ RECIPE = replace(
 )
 
 
-def in_float32() -> contextlib.AbstractContextManager[None]:
+def in_float32(*_: object, **__: object) -> contextlib.AbstractContextManager[None]:
     """Stands in for torch.autocast."""
     return contextlib.nullcontext()
 
@@ -54,14 +54,14 @@ def partly_known(data: PanopticDataset) -> PanopticDataset:
 def main(root: Path) -> None:
     """What two processes do."""
     torch.set_num_threads(1)
-    torch.autocast = lambda *device_and_type: in_float32()
+    torch.autocast = in_float32
     data = read_panoptic(root / "data")
     found: dict[str, list[float]] = {}
     with processes.joined():
         for name, pictures, config, stop_after in (
             ("ddp", partly_known(data), EngineConfig(), None),
             ("fsdp2", partly_known(data), EngineConfig(sharding="fsdp2", activation_checkpointing=True), None),
-            ("slices", data, EngineConfig(accumulate=2), None),
+            ("slices", data, EngineConfig(accumulate=2), HALF),
             ("half-ddp", data, EngineConfig(), HALF),
             ("half-fsdp2", data, replace(AVERAGED, sharding="fsdp2"), HALF),
         ):
@@ -72,7 +72,7 @@ def main(root: Path) -> None:
         found["from-one"] = run(
             opsnet_task(data), root / "one", config=replace(AVERAGED, sharding="fsdp2"), resume=True
         )
-    (root / f"losses-{processes.rank()}.json").write_text(json.dumps(found))
+        (root / f"losses-{processes.rank()}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

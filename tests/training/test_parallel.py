@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ CLOSE = {"rel": 1e-5, "abs": 0.0}
 @pytest.fixture(scope="module", autouse=True)
 def _float32() -> object:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(torch, "autocast", lambda *device_and_type: shared_runs.in_float32())
+        patched.setattr(torch, "autocast", shared_runs.in_float32)
         yield
 
 
@@ -74,3 +73,45 @@ def test_two_processes_give_the_losses_and_weights_of_one(
     theirs = torch.load(root / sharding / "weights.pt")
     for name, weight in tiny.state(task.model).items():
         torch.testing.assert_close(theirs[name], weight, rtol=0, atol=1e-3, msg=name)
+
+
+def test_slices_of_two_processes_give_the_losses_of_one(one: list[float], two: dict[str, list[float]]) -> None:
+    assert two["slices"] == pytest.approx(one[:HALF], **CLOSE)
+
+
+def test_accumulation_gives_the_losses_of_a_batch_in_one_piece(
+    one: list[float], data: PanopticDataset, tmp_path: Path
+) -> None:
+    assert run(opsnet_task(data), tmp_path, config=EngineConfig(accumulate=2)) == pytest.approx(one, **CLOSE)
+
+
+def test_checkpointed_activations_change_no_loss(one: list[float], data: PanopticDataset, tmp_path: Path) -> None:
+    config = EngineConfig(activation_checkpointing=True)
+
+    assert run(opsnet_task(data), tmp_path, config=config, stop_after=3) == one[:3]
+
+
+@pytest.mark.parametrize(("half", "config"), [("half-ddp", EngineConfig()), ("half-fsdp2", AVERAGED)])
+def test_a_checkpoint_of_two_processes_goes_on_in_one(
+    half: str, config: EngineConfig, one: list[float], two: dict[str, list[float]], data: PanopticDataset, root: Path
+) -> None:
+    rest = run(opsnet_task(data), root / half, config=config, resume=True)
+
+    assert two[half] + rest == pytest.approx(one, **CLOSE)
+
+
+def test_a_checkpoint_of_one_process_goes_on_in_two(one: list[float], two: dict[str, list[float]]) -> None:
+    assert two["from-one"] == pytest.approx(one[HALF:], **CLOSE)
+
+
+def test_sharded_processes_make_the_average_that_one_makes(
+    two: dict[str, list[float]], data: PanopticDataset, root: Path, tmp_path: Path
+) -> None:
+    task = opsnet_task(data)
+    run(task, tmp_path, config=AVERAGED, stop_after=HALF)
+
+    theirs = torch.load(root / "half-fsdp2" / "weights.pt")
+    plain = torch.load(root / "half-ddp" / "weights.pt")
+    name = "head.project.weight"
+    torch.testing.assert_close(theirs[name], task.model.state_dict()[name], rtol=0, atol=1e-5)
+    assert (plain[name] - theirs[name]).abs().max() > 1e-4

@@ -8,13 +8,17 @@ from lexiseg.apps.console import note, progress, say
 from lexiseg.apps.errors import UsageError
 from lexiseg.apps.predictor import choose_device
 from lexiseg.apps.recipe_tables import show_recipe, show_recipes, show_report
+from lexiseg.apps.visualize import side_by_side
+from lexiseg.core import processes
 from lexiseg.core.images import printable
+from lexiseg.evaluation.evaluator import SceneMaps
 from lexiseg.io.models import find_model, is_hub_name, save_model
 from lexiseg.models.assemble import assemble
 from lexiseg.training.commands import Reporters, TrainSettings, check, recipe_names, unused
 from lexiseg.training.commands import train as train_recipe
 from lexiseg.training.journal import Progress
 from lexiseg.training.own_recipes import is_own
+from lexiseg.training.trainer import EngineConfig
 
 
 def run_assemble(
@@ -61,6 +65,11 @@ def run_train(
     device: str,
     seed: int,
     workers: int,
+    val: Path | None,
+    accumulate: int,
+    ema: float | None,
+    fsdp: bool,
+    checkpointing: bool,
     list_recipes: bool,
     show_only: bool,
     check_only: bool,
@@ -100,6 +109,13 @@ def run_train(
         start=None if start is None else Path(start),
         prompt=prompt,
         from_scratch=from_scratch,
+        val=val,
+        engine=EngineConfig(
+            accumulate=accumulate,
+            ema_decay=ema,
+            sharding="fsdp2" if fsdp else "ddp",
+            activation_checkpointing=checkpointing,
+        ),
     )
     if idle := unused(name, settings):
         options = " and ".join(f"--{key.replace('_', '-')}" for key in idle)
@@ -112,9 +128,11 @@ def run_train(
         clip=None if clip is None else find_model(clip),
         start=None if start is None else find_model(start),
     )
-    with progress("Drawing") as bar:
-        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, note=note))
-    say(f"The model is in {model}.")
+    backend = "cpu:gloo,cuda:nccl" if settings.device.startswith("cuda") else "gloo"
+    with processes.joined(backend), progress("Drawing") as bar:
+        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, draw=_draw, note=note))
+        if processes.rank() == 0:
+            say(f"The model is in {model}.")
     return 0
 
 
@@ -128,5 +146,11 @@ def _tell(now: Progress) -> None:
     left = round(now.seconds_left)
     say(
         f"step {now.step}/{now.total_steps}  loss {now.loss:.4f}  {now.images_per_second:.1f} images/s  "
+        f"{100 * now.waiting:.0f} % waiting for data  {now.peak_memory / 2**30:.1f} GiB  "
         f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
     )
+
+
+def _draw(scene: SceneMaps, path: Path) -> None:
+    """Shows a picture, its truth and what a model in training makes of it."""
+    side_by_side(scene.picture, scene.truth, scene.prediction).save(path)

@@ -225,7 +225,9 @@ def mixed_keys(
         num_samples: of the new part and, where there is one, of the old.
         old_share: share of the positions that are of the old part, in [0, 1].
         seed: of the orders.
-        start, rank, world_size: as `training_keys` takes them.
+        start: positions that all processes together have drawn before.
+        rank: this process.
+        world_size: number of processes.
     """
     new, *others = (_Endless(number, seed) for number in num_samples)
     position = start + rank

@@ -22,8 +22,8 @@ class Average:
         self._decay = decay
         self._parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.weights = {name: p.detach().clone() for name, p in self._parameters.items()}
-        for name, weight in self.weights.items() if saved is not None else ():
-            local(weight).copy_(local(like(saved[name], weight)))
+        for name, value in (saved or {}).items():
+            local(self.weights[name]).copy_(local(like(value, self.weights[name])))
 
     @torch.no_grad()
     def update(self, step: int) -> None:

@@ -69,7 +69,7 @@ FAMILIES = (
         },
         takes=lambda recipe: type(recipe) is SegmentationRecipe and not recipe.is_closed_set,
         train=train_opsnet,
-        options=("data", "root", *RATES, "clip", "start", "from_scratch"),
+        options=("data", "root", *RATES, "clip", "start", "from_scratch", "val"),
     ),
     Family(
         recipes={
@@ -82,13 +82,13 @@ FAMILIES = (
         },
         takes=lambda recipe: isinstance(recipe, OPSNetPlusRecipe) and recipe.learns_from_labels,
         train=train_opsnet_plus,
-        options=("data", "labels", "root", *RATES, "start"),
+        options=("data", "labels", "root", *RATES, "start", "val"),
     ),
     Family(
         recipes={"opsnet-plus-tiny-control": recipes_plus.opsnet_plus_tiny_control},
         takes=lambda recipe: isinstance(recipe, OPSNetPlusRecipe) and not recipe.learns_from_labels,
         train=train_opsnet_plus,
-        options=("data", "root", *RATES, "start"),
+        options=("data", "root", *RATES, "start", "val"),
     ),
     Family(
         recipes={
@@ -101,7 +101,7 @@ FAMILIES = (
         },
         takes=lambda recipe: isinstance(recipe, OVSegRecipe),
         train=train_ovseg,
-        options=("data", "root", *RATES, "clip", "start", "prompt", "from_scratch"),
+        options=("data", "root", *RATES, "clip", "start", "prompt", "from_scratch", "val"),
     ),
     Family(
         recipes={
@@ -139,7 +139,7 @@ ORDERS: Mapping[str, tuple[str, ...]] = {
 WHOLE = "storybook"
 WHOLE_PARTS = ("clip-tiny", "mask2former-tiny", "opsnet-tiny", "opsnet-tiny-more")
 """Four recipes in a row: what the shipped OPSNet is made by."""
-OPTIONAL = ("data", "labels", "root", *RATES, "clip", "start", "prompt", "from_scratch")
+OPTIONAL = ("data", "labels", "root", *RATES, "clip", "start", "prompt", "from_scratch", "val")
 """Settings that not every recipe has a use for."""
 
 

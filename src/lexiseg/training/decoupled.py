@@ -23,6 +23,7 @@ from lexiseg.training.parts import Split
 from lexiseg.training.segment_batches import SegmentBatch
 from lexiseg.training.segmentation import SegmentationRecipe
 from lexiseg.training.tasks import Evaluation
+from lexiseg.training.validation import Validation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +139,15 @@ class OPSNetPlusTask:
         other = copy.copy(self)
         other._masked = self._masked.twin()
         return other
+
+    @property
+    def validation(self) -> Validation | None:
+        """What the model is measured on now and then."""
+        return self._masked.validation
+
+    @validation.setter
+    def validation(self, validation: Validation | None) -> None:
+        self._masked.validation = validation
 
     def evaluate(self) -> Evaluation | None:
         """Figures of the model as it is."""

@@ -179,7 +179,7 @@ def _step_of(line: str) -> float:
 
 def peak_memory(device: str) -> int:
     """Bytes that this process held at most, on a GPU or in the machine's memory; 0 where nobody counts them."""
-    if device != "cpu":
+    if device == "cuda":
         return torch.cuda.max_memory_allocated()
     try:
         import resource

@@ -47,7 +47,7 @@ class Network:
             return
         if sharding == "ddp":
             # Not every parameter is used: of a Swin, transformers has a last norm that nothing reads.
-            self._losses = DistributedDataParallel(self._losses, broadcast_buffers=False, find_unused_parameters=True)
+            self._losses = DistributedDataParallel(self._losses, find_unused_parameters=True)
         else:
             assert isinstance(task, SharedTask), "several processes need one"
             _shard(self._losses, task.blocks)

@@ -234,7 +234,7 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
             self.predict(batch.images),
             batch.targets,
             self.recipe.criterion,
-            generator=torch.Generator(self.device).manual_seed(seed),
+            generator=torch.Generator(batch.images.pixel_values.device).manual_seed(seed),
             part=batch.part,
         )
 

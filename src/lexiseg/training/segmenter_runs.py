@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
+from lexiseg.data.datasets.files import own_words
 from lexiseg.data.datasets.image_level import LabelDataset, label_dataset
 from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
 from lexiseg.data.semantic_format import SemanticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import Role
 from lexiseg.encoders.mask2former_folder import write_mask2former
+from lexiseg.evaluation.measures import AnyDataset
 from lexiseg.io.checkpoint import to_plain
 from lexiseg.io.models import is_hub_name, save_model, system_of
 from lexiseg.training.data_check import DataReport, look_at_files, look_at_lists
@@ -18,7 +21,8 @@ from lexiseg.training.initial_weights import first_opsnet, first_ovseg, lacking_
 from lexiseg.training.panoptic import ClosedSetTask, OPSNetTask
 from lexiseg.training.segmentation import SegmentationRecipe
 from lexiseg.training.semantic import OVSegRecipe, OVSegTask
-from lexiseg.training.settings import Reporters, TrainSettings, model_folder, overridden, run_task
+from lexiseg.training.settings import Reporters, TrainSettings, overridden, run_task, write_model
+from lexiseg.training.validation import Validation
 
 
 def train_closed_set(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -27,16 +31,18 @@ def train_closed_set(recipe: SegmentationRecipe, settings: TrainSettings, report
     data = _panoptic_data(recipe, settings, reporters)
     task = ClosedSetTask(recipe, data, device=settings.device, workers=settings.workers)
     run_task(task, settings, reporters, {"recipe": to_plain(recipe)})
-    model, folder = task.model.cpu(), model_folder(settings)
-    write_mask2former(
-        folder,
-        recipe.segmenter,
-        model.segmenter.state_dict(),
-        class_weight=model.classify.weight.detach(),
-        class_bias=model.classify.bias.detach(),
-        names=recipe.vocabulary.names,
+    model = task.model.cpu()
+    return write_model(
+        settings,
+        lambda folder: write_mask2former(
+            folder,
+            recipe.segmenter,
+            model.segmenter.state_dict(),
+            class_weight=model.classify.weight.detach(),
+            class_bias=model.classify.bias.detach(),
+            names=recipe.vocabulary.names,
+        ),
     )
-    return folder
 
 
 def train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -52,8 +58,10 @@ def train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters:
         device=settings.device,
         workers=settings.workers,
     )
+    task.validation = _validation(settings)
     run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
-    return save_model(task.model.cpu().eval(), model_folder(settings), overwrite=True)
+    model = task.model.cpu().eval()
+    return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
 
 
 def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -75,8 +83,10 @@ def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporte
         used, skipped = len(task.pictures), task.pictures.num_skipped
         origin["labelled"] = {"classes": len(labelled.categories), "pictures": used, "skipped": skipped}
         reporters.note(f"{used} pictures have labels; {skipped} have none and are left out.")
+    task.validation = _validation(settings)
     run_task(task, settings, reporters, origin)
-    return save_model(task.model.cpu().eval(), model_folder(settings), overwrite=True)
+    trained = task.model.cpu().eval()
+    return write_model(settings, lambda folder: save_model(trained, folder, overwrite=True))
 
 
 def train_ovseg(recipe: OVSegRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -92,8 +102,10 @@ def train_ovseg(recipe: OVSegRecipe, settings: TrainSettings, reporters: Reporte
         device=settings.device,
         workers=settings.workers,
     )
+    task.validation = _validation(settings)
     run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
-    return save_model(task.model.cpu().eval(), model_folder(settings), overwrite=True)
+    model = task.model.cpu().eval()
+    return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
 
 
 def check_run(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings) -> DataReport:
@@ -118,6 +130,16 @@ def _look_at_weights(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSe
         elif path is not None and not path.exists():
             problems.append(f"{option} {path} is not there: check the path.")
     return DataReport(num_pictures=0, problems=tuple(problems), notes=tuple(notes))
+
+
+def _validation(settings: TrainSettings) -> Validation | None:
+    """What --val names, asked for by its own words."""
+    if settings.val is None:
+        return None
+    data = open_dataset(settings.val, None)
+    if not isinstance(data, AnyDataset):
+        raise ValueError(f"expected pictures with masks or label maps as --val, got those of {settings.val} without.")
+    return Validation(data=data, vocabulary=own_words(data.categories))
 
 
 def training_data(
@@ -203,10 +225,11 @@ def _drawn(
     """Pictures of a role, drawn once into a folder that a resumed run finds again."""
     prefix = "data" if role == "base" else role
     folder = (settings.drawn or settings.out) / f"{prefix}-{count}"
-    if (folder / "panoptic.json").is_file():
-        return read_panoptic(folder)
-    size = recipe.framing.image_size
-    order = Order(role=role, split="train", count=count, size=(size, size), vocabulary=vocabulary)
-    return write_storybook(
-        order, folder, workers=max(1, settings.workers), report=lambda done: reporters.drawn(done, count)
-    )
+    if processes.rank() == 0 and not (folder / "panoptic.json").is_file():
+        size = recipe.framing.image_size
+        order = Order(role=role, split="train", count=count, size=(size, size), vocabulary=vocabulary)
+        write_storybook(
+            order, folder, workers=max(1, settings.workers), report=lambda done: reporters.drawn(done, count)
+        )
+    processes.gather(None)
+    return read_panoptic(folder)

@@ -312,8 +312,8 @@ def _not_finite(task: Task, out: Path, step: int, found: _Found) -> str:
             (out / NOT_FINITE_FILE).write_text(json.dumps(document, indent=1) + "\n")
     culprit, value = ("gradient", found.gradient_norm) if math.isfinite(found.loss) else ("loss", found.loss)
     return (
-        f"the {culprit} is {value} at step {step}: lower the learning rate or look at the data; {out / NOT_FINITE_FILE} "
-        "names the pictures of the batch, and the last checkpoint is as it was."
+        f"the {culprit} is {value} at step {step}: lower the learning rate or look at the data; "
+        f"{out / NOT_FINITE_FILE} names the pictures of the batch, and the last checkpoint is as it was."
     )
 
 
