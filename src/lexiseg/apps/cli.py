@@ -544,6 +544,23 @@ def train(
         Path | None,
         typer.Option("--labels", help="For an OPSNet+, pictures with labels and no masks, instead of the recipe's."),
     ] = None,
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            "--vocabulary",
+            "-v",
+            metavar="TEXT|FILE|NAME",
+            help="For finetune, words and synonyms for the data's categories; their own names if not given.",
+        ),
+    ] = None,
+    old_data: Annotated[
+        Path | None,
+        typer.Option(
+            "--old-data",
+            metavar="DIR|storybook",
+            help="For finetune, pictures of what the model knows: they are mixed in so that it forgets nothing.",
+        ),
+    ] = None,
     root: opt.Root = None,
     clip: Annotated[
         str | None,
@@ -558,6 +575,8 @@ def train(
         str | None,
         typer.Option(
             "--start",
+            "--model",
+            "-m",
             metavar="DIR|NAME",
             help="What to go on from: OPSNet, OVSeg, Mask2Former, or a backbone alone; for adaptations, a CLIP or an "
             "OVSeg.",
@@ -617,6 +636,8 @@ def train(
         resume=resume,
         data=tuple(data or ()),
         labels=labels,
+        vocabulary=vocabulary,
+        old_data=old_data,
         root=root,
         clip=clip,
         start=start,

@@ -15,9 +15,11 @@ from lexiseg.training.parallel import like, whole
 
 logger = logging.getLogger(__name__)
 
+BEST_FILE = "best.pt"
+
 
 class Checkpoints:
-    """The folder of a run: `training.pt` is the newest, `training.1.pt` the one before, and so on; `best.pt`."""
+    """The folder of a run: `training.pt` is the newest, `training.1.pt` the one before, and so on; `best.pt` the best."""
 
     def __init__(self, folder: Path, kept: int) -> None:
         self._folder = folder
@@ -64,10 +66,18 @@ class Checkpoints:
                     earlier.replace(later)
             newest.replace(places[0])
 
+    def load_best(self) -> Any:
+        """The one of the best evaluation.
+
+        Raises:
+            ModelError: if it is missing or damaged.
+        """
+        return load_training(self._folder / BEST_FILE)
+
     def save_best(self, content: Mapping[str, Any]) -> None:
         """Makes this the best."""
         if processes.rank() == 0:
-            atomic_save(content, self._folder / "best.pt")
+            atomic_save(content, self._folder / BEST_FILE)
 
 
 def trained_state(module: nn.Module) -> dict[str, Tensor]:

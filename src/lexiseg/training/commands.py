@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lexiseg.training import recipes, recipes_opsnet, recipes_ovseg, recipes_plus
+from lexiseg.training import recipes, recipes_finetune, recipes_opsnet, recipes_ovseg, recipes_plus
 from lexiseg.training.adaptation import AdaptationRecipe
 from lexiseg.training.clip import ClipRecipe
 from lexiseg.training.clip_runs import train_adaptation, train_clip, train_prompt
 from lexiseg.training.data_check import DataReport
 from lexiseg.training.decoupled import OPSNetPlusRecipe
+from lexiseg.training.finetune_runs import train_finetune
+from lexiseg.training.finetuning import FinetuneRecipe
 from lexiseg.training.learned_prompt import LearnedPromptRecipe
 from lexiseg.training.own_recipes import AnyRecipe, is_own, load_own
 from lexiseg.training.segmentation import SegmentationRecipe
@@ -118,6 +120,12 @@ FAMILIES = (
         joins_data=True,
     ),
     Family(
+        recipes={"finetune": recipes_finetune.finetune, "finetune-head": recipes_finetune.finetune_head},
+        takes=lambda recipe: isinstance(recipe, FinetuneRecipe),
+        train=train_finetune,
+        options=("data", "root", *RATES, "start", "vocabulary", "old_data"),
+    ),
+    Family(
         recipes={
             "prompt-tiny": recipes_ovseg.prompt_tiny,
             "prompt-simbaseline": recipes_ovseg.prompt_simbaseline,
@@ -139,7 +147,19 @@ ORDERS: Mapping[str, tuple[str, ...]] = {
 WHOLE = "storybook"
 WHOLE_PARTS = ("clip-tiny", "mask2former-tiny", "opsnet-tiny", "opsnet-tiny-more")
 """Four recipes in a row: what the shipped OPSNet is made by."""
-OPTIONAL = ("data", "labels", "root", *RATES, "clip", "start", "prompt", "from_scratch", "val")
+OPTIONAL = (
+    "data",
+    "labels",
+    "root",
+    *RATES,
+    "clip",
+    "start",
+    "prompt",
+    "from_scratch",
+    "val",
+    "vocabulary",
+    "old_data",
+)
 """Settings that not every recipe has a use for."""
 
 

@@ -92,9 +92,28 @@ def split(data: AnnotatedDataset, held_out_share: float, *, seed: int) -> tuple[
     )
 
 
-def words_of(categories: Sequence[Category], templates: tuple[str, ...]) -> Vocabulary:
-    """A data set's categories as a vocabulary."""
-    return Vocabulary(tuple(Concept(c.name, is_thing=c.is_thing) for c in categories), templates)
+def words_of(categories: Sequence[Category], vocabulary: Vocabulary | None, templates: tuple[str, ...]) -> Vocabulary:
+    """The words for a data set's categories, one concept for each: of a vocabulary, or the categories' own names.
+
+    Raises:
+        ValueError: naming the first category that the vocabulary lacks, or that shares a concept with another.
+    """
+    concepts: dict[str, Concept] = {}
+    if vocabulary is None:
+        concepts = {same_word(c.name): Concept(c.name, is_thing=c.is_thing) for c in categories}
+    else:
+        concepts = {same_word(name): concept for concept in vocabulary.concepts for name in concept.names}
+    found: list[Concept] = []
+    for category in categories:
+        concept = concepts.get(same_word(category.name))
+        if concept is None or concept in found:
+            problem = "is not in the vocabulary" if concept is None else "shares a word of the vocabulary with another"
+            raise ValueError(
+                f"the data set's category {category.name!r} {problem}: give it a word of its own, or leave "
+                "--vocabulary out to take the categories as they are."
+            )
+        found.append(concept)
+    return Vocabulary(tuple(found), templates)
 
 
 def joined(old: Vocabulary, new: Vocabulary) -> Vocabulary:

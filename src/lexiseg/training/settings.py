@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lexiseg.core import processes
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.training.journal import Draw, Report
 from lexiseg.training.tasks import Task
 from lexiseg.training.trainer import EngineConfig, run
@@ -44,6 +45,10 @@ class TrainSettings:
     pairs or several, which are joined."""
     labels: Path | None = None
     """For an OPSNet+, the data set of pictures with labels; if not given, the recipe's are drawn."""
+    vocabulary: Vocabulary | None = None
+    """For a fine-tuning, the words for the data's categories; their own names if not given."""
+    old_data: Path | None = None
+    """For a fine-tuning, pictures of what the model knows, to be mixed in; "storybook" draws them."""
     root: Path | None = None
     """Where a data set lies that `data` or `labels` calls by its name in the catalogue."""
     drawn: Path | None = None

@@ -93,12 +93,14 @@ class EngineConfig:
     """Newest checkpoints that are kept, beside the best."""
     evaluate_every: int | None = None
     """Steps between evaluations, where the task has any; None: a tenth of the run."""
+    patience: int | None = None
+    """Evaluations in a row without a better one after which a run ends before its last step; None: never."""
 
     def __post_init__(self) -> None:
-        if min(self.accumulate, self.checkpoints_kept, self.evaluate_every or 1) < 1:
+        counts = self.accumulate, self.checkpoints_kept, self.evaluate_every or 1, self.patience or 1
+        if min(counts) < 1:
             raise ValueError(
-                "accumulate, checkpoints_kept and evaluate_every must be 1 or more, "
-                f"got {self.accumulate}, {self.checkpoints_kept} and {self.evaluate_every}."
+                f"accumulate, checkpoints_kept, evaluate_every and patience must be 1 or more, got {counts}."
             )
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie between 0 and 1, such as 0.9999, got {self.ema_decay}.")
@@ -164,7 +166,12 @@ def run(
         all_losses: list[float] = []
         saved_at = time.monotonic()
         parts = training.parts(start)
+        stale_after = None if config.patience is None else config.patience * evaluate_every
+        is_over = False
         for step in range(start, last):
+            if is_over := stale_after is not None and training.steps_since_best(step) >= stale_after:
+                checkpoints.save(training.content(step))
+                break
             with journal.waiting():
                 own = list(islice(parts, config.accumulate))
             is_late = processes.rank() == 0 and time.monotonic() - saved_at > SAVE_EVERY_SECONDS
@@ -188,7 +195,7 @@ def run(
                     checkpoints.save(training.content(step + 1))
                     saved_at = time.monotonic()
         training.show()
-        if last == task.total_steps:
+        if is_over or last == task.total_steps:
             journal.finish()
     return all_losses
 
@@ -289,6 +296,10 @@ class _Training:
         if self._best is None or figure > self._best["figure"]:
             self._best = {"step": step, "name": name, "figure": figure}
             checkpoints.save_best(self.content(step))
+
+    def steps_since_best(self, step: int) -> int:
+        """How long no evaluation has been better; 0 before the first."""
+        return 0 if self._best is None else step - self._best["step"]
 
     def content(self, step: int) -> dict[str, Any]:
         """All that decides the losses from step `step` on; every process must ask for it."""
