@@ -1,26 +1,31 @@
-"""Puts a trained OPSNet into the package: half precision, thresholds chosen on val, and its model card.
+"""Puts a trained model into the package: half precision, settings chosen on val, and its model card.
 
-What the package can do without is left out: CLIP's attention pool (the spatial adapter holds what mask pooling needs
-of it), and, of the rows of the token table that no caption of the drawn world reached, all but the signs: they still
-hold their first random values, keep their own direction so, and weigh a twentieth in the history.
+What the package can do without is left out: an OPSNet's attention pool (its spatial adapter holds what mask pooling
+needs of it), and, of the rows of the token table that no caption of the drawn world reached, all but the signs: they
+still hold their first random values, keep their own direction so, and weigh a twentieth in the history.
 
 Usage: python tools/ship.py RUN/opsnet-more/model CARD.md [--score-threshold X] [--mask-threshold X]
                             [--rank-by product] [--alpha A] [--beta B]
+       python tools/ship.py RUN/ovseg/model CARD.md [--score-threshold X] [--mask-threshold X] [--clip-weight L]
+                            [--region-threshold X] [--clip-logit-scale S]
 """
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from lexiseg import OPSNet, Vocabulary, load_model, save_model
+from lexiseg import OPSNet, OVSeg, Vocabulary, load_model, save_model
 from lexiseg.data.storybook.captions import FRAMES, PLACES, SIZES
 from lexiseg.data.storybook.pen import COLOURS, PATTERNS
 from lexiseg.io.shipped import shipped_folder
+from lexiseg.models.network import Network
 
 
-def read_tokens(model: OPSNet) -> list[int]:
+def read_tokens(model: Network) -> list[int]:
     """The tokens of every word that a caption or a template can hold."""
     names = [name for listed in ("storybook-all", "storybook-dusk") for name in Vocabulary.of(listed).row_names()]
     texts = [*names, *FRAMES, *PLACES, *SIZES, *COLOURS, *PATTERNS, *model.config.training_vocabulary.templates]
@@ -28,19 +33,40 @@ def read_tokens(model: OPSNet) -> list[int]:
     return sorted({int(token) for text in texts for token in model.clip.tokenize([text])[0]})
 
 
-def leaner(model: OPSNet) -> OPSNet:
-    """The same model without what it never reads; one that went on from a lean model is lean already."""
-    if not model.config.clip.has_pool:
-        return model
+def leaner(model: Network) -> Network:
+    """The same model without what it never reads; making a lean model lean changes nothing."""
     known = read_tokens(model)
     state = model.state_dict()
     table = state["clip.clip.token_embedding.weight"]
-    kept = table.sign() * table.std()
-    kept[known] = table[known]
-    state["clip.clip.token_embedding.weight"] = kept
+    unknown = torch.ones(len(table), dtype=torch.bool)
+    unknown[known] = False
+    if table[unknown].abs().unique().numel() > 1:
+        state["clip.clip.token_embedding.weight"] = torch.where(unknown[:, None], table.sign() * table.std(), table)
+    if isinstance(model, OVSeg) or not model.config.clip.has_pool:
+        model.load_state_dict(state)
+        return model
     lean = OPSNet(replace(model.config, clip=replace(model.config.clip, has_pool=False)))
     lean.load_state_dict({k: v for k, v in state.items() if ".attnpool." not in k})
     return lean.eval()
+
+
+def settled(model: Network, chosen: dict[str, Any]) -> Network:
+    """The model with its answers' settings as chosen; what was not named stays."""
+
+    def changed(part: Any, names: Mapping[str, str]) -> Any:
+        given = {field: chosen[name] for name, field in names.items() if chosen[name] is not None}
+        return replace(part, **given)
+
+    merge = changed(model.config.merge, {name: name for name in ("score_threshold", "mask_threshold", "rank_by")})
+    if isinstance(model, OPSNet):
+        modulation = changed(model.config.modulation, {"alpha": "alpha", "beta": "beta"})
+        model.config = replace(model.config, merge=merge, modulation=modulation)
+    else:
+        regions = changed(model.config.regions, {"region_threshold": "mask_threshold"})
+        ensemble = changed(model.config.ensemble, {"clip_weight": "clip_weight"})
+        config = changed(model.config, {"clip_logit_scale": "clip_logit_scale"})
+        model.config = replace(config, merge=merge, regions=regions, ensemble=ensemble)
+    return model
 
 
 def main() -> None:
@@ -48,22 +74,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("card", type=Path)
-    parser.add_argument("--score-threshold", type=float)
-    parser.add_argument("--mask-threshold", type=float)
+    for name in (
+        "score-threshold",
+        "mask-threshold",
+        "alpha",
+        "beta",
+        "clip-weight",
+        "region-threshold",
+        "clip-logit-scale",
+    ):
+        parser.add_argument(f"--{name}", type=float)
     parser.add_argument("--rank-by", choices=["class", "iou", "product"])
-    parser.add_argument("--alpha", type=float)
-    parser.add_argument("--beta", type=float)
-    wanted = parser.parse_args()
-    model = load_model(wanted.model)
-    merge = {name: getattr(wanted, name) for name in ("score_threshold", "mask_threshold", "rank_by")}
-    modulation = {"alpha": wanted.alpha, "beta": wanted.beta}
-    model.config = replace(
-        model.config,
-        merge=replace(model.config.merge, **{k: v for k, v in merge.items() if v is not None}),
-        modulation=replace(model.config.modulation, **{k: v for k, v in modulation.items() if v is not None}),
-    )
-    card = {"README.md": wanted.card.read_text()}
-    folder = save_model(leaner(model), shipped_folder(), dtype=torch.float16, extra_files=card, overwrite=True)
+    wanted = vars(parser.parse_args())
+    model = settled(load_model(wanted.pop("model")), {k: v for k, v in wanted.items() if k != "card"})
+    name = "tiny-ovseg" if isinstance(model, OVSeg) else "storybook"
+    card = {"README.md": wanted["card"].read_text()}
+    folder = save_model(leaner(model), shipped_folder(name), dtype=torch.float16, extra_files=card, overwrite=True)
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{folder}: {size / 1e6:.2f} MB")
 

@@ -133,7 +133,10 @@ def test_demo_shows_six_scenes_and_what_to_try_next(
             assert overlay.width > 2 * drawn.width
     dataset = read_panoptic(out, annotations=out / "panoptic.json", masks=out, images=out)
     assert all(load_segmentation(sample, dataset.categories).shape == (160, 160) for sample in dataset.samples)
-    assert run("demo", "--out", out, "--no-negatives").code == 0
+    assert "--model" not in ran.out
+    ran = run("demo", "--out", out, "--no-negatives", "--model", "tiny-ovseg")
+    assert ran.code == 0
+    assert ran.out.count(" --model tiny-ovseg ") == 2
 
 
 def test_storybook_draws_a_data_set_and_refuses_to_spoil_it(run: Run, tmp_path: Path) -> None:

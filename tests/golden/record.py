@@ -1,6 +1,7 @@
-"""The shipped model's numbers on two drawn pictures; `python tests/golden/record.py` records them anew."""
+"""The shipped models' numbers on two drawn pictures; `python tests/golden/record.py [NAME...]` records them anew."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,26 @@ from lexiseg.core.batches import to_image_batch
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.storybook.scene import draw_scene
 from lexiseg.io.models import load_model
-from lexiseg.io.shipped import shipped_folder
-from lexiseg.models.words import prepare
-
-RECORD = Path(__file__).with_name("shipped.json")
+from lexiseg.io.shipped import SHIPPED, shipped_folder
 
 
-def compute() -> dict[str, Any]:
-    """Logits, void, IoU and mask areas of the shipped model, as plain numbers."""
-    model = load_model(shipped_folder())
+def record_of(name: str) -> Path:
+    """Where the numbers of a shipped model lie."""
+    return Path(__file__).with_name(f"{name}.json")
+
+
+def compute(name: str) -> dict[str, Any]:
+    """Logits, void, IoU and mask areas of a shipped model, as plain numbers."""
+    model = load_model(shipped_folder(name))
     pictures = [draw_scene("base", "val", 0).picture, draw_scene("novel", "val", 0).picture]
     images = to_image_batch(pictures, longest=model.config.longest_side)
     numbers: dict[str, Any] = {}
-    for name in ("storybook", "storybook-novel"):
-        words = prepare(model.clip, Vocabulary.of(name), model.config.training_vocabulary, negatives=False)
+    for listed in ("storybook", "storybook-novel"):
+        words = model.prepare(Vocabulary.of(listed), negatives=False)
         with torch.inference_mode():
             prediction = model(images, words)
         best = prediction.class_logits.max(-1)
-        numbers[name] = {
+        numbers[listed] = {
             "domain_similarity": round(words.domain_similarity, 4),
             "class_ids": best.indices.tolist(),
             "class_logits": [[round(v, 2) for v in row] for row in best.values.tolist()],
@@ -39,4 +42,5 @@ def compute() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    RECORD.write_text(json.dumps(compute()) + "\n")
+    for shipped in sys.argv[1:] or SHIPPED:
+        record_of(shipped).write_text(json.dumps(compute(shipped)) + "\n")

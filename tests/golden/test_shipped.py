@@ -1,4 +1,4 @@
-"""The shipped weights give the numbers that they gave when they were shipped."""
+"""Shipped weights give the numbers that they gave when they were shipped."""
 
 import importlib.util
 import json
@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from lexiseg.io.shipped import shipped_folder
+from lexiseg.io.shipped import SHIPPED, shipped_folder
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,9 @@ def numbers() -> ModuleType:
     return module
 
 
-def test_the_shipped_model_gives_its_golden_numbers(numbers: ModuleType) -> None:
-    found, golden = numbers.compute(), json.loads(numbers.RECORD.read_text())
+@pytest.mark.parametrize("model", SHIPPED)
+def test_a_shipped_model_gives_its_golden_numbers(model: str, numbers: ModuleType) -> None:
+    found, golden = numbers.compute(model), json.loads(numbers.record_of(model).read_text())
 
     for name, expected in golden.items():
         got = found[name]
@@ -38,8 +39,9 @@ def test_the_shipped_model_gives_its_golden_numbers(numbers: ModuleType) -> None
         assert same.mean() >= 0.95
 
 
-def test_the_shipped_folder_is_whole_and_under_twenty_megabytes() -> None:
-    files = {path.name: path.stat().st_size for path in shipped_folder().iterdir()}
+@pytest.mark.parametrize(("model", "megabytes"), [("storybook", 20), ("tiny-ovseg", 12)])
+def test_a_shipped_folder_is_whole_and_small(model: str, megabytes: int) -> None:
+    files = {path.name: path.stat().st_size for path in shipped_folder(model).iterdir()}
 
     assert {"config.json", "model.safetensors", "README.md"} <= files.keys()
-    assert sum(files.values()) < 20_000_000
+    assert sum(files.values()) < megabytes * 1_000_000

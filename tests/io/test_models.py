@@ -42,6 +42,7 @@ def test_names_lead_to_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "mine").mkdir()
 
     assert find_model("storybook") == shipped_folder()
+    assert find_model("tiny-ovseg") == shipped_folder("tiny-ovseg") != shipped_folder()
     assert find_model("mine") == Path("mine")
     assert find_model("mine/lost") == Path("mine/lost")
     assert find_model("./owner/name") == Path("owner/name")

@@ -16,6 +16,7 @@ from lexiseg.apps.visualize import side_by_side
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.storybook.kinds import CASTS, Role
 from lexiseg.data.storybook.scene import draw_scene
+from lexiseg.io.shipped import SHIPPED_NAME
 
 ROLES: tuple[Role, ...] = ("novel", "base")
 SCENES_PER_ROLE = 3
@@ -50,7 +51,7 @@ def run_demo(out: Path, model_name: str, device: str, *, negatives: bool) -> Non
         for done, name in enumerate(names):
             report(done, len(names))
             shown.append(_show_scene(model, name, writer, negatives))
-    _tell(shown, out, time.perf_counter() - start)
+    _tell(shown, out, model_name, time.perf_counter() - start)
 
 
 def _show_scene(model: Model, name: str, writer: ResultWriter, negatives: bool) -> _Shown:
@@ -71,7 +72,7 @@ def _show_scene(model: Model, name: str, writer: ResultWriter, negatives: bool) 
     return _Shown(name=name, result=result, seconds=seconds)
 
 
-def _tell(shown: list[_Shown], out: Path, seconds: float) -> None:
+def _tell(shown: list[_Shown], out: Path, model_name: str, seconds: float) -> None:
     """Prints what was found, where it lies, and what to try next."""
     rows = [
         (
@@ -91,10 +92,11 @@ def _tell(shown: list[_Shown], out: Path, seconds: float) -> None:
     )
     say(f"The pictures are in {out}: open {out / shown[0].name}.overlay.png first.")
     picture = shlex.quote(str(out / f"{shown[0].name}.picture.png"))
+    model = "" if model_name == SHIPPED_NAME else f" --model {shlex.quote(model_name)}"
     say("")
     say("Try next:")
-    say(f"  lexiseg segment {picture} --vocabulary {shlex.quote(_words_for(shown[0]))} --out my-words")
-    say("  lexiseg evaluate --data storybook-novel --count 50 --out my-report")
+    say(f"  lexiseg segment {picture} --vocabulary {shlex.quote(_words_for(shown[0]))}{model} --out my-words")
+    say(f"  lexiseg evaluate --data storybook-novel --count 50{model} --out my-report")
     say("  lexiseg storybook --role dusk --count 12 --out my-world")
 
 

@@ -132,7 +132,9 @@ Words = Annotated[
 ]
 ModelName = Annotated[
     str,
-    typer.Option("--model", "-m", metavar="DIR|NAME", help="A model folder; or storybook, the shipped one."),
+    typer.Option(
+        "--model", "-m", metavar="DIR|NAME", help="A model folder; or a shipped one: storybook or tiny-ovseg."
+    ),
 ]
 DeviceName = Annotated[Device, typer.Option("--device", help="Where it runs.")]
 ScoreThreshold = Annotated[

@@ -19,7 +19,7 @@ from lexiseg.core.structures import ImageBatch, PanopticMap, VocabularyEmbedding
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.io.models import find_model, load_model
-from lexiseg.io.shipped import SHIPPED_NAME, shipped_folder, unknown_concepts
+from lexiseg.io.shipped import SHIPPED, SHIPPED_NAME, shipped_folder, unknown_concepts
 from lexiseg.models.free_words import best_regions, clip_only, prepare_free_words, region_threshold
 from lexiseg.models.network import Fusion, Network, check_fusion
 from lexiseg.models.postprocess import Instance, RankBy, instances, panoptic_map
@@ -39,8 +39,8 @@ def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Mo
     """Loads a model.
 
     Args:
-        name_or_dir: "storybook", the model inside the package, which knows the drawn world only; or a model
-            folder; or the name of a model on the Hugging Face hub, such as "owner/name".
+        name_or_dir: "storybook" (an OPSNet) or "tiny-ovseg" (an OVSeg), the models inside the package, which know the
+            drawn world only; or a model folder; or the name of a model on the Hugging Face hub, such as "owner/name".
         device: "auto" takes a GPU if there is one; or any name that torch knows.
 
     Raises:
@@ -49,7 +49,7 @@ def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Mo
     """
     place = choose_device(device)
     folder = find_model(name_or_dir)
-    is_shipped = folder.resolve() == shipped_folder().resolve()
+    is_shipped = folder.resolve() in {shipped_folder(name).resolve() for name in SHIPPED}
     return Model(load_model(folder), name=str(name_or_dir), device=place, is_shipped=is_shipped)
 
 

@@ -12,7 +12,7 @@ import torch
 from lexiseg.core.images import file_mode, printable
 from lexiseg.io.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_folder, load_into, save_folder
 from lexiseg.io.plain import ModelError, from_plain, to_plain
-from lexiseg.io.shipped import SHIPPED_NAME, shipped_folder
+from lexiseg.io.shipped import SHIPPED, shipped_folder
 from lexiseg.models.network import Network, NetworkConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
@@ -101,7 +101,7 @@ def is_hub_name(name_or_dir: str | Path) -> bool:
 
 
 def find_model(name_or_dir: str | Path) -> Path:
-    """The folder that a name stands for: "storybook" is the shipped model, "owner/name" one of the hub.
+    """The folder that a name stands for: "storybook" and "tiny-ovseg" are shipped, "owner/name" is one of the hub.
 
     A folder that is there goes before the hub, and the hub is asked for nothing that looks like a path.
 
@@ -109,8 +109,8 @@ def find_model(name_or_dir: str | Path) -> Path:
         ModelError: if there is no such model, or the hub can't be reached.
     """
     text = str(name_or_dir)
-    if text == SHIPPED_NAME:
-        return shipped_folder()
+    if text in SHIPPED:
+        return shipped_folder(text)
     if not is_hub_name(text):
         return Path(text)
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:

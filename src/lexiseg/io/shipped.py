@@ -1,7 +1,8 @@
-"""The model inside the package: where it lies, and which words it knows."""
+"""The models inside the package: where they lie, and which words they know."""
 
 import functools
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from lexiseg.core.concepts import same_word
@@ -9,11 +10,14 @@ from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.data.storybook.pen import COLOURS, PATTERNS
 
 SHIPPED_NAME = "storybook"
+"""The one that is meant where nobody names a model."""
+SHIPPED: Mapping[str, str] = {SHIPPED_NAME: "storybook", "tiny-ovseg": "tiny_ovseg"}
+"""Each shipped model's name and folder: an OPSNet and an OVSeg, both of the drawn world."""
 
 
-def shipped_folder() -> Path:
-    """The folder of the shipped model."""
-    return Path(__file__).with_name(SHIPPED_NAME)
+def shipped_folder(name: str = SHIPPED_NAME) -> Path:
+    """The folder of a shipped model."""
+    return Path(__file__).with_name(SHIPPED[name])
 
 
 def unknown_concepts(vocabulary: Vocabulary) -> tuple[str, ...]:
