@@ -21,7 +21,7 @@ from lexiseg.training.panoptic import OPSNetTask, new_opsnet
 from lexiseg.training.recipes import opsnet_tiny
 from lexiseg.training.trainer import EngineConfig, OptimConfig, run
 
-STEPS, HALF = 20, 10
+STEPS, PAUSE = 20, 4
 AVERAGED = EngineConfig(ema_decay=0.9)
 RECIPE = replace(
     opsnet_tiny(),
@@ -61,16 +61,16 @@ def main(root: Path) -> None:
         for name, pictures, config, stop_after in (
             ("ddp", partly_known(data), EngineConfig(), None),
             ("fsdp2", partly_known(data), EngineConfig(sharding="fsdp2", activation_checkpointing=True), None),
-            ("slices", data, EngineConfig(accumulate=2), HALF),
-            ("half-ddp", data, EngineConfig(), HALF),
-            ("half-fsdp2", data, replace(AVERAGED, sharding="fsdp2"), HALF),
+            ("slices", data, EngineConfig(accumulate=2), PAUSE),
+            ("paused-ddp", data, EngineConfig(), PAUSE),
+            ("paused-fsdp2", data, replace(AVERAGED, sharding="fsdp2"), PAUSE),
         ):
             task = opsnet_task(pictures)
             found[name] = run(task, root / name, config=config, stop_after=stop_after)
             if processes.rank() == 0:
                 torch.save(tiny.state(task.model), root / name / "weights.pt")
         found["from-one"] = run(
-            opsnet_task(data), root / "one", config=replace(AVERAGED, sharding="fsdp2"), resume=True
+            opsnet_task(data), root / "one", config=replace(AVERAGED, sharding="fsdp2"), resume=True, stop_after=PAUSE
         )
         (root / f"losses-{processes.rank()}.json").write_text(json.dumps(found))
 
