@@ -4,7 +4,6 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import nn
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import Category, PanopticDataset, PanopticWriter, read_panoptic
+from lexiseg.data.samples import SegmentationDataset, collate
 from lexiseg.data.transforms import Framing
 from lexiseg.encoders.vit import VitClip
 from lexiseg.models.opsnet import OPSNet
@@ -22,7 +22,7 @@ from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.commands import find_recipe
 from lexiseg.training.overview import build, count_parameters
 from lexiseg.training.panoptic import OPSNetTask, new_opsnet
-from lexiseg.training.segmentation import SegmentationRecipe, SegmentationTask, match_categories
+from lexiseg.training.segmentation import SegmentationRecipe, match_categories, rate_at
 from lexiseg.training.semantic import OVSegRecipe, OVSegTask, new_ovseg
 
 OPSNETS = ("opsnet-r50", "opsnet-r101", "opsnet-swin-s", "opsnet-swin-l")
@@ -76,16 +76,15 @@ def test_the_parts_of_a_recipe_add_up_to_its_model(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "steps"), [("opsnet-r50", 368_750), ("opsnet-swin-l", 737_500)])
-def test_the_rate_falls_twice_to_a_tenth_where_mask2formers_does(name: str, steps: int, coco: PanopticDataset) -> None:
+def test_the_rate_falls_twice_to_a_tenth_where_mask2formers_does(name: str, steps: int) -> None:
     recipe = find_recipe(name)
     assert isinstance(recipe, SegmentationRecipe)
-    task: Any = SegmentationTask(recipe, WORDS, coco, device="cpu", workers=0)
     first, second = (round(share * steps) for share in (327_778 / 368_750, 355_092 / 368_750))
 
-    assert task.total_steps == steps
-    assert [task.lr_at(step) for step in (0, first - 1)] == [1e-4, 1e-4]
-    assert [task.lr_at(step) for step in (first, second - 1)] == pytest.approx([1e-5, 1e-5])
-    assert [task.lr_at(step) for step in (second, steps - 1)] == pytest.approx([1e-6, 1e-6])
+    assert recipe.steps == steps
+    assert [rate_at(recipe, step) for step in (0, first - 1)] == [1e-4, 1e-4]
+    assert [rate_at(recipe, step) for step in (first, second - 1)] == pytest.approx([1e-5, 1e-5])
+    assert [rate_at(recipe, step) for step in (second, steps - 1)] == pytest.approx([1e-6, 1e-6])
 
 
 def test_the_names_of_cocos_annotations_find_their_words() -> None:
@@ -174,14 +173,15 @@ def test_one_step_moves_every_trained_part_and_leaves_clip_alone(name: str, coco
     assert moved == [False] + [True] * len(parts)
 
 
-def test_the_paper_size_folder_of_coco_is_cropped_to_one_canvas(coco: PanopticDataset, tmp_path: Path) -> None:
+def test_pictures_of_any_size_are_cropped_to_one_canvas(coco: PanopticDataset) -> None:
     recipe = find_recipe("opsnet-r50")
     assert isinstance(recipe, SegmentationRecipe)
-    small = replace(recipe, framing=replace(recipe.framing, image_size=64), batch_size=4)
-    task: Any = SegmentationTask(small, WORDS, coco, device="cpu", workers=0)
+    framing = replace(recipe.framing, image_size=64)
+    data = SegmentationDataset(coco, match_categories(coco.categories, WORDS), framing)
 
-    images, targets = next(task.batches(0))
+    images, targets = collate([data[epoch, index] for epoch in range(4) for index in range(2)])
 
-    assert images.pixel_values.shape == (4, 3, 64, 64)
+    assert images.pixel_values.shape == (8, 3, 64, 64)
     assert all(t.ignored.shape == (16, 16) for t in targets)
     assert len({frame.resized for frame in images.frames}) > 1
+    assert match_categories(coco.categories, WORDS) == {17: 0, 187: 1}

@@ -73,8 +73,8 @@ def _size(name: str) -> tuple[str, str, str]:
     if isinstance(recipe, ClipRecipe):
         return f"{sum(phase.steps for phase in recipe.phases):,}", shown, "drawn"
     steps = f"{recipe.steps:,} x {recipe.batch_size}" if recipe.steps else ""
-    is_drawn = isinstance(recipe, TrainingRecipe) and recipe.num_pictures
-    return steps, shown, f"{recipe.num_pictures:,} drawn" if is_drawn else "--data"
+    num_drawn = recipe.num_pictures if isinstance(recipe, TrainingRecipe) else 0
+    return steps, shown, f"{num_drawn:,} drawn" if num_drawn else "--data"
 
 
 def _gib(num_bytes: int) -> str:

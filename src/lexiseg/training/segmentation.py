@@ -92,6 +92,12 @@ def seed_initial_weights(recipe: TrainingRecipe) -> None:
     torch.random.default_generator.manual_seed(recipe.seed)
 
 
+def rate_at(recipe: TrainingRecipe, step: int) -> float:
+    """The learning rate of a step: what the optimiser's schedule says, and a tenth of it after every drop."""
+    drops = sum(step >= round(share * recipe.steps) for share in recipe.rate_drops)
+    return scheduled_lr(recipe.optim, step, recipe.steps) * 0.1**drops
+
+
 def match_categories(categories: Sequence[Category], vocabulary: Vocabulary) -> dict[int, int]:
     """Category id to the number of its concept, found by name or, failing that, by synonym; others are left out."""
     concepts = list(enumerate(vocabulary.concepts))
@@ -161,10 +167,8 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
         return self.recipe.optim.clip_norm
 
     def lr_at(self, step: int) -> float:
-        """Warm-up and decay."""
-        steps = self.recipe.steps
-        drops = sum(step >= round(share * steps) for share in self.recipe.rate_drops)
-        return scheduled_lr(self.recipe.optim, step, steps) * 0.1**drops
+        """Warm-up, decay and drops."""
+        return rate_at(self.recipe, step)
 
     @property
     def blocks(self) -> list[nn.Module]:
