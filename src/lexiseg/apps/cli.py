@@ -566,9 +566,29 @@ def train(
     device: opt.DeviceName = Device.auto,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of initial weights, order and augmentation.")] = 0,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare batches.")] = 1,
+    val: Annotated[
+        Path | None,
+        typer.Option(
+            "--val", help="A data set on which the model is measured ten times; the best checkpoint is kept beside."
+        ),
+    ] = None,
+    accumulate: Annotated[
+        int, typer.Option("--accumulate", min=1, help="Take every batch in so many slices, to need less memory.")
+    ] = 1,
+    ema: Annotated[
+        float | None,
+        typer.Option("--ema", metavar="DECAY", help="Make the model of averaged weights; 0.9999 for long runs."),
+    ] = None,
+    fsdp: Annotated[
+        bool, typer.Option("--fsdp", help="Under torchrun, share weights, gradients and optimiser among processes.")
+    ] = False,
+    checkpointing: Annotated[
+        bool,
+        typer.Option("--checkpointing", help="Compute activations twice: less memory for a third more time."),
+    ] = False,
     list_recipes: Annotated[bool, typer.Option("--list", help="Show the recipes.")] = False,
 ) -> None:
-    """Train a model by a recipe."""
+    """Train a model by a recipe; under torchrun, by several processes that share every batch."""
     from lexiseg.apps.commands_models import run_train
 
     run_train(
@@ -585,6 +605,11 @@ def train(
         device=device.value,
         seed=seed,
         workers=workers,
+        val=val,
+        accumulate=accumulate,
+        ema=ema,
+        fsdp=fsdp,
+        checkpointing=checkpointing,
         list_recipes=list_recipes,
     )
 

@@ -7,12 +7,16 @@ from lexiseg.apps.asking import read_words
 from lexiseg.apps.console import progress, say, show
 from lexiseg.apps.errors import UsageError
 from lexiseg.apps.predictor import choose_device
+from lexiseg.apps.visualize import side_by_side
+from lexiseg.core import processes
 from lexiseg.core.images import printable
+from lexiseg.evaluation.evaluator import SceneMaps
 from lexiseg.io.models import find_model, save_model
 from lexiseg.models.assemble import assemble
 from lexiseg.training.commands import Reporters, TrainSettings, describe, recipe_names, unused
 from lexiseg.training.commands import train as train_recipe
-from lexiseg.training.trainer import Progress
+from lexiseg.training.journal import Progress
+from lexiseg.training.trainer import EngineConfig
 
 
 def run_assemble(
@@ -56,6 +60,11 @@ def run_train(
     device: str,
     seed: int,
     workers: int,
+    val: Path | None,
+    accumulate: int,
+    ema: float | None,
+    fsdp: bool,
+    checkpointing: bool,
     list_recipes: bool,
 ) -> None:
     """Runs a recipe, or lists them all.
@@ -84,6 +93,13 @@ def run_train(
         clip=None if clip is None else Path(clip),
         start=None if start is None else Path(start),
         prompt=prompt,
+        val=val,
+        engine=EngineConfig(
+            accumulate=accumulate,
+            ema_decay=ema,
+            sharding="fsdp2" if fsdp else "ddp",
+            activation_checkpointing=checkpointing,
+        ),
     )
     if idle := unused(name, settings):
         raise UsageError(f"{name} has no use for {' and '.join(f'--{key}' for key in idle)}: leave it out.")
@@ -92,9 +108,11 @@ def run_train(
         clip=None if clip is None else find_model(clip),
         start=None if start is None else find_model(start),
     )
-    with progress("Drawing") as bar:
-        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, note=say))
-    say(f"The model is in {model}.")
+    backend = "cpu:gloo,cuda:nccl" if settings.device.startswith("cuda") else "gloo"
+    with processes.joined(backend), progress("Drawing") as bar:
+        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, draw=_draw, note=say))
+        if processes.rank() == 0:
+            say(f"The model is in {model}.")
 
 
 def _tell(now: Progress) -> None:
@@ -102,5 +120,11 @@ def _tell(now: Progress) -> None:
     left = round(now.seconds_left)
     say(
         f"step {now.step}/{now.total_steps}  loss {now.loss:.4f}  {now.images_per_second:.1f} images/s  "
+        f"{100 * now.waiting:.0f} % waiting for data  {now.peak_memory / 2**30:.1f} GiB  "
         f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
     )
+
+
+def _draw(scene: SceneMaps, path: Path) -> None:
+    """Shows a picture, its truth and what a model in training makes of it."""
+    side_by_side(scene.picture, scene.truth, scene.prediction).save(path)

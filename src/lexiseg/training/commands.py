@@ -50,7 +50,7 @@ FAMILIES = (
             "opsnet-tiny-plain": recipes.opsnet_tiny_plain,
         },
         train=train_opsnet,
-        options=("data", "steps", "clip", "start"),
+        options=("data", "steps", "clip", "start", "val"),
     ),
     Family(
         recipes={
@@ -58,12 +58,12 @@ FAMILIES = (
             "opsnet-plus-tiny-classes": recipes_plus.opsnet_plus_tiny_classes,
         },
         train=train_opsnet_plus,
-        options=("data", "labels", "root", "steps", "start"),
+        options=("data", "labels", "root", "steps", "start", "val"),
     ),
     Family(
         recipes={"opsnet-plus-tiny-control": recipes_plus.opsnet_plus_tiny_control},
         train=train_opsnet_plus,
-        options=("data", "steps", "start"),
+        options=("data", "steps", "start", "val"),
     ),
     Family(
         recipes={
@@ -75,7 +75,7 @@ FAMILIES = (
             "zegformer": recipes_ovseg.zegformer,
         },
         train=train_ovseg,
-        options=("data", "root", "steps", "clip", "start", "prompt"),
+        options=("data", "root", "steps", "clip", "start", "prompt", "val"),
     ),
     Family(
         recipes={
@@ -110,7 +110,7 @@ ORDERS: Mapping[str, tuple[str, ...]] = {
 """Adaptations in a row (OVSeg, A.5), and the control of the two-step ones, which see twice as many pairs."""
 WHOLE = "storybook"
 """Four recipes in a row: what the shipped OPSNet is made by."""
-OPTIONAL = ("data", "labels", "root", "steps", "clip", "start", "prompt")
+OPTIONAL = ("data", "labels", "root", "steps", "clip", "start", "prompt", "val")
 """Settings that not every recipe has a use for."""
 
 

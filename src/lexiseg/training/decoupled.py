@@ -1,14 +1,15 @@
 """Decoupled supervision, OPSNet+ (section 3.4): pictures with labels but no masks teach both names and masks."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from lexiseg.core.structures import ImageBatch, Targets
 from lexiseg.data.datasets.files import own_words
 from lexiseg.data.datasets.image_level import LabelDataset
 from lexiseg.data.labelled_samples import LabelledBatch, LabelledPictures, collate_labelled
@@ -18,7 +19,11 @@ from lexiseg.layers.modulation import modulated_logits
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.training.losses import match_loss, sum_loss
 from lexiseg.training.panoptic import OPSNetTask
+from lexiseg.training.parts import Split
+from lexiseg.training.segment_batches import SegmentBatch
 from lexiseg.training.segmentation import SegmentationRecipe
+from lexiseg.training.tasks import Evaluation
+from lexiseg.training.validation import Validation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +56,9 @@ class OPSNetPlusRecipe(SegmentationRecipe):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixedBatch:
-    """The pictures of one step; the two kinds never share a canvas or a vocabulary."""
+    """The pictures of one step, or of a part of it; the two kinds never share a canvas or a vocabulary."""
 
-    masked: tuple[ImageBatch, tuple[Targets, ...]]
+    masked: SegmentBatch
     labelled: LabelledBatch
 
 
@@ -114,6 +119,30 @@ class OPSNetPlusTask:
         """Largest L2 norm of the gradient."""
         return self._masked.clip_norm
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The repeated parts of the network."""
+        return self._masked.blocks
+
+    @property
+    def validation(self) -> Validation | None:
+        """What the model is measured on now and then."""
+        return self._masked.validation
+
+    @validation.setter
+    def validation(self, validation: Validation | None) -> None:
+        self._masked.validation = validation
+
+    def evaluate(self) -> Evaluation | None:
+        """Figures of the model as it is; None where there is nothing to measure it on."""
+        return self._masked.evaluate()
+
+    def twin(self) -> "OPSNetPlusTask":
+        """The same training with trained weights of its own."""
+        other = copy.copy(self)
+        other._masked = self._masked.twin()
+        return other
+
     def lr_at(self, step: int) -> float:
         """Warm-up and decay."""
         return self._masked.lr_at(step)
@@ -122,16 +151,32 @@ class OPSNetPlusTask:
         """AdamW over everything but CLIP."""
         return self._masked.optimizer()
 
-    def batches(self, start: int) -> Iterator[MixedBatch]:
+    def batches(self, start: int, split: Split | None = None) -> Iterator[MixedBatch]:
         """Batches from step `start` on; each kind of picture in an order of its own, by seed and step alone."""
-        recipe = self.recipe
-        size = recipe.labelled_batch_size
-        keys = training_keys(len(self.pictures), seed=recipe.seed, start=start * size)
+        split = split or Split()
         loader: Any = DataLoader(
-            self.pictures, batch_size=size, sampler=keys, num_workers=self._workers, collate_fn=collate_labelled
+            self.pictures,
+            batch_size=split.part_size(self.recipe.labelled_batch_size),
+            sampler=self._keys(start, split),
+            num_workers=self._workers,
+            collate_fn=collate_labelled,
         )
-        for masked, labelled in zip(self._masked.batches(start), loader, strict=False):
+        for masked, labelled in zip(self._masked.batches(start, split), loader, strict=False):
             yield MixedBatch(masked=masked, labelled=labelled)
+
+    def _keys(self, start: int, split: Split) -> Iterator[tuple[int, int]]:
+        return training_keys(
+            len(self.pictures),
+            seed=self.recipe.seed,
+            start=start * self.recipe.labelled_batch_size,
+            rank=split.rank,
+            world_size=split.num_processes,
+        )
+
+    def pictures_of(self, step: int) -> list[str]:
+        """File names of the whole batch of a step: with masks, then with labels."""
+        keys = islice(self._keys(step, Split()), self.recipe.labelled_batch_size)
+        return [*self._masked.pictures_of(step), *(self.pictures.samples[index].file_name for _, index in keys)]
 
     def losses(self, batch: MixedBatch, step: int) -> Mapping[str, Tensor]:
         """OPSNet's losses on the pictures with masks, and the two of decoupled supervision on the others."""
@@ -142,9 +187,10 @@ class OPSNetPlusTask:
 
         `match` compares E_m, as inference fuses it, but without debiasing: equation 1 is on the cosines themselves. It
         trains whatever makes E_q. CLIP is frozen, and masks and predicted IoUs only choose: none of them has a gradient
-        from it. `sum` trains what makes the masks.
+        from it. `sum` trains what makes the masks. Both are means over pictures; a part of a batch gives its share.
         """
         recipe, model = self.recipe, self.model
+        share = len(batch.labels) / recipe.labelled_batch_size
         terms: dict[str, Tensor] = {}
         with torch.autocast(self._device, torch.bfloat16):
             clip_map = model.clip_map(batch.images)
@@ -154,9 +200,9 @@ class OPSNetPlusTask:
         if recipe.match_weight:
             modulation = replace(model.config.modulation, beta=0.0)
             class_logits = modulated_logits(regions, self.words, modulation, logit_scale=model.config.logit_scale)
-            terms["match"] = recipe.match_weight * match_loss(class_logits, is_valid, batch.labels)
+            terms["match"] = share * recipe.match_weight * match_loss(class_logits, is_valid, batch.labels)
         if recipe.sum_weight:
-            terms["sum"] = recipe.sum_weight * sum_loss(proposals.mask_logits.float(), batch.inside)
+            terms["sum"] = share * recipe.sum_weight * sum_loss(proposals.mask_logits.float(), batch.inside)
         return terms
 
     def pictures_in(self, batch: MixedBatch) -> int:

@@ -5,6 +5,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from lexiseg.training.parts import Rows, Shares
+
 
 def mask_bce_loss(point_logits: Float[Tensor, "M P"], point_targets: Float[Tensor, "M P"]) -> Float[Tensor, " M"]:
     """Binary cross-entropy of each mask, the mean over its points."""
@@ -49,15 +51,25 @@ def iou_loss(
     targets: Float[Tensor, "B Q"],
     is_matched: Bool[Tensor, "B Q"],
     counts: Bool[Tensor, "B Q"],
+    shares: Shares | None = None,
 ) -> Float[Tensor, ""]:
     """Squared error of the predicted IoU (OPSNet, section 3.4).
 
     Matched queries are few and the zeros of the rest are many: the mean over each kind enters with one half, so that
     the zeros do not drown what tells a good mask from a better one.
+
+    Args:
+        iou_scores: predicted, in [0, 1].
+        targets: true, likewise; 0 where nothing is matched.
+        is_matched: queries with a true segment.
+        counts: queries that are told anything.
+        shares: of a part in both means, where the batch is not in one piece.
     """
     error = (iou_scores - targets) ** 2
     zero = error.sum() * 0
     halves = [error[which].mean() if which.any() else zero for which in (is_matched, counts & ~is_matched)]
+    if shares is not None:
+        halves = [halves[0] * shares.masks, halves[1] * shares.unmatched]
     return 0.5 * (halves[0] + halves[1])
 
 
@@ -121,6 +133,7 @@ def uncertain_points(
     oversample: float = 3.0,
     importance: float = 0.75,
     generator: torch.Generator,
+    rows: Rows | None = None,
 ) -> Float[Tensor, "M P 2"]:
     """Points where each mask is least certain, and some anywhere (PointRend; Mask2Former's 3 and 0.75).
 
@@ -129,12 +142,16 @@ def uncertain_points(
         num_points: points per mask.
         oversample: candidates per point.
         importance: share of the points that are the least certain candidates.
-        generator: drawn from on the CPU, so that every device sees the same points.
+        generator: source of the points.
+        rows: places of the masks among those of a whole batch, of which these are a part.
     """
-    candidates = torch.rand(len(mask_logits), int(num_points * oversample), 2, generator=generator).to(mask_logits)
-    certainty = sample_points(mask_logits, candidates).abs()
+    rows = rows or Rows(own=tuple(range(len(mask_logits))), total=len(mask_logits))
     num_important = int(importance * num_points)
+    candidates = rows.random(int(num_points * oversample), 2, generator=generator).to(mask_logits)
+    anywhere = rows.random(num_points - num_important, 2, generator=generator).to(mask_logits)
+    if not len(mask_logits):
+        return mask_logits.new_zeros(0, num_points, 2)
+    certainty = sample_points(mask_logits, candidates).abs()
     chosen = certainty.topk(num_important, dim=1, largest=False).indices
     important = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
-    anywhere = torch.rand(len(mask_logits), num_points - num_important, 2, generator=generator).to(mask_logits)
     return torch.cat([important, anywhere], 1)

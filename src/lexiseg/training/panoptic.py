@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.core.structures import ImageBatch
 from lexiseg.data.panoptic_format import PanopticDataset
 from lexiseg.encoders.clip import ClipConfig
 from lexiseg.encoders.segmenter import freeze_batch_norm
@@ -25,18 +25,16 @@ class ClosedSetTask(SegmentationTask[SegmentationRecipe, ClosedSet]):
         seed_initial_weights(recipe)
         self.model = ClosedSet(recipe.segmenter, len(recipe.vocabulary)).train().to(device)
 
-    def losses(self, batch: tuple[ImageBatch, tuple[Targets, ...]], step: int) -> Mapping[str, Tensor]:
-        """Mask2Former's losses after every layer."""
-        images, targets = self.to_device(batch)
+    def predict(self, images: ImageBatch) -> list[LayerOutput]:
+        """Masks and classes after every layer."""
         with torch.autocast(self.device, torch.bfloat16):
             last = self.model.segmenter(images.pixel_values, every_layer=True)
-            layers = [
+            return [
                 LayerOutput(
                     mask_logits=layer.mask_logits.float(), class_logits=self.model.classify(layer.query_embed).float()
                 )
                 for layer in (*last.earlier, last)
             ]
-        return self.layer_losses(layers, targets, step)
 
 
 def new_opsnet(
@@ -119,15 +117,14 @@ class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
         if keeps_batch_norm:
             freeze_batch_norm(model.segmenter)
 
-    def losses(self, batch: tuple[ImageBatch, tuple[Targets, ...]], step: int) -> Mapping[str, Tensor]:
-        """Mask2Former's losses over cosines after every layer, and the IoU loss after the last."""
-        images, targets = self.to_device(batch)
+    def predict(self, images: ImageBatch) -> list[LayerOutput]:
+        """Masks and cosines after every layer, and IoUs after the last."""
         with torch.autocast(self.device, torch.bfloat16):
             clip_map = self.model.clip_map(images)
             last = self.model.propose(images, every_layer=True)
             class_embeds = [self.model.class_embed(layer, clip_map) for layer in (*last.earlier, last)]
             iou_scores = self.model.iou_scores(last)
-        layers = [
+        return [
             LayerOutput(
                 mask_logits=layer.mask_logits.float(),
                 class_logits=self.model.training_logits(class_embed, self._words),
@@ -135,4 +132,3 @@ class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
             )
             for layer, class_embed in zip((*last.earlier, last), class_embeds, strict=True)
         ]
-        return self.layer_losses(layers, targets, step)

@@ -1,23 +1,31 @@
-"""What the trainings of all segmenters have in common: recipe, data, optimiser, criterion."""
+"""What the trainings of all segmenters have in common: recipe, data, optimiser, criterion, evaluation."""
 
+import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.core.structures import ImageBatch
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import PanopticDataset
 from lexiseg.data.samples import SegmentationDataset, collate, training_keys
 from lexiseg.data.semantic_format import SemanticDataset
 from lexiseg.data.transforms import Framing
+from lexiseg.encoders.blocks import blocks_of
 from lexiseg.encoders.segmenter import Segmenter, SegmenterConfig
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.criterion import CriterionConfig, LayerOutput, segmentation_losses
+from lexiseg.training.parts import Split
+from lexiseg.training.segment_batches import SegmentBatch, split_batches
+from lexiseg.training.tasks import Evaluation
 from lexiseg.training.trainer import OptimConfig, decay_groups, scheduled_lr
+from lexiseg.training.validation import Validation, evaluate_on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +72,14 @@ ModelT = TypeVar("ModelT", ClosedSet, OPSNet, OVSeg)
 RecipeT = TypeVar("RecipeT", bound=TrainingRecipe)
 
 
-class SegmentationTask(Generic[RecipeT, ModelT]):
-    """What the trainings of all segmenters share: data, optimiser, schedule."""
+class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
+    """What the trainings of all segmenters share: data, optimiser, schedule, criterion."""
 
     model: ModelT
     per_class = False
     """Whether a target is all that a picture has of a class, things too."""
+    validation: Validation | None = None
+    """What the model is measured on now and then."""
 
     def __init__(
         self,
@@ -85,6 +95,10 @@ class SegmentationTask(Generic[RecipeT, ModelT]):
         self._vocabulary = vocabulary
         self._data = data
         self._workers = workers
+
+    @abstractmethod
+    def predict(self, images: ImageBatch) -> list[LayerOutput]:
+        """What every layer predicts, for the criterion; in bf16 but for what the criterion needs in full."""
 
     @property
     def module(self) -> nn.Module:
@@ -105,45 +119,76 @@ class SegmentationTask(Generic[RecipeT, ModelT]):
         """Warm-up and decay."""
         return scheduled_lr(self.recipe.optim, step, self.recipe.steps)
 
-    def batches(self, start: int) -> Iterator[tuple[ImageBatch, tuple[Targets, ...]]]:
-        """Batches from step `start` on, read by worker processes."""
-        recipe = self.recipe
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The repeated parts of the network."""
+        return blocks_of(self.model.segmenter)
+
+    def twin(self) -> "SegmentationTask[RecipeT, ModelT]":
+        """The same training with trained weights of its own; what is frozen is shared."""
+        other = copy.copy(self)
+        frozen = {id(p): p for p in self.model.parameters() if not p.requires_grad}
+        other.model = copy.deepcopy(self.model, frozen)
+        return other
+
+    def batches(self, start: int, split: Split | None = None) -> Iterator[SegmentBatch]:
+        """Batches from step `start` on, read by worker processes; of a split batch, this process's slices in turn."""
+        recipe, split = self.recipe, split or Split()
         numbers = {concept.name: number for number, concept in enumerate(self._vocabulary.concepts)}
         class_ids = {c.id: numbers[c.name] for c in self._data.categories if c.name in numbers}
         if not class_ids:
             raise ValueError("no category of the training data is in the recipe's vocabulary: check --data.")
         dataset = SegmentationDataset(self._data, class_ids, recipe.framing, per_class=self.per_class, seed=recipe.seed)
-        keys = training_keys(len(dataset), seed=recipe.seed, start=start * recipe.batch_size)
         loader: Any = torch.utils.data.DataLoader(
             dataset,
-            batch_size=recipe.batch_size,
-            sampler=keys,
+            batch_size=split.part_size(recipe.batch_size),
+            sampler=self._keys(start, split),
             num_workers=self._workers,
             collate_fn=collate,
         )
-        return iter(loader)
+        return split_batches(iter(loader), split)
 
-    def pictures_in(self, batch: tuple[ImageBatch, tuple[Targets, ...]]) -> int:
-        """Pictures of a batch."""
-        return len(batch[1])
-
-    def to_device(self, batch: tuple[ImageBatch, tuple[Targets, ...]]) -> tuple[ImageBatch, tuple[Targets, ...]]:
-        """The batch on the training's device."""
-        images, targets = batch
-        if self.device == "cpu":
-            return batch
-        moved = tuple(
-            Targets(
-                masks=t.masks.to(self.device), class_ids=t.class_ids.to(self.device), ignored=t.ignored.to(self.device)
-            )
-            for t in targets
+    def _keys(self, start: int, split: Split) -> Iterator[tuple[int, int]]:
+        return training_keys(
+            len(self._data.samples),
+            seed=self.recipe.seed,
+            start=start * self.recipe.batch_size,
+            rank=split.rank,
+            world_size=split.num_processes,
         )
-        return images.to(self.device), moved
 
-    def layer_losses(self, layers: list[LayerOutput], targets: tuple[Targets, ...], step: int) -> Mapping[str, Tensor]:
-        """The criterion after every layer, its points drawn by the step's own generator."""
-        generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
-        return segmentation_losses(layers, targets, self.recipe.criterion, generator=generator)
+    def pictures_of(self, step: int) -> list[str]:
+        """File names of the whole batch of a step."""
+        keys = islice(self._keys(step, Split()), self.recipe.batch_size)
+        return [self._data.samples[index].file_name for _, index in keys]
+
+    def pictures_in(self, batch: SegmentBatch) -> int:
+        """Pictures of a batch, or of a part of one."""
+        return len(batch.targets)
+
+    def losses(self, batch: SegmentBatch, step: int) -> Mapping[str, Tensor]:
+        """The criterion after every layer, its points drawn by the step's own generator.
+
+        Dropout and stochastic depth draw from torch's own generators, which begin anew with every step and part: a
+        resumed run drops the same. How a batch is split decides what is dropped, but for that no loss depends on it.
+        """
+        seed = self.recipe.seed * 1_000_003 + step
+        torch.manual_seed(seed + (batch.part.places[0] << 40))
+        batch = batch.to(self.device)
+        return segmentation_losses(
+            self.predict(batch.images),
+            batch.targets,
+            self.recipe.criterion,
+            generator=torch.Generator(batch.images.pixel_values.device).manual_seed(seed),
+            part=batch.part,
+        )
+
+    def evaluate(self) -> Evaluation | None:
+        """Figures of the model as it is, and a few pictures; None where there is nothing to measure it on."""
+        if self.validation is None:
+            return None
+        assert not isinstance(self.model, ClosedSet), "it knows no words to be asked for"
+        return evaluate_on(self.validation, self.model)
 
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW over everything but a frozen CLIP; the backbone at its own rate."""

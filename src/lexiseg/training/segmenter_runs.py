@@ -4,8 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
+from lexiseg.data.datasets.files import own_words
 from lexiseg.data.datasets.image_level import LabelDataset, label_dataset
 from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
 from lexiseg.data.semantic_format import SemanticDataset
@@ -13,6 +15,7 @@ from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import Role
 from lexiseg.encoders.mask2former_folder import read_mask2former, write_mask2former
 from lexiseg.encoders.segmenter import Segmenter
+from lexiseg.evaluation.measures import AnyDataset
 from lexiseg.io.checkpoint import to_plain, weights_hash
 from lexiseg.io.models import load_model, save_model, system_of
 from lexiseg.models.opsnet import OPSNet
@@ -22,7 +25,8 @@ from lexiseg.training.decoupled import OPSNetPlusRecipe, OPSNetPlusTask
 from lexiseg.training.panoptic import ClosedSetTask, OPSNetTask, new_opsnet, opsnet_to_go_on_with
 from lexiseg.training.segmentation import SegmentationRecipe, TrainingRecipe
 from lexiseg.training.semantic import OVSegRecipe, OVSegTask, new_ovseg, ovseg_to_go_on_with, take_backbone
-from lexiseg.training.settings import Reporters, TrainSettings, model_folder, run_task
+from lexiseg.training.settings import Reporters, TrainSettings, run_task, write_model
+from lexiseg.training.validation import Validation
 
 RecipeT = TypeVar("RecipeT", bound=TrainingRecipe)
 
@@ -33,16 +37,18 @@ def train_closed_set(recipe: SegmentationRecipe, settings: TrainSettings, report
     data = panoptic_data(recipe, recipe.vocabulary, settings, reporters)
     task = ClosedSetTask(recipe, data, device=settings.device, workers=settings.workers)
     run_task(task, settings, reporters, {"recipe": to_plain(recipe)})
-    model, folder = task.model.cpu(), model_folder(settings)
-    write_mask2former(
-        folder,
-        recipe.segmenter,
-        model.segmenter.state_dict(),
-        class_weight=model.classify.weight.detach(),
-        class_bias=model.classify.bias.detach(),
-        names=recipe.vocabulary.names,
+    model = task.model.cpu()
+    return write_model(
+        settings,
+        lambda folder: write_mask2former(
+            folder,
+            recipe.segmenter,
+            model.segmenter.state_dict(),
+            class_weight=model.classify.weight.detach(),
+            class_bias=model.classify.bias.detach(),
+            names=recipe.vocabulary.names,
+        ),
     )
-    return folder
 
 
 def train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -57,8 +63,10 @@ def train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters:
         device=settings.device,
         workers=settings.workers,
     )
+    task.validation = _validation(settings)
     run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
-    return save_model(task.model.cpu().eval(), model_folder(settings), overwrite=True)
+    model = task.model.cpu().eval()
+    return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
 
 
 def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -80,9 +88,12 @@ def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporte
         task = OPSNetPlusTask(recipe, data, labelled, model, device=device, workers=workers)
         used, skipped = len(task.pictures), task.pictures.num_skipped
         origin["labelled"] = {"classes": len(labelled.categories), "pictures": used, "skipped": skipped}
-        reporters.note(f"{used} pictures have labels; {skipped} have none and are left out.")
+        if processes.rank() == 0:
+            reporters.note(f"{used} pictures have labels; {skipped} have none and are left out.")
+    task.validation = _validation(settings)
     run_task(task, settings, reporters, origin)
-    return save_model(task.model.cpu().eval(), model_folder(settings), overwrite=True)
+    made = task.model.cpu().eval()
+    return write_model(settings, lambda folder: save_model(made, folder, overwrite=True))
 
 
 def train_ovseg(recipe: OVSegRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -99,8 +110,10 @@ def train_ovseg(recipe: OVSegRecipe, settings: TrainSettings, reporters: Reporte
         device=settings.device,
         workers=settings.workers,
     )
+    task.validation = _validation(settings)
     run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
-    return save_model(task.model.cpu().eval(), model_folder(settings), overwrite=True)
+    model = task.model.cpu().eval()
+    return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
 
 
 def _first_opsnet(recipe: SegmentationRecipe, settings: TrainSettings) -> tuple[OPSNet, dict[str, str | None]]:
@@ -222,13 +235,23 @@ def _drawn(
     """Pictures of a role, drawn once into a folder that a resumed run finds again."""
     prefix = "data" if role == "base" else role
     folder = (settings.drawn or settings.out) / f"{prefix}-{count}"
-    if (folder / "panoptic.json").is_file():
-        return read_panoptic(folder)
-    size = recipe.framing.image_size
-    order = Order(role=role, split="train", count=count, size=(size, size), vocabulary=vocabulary)
-    return write_storybook(
-        order, folder, workers=max(1, settings.workers), report=lambda done: reporters.drawn(done, count)
-    )
+    if processes.rank() == 0 and not (folder / "panoptic.json").is_file():
+        size = recipe.framing.image_size
+        order = Order(role=role, split="train", count=count, size=(size, size), vocabulary=vocabulary)
+        workers = max(1, settings.workers)
+        write_storybook(order, folder, workers=workers, report=lambda done: reporters.drawn(done, count))
+    processes.gather(None)
+    return read_panoptic(folder)
+
+
+def _validation(settings: TrainSettings) -> Validation | None:
+    """What --val names, asked for by its own words."""
+    if settings.val is None:
+        return None
+    data = open_dataset(settings.val, None)
+    if not isinstance(data, AnyDataset):
+        raise ValueError(f"expected pictures with masks or label maps as --val, got those of {settings.val} without.")
+    return Validation(data=data, vocabulary=own_words(data.categories))
 
 
 def training_data(

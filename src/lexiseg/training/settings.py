@@ -1,17 +1,22 @@
 """What a training is told beside its recipe, what it tells while it works, and the steps that all have in common."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from lexiseg.training.trainer import Progress, Task, run
+from lexiseg.core import processes
+from lexiseg.training.journal import Draw, Report
+from lexiseg.training.tasks import Task
+from lexiseg.training.trainer import EngineConfig, run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporters:
     """What a training tells while it works."""
 
-    progress: Callable[[Progress], None] = lambda progress: None
+    progress: Report = lambda progress: None
+    draw: Draw = lambda scene, path: None
+    """Draws what an evaluation shows."""
     drawn: Callable[[int, int], None] = lambda done, total: None
     """Pictures drawn so far, and how many there will be."""
     note: Callable[[str], None] = lambda sentence: None
@@ -46,13 +51,34 @@ class TrainSettings:
     an adaptation, a CLIP's."""
     prompt: Path | None = None
     """The folder of a learned prompt (SimBaseline), for recipes whose model has one."""
+    val: Path | None = None
+    """A data set on which an OPSNet or OVSeg is measured now and then."""
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    """How the run is carried out."""
 
 
 def run_task(task: Task, settings: TrainSettings, reporters: Reporters, origin: Mapping[str, object]) -> None:
     """Runs or resumes a task; `origin` is all that decides it."""
-    run(task, settings.out, origin=origin, resume=settings.resume, report=reporters.progress)
+    run(
+        task,
+        settings.out,
+        origin=origin,
+        resume=settings.resume,
+        config=settings.engine,
+        report=reporters.progress,
+        draw=reporters.draw,
+    )
 
 
 def model_folder(settings: TrainSettings) -> Path:
     """Where a finished training leaves what it made."""
     return settings.out / "model"
+
+
+def write_model(settings: TrainSettings, write: Callable[[Path], object]) -> Path:
+    """Lets the first process write what was made, while the others wait; returns its folder."""
+    folder = model_folder(settings)
+    if processes.rank() == 0:
+        write(folder)
+    processes.gather(None)
+    return folder
