@@ -55,7 +55,8 @@ def train(
     )
     chosen = from_plain(OPSNetPlusRecipe, recipe)
     train_opsnet_plus(chosen, settings, Reporters())
-    (out / "training.pt").unlink()  # it has the optimiser too, and nobody goes on with a finished job
+    for checkpoint in out.glob("training*.pt"):  # they have the optimiser too, and nobody goes on with a finished job
+        checkpoint.unlink()
     return {"steps": chosen.steps, "weights": weights}
 
 

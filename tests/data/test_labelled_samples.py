@@ -127,7 +127,7 @@ def test_reals_labels_make_batches_of_a_thousand_classes(tmp_path: Path) -> None
 
 
 def test_words_keep_the_order_of_the_categories_and_get_the_synonyms_of_their_list() -> None:
-    listed = categories_of("storybook")
+    listed = categories_of("storybook", range(len(Vocabulary.of("storybook"))))
     words = own_words(listed[::-1])
 
     assert words.names == Vocabulary.of("storybook").names[::-1]

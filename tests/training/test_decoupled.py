@@ -1,6 +1,7 @@
 """OPSNet+ trainings, at the smallest size that is still whole."""
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from lexiseg.encoders.clip import Clip
 from lexiseg.training.criterion import CriterionConfig
 from lexiseg.training.decoupled import OPSNetPlusRecipe, OPSNetPlusTask
 from lexiseg.training.panoptic import OPSNetTask, new_opsnet
+from lexiseg.training.parts import Split
 from lexiseg.training.recipes import opsnet_tiny
 from lexiseg.training.recipes_plus import (
     opsnet_plus_tiny,
@@ -23,6 +25,7 @@ from lexiseg.training.recipes_plus import (
     opsnet_plus_tiny_control,
     plus,
 )
+from lexiseg.training.tasks import EvaluatedTask, SharedTask
 from lexiseg.training.trainer import run
 
 RECIPE = replace(
@@ -153,9 +156,34 @@ def test_a_steps_batch_is_a_function_of_seed_and_step_alone(
 
     assert torch.equal(again.labelled.images.pixel_values, second.labelled.images.pixel_values)
     assert torch.equal(again.labelled.labels, second.labelled.labels)
-    assert torch.equal(again.masked[0].pixel_values, second.masked[0].pixel_values)
+    assert torch.equal(again.masked.images.pixel_values, second.masked.images.pixel_values)
     assert not torch.equal(first.labelled.images.pixel_values, second.labelled.images.pixel_values)
     assert plus_task(data, labelled).pictures_in(again) == 2 + 3
+
+
+def test_slices_of_a_batch_add_up_to_it(data: PanopticDataset, labelled: LabelDataset) -> None:
+    recipe = replace(RECIPE, batch_size=4, labelled_batch_size=4)
+    task = plus_task(data, labelled, recipe)
+    whole = task.losses(next(task.batches(0)), 0)
+
+    slices = list(islice(task.batches(0, Split(num_slices=2)), 2))
+    parts = [task.losses(part, 0) for part in slices]
+
+    assert [task.pictures_in(part) for part in slices] == [4, 4]
+    assert all(torch.allclose(parts[0][name] + parts[1][name], whole[name], rtol=0.02) for name in ("match", "sum"))
+    assert len(task.pictures_of(0)) == 8
+
+
+def test_a_twin_has_trained_weights_of_its_own(data: PanopticDataset, labelled: LabelDataset) -> None:
+    task = plus_task(data, labelled)
+    assert isinstance(task, SharedTask)
+    assert isinstance(task, EvaluatedTask)
+
+    twin = task.twin()
+
+    assert twin.module is not task.module
+    assert twin.model.head.project.weight is not task.model.head.project.weight
+    assert twin.model.clip.visual.conv1.weight is task.model.clip.visual.conv1.weight
 
 
 def test_the_softmax_is_over_the_names_of_the_labels_alone(data: PanopticDataset, labelled: LabelDataset) -> None:

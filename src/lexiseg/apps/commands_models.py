@@ -134,7 +134,7 @@ def run_train(
     )
     backend = "cpu:gloo,cuda:nccl" if settings.device.startswith("cuda") else "gloo"
     with processes.joined(backend), progress("Drawing") as bar:
-        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, draw=_draw, note=note))
+        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, draw=_draw, note=_note))
         if processes.rank() == 0:
             say(f"The model is in {model}.")
     return 0
@@ -143,6 +143,12 @@ def run_train(
 def _if_here(name: str | None) -> Path | None:
     """A model's folder; what only the hub has keeps its name, and is not fetched."""
     return None if name is None else Path(name) if is_hub_name(name) else find_model(name)
+
+
+def _note(sentence: str) -> None:
+    """Tells it once, however many processes know it."""
+    if processes.rank() == 0:
+        note(sentence)
 
 
 def _tell(now: Progress) -> None:

@@ -19,7 +19,7 @@ BEST_FILE = "best.pt"
 
 
 class Checkpoints:
-    """The folder of a run: `training.pt` is the newest, `training.1.pt` the one before, and so on; `best.pt` the best."""
+    """The folder of a run: `training.pt` is the newest, `training.1.pt` the one before; `best.pt`."""
 
     def __init__(self, folder: Path, kept: int) -> None:
         self._folder = folder

@@ -56,12 +56,10 @@ class OPSNetPlusRecipe(SegmentationRecipe):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixedBatch:
-    """The pictures of one step, or a part of them; the two kinds never share a canvas or a vocabulary."""
+    """The pictures of one step, or of a part of it; the two kinds never share a canvas or a vocabulary."""
 
     masked: SegmentBatch
     labelled: LabelledBatch
-    num_parts: int = 1
-    """Into how many parts of one size the step's pictures are split."""
 
 
 class OPSNetPlusTask:
@@ -121,24 +119,10 @@ class OPSNetPlusTask:
         """Largest L2 norm of the gradient."""
         return self._masked.clip_norm
 
-    def lr_at(self, step: int) -> float:
-        """Warm-up and decay."""
-        return self._masked.lr_at(step)
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW over everything but CLIP."""
-        return self._masked.optimizer()
-
     @property
     def blocks(self) -> list[nn.Module]:
         """The repeated parts of the network."""
         return self._masked.blocks
-
-    def twin(self) -> "OPSNetPlusTask":
-        """The same training with trained weights of its own."""
-        other = copy.copy(self)
-        other._masked = self._masked.twin()
-        return other
 
     @property
     def validation(self) -> Validation | None:
@@ -150,8 +134,22 @@ class OPSNetPlusTask:
         self._masked.validation = validation
 
     def evaluate(self) -> Evaluation | None:
-        """Figures of the model as it is."""
+        """Figures of the model as it is; None where there is nothing to measure it on."""
         return self._masked.evaluate()
+
+    def twin(self) -> "OPSNetPlusTask":
+        """The same training with trained weights of its own."""
+        other = copy.copy(self)
+        other._masked = self._masked.twin()
+        return other
+
+    def lr_at(self, step: int) -> float:
+        """Warm-up and decay."""
+        return self._masked.lr_at(step)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW over everything but CLIP."""
+        return self._masked.optimizer()
 
     def batches(self, start: int, split: Split | None = None) -> Iterator[MixedBatch]:
         """Batches from step `start` on; each kind of picture in an order of its own, by seed and step alone."""
@@ -164,7 +162,7 @@ class OPSNetPlusTask:
             collate_fn=collate_labelled,
         )
         for masked, labelled in zip(self._masked.batches(start, split), loader, strict=False):
-            yield MixedBatch(masked=masked, labelled=labelled, num_parts=split.num_parts)
+            yield MixedBatch(masked=masked, labelled=labelled)
 
     def _keys(self, start: int, split: Split) -> Iterator[tuple[int, int]]:
         return training_keys(
@@ -176,25 +174,23 @@ class OPSNetPlusTask:
         )
 
     def pictures_of(self, step: int) -> list[str]:
-        """File names of the whole batch of a step, of both kinds."""
+        """File names of the whole batch of a step: with masks, then with labels."""
         keys = islice(self._keys(step, Split()), self.recipe.labelled_batch_size)
-        return self._masked.pictures_of(step) + [self.pictures.samples[index].file_name for _, index in keys]
+        return [*self._masked.pictures_of(step), *(self.pictures.samples[index].file_name for _, index in keys)]
 
     def losses(self, batch: MixedBatch, step: int) -> Mapping[str, Tensor]:
         """OPSNet's losses on the pictures with masks, and the two of decoupled supervision on the others."""
-        labelled = self.labelled_losses(batch.labelled.to(self._device))
-        # Both are means over pictures, and every picture has labels: a part holds an even share.
-        shares = {name: value / batch.num_parts for name, value in labelled.items()}
-        return {**self._masked.losses(batch.masked, step), **shares}
+        return {**self._masked.losses(batch.masked, step), **self.labelled_losses(batch.labelled.to(self._device))}
 
     def labelled_losses(self, batch: LabelledBatch) -> dict[str, Tensor]:
         """The weighted terms of decoupled supervision, on the last layer's predictions.
 
         `match` compares E_m, as inference fuses it, but without debiasing: equation 1 is on the cosines themselves. It
         trains whatever makes E_q. CLIP is frozen, and masks and predicted IoUs only choose: none of them has a gradient
-        from it. `sum` trains what makes the masks.
+        from it. `sum` trains what makes the masks. Both are means over pictures; a part of a batch gives its share.
         """
         recipe, model = self.recipe, self.model
+        share = len(batch.labels) / recipe.labelled_batch_size
         terms: dict[str, Tensor] = {}
         with torch.autocast(self._device, torch.bfloat16):
             clip_map = model.clip_map(batch.images)
@@ -204,9 +200,9 @@ class OPSNetPlusTask:
         if recipe.match_weight:
             modulation = replace(model.config.modulation, beta=0.0)
             class_logits = modulated_logits(regions, self.words, modulation, logit_scale=model.config.logit_scale)
-            terms["match"] = recipe.match_weight * match_loss(class_logits, is_valid, batch.labels)
+            terms["match"] = share * recipe.match_weight * match_loss(class_logits, is_valid, batch.labels)
         if recipe.sum_weight:
-            terms["sum"] = recipe.sum_weight * sum_loss(proposals.mask_logits.float(), batch.inside)
+            terms["sum"] = share * recipe.sum_weight * sum_loss(proposals.mask_logits.float(), batch.inside)
         return terms
 
     def pictures_in(self, batch: MixedBatch) -> int:

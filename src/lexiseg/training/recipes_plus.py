@@ -31,7 +31,7 @@ def plus(
 def opsnet_plus_tiny(*, seed: int = 0) -> OPSNetPlusRecipe:
     """The drawn world's OPSNet+, from an OPSNet of its size (--start): 8 pictures with masks and 8 with labels a step.
 
-    About 30 minutes on one core. The rate is lower than that of `opsnet_tiny`, as 2,000 steps would not make up for
+    About 35 minutes on one core. The rate is lower than that of `opsnet_tiny`, as 2,000 steps would not make up for
     what the full rate unlearns.
     """
     return plus(opsnet_tiny(seed=seed), steps=2000, lr=3e-4, num_labelled=8000)
