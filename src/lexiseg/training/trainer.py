@@ -95,7 +95,7 @@ class EngineConfig:
     """Steps between evaluations, where the task has any; None: a tenth of the run."""
 
     def __post_init__(self) -> None:
-        if min(self.accumulate, self.checkpoints_kept, self.evaluate_every or 1) < 1:
+        if min(self.accumulate, self.checkpoints_kept, 1 if self.evaluate_every is None else self.evaluate_every) < 1:
             raise ValueError(
                 "accumulate, checkpoints_kept and evaluate_every must be 1 or more, "
                 f"got {self.accumulate}, {self.checkpoints_kept} and {self.evaluate_every}."
@@ -172,15 +172,15 @@ def run(
             if not found.is_finite:
                 raise ValueError(_not_finite(task, out, step, found))
             all_losses.append(found.loss)
+            is_last = step + 1 == last
             journal.step(
                 step + 1,
                 found.terms,
                 lr=task.lr_at(step),
                 gradient_norm=found.gradient_norm,
                 pictures=sum(map(task.pictures_in, own)) * processes.world_size(),
-                is_last=step + 1 == last,
+                is_last=is_last,
             )
-            is_last = step + 1 == last
             with journal.pausing():
                 if (step + 1) % evaluate_every == 0 or step + 1 == task.total_steps:
                     training.evaluate(step + 1, journal, checkpoints)
