@@ -9,12 +9,12 @@ import torch
 
 import tiny
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.datasets.files import own_words
 from lexiseg.data.panoptic_format import PanopticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.transforms import Framing
 from lexiseg.encoders.clip import Clip
 from lexiseg.evaluation.evaluator import evaluate
-from lexiseg.evaluation.truths import own_words
 from lexiseg.training.criterion import CriterionConfig
 from lexiseg.training.panoptic import ClosedSetTask, OPSNetTask, new_opsnet, opsnet_to_go_on_with
 from lexiseg.training.recipes import opsnet_tiny, opsnet_tiny_plain

@@ -8,11 +8,12 @@ from pathlib import Path
 from lexiseg.core.images import printable
 from lexiseg.training.adaptation import AdaptationRecipe
 from lexiseg.training.clip import ClipRecipe
+from lexiseg.training.finetuning import FinetuneRecipe
 from lexiseg.training.learned_prompt import LearnedPromptRecipe
 from lexiseg.training.segmentation import SegmentationRecipe
 from lexiseg.training.semantic import OVSegRecipe
 
-AnyRecipe = ClipRecipe | SegmentationRecipe | OVSegRecipe | AdaptationRecipe | LearnedPromptRecipe
+AnyRecipe = ClipRecipe | SegmentationRecipe | OVSegRecipe | FinetuneRecipe | AdaptationRecipe | LearnedPromptRecipe
 
 
 def is_own(name: str) -> bool:

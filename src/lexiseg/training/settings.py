@@ -103,11 +103,12 @@ def consequences(recipe: Any, settings: TrainSettings) -> tuple[str, ...]:
 
 
 def run_task(task: Task, settings: TrainSettings, reporters: Reporters, origin: Mapping[str, object]) -> None:
-    """Runs or resumes a task; `origin` is all that decides it."""
+    """Runs or resumes a task; `origin` is all that decides it, but for an average of the weights."""
+    average = {} if settings.engine.ema_decay is None else {"ema_decay": settings.engine.ema_decay}
     run(
         task,
         settings.out,
-        origin=origin,
+        origin={**origin, **average},
         resume=settings.resume,
         config=settings.engine,
         report=reporters.progress,

@@ -97,7 +97,8 @@ class EngineConfig:
     """Evaluations in a row without a better one after which a run ends before its last step; None: never."""
 
     def __post_init__(self) -> None:
-        counts = self.accumulate, self.checkpoints_kept, self.evaluate_every or 1, self.patience or 1
+        counted = self.accumulate, self.checkpoints_kept, self.evaluate_every, self.patience
+        counts = [count for count in counted if count is not None]
         if min(counts) < 1:
             raise ValueError(
                 f"accumulate, checkpoints_kept, evaluate_every and patience must be 1 or more, got {counts}."
@@ -179,15 +180,15 @@ def run(
             if not found.is_finite:
                 raise ValueError(_not_finite(task, out, step, found))
             all_losses.append(found.loss)
+            is_last = step + 1 == last
             journal.step(
                 step + 1,
                 found.terms,
                 lr=task.lr_at(step),
                 gradient_norm=found.gradient_norm,
                 pictures=sum(map(task.pictures_in, own)) * processes.world_size(),
-                is_last=step + 1 == last,
+                is_last=is_last,
             )
-            is_last = step + 1 == last
             with journal.pausing():
                 if (step + 1) % evaluate_every == 0 or step + 1 == task.total_steps:
                     training.evaluate(step + 1, journal, checkpoints)
