@@ -14,7 +14,7 @@ from lexiseg.core.images import printable
 from lexiseg.evaluation.evaluator import SceneMaps
 from lexiseg.io.models import find_model, is_hub_name, save_model
 from lexiseg.models.assemble import assemble
-from lexiseg.training.commands import Reporters, TrainSettings, check, recipe_names, unused
+from lexiseg.training.commands import Reporters, TrainSettings, advice, check, recipe_names, unused
 from lexiseg.training.commands import train as train_recipe
 from lexiseg.training.journal import Progress
 from lexiseg.training.own_recipes import is_own
@@ -89,7 +89,7 @@ def run_train(
         return 0
     if name is None or (name not in recipe_names() and not is_own(name)):
         given = "none was given" if name is None else f"got {name!r}"
-        raise UsageError(f"train needs the name of a recipe, {given}: take one of {', '.join(recipe_names())}.")
+        raise UsageError(f"train needs the name of a recipe, {given}: {advice(name)}")
     if show_only:
         show_recipe(name, seed=seed)
         return 0

@@ -1,5 +1,6 @@
 """`lexiseg train`: from a recipe's name to a model folder."""
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,17 @@ from lexiseg.training.segmenter_runs import check_run, train_closed_set, train_o
 from lexiseg.training.semantic import OVSegRecipe
 from lexiseg.training.settings import Reporters, TrainSettings, consequences
 
-__all__ = ["Reporters", "TrainSettings", "check", "describe", "find_recipe", "recipe_names", "train", "unused"]
+__all__ = [
+    "Reporters",
+    "TrainSettings",
+    "advice",
+    "check",
+    "describe",
+    "find_recipe",
+    "recipe_names",
+    "train",
+    "unused",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +179,12 @@ def recipe_names() -> tuple[str, ...]:
     return (WHOLE, *(name for family in FAMILIES for name in family.recipes), *ORDERS)
 
 
+def advice(name: str | None) -> str:
+    """Where to find the recipes, and those whose names are near."""
+    near = difflib.get_close_matches(name or "", recipe_names(), n=3, cutoff=0.5) or ["opsnet-tiny"]
+    return f"take one that 'lexiseg train --list' shows, such as {', '.join(near)}."
+
+
 def describe(name: str) -> str:
     """The first line of a built-in recipe's docstring."""
     if name == WHOLE:
@@ -254,7 +271,7 @@ def _family(name: str) -> Family:
     for family in FAMILIES:
         if name in family.recipes:
             return family
-    raise ValueError(f"there is no recipe {name!r}. Choose one of: {', '.join(recipe_names())}.")
+    raise ValueError(f"there is no recipe {name!r}: {advice(name)}")
 
 
 def _train_whole(settings: TrainSettings, reporters: Reporters) -> Path:
