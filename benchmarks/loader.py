@@ -33,7 +33,7 @@ WARM_UP = 2
 
 def main() -> None:
     """Writes pictures per second, for each number of workers, and its ratio to the rate."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Times what training reads.")
     parser.add_argument("--recipe", default="opsnet-r50", help="whose crops and batch are read")
     parser.add_argument("--data", help="a folder or a name of the catalogue; drawn scenes if not given")
     parser.add_argument("--root", type=Path, help="where the data set of that name lies")
