@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lexiseg.core import processes
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import open_dataset
 from lexiseg.data.instance_format import InstanceDataset
 from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
@@ -24,6 +25,8 @@ from lexiseg.training.validation import evaluate_on
 REPORT_FILE = "finetune.json"
 DRAWN_OLD = 800
 """Pictures of the drawn world that are drawn where old data are what a shipped model was trained on."""
+OTHERS = 1
+"""Seed of those pictures: others than the model has seen, so that what is held out of them is new to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,49 +40,53 @@ class Outcome:
     old_before: float | None
     """Of the old data and words; None without old data."""
     old_after: float | None
-    best_step: int | None
-    """None: no step was better than the start, which the model then is."""
+    best_step: int
+    calls_new_names_seen: bool
+    """Whether the new names count as training words, so that CLIP has no say in them (OPSNet) or a smaller one (OVSeg);
+    whichever was better on the held-out pictures."""
 
 
 def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
     """Fine-tunes a model and writes the best state on the way.
 
     Raises:
-        ValueError: if model or data are missing or of no use.
+        ValueError: if model or data are missing or of no use, or no state on the way is better than the start; then no
+            model is written.
     """
     if settings.start is None:
         raise ValueError("fine-tuning goes on from a model: pass its folder, or one of the shipped ones, as --model.")
     if not settings.data:
         raise ValueError("fine-tuning learns from your own pictures: pass their folder as --data.")
     recipe = overridden(recipe, settings)
-    model = load_model(settings.start)
+    model = load_model(settings.start).to(settings.device)
     new = _new_source(recipe, model, settings, reporters)
     old = _old_source(recipe, model, settings, reporters)
-    before = _figures(model.to(settings.device), new, old)
-    start = {name: value.clone() for name, value in model.state_dict().items()}
+    known, start = model.config.training_vocabulary, weights_hash(model.state_dict())
+    before = _figures(model, new, old)
     task = finetune_task(recipe, model, new, old, device=settings.device, workers=settings.workers)
     origin = {
         "recipe": to_plain(recipe),
-        "start": weights_hash(start),
-        "words": to_plain(task.recipe),
+        "start": start,
+        "words": to_plain(model.config.training_vocabulary),
         "pictures": [len(source.train.samples) for source in (new, old) if source is not None],
     }
     run_task(task, replace(settings, engine=replace(settings.engine, patience=recipe.patience)), reporters, origin)
     best = Checkpoints(settings.out, kept=1).load_best()
-    is_better = best["best"]["figure"] > before.score
-    if is_better:
-        model.load_state_dict(best["module"] | (best["average"] or {}), strict=False)
-    else:
-        reporters.note("no state on the way was better than the start, so the model is the start, with the new words.")
-        model.load_state_dict(start)
-    after = _figures(model.eval(), new, old)
+    model.load_state_dict(best["module"] | (best["average"] or {}), strict=False)
+    after = _with_the_better_words(model.eval(), known, new, old)
+    if after.score <= before.score:
+        raise ValueError(
+            f"no state on the way was better than the model that it began with (held-out pictures, {before.told}; at "
+            f"best {after.told}): give more pictures, or other steps (--steps) or rates (--lr)."
+        )
     outcome = Outcome(
         figure=before.name,
         before=before.new,
         after=after.new,
         old_before=before.old,
         old_after=after.old,
-        best_step=best["best"]["step"] if is_better else None,
+        best_step=best["best"]["step"],
+        calls_new_names_seen=model.config.training_vocabulary != known,
     )
     reporters.note(_told(outcome))
     folder = write_model(settings, lambda folder: save_model(model.cpu(), folder, overwrite=True))
@@ -129,7 +136,7 @@ def _drawn(model: Network, settings: TrainSettings, reporters: Reporters) -> Pan
     if processes.rank() == 0 and not (folder / "panoptic.json").is_file():
         side = model.config.longest_side
         words = model.config.training_vocabulary
-        order = Order(role="base", split="train", count=DRAWN_OLD, size=(side, side), vocabulary=words)
+        order = Order(role="base", split="train", count=DRAWN_OLD, seed=OTHERS, size=(side, side), vocabulary=words)
         report = reporters.drawn
         workers = max(1, settings.workers)
         write_storybook(order, folder, workers=workers, report=lambda done: report(done, DRAWN_OLD))
@@ -150,6 +157,36 @@ class _Figures:
         """What the best state is chosen by; see `Evaluation.beside`."""
         return self.new if self.old is None else (self.new + self.old) / 2
 
+    @property
+    def told(self) -> str:
+        """In percent."""
+        new = f"{100 * self.new:.1f}"
+        return new if self.old is None else f"{new} and, on the old data, {100 * self.old:.1f}"
+
+
+def _with_the_better_words(model: Network, known: Vocabulary, new: Source, old: Source | None) -> _Figures:
+    """The figures with the new names among the training vocabulary or without; the model is left with the better.
+
+    A name with a handful of examples may be learned too little to do without CLIP.
+    """
+    joint = model.config.training_vocabulary
+    found: list[_Figures] = []
+    for words in (joint, known):
+        _set_words(model, words)
+        found.append(_figures(model, new, old))
+    as_seen, as_unseen = found
+    if as_seen.score >= as_unseen.score:
+        _set_words(model, joint)
+        return as_seen
+    return as_unseen
+
+
+def _set_words(model: Network, words: Vocabulary) -> None:
+    if isinstance(model, OVSeg):
+        model.config = replace(model.config, training_vocabulary=words)
+    else:
+        model.config = replace(model.config, training_vocabulary=words)
+
 
 def _figures(model: Network, new: Source, old: Source | None) -> _Figures:
     name, value = next(iter(evaluate_on(new.held_out, model).figures.items()))
@@ -163,6 +200,5 @@ def _told(outcome: Outcome) -> str:
     told = f"{name} on held-out pictures: {100 * outcome.before:.1f} before, {100 * outcome.after:.1f} after"
     if outcome.old_before is None or outcome.old_after is None:
         return f"{told}. What it lost of its old words was not measured: name old data with --old-data."
-    return (
-        f"{told}; on those of the old data {100 * outcome.old_before:.1f} before, {100 * outcome.old_after:.1f} after."
-    )
+    lost = f"{100 * outcome.old_before:.1f} before, {100 * outcome.old_after:.1f} after"
+    return f"{told}; on those of the old data {lost}."
