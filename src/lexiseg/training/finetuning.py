@@ -107,10 +107,10 @@ def words_of(categories: Sequence[Category], vocabulary: Vocabulary | None, temp
     for category in categories:
         concept = concepts.get(same_word(category.name))
         if concept is None or concept in found:
-            problem = "is not in the vocabulary" if concept is None else "shares a word of the vocabulary with another"
+            problem = "is none of the words" if concept is None else "shares its word with another category"
             raise ValueError(
-                f"the data set's category {category.name!r} {problem}: give it a word of its own, or leave "
-                "--vocabulary out to take the categories as they are."
+                f"the data set's category {category.name!r} {problem}: each needs one of its own, in --vocabulary, or "
+                "in what the model knows where it is old data."
             )
         found.append(concept)
     return Vocabulary(tuple(found), templates)
