@@ -38,12 +38,12 @@ def opsnet_plus_tiny(*, seed: int = 0) -> OPSNetPlusRecipe:
 
 
 def opsnet_plus_tiny_classes(*, seed: int = 0) -> OPSNetPlusRecipe:
-    """`opsnet_plus_tiny` with class supervision alone (Table 3, second row)."""
+    """OPSNet+ of the drawn world with class supervision alone (Table 3, second row)."""
     return replace(opsnet_plus_tiny(seed=seed), sum_weight=0.0)
 
 
 def opsnet_plus_tiny_control(*, seed: int = 0) -> OPSNetPlusRecipe:
-    """`opsnet_plus_tiny` on the same pictures with masks and nothing else: what further steps alone give."""
+    """What `opsnet_plus_tiny` is held against: as many further steps on the same pictures with masks alone."""
     return replace(opsnet_plus_tiny_classes(seed=seed), match_weight=0.0)
 
 
@@ -53,17 +53,17 @@ def opsnet_plus_r50(*, seed: int = 0) -> OPSNetPlusRecipe:
 
 
 def opsnet_plus_r101(*, seed: int = 0) -> OPSNetPlusRecipe:
-    """OPSNet+ after `opsnet_r101` (--start), likewise."""
+    """OPSNet+ after `opsnet_r101` (--start), on COCO and on ImageNet's validation pictures with ReaL's labels."""
     return _paper_size(opsnet_r101(seed=seed))
 
 
 def opsnet_plus_swin_s(*, seed: int = 0) -> OPSNetPlusRecipe:
-    """OPSNet+ after `opsnet_swin_s` (--start), likewise."""
+    """OPSNet+ after `opsnet_swin_s` (--start), on COCO and on ImageNet's validation pictures with ReaL's labels."""
     return _paper_size(opsnet_swin_s(seed=seed))
 
 
 def opsnet_plus_swin_l(*, seed: int = 0) -> OPSNetPlusRecipe:
-    """OPSNet+ after `opsnet_swin_l` (--start), likewise."""
+    """OPSNet+ after `opsnet_swin_l` (--start), on COCO and on ImageNet's validation pictures with ReaL's labels."""
     return _paper_size(opsnet_swin_l(seed=seed))
 
 
