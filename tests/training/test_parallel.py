@@ -72,7 +72,7 @@ def test_two_processes_give_the_losses_and_weights_of_one(
     assert two[sharding] == pytest.approx(losses, **CLOSE)
     theirs = torch.load(root / sharding / "weights.pt")
     for name, weight in tiny.state(task.model).items():
-        torch.testing.assert_close(theirs[name], weight, rtol=0, atol=1e-3, msg=name)
+        torch.testing.assert_close(theirs[name], weight, rtol=0, atol=2e-4, msg=name)
 
 
 def test_slices_of_two_processes_give_the_losses_of_one(one: list[float], two: dict[str, list[float]]) -> None:
@@ -113,5 +113,5 @@ def test_sharded_processes_make_the_average_that_one_makes(
     theirs = torch.load(root / "paused-fsdp2" / "weights.pt")
     plain = torch.load(root / "paused-ddp" / "weights.pt")
     name = "head.project.weight"
-    torch.testing.assert_close(theirs[name], task.model.state_dict()[name], rtol=0, atol=1e-5)
-    assert (plain[name] - theirs[name]).abs().max() > 1e-4
+    torch.testing.assert_close(theirs[name], task.model.state_dict()[name], rtol=0, atol=1e-6)
+    assert (plain[name] - theirs[name]).abs().max() > 5e-6
