@@ -70,7 +70,10 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
         "words": to_plain(model.config.training_vocabulary),
         "pictures": [len(source.train.samples) for source in (new, old) if source is not None],
     }
-    run_task(task, replace(settings, engine=replace(settings.engine, patience=recipe.patience)), reporters, origin)
+    engine = replace(
+        settings.engine, patience=recipe.patience, ema_decay=settings.engine.ema_decay or recipe.ema_decay
+    )
+    run_task(task, replace(settings, engine=engine), reporters, origin)
     best = Checkpoints(settings.out, kept=1).load_best()
     model.load_state_dict(best["module"] | (best["average"] or {}), strict=False)
     after = _with_the_better_words(model.eval(), known, new, old)

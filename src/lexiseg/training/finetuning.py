@@ -47,8 +47,11 @@ class FinetuneRecipe:
     """Share of the pictures that are of the old data, where there are some."""
     held_out_share: float = 0.2
     """Share of either data that is never trained on."""
-    patience: int = 4
-    """Evaluations in a row without a better figure after which it stops; there are ten on the way."""
+    patience: int = 8
+    """Evaluations in a row without a better figure after which it stops. There are ten on the way, and the best states
+    often come last, when the rate has fallen."""
+    ema_decay: float = 0.99
+    """Of the average of the weights that is evaluated and kept; few pictures make single steps noisy."""
     seed: int = 0
 
 
