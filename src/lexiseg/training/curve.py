@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-SIZE, MARGIN = (900, 420), (64, 16, 56, 36)  # left, top, right and bottom
+SIZE, MARGIN = (900, 420), (64, 32, 56, 36)  # left, top, right and bottom
 PAPER, INK, GRID = (252, 251, 248), (90, 90, 98), (224, 222, 216)
 LOSS, FAINT_LOSS, FIGURE = (42, 92, 170), (176, 196, 226), (196, 84, 40)
 SMOOTHING = 0.9
@@ -27,9 +27,9 @@ def draw_curve(lines: Sequence[Mapping[str, Any]]) -> Image.Image:
         return picture
     drawing = ImageDraw.Draw(picture)
     last_step = max(step for step, _ in (*losses, *figures))
+    _draw_axis(drawing, _range_of(losses), "loss", LOSS, is_left=True)
     _draw_line(drawing, losses, last_step, _range_of(losses), FAINT_LOSS)
     _draw_line(drawing, _smoothed(losses), last_step, _range_of(losses), LOSS)
-    _draw_axis(drawing, _range_of(losses), "loss", LOSS, is_left=True)
     if figures:
         _draw_line(drawing, figures, last_step, _range_of(figures), FIGURE)
         _draw_axis(drawing, _range_of(figures), names[0].removeprefix("val_"), FIGURE, is_left=False)
@@ -91,5 +91,5 @@ def _draw_axis(
         if is_left:
             drawing.line([(across, down), _place(1, share)], fill=GRID)
         drawing.text((across + away, down), f"{low + share * (high - low):.3g}", fill=colour, anchor=anchor)
-    across, down = _place(edge, 0.88)
-    drawing.text((across - away, down), name, fill=colour, anchor="lm" if is_left else "rm")
+    across, down = _place(edge, 1)
+    drawing.text((across, down - 8), name, fill=colour, anchor="lb" if is_left else "rb")
