@@ -70,9 +70,7 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
         "words": to_plain(model.config.training_vocabulary),
         "pictures": [len(source.train.samples) for source in (new, old) if source is not None],
     }
-    engine = replace(
-        settings.engine, patience=recipe.patience, ema_decay=settings.engine.ema_decay or recipe.ema_decay
-    )
+    engine = replace(settings.engine, patience=recipe.patience, ema_decay=settings.engine.ema_decay or recipe.ema_decay)
     run_task(task, replace(settings, engine=engine), reporters, origin)
     best = Checkpoints(settings.out, kept=1).load_best()
     model.load_state_dict(best["module"] | (best["average"] or {}), strict=False)
