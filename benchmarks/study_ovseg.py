@@ -24,8 +24,9 @@ from typing import Any
 
 from ovseg_study.claims import CLAIMS
 from ovseg_study.plan import Sizes, jobs_of
-from ovseg_study.runner import in_order, record_of, run_all
-from ovseg_study.verdicts import document, flat_figures, markdown
+from ovseg_study.verdicts import flat_figures, markdown
+from study.runner import in_order, run_all
+from study.verdicts import collect, document
 
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.models import load_model
@@ -51,22 +52,6 @@ def given_folders(maskformers: list[Path], clips: list[Path]) -> list[dict[str, 
             }
         )
     return given
-
-
-def collect(root: Path, runs: list[str]) -> dict[str, dict[str, list[float]]]:
-    """The figures of the finished runs; arms that lack a seed are left out."""
-    figures: dict[str, dict[str, list[float]]] = {}
-    by_arm: dict[str, list[str]] = {}
-    for run in runs:
-        by_arm.setdefault(run.removeprefix("runs/").rpartition("-")[0], []).append(run)
-    for arm, names in by_arm.items():
-        records = [record_of(root, name) for name in names]
-        found = [flat_figures(record["result"]) for record in records if record is not None and record["is_finished"]]
-        if len(found) == len(names):
-            figures[arm] = {
-                name: [one[name] for one in found] for name in found[0] if all(name in one for one in found)
-            }
-    return figures
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -109,8 +94,8 @@ def main(arguments: list[str] | None = None) -> None:
     wanted.out.mkdir(parents=True, exist_ok=True)
     run_all(in_order(jobs, runs), wanted.out, workers=wanted.jobs)
     every = jobs_of(frozenset[str]().union(*(claim.arms for claim in CLAIMS)), wanted.seeds, sizes, folders)[1]
-    figures = collect(wanted.out, every)
-    (wanted.out / "study.json").write_text(json.dumps(document(figures), indent=1) + "\n")
+    figures = collect(wanted.out, every, flat_figures)
+    (wanted.out / "study.json").write_text(json.dumps(document(figures, CLAIMS), indent=1) + "\n")
     (wanted.out / "study.md").write_text(markdown(figures))
     print(f"{wanted.out / 'study.md'}")
 

@@ -1,49 +1,8 @@
 """The claims of the papers as comparisons between figures of the runs: a literal table."""
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-Place = tuple[str, str]
-"""An arm and a figure's name."""
-Role = Literal["paper", "control"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """One figure that the paper would have above another one."""
-
-    higher: Place
-    lower: Place
-    margin: float = 0.0
-    """Points by which it may fall short."""
-    role: Role = "paper"
-    """"paper", or "control": not the paper's, but the same number of samples; no order is expected."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """One claim of the paper."""
-
-    name: str
-    says: str
-    """What is claimed, with the paper's figures."""
-    comparisons: tuple[Comparison, ...]
-
-    @property
-    def arms(self) -> frozenset[str]:
-        """What must have been run."""
-        return frozenset(arm for c in self.comparisons for arm, _ in (c.higher, c.lower))
-
-
-def _rising(figures: Sequence[str], *arms: str, margin: float = 0.0, role: Role = "paper") -> tuple[Comparison, ...]:
-    """Each arm above the one before, by each figure."""
-    return tuple(
-        Comparison(higher=(higher, figure), lower=(lower, figure), margin=margin, role=role)
-        for figure in figures
-        for lower, higher in itertools.pairwise(arms)
-    )
+from study.verdicts import Claim, Comparison, rising
 
 
 def _within(arm: str, *figures: str) -> tuple[Comparison, ...]:
@@ -89,34 +48,34 @@ CLAIMS: tuple[Claim, ...] = (
         says="Labels raise the names that overlap (57.3 > 55.7 > 51.4) and lower new ones below the baseline (5.3 < "
         "7.3 < 8.8); captions raise both; proposals > true masks (8.8 > 7.9); five captions are as good as one.",
         comparisons=(
-            *_rising(UNSEEN, "ft-labels", "original", "ft"),
-            *_rising(SEEN, "original", "ft", "ft-labels"),
-            *_rising((*MIOU, *UNSEEN), "ft-true-masks", "ft"),
-            *_rising(MIOU, "ft-captions-5", "ft", margin=1.0),
-            *_rising(MIOU, "ft", "ft-captions-5", margin=1.0),
+            *rising(UNSEEN, "ft-labels", "original", "ft"),
+            *rising(SEEN, "original", "ft", "ft-labels"),
+            *rising((*MIOU, *UNSEEN), "ft-true-masks", "ft"),
+            *rising(MIOU, "ft-captions-5", "ft", margin=1.0),
+            *rising(MIOU, "ft", "ft-captions-5", margin=1.0),
         ),
     ),
     Claim(
         name="V5",
         says="Mixing labels into captions hurts: captions 28.8 > both 26.7 > labels 23.0.",
-        comparisons=_rising((*MIOU, *NAMING), "ft-labels", "ft-mixture", "ft"),
+        comparisons=rising((*MIOU, *NAMING), "ft-labels", "ft-mixture", "ft"),
     ),
     Claim(
         name="V6",
         says="Baseline < MPT < FT < FT, then MPT (21.8 < 26.5 < 28.8 < 29.6); the last not a point below FT.",
         comparisons=(
-            *_rising((*MIOU, *NAMING), "original", "mpt", "ft", "ft-mpt"),
-            *_rising((*MIOU, *NAMING), "ft", "ft-mpt", margin=1.0),
-            *_rising((*MIOU, *NAMING), "ft-ft", "ft-mpt", role="control"),
+            *rising((*MIOU, *NAMING), "original", "mpt", "ft", "ft-mpt"),
+            *rising((*MIOU, *NAMING), "ft", "ft-mpt", margin=1.0),
+            *rising((*MIOU, *NAMING), "ft-ft", "ft-mpt", role="control"),
         ),
     ),
     Claim(
         name="V7",
         says="FT, then MPT > both at once > MPT, then FT (29.6 > 29.0 > 28.1); all with as many samples.",
         comparisons=(
-            *_rising((*MIOU, *NAMING), "mpt-ft", "joint", "ft-mpt"),
-            *_rising((*MIOU, *NAMING), "ft-ft", "joint", role="control"),
-            *_rising((*MIOU, *NAMING), "ft-ft", "mpt-ft", role="control"),
+            *rising((*MIOU, *NAMING), "mpt-ft", "joint", "ft-mpt"),
+            *rising((*MIOU, *NAMING), "ft-ft", "joint", role="control"),
+            *rising((*MIOU, *NAMING), "ft-ft", "mpt-ft", role="control"),
         ),
     ),
     Claim(
@@ -124,18 +83,18 @@ CLAIMS: tuple[Claim, ...] = (
         says="Depth of the prompts: alone it saturates (25.7, 26.5, 26.8, 26.8); after FT half is best (29.3, 29.6, "
         "29.4, 29.3). Here 1 of 4 blocks is one and a quarter, 2 a half, 4 all; 3 is the default.",
         comparisons=(
-            *_rising(MIOU, "mpt-depth-1", "mpt-depth-2"),
-            *_rising(MIOU, "mpt-depth-2", "mpt-depth-4", margin=1.0),
-            *_rising(MIOU, "ft-mpt-depth-1", "ft-mpt-depth-2"),
-            *_rising(MIOU, "ft-mpt-depth-4", "ft-mpt-depth-2"),
-            *_rising(MIOU, "mpt-depth-2", "mpt", role="control"),
-            *_rising(MIOU, "ft-mpt-depth-2", "ft-mpt", role="control"),
+            *rising(MIOU, "mpt-depth-1", "mpt-depth-2"),
+            *rising(MIOU, "mpt-depth-2", "mpt-depth-4", margin=1.0),
+            *rising(MIOU, "ft-mpt-depth-1", "ft-mpt-depth-2"),
+            *rising(MIOU, "ft-mpt-depth-4", "ft-mpt-depth-2"),
+            *rising(MIOU, "mpt-depth-2", "mpt", role="control"),
+            *rising(MIOU, "ft-mpt-depth-2", "ft-mpt", role="control"),
         ),
     ),
     Claim(
         name="V9",
         says="Mask prompts > VPT > baseline (26.5 > 25.5 > 21.8).",
-        comparisons=_rising((*MIOU, *NAMING), "original", "vpt", "mpt"),
+        comparisons=rising((*MIOU, *NAMING), "original", "vpt", "mpt"),
     ),
     Claim(
         name="Z1",
@@ -152,8 +111,8 @@ CLAIMS: tuple[Claim, ...] = (
         says="Fill of a crop, CLIP alone, hIoU: keep 9.3 << zero 17.2 < mean 18.3; learned picture and token fail.",
         comparisons=(
             *_within("original", "CLIP alone, fill keep hIoU", "CLIP alone, fill zero hIoU", "CLIP alone hIoU"),
-            *_rising(("CLIP alone hIoU",), "pixel", "original"),
-            *_rising(("CLIP alone hIoU",), "token", "original"),
+            *rising(("CLIP alone hIoU",), "pixel", "original"),
+            *rising(("CLIP alone hIoU",), "token", "original"),
         ),
     ),
 )

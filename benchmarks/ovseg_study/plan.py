@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from study.runner import Job
+
 from lexiseg.encoders.vit import PromptConfig
 from lexiseg.io.plain import to_plain
 from lexiseg.layers.ensemble import MASKFORMER_ONLY, EnsembleConfig
@@ -15,7 +17,6 @@ from lexiseg.training.pairing import MiningConfig
 from lexiseg.training.recipes_ovseg import adapt_tiny_ft, adapt_tiny_joint, adapt_tiny_mpt
 from ovseg_study import work
 from ovseg_study.measure import Row
-from ovseg_study.runner import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,7 +77,8 @@ def adapt(
     )
     run(task, out, origin={"recipe": recipe, "start": start, "pairs": list(pairs)}, resume=True)
     write_clip(out / "model", task.clip.eval())
-    (out / "training.pt").unlink()  # it has the optimiser too, and nobody goes on with a finished job
+    for checkpoint in out.glob("training*.pt"):  # they have the optimiser too, and nobody goes on with a finished job
+        checkpoint.unlink()
     return {"steps": task.total_steps, "samples": task.total_steps * task.recipe.batch_size}
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,45 @@ def test_train_lists_its_recipes(run: Run) -> None:
 
     assert ran.code == 0
     assert "opsnet-tiny" in ran.out
+    assert "opsnet-swin-l" in ran.out
+    assert "path/to/file.py:function" in ran.err
+
+
+def test_train_shows_all_of_a_recipe(run: Run) -> None:
+    ran = run("train", "mask2former-tiny", "--show", "--seed", 3)
+
+    assert ran.code == 0
+    for told in ("optim.lr", "framing.image_size", "56 names", "classify", "It looks at 38,400 pictures", "GiB"):
+        assert told in ran.out
+    assert re.search(r"\bseed +3\b", ran.out)
+
+
+def test_train_checks_data_and_weights_without_training(run: Run, tmp_path: Path) -> None:
+    run("storybook", "--count", 2, "--size", 64, "--out", tmp_path / "data")
+
+    fine = run("train", "mask2former-tiny", "--check", "--data", tmp_path / "data")
+    (tmp_path / "data" / "images" / "000000000000.png").unlink()
+    flawed = run("train", "opsnet-r50", "--check", "--data", tmp_path / "data", "--clip", "owner/clip")
+
+    assert (fine.code, flawed.code) == (0, 3)
+    assert "The training can begin." in fine.out
+    assert "Problem: 1 of 2 pictures are missing" in flawed.out
+    assert "Note: --clip owner/clip will be fetched" in flawed.out
+    assert "pass --start microsoft/resnet-50" in flawed.out
+
+
+def test_train_runs_a_recipe_of_ones_own_and_says_what_a_smaller_batch_means(run: Run, tmp_path: Path) -> None:
+    run("storybook", "--count", 2, "--size", 64, "--out", tmp_path / "data")
+    file = tmp_path / "mine.py"
+    file.write_text("from lexiseg.training.recipes import mask2former_tiny as mine\n")
+    options = ("--data", tmp_path / "data", "--steps", 1, "--batch-size", 1, "--lr", 1e-5, "--workers", 0)
+
+    ran = run("train", f"{file}:mine", *options, "--out", tmp_path / "run")
+
+    assert ran.code == 0, ran.err
+    assert "The batch is 1 instead of 16, and nothing is scaled with it: the rate is 1e-05." in ran.err
+    assert (tmp_path / "run" / "model" / "config.json").is_file()
+    assert "no use for --from-scratch" in run("train", "clip-tiny", "--from-scratch", "--out", tmp_path / "clip").err
 
 
 def test_a_file_name_that_is_no_text_is_still_segmented(ask: Run, tmp_path: Path) -> None:

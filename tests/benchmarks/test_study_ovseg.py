@@ -25,7 +25,10 @@ from lexiseg.models.ovseg import OVSeg
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import study_ovseg
-from ovseg_study import claims, measure, plan, runner, verdicts
+from ovseg_study import claims, measure, plan
+from ovseg_study.verdicts import METRICS
+from study import runner
+from study.verdicts import Comparison, verdict
 
 sys.path.pop(0)
 
@@ -114,7 +117,7 @@ def test_each_claim_compares_figures_that_the_plan_makes() -> None:
     for comparison in (c for claim in claims.CLAIMS for c in claim.comparisons):
         for arm, figure in (comparison.higher, comparison.lower):
             settings = jobs[f"runs/{arm}-0"].settings
-            rows = [f"{row['name']} {metric}" for row in settings["rows"] for metric in verdicts.METRICS]
+            rows = [f"{row['name']} {metric}" for row in settings["rows"] for metric in METRICS]
             kinds = [f"{kind}, {view} {g}" for kind in ("clean", "noisy") for view in settings["views"] for g in GROUPS]
             assert figure in rows + kinds
 
@@ -215,11 +218,11 @@ def test_a_row_takes_what_is_best_on_val(
 def test_an_order_holds_beyond_two_standard_deviations(
     higher: tuple[float, ...], lower: tuple[float, ...], margin: float, word: str
 ) -> None:
-    comparison = claims.Comparison(higher=("ft", "x"), lower=("mpt", "x"), margin=margin)
-    found = verdicts.verdict(comparison, {"ft": {"x": higher}, "mpt": {"x": lower}})
+    comparison = Comparison(higher=("ft", "x"), lower=("mpt", "x"), margin=margin)
+    found = verdict(comparison, {"ft": {"x": higher}, "mpt": {"x": lower}})
     assert found is not None
     assert found["verdict"] == word
-    assert verdicts.verdict(comparison, {"ft": {"x": higher}}) is None
+    assert verdict(comparison, {"ft": {"x": higher}}) is None
 
 
 def test_the_command_goes_on_after_an_interruption_and_writes_the_table(

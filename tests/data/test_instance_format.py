@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lexiseg.data.id_maps import FormatError
-from lexiseg.data.instance_format import read_instances
+from lexiseg.data.instance_format import paint_objects, read_instances
 from lexiseg.data.panoptic_format import Category
 from miniatures import put_json, put_picture
 
@@ -121,3 +121,43 @@ def test_what_is_no_instance_json_is_refused(tmp_path: Path, text: str, part: st
 
 def test_a_json_that_is_not_there_is_named(tmp_path: Path):
     assert "cannot be read" in refusal(tmp_path / "gone.json")
+
+
+def square(top: int, left: int, side: int) -> list[list[float]]:
+    return [[left, top, left + side, top, left + side, top + side, left, top + side]]
+
+
+def test_painted_objects_lie_on_crowds_and_smaller_ones_on_larger(tmp_path: Path):
+    document = content(segmentation=square(0, 0, 4), category_id=3)
+    (first,) = document["annotations"]
+    document["annotations"] = [
+        {**first, "id": 1, "segmentation": square(1, 1, 2), "category_id": 90},
+        first,
+        {**first, "id": 2, "segmentation": {"size": [6, 8], "counts": [0, 48]}, "iscrowd": 1},
+    ]
+    data = read_instances(put_json(tmp_path / "objects.json", document), images=tmp_path)
+
+    ids, segments = paint_objects(data.samples[0])
+
+    assert {s.id: (s.category_id, s.area, s.is_crowd) for s in segments} == {
+        1: (3, 48 - 16, True),
+        2: (3, 16 - 4, False),
+        3: (90, 4, False),
+    }
+    assert (ids[1:3, 1:3] == 3).all()
+    assert ids[0, 0] == 2
+    assert ids[5, 7] == 1
+    assert paint_objects(data.samples[1])[1] == ()
+
+
+def test_a_hidden_object_is_left_out_and_a_mask_that_covers_other_pixels_is_named(tmp_path: Path):
+    document = content(segmentation=square(0, 0, 3))
+    (first,) = document["annotations"]
+    document["annotations"] = [first, {**first, "id": 6}]
+    data = read_instances(put_json(tmp_path / "objects.json", document), images=tmp_path)
+    assert [s.area for s in paint_objects(data.samples[0])[1]] == [9]
+
+    document = content(segmentation={"size": [6, 8], "counts": "04"})
+    data = read_instances(put_json(tmp_path / "objects.json", document), images=tmp_path)
+    with pytest.raises(FormatError, match=r"a\.jpg, object 5: the run-length code does not cover"):
+        paint_objects(data.samples[0])

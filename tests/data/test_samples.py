@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +20,14 @@ from lexiseg.data.panoptic_format import (
     load_segmentation,
     read_panoptic,
 )
-from lexiseg.data.samples import SegmentationDataset, collate, to_targets, training_keys
+from lexiseg.data.samples import (
+    MixedDataset,
+    SegmentationDataset,
+    collate,
+    mixed_keys,
+    to_targets,
+    training_keys,
+)
 from lexiseg.data.semantic_format import SemanticDataset, SemanticSample
 from lexiseg.data.transforms import Framing, View, draw_view, view_ids, view_picture
 
@@ -295,3 +303,79 @@ def test_label_maps_make_the_targets_of_the_panoptic_truth_they_were_painted_fro
         assert torch.equal(one.pixel_values, other.pixel_values)
         assert torch.equal(one.targets.masks[order], other.targets.masks)
         assert torch.equal(one.targets.ignored, other.targets.ignored)
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.lists(st.integers(0, 2**24 - 1), min_size=1, max_size=6),
+    st.integers(0, 2**31),
+    st.booleans(),
+)
+def test_large_scale_jitter_keeps_ids_exact_and_shows_only_what_is_in_the_window(
+    height: int, width: int, choices: list[int], seed: int, has_fixed_canvas: bool
+):
+    """Whatever the view, every cell's id is one of the picture's at that place, bit for bit, up to 24 bits."""
+    ids = np.random.default_rng(seed).choice(np.array(choices, np.int32), (height, width))
+    framing = Framing(image_size=64, scale_range=(0.1, 2.0), flip_probability=0.5, has_fixed_canvas=has_fixed_canvas)
+    view = draw_view((height, width), framing, torch.Generator().manual_seed(seed))
+    seen, inside = view_ids(ids, view)
+
+    frame = view.frame
+    window = ids[view.top : view.top + frame.original[0], view.left : view.left + frame.original[1]]
+    window = window[:, ::-1] if view.is_flipped else window
+    for row, column in np.argwhere(inside)[:: max(1, inside.sum() // 20)]:
+        y = min((4 * row + 2) * frame.original[0] // frame.resized[0], frame.original[0] - 1)
+        x = min((4 * column + 2) * frame.original[1] // frame.resized[1], frame.original[1] - 1)
+        assert seen[row, column] == window[y, x]
+    assert not seen[~inside].any()
+    assert window.shape == frame.original
+    assert inside.any()
+    assert max(frame.resized) <= 64
+    if has_fixed_canvas:
+        assert frame.padded == (64, 64)
+
+
+def test_colour_jitter_changes_pixels_alone_and_leaves_the_view_as_it_was(panoptic: PanopticDataset):
+    class_ids = {3: 0, 70: 1}
+    plain = SegmentationDataset(panoptic, class_ids, JITTER, seed=7)
+    jittered = SegmentationDataset(panoptic, class_ids, replace(JITTER, jitters_colour=True), seed=7)
+    changed = 0
+    for index in range(4):
+        one, other = plain[(2, index)], jittered[(2, index)]
+        height, width = one.frame.resized
+        changed += not torch.equal(one.pixel_values, other.pixel_values)
+        assert one.frame == other.frame
+        assert torch.equal(one.targets.masks, other.targets.masks)
+        assert not other.pixel_values[:, height:].any()
+        assert not other.pixel_values[:, :, width:].any()
+        assert torch.equal(other.pixel_values, jittered[(2, index)].pixel_values)
+    assert changed
+
+
+def test_a_fixed_canvas_must_fit_the_stride():
+    with pytest.raises(ValueError, match="multiple of the stride 32, got 50"):
+        Framing(image_size=50, has_fixed_canvas=True)
+
+
+@settings(deadline=None)
+@given(share=st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.75, 1.0]), start=st.integers(0, 60), world=st.integers(1, 3))
+def test_a_mixture_is_even_and_processes_share_and_resume_its_sequence(share: float, start: int, world: int):
+    whole = list(islice(mixed_keys((5, 3), share, seed=1), 120))
+    for end in (10, 20, 120):
+        assert sum(part for part, _, _ in whole[:end]) == int(share * end + 1e-9)
+    assert len(set(whole)) == len(whole)
+    for rank in range(world):
+        mine = mixed_keys((5, 3), share, seed=1, start=start, rank=rank, world_size=world)
+        assert list(islice(mine, 20)) == whole[start + rank :: world][:20]
+
+
+def test_each_part_of_a_mixture_has_classes_of_its_own(panoptic: PanopticDataset):
+    framing = Framing(image_size=64)
+    new, old = (SegmentationDataset(panoptic, ids, framing) for ids in ({3: 0}, {70: 5}))
+    mixed = MixedDataset([new, old])
+
+    assert mixed[0, 1, 2].targets.class_ids.tolist() == new[1, 2].targets.class_ids.tolist() == [0]
+    assert mixed[1, 0, 2].targets.class_ids.tolist() == [5]
+    assert len(mixed) == 8

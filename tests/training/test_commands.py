@@ -1,5 +1,6 @@
 """From a recipe's name to a folder that the rest of the program takes."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,29 @@ def test_the_shipped_model_goes_on_without_another_clip(drawn: Path, tmp_path: P
     frozen = [name for name in names if name.startswith(("clip.", "adapter.")) or "running_" in name]
     assert all(torch.equal(model.state_dict()[name], shipped.state_dict()[name]) for name in frozen)
     assert not torch.equal(model.head.project.weight, shipped.head.project.weight)
+
+
+@pytest.mark.slow
+def test_an_opsnet_learns_from_pictures_with_labels_and_tells_how_many(drawn: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    write_storybook(Order(role="image-level", split="train", count=8), labels)
+    content = json.loads((labels / "panoptic.json").read_text())
+    content["images"][3]["labels"] = []
+    (labels / "panoptic.json").write_text(json.dumps(content))
+    settings = TrainSettings(
+        out=tmp_path / "run", data=(drawn,), labels=labels, start=shipped_folder(), steps=1, workers=0
+    )
+    told: list[str] = []
+
+    model = load_model(train("opsnet-plus-tiny", settings, Reporters(note=told.append)))
+
+    assert "7 pictures have labels; 1 have none and are left out." in told
+    before = load_model(shipped_folder()).state_dict()
+    frozen = [name for name in before if name.startswith(("clip.", "adapter.")) or "running_" in name]
+    assert all(torch.equal(model.state_dict()[name], before[name]) for name in frozen)
+    assert not torch.equal(model.head.project.weight, before["head.project.weight"])
+    with pytest.raises(ValueError, match="was begun otherwise"):  # the labels are part of what a run is resumed by
+        train("opsnet-plus-tiny-classes", replace(settings, resume=True))
 
 
 @pytest.mark.slow
@@ -168,6 +192,11 @@ def test_a_learned_prompt_is_a_folder_of_its_own(vit_folder: Path, pairs: Path, 
         ("maskformer-tiny", {"data": "drawn", "start": "ovseg", "prompt": "vit"}, "leave --prompt out"),
         ("opsnet-tiny", {"data": "drawn", "clip": "vit"}, "expected a CLIP with a ResNet"),
         ("opsnet-tiny", {"data": "drawn", "start": "ovseg"}, "expected the folder of an OPSNet as --start"),
+        ("opsnet-plus-tiny", {"data": "drawn"}, "goes on from an OPSNet"),
+        ("opsnet-plus-tiny", {"data": "drawn", "start": "resnet"}, "goes on from an OPSNet"),
+        ("opsnet-plus-tiny", {"data": "drawn", "start": "ovseg"}, "expected the folder of an OPSNet as --start"),
+        ("opsnet-plus-tiny", {"start": "shipped", "labels": "drawn"}, "which is none of the .* categories"),
+        ("opsnet-plus-tiny", {"start": "shipped", "labels": "pairs"}, "this is no data set that is known"),
     ],
 )
 def test_what_a_recipe_lacks_is_said_in_a_sentence(
@@ -241,8 +270,8 @@ def test_data_that_are_not_there_are_not_drawn_instead(tmp_path: Path) -> None:
     assert not (tmp_path / "typo").exists()
 
 
-def test_an_unknown_recipe_is_answered_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="opsnet-tiny"):
+def test_an_unknown_recipe_is_answered_with_those_of_near_names(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there is no recipe 'opsnet-huge': .* such as opsnet-"):
         train("opsnet-huge", TrainSettings(out=tmp_path))
 
 
@@ -252,6 +281,7 @@ def test_settings_without_a_use_are_named(tmp_path: Path) -> None:
     assert unused("clip-vit-tiny", settings) == ("steps", "start")
     assert unused("adapt-tiny-ft-mpt", settings) == ("clip",)
     assert unused("maskformer-tiny", settings) == ()
+    assert unused("opsnet-plus-tiny-control", replace(settings, labels=tmp_path)) == ("labels", "clip")
 
 
 def test_every_recipe_says_what_it_makes() -> None:

@@ -1,5 +1,6 @@
 """Trainings of segmenters, at the smallest size that is still whole."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,15 +9,18 @@ import torch
 
 import tiny
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.datasets.files import own_words
 from lexiseg.data.panoptic_format import PanopticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.transforms import Framing
 from lexiseg.encoders.clip import Clip
+from lexiseg.evaluation.evaluator import evaluate
 from lexiseg.training.criterion import CriterionConfig
 from lexiseg.training.panoptic import ClosedSetTask, OPSNetTask, new_opsnet, opsnet_to_go_on_with
 from lexiseg.training.recipes import opsnet_tiny, opsnet_tiny_plain
 from lexiseg.training.segmentation import SegmentationRecipe
-from lexiseg.training.trainer import run
+from lexiseg.training.trainer import EngineConfig, run
+from lexiseg.training.validation import Validation
 
 RECIPE = replace(
     opsnet_tiny(),
@@ -118,6 +122,38 @@ def test_the_closed_set_baseline_learns_two_pictures_by_heart(data: PanopticData
     losses = run(ClosedSetTask(recipe, two, workers=0), tmp_path / "run")
 
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+
+
+@pytest.mark.slow
+def test_a_model_in_training_is_measured_like_a_finished_one(data: PanopticDataset, tmp_path: Path) -> None:
+    task = opsnet_task(data)
+    few = replace(data, samples=data.samples[:2])
+    task.validation = Validation(data=few, vocabulary=own_words(data.categories), num_scenes=1)
+    drawn: list[Path] = []
+    plain = run(opsnet_task(data), tmp_path / "plain")
+
+    losses = run(
+        task,
+        tmp_path / "run",
+        config=EngineConfig(evaluate_every=2, ema_decay=0.5),
+        draw=lambda scene, path: drawn.append(path),
+    )
+
+    figures = evaluate(task.model, few, own_words(data.categories)).to_plain()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    told = [line for line in lines if "val_pq" in line]
+    assert [line["step"] for line in told] == [2, 4]
+    assert told[-1]["val_pq"] == round(figures["pq"], 5)
+    assert [path.name for path in drawn] == ["1-step-0000002.png", "1-step-0000004.png"]
+    assert losses == plain
+
+
+def test_a_step_knows_its_pictures(data: PanopticDataset) -> None:
+    task = opsnet_task(data)
+
+    names = [name for step in range(3) for name in task.pictures_of(step)]
+
+    assert sorted(names) == sorted(sample.file_name for sample in data.samples)
 
 
 def test_data_without_a_known_name_is_refused(data: PanopticDataset) -> None:

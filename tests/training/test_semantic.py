@@ -75,7 +75,7 @@ def test_training_leaves_clip_bit_identical_and_gives_all_else_a_gradient(data: 
 
 
 def test_the_targets_are_one_mask_per_class(data: PanopticDataset, clip: VitClip) -> None:
-    _, targets = next(task(data, clip).batches(0))
+    targets = next(task(data, clip).batches(0)).targets
 
     assert all(len(t.class_ids) == len(t.class_ids.unique()) for t in targets)
     assert all((t.masks.sum(0) <= 1).all() for t in targets)

@@ -1,59 +1,15 @@
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from lexiseg.io import checkpoint
 from lexiseg.training import trainer
-from lexiseg.training.trainer import OptimConfig, Progress, Steps, decay_groups, run, scheduled_lr, trained_state
-
-OPTIM = OptimConfig(lr=0.05, weight_decay=0.1)
-
-
-class Toy:
-    """A line with a batch norm behind a frozen layer."""
-
-    def __init__(self, total_steps: int = 30, width: int = 4, breaks_at: int | None = None) -> None:
-        torch.random.default_generator.manual_seed(0)
-        self._module = nn.Sequential(
-            nn.Linear(3, width).requires_grad_(False), nn.BatchNorm1d(width), nn.Linear(width, 1)
-        )
-        self._total_steps = total_steps
-        self._breaks_at = breaks_at
-
-    @property
-    def module(self) -> nn.Module:
-        return self._module
-
-    @property
-    def total_steps(self) -> int:
-        return self._total_steps
-
-    @property
-    def clip_norm(self) -> float:
-        return 1.0
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(decay_groups(self._module, OPTIM.weight_decay))
-
-    def lr_at(self, step: int) -> float:
-        return scheduled_lr(OPTIM, step, self._total_steps)
-
-    def batches(self, start: int) -> Iterator[Tensor]:
-        for step in range(start, self._total_steps):
-            yield torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
-
-    def losses(self, batch: Tensor, step: int) -> Mapping[str, Tensor]:
-        if step == self._breaks_at:
-            raise KeyboardInterrupt
-        off = self._module(batch).squeeze(-1) - batch.sum(-1)
-        return {"square": (off**2).mean(), "size": 0.1 * off.abs().mean()}
-
-    def pictures_in(self, batch: Tensor) -> int:
-        return len(batch)
+from lexiseg.training.checkpoints import trained_state
+from lexiseg.training.journal import Progress
+from lexiseg.training.trainer import OptimConfig, Steps, decay_groups, run, scheduled_lr
+from toy import OPTIM, Toy
 
 
 def test_a_resumed_run_shows_the_losses_of_an_uninterrupted_one(tmp_path: Path) -> None:

@@ -524,7 +524,10 @@ def data_prepare(
 
 @app.command()
 def train(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A recipe; --list shows them.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME|FILE.py:FUNCTION", help="A recipe; --list shows them. Or one of your own."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a run in this folder stopped.")] = False,
     data: Annotated[
@@ -532,8 +535,30 @@ def train(
         typer.Option(
             "--data",
             "-d",
-            help="A data set instead of the recipe's pictures; for adaptations, pairs from 'lexiseg mine', several "
-            "times to join them.",
+            metavar="DIR|NAME",
+            help="A data set instead of the recipe's pictures: a folder, or with --root a name that 'lexiseg data "
+            "list' shows; for adaptations, pairs from 'lexiseg mine', several times to join them.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="For an OPSNet+, pictures with labels and no masks, instead of the recipe's."),
+    ] = None,
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            "--vocabulary",
+            "-v",
+            metavar="TEXT|FILE|NAME",
+            help="For finetune, words and synonyms for the data's categories; their own names if not given.",
+        ),
+    ] = None,
+    old_data: Annotated[
+        Path | None,
+        typer.Option(
+            "--old-data",
+            metavar="DIR|storybook",
+            help="For finetune, pictures of what the model knows: they are mixed in so that it forgets nothing.",
         ),
     ] = None,
     root: opt.Root = None,
@@ -541,47 +566,99 @@ def train(
         str | None,
         typer.Option(
             "--clip",
-            metavar="DIR|NAME",
-            help="A CLIP folder, or a model that has one; recipes that begin an OPSNet or OVSeg need it.",
+            metavar="DIR|FILE|NAME",
+            help="A CLIP folder, ours or open_clip's, its weights, or a model that has one; recipes that begin an "
+            "OPSNet or OVSeg need it.",
         ),
     ] = None,
     start: Annotated[
         str | None,
         typer.Option(
             "--start",
+            "--model",
+            "-m",
             metavar="DIR|NAME",
-            help="What to go on from: OPSNet, OVSeg, Mask2Former; for adaptations, a CLIP or an OVSeg.",
+            help="What to go on from: OPSNet, OVSeg, Mask2Former, or a backbone alone; for adaptations, a CLIP or an "
+            "OVSeg.",
         ),
     ] = None,
     prompt: Annotated[
         Path | None, typer.Option("--prompt", help="The folder of a learned prompt; SimBaseline needs it.")
     ] = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Random weights for what is not given, to try or time a training.")
+    ] = False,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Other than the recipe's; not for a CLIP.")
     ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", min=1, help="Other than the recipe's; rate and steps stay as they are."),
+    ] = None,
+    lr: Annotated[float | None, typer.Option("--lr", min=0, help="Learning rate other than the recipe's.")] = None,
     device: opt.DeviceName = Device.auto,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of initial weights, order and augmentation.")] = 0,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare batches.")] = 1,
+    val: Annotated[
+        Path | None,
+        typer.Option(
+            "--val", help="A data set on which the model is measured ten times; the best checkpoint is kept beside."
+        ),
+    ] = None,
+    accumulate: Annotated[
+        int, typer.Option("--accumulate", min=1, help="Take every batch in so many slices, to need less memory.")
+    ] = 1,
+    ema: Annotated[
+        float | None,
+        typer.Option("--ema", metavar="DECAY", help="Make the model of averaged weights; 0.9999 for long runs."),
+    ] = None,
+    fsdp: Annotated[
+        bool, typer.Option("--fsdp", help="Under torchrun, share weights, gradients and optimiser among processes.")
+    ] = False,
+    checkpointing: Annotated[
+        bool,
+        typer.Option("--checkpointing", help="Compute activations twice: less memory for a third more time."),
+    ] = False,
     list_recipes: Annotated[bool, typer.Option("--list", help="Show the recipes.")] = False,
+    show_only: Annotated[
+        bool, typer.Option("--show", help="Show all of a recipe, its parameters and what memory it takes.")
+    ] = False,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Tell what is wrong with data and weights; train nothing.")
+    ] = False,
 ) -> None:
-    """Train a model by a recipe."""
+    """Train a model by a recipe; under torchrun, by several processes that share every batch."""
     from lexiseg.apps.commands_models import run_train
 
-    run_train(
+    code = run_train(
         name,
         out,
         resume=resume,
         data=tuple(data or ()),
+        labels=labels,
+        vocabulary=vocabulary,
+        old_data=old_data,
         root=root,
         clip=clip,
         start=start,
         prompt=prompt,
+        from_scratch=from_scratch,
         steps=steps,
+        batch_size=batch_size,
+        lr=lr,
         device=device.value,
         seed=seed,
         workers=workers,
+        val=val,
+        accumulate=accumulate,
+        ema=ema,
+        fsdp=fsdp,
+        checkpointing=checkpointing,
         list_recipes=list_recipes,
+        show_only=show_only,
+        check_only=check_only,
     )
+    raise typer.Exit(code)
 
 
 def main() -> None:

@@ -14,8 +14,9 @@ from lexiseg.apps.report_page import diagnosis_tables, write_page
 from lexiseg.apps.switches import fusion_for, merge_for
 from lexiseg.core import processes
 from lexiseg.core.concepts import same_word
-from lexiseg.core.vocabulary import Concept, Vocabulary, builtin_names
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
+from lexiseg.data.datasets.files import own_words
 from lexiseg.data.panoptic_format import Category, PanopticDataset, read_panoptic
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import CASTS, PART, Role, Split
@@ -220,16 +221,6 @@ def words_of(categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, s
 def renamed(categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, str]:
     """The categories that another word stands for, with that word."""
     return {name: word for name, word in words_of(categories, asked).items() if same_word(name) != same_word(word)}
-
-
-def own_words(categories: tuple[Category, ...]) -> Vocabulary:
-    """The built-in list that names exactly these categories, which adds synonyms; or else their names."""
-    names = {same_word(category.name) for category in categories}
-    for listed in builtin_names():
-        known = Vocabulary.of(listed)
-        if {same_word(name) for name in known.names} == names:
-            return known
-    return Vocabulary(tuple(Concept(c.name, is_thing=c.is_thing) for c in categories))
 
 
 def seen_and_unseen(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar, cast, get_args
 
 from lexiseg.apps.asking import read_words
-from lexiseg.apps.commands_evaluate import INCOMPLETE, SHOWN_SKIPPED, own_words, words_of
+from lexiseg.apps.commands_evaluate import INCOMPLETE, SHOWN_SKIPPED, words_of
 from lexiseg.apps.console import note, progress, say, show
 from lexiseg.apps.errors import UsageError
 from lexiseg.apps.pair_sheet import SHEET_FILE, Statistics, frequencies, write_sheet
@@ -17,6 +17,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.captions import captions_of, own_captions, read_captions
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.data.datasets.entry import AnyDataset
+from lexiseg.data.datasets.files import own_words
 from lexiseg.data.datasets.image_level import CaptionDataset
 from lexiseg.data.nouns import NounFinder
 from lexiseg.data.pair_writer import check_free

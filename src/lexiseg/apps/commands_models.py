@@ -4,15 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from lexiseg.apps.asking import read_words
-from lexiseg.apps.console import progress, say, show
+from lexiseg.apps.console import note, progress, say
 from lexiseg.apps.errors import UsageError
 from lexiseg.apps.predictor import choose_device
+from lexiseg.apps.recipe_tables import show_recipe, show_recipes, show_report
+from lexiseg.apps.visualize import side_by_side
+from lexiseg.core import processes
 from lexiseg.core.images import printable
-from lexiseg.io.models import find_model, save_model
+from lexiseg.evaluation.evaluator import SceneMaps
+from lexiseg.io.models import find_model, is_hub_name, save_model
 from lexiseg.models.assemble import assemble
-from lexiseg.training.commands import Reporters, TrainSettings, describe, recipe_names, unused
+from lexiseg.training.commands import Reporters, TrainSettings, advice, check, recipe_names, unused
 from lexiseg.training.commands import train as train_recipe
-from lexiseg.training.trainer import Progress
+from lexiseg.training.journal import Progress
+from lexiseg.training.own_recipes import is_own
+from lexiseg.training.trainer import EngineConfig
 
 
 def run_assemble(
@@ -47,52 +53,102 @@ def run_train(
     *,
     resume: bool,
     data: tuple[Path, ...],
+    labels: Path | None,
+    vocabulary: str | None,
+    old_data: Path | None,
     root: Path | None,
     clip: str | None,
     start: str | None,
     prompt: Path | None,
+    from_scratch: bool,
     steps: int | None,
+    batch_size: int | None,
+    lr: float | None,
     device: str,
     seed: int,
     workers: int,
+    val: Path | None,
+    accumulate: int,
+    ema: float | None,
+    fsdp: bool,
+    checkpointing: bool,
     list_recipes: bool,
-) -> None:
-    """Runs a recipe, or lists them all.
+    show_only: bool,
+    check_only: bool,
+) -> int:
+    """Runs a recipe, or lists them all, shows all of one, or checks what it is given.
+
+    Returns:
+        The exit code.
 
     Raises:
         ValueError: if the recipe is unknown, something that it needs is missing, or the folder is taken.
     """
     if list_recipes:
-        show("", ("recipe", "what it makes"), [(known, describe(known)) for known in recipe_names()])
-        return
-    if name not in recipe_names():
+        show_recipes()
+        return 0
+    if name is None or (name not in recipe_names() and not is_own(name)):
         given = "none was given" if name is None else f"got {name!r}"
-        raise UsageError(f"train needs the name of a recipe, {given}: take one of {', '.join(recipe_names())}.")
-    if out is None:
+        raise UsageError(f"train needs the name of a recipe, {given}: {advice(name)}")
+    if show_only:
+        show_recipe(name, seed=seed)
+        return 0
+    if out is None and not check_only:
         raise UsageError("train needs --out, the folder of the run.")
     settings = TrainSettings(
-        out=out,
+        out=out or Path(),
         resume=resume,
         device=str(choose_device(device)),
         seed=seed,
         workers=workers,
         steps=steps,
+        batch_size=batch_size,
+        lr=lr,
         data=data,
+        labels=labels,
+        vocabulary=None if vocabulary is None else read_words(vocabulary),
+        old_data=old_data,
         root=root,
         clip=None if clip is None else Path(clip),
         start=None if start is None else Path(start),
         prompt=prompt,
+        from_scratch=from_scratch,
+        val=val,
+        engine=EngineConfig(
+            accumulate=accumulate,
+            ema_decay=ema,
+            sharding="fsdp2" if fsdp else "ddp",
+            activation_checkpointing=checkpointing,
+        ),
     )
     if idle := unused(name, settings):
-        raise UsageError(f"{name} has no use for {' and '.join(f'--{key}' for key in idle)}: leave it out.")
+        options = " and ".join(f"--{key.replace('_', '-')}" for key in idle)
+        raise UsageError(f"{name} has no use for {options}: leave it out.")
+    if check_only:
+        here = replace(settings, clip=_if_here(clip), start=_if_here(start))
+        return show_report(name, check(name, here))
     settings = replace(
         settings,
         clip=None if clip is None else find_model(clip),
         start=None if start is None else find_model(start),
     )
-    with progress("Drawing") as bar:
-        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar))
-    say(f"The model is in {model}.")
+    backend = "cpu:gloo,cuda:nccl" if settings.device.startswith("cuda") else "gloo"
+    with processes.joined(backend), progress("Drawing") as bar:
+        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, draw=_draw, note=_note))
+        if processes.rank() == 0:
+            say(f"The model is in {model}.")
+    return 0
+
+
+def _if_here(name: str | None) -> Path | None:
+    """A model's folder; what only the hub has keeps its name, and is not fetched."""
+    return None if name is None else Path(name) if is_hub_name(name) else find_model(name)
+
+
+def _note(sentence: str) -> None:
+    """Tells it once, however many processes know it."""
+    if processes.rank() == 0:
+        note(sentence)
 
 
 def _tell(now: Progress) -> None:
@@ -100,5 +156,11 @@ def _tell(now: Progress) -> None:
     left = round(now.seconds_left)
     say(
         f"step {now.step}/{now.total_steps}  loss {now.loss:.4f}  {now.images_per_second:.1f} images/s  "
+        f"{100 * now.waiting:.0f} % waiting for data  {now.peak_memory / 2**30:.1f} GiB  "
         f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
     )
+
+
+def _draw(scene: SceneMaps, path: Path) -> None:
+    """Shows a picture, its truth and what a model in training makes of it."""
+    side_by_side(scene.picture, scene.truth, scene.prediction).save(path)

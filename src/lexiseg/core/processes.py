@@ -1,7 +1,7 @@
 """The processes that share a job: one, or those that torchrun started."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,19 +28,48 @@ def gather(value: Any) -> list[Any]:
     return values
 
 
+def add_up(values: Sequence[float]) -> list[float]:
+    """The sums of everybody's values, place by place, in every process; alone, the values themselves."""
+    if world_size() == 1:
+        return list(values)
+    sums = torch.tensor(values, dtype=torch.float64)
+    distributed.all_reduce(sums)
+    return sums.tolist()
+
+
 @contextmanager
-def joined() -> Generator[None, None, None]:
+def joined(backend: str = "gloo") -> Generator[None, None, None]:
     """Joins the processes that torchrun started, and leaves them at the end; alone, it does nothing.
 
-    They speak over gloo: what they exchange are counts, not tensors on a device.
+    Args:
+        backend: how they speak; gloo does for counts, tensors on a GPU need "cpu:gloo,cuda:nccl".
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
         yield
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("gloo")
+    distributed.init_process_group(backend)
     try:
         yield
     finally:
         distributed.destroy_process_group()
+
+
+@contextmanager
+def one_reason() -> Generator[None, None, None]:
+    """Tells the death of another process in a sentence; it shows in this one as a broken connection or a timeout.
+
+    Raises:
+        ConnectionError: instead of what torch raises then.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        is_broken = isinstance(error, distributed.DistError) or "gloo" in str(error) or "NCCL" in str(error)
+        if world_size() == 1 or not is_broken:
+            raise
+        raise ConnectionError(
+            f"process {rank()} of {world_size()} stops, as another one has ended or does not answer: the last words of "
+            "that one are the reason; mend it and go on with --resume."
+        ) from error

@@ -1,5 +1,6 @@
 """From samples on disk to batches: each item depends on (seed, epoch, index) and nothing else."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,8 @@ from torch.utils.data import Dataset
 from lexiseg.core.frames import Frame
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.data.colour import change_colours, draw_colours
+from lexiseg.data.instance_format import InstanceDataset, paint_objects
 from lexiseg.data.panoptic_format import (
     VOID,
     Category,
@@ -37,8 +40,12 @@ class Example:
     targets: Targets
 
 
+AnnotatedDataset = PanopticDataset | SemanticDataset | InstanceDataset
+"""What has masks to learn from."""
+
+
 class SegmentationDataset(Dataset[Example]):
-    """A panoptic or semantic data set seen through a framing, with classes of a training vocabulary.
+    """A data set seen through a framing, with classes of a training vocabulary.
 
     Keys are `(epoch, index)`, or an index alone for epoch 0. The epoch is part of the key, not
     state to be set, so that workers can't disagree about it.
@@ -46,7 +53,7 @@ class SegmentationDataset(Dataset[Example]):
 
     def __init__(
         self,
-        source: PanopticDataset | SemanticDataset,
+        source: AnnotatedDataset,
         class_ids: Mapping[int, int],
         framing: Framing,
         *,
@@ -86,10 +93,16 @@ class SegmentationDataset(Dataset[Example]):
                 f"{sample.file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} "
                 f"pixels, its segmentation {ids.shape[1]} x {ids.shape[0]}."
             )
-        view = draw_view(ids.shape, self.framing, example_generator(self.seed, epoch, index))
+        generator = example_generator(self.seed, epoch, index)
+        view = draw_view(ids.shape, self.framing, generator)
         seen, inside = view_ids(ids, view)
+        pixel_values = view_picture(picture, view)
+        if self.framing.jitters_colour:
+            height, width = view.frame.resized  # padding keeps its colour
+            shown = pixel_values[:, :height, :width]
+            shown.copy_(change_colours(shown, draw_colours(generator)))
         return Example(
-            pixel_values=view_picture(picture, view),
+            pixel_values=pixel_values,
             frame=view.frame,
             targets=to_targets(
                 seen, inside, segments, self.source.categories, self.class_ids, per_class=self.per_class
@@ -101,6 +114,8 @@ class SegmentationDataset(Dataset[Example]):
         if isinstance(self.source, PanopticDataset):
             sample = self.source.samples[index]
             return load_segmentation(sample, self.source.categories), sample.segments
+        if isinstance(self.source, InstanceDataset):
+            return paint_objects(self.source.samples[index])
         ids = load_labels(self.source.samples[index], self.source) + 1  # void is -1 in one format, 0 in the other
         return ids, describe_segments(ids, {place: c.id for place, c in enumerate(self.source.categories, start=1)})
 
@@ -151,17 +166,32 @@ def to_targets(
     )
 
 
+class MixedDataset(Dataset[Example]):
+    """Several data sets as one, each with classes of its own; keys are (part, epoch, index)."""
+
+    def __init__(self, parts: Sequence[SegmentationDataset]) -> None:
+        self.parts = tuple(parts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitem__(self, key: tuple[int, int, int]) -> Example:
+        """Loads a sample of one part."""
+        part, epoch, index = key
+        return self.parts[part][epoch, index]
+
+
 def collate(examples: Sequence[Example]) -> tuple[ImageBatch, tuple[Targets, ...]]:
     """Joins examples to a batch: all are padded on the right and below to the largest canvas."""
     height = max(example.frame.padded[0] for example in examples)
     width = max(example.frame.padded[1] for example in examples)
     cells = height // MASK_STRIDE, width // MASK_STRIDE
     images = ImageBatch(
-        pixel_values=torch.stack([_pad(e.pixel_values, (height, width)) for e in examples]),
+        pixel_values=torch.stack([pad(e.pixel_values, (height, width)) for e in examples]),
         frames=tuple(replace(e.frame, padded=(height, width)) for e in examples),
     )
     targets = tuple(
-        replace(e.targets, masks=_pad(e.targets.masks, cells), ignored=_pad(e.targets.ignored, cells)) for e in examples
+        replace(e.targets, masks=pad(e.targets.masks, cells), ignored=pad(e.targets.ignored, cells)) for e in examples
     )
     return images, targets
 
@@ -171,8 +201,7 @@ def training_keys(
 ) -> Iterator[tuple[int, int]]:
     """Yields keys without end, each epoch in an order of its own; a sampler for a data loader.
 
-    Position p of the endless sequence lies in epoch p // num_samples. A process takes every
-    `world_size`-th position, so all of them together draw the sequence of a single process.
+    A process takes every `world_size`-th position, so all of them together draw the sequence of a single process.
 
     Args:
         num_samples: length of the data set, positive.
@@ -181,16 +210,57 @@ def training_keys(
         rank: this process.
         world_size: number of processes.
     """
-    if num_samples < 1:
-        raise ValueError("training needs at least one picture, got an empty data set.")
-    position, epoch, order = start + rank, -1, []
+    endless, position = _Endless(num_samples, seed), start + rank
     while True:
-        if position // num_samples != epoch:
-            epoch = position // num_samples
-            generator = example_generator(seed, epoch)
-            order = torch.randperm(num_samples, generator=generator).tolist()
-        yield epoch, order[position % num_samples]
+        yield endless.key(position)
         position += world_size
+
+
+def mixed_keys(
+    num_samples: Sequence[int], old_share: float, *, seed: int, start: int = 0, rank: int = 0, world_size: int = 1
+) -> Iterator[tuple[int, int, int]]:
+    """Yields keys of a `MixedDataset` of a new and an old part, without end and evenly mixed.
+
+    Args:
+        num_samples: of the new part and, where there is one, of the old.
+        old_share: share of the positions that are of the old part, in [0, 1].
+        seed: of the orders.
+        start: positions that all processes together have drawn before.
+        rank: this process.
+        world_size: number of processes.
+    """
+    new, *others = (_Endless(number, seed) for number in num_samples)
+    position = start + rank
+    while True:
+        drawn_old = _old_among(position, old_share)
+        if _old_among(position + 1, old_share) > drawn_old:
+            yield (1, *others[0].key(drawn_old))
+        else:
+            yield (0, *new.key(position - drawn_old))
+        position += world_size
+
+
+def _old_among(positions: int, old_share: float) -> int:
+    """How many of the first positions of a mixture are of the old part."""
+    return math.floor(positions * old_share + 1e-9)  # 10 x 0.3 is a little below 3
+
+
+class _Endless:
+    """The endless sequence of a data set: position p lies in epoch p // num_samples, each in an order of its own."""
+
+    def __init__(self, num_samples: int, seed: int) -> None:
+        if num_samples < 1:
+            raise ValueError("training needs at least one picture, got an empty data set.")
+        self._num_samples, self._seed = num_samples, seed
+        self._epoch, self._order = -1, []
+
+    def key(self, position: int) -> tuple[int, int]:
+        """Epoch and index of a position; quick where positions ascend."""
+        epoch, place = divmod(position, self._num_samples)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = torch.randperm(self._num_samples, generator=example_generator(self._seed, epoch)).tolist()
+        return epoch, self._order[place]
 
 
 def example_generator(*key: int) -> torch.Generator:
@@ -199,6 +269,6 @@ def example_generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(state >> 1)
 
 
-def _pad(values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pads the last two axes with zeros on the right and below."""
+def pad(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pads the last two axes with zeros on the right and below, to a height and width."""
     return F.pad(values, (0, size[1] - values.shape[-1], 0, size[0] - values.shape[-2]))

@@ -1,4 +1,4 @@
-"""How a picture and its id map are looked at: resize, crop, flip, in one view drawn from a seed."""
+"""How a picture and its id map are looked at: resize, crop, flip, pad, in one view drawn from a seed."""
 
 from dataclasses import dataclass
 
@@ -25,6 +25,11 @@ class Framing:
     scale_range: tuple[float, float] = (1.0, 1.0)
     """Large-scale jitter: the size is multiplied by a factor from this range. What is then larger
     than `image_size` is cropped, what is smaller is padded."""
+    has_fixed_canvas: bool = False
+    """Pads every view to `image_size` on both sides, so that all batches have one shape (Mask2Former's FixedSizeCrop;
+    its padding is grey, ours black, as at inference). If not, to the next multiple of `stride`."""
+    jitters_colour: bool = False
+    """SSD's colour jitter, as `data.colour` has it (MaskFormer)."""
 
     def __post_init__(self) -> None:
         low, high = self.scale_range
@@ -32,6 +37,11 @@ class Framing:
             raise ValueError(
                 f"image_size must be positive and stride a multiple of {MASK_STRIDE}, "
                 f"got {self.image_size} and {self.stride}."
+            )
+        if self.has_fixed_canvas and self.image_size % self.stride:
+            raise ValueError(
+                f"a fixed canvas needs an image_size that is a multiple of the stride {self.stride}, "
+                f"got {self.image_size}."
             )
         if not 0 <= self.flip_probability <= 1 or not 0 < low <= high:
             raise ValueError(
@@ -73,6 +83,8 @@ def draw_view(size: tuple[int, int], framing: Framing, generator: torch.Generato
     )
     stride = framing.stride
     padded = -(-resized[0] // stride) * stride, -(-resized[1] // stride) * stride
+    if framing.has_fixed_canvas:
+        padded = limit, limit
     return View(
         top=int(top_draw * (size[0] - height + 1)),
         left=int(left_draw * (size[1] - width + 1)),

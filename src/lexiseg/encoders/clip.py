@@ -14,7 +14,10 @@ from torch.nn import functional as F
 
 from lexiseg.encoders.clip_base import MEAN, STD, OpenClip, read_tensors
 
-__all__ = ["MEAN", "STD", "Clip", "ClipConfig", "read_clip_weights", "resize_positions"]
+__all__ = ["MEAN", "STD", "Clip", "ClipConfig", "read_clip_state", "read_clip_weights", "resize_positions"]
+
+_NO_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
+"""Sizes that OpenAI stored among CLIP's weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,5 +213,31 @@ def read_clip_weights(path: Path) -> dict[str, Tensor]:
         raise ValueError(
             f"{path} holds no CLIP with a ResNet image tower (no visual.attnpool): "
             "choose RN50, RN101 or another RN model."
+        )
+    return weights
+
+
+def read_clip_state(config: ClipConfig, path: Path, architecture: str) -> dict[str, Tensor]:
+    """Reads an open_clip state dict that must be that of a `Clip`'s own `clip`: all of it and nothing else.
+
+    Args:
+        config: the sizes.
+        path: see `read_clip_weights`.
+        architecture: what the sizes are called, for the message.
+
+    Raises:
+        ValueError: if the file can't be read, or holds weights of another architecture.
+    """
+    with torch.device("meta"):
+        own = Clip(config).clip.state_dict()
+    weights = {name: value for name, value in read_clip_weights(path).items() if name not in _NO_WEIGHTS}
+    lacking = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
+    unknown = [name for name in weights if name not in own]
+    reshaped = [name for name, value in own.items() if name in weights and weights[name].shape != value.shape]
+    if lacking or unknown or reshaped:
+        first = (*lacking, *unknown, *reshaped)[0]
+        raise ValueError(
+            f"the CLIP weights in {path} don't fit {architecture} ({len(lacking)} are missing, {len(unknown)} unknown, "
+            f"{len(reshaped)} of another shape; the first is {first}): name the architecture that they belong to."
         )
     return weights

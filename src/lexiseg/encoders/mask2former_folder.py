@@ -18,9 +18,7 @@ from lexiseg.encoders.segmenter import Segmenter, SegmenterConfig, from_transfor
 
 _OWN_PREFIX = "mask2former."
 _BACKBONE_PREFIX = "pixel_level_module.encoder."
-_RENAMED = (
-    ("swin.encoder.", "encoder."),
-    ("swin.embeddings.", "embeddings."),
+RENAMED_BLOCKS = (
     ("attention.q_proj.", "attention.self.query."),
     ("attention.k_proj.", "attention.self.key."),
     ("attention.v_proj.", "attention.self.value."),
@@ -30,6 +28,8 @@ _RENAMED = (
     ("mlp.fc2.", "output.dense."),
 )
 """Names of a Swin's weights in newer versions of transformers, and in the files that were published before."""
+_RENAMED = (("swin.encoder.", "encoder."), ("swin.embeddings.", "embeddings."), *RENAMED_BLOCKS)
+"""Likewise in a Mask2Former, whose Swin has a wrapper less."""
 _IGNORED_ENDINGS = ("criterion.empty_weight", ".relative_position_index")
 """Published, but no weights: the loss's class weights and an index that every size decides."""
 _OPTIONAL = re.compile(r"num_batches_tracked$|pixel_level_module\.encoder\.swin\.layernorm\.")

@@ -1,4 +1,4 @@
-"""Mask AP by COCO's official program; pycocotools is named in this file alone.
+"""Mask AP by COCO's official program.
 
 A tally keeps the masks of each picture, run-length coded, because AP ranks the detections of all pictures together.
 Figures are computed from the pictures in the order of their ids, so the order of adding never changes a digit.
@@ -13,20 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int32
-from pycocotools import cocoeval, mask
+from jaxtyping import Int32
+from pycocotools import cocoeval
 
 from lexiseg.data.id_maps import FormatError
 from lexiseg.data.panoptic_format import Category, SegmentInfo
+from lexiseg.data.run_lengths import area_of, code_of, encode
 from lexiseg.models.postprocess import Instance
 
-# Their declared types leave out what they take and give.
-COCOeval: Any = cocoeval.COCOeval
-rle: Any = mask
+COCOeval: Any = cocoeval.COCOeval  # its declared type leaves out what it takes and gives
 
 MAX_DETECTIONS = 100  # of one class in one picture, as COCO has it
 SIZES = ("all", "small", "medium", "large")  # of COCO's area ranges: below 32^2, up to 96^2, and above
-TOO_FAR = 10  # a polygon may reach this many picture sides; tracing one costs time in proportion to its length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +173,7 @@ def true_masks_of_map(
             masks.append(
                 TrueMask(
                     category_id=segment.category_id,
-                    counts=_encode(pixels),
+                    counts=encode(pixels),
                     area=float(np.count_nonzero(pixels)),
                     is_crowd=segment.is_crowd,
                 )
@@ -199,7 +197,7 @@ def true_masks_of_annotations(
     return tuple(
         TrueMask(
             category_id=annotation["category_id"],
-            counts=_counts_of(f"{name}, object {annotation.get('id')}", annotation["segmentation"], size),
+            counts=code_of(f"{name}, object {annotation.get('id')}", annotation["segmentation"], size),
             area=float(annotation["area"]),
             is_crowd=bool(annotation.get("iscrowd", 0)),
         )
@@ -215,8 +213,7 @@ def found_masks(instances: Iterable[Instance], category_ids: Sequence[int]) -> t
         category_ids: the category of each concept.
     """
     return tuple(
-        FoundMask(category_id=category_ids[one.class_id], counts=_encode(one.mask), score=one.score)
-        for one in instances
+        FoundMask(category_id=category_ids[one.class_id], counts=encode(one.mask), score=one.score) for one in instances
     )
 
 
@@ -241,7 +238,7 @@ def found_masks_of_results(
         score = entry["score"]
         if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
             raise FormatError(f"{where}: the score must be a finite number, got {score!r}.")
-        counts = _counts_of(where, entry["segmentation"], size)
+        counts = code_of(where, entry["segmentation"], size)
         masks.append(FoundMask(category_id=entry["category_id"], counts=counts, score=float(score)))
     return tuple(masks)
 
@@ -332,79 +329,11 @@ def _precision(pictures: Sequence[PictureMasks], category_ids: Sequence[int]) ->
             if isinstance(one, TrueMask):
                 truths[picture.image_id].append({**entry, "area": one.area, "iscrowd": int(one.is_crowd)})
             else:
-                found[picture.image_id].append({**entry, "area": float(rle.area(code)), "score": one.score})
+                area = area_of(one.counts, picture.size)
+                found[picture.image_id].append({**entry, "area": float(area), "score": one.score})
     with redirect_stdout(io.StringIO()):
         program = COCOeval(_Objects(category_ids, truths), _Objects(category_ids, found), iouType="segm")
         program.evaluate()
         program.accumulate()
     limits: list[int] = program.params.maxDets
     return program.eval["precision"][..., limits.index(MAX_DETECTIONS)]
-
-
-def pixels_of(counts: str, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """The pixels of a run-length code, the way back from `TrueMask` and `FoundMask`."""
-    height, width = size
-    runs = _runs_of(counts) or [height * width]
-    # Runs go down the columns, and every second one is inside.
-    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
-
-
-def _encode(pixels: Bool[np.ndarray, "H W"]) -> str:
-    return rle.encode(np.asfortranarray(pixels, np.uint8))["counts"].decode("ascii")
-
-
-def _counts_of(where: str, segmentation: Any, size: tuple[int, int]) -> str:
-    """Any of COCO's three ways to write a mask, as compressed code that is safe to hand on."""
-    height, width = size
-    if isinstance(segmentation, Mapping):
-        if tuple(segmentation.get("size", ())) != size:
-            raise FormatError(
-                f"{where}: the mask is of size {segmentation.get('size')}, but the picture is {height} x {width} "
-                "(height x width)."
-            )
-        counts: Any = segmentation.get("counts")
-        if isinstance(counts, bytes):
-            counts = counts.decode("ascii", "replace")
-        runs: Any = _runs_of(counts) if isinstance(counts, str) else counts
-        # pycocotools trusts what it gets: a wrong code makes it write beyond its memory.
-        is_whole = isinstance(runs, list) and all(type(run) is int and run >= 0 for run in runs)
-        if not is_whole or sum(runs) != height * width:
-            raise FormatError(f"{where}: the run-length code does not cover the {height} x {width} pixels.")
-        if isinstance(counts, str):
-            return counts
-        return rle.frPyObjects({"size": [height, width], "counts": runs}, height, width)["counts"].decode("ascii")
-    if not isinstance(segmentation, list) or not segmentation:
-        raise FormatError(f"{where}: a mask must be polygons or a run-length code, got {type(segmentation).__name__}.")
-    reach = TOO_FAR * max(size)
-    for polygon in segmentation:
-        is_polygon = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
-        if not is_polygon or not all(isinstance(x, int | float) and abs(x) <= reach for x in polygon):
-            raise FormatError(
-                f"{where}: a polygon must be a list of x and y of three points or more, near the picture."
-            )
-    return rle.merge(rle.frPyObjects(segmentation, height, width))["counts"].decode("ascii")
-
-
-def _runs_of(text: str) -> list[int] | None:
-    """The run lengths of a compressed code, None if it is none.
-
-    Every character holds five bits, low ones first, and one that says whether more follow; from the third run on,
-    the difference to the run before the last is coded.
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for character in text:
-        code = ord(character) - 48
-        if not 0 <= code < 64:
-            return None
-        value |= (code & 31) << shift
-        shift += 5
-        if code & 32:
-            if shift > 60:
-                return None
-            continue
-        if code & 16:
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        value = shift = 0
-    return None if shift else runs

@@ -18,13 +18,13 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.id_maps import FormatError, compact, segments_of
 from lexiseg.data.instance_format import InstanceDataset, InstanceSample
 from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample, SegmentInfo
+from lexiseg.data.run_lengths import pixels_of
 from lexiseg.data.semantic_format import SemanticDataset, SemanticSample, load_labels
 from lexiseg.evaluation.instance_quality import (
     InstanceQuality,
     InstanceTally,
     TrueMask,
     found_masks,
-    pixels_of,
     summarise_instances,
     tally_instances,
     true_masks_of_annotations,

@@ -31,6 +31,7 @@ __all__ = [
     "save_folder",
     "to_plain",
     "weights_hash",
+    "writing",
 ]
 
 CONFIG_FILE = "config.json"
@@ -72,7 +73,7 @@ def save_folder(
             raise ModelError(f"an extra file must have a plain name of its own, got {name!r}.")
     texts[CONFIG_FILE] = json.dumps(to_plain(config), indent=2, ensure_ascii=False) + "\n"
     tensors = {name: _stored(name, tensor, dtype) for name, tensor in state_dict.items()}
-    with _writing(target):
+    with writing(target):
         _check_replaceable(target, overwrite=overwrite)
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = _sibling(target)
@@ -167,7 +168,7 @@ def weights_hash(state_dict: Mapping[str, Tensor]) -> str:
 
 
 def atomic_save(obj: object, path: str | Path) -> Path:
-    """Writes a training checkpoint with `torch.save`; an earlier one stays until this is whole.
+    """Writes a training checkpoint with `torch.save` and a checksum; an earlier one stays until this is whole.
 
     Args:
         obj: tensors, numbers, texts, and dicts and lists of them: what `load_training` can read.
@@ -177,12 +178,12 @@ def atomic_save(obj: object, path: str | Path) -> Path:
         ModelError: if it can't be written.
     """
     target = Path(path).resolve()
-    with _writing(target):
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = _sibling(target)
         try:
             with fresh.open("wb") as file:
-                torch.save(obj, file)
+                torch.save({"checksum": _checksum(obj), "content": obj}, file)
                 file.flush()
                 os.fsync(file.fileno())  # a rename must not reach the disk before what it names
             fresh.replace(target)
@@ -195,19 +196,49 @@ def load_training(path: str | Path) -> Any:
     """Reads a training checkpoint on the CPU, without running any code that a pickle may hold.
 
     Raises:
-        ModelError: if it is missing, damaged, or holds more than plain data.
+        ModelError: if it is missing, damaged to the last bit, or holds more than plain data.
     """
     path = Path(path)
     name = printable(path)
     if not path.is_file():
         raise ModelError(f"there is no training checkpoint {name}; start without resuming.")
+    damaged = ModelError(
+        f"the training checkpoint {name} is damaged or was not written by lexiseg; "
+        "resume from another one or start anew."
+    )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpicklers of untrusted bytes raise almost anything
-        raise ModelError(
-            f"the training checkpoint {name} is damaged or was not written by lexiseg; "
-            "resume from another one or start anew."
-        ) from error
+        raise damaged from error
+    if not isinstance(saved, dict) or saved.keys() != {"checksum", "content"}:
+        return saved  # of before there were checksums
+    if saved["checksum"] != _checksum(saved["content"]):
+        raise damaged
+    return saved["content"]
+
+
+def _checksum(content: Any) -> str:
+    """SHA-256 over every name, number, text and tensor of a tree of plain data, in their order."""
+    digest = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, Tensor):
+            tensor = value.detach().cpu().contiguous()
+            digest.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        elif isinstance(value, Mapping):
+            for key, part in value.items():
+                digest.update(f"{key!r}:".encode())
+                add(part)
+        elif isinstance(value, list | tuple):
+            digest.update(f"{len(value)}[".encode())
+            for part in value:
+                add(part)
+        else:
+            digest.update(f"{value!r};".encode())
+
+    add(content)
+    return digest.hexdigest()
 
 
 def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
@@ -255,7 +286,7 @@ def _sibling(target: Path) -> Path:
 
 
 @contextmanager
-def _writing(target: Path) -> Generator[None, None, None]:
+def writing(target: Path) -> Generator[None, None, None]:
     """What the system says against writing, as one sentence."""
     try:
         yield

@@ -17,6 +17,7 @@ from lexiseg.models.network import Network, NetworkConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
+OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SYSTEM = "system"
 _SYSTEM_NAMES: Mapping[type[NetworkConfig], str] = {OPSNetConfig: "opsnet", OVSegConfig: "ovseg"}
@@ -93,6 +94,12 @@ def _read_config(document: Mapping[str, Any], source: str) -> NetworkConfig:
     return from_plain(kinds[system], fields, source=source)
 
 
+def is_hub_name(name_or_dir: str | Path) -> bool:
+    """Whether a name is "owner/name" and nothing that is here: a folder goes before the hub, and so does its parent."""
+    text = str(name_or_dir)
+    return bool(_HUB_NAME.fullmatch(text)) and not (file_mode(Path(text)) or file_mode(Path(text).parent))
+
+
 def find_model(name_or_dir: str | Path) -> Path:
     """The folder that a name stands for: "storybook" and "tiny-ovseg" are shipped, "owner/name" is one of the hub.
 
@@ -104,9 +111,8 @@ def find_model(name_or_dir: str | Path) -> Path:
     text = str(name_or_dir)
     if text in SHIPPED:
         return shipped_folder(text)
-    folder = Path(text)
-    if file_mode(folder) or not _HUB_NAME.fullmatch(text) or file_mode(folder.parent):
-        return folder
+    if not is_hub_name(text):
+        return Path(text)
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
         raise ModelError(
             f"there is no model folder {printable(text)}, and HF_HUB_OFFLINE forbids to look for it on the "
@@ -116,12 +122,12 @@ def find_model(name_or_dir: str | Path) -> Path:
 
 
 def _download(name: str) -> Path:
-    """Fetches the two files of a model from the hub, or finds them in its cache."""
+    """Fetches the two files of a model from the hub, or finds them in its cache; of a CLIP, open_clip's weights."""
     from huggingface_hub import snapshot_download  # here, because almost nobody needs it
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE]))
+        return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE, OPEN_CLIP_WEIGHTS]))
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise ModelError(
             f"there is no model folder {printable(name)}, and the Hugging Face hub gave no model of that name "

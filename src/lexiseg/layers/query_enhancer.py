@@ -16,10 +16,20 @@ class QueryEnhancer(nn.Module):
     masking are not in the paper; the query's width keeps it small.
     """
 
-    def __init__(self, query_dim: int, clip_dim: int, *, num_heads: int = 8) -> None:
+    def __init__(self, query_dim: int, clip_dim: int, *, num_heads: int = 8, shares_projection: bool = True) -> None:
+        """Builds the layer.
+
+        Args:
+            query_dim: C, also the width of the attention.
+            clip_dim: D.
+            num_heads: of the attention.
+            shares_projection: brings CLIP's map to C channels once, before keys and values are taken from it; if not,
+                each is taken from its D channels by a matrix of its own.
+        """
         super().__init__()
-        self.project = nn.Linear(clip_dim, query_dim)
-        self.attention = nn.MultiheadAttention(query_dim, num_heads, batch_first=True)
+        self.project = nn.Linear(clip_dim, query_dim) if shares_projection else nn.Identity()
+        cell_dim = query_dim if shares_projection else clip_dim
+        self.attention = nn.MultiheadAttention(query_dim, num_heads, batch_first=True, kdim=cell_dim, vdim=cell_dim)
         self.norm = nn.LayerNorm(query_dim)
 
     def forward(

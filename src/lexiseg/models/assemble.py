@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from lexiseg.core.concepts import Concept, same_word
 from lexiseg.core.vocabulary import Vocabulary, builtin_names
-from lexiseg.encoders.clip import Clip, ClipConfig, read_clip_weights
+from lexiseg.encoders.clip import Clip, ClipConfig, read_clip_state
 from lexiseg.encoders.mask2former_folder import read_mask2former
 from lexiseg.encoders.text import text_embed
 from lexiseg.layers.heads import AssembledHead
@@ -21,9 +21,6 @@ SCORE_THRESHOLD = 0.4
 
 The closed-set 0.8 alone would be too high: in an open vocabulary near synonyms share a region's probability.
 """
-
-_NO_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
-"""Sizes that OpenAI stored among CLIP's weights."""
 
 
 def assemble(
@@ -57,7 +54,7 @@ def assemble(
     """
     closed = read_mask2former(mask2former_folder)
     clip_config = ClipConfig.named(clip) if isinstance(clip, str) else clip
-    clip_state = _clip_state(clip_config, clip_weights, clip if isinstance(clip, str) else "the given sizes")
+    clip_state = read_clip_state(clip_config, clip_weights, clip if isinstance(clip, str) else "the given sizes")
     training = _training_vocabulary(vocabulary, closed.names, mask2former_folder)
     config = OPSNetConfig(
         segmenter=closed.config,
@@ -123,20 +120,3 @@ def _words(label: str) -> tuple[str, ...]:
 def _is_named(concept: Concept, words: tuple[str, ...]) -> bool:
     """Whether one of the words is a name of the concept."""
     return not {same_word(name) for name in concept.names}.isdisjoint(map(same_word, words))
-
-
-def _clip_state(config: ClipConfig, path: Path, architecture: str) -> dict[str, Tensor]:
-    """CLIP's weights, all of them and nothing else."""
-    with torch.device("meta"):
-        own = Clip(config).clip.state_dict()
-    weights = {name: value for name, value in read_clip_weights(path).items() if name not in _NO_WEIGHTS}
-    lacking = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
-    unknown = [name for name in weights if name not in own]
-    reshaped = [name for name, value in own.items() if name in weights and weights[name].shape != value.shape]
-    if lacking or unknown or reshaped:
-        first = (*lacking, *unknown, *reshaped)[0]
-        raise ValueError(
-            f"the CLIP weights in {path} don't fit {architecture} ({len(lacking)} are missing, {len(unknown)} unknown, "
-            f"{len(reshaped)} of another shape; the first is {first}): name the architecture that they belong to."
-        )
-    return weights

@@ -46,6 +46,8 @@ class OPSNetConfig:
     """The attention pool's position embedding in the spatial adapter."""
     has_enhancer: bool = True
     """Cross-attention from queries to CLIP's map (Table 1, "Query Embeds" with a dagger)."""
+    enhancer_shares_projection: bool = True
+    """One map of CLIP's channels to the query's for keys and values both; or, at the paper's size, one for each."""
     is_assembled: bool = False
     """The class head is a published closed-set one, read as an embedding."""
     logit_scale: float = 100.0
@@ -76,7 +78,11 @@ class OPSNet(nn.Module):
         self.segmenter = Segmenter(config.segmenter)
         self.clip = Clip(config.clip).requires_grad_(False).eval()
         self.adapter = SpatialAdapter(config.clip.feature_dim, clip_dim, positions=config.positions)
-        self.enhancer = QueryEnhancer(query_dim, clip_dim) if config.has_enhancer else None
+        self.enhancer = (
+            QueryEnhancer(query_dim, clip_dim, shares_projection=config.enhancer_shares_projection)
+            if config.has_enhancer
+            else None
+        )
         self.head = (
             AssembledHead(query_dim, clip_dim, len(config.training_vocabulary))
             if config.is_assembled

@@ -8,10 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lexiseg.core.images import printable
-from lexiseg.encoders.clip import Clip, ClipConfig
+from lexiseg.encoders.clip import Clip, ClipConfig, read_clip_state
 from lexiseg.encoders.vit import VitClip, VitConfig
 from lexiseg.io.checkpoint import CONFIG_FILE, from_plain, load_folder, load_into, save_folder
-from lexiseg.io.models import load_model, system_of
+from lexiseg.io.models import OPEN_CLIP_WEIGHTS, load_model, system_of
+from lexiseg.io.ovseg_clip import import_clip
 from lexiseg.models.learned_prompt import LearnedPrompt
 from lexiseg.training.clip import new_clip
 
@@ -25,12 +26,23 @@ def write_clip(folder: Path, clip: Clip | VitClip) -> Path:
     return save_folder(folder, clip.config, clip.state_dict(), overwrite=True)
 
 
-def read_clip(folder: Path) -> Clip | VitClip:
+OPEN_CLIP_FILES = (OPEN_CLIP_WEIGHTS, "open_clip_pytorch_model.bin")
+"""Weights in a folder of open_clip's, as on the Hugging Face hub."""
+
+
+def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
     """Reads a CLIP folder, or takes the CLIP out of a whole model's; it is on the CPU and in eval mode.
 
+    Args:
+        folder: one of ours; or open_clip's, or a file of its weights.
+        sizes: of open_clip's weights where they are a ResNet's, which do not tell them.
+
     Raises:
-        ModelError: if the folder is missing, incomplete or damaged, or weights and config disagree.
+        ValueError: if the folder is missing, incomplete or damaged, or weights and config disagree.
     """
+    files = (folder, *(folder / name for name in OPEN_CLIP_FILES))
+    if (file := next((path for path in files if path.is_file()), None)) is not None:
+        return _read_open_clip(file, sizes)
     if system_of(folder) is not None:
         return load_model(folder).clip
     document, weights = load_folder(folder)
@@ -39,6 +51,17 @@ def read_clip(folder: Path) -> Clip | VitClip:
     with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
         clip = new_clip(config)
     load_into(clip, weights, folder)
+    return clip.eval()
+
+
+def _read_open_clip(file: Path, sizes: ClipConfig | None) -> Clip | VitClip:
+    """open_clip's weights; of a ViT they tell the sizes, and are taken for OpenAI's, trained with QuickGELU."""
+    if sizes is None:
+        return import_clip(file)
+    state = read_clip_state(sizes, file, f"the recipe's CLIP ({sizes.embed_dim} dimensions, ResNet {sizes.layers})")
+    with torch.random.fork_rng(devices=()):
+        clip = Clip(sizes)
+    clip.clip.load_state_dict({**clip.clip.state_dict(), **state})
     return clip.eval()
 
 
@@ -57,13 +80,13 @@ def read_vit_clip(folder: Path) -> VitClip:
     return clip
 
 
-def read_resnet_clip(folder: Path) -> Clip:
+def read_resnet_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip:
     """`read_clip` where the image tower must be a ResNet.
 
     Raises:
         ValueError: if it is a Vision Transformer.
     """
-    clip = read_clip(folder)
+    clip = read_clip(folder, sizes)
     if not isinstance(clip, Clip):
         raise ValueError(
             f"expected a CLIP with a ResNet, got one with a Vision Transformer in {printable(folder)}: "

@@ -1,6 +1,5 @@
 """Trainings of CLIPs and of what belongs to them, from a recipe to a folder."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from lexiseg.data.pairs import PairDataset
@@ -13,7 +12,7 @@ from lexiseg.training.adaptation import AdaptationRecipe, AdaptationTask, with_c
 from lexiseg.training.clip import ClipRecipe, ClipTask
 from lexiseg.training.clip_folders import read_clip, read_vit_clip, write_clip, write_prompt
 from lexiseg.training.learned_prompt import LearnedPromptRecipe, LearnedPromptTask
-from lexiseg.training.settings import Reporters, TrainSettings, model_folder, run_task
+from lexiseg.training.settings import Reporters, TrainSettings, model_folder, overridden, run_task
 
 
 def train_clip(recipe: ClipRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -31,7 +30,7 @@ def train_adaptation(recipe: AdaptationRecipe, settings: TrainSettings, reporter
     What comes of it is of the kind that it began from: of a CLIP folder a CLIP folder, of an OVSeg folder that OVSeg
     with the adapted CLIP, which also lies beside it alone, in `clip`.
     """
-    recipe = recipe if settings.steps is None else replace(recipe, steps=settings.steps)
+    recipe = overridden(recipe, settings)
     start, pairs, origin = _start_and_pairs(settings)
     clip = start.clip if isinstance(start, OVSeg) else start
     task = AdaptationTask(recipe, clip, pairs, device=settings.device, workers=settings.workers)
@@ -45,7 +44,7 @@ def train_adaptation(recipe: AdaptationRecipe, settings: TrainSettings, reporter
 
 def train_prompt(recipe: LearnedPromptRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
     """Trains a learned prompt; its folder is what --prompt takes."""
-    recipe = recipe if settings.steps is None else replace(recipe, steps=settings.steps)
+    recipe = overridden(recipe, settings)
     start, pairs, origin = _start_and_pairs(settings)
     clip = start.clip if isinstance(start, OVSeg) else start
     task = LearnedPromptTask(recipe, clip, pairs, device=settings.device, workers=settings.workers)

@@ -1,16 +1,37 @@
 """`lexiseg train`: from a recipe's name to a model folder."""
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lexiseg.training import recipes, recipes_ovseg
+from lexiseg.training import recipes, recipes_finetune, recipes_opsnet, recipes_ovseg, recipes_plus
+from lexiseg.training.adaptation import AdaptationRecipe
+from lexiseg.training.clip import ClipRecipe
 from lexiseg.training.clip_runs import train_adaptation, train_clip, train_prompt
-from lexiseg.training.segmenter_runs import train_closed_set, train_opsnet, train_ovseg
-from lexiseg.training.settings import Reporters, TrainSettings
+from lexiseg.training.data_check import DataReport
+from lexiseg.training.decoupled import OPSNetPlusRecipe
+from lexiseg.training.finetune_runs import train_finetune
+from lexiseg.training.finetuning import FinetuneRecipe
+from lexiseg.training.learned_prompt import LearnedPromptRecipe
+from lexiseg.training.own_recipes import AnyRecipe, is_own, load_own
+from lexiseg.training.segmentation import SegmentationRecipe
+from lexiseg.training.segmenter_runs import check_run, train_closed_set, train_opsnet, train_opsnet_plus, train_ovseg
+from lexiseg.training.semantic import OVSegRecipe
+from lexiseg.training.settings import Reporters, TrainSettings, consequences
 
-__all__ = ["Reporters", "TrainSettings", "describe", "recipe_names", "train", "unused"]
+__all__ = [
+    "Reporters",
+    "TrainSettings",
+    "advice",
+    "check",
+    "describe",
+    "find_recipe",
+    "recipe_names",
+    "train",
+    "unused",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +40,8 @@ class Family:
 
     recipes: Mapping[str, Callable[..., Any]]
     """By name, functions of the seed."""
+    takes: Callable[[AnyRecipe], bool]
+    """Whether a recipe of the user's own belongs here."""
     train: Callable[[Any, TrainSettings, Reporters], Path]
     options: tuple[str, ...]
     """Settings that it has a use for, beside those that all have."""
@@ -26,21 +49,25 @@ class Family:
     """Whether it learns from several folders at once."""
 
 
+RATES = ("steps", "batch_size", "lr")
 FAMILIES = (
     Family(
         recipes={"clip-tiny": recipes.clip_tiny},
+        takes=lambda recipe: isinstance(recipe, ClipRecipe) and not recipe.locks_text,
         train=train_clip,
         options=(),
     ),
     Family(
         recipes={"clip-vit-tiny": recipes.clip_vit_tiny},
+        takes=lambda recipe: isinstance(recipe, ClipRecipe) and recipe.locks_text,
         train=train_clip,
         options=("clip",),
     ),
     Family(
         recipes={"mask2former-tiny": recipes.mask2former_tiny},
+        takes=lambda recipe: isinstance(recipe, SegmentationRecipe) and recipe.is_closed_set,
         train=train_closed_set,
-        options=("data", "steps"),
+        options=("data", "root", *RATES, "from_scratch"),
     ),
     Family(
         recipes={
@@ -48,9 +75,33 @@ FAMILIES = (
             "opsnet-tiny-more": recipes.opsnet_tiny_more,
             "opsnet-tiny-short": recipes.opsnet_tiny_short,
             "opsnet-tiny-plain": recipes.opsnet_tiny_plain,
+            "opsnet-r50": recipes_opsnet.opsnet_r50,
+            "opsnet-r101": recipes_opsnet.opsnet_r101,
+            "opsnet-swin-s": recipes_opsnet.opsnet_swin_s,
+            "opsnet-swin-l": recipes_opsnet.opsnet_swin_l,
         },
+        takes=lambda recipe: type(recipe) is SegmentationRecipe and not recipe.is_closed_set,
         train=train_opsnet,
-        options=("data", "steps", "clip", "start"),
+        options=("data", "root", *RATES, "clip", "start", "from_scratch", "val"),
+    ),
+    Family(
+        recipes={
+            "opsnet-plus-tiny": recipes_plus.opsnet_plus_tiny,
+            "opsnet-plus-tiny-classes": recipes_plus.opsnet_plus_tiny_classes,
+            "opsnet-plus-r50": recipes_plus.opsnet_plus_r50,
+            "opsnet-plus-r101": recipes_plus.opsnet_plus_r101,
+            "opsnet-plus-swin-s": recipes_plus.opsnet_plus_swin_s,
+            "opsnet-plus-swin-l": recipes_plus.opsnet_plus_swin_l,
+        },
+        takes=lambda recipe: isinstance(recipe, OPSNetPlusRecipe) and recipe.learns_from_labels,
+        train=train_opsnet_plus,
+        options=("data", "labels", "root", *RATES, "start", "val"),
+    ),
+    Family(
+        recipes={"opsnet-plus-tiny-control": recipes_plus.opsnet_plus_tiny_control},
+        takes=lambda recipe: isinstance(recipe, OPSNetPlusRecipe) and not recipe.learns_from_labels,
+        train=train_opsnet_plus,
+        options=("data", "root", *RATES, "start", "val"),
     ),
     Family(
         recipes={
@@ -61,8 +112,9 @@ FAMILIES = (
             "simbaseline": recipes_ovseg.simbaseline,
             "zegformer": recipes_ovseg.zegformer,
         },
+        takes=lambda recipe: isinstance(recipe, OVSegRecipe),
         train=train_ovseg,
-        options=("data", "root", "steps", "clip", "start", "prompt"),
+        options=("data", "root", *RATES, "clip", "start", "prompt", "from_scratch", "val"),
     ),
     Family(
         recipes={
@@ -73,17 +125,25 @@ FAMILIES = (
             "adapt-mpt": recipes_ovseg.adapt_mpt,
             "adapt-joint": recipes_ovseg.adapt_joint,
         },
+        takes=lambda recipe: isinstance(recipe, AdaptationRecipe),
         train=train_adaptation,
-        options=("data", "steps", "start"),
+        options=("data", *RATES, "start"),
         joins_data=True,
+    ),
+    Family(
+        recipes={"finetune": recipes_finetune.finetune, "finetune-head": recipes_finetune.finetune_head},
+        takes=lambda recipe: isinstance(recipe, FinetuneRecipe),
+        train=train_finetune,
+        options=("data", "root", *RATES, "start", "vocabulary", "old_data"),
     ),
     Family(
         recipes={
             "prompt-tiny": recipes_ovseg.prompt_tiny,
             "prompt-simbaseline": recipes_ovseg.prompt_simbaseline,
         },
+        takes=lambda recipe: isinstance(recipe, LearnedPromptRecipe),
         train=train_prompt,
-        options=("data", "steps", "start"),
+        options=("data", *RATES, "start"),
         joins_data=True,
     ),
 )
@@ -96,8 +156,21 @@ ORDERS: Mapping[str, tuple[str, ...]] = {
 }
 """Adaptations in a row (OVSeg, A.5), and the control of the two-step ones, which see twice as many pairs."""
 WHOLE = "storybook"
+WHOLE_PARTS = ("clip-tiny", "mask2former-tiny", "opsnet-tiny", "opsnet-tiny-more")
 """Four recipes in a row: what the shipped OPSNet is made by."""
-OPTIONAL = ("data", "root", "steps", "clip", "start", "prompt")
+OPTIONAL = (
+    "data",
+    "labels",
+    "root",
+    *RATES,
+    "clip",
+    "start",
+    "prompt",
+    "from_scratch",
+    "val",
+    "vocabulary",
+    "old_data",
+)
 """Settings that not every recipe has a use for."""
 
 
@@ -106,26 +179,57 @@ def recipe_names() -> tuple[str, ...]:
     return (WHOLE, *(name for family in FAMILIES for name in family.recipes), *ORDERS)
 
 
+def advice(name: str | None) -> str:
+    """Where to find the recipes, and those whose names are near."""
+    near = difflib.get_close_matches(name or "", recipe_names(), n=3, cutoff=0.5) or ["opsnet-tiny"]
+    return f"take one that 'lexiseg train --list' shows, such as {', '.join(near)}."
+
+
 def describe(name: str) -> str:
-    """The first line of a recipe's docstring."""
+    """The first line of a built-in recipe's docstring."""
     if name == WHOLE:
-        return "clip-tiny, mask2former-tiny, opsnet-tiny and opsnet-tiny-more in a row: the shipped OPSNet."
+        return f"{', '.join(WHOLE_PARTS[:-1])} and {WHOLE_PARTS[-1]} in a row: the shipped OPSNet."
     if name in ORDERS:
         return f"{', then '.join(ORDERS[name])}, each from what the one before has made."
     return (_family(name).recipes[name].__doc__ or "").strip().splitlines()[0]
 
 
+def find_recipe(name: str, *, seed: int = 0) -> AnyRecipe:
+    """The recipe of a name, or of path/to/file.py:function.
+
+    Raises:
+        ValueError: if there is none, or the name stands for several in a row.
+    """
+    if parts := ORDERS.get(name, WHOLE_PARTS if name == WHOLE else ()):
+        raise ValueError(f"{name} is several recipes in a row: take one of {', '.join(parts)}.")
+    return _found(name, seed)[1]
+
+
 def unused(name: str, settings: TrainSettings) -> tuple[str, ...]:
     """The settings that were given although this recipe has no use for them."""
     used = ("data", "steps") if name == WHOLE else _family_of(name).options
-    return tuple(key for key in OPTIONAL if key not in used and getattr(settings, key) not in (None, ()))
+    return tuple(key for key in OPTIONAL if key not in used and getattr(settings, key) not in (None, (), False))
+
+
+def check(name: str, settings: TrainSettings) -> DataReport:
+    """Looks at all that a training of a segmenter needs, and takes no step.
+
+    Raises:
+        ValueError: if the recipe learns from something else than a data set of pictures and masks.
+    """
+    recipe = find_recipe(name, seed=settings.seed)
+    if not isinstance(recipe, SegmentationRecipe | OVSegRecipe):
+        raise ValueError(
+            f"{name} does not learn from pictures with masks: there is nothing that --check could look at."
+        )
+    return check_run(recipe, settings)
 
 
 def train(name: str, settings: TrainSettings, reporters: Reporters | None = None) -> Path:
     """Runs a recipe to its end and returns the folder of the finished model.
 
     Args:
-        name: one of `recipe_names()`.
+        name: one of `recipe_names()`, or path/to/file.py:function.
         settings: where, and from what.
         reporters: told of every step that is logged.
 
@@ -143,20 +247,31 @@ def train(name: str, settings: TrainSettings, reporters: Reporters | None = None
         return _train_whole(settings, reporters)
     if name in ORDERS:
         return _train_in_order(ORDERS[name], settings, reporters)
-    family = _family(name)
-    return family.train(family.recipes[name](seed=settings.seed), settings, reporters)
+    family, recipe = _found(name, settings.seed)
+    for sentence in consequences(recipe, settings):
+        reporters.note(sentence)
+    return family.train(recipe, settings, reporters)
+
+
+def _found(name: str, seed: int) -> tuple[Family, AnyRecipe]:
+    """A recipe and its family."""
+    if not is_own(name):
+        family = _family(name)
+        return family, family.recipes[name](seed=seed)
+    recipe = load_own(name, seed=seed)
+    return next(family for family in FAMILIES if family.takes(recipe)), recipe
 
 
 def _family_of(name: str) -> Family:
     """A recipe's family, or that of the recipes of an order."""
-    return _family(ORDERS.get(name, (name,))[0])
+    return _found(ORDERS.get(name, (name,))[0], 0)[0]
 
 
 def _family(name: str) -> Family:
     for family in FAMILIES:
         if name in family.recipes:
             return family
-    raise ValueError(f"there is no recipe {name!r}. Choose one of: {', '.join(recipe_names())}.")
+    raise ValueError(f"there is no recipe {name!r}: {advice(name)}")
 
 
 def _train_whole(settings: TrainSettings, reporters: Reporters) -> Path:

@@ -19,6 +19,7 @@ from lexiseg.training.losses import (
     uncertain_points,
 )
 from lexiseg.training.matcher import LossWeights, Match, match
+from lexiseg.training.parts import Part, Shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +51,20 @@ def segmentation_losses(
     config: CriterionConfig,
     *,
     generator: torch.Generator,
+    part: Part | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
     """The weighted terms, each summed over layers (deep supervision); matching is done anew for every layer.
+
+    Of a part of a batch it is what the part adds to the terms of the batch.
 
     Args:
         layers: predictions after each decoder layer, first to last.
         targets: the truth, its masks at the stride of the predicted ones.
         config: weights and points.
-        generator: source of all sampled points.
+        generator: source of all sampled points; every part of a batch needs one in the same state.
+        part: where the pictures stand in their batch; they are all of it if not given.
     """
+    part = part or Part.whole(len(target.class_ids) for target in targets)
     weights = config.weights
     terms: dict[str, Tensor] = {}
     for layer in layers:
@@ -69,15 +75,17 @@ def segmentation_losses(
             weights,
             num_points=config.num_points,
             generator=generator,
+            rows=part.picture_rows(),
         )
         truth = _Truth.of(layer, targets, matches, config.unknown_share)
-        found = {
-            "classes": weights.classes
-            * class_loss(layer.class_logits.float(), truth.class_ids, truth.counts, void_weight=weights.void)
-        }
-        found |= _mask_terms(layer, targets, matches, config, generator)
+        shares = Shares.of(part, layer.class_logits.shape[1], (~truth.counts).sum(), weights.void)
+        class_term = class_loss(layer.class_logits.float(), truth.class_ids, truth.counts, void_weight=weights.void)
+        found = {"classes": weights.classes * class_term * shares.class_weight}
+        mask_terms = _mask_terms(layer, targets, matches, config, generator, part)
+        found |= {name: term * shares.masks for name, term in mask_terms.items()}
         if layer.iou_scores is not None:
-            found["iou"] = weights.iou * iou_loss(layer.iou_scores, truth.ious, truth.is_matched, truth.counts)
+            iou_term = iou_loss(layer.iou_scores, truth.ious, truth.is_matched, truth.counts, shares)
+            found["iou"] = weights.iou * iou_term
         for name, value in found.items():
             terms[name] = terms[name] + value if name in terms else value
     return terms
@@ -119,8 +127,9 @@ def _mask_terms(
     matches: tuple[Match, ...],
     config: CriterionConfig,
     generator: torch.Generator,
+    part: Part,
 ) -> dict[str, Float[Tensor, ""]]:
-    """The losses of the matched masks, averaged over the masks of the batch.
+    """The losses of the matched masks, averaged over the masks of the part.
 
     A pixel of which nothing is known is no part of any true mask, as in the official code of both models.
     """
@@ -132,12 +141,15 @@ def _mask_terms(
     )
     used = [(name, weight, loss) for name, weight, loss in losses if weight]
     predicted = torch.cat([layer.mask_logits[image, pairs.queries] for image, pairs in enumerate(matches)]).float()
+    true = torch.cat([t.masks[pairs.segments] for t, pairs in zip(targets, matches, strict=True)]).float()
+    points = None
+    if config.num_points is not None:  # also by a part without masks: other parts draw from the same stream
+        rows = part.mask_rows(layer.class_logits.shape[1])
+        points = uncertain_points(predicted, config.num_points, generator=generator, rows=rows)
     if not len(predicted):
         return {name: layer.mask_logits.sum() * 0 for name, _, _ in used}
-    true = torch.cat([t.masks[pairs.segments] for t, pairs in zip(targets, matches, strict=True)]).float()
-    if config.num_points is None:
+    if points is None:
         logits, truth = predicted.flatten(1), true.flatten(1)
     else:
-        points = uncertain_points(predicted, config.num_points, generator=generator)
         logits, truth = sample_points(predicted, points), sample_points(true, points)
     return {name: weight * loss(logits, truth).mean() for name, weight, loss in used}

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from lexiseg.core.structures import Targets
 from lexiseg.training.losses import sample_points
+from lexiseg.training.parts import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ def match(
     *,
     num_points: int | None,
     generator: torch.Generator,
+    rows: Rows | None = None,
 ) -> tuple[Match, ...]:
     """Gives every true segment the query that is cheapest for all together.
 
@@ -94,15 +96,18 @@ def match(
         weights: of the costs.
         num_points: points at which masks are compared, one set per image for all its masks; None: all pixels.
         generator: source of the points.
+        rows: places of the images in a whole batch, of which these are a part.
     """
+    rows = rows or Rows(own=tuple(range(len(targets))), total=len(targets))
     probs = class_logits.float().softmax(-1)
+    all_points = None if num_points is None else rows.random(num_points, 2, generator=generator).to(probs.device)
     matches = []
     for image, target in enumerate(targets):
         predicted, true = mask_logits[image].float(), target.masks.float()
-        if num_points is None:
+        if all_points is None:
             point_logits, point_targets = predicted.flatten(1), true.flatten(1)
         else:
-            points = torch.rand(1, num_points, 2, generator=generator).to(mask_logits.device)
+            points = all_points[image : image + 1]
             point_logits = sample_points(predicted, points.expand(len(predicted), -1, -1))
             point_targets = sample_points(true, points.expand(len(true), -1, -1))
         costs = matching_costs(probs[image], point_logits, target.class_ids, point_targets, weights)

@@ -6,8 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.core.structures import ImageBatch
 from lexiseg.data.panoptic_format import PanopticDataset
+from lexiseg.data.samples import AnnotatedDataset
 from lexiseg.encoders.clip import ClipConfig
 from lexiseg.encoders.segmenter import freeze_batch_norm
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
@@ -25,24 +26,36 @@ class ClosedSetTask(SegmentationTask[SegmentationRecipe, ClosedSet]):
         seed_initial_weights(recipe)
         self.model = ClosedSet(recipe.segmenter, len(recipe.vocabulary)).train().to(device)
 
-    def losses(self, batch: tuple[ImageBatch, tuple[Targets, ...]], step: int) -> Mapping[str, Tensor]:
-        """Mask2Former's losses after every layer."""
-        images, targets = self.to_device(batch)
+    def predict(self, images: ImageBatch) -> list[LayerOutput]:
+        """Masks and classes after every layer."""
         with torch.autocast(self.device, torch.bfloat16):
             last = self.model.segmenter(images.pixel_values, every_layer=True)
-            layers = [
+            return [
                 LayerOutput(
                     mask_logits=layer.mask_logits.float(), class_logits=self.model.classify(layer.query_embed).float()
                 )
                 for layer in (*last.earlier, last)
             ]
-        return self.layer_losses(layers, targets, step)
+
+
+def opsnet_config(recipe: SegmentationRecipe, clip: ClipConfig) -> OPSNetConfig:
+    """The model that a recipe trains around a CLIP of these sizes."""
+    shortest, longest = recipe.test_sides or (None, recipe.framing.image_size)
+    return OPSNetConfig(
+        segmenter=recipe.segmenter,
+        clip=clip,
+        training_vocabulary=recipe.vocabulary,
+        longest_side=longest,
+        shortest_side=shortest,
+        has_enhancer=recipe.has_enhancer,
+        enhancer_shares_projection=recipe.enhancer_shares_projection,
+    )
 
 
 def new_opsnet(
     recipe: SegmentationRecipe,
     clip: ClipConfig,
-    clip_state: Mapping[str, Tensor],
+    clip_state: Mapping[str, Tensor] | None,
     segmenter_state: Mapping[str, Tensor] | None = None,
 ) -> OPSNet:
     """An untrained OPSNet around a trained CLIP, whose attention pool becomes the spatial adapter.
@@ -50,20 +63,13 @@ def new_opsnet(
     Args:
         recipe: its seed decides the random weights.
         clip: sizes of the CLIP.
-        clip_state: its weights.
+        clip_state: its weights; None leaves it random, to try or time a training.
         segmenter_state: weights of a Segmenter to begin from.
     """
     seed_initial_weights(recipe)
-    model = OPSNet(
-        OPSNetConfig(
-            segmenter=recipe.segmenter,
-            clip=clip,
-            training_vocabulary=recipe.vocabulary,
-            longest_side=recipe.framing.image_size,
-            has_enhancer=recipe.has_enhancer,
-        )
-    )
-    model.clip.load_state_dict(clip_state)
+    model = OPSNet(opsnet_config(recipe, clip))
+    if clip_state is not None:
+        model.clip.load_state_dict(clip_state)
     pool = model.clip.visual.attnpool
     model.adapter.fold(pool.v_proj, pool.c_proj)
     if segmenter_state is not None:
@@ -79,13 +85,24 @@ def opsnet_to_go_on_with(recipe: SegmentationRecipe, model: OPSNet) -> OPSNet:
     """
     if model.config.is_assembled:
         raise ValueError("an assembled model has a closed-set class head, which no recipe trains; start from another.")
-    if (model.config.segmenter, model.config.has_enhancer) != (recipe.segmenter, recipe.has_enhancer):
+    config = opsnet_config(recipe, model.config.clip)
+    if _parts(config) != _parts(model.config):
         raise ValueError(
             "expected a start whose segmenter and enhancer are the recipe's, got a model with other parts: "
             "choose the recipe that it was trained by, or another start."
         )
-    model.config = replace(model.config, training_vocabulary=recipe.vocabulary, longest_side=recipe.framing.image_size)
+    model.config = replace(
+        model.config,
+        training_vocabulary=recipe.vocabulary,
+        longest_side=config.longest_side,
+        shortest_side=config.shortest_side,
+    )
     return model
+
+
+def _parts(config: OPSNetConfig) -> tuple[object, ...]:
+    """What decides the shapes of the trained weights."""
+    return config.segmenter, config.has_enhancer, config.enhancer_shares_projection
 
 
 class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
@@ -94,7 +111,7 @@ class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
     def __init__(
         self,
         recipe: SegmentationRecipe,
-        data: PanopticDataset,
+        data: AnnotatedDataset,
         model: OPSNet,
         *,
         keeps_batch_norm: bool = False,
@@ -119,15 +136,14 @@ class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
         if keeps_batch_norm:
             freeze_batch_norm(model.segmenter)
 
-    def losses(self, batch: tuple[ImageBatch, tuple[Targets, ...]], step: int) -> Mapping[str, Tensor]:
-        """Mask2Former's losses over cosines after every layer, and the IoU loss after the last."""
-        images, targets = self.to_device(batch)
+    def predict(self, images: ImageBatch) -> list[LayerOutput]:
+        """Masks and cosines after every layer, and IoUs after the last."""
         with torch.autocast(self.device, torch.bfloat16):
             clip_map = self.model.clip_map(images)
             last = self.model.propose(images, every_layer=True)
             class_embeds = [self.model.class_embed(layer, clip_map) for layer in (*last.earlier, last)]
             iou_scores = self.model.iou_scores(last)
-        layers = [
+        return [
             LayerOutput(
                 mask_logits=layer.mask_logits.float(),
                 class_logits=self.model.training_logits(class_embed, self._words),
@@ -135,4 +151,3 @@ class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
             )
             for layer, class_embed in zip((*last.earlier, last), class_embeds, strict=True)
         ]
-        return self.layer_losses(layers, targets, step)

@@ -100,6 +100,7 @@ def mask2former_tiny(*, seed: int = 0) -> SegmentationRecipe:
             num_queries=24,
         ),
         vocabulary=Vocabulary.of("storybook"),
+        is_closed_set=True,
         framing=Framing(image_size=160, flip_probability=0.5),
         num_pictures=16_000,
         steps=2400,
@@ -115,7 +116,7 @@ def opsnet_tiny(*, seed: int = 0) -> SegmentationRecipe:
 
     About 55 minutes on one core.
     """
-    return replace(mask2former_tiny(seed=seed), steps=3700)
+    return replace(mask2former_tiny(seed=seed), is_closed_set=False, steps=3700)
 
 
 def opsnet_tiny_more(*, seed: int = 0) -> SegmentationRecipe:

@@ -13,6 +13,7 @@ from lexiseg.training.criterion import CriterionConfig
 from lexiseg.training.learned_prompt import LearnedPromptRecipe
 from lexiseg.training.matcher import LossWeights
 from lexiseg.training.recipes import VIT_TINY, mask2former_tiny
+from lexiseg.training.segmentation import Published
 from lexiseg.training.semantic import OVSegRecipe
 from lexiseg.training.trainer import OptimConfig
 
@@ -77,6 +78,9 @@ def ovseg_swin_base(*, seed: int = 0) -> OVSegRecipe:
         batch_size=32,
         optim=_adamw(lr=6e-5, weight_decay=1e-2, steps=120_000),
         criterion=_OFFICIAL,
+        published=Published(
+            backbone="microsoft/swin-base-patch4-window12-384-in22k", clip="timm/vit_large_patch14_clip_224.openai"
+        ),
         seed=seed,
     )
 
@@ -92,6 +96,8 @@ def ovseg_r101(*, seed: int = 0) -> OVSegRecipe:
         optim=_adamw(lr=2e-4, weight_decay=1e-4, steps=120_000),
         criterion=_OFFICIAL,
         backbone_lr_scale=0.1,
+        # ImageNet-1K, of the same shapes as the official DeepLab R-103, which is published as a pickle alone
+        published=Published(backbone="timm/resnet101s.gluon_in1k", clip="timm/vit_base_patch16_clip_224.openai"),
         seed=seed,
     )
 
@@ -131,11 +137,14 @@ _OFFICIAL = CriterionConfig(num_points=None, weights=MASKFORMER_LOSSES, unknown_
 
 
 def _crops_of(side: int) -> Framing:
-    """Crops of pictures whose shorter side, if they are 4:3, is 0.5 to 2 times the crop's; the longer side is scaled.
-
-    The official SSD colour jitter is not among our augmentations.
-    """
-    return Framing(image_size=side, flip_probability=0.5, scale_range=(2 / 3, 8 / 3))
+    """Crops of pictures whose shorter side, if they are 4:3, is 0.5 to 2 times the crop's: the longer one is scaled."""
+    return Framing(
+        image_size=side,
+        flip_probability=0.5,
+        scale_range=(2 / 3, 8 / 3),
+        has_fixed_canvas=True,
+        jitters_colour=True,
+    )
 
 
 def _adamw(*, lr: float, weight_decay: float, steps: int) -> OptimConfig:

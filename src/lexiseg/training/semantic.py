@@ -1,15 +1,13 @@
 """Training of OVSeg's first stage: a MaskFormer whose queries speak CLIP's language (OVSeg, section 3.1)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lexiseg.core.structures import ImageBatch, Targets
-from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.semantic_format import SemanticDataset
+from lexiseg.core.structures import ImageBatch
+from lexiseg.data.samples import AnnotatedDataset
 from lexiseg.encoders.segmenter import Segmenter, freeze_batch_norm
 from lexiseg.encoders.vit import VitClip
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
@@ -95,7 +93,7 @@ class OVSegTask(SegmentationTask[OVSegRecipe, OVSeg]):
     def __init__(
         self,
         recipe: OVSegRecipe,
-        data: PanopticDataset | SemanticDataset,
+        data: AnnotatedDataset,
         model: OVSeg,
         *,
         keeps_batch_norm: bool = False,
@@ -106,7 +104,7 @@ class OVSegTask(SegmentationTask[OVSegRecipe, OVSeg]):
 
         Args:
             recipe: the recipe.
-            data: the pictures, with panoptic or semantic truth.
+            data: the pictures, with whatever truth.
             model: from `new_ovseg` or `ovseg_to_go_on_with`; it is trained in place.
             keeps_batch_norm: leaves the backbone's batch norms as they are, as for every pretrained start.
             device: where to train.
@@ -121,20 +119,14 @@ class OVSegTask(SegmentationTask[OVSegRecipe, OVSeg]):
         if keeps_batch_norm:
             freeze_batch_norm(model.segmenter)
 
-    def losses(self, batch: tuple[ImageBatch, tuple[Targets, ...]], step: int) -> Mapping[str, Tensor]:
-        """MaskFormer's losses over cosines after every layer.
-
-        Dropout draws from torch's own generators, which begin anew with every step: a resumed run drops the same.
-        """
-        torch.manual_seed(self.recipe.seed * 1_000_003 + step)
-        images, targets = self.to_device(batch)
+    def predict(self, images: ImageBatch) -> list[LayerOutput]:
+        """Masks and cosines after every layer."""
         with torch.autocast(self.device, torch.bfloat16):
             last = self.model.propose(images, every_layer=True)
-            layers = [
+            return [
                 LayerOutput(
                     mask_logits=layer.mask_logits.float(),
                     class_logits=self.model.training_logits(self.model.class_embed(layer), self._words).float(),
                 )
                 for layer in (*last.earlier, last)
             ]
-        return self.layer_losses(layers, targets, step)

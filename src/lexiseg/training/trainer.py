@@ -1,24 +1,36 @@
-"""The loop: one readable loop for every recipe; resumable, atomic, logged."""
+"""The loop: one readable loop for every recipe, in one process or many; resumable, atomic, logged."""
 
 import json
-import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lexiseg.io.checkpoint import atomic_save, load_training
+from lexiseg.core import processes
+from lexiseg.io.checkpoint import writing
+from lexiseg.training.average import Average
+from lexiseg.training.checkpoints import (
+    Checkpoints,
+    optimizer_state,
+    restore_optimizer,
+    restore_weights,
+    trained_state,
+)
+from lexiseg.training.journal import Draw, Journal, Report
+from lexiseg.training.parallel import Network, Sharding, checkpoint_activations, share_batch_norms, whole
+from lexiseg.training.parts import Split
+from lexiseg.training.tasks import EvaluatedTask, SharedTask, Task
 
-logger = logging.getLogger(__name__)
-
-LOG_EVERY = 20
 SAVE_EVERY_SECONDS = 240.0
-
+EVALUATIONS = 10
+"""Evaluations of a run, unless it says how often."""
+NOT_FINITE_FILE = "not-finite.json"
 
 POLY_POWER = 0.9  # DeepLab's; MaskFormer's too
 
@@ -65,63 +77,36 @@ def decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]
     ]
 
 
-@runtime_checkable
-class Task(Protocol):
-    """What the loop needs to know of a training."""
-
-    @property
-    def module(self) -> nn.Module:
-        """What is trained; frozen parts are not stored in checkpoints."""
-        ...
-
-    @property
-    def total_steps(self) -> int:
-        """Steps of the whole run."""
-        ...
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        """A fresh optimiser over the trained parameters."""
-        ...
-
-    def lr_at(self, step: int) -> float:
-        """The learning rate of a step."""
-        ...
-
-    def batches(self, start: int) -> Iterator[Any]:
-        """The batches from step `start` on: a function of the seed and the step alone."""
-        ...
-
-    def losses(self, batch: Any, step: int) -> Mapping[str, Tensor]:
-        """The terms whose sum is minimised."""
-        ...
-
-    def pictures_in(self, batch: Any) -> int:
-        """Size of a batch, for the log."""
-        ...
-
-    @property
-    def clip_norm(self) -> float | None:
-        """Largest L2 norm of the gradient; None: any."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where a run stands."""
+class EngineConfig:
+    """How a run is carried out. But for the average, none of it changes what is learned."""
 
-    step: int
-    total_steps: int
-    loss: float
-    terms: Mapping[str, float]
-    lr: float
-    images_per_second: float
-    seconds_left: float
+    accumulate: int = 1
+    """Slices in which each process takes its part of a batch, one after the other, to need less memory."""
+    sharding: Sharding = "ddp"
+    """What several processes share: "ddp" the work, "fsdp2" weights, gradients and optimiser as well."""
+    activation_checkpointing: bool = False
+    """Computes every block again in the backward pass: less memory for about a third more time."""
+    ema_decay: float | None = None
+    """The model that is made and evaluated is an average of the weights with this decay per step; None: the last."""
+    checkpoints_kept: int = 2
+    """Newest checkpoints that are kept, beside the best."""
+    evaluate_every: int | None = None
+    """Steps between evaluations, where the task has any; None: a tenth of the run."""
+    patience: int | None = None
+    """Evaluations in a row without a better one after which a run ends before its last step; None: never."""
 
-
-def trained_state(module: nn.Module) -> dict[str, Tensor]:
-    """The state of a module without what is frozen: trained parameters and the buffers beside them."""
-    frozen = {name for name, p in module.named_parameters() if not p.requires_grad}
-    return {name: value for name, value in module.state_dict().items() if name not in frozen}
+    def __post_init__(self) -> None:
+        counted = self.accumulate, self.checkpoints_kept, self.evaluate_every, self.patience
+        counts = [count for count in counted if count is not None]
+        if min(counts) < 1:
+            raise ValueError(
+                f"accumulate, checkpoints_kept, evaluate_every and patience must be 1 or more, got {counts}."
+            )
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie between 0 and 1, such as 0.9999, got {self.ema_decay}.")
+        if self.sharding not in ("ddp", "fsdp2"):
+            raise ValueError(f"sharding must be ddp or fsdp2, got {self.sharding!r}.")
 
 
 def run(
@@ -130,117 +115,218 @@ def run(
     *,
     origin: Mapping[str, object] | None = None,
     resume: bool = False,
-    report: Callable[[Progress], None] = lambda progress: None,
+    config: EngineConfig | None = None,
+    report: Report = lambda progress: None,
+    draw: Draw = lambda scene, path: None,
     stop_after: int | None = None,
 ) -> list[float]:
     """Trains a task to its last step; returns the loss of every step that this call ran.
 
-    A checkpoint (`training.pt`) is replaced atomically every few minutes and at the end; `log.jsonl` gets one line per
-    20 steps. With `resume`, an existing checkpoint is continued with the losses that an uninterrupted run would show.
+    Under torchrun all processes call it together: they share every batch, and losses, checkpoints and model are those
+    of one process within rounding. A checkpoint (`training.pt`) is replaced atomically every few minutes and at the
+    end; `log.jsonl` gets one line per 20 steps. With `resume`, an existing checkpoint is continued, by any number of
+    processes, with the losses that an uninterrupted run would show. At the end the task's module holds the trained
+    weights, or their average if there is one.
 
     Args:
         task: what is trained.
-        out: folder for the log and the checkpoint; made if it is missing.
+        out: folder for the log and the checkpoints; made if it is missing.
         origin: plain data that say all that decides the run; written to `recipe.json`, and a checkpoint of another
             origin is not resumed.
         resume: continue from the folder's checkpoint if there is one.
-        report: called with every logged progress.
+        config: how it is carried out.
+        report: called with every logged progress, in the first process.
+        draw: draws what an evaluation shows.
         stop_after: stop (with a checkpoint) after so many steps of this call.
 
     Raises:
-        ValueError: if the folder holds a checkpoint and `resume` is not set, or one that was begun otherwise.
+        ValueError: if the folder holds a checkpoint and `resume` is not set, or one that was begun otherwise; if the
+            task can't be split as configured; or if a loss or gradient is not finite (`not-finite.json` says where).
+        ModelError: if the folder can't be written, or no checkpoint in it is sound.
+        ConnectionError: if another process has ended.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    config = config or EngineConfig()
     recipe = json.dumps(origin, indent=1)
-    checkpoint = out / "training.pt"
-    if checkpoint.exists() and not resume:
+    checkpoints = Checkpoints(out, config.checkpoints_kept)
+    if checkpoints.found() and not resume:
         raise ValueError(f"{out} already holds a training run: pass --resume to continue it or choose another --out.")
-    optimizer, start = task.optimizer(), 0
-    if checkpoint.exists():
-        start = _restore(task.module, optimizer, load_training(checkpoint), recipe)
+    saved = checkpoints.load() if checkpoints.found() else None
+    start = 0 if saved is None else int(saved["step"])
     last = task.total_steps if stop_after is None else min(task.total_steps, start + stop_after)
     if start > task.total_steps:
         raise ValueError(f"{out} stands at step {start}, behind the {task.total_steps} asked for: ask for more steps.")
-    (out / "recipe.json").write_text(recipe + "\n")
-    all_losses: list[float] = []
-    seen, window_start, saved_at = 0, time.monotonic(), time.monotonic()
-    with (out / "log.jsonl").open("a") as log:
-        for step, batch in zip(range(start, last), task.batches(start), strict=False):
-            lr = task.lr_at(step)
-            terms = _step(task, optimizer, batch, step, lr)
-            all_losses.append(sum(terms.values()))
-            seen += task.pictures_in(batch)
-            if (step + 1) % LOG_EVERY == 0 or step + 1 == last:
-                elapsed = time.monotonic() - window_start
-                progress = Progress(
-                    step=step + 1,
-                    total_steps=task.total_steps,
-                    loss=all_losses[-1],
-                    terms=terms,
-                    lr=lr,
-                    images_per_second=seen / max(elapsed, 1e-9),
-                    seconds_left=elapsed / min(LOG_EVERY, len(all_losses)) * (task.total_steps - step - 1),
-                )
-                _log(log, progress)
-                report(progress)
-                seen, window_start = 0, time.monotonic()
-            if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
-                _save(task.module, optimizer, step + 1, recipe, checkpoint)
-                saved_at = time.monotonic()
-    _save(task.module, optimizer, last, recipe, checkpoint)
+    with processes.one_reason():
+        training = _Training(task, config, saved, recipe)
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            if processes.rank() == 0:
+                (out / "recipe.json").write_text(recipe + "\n")
+        device = next(task.module.parameters()).device.type
+        journal = Journal(out, start=start, total_steps=task.total_steps, device=device, report=report, draw=draw)
+        evaluate_every = config.evaluate_every or max(1, task.total_steps // EVALUATIONS)
+        all_losses: list[float] = []
+        saved_at = time.monotonic()
+        parts = training.parts(start)
+        stale_after = None if config.patience is None else config.patience * evaluate_every
+        is_over = False
+        for step in range(start, last):
+            if is_over := stale_after is not None and training.steps_since_best(step) >= stale_after:
+                checkpoints.save(training.content(step))
+                break
+            with journal.waiting():
+                own = list(islice(parts, config.accumulate))
+            is_late = processes.rank() == 0 and time.monotonic() - saved_at > SAVE_EVERY_SECONDS
+            found = training.step(own, step, is_late=is_late)
+            if not found.is_finite:
+                raise ValueError(_not_finite(task, out, step, found))
+            all_losses.append(found.loss)
+            is_last = step + 1 == last
+            journal.step(
+                step + 1,
+                found.terms,
+                lr=task.lr_at(step),
+                gradient_norm=found.gradient_norm,
+                pictures=sum(map(task.pictures_in, own)) * processes.world_size(),
+                is_last=is_last,
+            )
+            with journal.pausing():
+                if (step + 1) % evaluate_every == 0 or step + 1 == task.total_steps:
+                    training.evaluate(step + 1, journal, checkpoints)
+                if found.is_late or is_last:
+                    checkpoints.save(training.content(step + 1))
+                    saved_at = time.monotonic()
+        training.show()
+        if is_over or last == task.total_steps:
+            journal.finish()
     return all_losses
 
 
-def _step(task: Task, optimizer: torch.optim.Optimizer, batch: Any, step: int, lr: float) -> dict[str, float]:
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group.get("lr_scale", 1.0)
-    optimizer.zero_grad(set_to_none=True)
-    terms = task.losses(batch, step)
-    loss = torch.stack(list(terms.values())).sum()
-    if not torch.isfinite(loss):
-        raise ValueError(f"the loss is {loss.item()} at step {step}: lower the learning rate or look at the data.")
-    loss.backward()
-    if task.clip_norm is not None:
-        trained = [p for group in optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(trained, task.clip_norm)
-    optimizer.step()
-    return {name: float(value.detach()) for name, value in terms.items()}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What a step found, the same in all processes."""
+
+    terms: Mapping[str, float]
+    gradient_norm: float
+    is_late: bool
+    """Whether it is time for a checkpoint."""
+
+    @property
+    def loss(self) -> float:
+        return sum(self.terms.values())
+
+    @property
+    def is_finite(self) -> bool:
+        return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
 
 
-def _save(module: nn.Module, optimizer: torch.optim.Optimizer, step: int, recipe: str, path: Path) -> None:
-    state = {"module": trained_state(module), "optimizer": optimizer.state_dict()}
-    atomic_save({"step": step, "recipe": recipe, **state}, path)
+class _Training:
+    """A task with its network, optimiser and average, in the hands of this process or of all together."""
+
+    def __init__(self, task: Task, config: EngineConfig, saved: Mapping[str, Any] | None, recipe: str) -> None:
+        self._shown, self._trained, self._recipe = task, task, recipe
+        self._split = Split(rank=processes.rank(), num_processes=processes.world_size(), num_slices=config.accumulate)
+        is_plain = config.ema_decay is None and not config.activation_checkpointing and self._split.num_parts == 1
+        if isinstance(task, SharedTask):
+            if config.ema_decay is not None or (config.sharding == "fsdp2" and processes.world_size() > 1):
+                self._trained = task.twin()
+        elif not is_plain:
+            raise ValueError(
+                "this training compares all pictures of a batch with one another, so that it runs in one process and "
+                "in one piece: start it without torchrun, accumulation, average and checkpointed activations."
+            )
+        if saved is not None:
+            restore_weights(self._trained.module, saved, recipe)
+        if isinstance(self._trained, SharedTask) and not is_plain:
+            share_batch_norms(self._trained.module, is_split=config.accumulate > 1 or config.activation_checkpointing)
+            if config.activation_checkpointing:
+                checkpoint_activations(self._trained.blocks)
+        self._network = Network(self._trained, sharding=config.sharding)
+        self._optimizer = self._trained.optimizer()
+        if saved is not None:
+            restore_optimizer(self._optimizer, saved["optimizer"])
+        self._average = None
+        if config.ema_decay is not None:
+            average = None if saved is None else saved.get("average")
+            self._average = Average(self._trained.module, config.ema_decay, average)
+        self._best: Mapping[str, Any] | None = None if saved is None else saved.get("best")
+
+    def parts(self, start: int) -> Iterator[Any]:
+        """This process's parts of the batches from step `start` on."""
+        task = self._trained
+        return task.batches(start, self._split) if isinstance(task, SharedTask) else task.batches(start)
+
+    def step(self, parts: Sequence[Any], step: int, *, is_late: bool) -> _Found:
+        """One step of the optimiser; a loss or gradient that is not finite changes no weight."""
+        task, optimizer = self._trained, self._optimizer
+        for group in optimizer.param_groups:
+            group["lr"] = task.lr_at(step) * group.get("lr_scale", 1.0)
+        optimizer.zero_grad(set_to_none=True)
+        own: dict[str, float] = {}
+        for number, part in enumerate(parts, start=1):
+            terms = self._network.backward(part, step, is_last=number == len(parts))
+            own = {name: own.get(name, 0.0) + float(value) for name, value in terms.items()}
+        *values, lateness = processes.add_up([*own.values(), float(is_late)])
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = whole(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
+        found = _Found(terms=dict(zip(own, values, strict=True)), gradient_norm=float(norm), is_late=lateness > 0)
+        if found.is_finite:
+            if task.clip_norm is not None:
+                nn.utils.clip_grads_with_norm_(parameters, task.clip_norm, norm)
+            optimizer.step()
+            if self._average is not None:
+                self._average.update(step)
+        return found
+
+    def show(self) -> None:
+        """Puts the weights that are to be seen, or their average, into the module of the task that was given."""
+        if self._shown is self._trained:
+            return
+        state = trained_state(self._trained.module) | (self._average.weights if self._average is not None else {})
+        self._shown.module.load_state_dict(whole(state), strict=False)
+
+    def evaluate(self, step: int, journal: Journal, checkpoints: Checkpoints) -> None:
+        """Measures the weights that are to be seen, where the task can, and keeps them if they are the best."""
+        if not isinstance(self._shown, EvaluatedTask):
+            return
+        self.show()
+        evaluation = self._shown.evaluate()
+        if evaluation is None:
+            return
+        journal.evaluation(step, evaluation)
+        name, figure = next(iter(evaluation.figures.items()))
+        if self._best is None or figure > self._best["figure"]:
+            self._best = {"step": step, "name": name, "figure": figure}
+            checkpoints.save_best(self.content(step))
+
+    def steps_since_best(self, step: int) -> int:
+        """How long no evaluation has been better; 0 before the first."""
+        return 0 if self._best is None else step - self._best["step"]
+
+    def content(self, step: int) -> dict[str, Any]:
+        """All that decides the losses from step `step` on; every process must ask for it."""
+        return {
+            "step": step,
+            "recipe": self._recipe,
+            "module": whole(trained_state(self._trained.module)),
+            "optimizer": optimizer_state(self._optimizer),
+            "average": None if self._average is None else whole(self._average.weights),
+            "best": self._best,
+        }
 
 
-def _restore(module: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any], recipe: str) -> int:
-    own, found = module.state_dict(), saved["module"]
-    needed = [name for name in trained_state(module) if name not in found]
-    foreign = [name for name, value in found.items() if name not in own or own[name].shape != value.shape]
-    if needed or foreign:
-        raise ValueError(
-            f"the checkpoint belongs to another recipe (first differing weight: {[*needed, *foreign][0]}): "
-            "choose another --out."
-        )
-    if saved.get("recipe", recipe) != recipe:
-        raise ValueError(
-            "the checkpoint was begun otherwise (recipe.json beside it says how: recipe, seed, steps, CLIP, start): "
-            "resume it with what it was begun with, or choose another --out."
-        )
-    module.load_state_dict(found, strict=False)
-    optimizer.load_state_dict(saved["optimizer"])
-    return int(saved["step"])
-
-
-def _log(log: Any, progress: Progress) -> None:
-    line = {
-        "step": progress.step,
-        "loss": round(progress.loss, 5),
-        **{name: round(value, 5) for name, value in progress.terms.items()},
-        "lr": progress.lr,
-        "images_per_second": round(progress.images_per_second, 2),
-    }
-    log.write(json.dumps(line) + "\n")
-    log.flush()
+def _not_finite(task: Task, out: Path, step: int, found: _Found) -> str:
+    """Writes down where it happened, and says so."""
+    pictures = list(task.pictures_of(step)) if isinstance(task, SharedTask) else []
+    terms = {name: str(value) for name, value in found.terms.items()}  # JSON has no word for what is not finite
+    document = {"step": step, "terms": terms, "gradient_norm": str(found.gradient_norm), "pictures": pictures}
+    if processes.rank() == 0:
+        with writing(out):
+            (out / NOT_FINITE_FILE).write_text(json.dumps(document, indent=1) + "\n")
+    culprit, value = ("gradient", found.gradient_norm) if math.isfinite(found.loss) else ("loss", found.loss)
+    return (
+        f"the {culprit} is {value} at step {step}: lower the learning rate or look at the data; "
+        f"{out / NOT_FINITE_FILE} names the pictures of the batch, and the last checkpoint is as it was."
+    )
 
 
 class Steps(torch.utils.data.Sampler[list[int]]):

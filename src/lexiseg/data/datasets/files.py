@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.vocabulary import Vocabulary, label_table
+from lexiseg.core.concepts import Concept, same_word
+from lexiseg.core.vocabulary import Vocabulary, builtin_names, label_table
 from lexiseg.data.id_maps import FormatError
 from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample, SegmentInfo
 from lexiseg.data.semantic_format import SemanticSample
@@ -120,6 +121,21 @@ def categories_of(listed: str, ids: Sequence[int] | None = None) -> tuple[Catego
     numbers = label_table(listed).values if ids is None else ids
     concepts = Vocabulary.of(listed).concepts
     return tuple(Category(id=i, name=c.name, is_thing=c.is_thing) for i, c in zip(numbers, concepts, strict=True))
+
+
+def own_words(categories: Sequence[Category]) -> Vocabulary:
+    """The built-in list that names exactly these categories, which adds synonyms, or else their names; in their order.
+
+    Raises:
+        VocabularyError: if two categories have one name.
+    """
+    names = [same_word(category.name) for category in categories]
+    for listed in builtin_names():
+        known = Vocabulary.of(listed)
+        concept_of = {same_word(concept.name): concept for concept in known.concepts}
+        if concept_of.keys() == set(names):
+            return Vocabulary(tuple(concept_of[name] for name in names), known.templates)
+    return Vocabulary(tuple(Concept(c.name, is_thing=c.is_thing) for c in categories))
 
 
 def places(categories: Sequence[Category]) -> dict[int, int]:

@@ -1,0 +1,205 @@
+"""Fine-tuning from a model and a folder of pictures to a model folder, with what it gained and what it lost."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lexiseg.core import processes
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.catalogue import open_dataset
+from lexiseg.data.instance_format import InstanceDataset
+from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
+from lexiseg.data.samples import AnnotatedDataset
+from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.io.checkpoint import to_plain, weights_hash, writing
+from lexiseg.io.models import load_model, save_model
+from lexiseg.io.shipped import SHIPPED
+from lexiseg.models.network import Network
+from lexiseg.models.ovseg import OVSeg
+from lexiseg.training.checkpoints import Checkpoints
+from lexiseg.training.data_check import look_at_lists
+from lexiseg.training.finetuning import FinetuneRecipe, Source, finetune_task, joined, words_of
+from lexiseg.training.settings import Reporters, TrainSettings, overridden, run_task, write_model
+from lexiseg.training.validation import evaluate_on
+
+REPORT_FILE = "finetune.json"
+DRAWN_OLD = 800
+"""Pictures of the drawn world that are drawn where old data are what a shipped model was trained on."""
+OTHERS = 1
+"""Seed of those pictures: others than the model has seen, so that what is held out of them is new to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a fine-tuning gained and lost, on pictures that it never trained on. Figures are fractions."""
+
+    figure: str
+    """What is measured: pq, miou or ap, as the data have it."""
+    before: float
+    after: float
+    old_before: float | None
+    """Of the old data and words; None without old data."""
+    old_after: float | None
+    best_step: int
+    calls_new_names_seen: bool
+    """Whether the new names count as training words, so that CLIP has no say in them (OPSNet) or a smaller one (OVSeg);
+    whichever was better on the held-out pictures."""
+
+
+def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
+    """Fine-tunes a model and writes the best state on the way.
+
+    Raises:
+        ValueError: if model or data are missing or of no use, or no state on the way is better than the start; then no
+            model is written.
+    """
+    if settings.start is None:
+        raise ValueError("fine-tuning goes on from a model: pass its folder, or one of the shipped ones, as --model.")
+    if not settings.data:
+        raise ValueError("fine-tuning learns from your own pictures: pass their folder as --data.")
+    recipe = overridden(recipe, settings)
+    model = load_model(settings.start).to(settings.device)
+    new = _new_source(recipe, model, settings, reporters)
+    old = _old_source(recipe, model, settings, reporters)
+    known, start = model.config.training_vocabulary, weights_hash(model.state_dict())
+    before = _figures(model, new, old)
+    task = finetune_task(recipe, model, new, old, device=settings.device, workers=settings.workers)
+    origin = {
+        "recipe": to_plain(recipe),
+        "start": start,
+        "words": to_plain(model.config.training_vocabulary),
+        "pictures": [len(source.train.samples) for source in (new, old) if source is not None],
+    }
+    engine = replace(settings.engine, patience=recipe.patience, ema_decay=settings.engine.ema_decay or recipe.ema_decay)
+    run_task(task, replace(settings, engine=engine), reporters, origin)
+    best = Checkpoints(settings.out, kept=1).load_best()
+    model.load_state_dict(best["module"] | (best["average"] or {}), strict=False)
+    after = _with_the_better_words(model.eval(), known, new, old)
+    if after.score <= before.score:
+        raise ValueError(
+            f"no state on the way was better than the model that it began with (held-out pictures, {before.told}; at "
+            f"best {after.told}): give more pictures, or other steps (--steps) or rates (--lr)."
+        )
+    outcome = Outcome(
+        figure=before.name,
+        before=before.new,
+        after=after.new,
+        old_before=before.old,
+        old_after=after.old,
+        best_step=best["best"]["step"],
+        calls_new_names_seen=model.config.training_vocabulary != known,
+    )
+    reporters.note(_told(outcome))
+    folder = write_model(settings, lambda folder: save_model(model.cpu(), folder, overwrite=True))
+    if processes.rank() == 0:
+        with writing(settings.out):
+            (settings.out / REPORT_FILE).write_text(json.dumps(to_plain(outcome), indent=1) + "\n")
+    return folder
+
+
+def _new_source(recipe: FinetuneRecipe, model: Network, settings: TrainSettings, reporters: Reporters) -> Source:
+    """The person's own pictures."""
+    (path,) = settings.data
+    data = _annotated(path, settings.root, "--data")
+    known = model.config.training_vocabulary
+    vocabulary = words_of(data.categories, settings.vocabulary, known.templates)
+    if not isinstance(data, InstanceDataset):
+        found = look_at_lists(data, joined(known, vocabulary), per_class=isinstance(model, OVSeg))
+        for sentence in found.notes:
+            reporters.note(f"{path}: {sentence}")
+        if found.problems:
+            raise ValueError(f"{path}: {found.problems[0]}")
+    return Source.of(data, vocabulary, recipe)
+
+
+def _old_source(recipe: FinetuneRecipe, model: Network, settings: TrainSettings, reporters: Reporters) -> Source | None:
+    """Pictures of what the model was trained on, where they are given; those of a shipped model are drawn."""
+    if settings.old_data is None:
+        return None
+    known = model.config.training_vocabulary
+    if str(settings.old_data) in SHIPPED:
+        data = _drawn(model, settings, reporters)
+    else:
+        data = _annotated(settings.old_data, None, "--old-data")
+    return Source.of(data, words_of(data.categories, known, known.templates), recipe)
+
+
+def _annotated(path: Path, root: Path | None, option: str) -> AnnotatedDataset:
+    data = open_dataset(path, root, None if root is None else "train")
+    if not isinstance(data, AnnotatedDataset):
+        raise ValueError(f"expected pictures with masks or label maps as {option}, got those of {path} without.")
+    return data
+
+
+def _drawn(model: Network, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
+    """What a shipped model was trained on, drawn once into a folder that a resumed run finds again."""
+    folder = settings.out / f"old-{DRAWN_OLD}"
+    if processes.rank() == 0 and not (folder / "panoptic.json").is_file():
+        side = model.config.longest_side
+        words = model.config.training_vocabulary
+        order = Order(role="base", split="train", count=DRAWN_OLD, seed=OTHERS, size=(side, side), vocabulary=words)
+        report = reporters.drawn
+        workers = max(1, settings.workers)
+        write_storybook(order, folder, workers=workers, report=lambda done: report(done, DRAWN_OLD))
+    processes.gather(None)
+    return read_panoptic(folder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Figures:
+    """How good a model is, on the held-out pictures of the new data and of the old."""
+
+    name: str
+    new: float
+    old: float | None
+
+    @property
+    def score(self) -> float:
+        """What the best state is chosen by; see `Evaluation.beside`."""
+        return self.new if self.old is None else (self.new + self.old) / 2
+
+    @property
+    def told(self) -> str:
+        """In percent."""
+        new = f"{100 * self.new:.1f}"
+        return new if self.old is None else f"{new} and, on the old data, {100 * self.old:.1f}"
+
+
+def _with_the_better_words(model: Network, known: Vocabulary, new: Source, old: Source | None) -> _Figures:
+    """The figures with the new names among the training vocabulary or without; the model is left with the better.
+
+    A name with a handful of examples may be learned too little to do without CLIP.
+    """
+    joint = model.config.training_vocabulary
+    found: list[_Figures] = []
+    for words in (joint, known):
+        _set_words(model, words)
+        found.append(_figures(model, new, old))
+    as_seen, as_unseen = found
+    if as_seen.score >= as_unseen.score:
+        _set_words(model, joint)
+        return as_seen
+    return as_unseen
+
+
+def _set_words(model: Network, words: Vocabulary) -> None:
+    if isinstance(model, OVSeg):
+        model.config = replace(model.config, training_vocabulary=words)
+    else:
+        model.config = replace(model.config, training_vocabulary=words)
+
+
+def _figures(model: Network, new: Source, old: Source | None) -> _Figures:
+    name, value = next(iter(evaluate_on(new.held_out, model).figures.items()))
+    old_value = None if old is None else next(iter(evaluate_on(old.held_out, model).figures.values()))
+    return _Figures(name=name, new=value, old=old_value)
+
+
+def _told(outcome: Outcome) -> str:
+    """The outcome in a sentence."""
+    name = {"pq": "PQ", "miou": "mIoU", "ap": "AP"}.get(outcome.figure, outcome.figure)
+    told = f"{name} on held-out pictures: {100 * outcome.before:.1f} before, {100 * outcome.after:.1f} after"
+    if outcome.old_before is None or outcome.old_after is None:
+        return f"{told}. What it lost of its old words was not measured: name old data with --old-data."
+    lost = f"{100 * outcome.old_before:.1f} before, {100 * outcome.old_after:.1f} after"
+    return f"{told}; on those of the old data {lost}."

@@ -1,0 +1,79 @@
+"""Trainings at the smallest size that several processes share; under torchrun, several of them to a folder.
+
+In float32 throughout: bf16 rounds the gradient of every part of a batch, so that no two ways to split it agree.
+"""
+
+import contextlib
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+import tiny
+from lexiseg.core import processes
+from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
+from lexiseg.data.transforms import Framing
+from lexiseg.encoders.clip import Clip
+from lexiseg.training.criterion import CriterionConfig
+from lexiseg.training.panoptic import OPSNetTask, new_opsnet
+from lexiseg.training.recipes import opsnet_tiny
+from lexiseg.training.trainer import EngineConfig, OptimConfig, run
+
+STEPS, PAUSE = 20, 4
+AVERAGED = EngineConfig(ema_decay=0.9)
+RECIPE = replace(
+    opsnet_tiny(),
+    segmenter=replace(tiny.SWIN, swin=replace(tiny.SWIN.swin, drop_path_rate=0.0)),
+    framing=Framing(image_size=64, flip_probability=0.5),
+    steps=STEPS,
+    batch_size=4,
+    optim=OptimConfig(lr=1e-4, weight_decay=0.05, clip_norm=0.1),
+    criterion=CriterionConfig(num_points=64),
+)
+
+
+def in_float32(*_: object, **__: object) -> contextlib.AbstractContextManager[None]:
+    """Stands in for torch.autocast."""
+    return contextlib.nullcontext()
+
+
+def opsnet_task(data: PanopticDataset) -> OPSNetTask:
+    """An OPSNet with a Swin around a random CLIP."""
+    clip = tiny.seeded(Clip(tiny.CLIP))
+    return OPSNetTask(RECIPE, data, new_opsnet(RECIPE, tiny.CLIP, clip.state_dict()), workers=0)
+
+
+def partly_known(data: PanopticDataset) -> PanopticDataset:
+    """The same pictures; every third name is unknown, so that its pixels are void."""
+    categories = [replace(c, name=f"x{c.name}") if n % 3 == 0 else c for n, c in enumerate(data.categories)]
+    return replace(data, categories=tuple(categories))
+
+
+def main(root: Path) -> None:
+    """What two processes do."""
+    torch.set_num_threads(1)
+    torch.autocast = in_float32
+    data = read_panoptic(root / "data")
+    found: dict[str, list[float]] = {}
+    with processes.joined():
+        for name, pictures, config, stop_after in (
+            ("ddp", partly_known(data), EngineConfig(), None),
+            ("fsdp2", partly_known(data), EngineConfig(sharding="fsdp2", activation_checkpointing=True), None),
+            ("slices", data, EngineConfig(accumulate=2), PAUSE),
+            ("paused-ddp", data, EngineConfig(), PAUSE),
+            ("paused-fsdp2", data, replace(AVERAGED, sharding="fsdp2"), PAUSE),
+        ):
+            task = opsnet_task(pictures)
+            found[name] = run(task, root / name, config=config, stop_after=stop_after)
+            if processes.rank() == 0:
+                torch.save(tiny.state(task.model), root / name / "weights.pt")
+        found["from-one"] = run(
+            opsnet_task(data), root / "one", config=replace(AVERAGED, sharding="fsdp2"), resume=True, stop_after=PAUSE
+        )
+        (root / f"losses-{processes.rank()}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

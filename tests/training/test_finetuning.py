@@ -1,0 +1,181 @@
+"""Fine-tuning learns new words, keeps the old ones, and says what both cost."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import tiny
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.datasets.own_folder import open_folder
+from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.io.models import load_model, save_model
+from lexiseg.training import finetune_runs
+from lexiseg.training.commands import train
+from lexiseg.training.finetuning import joined, split, words_of
+from lexiseg.training.recipes_finetune import finetune_head
+from lexiseg.training.settings import Reporters, TrainSettings
+from lexiseg.training.tasks import Evaluation
+from lexiseg.training.validation import Validation
+
+NEW = "owl, castle, dog, snow:stuff"
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten pictures of a person's own."""
+    root = tmp_path_factory.mktemp("mine") / "data"
+    write_storybook(Order(role="novel", split="train", count=10, size=(64, 64), vocabulary=Vocabulary.of(NEW)), root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of what the tiny models know."""
+    root = tmp_path_factory.mktemp("old") / "data"
+    known = Vocabulary.of("cat, dog, sky:stuff, grass:stuff")
+    write_storybook(Order(role="base", split="train", count=6, size=(64, 64), vocabulary=known), root)
+    return root
+
+
+@pytest.fixture
+def better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every evaluation is better than the one before, so that an untrained model's run comes to its end."""
+    figures = iter(range(1, 1000))
+
+    def evaluate_on(validation: Validation, network: object) -> Evaluation:
+        return Evaluation(figures={"pq": next(figures) / 1000})
+
+    monkeypatch.setattr("lexiseg.training.segmentation.evaluate_on", evaluate_on)
+    monkeypatch.setattr(finetune_runs, "evaluate_on", evaluate_on)
+
+
+def test_words_are_joined_by_any_name_and_old_ones_keep_place_kind_and_templates() -> None:
+    old = Vocabulary.of("cat|kitten, sky:stuff, dog", ("a {}",))
+    new = Vocabulary.of("owl, kitten|pussycat:stuff, Dog, snow:stuff")
+
+    both = joined(old, new)
+
+    assert [concept.names for concept in both.concepts] == [
+        ("cat", "kitten", "pussycat"),
+        ("sky",),
+        ("dog",),
+        ("owl",),
+        ("snow",),
+    ]
+    assert [concept.is_thing for concept in both.concepts] == [True, False, True, True, False]
+    assert both.templates == ("a {}",)
+
+
+def test_words_for_categories_come_from_the_vocabulary_or_are_their_names(mine: Path) -> None:
+    categories = open_folder(mine).categories
+
+    assert words_of(categories, None, ("{}",)).names == ("owl", "castle", "dog", "snow")
+    named = words_of(categories, Vocabulary.of("fortress|castle, owl, cat, dog|puppy, snow"), ("{}",))
+    assert named.names == ("owl", "fortress", "dog", "snow")
+    with pytest.raises(ValueError, match="category 'snow' is none of the words"):
+        words_of(categories, Vocabulary.of("owl, castle, dog"), ("{}",))
+    with pytest.raises(ValueError, match="category 'dog' shares its word with another"):
+        words_of(categories, Vocabulary.of("owl|dog, castle, snow"), ("{}",))
+
+
+def test_a_split_holds_out_its_share_and_loses_nothing(mine: Path) -> None:
+    data = open_folder(mine)
+
+    train_part, held_out = split(data, 0.2, seed=3)
+
+    names = [sample.file_name for part in (train_part, held_out) for sample in part.samples]
+    assert (len(train_part.samples), len(held_out.samples)) == (8, 2)
+    assert sorted(names) == sorted(sample.file_name for sample in data.samples)
+    assert split(data, 0.2, seed=3)[1] == held_out != split(data, 0.2, seed=4)[1]
+    assert [len(part.samples) for part in split(data, 1.0, seed=0)] == [1, 9]
+    with pytest.raises(ValueError, match="two or more, got 1: add some"):
+        split(replace(data, samples=data.samples[:1]), 0.2, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["opsnet", "ovseg"])
+@pytest.mark.usefixtures("better")
+def test_a_fine_tuned_model_knows_both_vocabularies_and_its_clip_is_untouched(
+    system: str, mine: Path, old: Path, tmp_path: Path
+) -> None:
+    start = save_model(tiny.model() if system == "opsnet" else tiny.ovseg(), tmp_path / "start")
+    told: list[str] = []
+    settings = TrainSettings(
+        out=tmp_path / "run", start=start, data=(mine,), old_data=old, steps=4, batch_size=4, workers=0
+    )
+
+    made = load_model(train("finetune", settings, Reporters(note=told.append)))
+
+    before, after = load_model(start), load_model(settings.out / "model")
+    words = after.config.training_vocabulary
+    assert words.names in (tiny.TRAINING.names, (*tiny.TRAINING.names, "owl", "castle", "snow"))
+    assert tiny.same(tiny.state(before.clip), tiny.state(made.clip))
+    assert not tiny.same(tiny.state(before.head), tiny.state(made.head))
+    assert not tiny.same(tiny.state(before.segmenter), tiny.state(made.segmenter))
+    outcome = json.loads((settings.out / "finetune.json").read_text())
+    assert outcome["before"] < outcome["after"]
+    assert outcome["old_before"] < outcome["old_after"]
+    assert "before" in told[-1]
+
+
+@pytest.mark.usefixtures("better")
+def test_a_head_alone_leaves_masks_as_they_are(mine: Path, tmp_path: Path) -> None:
+    start = save_model(tiny.model(), tmp_path / "start")
+    told: list[str] = []
+    settings = TrainSettings(out=tmp_path / "run", start=start, data=(mine,), steps=2, batch_size=2, workers=0)
+
+    made = load_model(train("finetune-head", settings, Reporters(note=told.append)))
+
+    before = load_model(start)
+    assert finetune_head().trains == "head"
+    assert tiny.same(tiny.state(before.segmenter), tiny.state(made.segmenter))
+    assert not tiny.same(tiny.state(before.head), tiny.state(made.head))
+    assert "What it lost of its old words was not measured" in told[-1]
+
+
+def test_a_run_that_gains_nothing_writes_no_model(mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    same = Evaluation(figures={"pq": 0.5})
+    for module in ("segmentation", "finetune_runs"):
+        monkeypatch.setattr(f"lexiseg.training.{module}.evaluate_on", lambda *_: same)
+    start = save_model(tiny.model(), tmp_path / "start")
+    settings = TrainSettings(out=tmp_path / "run", start=start, data=(mine,), steps=1, batch_size=2, workers=0)
+
+    with pytest.raises(ValueError, match="no state on the way was better"):
+        train("finetune", settings)
+
+    assert not (settings.out / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"start": None}, "goes on from a model"),
+        ({"data": ()}, "learns from your own pictures"),
+        ({"data": (Path("nowhere"),)}, "nowhere"),
+        ({"vocabulary": Vocabulary.of("owl, castle, dog")}, "category 'snow' is none of the words"),
+    ],
+)
+def test_what_is_missing_is_said(mine: Path, tmp_path: Path, changes: dict[str, object], part: str) -> None:
+    start = save_model(tiny.model(), tmp_path / "start")
+    settings = TrainSettings(out=tmp_path / "run", start=start, data=(mine,), steps=1, workers=0)
+
+    with pytest.raises(ValueError, match=part) as caught:
+        train("finetune", replace(settings, **changes))  # type: ignore[arg-type]
+
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_assembled_model_is_refused(mine: Path, tmp_path: Path) -> None:
+    start = save_model(tiny.model(is_assembled=True), tmp_path / "start")
+
+    with pytest.raises(ValueError, match="assembled model"):
+        train("finetune", TrainSettings(out=tmp_path / "run", start=start, data=(mine,), workers=0))
+
+
+def test_old_and_new_figures_stand_side_by_side_under_their_mean() -> None:
+    both = Evaluation(figures={"pq": 0.2, "sq": 0.5}).beside(Evaluation(figures={"pq": 0.6}))
+
+    assert list(both.figures.items()) == [("new and old", 0.4), ("pq", 0.2), ("sq", 0.5), ("old pq", 0.6)]
