@@ -1,10 +1,15 @@
 """Fine-tuning learns new words, keeps the old ones, and says what both cost."""
 
 import json
+import re
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 import tiny
 from lexiseg.core.vocabulary import Vocabulary
@@ -12,7 +17,7 @@ from lexiseg.data.datasets.own_folder import open_folder
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.io.models import load_model, save_model
 from lexiseg.training import finetune_runs
-from lexiseg.training.commands import train
+from lexiseg.training.commands import check, train
 from lexiseg.training.finetuning import joined, split, words_of
 from lexiseg.training.recipes_finetune import finetune_head
 from lexiseg.training.settings import Reporters, TrainSettings
@@ -166,6 +171,64 @@ def test_what_is_missing_is_said(mine: Path, tmp_path: Path, changes: dict[str, 
 
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> dict[str, Any]:
+    """A COCO instance JSON of two pictures, not written yet; the second has a crowd alone."""
+    images = [{"id": n, "file_name": f"{n}.png", "height": 64, "width": 64} for n in (1, 2)]
+    for picture in images:
+        Image.new("RGB", (64, 64)).save(tmp_path / picture["file_name"])
+    square = {"segmentation": [[8, 8, 40, 8, 40, 40, 8, 40]], "bbox": [8, 8, 32, 32], "area": 1024, "category_id": 5}
+    annotations = [{**square, "id": n, "image_id": n, "iscrowd": n - 1} for n in (1, 2)]
+    return {"images": images, "annotations": annotations, "categories": [{"id": 5, "name": "drill"}]}
+
+
+def test_objects_of_coco_are_learned_from(objects: dict[str, Any], tmp_path: Path, better: None) -> None:
+    (tmp_path / "objects.json").write_text(json.dumps(objects))
+    start = save_model(tiny.model(), tmp_path / "start")
+    data = (tmp_path / "objects.json",)
+    settings = TrainSettings(out=tmp_path / "run", start=start, data=data, steps=1, batch_size=2, workers=0)
+
+    assert check("finetune", settings).problems == ()
+    assert check("finetune", settings).notes == ("1 of 2 pictures have no object, or crowds alone, first 2.png.",)
+    words = load_model(train("finetune", settings)).config.training_vocabulary
+    assert words.names in (tiny.TRAINING.names, (*tiny.TRAINING.names, "drill"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "part"),
+    [
+        (lambda d: d["images"].append({"id": 3, "file_name": "3.png", "height": 9, "width": 9}), "1 of 3 pictures are"),
+        (lambda d: d["annotations"].pop(0), "none of the 2 pictures has an object that is no crowd"),
+        (lambda d: d["images"][0].update(height=90), "the picture is 64 x 64 pixels, the annotations are of 64 x 90"),
+        (lambda d: d.update(images=[], annotations=[]), "there are no pictures"),
+    ],
+)
+def test_what_is_wrong_with_objects_is_said_before_the_first_step(
+    objects: dict[str, Any], tmp_path: Path, spoil: Callable[[dict[str, Any]], object], part: str
+) -> None:
+    spoil(objects)
+    (tmp_path / "objects.json").write_text(json.dumps(objects))
+    start = save_model(tiny.model(), tmp_path / "start")
+    settings = TrainSettings(out=tmp_path / "run", start=start, data=(tmp_path / "objects.json",), workers=0)
+
+    (problem,) = check("finetune", settings).problems
+
+    assert part in problem
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        train("finetune", settings)
+
+
+def test_label_maps_and_id_maps_are_checked_too(mine: Path, tmp_path: Path) -> None:
+    start = save_model(tiny.model(), tmp_path / "start")
+    copy = shutil.copytree(mine, tmp_path / "copy")
+    settings = TrainSettings(out=tmp_path / "run", start=start, data=(copy,), workers=0)
+    assert check("finetune", settings).problems == ()
+
+    next((copy / "images").glob("*.png")).unlink()
+
+    assert "1 of 10 pictures are missing" in check("finetune", settings).problems[0]
 
 
 def test_an_assembled_model_is_refused(mine: Path, tmp_path: Path) -> None:

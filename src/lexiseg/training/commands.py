@@ -12,7 +12,7 @@ from lexiseg.training.clip import ClipRecipe
 from lexiseg.training.clip_runs import train_adaptation, train_clip, train_prompt
 from lexiseg.training.data_check import DataReport
 from lexiseg.training.decoupled import OPSNetPlusRecipe
-from lexiseg.training.finetune_runs import train_finetune
+from lexiseg.training.finetune_runs import check_finetune, train_finetune
 from lexiseg.training.finetuning import FinetuneRecipe
 from lexiseg.training.learned_prompt import LearnedPromptRecipe
 from lexiseg.training.own_recipes import AnyRecipe, is_own, load_own
@@ -218,6 +218,8 @@ def check(name: str, settings: TrainSettings) -> DataReport:
         ValueError: if the recipe learns from something else than a data set of pictures and masks.
     """
     recipe = find_recipe(name, seed=settings.seed)
+    if isinstance(recipe, FinetuneRecipe):
+        return check_finetune(settings)
     if not isinstance(recipe, SegmentationRecipe | OVSegRecipe):
         raise ValueError(
             f"{name} does not learn from pictures with masks: there is nothing that --check could look at."

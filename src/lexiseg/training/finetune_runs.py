@@ -17,7 +17,7 @@ from lexiseg.io.shipped import SHIPPED
 from lexiseg.models.network import Network
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.checkpoints import Checkpoints
-from lexiseg.training.data_check import look_at_lists
+from lexiseg.training.data_check import DataReport, look_at_files, look_at_lists, look_at_objects
 from lexiseg.training.finetuning import FinetuneRecipe, Source, finetune_task, joined, words_of
 from lexiseg.training.settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.validation import evaluate_on
@@ -53,12 +53,9 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
         ValueError: if model or data are missing or of no use, or no state on the way is better than the start; then no
             model is written.
     """
-    if settings.start is None:
-        raise ValueError("fine-tuning goes on from a model: pass its folder, or one of the shipped ones, as --model.")
-    if not settings.data:
-        raise ValueError("fine-tuning learns from your own pictures: pass their folder as --data.")
+    start_folder, _ = _given(settings)
     recipe = overridden(recipe, settings)
-    model = load_model(settings.start).to(settings.device)
+    model = load_model(start_folder).to(settings.device)
     new = _new_source(recipe, model, settings, reporters)
     old = _old_source(recipe, model, settings, reporters)
     known, start = model.config.training_vocabulary, weights_hash(model.state_dict())
@@ -97,18 +94,47 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
     return folder
 
 
+def check_finetune(settings: TrainSettings) -> DataReport:
+    """Looks at a person's pictures as a fine-tuning would, and more closely; takes no step.
+
+    Raises:
+        ValueError: if model or data are missing or can't be read, or words do not fit the categories.
+    """
+    start, path = _given(settings)
+    model = load_model(start)
+    data = _annotated(path, settings.root, "--data")
+    known = model.config.training_vocabulary
+    vocabulary = joined(known, words_of(data.categories, settings.vocabulary, known.templates))
+    found = _look(data, vocabulary, model)
+    return found if isinstance(data, InstanceDataset) else found + look_at_files(data)
+
+
+def _given(settings: TrainSettings) -> tuple[Path, Path]:
+    """The folders of the model and of the pictures."""
+    if settings.start is None:
+        raise ValueError("fine-tuning goes on from a model: pass its folder, or one of the shipped ones, as --model.")
+    if not settings.data:
+        raise ValueError("fine-tuning learns from your own pictures: pass their folder as --data.")
+    return settings.start, settings.data[0]
+
+
+def _look(data: AnnotatedDataset, vocabulary: Vocabulary, model: Network) -> DataReport:
+    if isinstance(data, InstanceDataset):
+        return look_at_objects(data)
+    return look_at_lists(data, vocabulary, per_class=isinstance(model, OVSeg))
+
+
 def _new_source(recipe: FinetuneRecipe, model: Network, settings: TrainSettings, reporters: Reporters) -> Source:
     """The person's own pictures."""
     (path,) = settings.data
     data = _annotated(path, settings.root, "--data")
     known = model.config.training_vocabulary
     vocabulary = words_of(data.categories, settings.vocabulary, known.templates)
-    if not isinstance(data, InstanceDataset):
-        found = look_at_lists(data, joined(known, vocabulary), per_class=isinstance(model, OVSeg))
-        for sentence in found.notes:
-            reporters.note(f"{path}: {sentence}")
-        if found.problems:
-            raise ValueError(f"{path}: {found.problems[0]}")
+    found = _look(data, joined(known, vocabulary), model)
+    for sentence in found.notes:
+        reporters.note(f"{path}: {sentence}")
+    if found.problems:
+        raise ValueError(f"{path}: {found.problems[0]}")
     return Source.of(data, vocabulary, recipe)
 
 
