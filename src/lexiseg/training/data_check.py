@@ -43,6 +43,17 @@ class DataReport:
         )
 
 
+_NOTHING = DataReport(num_pictures=0, problems=("there are no pictures: give a data set with at least two.",))
+_ONE_PICTURE = "there is one picture only: a model learns it by heart and nothing else."
+
+
+def _told_missing(missing: Sequence[Path], count: int, what: str) -> str:
+    return (
+        f"{len(missing)} of {count} {what} are missing, first {missing[0]}: copy them there, or leave their "
+        "annotations out."
+    )
+
+
 def look_at_lists(data: PanopticDataset | SemanticDataset, vocabulary: Vocabulary, *, per_class: bool) -> DataReport:
     """Holds lists against the vocabulary and the folders; opens no file, so every training begins with it.
 
@@ -53,14 +64,11 @@ def look_at_lists(data: PanopticDataset | SemanticDataset, vocabulary: Vocabular
     """
     count = len(data.samples)
     if not count:
-        return DataReport(num_pictures=0, problems=("there are no pictures: give a data set with at least two.",))
+        return _NOTHING
     problems, notes = [], []
     for what, place in (("pictures", 0), ("masks", 1)):
         if missing := absent(files_of(sample)[place] for sample in data.samples):
-            problems.append(
-                f"{len(missing)} of {count} {what} are missing, first {missing[0]}: copy them there, or leave their "
-                "annotations out."
-            )
+            problems.append(_told_missing(missing, count, what))
     class_ids = match_categories(data.categories, vocabulary)
     unknown = [c.name for c in data.categories if c.id not in class_ids]
     if len(unknown) == len(data.categories):
@@ -78,7 +86,7 @@ def look_at_lists(data: PanopticDataset | SemanticDataset, vocabulary: Vocabular
         problems += more.problems
         notes += more.notes
     if count == 1:
-        notes.append("there is one picture only: a model learns it by heart and nothing else.")
+        notes.append(_ONE_PICTURE)
     return DataReport(num_pictures=count, problems=tuple(problems), notes=tuple(notes))
 
 
@@ -118,14 +126,11 @@ def look_at_objects(data: InstanceDataset) -> DataReport:
     """The same for objects of a COCO instance JSON, whose reader has refused malformed ones; opens 16 pictures."""
     count = len(data.samples)
     if not count:
-        return DataReport(num_pictures=0, problems=("there are no pictures: give a data set with at least two.",))
+        return _NOTHING
     problems, notes = [], []
     missing = absent(sample.image_path for sample in data.samples)
     if missing:
-        problems.append(
-            f"{len(missing)} of {count} pictures are missing, first {missing[0]}: copy them there, or leave their "
-            "annotations out."
-        )
+        problems.append(_told_missing(missing, count, "pictures"))
     empty = [s.file_name for s in data.samples if not any(not a.get("iscrowd", 0) for a in s.annotations)]
     if len(empty) == count:
         problems.append(f"none of the {count} pictures has an object that is no crowd: mark things one by one.")
@@ -137,7 +142,7 @@ def look_at_objects(data: InstanceDataset) -> DataReport:
     if broken:
         problems.append(f"{len(broken)} of {len(opened)} pictures that were opened can't be used, first {broken[0]}")
     if count == 1:
-        notes.append("there is one picture only: a model learns it by heart and nothing else.")
+        notes.append(_ONE_PICTURE)
     return DataReport(num_pictures=count, problems=tuple(problems), notes=tuple(notes))
 
 

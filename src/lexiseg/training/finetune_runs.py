@@ -8,9 +8,9 @@ from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import open_dataset
 from lexiseg.data.instance_format import InstanceDataset
-from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
+from lexiseg.data.panoptic_format import PanopticDataset
 from lexiseg.data.samples import AnnotatedDataset
-from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.data.storybook.export import Order
 from lexiseg.io.checkpoint import to_plain, weights_hash, writing
 from lexiseg.io.models import load_model, save_model
 from lexiseg.io.shipped import SHIPPED
@@ -18,7 +18,15 @@ from lexiseg.models.network import Network
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.checkpoints import Checkpoints
 from lexiseg.training.data_check import DataReport, look_at_files, look_at_lists, look_at_objects
-from lexiseg.training.finetuning import FinetuneRecipe, Source, finetune_task, joined, words_of
+from lexiseg.training.finetuning import (
+    FinetuneRecipe,
+    Source,
+    finetune_task,
+    joined,
+    set_training_vocabulary,
+    words_of,
+)
+from lexiseg.training.segmenter_runs import draw_once
 from lexiseg.training.settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.validation import evaluate_on
 
@@ -159,16 +167,9 @@ def _annotated(path: Path, root: Path | None, option: str) -> AnnotatedDataset:
 
 def _drawn(model: Network, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
     """What a shipped model was trained on, drawn once into a folder that a resumed run finds again."""
-    folder = settings.out / f"old-{DRAWN_OLD}"
-    if processes.rank() == 0 and not (folder / "panoptic.json").is_file():
-        side = model.config.longest_side
-        words = model.config.training_vocabulary
-        order = Order(role="base", split="train", count=DRAWN_OLD, seed=OTHERS, size=(side, side), vocabulary=words)
-        report = reporters.drawn
-        workers = max(1, settings.workers)
-        write_storybook(order, folder, workers=workers, report=lambda done: report(done, DRAWN_OLD))
-    processes.gather(None)
-    return read_panoptic(folder)
+    side, words = model.config.longest_side, model.config.training_vocabulary
+    order = Order(role="base", split="train", count=DRAWN_OLD, seed=OTHERS, size=(side, side), vocabulary=words)
+    return draw_once(order, settings.out / f"old-{DRAWN_OLD}", settings, reporters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,20 +200,13 @@ def _with_the_better_words(model: Network, known: Vocabulary, new: Source, old: 
     joint = model.config.training_vocabulary
     found: list[_Figures] = []
     for words in (joint, known):
-        _set_words(model, words)
+        set_training_vocabulary(model, words)
         found.append(_figures(model, new, old))
     as_seen, as_unseen = found
     if as_seen.score >= as_unseen.score:
-        _set_words(model, joint)
+        set_training_vocabulary(model, joint)
         return as_seen
     return as_unseen
-
-
-def _set_words(model: Network, words: Vocabulary) -> None:
-    if isinstance(model, OVSeg):
-        model.config = replace(model.config, training_vocabulary=words)
-    else:
-        model.config = replace(model.config, training_vocabulary=words)
 
 
 def _figures(model: Network, new: Source, old: Source | None) -> _Figures:

@@ -139,6 +139,14 @@ def joined(old: Vocabulary, new: Vocabulary) -> Vocabulary:
     return Vocabulary(tuple(concepts), old.templates)
 
 
+def set_training_vocabulary(model: Network, words: Vocabulary) -> None:
+    """Makes these the words that a model takes for trained; no weight changes."""
+    if isinstance(model, OPSNet):
+        model.config = replace(model.config, training_vocabulary=words)
+    else:
+        model.config = replace(model.config, training_vocabulary=words)
+
+
 def finetune_task(
     recipe: FinetuneRecipe, model: Network, new: Source, old: Source | None, *, device: str, workers: int
 ) -> OPSNetTask | OVSegTask:
@@ -162,11 +170,11 @@ def finetune_task(
         "backbone_lr_scale": recipe.backbone_lr_scale,
         "seed": recipe.seed,
     }
+    set_training_vocabulary(model, vocabulary)
     if recipe.trains == "head":
         model.segmenter.requires_grad_(False)
     running: dict[str, Any] = {"keeps_batch_norm": True, "device": device, "workers": workers}
     if isinstance(model, OPSNet):
-        model.config = replace(model.config, training_vocabulary=vocabulary)
         points = min(POINTS, (side // MASK_STRIDE) ** 2 // 3)
         same = SegmentationRecipe(
             segmenter=model.config.segmenter,
@@ -177,7 +185,6 @@ def finetune_task(
         )
         task = OPSNetTask(same, new.train, model, **running)
     else:
-        model.config = replace(model.config, training_vocabulary=vocabulary)
         losses = CriterionConfig(num_points=None, weights=MASKFORMER_LOSSES)
         task = OVSegTask(OVSegRecipe(model=model.config, criterion=losses, **common), new.train, model, **running)
     task.validation = new.held_out

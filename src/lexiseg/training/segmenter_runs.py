@@ -225,11 +225,15 @@ def _drawn(
     """Pictures of a role, drawn once into a folder that a resumed run finds again."""
     prefix = "data" if role == "base" else role
     folder = (settings.drawn or settings.out) / f"{prefix}-{count}"
+    size = recipe.framing.image_size
+    order = Order(role=role, split="train", count=count, size=(size, size), vocabulary=vocabulary)
+    return draw_once(order, folder, settings, reporters)
+
+
+def draw_once(order: Order, folder: Path, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
+    """Draws a data set in the first process, if an earlier run has not drawn it there; every process reads it."""
     if processes.rank() == 0 and not (folder / "panoptic.json").is_file():
-        size = recipe.framing.image_size
-        order = Order(role=role, split="train", count=count, size=(size, size), vocabulary=vocabulary)
-        write_storybook(
-            order, folder, workers=max(1, settings.workers), report=lambda done: reporters.drawn(done, count)
-        )
+        workers = max(1, settings.workers)
+        write_storybook(order, folder, workers=workers, report=lambda done: reporters.drawn(done, order.count))
     processes.gather(None)
     return read_panoptic(folder)
