@@ -33,15 +33,15 @@ def draw(role: Role, count: int, folder: Path) -> PanopticDataset:
 
 
 def choose_ensemble(model: OVSeg, val: PanopticDataset) -> list[tuple[float, float, Answering]]:
-    """Each scale's answers with their mIoU and hIoU in percent, the best first."""
-    regions = model.config.regions
+    """Each way of answering with its mIoU and hIoU in percent, the best first."""
     answerings = [
         Answering(
             masks="proposed",
-            regions=replace(regions, mask_threshold=threshold),
+            regions=replace(model.config.regions, mask_threshold=threshold),
             ensemble=EnsembleConfig(clip_weight=weight),
+            clip_logit_scale=scale,
         )
-        for weight, threshold in itertools.product(LAMBDAS, REGION_THRESHOLDS)
+        for weight, threshold, scale in itertools.product(LAMBDAS, REGION_THRESHOLDS, SCALES)
     ]
     found, _ = count(model, val, answerings)
     return sorted(
@@ -80,23 +80,15 @@ def main() -> None:
     assert isinstance(model, OVSeg), "choose.py chooses for an OPSNet"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        best = None
-        val = draw("semantic-only", wanted.count, folder)
-        for scale in SCALES:
-            model.config = replace(model.config, clip_logit_scale=scale)
-            found = choose_ensemble(model, val)
-            for miou, hiou, answering in found[:3]:
-                ensemble, regions = answering.ensemble, answering.regions
-                print(
-                    f"mIoU {miou:5.1f}  hIoU {hiou:5.1f}   scale {scale:g}, lambda {ensemble.clip_weight:g}, "
-                    f"regions {regions.mask_threshold:g}"
-                )
-            if best is None or found[0][0] > best[0]:
-                best = found[0][0], scale, found[0][2]
-        assert best is not None
-        _, scale, answering = best
+        found = choose_ensemble(model, draw("semantic-only", wanted.count, folder))
+        for miou, hiou, answering in found[:6]:
+            print(
+                f"mIoU {miou:5.1f}  hIoU {hiou:5.1f}   scale {answering.clip_logit_scale:g}, "
+                f"lambda {answering.ensemble.clip_weight:g}, regions {answering.regions.mask_threshold:g}"
+            )
+        best = found[0][2]
         model.config = replace(
-            model.config, clip_logit_scale=scale, ensemble=answering.ensemble, regions=answering.regions
+            model.config, clip_logit_scale=best.clip_logit_scale, ensemble=best.ensemble, regions=best.regions
         )
         vals: dict[Role, PanopticDataset] = {role: draw(role, wanted.count, folder) for role in ("base", "novel")}
         for figures, score, cut in choose_merge(model, vals)[:4]:

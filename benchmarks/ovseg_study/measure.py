@@ -29,6 +29,8 @@ from lexiseg.models.ovseg import OVSeg, Regions
 UNSEEN = tuple(name for name in ALL.names if name not in SEEN)
 """Names that no mask of segmentation training carried."""
 SURE = 100.0  # a logit beside zeros whose probability is 1 in float32
+PAPER_SCALE = 100.0
+"""Of the cosines of both branches (OVSeg, 3.1: temperature 0.01)."""
 LEAST_IOU = 0.5
 """A true mask counts among the noisy ones if a proposal overlaps it so well; the best proposal stands for it."""
 
@@ -43,14 +45,13 @@ class Answering:
     """"proposed": by MaskFormer; "true": the truth's, one per class; "oracle": MaskFormer's with the truth's names."""
     regions: RegionConfig
     ensemble: EnsembleConfig
-    own_scale: bool = False
-    """Takes CLIP's own logit scale (ZegFormer)."""
+    clip_logit_scale: float | None
+    """Of CLIP's cosines; None is what CLIP learned."""
 
     def on(self, model: OVSeg) -> OVSeg:
         """The model with these settings; weights are shared."""
         changed = copy.copy(model)
-        scale = None if self.own_scale else model.config.clip_logit_scale
-        changed.config = replace(model.config, regions=self.regions, clip_logit_scale=scale)
+        changed.config = replace(model.config, regions=self.regions, clip_logit_scale=self.clip_logit_scale)
         return changed
 
 
@@ -64,7 +65,7 @@ class Row:
     ensembles: tuple[EnsembleConfig, ...] = (CLIP_BRANCH_ONLY,)
     thresholds: tuple[float, ...] = (0.4, 0.5)
     """Of mask probabilities; without a meaning for true masks and for a query alone, which have one."""
-    own_scale: bool = False
+    clip_logit_scales: tuple[float | None, ...] = (PAPER_SCALE,)
     chosen_by: Literal["mIoU", "hIoU"] = "mIoU"
 
     def candidates(self) -> list[Answering]:
@@ -74,8 +75,9 @@ class Row:
                 masks=self.masks,
                 regions=replace(self.regions, mask_threshold=threshold),
                 ensemble=ensemble,
-                own_scale=self.own_scale,
+                clip_logit_scale=scale,
             )
+            for scale in self.clip_logit_scales
             for threshold in self.thresholds
             for ensemble in self.ensembles
         ]
@@ -185,7 +187,9 @@ class Scene:
 
     def _look(self, masks: Masks, regions: RegionConfig) -> Regions:
         if (masks, regions) not in self._regions:
-            looking = Answering(masks=masks, regions=regions, ensemble=CLIP_BRANCH_ONLY).on(self._model)
+            looking = Answering(
+                masks=masks, regions=regions, ensemble=CLIP_BRANCH_ONLY, clip_logit_scale=PAPER_SCALE
+            ).on(self._model)
             self._regions[masks, regions] = looking.look(
                 self._images, self._masks[masks], self._query_logits[masks], CLIP_BRANCH_ONLY
             )

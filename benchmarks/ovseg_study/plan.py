@@ -16,7 +16,7 @@ from lexiseg.training.adaptation import AdaptationRecipe
 from lexiseg.training.pairing import MiningConfig
 from lexiseg.training.recipes_ovseg import adapt_tiny_ft, adapt_tiny_joint, adapt_tiny_mpt
 from ovseg_study import work
-from ovseg_study.measure import Row
+from ovseg_study.measure import PAPER_SCALE, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +84,13 @@ ARMS: tuple[Arm, ...] = (
 
 LAMBDAS = (0.2, 0.35, 0.5, 0.65, 0.8)
 ENSEMBLE = Row(name="ensemble", ensembles=tuple(EnsembleConfig(clip_weight=weight) for weight in LAMBDAS))
+ENSEMBLE_BY_VAL = replace(
+    ENSEMBLE, name="ensemble, scale from val", thresholds=(0.5,), clip_logit_scales=(PAPER_SCALE, 50.0, 25.0, 12.5)
+)
+"""A scale of 100 makes a weak CLIP as sure as a strong one, and p^(1-lambda) p_hat^lambda believes it."""
 CLIP_ALONE = Row(name="CLIP alone")
 TRUE_MASKS = Row(name="true masks", masks="true", thresholds=(0.5,))
-ROWS = (ENSEMBLE, CLIP_ALONE, TRUE_MASKS)
+ROWS = (ENSEMBLE, ENSEMBLE_BY_VAL, CLIP_ALONE, TRUE_MASKS)
 """How every CLIP is asked; true masks are named by CLIP alone."""
 
 
@@ -108,7 +112,7 @@ def _zegformer(name: str, regions: RegionConfig, lambdas: Sequence[float]) -> Ro
         regions=regions,
         ensembles=ensembles,
         thresholds=(0.5,),
-        own_scale=True,
+        clip_logit_scales=(None,),
         chosen_by="hIoU",
     )
 
