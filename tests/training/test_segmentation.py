@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import tiny
 from lexiseg.core.vocabulary import Vocabulary
@@ -18,7 +19,7 @@ from lexiseg.evaluation.evaluator import evaluate
 from lexiseg.training.criterion import CriterionConfig
 from lexiseg.training.panoptic import ClosedSetTask, OPSNetTask, new_opsnet, opsnet_to_go_on_with
 from lexiseg.training.recipes import opsnet_tiny, opsnet_tiny_plain
-from lexiseg.training.segmentation import SegmentationRecipe
+from lexiseg.training.segmentation import Precision, SegmentationRecipe
 from lexiseg.training.trainer import EngineConfig, run
 from lexiseg.training.validation import Validation
 
@@ -77,6 +78,21 @@ def test_every_trained_part_of_an_opsnet_gets_a_gradient(data: PanopticDataset) 
     frozen = [n for n, p in task.model.named_parameters() if n.startswith(("clip.", "adapter.")) and p.grad is not None]
     assert frozen == []
     assert untouched == []
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("float32", torch.float32)])
+def test_the_network_computes_in_the_recipes_precision_and_the_criterion_in_float32(
+    data: PanopticDataset, precision: Precision, dtype: torch.dtype
+) -> None:
+    task = opsnet_task(data, replace(RECIPE, precision=precision))
+    computed: set[torch.dtype] = set()
+    for convolution in (m for m in task.model.modules() if isinstance(m, nn.Conv2d)):
+        convolution.register_forward_hook(lambda module, given, output: computed.add(output.dtype))
+
+    layers = task.predict(next(task.batches(0)).images)
+
+    assert computed == {dtype}
+    assert {x.dtype for layer in layers for x in (layer.mask_logits, layer.class_logits)} == {torch.float32}
 
 
 def test_a_pretrained_start_keeps_its_batch_norms(data: PanopticDataset, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from lexiseg.apps.errors import UsageError
 from lexiseg.apps.options import (
     Device,
     Inference,
+    Precision,
     RoleName,
     SemanticRuleChoice,
     SourceChoice,
@@ -596,6 +597,10 @@ def train(
         typer.Option("--batch-size", min=1, help="Other than the recipe's; rate and steps stay as they are."),
     ] = None,
     lr: Annotated[float | None, typer.Option("--lr", min=0, help="Learning rate other than the recipe's.")] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option("--precision", help="What a segmenter computes in, bf16 if not given; float32 where that lacks."),
+    ] = None,
     device: opt.DeviceName = Device.auto,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of initial weights, order and augmentation.")] = 0,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare batches.")] = 1,
@@ -646,6 +651,7 @@ def train(
         steps=steps,
         batch_size=batch_size,
         lr=lr,
+        precision=None if precision is None else precision.value,
         device=device.value,
         seed=seed,
         workers=workers,

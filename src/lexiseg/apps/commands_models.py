@@ -18,6 +18,7 @@ from lexiseg.training.commands import Reporters, TrainSettings, advice, check, r
 from lexiseg.training.commands import train as train_recipe
 from lexiseg.training.journal import Progress
 from lexiseg.training.own_recipes import is_own
+from lexiseg.training.segmentation import Precision
 from lexiseg.training.trainer import EngineConfig
 
 
@@ -64,6 +65,7 @@ def run_train(
     steps: int | None,
     batch_size: int | None,
     lr: float | None,
+    precision: Precision | None,
     device: str,
     seed: int,
     workers: int,
@@ -104,6 +106,7 @@ def run_train(
         steps=steps,
         batch_size=batch_size,
         lr=lr,
+        precision=precision,
         data=data,
         labels=labels,
         vocabulary=None if vocabulary is None else read_words(vocabulary),

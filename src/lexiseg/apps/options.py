@@ -19,6 +19,13 @@ class Device(StrEnum):
     mps = "mps"
 
 
+class Precision(StrEnum):
+    """What a training computes in."""
+
+    bf16 = "bf16"
+    float32 = "float32"
+
+
 class Rank(StrEnum):
     """Which score ranks the masks."""
 

@@ -50,6 +50,8 @@ class Family:
 
 
 RATES = ("steps", "batch_size", "lr")
+SEGMENTER = ("data", "root", *RATES, "precision")
+"""Of all that learn from pictures with masks."""
 FAMILIES = (
     Family(
         recipes={"clip-tiny": recipes.clip_tiny},
@@ -67,7 +69,7 @@ FAMILIES = (
         recipes={"mask2former-tiny": recipes.mask2former_tiny},
         takes=lambda recipe: isinstance(recipe, SegmentationRecipe) and recipe.is_closed_set,
         train=train_closed_set,
-        options=("data", "root", *RATES, "from_scratch"),
+        options=(*SEGMENTER, "from_scratch"),
     ),
     Family(
         recipes={
@@ -82,7 +84,7 @@ FAMILIES = (
         },
         takes=lambda recipe: type(recipe) is SegmentationRecipe and not recipe.is_closed_set,
         train=train_opsnet,
-        options=("data", "root", *RATES, "clip", "start", "from_scratch", "val"),
+        options=(*SEGMENTER, "clip", "start", "from_scratch", "val"),
     ),
     Family(
         recipes={
@@ -95,13 +97,13 @@ FAMILIES = (
         },
         takes=lambda recipe: isinstance(recipe, OPSNetPlusRecipe) and recipe.learns_from_labels,
         train=train_opsnet_plus,
-        options=("data", "labels", "root", *RATES, "start", "val"),
+        options=(*SEGMENTER, "labels", "start", "val"),
     ),
     Family(
         recipes={"opsnet-plus-tiny-control": recipes_plus.opsnet_plus_tiny_control},
         takes=lambda recipe: isinstance(recipe, OPSNetPlusRecipe) and not recipe.learns_from_labels,
         train=train_opsnet_plus,
-        options=("data", "root", *RATES, "start", "val"),
+        options=(*SEGMENTER, "start", "val"),
     ),
     Family(
         recipes={
@@ -114,7 +116,7 @@ FAMILIES = (
         },
         takes=lambda recipe: isinstance(recipe, OVSegRecipe),
         train=train_ovseg,
-        options=("data", "root", *RATES, "clip", "start", "prompt", "from_scratch", "val"),
+        options=(*SEGMENTER, "clip", "start", "prompt", "from_scratch", "val"),
     ),
     Family(
         recipes={
@@ -134,7 +136,7 @@ FAMILIES = (
         recipes={"finetune": recipes_finetune.finetune, "finetune-head": recipes_finetune.finetune_head},
         takes=lambda recipe: isinstance(recipe, FinetuneRecipe),
         train=train_finetune,
-        options=("data", "root", *RATES, "start", "vocabulary", "old_data"),
+        options=(*SEGMENTER, "start", "vocabulary", "old_data"),
     ),
     Family(
         recipes={
@@ -163,6 +165,7 @@ OPTIONAL = (
     "labels",
     "root",
     *RATES,
+    "precision",
     "clip",
     "start",
     "prompt",

@@ -192,7 +192,7 @@ class OPSNetPlusTask:
         recipe, model = self.recipe, self.model
         share = len(batch.labels) / recipe.labelled_batch_size
         terms: dict[str, Tensor] = {}
-        with torch.autocast(self._device, torch.bfloat16):
+        with self._masked.autocast():
             clip_map = model.clip_map(batch.images)
             proposals = model.propose(batch.images)
             regions = model.embed(proposals, clip_map)

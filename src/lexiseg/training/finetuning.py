@@ -21,7 +21,7 @@ from lexiseg.models.opsnet import OPSNet
 from lexiseg.training.criterion import CriterionConfig
 from lexiseg.training.panoptic import OPSNetTask
 from lexiseg.training.recipes_ovseg import MASKFORMER_LOSSES
-from lexiseg.training.segmentation import Rehearsal, SegmentationRecipe
+from lexiseg.training.segmentation import Precision, Rehearsal, SegmentationRecipe
 from lexiseg.training.semantic import OVSegRecipe, OVSegTask
 from lexiseg.training.trainer import OptimConfig
 from lexiseg.training.validation import Validation
@@ -52,6 +52,7 @@ class FinetuneRecipe:
     often come last, when the rate has fallen."""
     ema_decay: float = 0.99
     """Of the average of the weights that is evaluated and kept; few pictures make single steps noisy."""
+    precision: Precision = "bf16"
     seed: int = 0
 
 
@@ -168,6 +169,7 @@ def finetune_task(
         "batch_size": recipe.batch_size,
         "optim": recipe.optim,
         "backbone_lr_scale": recipe.backbone_lr_scale,
+        "precision": recipe.precision,
         "seed": recipe.seed,
     }
     set_training_vocabulary(model, vocabulary)

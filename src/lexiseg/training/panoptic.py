@@ -28,7 +28,7 @@ class ClosedSetTask(SegmentationTask[SegmentationRecipe, ClosedSet]):
 
     def predict(self, images: ImageBatch) -> list[LayerOutput]:
         """Masks and classes after every layer."""
-        with torch.autocast(self.device, torch.bfloat16):
+        with self.autocast():
             last = self.model.segmenter(images.pixel_values, every_layer=True)
             return [
                 LayerOutput(
@@ -138,7 +138,7 @@ class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
 
     def predict(self, images: ImageBatch) -> list[LayerOutput]:
         """Masks and cosines after every layer, and IoUs after the last."""
-        with torch.autocast(self.device, torch.bfloat16):
+        with self.autocast():
             clip_map = self.model.clip_map(images)
             last = self.model.propose(images, every_layer=True)
             class_embeds = [self.model.class_embed(layer, clip_map) for layer in (*last.earlier, last)]

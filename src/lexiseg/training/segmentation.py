@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,9 @@ from lexiseg.training.segment_batches import SegmentBatch, split_batches
 from lexiseg.training.tasks import Evaluation
 from lexiseg.training.trainer import OptimConfig, decay_groups, scheduled_lr
 from lexiseg.training.validation import Validation, evaluate_on
+
+Precision = Literal["bf16", "float32"]
+"""What the network computes in while it is trained; weights, cosines and losses are float32 under both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,7 @@ class TrainingRecipe:
     """Shares of the steps at which the rate falls to a tenth, besides what `optim` says."""
     published: Published | None = None
     """What the recipe begins from; None: from whatever is given."""
+    precision: Precision = "bf16"
     seed: int = 0
 
 
@@ -149,7 +153,11 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
 
     @abstractmethod
     def predict(self, images: ImageBatch) -> list[LayerOutput]:
-        """What every layer predicts, for the criterion; in bf16 but for what the criterion needs in full."""
+        """What every layer predicts, for the criterion, which takes float32 alone."""
+
+    def autocast(self) -> torch.autocast:
+        """What the network runs under: bf16 where that is its precision."""
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.recipe.precision == "bf16")
 
     @property
     def module(self) -> nn.Module:

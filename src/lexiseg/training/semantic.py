@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -121,7 +120,7 @@ class OVSegTask(SegmentationTask[OVSegRecipe, OVSeg]):
 
     def predict(self, images: ImageBatch) -> list[LayerOutput]:
         """Masks and cosines after every layer."""
-        with torch.autocast(self.device, torch.bfloat16):
+        with self.autocast():
             last = self.model.propose(images, every_layer=True)
             return [
                 LayerOutput(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.training.journal import Draw, Report
+from lexiseg.training.segmentation import Precision
 from lexiseg.training.tasks import Task
 from lexiseg.training.trainer import EngineConfig, run
 
@@ -40,6 +41,8 @@ class TrainSettings:
     """Another batch than the recipe's; nothing else changes with it, and `consequences` says what that means."""
     lr: float | None = None
     """Another learning rate than the recipe's; its schedule and the parts' shares of it stay."""
+    precision: Precision | None = None
+    """Another than the recipe's, which is bf16: float32 where a machine has no bf16, or to compare."""
     data: tuple[Path, ...] = ()
     """For a segmenter, one data set; if not given, the recipe's pictures are drawn. For an adaptation, one folder of
     pairs or several, which are joined."""
@@ -72,9 +75,9 @@ RecipeT = TypeVar("RecipeT")
 
 
 def overridden(recipe: RecipeT, settings: TrainSettings) -> RecipeT:
-    """The recipe with the steps, batch and rate that the settings name instead of its own, where it has them."""
+    """The recipe with what the settings name instead of its own: steps, batch, rate, precision, where it has them."""
     own: Any = recipe
-    given = {key: getattr(settings, key) for key in ("steps", "batch_size")}
+    given = {key: getattr(settings, key) for key in ("steps", "batch_size", "precision")}
     changes = {key: value for key, value in given.items() if value is not None and hasattr(recipe, key)}
     if settings.lr is not None:
         changes["optim"] = replace(own.optim, lr=settings.lr)
