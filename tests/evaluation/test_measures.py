@@ -15,11 +15,12 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction
 from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.data.catalogue import open_dataset
+from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.data.id_maps import FormatError
 from lexiseg.data.instance_format import InstanceDataset, read_instances
 from lexiseg.data.panoptic_format import Category, PanopticDataset, PanopticWriter, read_panoptic
 from lexiseg.data.semantic_format import SemanticDataset, SemanticSample
-from lexiseg.evaluation.measures import Answer, AnyDataset, Measure, TaskName, measure_of
+from lexiseg.evaluation.measures import Answer, Measure, TaskName, measure_of
 from lexiseg.evaluation.semantic_quality import tally_labels
 from lexiseg.models.postprocess import MergeConfig
 
@@ -115,7 +116,7 @@ MEASURES = [
 
 
 def measured(root: Path, make: Any, task: TaskName | None) -> tuple[Measure, Any]:
-    dataset: AnyDataset = make(root)
+    dataset: AnnotatedDataset = make(root)
     if isinstance(dataset, InstanceDataset):  # its words are things alone
         dataset = replace(dataset, categories=CATEGORIES)
     measure = measure_of(dataset, task)

@@ -201,7 +201,7 @@ def test_objects_of_coco_are_learned_from(objects: dict[str, Any], tmp_path: Pat
     [
         (lambda d: d["images"].append({"id": 3, "file_name": "3.png", "height": 9, "width": 9}), "1 of 3 pictures are"),
         (lambda d: d["annotations"].pop(0), "none of the 2 pictures has an object that is no crowd"),
-        (lambda d: d["images"][0].update(height=90), "the picture is 64 x 64 pixels, the annotations are of 64 x 90"),
+        (lambda d: d["images"][0].update(height=90), "the picture is 64 x 64 pixels, its annotation 64 x 90"),
         (lambda d: d.update(images=[], annotations=[]), "there are no pictures"),
     ],
 )

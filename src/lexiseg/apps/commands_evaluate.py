@@ -16,6 +16,7 @@ from lexiseg.core import processes
 from lexiseg.core.concepts import same_word
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
+from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.data.datasets.files import own_words
 from lexiseg.data.panoptic_format import Category, PanopticDataset, read_panoptic
 from lexiseg.data.storybook.export import Order, write_storybook
@@ -24,7 +25,7 @@ from lexiseg.encoders.text import default_cache_dir
 from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
 from lexiseg.evaluation.evaluator import EvaluationSettings, Report, scene_maps, write_report
 from lexiseg.evaluation.evaluator import evaluate as measure
-from lexiseg.evaluation.measures import AnyDataset, SemanticRule, TaskName, measure_of
+from lexiseg.evaluation.measures import SemanticRule, TaskName, measure_of
 
 DRAWN: Mapping[str, tuple[Role, Vocabulary]] = {
     "storybook": ("base", CASTS["base"].vocabulary),
@@ -179,7 +180,7 @@ def _about(data: Data, how: Inference, categories: tuple[Category, ...], asked: 
     }
 
 
-def _open(data: Data, out: Path, workers: int) -> tuple[AnyDataset, Vocabulary]:
+def _open(data: Data, out: Path, workers: int) -> tuple[AnnotatedDataset, Vocabulary]:
     """The data set and its own words; a drawn one is written first, and read like any other."""
     if data.name in DRAWN:
         folder, vocabulary = out / "data", DRAWN[data.name][1]
@@ -193,7 +194,7 @@ def _open(data: Data, out: Path, workers: int) -> tuple[AnyDataset, Vocabulary]:
             "or a name that 'lexiseg data list' shows."
         )
     dataset = open_dataset(data.name, data.root, data.split)
-    if not isinstance(dataset, AnyDataset):
+    if not isinstance(dataset, AnnotatedDataset):
         raise ValueError(f"{data.name} has no masks to measure a segmentation by: choose another data set.")
     if data.name in CATALOGUE and CATALOGUE[data.name].vocabulary:
         return dataset, Vocabulary.of(CATALOGUE[data.name].vocabulary)

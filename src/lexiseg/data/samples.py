@@ -15,6 +15,7 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import ImageBatch, Targets
 from lexiseg.data.colour import change_colours, draw_colours
+from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.data.instance_format import InstanceDataset, paint_objects
 from lexiseg.data.panoptic_format import (
     VOID,
@@ -26,7 +27,7 @@ from lexiseg.data.panoptic_format import (
     describe_segments,
     load_segmentation,
 )
-from lexiseg.data.semantic_format import SemanticDataset, load_labels
+from lexiseg.data.semantic_format import load_labels
 from lexiseg.data.transforms import MASK_STRIDE, Framing, draw_view, view_ids, view_picture
 
 
@@ -38,10 +39,6 @@ class Example:
     """RGB in [0, 1]; padding is 0."""
     frame: Frame
     targets: Targets
-
-
-AnnotatedDataset = PanopticDataset | SemanticDataset | InstanceDataset
-"""What has masks to learn from."""
 
 
 class SegmentationDataset(Dataset[Example]):

@@ -17,8 +17,9 @@ from lexiseg.core.batches import to_image_batch
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, PanopticMap, RegionCounts, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.data.panoptic_format import Category
-from lexiseg.evaluation.measures import Answer, AnyDataset, Measure, SemanticRule, measure_of
+from lexiseg.evaluation.measures import Answer, Measure, SemanticRule, measure_of
 from lexiseg.evaluation.report import (
     EvaluationSettings,
     Report,
@@ -84,7 +85,7 @@ class Task:
 
 def open_task(
     model: Network,
-    dataset: AnyDataset,
+    dataset: AnnotatedDataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings,
     groups: Mapping[str, Sequence[str]] | None = None,
@@ -114,7 +115,7 @@ def open_task(
 
 def evaluate(
     model: Network,
-    dataset: AnyDataset,
+    dataset: AnnotatedDataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings | None = None,
     *,
@@ -382,7 +383,11 @@ class SceneMaps:
 
 
 def scene_maps(
-    model: Network, dataset: AnyDataset, vocabulary: Vocabulary, settings: EvaluationSettings, names: Sequence[str]
+    model: Network,
+    dataset: AnnotatedDataset,
+    vocabulary: Vocabulary,
+    settings: EvaluationSettings,
+    names: Sequence[str],
 ) -> Iterator[SceneMaps]:
     """Segments some pictures again.
 

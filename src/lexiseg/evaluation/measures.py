@@ -15,6 +15,7 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import MaskPrediction, PanopticMap, Segment
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.data.id_maps import FormatError, compact, segments_of
 from lexiseg.data.instance_format import InstanceDataset, InstanceSample
 from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample, SegmentInfo
@@ -487,10 +488,7 @@ def _without_classes(plain: dict[str, Any], *, per_class: bool) -> dict[str, Any
     return plain if per_class else {key: value for key, value in plain.items() if key != "per_class"}
 
 
-AnyDataset = PanopticDataset | SemanticDataset | InstanceDataset
-
-
-def measure_of(dataset: AnyDataset, task: TaskName | None, unseen: frozenset[str] = frozenset()) -> Measure:
+def measure_of(dataset: AnnotatedDataset, task: TaskName | None, unseen: frozenset[str] = frozenset()) -> Measure:
     """The measure of a task on a data set; what the data set is made for if no task is named.
 
     Args:

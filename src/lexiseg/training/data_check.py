@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from PIL import Image
 
-from lexiseg.core.images import EXIF_ORIENTATION, PictureError, open_picture
+from lexiseg.core.images import EXIF_ORIENTATION
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.datasets.entry import OPENED, files_of, problem_of
 from lexiseg.data.datasets.files import absent, few
@@ -138,7 +138,7 @@ def look_at_objects(data: InstanceDataset) -> DataReport:
         notes.append(f"{len(empty)} of {count} pictures have no object, or crowds alone, first {empty[0]}.")
     lost = set(missing)
     opened = _evenly([sample for sample in data.samples if sample.image_path not in lost], OPENED)
-    broken = [problem for sample in opened if (problem := _problem_of_objects(sample)) is not None]
+    broken = [problem for sample in opened if (problem := _problem_of_objects(sample, data)) is not None]
     if broken:
         problems.append(f"{len(broken)} of {len(opened)} pictures that were opened can't be used, first {broken[0]}")
     if count == 1:
@@ -146,18 +146,12 @@ def look_at_objects(data: InstanceDataset) -> DataReport:
     return DataReport(num_pictures=count, problems=tuple(problems), notes=tuple(notes))
 
 
-def _problem_of_objects(sample: InstanceSample) -> str | None:
+def _problem_of_objects(sample: InstanceSample, data: InstanceDataset) -> str | None:
     try:
         paint_objects(sample)
-        height, width = open_picture(sample.image_path).shape[:2]
-    except (FormatError, PictureError) as error:
+    except FormatError as error:
         return str(error)
-    if (height, width) != (sample.height, sample.width):
-        return (
-            f"{sample.file_name}: the picture is {width} x {height} pixels, the annotations are of {sample.width} x "
-            f"{sample.height}."
-        )
-    return None
+    return problem_of(sample, data)
 
 
 def _look_at_segments(data: PanopticDataset, known: set[int], *, per_class: bool) -> DataReport:

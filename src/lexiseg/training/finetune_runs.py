@@ -7,9 +7,9 @@ from pathlib import Path
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import open_dataset
+from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.data.instance_format import InstanceDataset
 from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.samples import AnnotatedDataset
 from lexiseg.data.storybook.export import Order
 from lexiseg.io.checkpoint import to_plain, weights_hash, writing
 from lexiseg.io.models import load_model, save_model

@@ -13,8 +13,9 @@ import torch
 
 from lexiseg.core.concepts import same_word
 from lexiseg.core.vocabulary import Concept, Vocabulary
+from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.data.panoptic_format import Category
-from lexiseg.data.samples import AnnotatedDataset, example_generator
+from lexiseg.data.samples import example_generator
 from lexiseg.data.transforms import MASK_STRIDE, Framing
 from lexiseg.models.network import Network
 from lexiseg.models.opsnet import OPSNet

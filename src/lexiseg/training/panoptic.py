@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from lexiseg.core.structures import ImageBatch
+from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.samples import AnnotatedDataset
 from lexiseg.encoders.clip import ClipConfig
 from lexiseg.encoders.segmenter import freeze_batch_norm
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from lexiseg.core.concepts import same_word
 from lexiseg.core.structures import ImageBatch
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.data.panoptic_format import Category
-from lexiseg.data.samples import AnnotatedDataset, MixedDataset, SegmentationDataset, collate, mixed_keys
+from lexiseg.data.samples import MixedDataset, SegmentationDataset, collate, mixed_keys
 from lexiseg.data.transforms import Framing
 from lexiseg.encoders.blocks import blocks_of
 from lexiseg.encoders.clip import ClipConfig

@@ -5,6 +5,7 @@ from pathlib import Path
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
+from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.data.datasets.files import own_words
 from lexiseg.data.datasets.image_level import LabelDataset, label_dataset
 from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
@@ -12,7 +13,6 @@ from lexiseg.data.semantic_format import SemanticDataset
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import Role
 from lexiseg.encoders.mask2former_folder import write_mask2former
-from lexiseg.evaluation.measures import AnyDataset
 from lexiseg.io.checkpoint import to_plain
 from lexiseg.io.models import is_hub_name, save_model, system_of
 from lexiseg.training.data_check import DataReport, look_at_files, look_at_lists
@@ -137,7 +137,7 @@ def _validation(settings: TrainSettings) -> Validation | None:
     if settings.val is None:
         return None
     data = open_dataset(settings.val, None)
-    if not isinstance(data, AnyDataset):
+    if not isinstance(data, AnnotatedDataset):
         raise ValueError(f"expected pictures with masks or label maps as --val, got those of {settings.val} without.")
     return Validation(data=data, vocabulary=own_words(data.categories))
 

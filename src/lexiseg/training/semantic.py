@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lexiseg.core.structures import ImageBatch
-from lexiseg.data.samples import AnnotatedDataset
+from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.encoders.segmenter import Segmenter, freeze_batch_norm
 from lexiseg.encoders.vit import VitClip
 from lexiseg.models.ovseg import OVSeg, OVSegConfig

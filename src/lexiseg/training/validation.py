@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate, scene_maps
-from lexiseg.evaluation.measures import AnyDataset
 from lexiseg.models.network import Network
 from lexiseg.training.tasks import Evaluation
 
@@ -14,7 +14,7 @@ from lexiseg.training.tasks import Evaluation
 class Validation:
     """A data set, what is asked for in it, and how much of it is looked at."""
 
-    data: AnyDataset
+    data: AnnotatedDataset
     vocabulary: Vocabulary
     limit: int | None = 500
     """Only the first so many pictures; None: all."""

@@ -16,7 +16,9 @@ from lexiseg.data.panoptic_format import PanopticDataset, Sample, check_list
 from lexiseg.data.semantic_format import SemanticDataset, SemanticSample, load_labels
 
 Task = Literal["panoptic", "semantic", "instance", "captions", "labels"]
-AnyDataset = PanopticDataset | SemanticDataset | InstanceDataset | CaptionDataset | LabelDataset
+AnnotatedDataset = PanopticDataset | SemanticDataset | InstanceDataset
+"""What has masks, to learn from or to be measured on."""
+AnyDataset = AnnotatedDataset | CaptionDataset | LabelDataset
 AnySample = Sample | SemanticSample | InstanceSample | CaptionSample | LabelSample
 OPENED = 16
 """How many pictures a check opens where it is not asked to open all."""
