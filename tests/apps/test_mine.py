@@ -1,10 +1,12 @@
 """`lexiseg mine`: what a person sees, and what lies in the folder afterwards."""
 
+import copy
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import tiny
@@ -13,7 +15,10 @@ from lexiseg.apps.pair_sheet import COLUMNS, contact_sheet, statistics
 from lexiseg.data.pair_writer import PairWriter
 from lexiseg.data.pairs import PairDataset, PairRecord
 from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.io.models import save_model
+from lexiseg.encoders.vit import VitClip
+from lexiseg.io.models import load_model, save_model
+from lexiseg.models.ovseg import OVSeg
+from lexiseg.training.clip_folders import write_clip
 from miniatures import put_ids, put_json, put_picture, put_text, rows
 
 
@@ -129,6 +134,32 @@ def test_several_captions_name_more_than_one(mine: Run, drawn: Path, tmp_path: P
     mine("--data", drawn, "--captions-per-picture", 5, out="five")
 
     assert len(PairDataset(tmp_path / "five")) > len(PairDataset(tmp_path / "out"))
+
+
+def test_another_clip_picks_the_pairs_if_it_speaks_the_models_language(
+    mine: Run, run: Run, ovseg: Path, drawn: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    model = load_model(ovseg)
+    assert isinstance(model, OVSeg)
+    other = copy.deepcopy(model.clip)
+    with torch.no_grad():
+        other.clip.visual.proj.mul_(-1)  # the image tower alone: what was most alike is least alike now
+    write_clip(tmp_path / "clip", other)
+    stranger = tiny.seeded(VitClip(tiny.VIT), 9)
+    write_clip(tmp_path / "stranger", stranger)
+
+    own = mine("--data", drawn, "--tagger", "none", out="own")
+    asked = mine("--data", drawn, "--tagger", "none", "--clip", tmp_path / "clip")
+    refused = mine("--data", drawn, "--clip", tmp_path / "stranger", out="refused")
+    of_opsnet = run("mine", "-m", tiny_folder, "--data", drawn, "--clip", tmp_path / "clip", "--out", tmp_path / "no")
+
+    assert (own.code, asked.code) == (0, 0), own.err + asked.err
+    first, second = (PairDataset(tmp_path / out) for out in ("own", "out"))
+    assert [record.word for record in first] == [record.word for record in second]
+    assert any(one.score != two.score for one, two in zip(first, second, strict=True))
+    assert (refused.code, of_opsnet.code) == (1, 1)
+    assert "text tower that the model was trained with" in refused.err
+    assert "--clip is for an OVSeg" in of_opsnet.err
 
 
 def test_the_labels_of_a_known_data_set_are_its_words_not_its_files_names(mine: Run, tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import torch
 
 import tiny as tiny_models
 from command_runs import Run
-from lexiseg.apps.options import Inference
+from lexiseg.apps.commands_evaluate import Data, _tell_lambda
+from lexiseg.apps.options import Inference, Regions
 from lexiseg.apps.predictor import Model, load
-from lexiseg.apps.switches import fusion_for
+from lexiseg.apps.switches import fusion_for, regions_for
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.encoders.vit import VitClip
 from lexiseg.io.checkpoint import save_folder
@@ -145,6 +146,9 @@ def test_evaluate_measures_by_summed_soft_masks_and_says_what_clip_looked_at(
     report = json.loads((tmp_path / "soft" / "report.json").read_text())
     assert report["settings"]["semantic_rule"] == "soft"
     assert report["settings"]["fusion"]["clip_weight"] == 0.7
+    seen, unseen, both = (report[name] for name in ("miou_seen", "miou_unseen", "hiou"))
+    assert both == pytest.approx(2 * seen * unseen / max(seen + unseen, 1e-9))
+    assert report["crops"]["mask_threshold"] == 0.0
     regions = report["regions"]
     assert regions["proposals"] == 3 * 8
     assert regions["encoded"] + regions["empty"] + regions["skipped"] == 3 * 8
@@ -163,6 +167,41 @@ def test_a_diagnosis_of_an_ovseg_names_true_masks_by_both_branches(run: Run, fol
     )  # fmt: skip
     assert ran.code == 0, ran.err
     assert "diagnosis" in json.loads((tmp_path / "out" / "report.json").read_text())
+
+
+def test_region_switches_reach_the_crops_and_a_picture_without_any_is_void(
+    run: Run, folder: Path, tiny_folder: Path, picture: Path, tmp_path: Path
+) -> None:
+    common = ("segment", picture, "-v", WORDS, "--device", "cpu", "--json")
+    none = run(*common, "-m", folder, "--region-threshold", 1, "--out", tmp_path / "none", "--score-threshold", 0)
+    assert none.code == 0, none.err
+    assert json.loads(none.out)["segments"] == []
+    best = run(*common, "-m", folder, "--region-threshold", 1, "--out", tmp_path / "best", "--best-only")
+    assert best.code == 0, best.err
+    assert json.loads(best.out)["segments"] == []
+    refused = run(*common, "-m", tiny_folder, "--crops-per-pass", 2, "--out", tmp_path / "o")
+    assert refused.code == 1
+    assert "--crops-per-pass means nothing to an OPSNet" in refused.err
+    assert regions_for(Regions(min_object=0.25, crops_per_pass=3), RegionConfig(fill="keep")) == RegionConfig(
+        fill="keep", min_object_prob=0.25, crops_per_pass=3
+    )
+
+
+def test_evaluate_tells_the_authors_lambda_where_the_model_has_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("lexiseg.apps.commands_evaluate.note", told.append)
+    data = Data(name="pascal-voc", root=None, split=None, count=1, seed=0, limit=None)
+    how = Inference(model="m", device="cpu", negatives=False)
+    _tell_lambda(data, how, presets.ovseg_r101())
+    assert "lambda 0.45 on pascal-voc" in told[0]
+    for name, asked, config in (
+        ("ade20k", how, presets.ovseg_r101()),
+        ("pascal-voc", replace(how, clip_weight=0.7), presets.ovseg_r101()),
+        ("pascal-voc", how, presets.zegformer()),
+        ("cityscapes", how, presets.ovseg_r101()),
+    ):
+        _tell_lambda(replace(data, name=name), asked, config)
+    assert len(told) == 1
 
 
 def test_the_wrong_fusion_is_refused_from_python_too(model: Model, tiny: Model, scene: np.ndarray) -> None:

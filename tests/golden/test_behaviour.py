@@ -46,6 +46,18 @@ def test_what_is_in_the_picture_is_found(model: lexiseg.Model) -> None:
     assert found / wanted > 0.5  # these weights: 39 of 44
 
 
+def test_the_shipped_ovseg_finds_the_stuff_and_most_things_of_a_picture() -> None:
+    model = lexiseg.load("tiny-ovseg")
+    wanted, found = 0, 0
+    for number in range(6):
+        scene = draw_scene("base", "val", number)
+        names = {s.name for s in scene.segments if not s.is_stranger and not s.is_crowd and s.hidden < 0.3}
+        seen = {segment.name for segment in model.segment(scene.picture, "storybook").segments}
+        wanted, found = wanted + len(names), found + len(names & seen)
+
+    assert found / wanted > 0.4
+
+
 def test_another_vocabulary_in_between_changes_nothing(model: lexiseg.Model) -> None:
     picture = draw_scene("novel", "val", 1).picture
     before = model.segment(picture, "storybook-novel")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lexiseg.core.structures import MaskPrediction, MaskProposals
+from lexiseg.core.structures import MaskPrediction, MaskProposals, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, EnsembleConfig
 from lexiseg.models import presets
@@ -157,11 +157,26 @@ def test_a_learned_prompt_stands_before_each_word() -> None:
 @torch.no_grad()
 def test_one_word_and_two_thousand_are_answered_and_nothing_is_left_behind(model: OVSeg) -> None:
     before = state(model)
-    one = model(pictures(), words(model, "cat"))
-    many = model(pictures(), words(model, Vocabulary.of([f"word {number}" for number in range(2000)])))
-    assert one.class_logits.shape == (2, 8, 1)
-    assert many.class_logits.shape == (2, 8, 2000)
-    assert many.class_logits.isfinite().all()
+    own, ensemble = model.propose(pictures()), EnsembleConfig(clip_weight=0.7)
+
+    def p(asked: VocabularyEmbeddings) -> torch.Tensor:
+        return model.training_logits(model.class_embed(own), asked).softmax(-1)[..., :-1]
+
+    alone = words(model, "cat")
+    one = scores(model(pictures(), alone, ensemble))
+    torch.testing.assert_close(one, p(alone) ** 0.3)  # with nothing to compare with, CLIP is sure
+    vocabulary = Vocabulary.of([f"word {number}" for number in range(2000)])
+    crowd = words(model, vocabulary)
+    many = model(pictures(), crowd, ensemble)
+    p_hat = model(pictures(), crowd, CLIP_BRANCH_ONLY).class_logits.softmax(-1)
+    assert p_hat.shape == (2, 8, 2000)
+    torch.testing.assert_close(scores(many), p(crowd) ** 0.3 * p_hat**0.7)
+    frame = pictures().frames[1]
+    rules = MergeConfig(score_threshold=0.0, mask_threshold=0.0, overlap_threshold=0.0)
+    found = panoptic_map(many, 1, frame, vocabulary, rules)
+    assert {segment.name for segment in found.segments} <= set(vocabulary.names)
+    assert len(found.segments) > 0
+    assert soft_semantic_map(many, 1, frame).max() < 2000
     assert same(before, state(model))
 
 

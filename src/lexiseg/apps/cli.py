@@ -14,6 +14,7 @@ from lexiseg.apps.options import (
     Device,
     Inference,
     Precision,
+    Regions,
     RoleName,
     SemanticRuleChoice,
     SourceChoice,
@@ -109,6 +110,9 @@ def segment(
     clip_weight: opt.ClipWeight = None,
     clip_only: opt.ClipOnly = False,
     rank_by: opt.RankBy = None,
+    region_threshold: opt.RegionThreshold = None,
+    min_object: opt.MinObject = None,
+    crops_per_pass: opt.CropsPerPass = None,
     best_only: opt.BestOnly = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per picture on stdout.")] = False,
 ) -> None:
@@ -126,6 +130,7 @@ def segment(
         clip_weight=clip_weight,
         clip_only=clip_only,
         rank_by=rank_by.value if rank_by else None,
+        regions=Regions(region_threshold=region_threshold, min_object=min_object, crops_per_pass=crops_per_pass),
         best_only=best_only,
     )
     raise typer.Exit(run_segment(pictures, vocabulary, how, out, as_json=as_json))
@@ -177,6 +182,9 @@ def evaluate(
     clip_weight: opt.ClipWeight = None,
     clip_only: opt.ClipOnly = False,
     rank_by: opt.RankBy = None,
+    region_threshold: opt.RegionThreshold = None,
+    min_object: opt.MinObject = None,
+    crops_per_pass: opt.CropsPerPass = None,
 ) -> None:
     """Measure a model on a data set by the official rules; under torchrun, by several processes."""
     from lexiseg.apps.commands_evaluate import Data, Measured, run_evaluate
@@ -192,6 +200,7 @@ def evaluate(
         clip_weight=clip_weight,
         clip_only=clip_only,
         rank_by=rank_by.value if rank_by else None,
+        regions=Regions(region_threshold=region_threshold, min_object=min_object, crops_per_pass=crops_per_pass),
     )
     pictures = Data(name=data, root=root, split=split, count=count, seed=seed, limit=limit)
     measured = Measured(
@@ -252,13 +261,31 @@ def mine(
     ] = None,
     seed: opt.Seed = 0,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many pictures.")] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            "--clip",
+            metavar="DIR|FILE",
+            help="The CLIP that pairs, such as the original one of a model whose own is adapted; the model's own if "
+            "not given.",
+        ),
+    ] = None,
+    region_threshold: opt.RegionThreshold = None,
+    crops_per_pass: opt.CropsPerPass = None,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that read pictures ahead.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     overwrite: opt.Overwrite = False,
     device: opt.DeviceName = Device.auto,
 ) -> None:
     """Mine pairs of masked crops and words from pictures with captions, to adapt a CLIP (OVSeg)."""
-    from lexiseg.apps.commands_mine import Finding, MiningData, run_mine
+    from lexiseg.apps.commands_mine import Cutting, Finding, MiningData, run_mine
+
+    cutting = Cutting(
+        model=model,
+        device=device.value,
+        clip=clip,
+        regions=Regions(region_threshold=region_threshold, crops_per_pass=crops_per_pass),
+    )
 
     pictures = MiningData(
         name=data, root=root, split=split, limit=limit, role=role.value if role else None, count=count, seed=seed
@@ -271,8 +298,7 @@ def mine(
     )
     raise typer.Exit(
         run_mine(
-            model,
-            device.value,
+            cutting,
             pictures,
             finding,
             source.value,

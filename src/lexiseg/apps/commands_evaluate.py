@@ -11,7 +11,7 @@ from lexiseg.apps.console import note, progress, say, show
 from lexiseg.apps.options import Inference
 from lexiseg.apps.predictor import Model, load
 from lexiseg.apps.report_page import diagnosis_tables, write_page
-from lexiseg.apps.switches import fusion_for, merge_for
+from lexiseg.apps.switches import fusion_for, merge_for, set_regions
 from lexiseg.core import processes
 from lexiseg.core.concepts import same_word
 from lexiseg.core.vocabulary import Vocabulary
@@ -26,6 +26,10 @@ from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
 from lexiseg.evaluation.evaluator import EvaluationSettings, Report, scene_maps, write_report
 from lexiseg.evaluation.evaluator import evaluate as measure
 from lexiseg.evaluation.measures import SemanticRule, TaskName, measure_of
+from lexiseg.io.plain import to_plain
+from lexiseg.models.opsnet import OPSNetConfig
+from lexiseg.models.ovseg import OVSegConfig
+from lexiseg.models.presets import CLIP_WEIGHTS
 
 DRAWN: Mapping[str, tuple[Role, Vocabulary]] = {
     "storybook": ("base", CASTS["base"].vocabulary),
@@ -91,6 +95,7 @@ def run_evaluate(
     with processes.joined():
         dataset, own = _open(data, out, workers)
         model = load(how.model, device=how.device)
+        set_regions(model.network, how.regions)
         config = model.network.config
         settings = EvaluationSettings(
             task=measured.task or TASK_OF.get(data.name),
@@ -109,6 +114,7 @@ def run_evaluate(
                 "the soft rule gives classes to pixels: add --task semantic, or leave --semantic-rule out."
             )
         vocabulary = asked or own
+        _tell_lambda(data, how, config)
         groups = seen_and_unseen(dataset.categories, vocabulary, config.training_vocabulary)
         try:
             with progress("Segmenting") as bar:
@@ -133,7 +139,7 @@ def run_evaluate(
             worst, best = report.worst_and_best(SHOWN_SCENES)
             names = [scene.name for scene in (*worst, *best)]
             maps = scene_maps(model.network, dataset, vocabulary, report.settings, names)
-            about = _about(data, how, dataset.categories, vocabulary)
+            about = _about(data, how, dataset.categories, vocabulary) | _cutting(config)
             page = write_page(report, diagnosis, worst, best, maps, out, about)
             write_report(report, out, about | ({} if diagnosis is None else {"diagnosis": diagnosis.to_plain()}))
             for folder in (PARTS_FOLDER, DIAGNOSIS_FOLDER):
@@ -143,6 +149,20 @@ def run_evaluate(
                 _tell_diagnosis(diagnosis)
         processes.gather(None)  # torchrun stops all others as soon as one ends with a status
         return INCOMPLETE if report.unreadable and processes.rank() == 0 else 0
+
+
+def _tell_lambda(data: Data, how: Inference, config: OPSNetConfig | OVSegConfig) -> None:
+    """Says what OVSeg's authors take for lambda on this data set, where the model takes another."""
+    entry = CATALOGUE.get(data.name)
+    theirs = CLIP_WEIGHTS.get(entry.vocabulary or "") if entry is not None else None
+    if not isinstance(config, OVSegConfig) or theirs is None or how.clip_weight is not None or how.clip_only:
+        return
+    own = config.ensemble
+    if own.seen_clip_weight is None and own.clip_weight != theirs and processes.rank() == 0:
+        note(
+            f"lexiseg: OVSeg's authors take lambda {theirs:g} on {data.name}, and this model's own is "
+            f"{own.clip_weight:g}: pass --clip-weight {theirs:g} for a figure like theirs."
+        )
 
 
 def _diagnose(
@@ -178,6 +198,11 @@ def _about(data: Data, how: Inference, categories: tuple[Category, ...], asked: 
         "model": how.model,
         "words": words_of(categories, asked),
     }
+
+
+def _cutting(config: OPSNetConfig | OVSegConfig) -> dict[str, Any]:
+    """How an OVSeg cut its crops, for the report."""
+    return {"crops": to_plain(config.regions)} if isinstance(config, OVSegConfig) else {}
 
 
 def _open(data: Data, out: Path, workers: int) -> tuple[AnnotatedDataset, Vocabulary]:

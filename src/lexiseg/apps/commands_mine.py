@@ -1,7 +1,7 @@
 """`lexiseg mine`: from pictures with captions to pairs of masked crops and words."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, cast, get_args
 
@@ -9,8 +9,10 @@ from lexiseg.apps.asking import read_words
 from lexiseg.apps.commands_evaluate import INCOMPLETE, SHOWN_SKIPPED, words_of
 from lexiseg.apps.console import note, progress, say, show
 from lexiseg.apps.errors import UsageError
+from lexiseg.apps.options import Regions
 from lexiseg.apps.pair_sheet import SHEET_FILE, Statistics, frequencies, write_sheet
 from lexiseg.apps.predictor import load
+from lexiseg.apps.switches import regions_for
 from lexiseg.core import processes
 from lexiseg.core.images import printable
 from lexiseg.core.vocabulary import Vocabulary
@@ -26,7 +28,13 @@ from lexiseg.data.panoptic_format import read_panoptic
 from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.data.storybook.kinds import ALL, Role, Split
 from lexiseg.data.taggers import TAGGERS
+from lexiseg.io.models import find_model
 from lexiseg.io.plain import to_plain
+from lexiseg.models.crops import RegionConfig
+from lexiseg.models.network import Network
+from lexiseg.models.ovseg import OVSeg
+from lexiseg.training.adaptation import with_clip
+from lexiseg.training.clip_folders import read_vit_clip
 from lexiseg.training.mining import MiningConfig, mine
 from lexiseg.training.pairing import Source
 
@@ -73,9 +81,19 @@ class Finding:
     """textblob if not given."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutting:
+    """What proposes regions and what pairs them."""
+
+    model: str
+    device: str
+    clip: str | None = None
+    """A CLIP that pairs instead of the model's own."""
+    regions: Regions = field(default_factory=Regions)
+
+
 def run_mine(
-    model: str,
-    device: str,
+    cutting: Cutting,
     data: MiningData,
     finding: Finding,
     source: Source,
@@ -104,7 +122,9 @@ def run_mine(
         if config.has_nouns:
             nouns = NounFinder(tagger=tagger, words=words or own)
             captions = _captions(dataset, finding.captions)
-        network = load(model, device=device).network
+        network = _network(cutting)
+        own_regions = network.config.regions if isinstance(network, OVSeg) else RegionConfig()
+        config = replace(config, regions=regions_for(cutting.regions, own_regions))
         try:
             with progress("Mining") as bar:
                 pairs = mine(
@@ -129,6 +149,17 @@ def run_mine(
             status = INCOMPLETE if found.unreadable else 0
         processes.gather(None)  # torchrun stops all others as soon as one ends with a status
         return status
+
+
+def _network(cutting: Cutting) -> Network:
+    """What proposes, with the CLIP that pairs."""
+    network = load(cutting.model, device=cutting.device).network
+    if cutting.clip is None:
+        return network
+    if not isinstance(network, OVSeg):
+        raise ValueError("--clip is for an OVSeg, whose crops go through a CLIP of their own: leave it out.")
+    device = next(network.parameters()).device
+    return with_clip(network, read_vit_clip(find_model(cutting.clip))).to(device)
 
 
 def _refuse_idle(data: MiningData, finding: Finding, config: MiningConfig) -> None:

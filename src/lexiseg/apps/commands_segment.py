@@ -13,7 +13,7 @@ from lexiseg.apps.options import Inference
 from lexiseg.apps.predictor import Model, load
 from lexiseg.apps.result import Result
 from lexiseg.apps.result_files import DOCUMENT, Categories, ResultWriter, check_unspoilt
-from lexiseg.apps.switches import fusion_for, merge_for
+from lexiseg.apps.switches import fusion_for, merge_for, set_regions
 from lexiseg.apps.visualize import legend_entries
 from lexiseg.core.picture_files import find_pictures, unique_names
 from lexiseg.core.structures import PanopticMap
@@ -49,6 +49,7 @@ def run_segment(pictures: Sequence[str], words: str, how: Inference, out: Path, 
     failed = 0
     with ResultWriter(out, Categories.of(vocabulary)) as writer:
         model = load(how.model, device=how.device)
+        set_regions(model.network, how.regions)
         if not how.best_only:  # here, so that bad weights are not blamed on a picture
             model.encode(vocabulary, negatives=how.negatives)
         for answer in _answers(model, paths, stems, vocabulary, how, writer):

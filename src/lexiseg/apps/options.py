@@ -1,6 +1,6 @@
 """The options that several commands share; nothing here imports more than typer and our own errors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -86,6 +86,15 @@ class SplitName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Regions:
+    """How an OVSeg shows proposals to CLIP; None leaves the model's own value."""
+
+    region_threshold: float | None = None
+    min_object: float | None = None
+    crops_per_pass: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inference:
     """How a model is asked; None leaves the model's own value.
 
@@ -105,6 +114,7 @@ class Inference:
     rank_by: str | None = None
     best_only: bool = False
     """The best region of each word, by CLIP alone."""
+    regions: Regions = field(default_factory=Regions)
 
     def __post_init__(self) -> None:
         ways = {
@@ -181,6 +191,35 @@ ClipWeight = Annotated[
         min=0,
         max=1,
         help="OVSeg: lambda, CLIP's share in the ensemble; 0: queries alone.",
+        rich_help_panel=_HOW,
+    ),
+]
+RegionThreshold = Annotated[
+    float | None,
+    typer.Option(
+        "--region-threshold",
+        min=0,
+        max=1,
+        help="OVSeg: mask probability above which a pixel belongs to a crop; results are sensitive to it.",
+        rich_help_panel=_HOW,
+    ),
+]
+MinObject = Annotated[
+    float | None,
+    typer.Option(
+        "--min-object",
+        min=0,
+        max=1,
+        help="OVSeg: CLIP looks only at proposals that are an object with this probability; faster, not the same.",
+        rich_help_panel=_HOW,
+    ),
+]
+CropsPerPass = Annotated[
+    int | None,
+    typer.Option(
+        "--crops-per-pass",
+        min=1,
+        help="OVSeg: crops that go through CLIP at once; more may be faster on a GPU, and need more memory.",
         rich_help_panel=_HOW,
     ),
 ]

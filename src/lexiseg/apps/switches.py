@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from lexiseg.apps.options import Inference
+from lexiseg.apps.options import Inference, Regions
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import ModulationConfig
-from lexiseg.models.network import Fusion
+from lexiseg.models.crops import RegionConfig
+from lexiseg.models.network import Fusion, Network
+from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess import MergeConfig
 
 
@@ -28,6 +30,34 @@ def merge_for(how: Inference, default: MergeConfig) -> MergeConfig:
     given = {"score_threshold": how.score_threshold, "rank_by": how.rank_by}
     changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     return replace(default, **changed)
+
+
+def regions_for(asked: Regions, default: RegionConfig) -> RegionConfig:
+    """The model's own way of cutting crops with what was asked otherwise."""
+    given = {
+        "mask_threshold": asked.region_threshold,
+        "min_object_prob": asked.min_object,
+        "crops_per_pass": asked.crops_per_pass,
+    }
+    changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    return replace(default, **changed)
+
+
+def set_regions(network: Network, asked: Regions) -> None:
+    """Lets a model that was just loaded cut crops as asked.
+
+    Raises:
+        ValueError: if it cuts none, being an OPSNet, and something was asked for.
+    """
+    if isinstance(network, OVSeg):
+        network.config = replace(network.config, regions=regions_for(asked, network.config.regions))
+    elif asked != Regions():
+        options = {
+            "--region-threshold": asked.region_threshold,
+            "--min-object": asked.min_object,
+            "--crops-per-pass": asked.crops_per_pass,
+        }
+        _refuse(options, "OPSNet", "an OVSeg as --model, or leave it out")
 
 
 def _modulation_for(how: Inference, default: ModulationConfig) -> ModulationConfig:

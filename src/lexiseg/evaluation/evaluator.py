@@ -355,6 +355,7 @@ def _plan(model: Network, task: Task, settings: EvaluationSettings, counter: Cou
     return {
         "counter": counter.name,
         "weights": weights_hash(model.state_dict()),
+        "config": to_plain(model.config),
         "settings": plain_settings(settings),
         "words": to_plain(task.vocabulary),
         "categories": to_plain(task.measure.categories),

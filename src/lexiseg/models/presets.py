@@ -20,7 +20,8 @@ CLIP_WEIGHTS = {
     "pascal-context-459": 0.6,
     "pascal-voc": 0.45,  # the repository's; the paper's appendix A.3 has 0.6
 }
-"""lambda of OVSeg by built-in vocabulary; a grid over 0.6 to 0.8 on held-out pictures chooses it elsewhere."""
+"""lambda of OVSeg by built-in vocabulary; `evaluate` names it where a model takes another. A grid over 0.6 to 0.8 on
+held-out pictures chooses it elsewhere."""
 
 
 def ovseg_swin_base() -> OVSegConfig:

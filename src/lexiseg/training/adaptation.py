@@ -38,7 +38,8 @@ class AdaptationRecipe:
     steps: int | None = None
     """Steps, however many pairs there are; None: what the epochs take."""
     template: str = "a photo of a {}."
-    """The sentence around a word. The paper names none for training."""
+    """The sentence around a word. The paper names none for training; the released trainer takes the bare word, "{}", of
+    which the recipes here keep away, as inference asks in sentences."""
     scale_range: tuple[float, float] = (0.9, 1.0)
     """Area of the random window of a crop, as a share of it."""
     seed: int = 0

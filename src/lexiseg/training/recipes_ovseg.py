@@ -127,6 +127,11 @@ def simbaseline(*, seed: int = 0, is_zero_shot: bool = True) -> OVSegRecipe:
     )
 
 
+def simbaseline_cross(*, seed: int = 0) -> OVSegRecipe:
+    """`simbaseline` for other data sets: all 171 classes of COCO-Stuff, no learned prompt, 120,000 steps."""
+    return simbaseline(seed=seed, is_zero_shot=False)
+
+
 def zegformer(*, seed: int = 0) -> OVSegRecipe:
     """ZegFormer's ResNet-101 on COCO-Stuff's 156 seen classes, around a ViT-B/16 (--clip): 60,000 steps."""
     return replace(simbaseline(seed=seed), model=_seen_only(presets.zegformer()))
@@ -168,6 +173,8 @@ def _seen_only(model: OVSegConfig) -> OVSegConfig:
 
 MASK_PROMPTS = PromptConfig(kind="mask", depth=3)
 """OVSeg's default: the inputs of three blocks (paper, A.5)."""
+VISUAL_PROMPTS = PromptConfig(kind="visual", depth=6, num_tokens=50)
+"""VPT, as OVSeg compares with it (paper, A.6)."""
 
 
 def adapt_tiny_ft(*, seed: int = 0) -> AdaptationRecipe:
@@ -189,6 +196,21 @@ def adapt_tiny_mpt(*, seed: int = 0, prompts: PromptConfig = MASK_PROMPTS) -> Ad
     )
 
 
+def adapt_tiny_vpt(*, seed: int = 0) -> AdaptationRecipe:
+    """`adapt_tiny_mpt` with visual prompts (VPT) instead: 16 tokens at two blocks, whatever the mask."""
+    return adapt_tiny_mpt(seed=seed, prompts=PromptConfig(kind="visual", depth=2, num_tokens=16))
+
+
+def adapt_tiny_pixel(*, seed: int = 0) -> AdaptationRecipe:
+    """`adapt_tiny_mpt` with a learned picture behind the mask instead (SimBaseline's comparison)."""
+    return adapt_tiny_mpt(seed=seed, prompts=PromptConfig(kind="pixel"))
+
+
+def adapt_tiny_token(*, seed: int = 0) -> AdaptationRecipe:
+    """`adapt_tiny_mpt` with one learned token behind the mask instead (SimBaseline's comparison)."""
+    return adapt_tiny_mpt(seed=seed, prompts=PromptConfig(kind="token"))
+
+
 def adapt_tiny_joint(*, seed: int = 0, prompts: PromptConfig = MASK_PROMPTS) -> AdaptationRecipe:
     """Fine-tuning and mask prompt tuning of a tiny CLIP (--start) at once, as many pairs (--data) as either alone."""
     tower = adapt_tiny_ft(seed=seed)
@@ -208,7 +230,8 @@ def adapt_ft(*, seed: int = 0, batch_size: int = 256) -> AdaptationRecipe:
 def adapt_mpt(*, seed: int = 0, batch_size: int = 256, prompts: PromptConfig = MASK_PROMPTS) -> AdaptationRecipe:
     """OVSeg's mask prompt tuning of a ViT (--start) on pairs (--data): 5 epochs.
 
-    The paper's rate is 2e-2 and its batch 256; the released script has 5e-2 and 128.
+    The paper's rate is 2e-2 and its batch 256; the released script has 5e-2 and 128. The released weights are those of
+    the second epoch.
     """
     return AdaptationRecipe(
         trained="prompts",
@@ -217,6 +240,11 @@ def adapt_mpt(*, seed: int = 0, batch_size: int = 256, prompts: PromptConfig = M
         batch_size=batch_size,
         seed=seed,
     )
+
+
+def adapt_vpt(*, seed: int = 0, batch_size: int = 256) -> AdaptationRecipe:
+    """`adapt_mpt` with visual prompts (VPT) instead, 50 tokens at six blocks, as the paper compares (A.6): 5 epochs."""
+    return adapt_mpt(seed=seed, batch_size=batch_size, prompts=VISUAL_PROMPTS)
 
 
 def adapt_joint(*, seed: int = 0, batch_size: int = 256, prompts: PromptConfig = MASK_PROMPTS) -> AdaptationRecipe:
