@@ -20,13 +20,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CLOSE = {"rel": 1e-5, "abs": 0.0}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _float32() -> object:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(torch, "autocast", shared_runs.in_float32)
-        yield
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("shared")
