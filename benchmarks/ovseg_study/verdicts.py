@@ -6,6 +6,7 @@ from typing import Any
 from study.verdicts import Figures, cell, claims_markdown, table
 
 from ovseg_study.claims import CLAIMS, MIOU, SEEN, UNSEEN
+from ovseg_study.plan import ENSEMBLE_FIXED, FIXED
 
 SUMMARY = (
     *MIOU,
@@ -30,13 +31,19 @@ def flat_figures(result: Mapping[str, Any]) -> dict[str, float]:
 
 def markdown(figures: Figures) -> str:
     """The same for people: the arms, the rows that need no training, then the claims."""
-    arms = [(arm, *(cell(by, name) for name in SUMMARY)) for arm, by in figures.items()]
+    arms = [(arm, *(cell(by, name) for name in SUMMARY)) for arm, by in figures.items() if not arm.endswith(FIXED)]
+    fixed = [
+        (arm.removesuffix(FIXED), *(cell(by, f"{ENSEMBLE_FIXED.name} {metric}") for metric in METRICS))
+        for arm, by in figures.items()
+        if arm.endswith(FIXED)
+    ]
     original = figures.get("original", {})
     rows = [name.removesuffix(" hIoU") for name in original if name.endswith(" hIoU")]
     asked = [(row, *(cell(original, f"{row} {metric}") for metric in METRICS)) for row in rows]
     parts = [
         "Percent; mean ± standard deviation over the seeds.",
         table([("CLIP", *SUMMARY), *arms]),
+        table([("ensemble, one setting for all", *METRICS), *fixed]),
         table([("original CLIP", *METRICS), *asked]),
         claims_markdown(figures, CLAIMS),
     ]
