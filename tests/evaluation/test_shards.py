@@ -1,5 +1,6 @@
 """Evaluations that are interrupted, resumed and shared by processes give the digits of one that was not."""
 
+import copy
 import json
 import os
 import signal
@@ -158,6 +159,18 @@ def test_parts_of_another_evaluation_are_not_resumed(model: OPSNet, dataset: Pan
 
     with pytest.raises(ValueError, match="another model, data or settings"):
         evaluate(model, dataset, WORDS, replace(LOOSE, negatives=True), parts=tmp_path / "parts", resume=True)
+
+
+def test_parts_of_a_model_that_answered_otherwise_are_not_resumed(
+    model: OPSNet, dataset: PanopticDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(StoppedError):
+        evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
+    changed = copy.copy(model)  # the same weights
+    changed.config = replace(model.config, longest_side=model.config.longest_side // 2)
+
+    with pytest.raises(ValueError, match="another model, data or settings"):
+        evaluate(changed, dataset, WORDS, LOOSE, parts=tmp_path / "parts", resume=True)
 
 
 def test_parts_of_other_pictures_of_the_same_names_are_not_resumed(
