@@ -14,7 +14,14 @@ from lexiseg.models.crops import RegionConfig
 from lexiseg.models.presets import ZEGFORMER_VIEWS
 from lexiseg.training.adaptation import AdaptationRecipe
 from lexiseg.training.pairing import MiningConfig
-from lexiseg.training.recipes_ovseg import adapt_tiny_ft, adapt_tiny_joint, adapt_tiny_mpt
+from lexiseg.training.recipes_ovseg import (
+    adapt_tiny_ft,
+    adapt_tiny_joint,
+    adapt_tiny_mpt,
+    adapt_tiny_pixel,
+    adapt_tiny_token,
+    adapt_tiny_vpt,
+)
 from ovseg_study import work
 from ovseg_study.measure import PAPER_SCALE, Row
 
@@ -55,11 +62,7 @@ class Arm:
 
 
 def _mpt(depth: int) -> Callable[..., AdaptationRecipe]:
-    return _prompts(PromptConfig(kind="mask", depth=depth))
-
-
-def _prompts(prompts: PromptConfig) -> Callable[..., AdaptationRecipe]:
-    return partial(adapt_tiny_mpt, prompts=prompts)
+    return partial(adapt_tiny_mpt, prompts=PromptConfig(kind="mask", depth=depth))
 
 
 ORIGINAL = "original"
@@ -77,10 +80,10 @@ ARMS: tuple[Arm, ...] = (
     Arm(name="joint", recipe=partial(adapt_tiny_joint, prompts=PromptConfig(kind="mask", depth=3)), rounds=2),
     *(Arm(name=f"mpt-depth-{depth}", recipe=_mpt(depth)) for depth in (1, 2, 4)),
     *(Arm(name=f"ft-mpt-depth-{depth}", start="ft", recipe=_mpt(depth)) for depth in (1, 2, 4)),
-    Arm(name="pixel", recipe=_prompts(PromptConfig(kind="pixel")), pairs=("labels",)),
-    Arm(name="token", recipe=_prompts(PromptConfig(kind="token")), pairs=("labels",)),
+    Arm(name="pixel", recipe=adapt_tiny_pixel, pairs=("labels",)),
+    Arm(name="token", recipe=adapt_tiny_token, pairs=("labels",)),
     Arm(name="ft-mixture", pairs=("labels", "caption")),
-    Arm(name="vpt", recipe=_prompts(PromptConfig(kind="visual", depth=2, num_tokens=16))),
+    Arm(name="vpt", recipe=adapt_tiny_vpt),
 )
 """Every adaptation, the most wanted first. Of four blocks, depth 1 is "one" and "a quarter"; 3 is the default."""
 
