@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -48,6 +48,7 @@ WARM_UP = 3
 SQUARE = {"cuda": 8192, "mps": 4096, "cpu": 2048}
 WORDS = replace(Vocabulary.of("storybook"), templates=("{}",))
 SegmenterTask = OPSNetTask | OVSegTask
+RecipeT = TypeVar("RecipeT", SegmentationRecipe, OVSegRecipe)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,19 +133,19 @@ def main() -> None:
 def new_task(name: str, data: PanopticDataset, given: argparse.Namespace, precision: Precision) -> SegmenterTask:
     """A recipe's training with random weights."""
     recipe = find_recipe(name)
-    if not isinstance(recipe, SegmentationRecipe | OVSegRecipe) or (
-        isinstance(recipe, SegmentationRecipe) and (recipe.is_closed_set or recipe.clip is None)
-    ):
-        raise SystemExit(f"{name} is not a full recipe of an OPSNet or OVSeg: take one of those, such as opsnet-r50.")
-    framing = replace(recipe.framing, image_size=given.side or recipe.framing.image_size)
-    changes: dict[str, Any] = {"framing": framing, "batch_size": given.batch_size, "precision": precision}
+    running: dict[str, Any] = {"keeps_batch_norm": True, "device": given.device, "workers": 0}
     if isinstance(recipe, OVSegRecipe):
-        recipe = replace(recipe, model=replace(recipe.model, training_vocabulary=WORDS), **changes)
-        return OVSegTask(recipe, data, OVSeg(recipe.model), keeps_batch_norm=True, device=given.device, workers=0)
-    recipe = replace(recipe, vocabulary=WORDS, **changes)
-    assert recipe.clip is not None, "it was checked above"
-    model = new_opsnet(recipe, recipe.clip, None)
-    return OPSNetTask(recipe, data, model, keeps_batch_norm=True, device=given.device, workers=0)
+        recipe = replace(_sized(recipe, given, precision), model=replace(recipe.model, training_vocabulary=WORDS))
+        return OVSegTask(recipe, data, OVSeg(recipe.model), **running)
+    if isinstance(recipe, SegmentationRecipe) and recipe.clip is not None:
+        recipe, clip = replace(_sized(recipe, given, precision), vocabulary=WORDS), recipe.clip
+        return OPSNetTask(recipe, data, new_opsnet(recipe, clip, None), **running)
+    raise SystemExit(f"{name} is not a full recipe of an OPSNet or OVSeg: take one of those, such as opsnet-r50.")
+
+
+def _sized(recipe: RecipeT, given: argparse.Namespace, precision: Precision) -> RecipeT:
+    framing = replace(recipe.framing, image_size=given.side or recipe.framing.image_size)
+    return replace(recipe, framing=framing, batch_size=given.batch_size, precision=precision)
 
 
 def compile_parts(model: OPSNet | OVSeg) -> None:

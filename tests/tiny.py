@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lexiseg.core.frames import Frame
-from lexiseg.core.structures import ImageBatch, VocabularyEmbeddings
+from lexiseg.core.structures import ImageBatch, MaskPrediction, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip import ClipConfig
 from lexiseg.encoders.maskformer import MaskFormerConfig
@@ -109,6 +109,11 @@ def words(network: Network, asked: str | Vocabulary, *, negatives: bool = False)
     """Prepares a vocabulary with the training templates."""
     templates = network.config.training_vocabulary.templates
     return network.prepare(Vocabulary.of(asked, templates), negatives=negatives)
+
+
+def scores(prediction: MaskPrediction) -> Tensor:
+    """The probability of every word, read back from a prediction: OVSeg's q."""
+    return prediction.class_logits.softmax(-1) * (1 - prediction.void_probs)[..., None]
 
 
 def state(module: nn.Module) -> dict[str, Tensor]:

@@ -4,6 +4,8 @@ import itertools
 
 from study.verdicts import Claim, Comparison, rising
 
+from ovseg_study.plan import FIXED
+
 
 def _within(arm: str, *figures: str) -> tuple[Comparison, ...]:
     """Each figure of one arm above the one before."""
@@ -42,8 +44,8 @@ CLAIMS: tuple[Claim, ...] = (
             *_within("original", "CLIP alone mIoU", "query alone mIoU", "ensemble mIoU"),
             *_within("original", "query alone mIoU", BY_VAL),
             *_within("ft-mpt", "CLIP alone mIoU", "ensemble mIoU"),
-            Comparison(higher=("original-fixed", ONE_SETTING.format("mIoU")), lower=("original", "query alone mIoU")),
-            Comparison(higher=("ft-mpt-fixed", ONE_SETTING.format("mIoU")), lower=("original", "query alone mIoU")),
+            Comparison(higher=(f"original{FIXED}", ONE_SETTING.format("mIoU")), lower=("original", "query alone mIoU")),
+            Comparison(higher=(f"ft-mpt{FIXED}", ONE_SETTING.format("mIoU")), lower=("original", "query alone mIoU")),
             Comparison(higher=("ft-mpt", "CLIP alone mIoU"), lower=("original", "query alone mIoU")),
             Comparison(higher=("ft-mpt", "ensemble mIoU"), lower=("original", "query alone mIoU")),
             Comparison(higher=("ft-mpt", BY_VAL), lower=("original", "query alone mIoU")),
@@ -74,7 +76,7 @@ CLAIMS: tuple[Claim, ...] = (
             *rising((*MIOU, *NAMING), "original", "mpt", "ft", "ft-mpt"),
             *rising(
                 tuple(map(ONE_SETTING.format, ("mIoU", "mIoU unseen", "hIoU"))),
-                *(f"{arm}-fixed" for arm in ("original", "mpt", "ft", "ft-mpt")),
+                *(f"{arm}{FIXED}" for arm in ("original", "mpt", "ft", "ft-mpt")),
             ),
             *rising((*MIOU, *NAMING), "ft", "ft-mpt", margin=1.0),
             *rising((*MIOU, *NAMING), "ft-ft", "ft-mpt", role="control"),

@@ -13,7 +13,7 @@ from lexiseg.models.crops import RegionConfig
 from lexiseg.models.free_words import best_regions, prepare_free_words
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess import MergeConfig, panoptic_map, soft_semantic_map
-from tiny import TRAINING, ovseg, pictures, same, state, words
+from tiny import TRAINING, ovseg, pictures, same, scores, state, words
 
 NOVEL = "lamp|lantern, tiger, sea:stuff"
 
@@ -27,11 +27,6 @@ def proposals_with(model: OVSeg, logits: torch.Tensor) -> MaskProposals:
     """The model's own queries with other masks."""
     own = model.propose(pictures())
     return replace(own, mask_logits=logits.expand_as(own.mask_logits).clone())
-
-
-def scores(prediction: MaskPrediction) -> torch.Tensor:
-    """The ensemble's q, read back from a prediction."""
-    return prediction.class_logits.softmax(-1) * (1 - prediction.void_probs)[..., None]
 
 
 @torch.no_grad()

@@ -9,7 +9,6 @@ import torch
 from torch.nn import functional as F
 
 import tiny
-from lexiseg.core.structures import MaskPrediction
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.io.models import load_model, save_model
 from lexiseg.layers.ensemble import EnsembleConfig
@@ -17,6 +16,7 @@ from lexiseg.models import presets
 from lexiseg.models.crops import cut_regions
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 from lexiseg.models.postprocess import MergeConfig, panoptic_map, soft_semantic_map
+from tiny import scores
 
 MIXED = "cat, sky:stuff, tiger, sea:stuff"
 SEEN = torch.tensor([True, True, False, False])
@@ -27,11 +27,6 @@ def at_tiny_size(config: OVSegConfig) -> OVSeg:
     """A model with everything of a preset but its sizes."""
     own = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in SIZES}
     return tiny.ovseg(**own | ({"head_hidden": 32} if config.head_hidden else {}))
-
-
-def scores(prediction: MaskPrediction) -> torch.Tensor:
-    """The ensemble's q, read back from a prediction."""
-    return prediction.class_logits.softmax(-1) * (1 - prediction.void_probs)[..., None]
 
 
 def clip_cosines(model: OVSeg, text_embed: torch.Tensor) -> torch.Tensor:

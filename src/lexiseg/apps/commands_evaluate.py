@@ -154,7 +154,7 @@ def run_evaluate(
 def _tell_lambda(data: Data, how: Inference, config: OPSNetConfig | OVSegConfig) -> None:
     """Says what OVSeg's authors take for lambda on this data set, where the model takes another."""
     entry = CATALOGUE.get(data.name)
-    theirs = CLIP_WEIGHTS.get(entry.vocabulary or "") if entry is not None else None
+    theirs = CLIP_WEIGHTS.get(entry.vocabulary) if entry is not None else None
     if not isinstance(config, OVSegConfig) or theirs is None or how.clip_weight is not None or how.clip_only:
         return
     own = config.ensemble

@@ -30,12 +30,11 @@ from lexiseg.data.storybook.kinds import ALL, Role, Split
 from lexiseg.data.taggers import TAGGERS
 from lexiseg.io.models import find_model
 from lexiseg.io.plain import to_plain
-from lexiseg.models.crops import RegionConfig
 from lexiseg.models.network import Network
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.adaptation import with_clip
 from lexiseg.training.clip_folders import read_vit_clip
-from lexiseg.training.mining import MiningConfig, mine
+from lexiseg.training.mining import MiningConfig, mine, own_regions
 from lexiseg.training.pairing import Source
 
 DRAWN = "storybook"
@@ -123,8 +122,7 @@ def run_mine(
             nouns = NounFinder(tagger=tagger, words=words or own)
             captions = _captions(dataset, finding.captions)
         network = _network(cutting)
-        own_regions = network.config.regions if isinstance(network, OVSeg) else RegionConfig()
-        config = replace(config, regions=regions_for(cutting.regions, own_regions))
+        config = replace(config, regions=regions_for(cutting.regions, own_regions(network)))
         try:
             with progress("Mining") as bar:
                 pairs = mine(

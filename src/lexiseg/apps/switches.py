@@ -1,6 +1,6 @@
 """Inference switches of the command line, laid over a model's own configuration."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from lexiseg.apps.options import Inference, Regions
@@ -52,11 +52,7 @@ def set_regions(network: Network, asked: Regions) -> None:
     if isinstance(network, OVSeg):
         network.config = replace(network.config, regions=regions_for(asked, network.config.regions))
     elif asked != Regions():
-        options = {
-            "--region-threshold": asked.region_threshold,
-            "--min-object": asked.min_object,
-            "--crops-per-pass": asked.crops_per_pass,
-        }
+        options = {f"--{name.replace('_', '-')}": value for name, value in asdict(asked).items()}
         _refuse(options, "OPSNet", "an OVSeg as --model, or leave it out")
 
 

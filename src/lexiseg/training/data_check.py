@@ -1,6 +1,6 @@
 """What is wrong with training data, in sentences with counts, before the first step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -52,6 +52,15 @@ def _told_missing(missing: Sequence[Path], count: int, what: str) -> str:
         f"{len(missing)} of {count} {what} are missing, first {missing[0]}: copy them there, or leave their "
         "annotations out."
     )
+
+
+def _told_broken(samples: list[ItemT], problem: Callable[[ItemT], str | None]) -> list[str]:
+    """Opens a few of the samples, from all over the list."""
+    opened = _evenly(samples, OPENED)
+    broken = [told for told in map(problem, opened) if told is not None]
+    if not broken:
+        return []
+    return [f"{len(broken)} of {len(opened)} pictures that were opened can't be used, first {broken[0]}"]
 
 
 def look_at_lists(data: PanopticDataset | SemanticDataset, vocabulary: Vocabulary, *, per_class: bool) -> DataReport:
@@ -115,10 +124,8 @@ def look_at_files(data: PanopticDataset | SemanticDataset) -> DataReport:
             f"{len(outside)} of {len(looked)} pictures have segments whose box lies outside the picture, first "
             f"{outside[0]}: the annotations belong to other pictures."
         )
-    opened = _evenly(there, OPENED)
-    broken = [problem for sample in opened if (problem := _problem_of(sample, data)) is not None]
-    if broken and not other_sizes:
-        problems.append(f"{len(broken)} of {len(opened)} pictures that were opened can't be used, first {broken[0]}")
+    if not other_sizes:
+        problems += _told_broken(there, lambda sample: _problem_of(sample, data))
     return DataReport(num_pictures=len(data.samples), problems=tuple(problems))
 
 
@@ -137,10 +144,8 @@ def look_at_objects(data: InstanceDataset) -> DataReport:
     elif empty:
         notes.append(f"{len(empty)} of {count} pictures have no object, or crowds alone, first {empty[0]}.")
     lost = set(missing)
-    opened = _evenly([sample for sample in data.samples if sample.image_path not in lost], OPENED)
-    broken = [problem for sample in opened if (problem := _problem_of_objects(sample, data)) is not None]
-    if broken:
-        problems.append(f"{len(broken)} of {len(opened)} pictures that were opened can't be used, first {broken[0]}")
+    there = [sample for sample in data.samples if sample.image_path not in lost]
+    problems += _told_broken(there, lambda sample: _problem_of_objects(sample, data))
     if count == 1:
         notes.append(_ONE_PICTURE)
     return DataReport(num_pictures=count, problems=tuple(problems), notes=tuple(notes))

@@ -26,7 +26,7 @@ from lexiseg.training.finetuning import (
     set_training_vocabulary,
     words_of,
 )
-from lexiseg.training.segmenter_runs import draw_once
+from lexiseg.training.segmenter_runs import draw_once, heed
 from lexiseg.training.settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.validation import evaluate_on
 
@@ -138,11 +138,7 @@ def _new_source(recipe: FinetuneRecipe, model: Network, settings: TrainSettings,
     data = _annotated(path, settings.root, "--data")
     known = model.config.training_vocabulary
     vocabulary = words_of(data.categories, settings.vocabulary, known.templates)
-    found = _look(data, joined(known, vocabulary), model)
-    for sentence in found.notes:
-        reporters.note(f"{path}: {sentence}")
-    if found.problems:
-        raise ValueError(f"{path}: {found.problems[0]}")
+    heed(_look(data, joined(known, vocabulary), model), path, reporters)
     return Source.of(data, vocabulary, recipe)
 
 

@@ -72,8 +72,7 @@ def mine(
         ValueError: if masks, captions or nouns are missing that the source needs, no picture can be read, or `out`
             holds other pairs or can't be written.
     """
-    own_regions = model.config.regions if isinstance(model, OVSeg) else RegionConfig()
-    config = replace(config, regions=config.regions or own_regions)
+    config = replace(config, regions=config.regions or own_regions(model))
     words = _words_of(dataset, captions, nouns, config)
     writer = PairWriter(out, crop_size=model.clip.config.image_size, plan=_plan(model, dataset, words, config))
     is_finished = _in_first_process(lambda: writer.begin(resume=resume, overwrite=overwrite))
@@ -89,6 +88,11 @@ def mine(
     if len(unread) == len(words):
         raise ValueError(f"none of the {len(unread)} pictures can be read; the first: {unread[0]['reason']}")
     return pairs
+
+
+def own_regions(model: Network) -> RegionConfig:
+    """How a model cuts its crops; the papers' way for an OPSNet, which cuts none."""
+    return model.config.regions if isinstance(model, OVSeg) else RegionConfig()
 
 
 def _words_of(

@@ -154,13 +154,22 @@ def training_data(
         return _drawn_data(recipe, settings, reporters)
     data = _open_data(recipe, settings)
     found = look_at_lists(data, _vocabulary_of(recipe), per_class=isinstance(recipe, OVSegRecipe))
+    heed(found, settings.data[0], reporters)
+    return data
+
+
+def heed(found: DataReport, path: Path, reporters: Reporters) -> None:
+    """Tells what a look at a data set noted.
+
+    Raises:
+        ValueError: with the first problem that it found.
+    """
     for sentence in found.notes:
-        reporters.note(f"{settings.data[0]}: {sentence}")
+        reporters.note(f"{path}: {sentence}")
     if found.problems:
         more = len(found.problems) - 1
         rest = f" (And {more} more: --check tells them all.)" if more else ""
-        raise ValueError(f"{settings.data[0]}: {found.problems[0]}{rest}")
-    return data
+        raise ValueError(f"{path}: {found.problems[0]}{rest}")
 
 
 def _panoptic_data(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
