@@ -16,7 +16,6 @@ from lexiseg.data.panoptic_format import (
     FormatError,
     PanopticDataset,
     PanopticWriter,
-    describe_segments,
     load_segmentation,
     read_panoptic,
 )
@@ -28,6 +27,7 @@ from lexiseg.data.samples import (
     to_targets,
     training_keys,
 )
+from lexiseg.data.scenes import TrueSegment
 from lexiseg.data.semantic_format import SemanticDataset, SemanticSample
 from lexiseg.data.transforms import Framing, View, draw_view, view_ids, view_picture
 
@@ -238,14 +238,32 @@ def test_a_picture_of_another_size_is_named(tmp_path: Path, panoptic: PanopticDa
 def test_a_segment_that_falls_between_the_cells_has_no_mask():
     ids = np.ones((32, 32), np.int32)
     ids[0, 0] = 2
-    segments = describe_segments(ids, {1: 70, 2: 3})
+    segments = [
+        TrueSegment(id=1, class_id=0, is_thing=False, is_crowd=False),
+        TrueSegment(id=2, class_id=1, is_thing=True, is_crowd=False),
+    ]
     frame = Frame.fit((32, 32), longest=32)
     seen, inside = view_ids(ids, View(top=0, left=0, is_flipped=False, frame=frame))
 
-    targets = to_targets(seen, inside, segments, CATEGORIES, {70: 0, 3: 1})
+    targets = to_targets(seen, inside, segments)
 
     assert targets.class_ids.tolist() == [0]
     assert targets.masks.all()
+
+
+def test_things_of_donors_are_pasted_into_as_many_samples_as_asked_for(panoptic: PanopticDataset):
+    class_ids, framing = {3: 0, 70: 1, 71: 2}, Framing(image_size=64)
+    plain = SegmentationDataset(panoptic, class_ids, framing, seed=3)
+    keys = [(epoch, index) for epoch in range(20) for index in range(len(panoptic.samples))]
+
+    def changed(share: float) -> float:
+        pasted = SegmentationDataset(panoptic, class_ids, framing, donors=plain, paste_share=share, seed=3)
+        return np.mean([not torch.equal(pasted[key].pixel_values, plain[key].pixel_values) for key in keys])
+
+    assert changed(0.0) == 0
+    assert 0 < changed(0.5) < changed(1.0)
+    again = SegmentationDataset(panoptic, class_ids, framing, donors=plain, paste_share=1.0, seed=3)
+    assert torch.equal(again[keys[7]].pixel_values, again[keys[7]].pixel_values)
 
 
 @pytest.mark.parametrize(

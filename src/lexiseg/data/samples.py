@@ -19,7 +19,6 @@ from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.data.instance_format import InstanceDataset, paint_objects
 from lexiseg.data.panoptic_format import (
     VOID,
-    Category,
     FormatError,
     PanopticDataset,
     SegmentInfo,
@@ -27,6 +26,7 @@ from lexiseg.data.panoptic_format import (
     describe_segments,
     load_segmentation,
 )
+from lexiseg.data.scenes import Scene, TrueSegment, paste_things
 from lexiseg.data.semantic_format import load_labels
 from lexiseg.data.transforms import MASK_STRIDE, Framing, draw_view, view_ids, view_picture
 
@@ -55,6 +55,8 @@ class SegmentationDataset(Dataset[Example]):
         framing: Framing,
         *,
         per_class: bool = False,
+        donors: "SegmentationDataset | None" = None,
+        paste_share: float = 0.0,
         seed: int = 0,
     ) -> None:
         """Keeps what is needed; nothing is opened yet.
@@ -64,12 +66,16 @@ class SegmentationDataset(Dataset[Example]):
             class_ids: category id to class id. Categories that are not in it are ignored pixels.
             framing: size and augmentation.
             per_class: makes one mask of all things of a class too; see `to_targets`.
+            donors: pictures with the same class ids, whose things are pasted in.
+            paste_share: of the samples into which things are pasted, in [0, 1].
             seed: of the augmentation; not negative.
         """
         self.source = source
         self.class_ids = dict(class_ids)
         self.framing = framing
         self.per_class = per_class
+        self.donors = donors
+        self.paste_share = paste_share
         self.seed = seed
 
     def __len__(self) -> int:
@@ -82,6 +88,29 @@ class SegmentationDataset(Dataset[Example]):
             FormatError: naming the picture, if its files contradict each other.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
+        scene, generator = self.scene(index), example_generator(self.seed, epoch, index)
+        if self.donors is not None and torch.rand((), generator=generator) < self.paste_share:
+            donor = self.donors.scene(int(torch.randint(len(self.donors), (), generator=generator)))
+            scene = paste_things(scene, donor, generator)
+        view = draw_view(scene.ids.shape, self.framing, generator)
+        seen, inside = view_ids(scene.ids, view)
+        pixel_values = view_picture(scene.picture, view)
+        if self.framing.jitters_colour:
+            height, width = view.frame.resized  # padding keeps its colour
+            shown = pixel_values[:, :height, :width]
+            shown.copy_(change_colours(shown, draw_colours(generator)))
+        return Example(
+            pixel_values=pixel_values,
+            frame=view.frame,
+            targets=to_targets(seen, inside, scene.segments, per_class=self.per_class),
+        )
+
+    def scene(self, index: int) -> Scene:
+        """Loads and checks one sample as it is.
+
+        Raises:
+            FormatError: naming the picture, if its files contradict each other.
+        """
         sample = self.source.samples[index]
         ids, segments = self._annotation(index)
         picture = open_picture(sample.image_path)
@@ -90,21 +119,17 @@ class SegmentationDataset(Dataset[Example]):
                 f"{sample.file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} "
                 f"pixels, its segmentation {ids.shape[1]} x {ids.shape[0]}."
             )
-        generator = example_generator(self.seed, epoch, index)
-        view = draw_view(ids.shape, self.framing, generator)
-        seen, inside = view_ids(ids, view)
-        pixel_values = view_picture(picture, view)
-        if self.framing.jitters_colour:
-            height, width = view.frame.resized  # padding keeps its colour
-            shown = pixel_values[:, :height, :width]
-            shown.copy_(change_colours(shown, draw_colours(generator)))
-        return Example(
-            pixel_values=pixel_values,
-            frame=view.frame,
-            targets=to_targets(
-                seen, inside, segments, self.source.categories, self.class_ids, per_class=self.per_class
-            ),
+        things = {category.id for category in self.source.categories if category.is_thing}
+        told = (
+            TrueSegment(
+                id=segment.id,
+                class_id=self.class_ids.get(segment.category_id),
+                is_thing=segment.category_id in things,
+                is_crowd=segment.is_crowd,
+            )
+            for segment in segments
         )
+        return Scene(picture=picture, ids=ids, segments=tuple(told))
 
     def _annotation(self, index: int) -> tuple[Int32[np.ndarray, "h0 w0"], tuple[SegmentInfo, ...]]:
         """A sample's map and its segments; of a label map each class is one."""
@@ -120,26 +145,21 @@ class SegmentationDataset(Dataset[Example]):
 def to_targets(
     ids: Int32[np.ndarray, "h w"],
     inside: Bool[np.ndarray, "h w"],
-    segments: Sequence[SegmentInfo],
-    categories: Sequence[Category],
-    class_ids: Mapping[int, int],
+    segments: Sequence[TrueSegment],
     *,
     per_class: bool = False,
 ) -> Targets:
     """Turns a map into masks: one per thing and one per class of stuff, or one per class of either.
 
-    Segments without a cell are left out. Void, crowd and categories without a class are ignored;
+    Segments without a cell are left out. Void, crowd and segments without a class are ignored;
     what lies outside the picture is neither ignored nor in a mask.
 
     Args:
         ids: segment ids at the masks' stride.
         inside: cells that belong to the picture.
         segments: the picture's segments; all ids but void are among them.
-        categories: all categories, for thing or stuff.
-        class_ids: category id to class id.
         per_class: one binary mask per class that is present (semantic targets, OVSeg); a crowd is a part of its class.
     """
-    things = {category.id for category in categories if category.is_thing and not per_class}
     places = compact(ids, [VOID, *(segment.id for segment in segments)])
     seen = np.unique(places[inside])
     mask_of = np.full(len(segments) + 1, -1)  # place of a segment to its mask
@@ -147,13 +167,13 @@ def to_targets(
     classes: list[int] = []
     for place in seen[seen > 0].tolist():
         segment = segments[place - 1]
-        if (segment.is_crowd and not per_class) or segment.category_id not in class_ids:
+        if (segment.is_crowd and not per_class) or segment.class_id is None:
             continue
-        is_thing, class_id = segment.category_id in things, class_ids[segment.category_id]
-        owner = (is_thing, segment.id if is_thing else class_id)
+        is_alone = segment.is_thing and not per_class
+        owner = (is_alone, segment.id if is_alone else segment.class_id)
         if owner not in owners:
             owners[owner] = len(classes)
-            classes.append(class_id)
+            classes.append(segment.class_id)
         mask_of[place] = owners[owner]
     masks = np.where(inside, mask_of[places], -1)
     return Targets(

@@ -44,6 +44,8 @@ class FinetuneRecipe:
     backbone_lr_scale: float = 1.0
     scale_range: tuple[float, float] = (1.0, 1.0)
     """Large-scale jitter of the pictures."""
+    paste_share: float = 0.0
+    """Share of all pictures into which things of the new ones are pasted."""
     old_share: float = 0.5
     """Share of the pictures that are of the old data, where there are some."""
     held_out_share: float = 0.2
@@ -170,6 +172,7 @@ def finetune_task(
         "batch_size": recipe.batch_size,
         "optim": recipe.optim,
         "backbone_lr_scale": recipe.backbone_lr_scale,
+        "paste_share": recipe.paste_share,
         "precision": recipe.precision,
         "seed": recipe.seed,
     }

@@ -60,6 +60,8 @@ class TrainingRecipe:
     """Shares of the steps at which the rate falls to a tenth, besides what `optim` says."""
     published: Published | None = None
     """What the recipe begins from; None: from whatever is given."""
+    paste_share: float = 0.0
+    """Share of the pictures into which things of another one are pasted; see `data.scenes.paste_things`."""
     precision: Precision = "bf16"
     seed: int = 0
 
@@ -195,7 +197,7 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
         """Batches from step `start` on, read by worker processes; of a split batch, this process's slices in turn."""
         recipe, split = self.recipe, split or Split()
         loader: Any = torch.utils.data.DataLoader(
-            MixedDataset([self._examples(data) for data in self._parts]),
+            self._mixed(),
             batch_size=split.part_size(recipe.batch_size),
             sampler=self._keys(start, split),
             num_workers=self._workers,
@@ -207,12 +209,22 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
     def _parts(self) -> tuple[AnnotatedDataset, ...]:
         return (self._data,) if self.rehearsal is None else (self._data, self.rehearsal.data)
 
-    def _examples(self, data: AnnotatedDataset) -> SegmentationDataset:
+    def _mixed(self) -> MixedDataset:
+        donors = self._examples(self._data)
+        return MixedDataset([self._examples(data, donors) for data in self._parts])
+
+    def _examples(self, data: AnnotatedDataset, donors: SegmentationDataset | None = None) -> SegmentationDataset:
         class_ids = match_categories(data.categories, self._vocabulary)
         if not class_ids:
             raise ValueError("no category of the training data is in the recipe's vocabulary: check --data.")
         return SegmentationDataset(
-            data, class_ids, self.recipe.framing, per_class=self.per_class, seed=self.recipe.seed
+            data,
+            class_ids,
+            self.recipe.framing,
+            per_class=self.per_class,
+            donors=donors,
+            paste_share=self.recipe.paste_share,
+            seed=self.recipe.seed,
         )
 
     def _keys(self, start: int, split: Split) -> Iterator[tuple[int, int, int]]:

@@ -1,0 +1,167 @@
+"""Fine-tunes the shipped OPSNet on a few scenes of names that it never saw, and tells what it gained and lost.
+
+Usage: python benchmarks/finetune.py --out DIR [--names 33] [--invented] [--scenes 40] [--seeds 0] [--recipe finetune]
+
+Scenes are composed of unseen names of role novel: all of them, or every n-th. Nothing else in them is annotated. With
+--invented the names are words that nobody has ever read, neither CLIP nor the segmenter. `lexiseg train RECIPE` learns
+from the scenes, holding out what it chooses its best state by, with drawn old data mixed in. Before and after, PQ is
+taken on 100 other scenes of the names (split test), once, and on the 200 of `base`.
+
+A seed decides scenes, old data aside, and training. DIR/SEED holds the run and figures.json; a seed whose figures are
+there is not run again.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lexiseg import load_model
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.panoptic_format import PanopticDataset, PanopticWriter, read_panoptic
+from lexiseg.data.storybook.export import Order, categories_of, write_storybook
+from lexiseg.data.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, Split
+from lexiseg.data.storybook.scene import compose, generator
+from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
+from lexiseg.io.models import find_model
+from lexiseg.training.commands import Reporters, TrainSettings, train
+
+SIZE = (160, 160)
+TEST_SCENES, BASE_SCENES = 100, 200
+NOBODYS_WORDS = (
+    "blicket",
+    "dax",
+    "wug",
+    "fep",
+    "toma",
+    "zib",
+    "lorp",
+    "modi",
+    "gazzer",
+    "tulver",
+    "pilk",
+    "vash",
+    "quindle",
+    "brano",
+    "skeel",
+    "norp",
+    "jick",
+    "hask",
+    "fendle",
+    "corm",
+    "yazoo",
+    "prell",
+    "dobbin",
+    "thorg",
+    "lumet",
+    "kessil",
+    "raff",
+    "umbo",
+    "jorl",
+    "ventch",
+    "sprog",
+    "mizzle",
+    "plonk",
+)
+"""As studies of how children learn words use them."""
+
+
+def main() -> None:
+    """Runs every seed that has no figures yet, and prints them all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--names", type=int, default=len(UNSEEN))
+    parser.add_argument("--invented", action="store_true")
+    parser.add_argument("--scenes", type=int, default=40)
+    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0])
+    parser.add_argument("--recipe", default="finetune", help="or path/to/file.py:function")
+    parser.add_argument("--steps", type=int)
+    given = parser.parse_args()
+    found = [figures_of(seed, given) for seed in given.seeds]
+    print(
+        "| seed | new names: before | after | base: before | after | minutes |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: |"
+    )
+    rows = [
+        (one["new before"], one["new after"], one["base before"], one["base after"], one["minutes"]) for one in found
+    ]
+    for seed, row in zip(given.seeds, rows, strict=True):
+        print(f"| {seed} | " + " | ".join(f"{value:.1f}" for value in row) + " |")
+    if len(rows) > 1:
+        cells = (
+            f"{statistics.mean(column):.1f} ± {statistics.stdev(column):.1f}" for column in zip(*rows, strict=True)
+        )
+        print("| mean | " + " | ".join(cells) + " |")
+
+
+def figures_of(seed: int, given: argparse.Namespace) -> Mapping[str, float]:
+    """What one seed gives, in percent; trained and measured if it was not yet."""
+    out = given.out / str(seed)
+    if (out / "figures.json").is_file():
+        return json.loads((out / "figures.json").read_text())
+    chosen = tuple(UNSEEN[place * len(UNSEEN) // given.names] for place in range(given.names))
+    words = Vocabulary(concepts=tuple(c for c in NOVEL.concepts if c.name in chosen), templates=NOVEL.templates)
+    if given.invented:
+        invented = zip(words.concepts, NOBODYS_WORDS, strict=False)
+        words = replace(words, concepts=tuple(replace(c, name=word, synonyms=()) for c, word in invented))
+    compose_scenes(chosen, words, "train", given.scenes, seed, out / "mine")
+    test = compose_scenes(chosen, words, "test", TEST_SCENES, seed, out / "test")
+    base = write_storybook(Order(role="base", split="test", count=BASE_SCENES), out / "base", overwrite=True)
+    start = find_model("storybook")
+    before = _pq(start, test, words), _pq(start, base, BASE)
+    began = time.monotonic()
+    settings = TrainSettings(
+        out=out / "run",
+        start=start,
+        data=(out / "mine",),
+        vocabulary=words,
+        old_data=Path("storybook"),
+        seed=seed,
+        steps=given.steps,
+        resume=True,
+    )
+    folder = train(given.recipe, settings, Reporters(note=print))
+    minutes = (time.monotonic() - began) / 60
+    after = _pq(folder, test, words), _pq(folder, base, BASE)
+    figures = {
+        "new before": before[0],
+        "new after": after[0],
+        "base before": before[1],
+        "base after": after[1],
+        "minutes": minutes,
+    }
+    (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    return figures
+
+
+def compose_scenes(
+    names: tuple[str, ...], words: Vocabulary, split: Split, count: int, seed: int, folder: Path
+) -> PanopticDataset:
+    """Scenes whose things are these names alone, among the stuff of role novel; `words` are what they are called."""
+    categories = categories_of(words)
+    number_of = dict(zip((c.name for c in NOVEL.concepts if c.name in names), (c.id for c in categories), strict=True))
+    things = tuple(c.name for c in NOVEL.concepts if c.name in names and c.is_thing)
+    cast = replace(CASTS["novel"], things=things, strangers=(), stranger_share=0.0)
+    with PanopticWriter(folder, categories, overwrite=True) as writer:
+        for index in range(count):
+            rng = generator("novel", split, seed, index)
+            scene = compose(rng, cast, SIZE, num_things=int(rng.integers(3, 8)))
+            told = {s.id: number_of[s.name] for s in scene.segments if s.name in number_of}
+            crowd = {s.id for s in scene.segments if s.is_crowd and s.id in told}
+            ids = np.where(np.isin(scene.ids, list(told)), scene.ids, 0)
+            writer.add(index, Image.fromarray(scene.picture), ids.astype(np.int32), told, crowd=crowd)
+    return read_panoptic(folder)
+
+
+def _pq(folder: Path, data: PanopticDataset, words: Vocabulary) -> float:
+    return 100 * evaluate(load_model(folder), data, words, EvaluationSettings()).quality.all.pq
+
+
+if __name__ == "__main__":
+    main()
