@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0])
     parser.add_argument("--recipe", default="finetune", help="or path/to/file.py:function")
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--split", choices=("val", "test"), default="test", help="val: to choose a recipe by")
     given = parser.parse_args()
     found = [figures_of(seed, given) for seed in given.seeds]
     print(
@@ -111,8 +112,8 @@ def figures_of(seed: int, given: argparse.Namespace) -> Mapping[str, float]:
         invented = zip(words.concepts, NOBODYS_WORDS, strict=False)
         words = replace(words, concepts=tuple(replace(c, name=word, synonyms=()) for c, word in invented))
     compose_scenes(chosen, words, "train", given.scenes, seed, out / "mine")
-    test = compose_scenes(chosen, words, "test", TEST_SCENES, seed, out / "test")
-    base = write_storybook(Order(role="base", split="test", count=BASE_SCENES), out / "base", overwrite=True)
+    test = compose_scenes(chosen, words, given.split, TEST_SCENES, seed, out / given.split)
+    base = write_storybook(Order(role="base", split=given.split, count=BASE_SCENES), out / "base", overwrite=True)
     start = find_model("storybook")
     before = _pq(start, test, words), _pq(start, base, BASE)
     began = time.monotonic()

@@ -31,7 +31,7 @@ from lexiseg.training.settings import Reporters, TrainSettings, overridden, run_
 from lexiseg.training.validation import evaluate_on
 
 REPORT_FILE = "finetune.json"
-DRAWN_OLD = 800
+DRAWN_OLD = 1600
 """Pictures of the drawn world that are drawn where old data are what a shipped model was trained on."""
 OTHERS = 1
 """Seed of those pictures: others than the model has seen, so that what is held out of them is new to it."""

@@ -50,6 +50,8 @@ class FinetuneRecipe:
     """Share of the pictures that are of the old data, where there are some."""
     held_out_share: float = 0.2
     """Share of either data that is never trained on."""
+    held_out_most: int = 64
+    """Of either data, however large: every evaluation on the way looks at all of them."""
     patience: int = 8
     """Evaluations in a row without a better figure after which it stops. There are ten on the way, and the best states
     often come last, when the rate has fallen."""
@@ -75,11 +77,13 @@ class Source:
             vocabulary: one concept per category.
             recipe: says how many are held out, and its seed which.
         """
-        train, held_out = split(data, recipe.held_out_share, seed=recipe.seed)
+        train, held_out = split(data, recipe.held_out_share, recipe.held_out_most, seed=recipe.seed)
         return Source(train=train, held_out=Validation(data=held_out, vocabulary=vocabulary, num_scenes=4))
 
 
-def split(data: AnnotatedDataset, held_out_share: float, *, seed: int) -> tuple[AnnotatedDataset, AnnotatedDataset]:
+def split(
+    data: AnnotatedDataset, held_out_share: float, held_out_most: int, *, seed: int
+) -> tuple[AnnotatedDataset, AnnotatedDataset]:
     """Parts a data set at random into pictures to train on and pictures that are held out, one of each at least.
 
     Raises:
@@ -91,7 +95,7 @@ def split(data: AnnotatedDataset, held_out_share: float, *, seed: int) -> tuple[
             f"fine-tuning holds some pictures out to see when to stop, so it needs two or more, got {total}: add some."
         )
     order = torch.randperm(total, generator=example_generator(seed)).tolist()
-    number = min(total - 1, max(1, round(held_out_share * total)))
+    number = min(total - 1, held_out_most, max(1, round(held_out_share * total)))
     held_out, train = sorted(order[:number]), sorted(order[number:])
     return (
         replace(data, samples=tuple(data.samples[place] for place in train)),
