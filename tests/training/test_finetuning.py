@@ -93,8 +93,9 @@ def test_a_split_holds_out_its_share_and_loses_nothing(mine: Path) -> None:
     names = [sample.file_name for part in (train_part, held_out) for sample in part.samples]
     assert (len(train_part.samples), len(held_out.samples)) == (8, 2)
     assert sorted(names) == sorted(sample.file_name for sample in data.samples)
-    assert split(data, 0.2, 64, seed=3)[1] == held_out != split(data, 0.2, seed=4)[1]
+    assert split(data, 0.2, 64, seed=3)[1] == held_out != split(data, 0.2, 64, seed=4)[1]
     assert [len(part.samples) for part in split(data, 1.0, 64, seed=0)] == [1, 9]
+    assert [len(part.samples) for part in split(data, 0.5, 3, seed=0)] == [7, 3]
     with pytest.raises(ValueError, match="two or more, got 1: add some"):
         split(replace(data, samples=data.samples[:1]), 0.2, 64, seed=0)
 
