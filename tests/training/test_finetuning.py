@@ -126,6 +126,35 @@ def test_a_fine_tuned_model_knows_both_vocabularies_and_its_clip_is_untouched(
     assert "before" in told[-1]
 
 
+@pytest.mark.parametrize(("lost_at_the_end", "share"), [(0.019, 1.0), (0.05, 0.35), (0.5, 0.2)])
+def test_weights_go_back_towards_the_start_until_old_words_lost_little_enough(
+    lost_at_the_end: float, share: float, mine: Path, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = save_model(tiny.model(), tmp_path / "start")
+    weight = load_model(start).head.project.weight
+    moves: list[float] = []
+
+    def evaluate_on(validation: Validation, network: Any) -> Evaluation:
+        moves.append((network.head.project.weight.detach() - weight).norm().item())
+        way = moves[-1] / max(moves) if moves[-1] else 0.0
+        is_old = "cat" in validation.vocabulary.names
+        return Evaluation(figures={"pq": 0.6 - lost_at_the_end * way if is_old else 0.1 + 0.5 * way})
+
+    monkeypatch.setattr("lexiseg.training.segmentation.evaluate_on", lambda *_: Evaluation(figures={"pq": 0.5}))
+    monkeypatch.setattr(finetune_runs, "evaluate_on", evaluate_on)
+    settings = TrainSettings(
+        out=tmp_path / "run", start=start, data=(mine,), old_data=old, steps=2, batch_size=2, workers=0
+    )
+
+    made = load_model(train("finetune-head", settings))
+
+    outcome = json.loads((settings.out / "finetune.json").read_text())
+    assert outcome["share"] == share
+    assert outcome["old_after"] == pytest.approx(0.6 - lost_at_the_end * share, abs=1e-3)
+    moved = (made.head.project.weight.detach() - weight).norm().item()
+    assert moved == pytest.approx(share * max(moves), rel=1e-2)
+
+
 @pytest.mark.usefixtures("better")
 def test_a_head_alone_leaves_masks_as_they_are(mine: Path, tmp_path: Path) -> None:
     start = save_model(tiny.model(), tmp_path / "start")

@@ -1,8 +1,11 @@
 """Fine-tuning from a model and a folder of pictures to a model folder, with what it gained and what it lost."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from torch import Tensor
 
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
@@ -35,6 +38,8 @@ DRAWN_OLD = 1600
 """Pictures of the drawn world that are drawn where old data are what a shipped model was trained on."""
 OTHERS = 1
 """Seed of those pictures: others than the model has seen, so that what is held out of them is new to it."""
+SHARES = (1.0, 0.8, 0.65, 0.5, 0.35, 0.2)
+"""How far towards the trained weights a model may end; the first is taken at which its old words lose little enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +54,20 @@ class Outcome:
     """Of the old data and words; None without old data."""
     old_after: float | None
     best_step: int
+    share: float
+    """How far the weights went from the start towards that step's, in (0, 1]: all the way unless old words lost too
+    much there."""
     calls_new_names_seen: bool
     """Whether the new names count as training words, so that CLIP has no say in them (OPSNet) or a smaller one (OVSeg);
     whichever was better on the held-out pictures."""
 
 
 def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
-    """Fine-tunes a model and writes the best state on the way.
+    """Fine-tunes a model and writes the best state on the way, or a mean of it and the start that keeps the old words.
 
     Raises:
-        ValueError: if model or data are missing or of no use, or no state on the way is better than the start; then no
-            model is written.
+        ValueError: if model or data are missing or of no use, or the new words gained nothing; then no model is
+            written.
     """
     start_folder, _ = _given(settings)
     recipe = overridden(recipe, settings)
@@ -76,11 +84,13 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
         "pictures": [len(source.train.samples) for source in (new, old) if source is not None],
     }
     engine = replace(settings.engine, patience=recipe.patience, ema_decay=settings.engine.ema_decay or recipe.ema_decay)
+    untrained = {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
     run_task(task, replace(settings, engine=engine), reporters, origin)
     best = Checkpoints(settings.out, kept=1).load_best()
     model.load_state_dict(best["module"] | (best["average"] or {}), strict=False)
-    after = _with_the_better_words(model.eval(), known, new, old)
-    if after.score <= before.score:
+    least_old = None if before.old is None else before.old - recipe.old_tolerance
+    share, after = _as_far_as_old_words_allow(model.eval(), untrained, known, new, old, least_old)
+    if after.new <= before.new:
         raise ValueError(
             f"no state on the way was better than the model that it began with (held-out pictures, {before.told}; at "
             f"best {after.told}): give more pictures, or other steps (--steps) or rates (--lr)."
@@ -92,6 +102,7 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
         old_before=before.old,
         old_after=after.old,
         best_step=best["best"]["step"],
+        share=share,
         calls_new_names_seen=model.config.training_vocabulary != known,
     )
     reporters.note(_told(outcome))
@@ -177,38 +188,72 @@ class _Figures:
     old: float | None
 
     @property
-    def score(self) -> float:
-        """What the best state is chosen by; see `Evaluation.beside`."""
-        return self.new if self.old is None else (self.new + self.old) / 2
-
-    @property
     def told(self) -> str:
         """In percent."""
         new = f"{100 * self.new:.1f}"
         return new if self.old is None else f"{new} and, on the old data, {100 * self.old:.1f}"
 
 
-def _with_the_better_words(model: Network, known: Vocabulary, new: Source, old: Source | None) -> _Figures:
-    """The figures with the new names among the training vocabulary or without; the model is left with the better.
+def _as_far_as_old_words_allow(
+    model: Network,
+    untrained: Mapping[str, Tensor],
+    known: Vocabulary,
+    new: Source,
+    old: Source | None,
+    least_old: float | None,
+) -> tuple[float, _Figures]:
+    """Goes back from the trained weights towards the start until the old words are good enough.
 
-    A name with a handful of examples may be learned too little to do without CLIP.
+    Weights between the two keep more of the old than they lose of the new (Wortsman et al., "Robust fine-tuning of
+    zero-shot models", CVPR 2022, section 3).
+
+    Args:
+        model: trained; it is left with the weights and words that were chosen.
+        untrained: what was trained, as it was before.
+        known: the words that the model knew before.
+        new: what it was to learn.
+        old: what it knew; without it there is nothing to go back for.
+        least_old: the lowest figure on the old data that will do.
+
+    Returns:
+        The share of `SHARES`, and the figures there.
     """
     joint = model.config.training_vocabulary
-    found: list[_Figures] = []
-    for words in (joint, known):
-        set_training_vocabulary(model, words)
-        found.append(_figures(model, new, old))
-    as_seen, as_unseen = found
-    if as_seen.score >= as_unseen.score:
-        set_training_vocabulary(model, joint)
+    trained = {name: model.get_parameter(name).detach().clone() for name in untrained}
+    share, old_figure = SHARES[0], None
+    for share in SHARES:
+        model.load_state_dict({name: untrained[name].lerp(trained[name], share) for name in untrained}, strict=False)
+        old_figure = None if old is None else _figure(old, model)[1]
+        if old_figure is None or least_old is None or old_figure >= least_old:
+            break
+    name, figure = _with_the_better_words(model, joint, known, new)
+    return share, _Figures(name=name, new=figure, old=old_figure)
+
+
+def _with_the_better_words(model: Network, joint: Vocabulary, known: Vocabulary, new: Source) -> tuple[str, float]:
+    """The new figure with the new names among the training vocabulary or without; the model is left with the better.
+
+    A name with a handful of examples may be learned too little to do without CLIP. Old names are training words both
+    times, so their figure is the same.
+    """
+    set_training_vocabulary(model, known)
+    as_unseen = _figure(new, model)
+    set_training_vocabulary(model, joint)
+    as_seen = _figure(new, model)
+    if as_seen[1] >= as_unseen[1]:
         return as_seen
+    set_training_vocabulary(model, known)
     return as_unseen
 
 
 def _figures(model: Network, new: Source, old: Source | None) -> _Figures:
-    name, value = next(iter(evaluate_on(new.held_out, model).figures.items()))
-    old_value = None if old is None else next(iter(evaluate_on(old.held_out, model).figures.values()))
-    return _Figures(name=name, new=value, old=old_value)
+    name, value = _figure(new, model)
+    return _Figures(name=name, new=value, old=None if old is None else _figure(old, model)[1])
+
+
+def _figure(source: Source, model: Network) -> tuple[str, float]:
+    """Name and value of the figure of the held-out pictures."""
+    return next(iter(evaluate_on(source.held_out, model).figures.items()))
 
 
 def _told(outcome: Outcome) -> str:

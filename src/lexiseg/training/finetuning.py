@@ -50,8 +50,11 @@ class FinetuneRecipe:
     """Share of the pictures that are of the old data, where there are some."""
     held_out_share: float = 0.2
     """Share of either data that is never trained on."""
-    held_out_most: int = 64
+    held_out_most: int = 100
     """Of either data, however large: every evaluation on the way looks at all of them."""
+    old_tolerance: float = 0.02
+    """What the old words may lose on the held-out pictures, of 1. If they lost more, the weights go back towards the
+    start until they do not."""
     patience: int = 8
     """Evaluations in a row without a better figure after which it stops. There are ten on the way, and the best states
     often come last, when the rate has fallen."""
