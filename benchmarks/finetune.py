@@ -1,6 +1,6 @@
 """Fine-tunes the shipped OPSNet on a few scenes of names that it never saw, and tells what it gained and lost.
 
-Usage: python benchmarks/finetune.py --out DIR [--names 33] [--invented] [--scenes 40] [--seeds 0] [--recipe finetune]
+Usage: python benchmarks/finetune.py --out DIR [--names 12] [--invented] [--scenes 40] [--seeds 0] [--recipe finetune]
 
 Scenes are composed of unseen names of role novel: all of them, or every n-th. Nothing else in them is annotated. With
 --invented the names are words that nobody has ever read, neither CLIP nor the segmenter. `lexiseg train RECIPE` learns
@@ -8,14 +8,14 @@ from the scenes, holding out what it chooses its best state by, with drawn old d
 taken on 100 other scenes of the names (split test), once, and on the 200 of `base`.
 
 A seed decides scenes, old data aside, and training. DIR/SEED holds the run and figures.json; a seed whose figures are
-there is not run again.
+there is not run again. Minutes are those of `train`, with what it measures on the way; of an interrupted run, its last.
 """
 
 import argparse
 import json
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,49 +34,19 @@ from lexiseg.training.commands import Reporters, TrainSettings, train
 
 SIZE = (160, 160)
 TEST_SCENES, BASE_SCENES = 100, 200
-NOBODYS_WORDS = (
-    "blicket",
-    "dax",
-    "wug",
-    "fep",
-    "toma",
-    "zib",
-    "lorp",
-    "modi",
-    "gazzer",
-    "tulver",
-    "pilk",
-    "vash",
-    "quindle",
-    "brano",
-    "skeel",
-    "norp",
-    "jick",
-    "hask",
-    "fendle",
-    "corm",
-    "yazoo",
-    "prell",
-    "dobbin",
-    "thorg",
-    "lumet",
-    "kessil",
-    "raff",
-    "umbo",
-    "jorl",
-    "ventch",
-    "sprog",
-    "mizzle",
-    "plonk",
-)
+NOBODYS_WORDS = """
+    blicket dax wug fep toma zib lorp modi gazzer tulver pilk vash quindle brano skeel norp jick hask fendle corm yazoo
+    prell dobbin thorg lumet kessil raff umbo jorl ventch sprog mizzle plonk
+""".split()  # noqa: SIM905, a list would take a line for each
 """As studies of how children learn words use them."""
+COLUMNS = ("new names: before", "after", "base: before", "after", "minutes")
 
 
 def main() -> None:
     """Runs every seed that has no figures yet, and prints them all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--names", type=int, default=len(UNSEEN))
+    parser.add_argument("--names", type=int, default=12, choices=range(1, len(UNSEEN) + 1), metavar="N")
     parser.add_argument("--invented", action="store_true")
     parser.add_argument("--scenes", type=int, default=40)
     parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0])
@@ -84,28 +54,30 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--split", choices=("val", "test"), default="test", help="val: to choose a recipe by")
     given = parser.parse_args()
-    found = [figures_of(seed, given) for seed in given.seeds]
-    print(
-        "| seed | new names: before | after | base: before | after | minutes |\n"
-        "| --- | ---: | ---: | ---: | ---: | ---: |"
-    )
-    rows = [
-        (one["new before"], one["new after"], one["base before"], one["base after"], one["minutes"]) for one in found
-    ]
+    rows = [figures_of(seed, given) for seed in given.seeds]
+    print(f"| seed | {' | '.join(COLUMNS)} |\n| --- |{' ---: |' * len(COLUMNS)}")
     for seed, row in zip(given.seeds, rows, strict=True):
         print(f"| {seed} | " + " | ".join(f"{value:.1f}" for value in row) + " |")
     if len(rows) > 1:
         cells = (
-            f"{statistics.mean(column):.1f} ± {statistics.stdev(column):.1f}" for column in zip(*rows, strict=True)
+            f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}" for values in zip(*rows, strict=True)
         )
         print("| mean | " + " | ".join(cells) + " |")
 
 
-def figures_of(seed: int, given: argparse.Namespace) -> Mapping[str, float]:
-    """What one seed gives, in percent; trained and measured if it was not yet."""
+def figures_of(seed: int, given: argparse.Namespace) -> Sequence[float]:
+    """The `COLUMNS` of one seed, PQs in percent; trained and measured if it was not yet.
+
+    Raises:
+        SystemExit: if the folder holds figures of something else.
+    """
     out = given.out / str(seed)
+    asked = {name: value for name, value in vars(given).items() if name not in ("out", "seeds")}
     if (out / "figures.json").is_file():
-        return json.loads((out / "figures.json").read_text())
+        known = json.loads((out / "figures.json").read_text())
+        if known["asked"] != asked:
+            raise SystemExit(f"{out} holds figures of {known['asked']}: choose another --out.")
+        return known["figures"]
     chosen = tuple(UNSEEN[place * len(UNSEEN) // given.names] for place in range(given.names))
     words = Vocabulary(concepts=tuple(c for c in NOVEL.concepts if c.name in chosen), templates=NOVEL.templates)
     if given.invented:
@@ -130,14 +102,8 @@ def figures_of(seed: int, given: argparse.Namespace) -> Mapping[str, float]:
     folder = train(given.recipe, settings, Reporters(note=print))
     minutes = (time.monotonic() - began) / 60
     after = _pq(folder, test, words), _pq(folder, base, BASE)
-    figures = {
-        "new before": before[0],
-        "new after": after[0],
-        "base before": before[1],
-        "base after": after[1],
-        "minutes": minutes,
-    }
-    (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    figures = before[0], after[0], before[1], after[1], minutes
+    (out / "figures.json").write_text(json.dumps({"asked": asked, "figures": figures}, indent=1) + "\n")
     return figures
 
 
