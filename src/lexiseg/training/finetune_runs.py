@@ -38,7 +38,7 @@ DRAWN_OLD = 1600
 """Pictures of the drawn world that are drawn where old data are what a shipped model was trained on."""
 OTHERS = 1
 """Seed of those pictures: others than the model has seen, so that what is held out of them is new to it."""
-SHARES = (1.0, 0.8, 0.65, 0.5, 0.35, 0.2)
+SHARES = tuple(tenths / 10 for tenths in range(10, 0, -1))
 """How far towards the trained weights a model may end; the first is taken at which its old words lose little enough."""
 
 
