@@ -146,8 +146,10 @@ def test_weights_go_back_towards_the_start_until_old_words_lost_little_enough(
         out=tmp_path / "run", start=start, data=(mine,), old_data=old, steps=2, batch_size=2, workers=0
     )
 
-    made = load_model(train("finetune-head", settings))
+    told: list[str] = []
+    made = load_model(train("finetune-head", settings, Reporters(note=told.append)))
 
+    assert (f" went {share:.0%} of the way" in told[-1]) == (share < 1)
     outcome = json.loads((settings.out / "finetune.json").read_text())
     assert outcome["share"] == share
     assert outcome["old_after"] == pytest.approx(0.6 - lost_at_the_end * share, abs=1e-3)

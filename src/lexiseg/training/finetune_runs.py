@@ -263,4 +263,5 @@ def _told(outcome: Outcome) -> str:
     if outcome.old_before is None or outcome.old_after is None:
         return f"{told}. What it lost of its old words was not measured: name old data with --old-data."
     lost = f"{100 * outcome.old_before:.1f} before, {100 * outcome.old_after:.1f} after"
-    return f"{told}; on those of the old data {lost}."
+    way = "" if outcome.share == 1 else f" The weights went {outcome.share:.0%} of the way, to keep the old words."
+    return f"{told}; on those of the old data {lost}.{way}"
