@@ -3,7 +3,7 @@
 Usage: python benchmarks/finetune.py --out DIR [--names 12] [--invented] [--scenes 40] [--seeds 0] [--recipe finetune]
 
 Scenes are composed of unseen names of role novel: all of them, or every n-th. Nothing else in them is annotated. With
---invented the names are words that nobody has ever read, neither CLIP nor the segmenter. `lexiseg train RECIPE` learns
+--invented they go by made-up or rare words, which neither CLIP nor the segmenter has ever read. `lexiseg train RECIPE` learns
 from the scenes, holding out what it chooses its best state by, with drawn old data mixed in. Before and after, PQ is
 taken on 100 other scenes of the names (split test), once, and on the 200 of `base`.
 
@@ -30,7 +30,8 @@ from lexiseg.data.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, Split
 from lexiseg.data.storybook.scene import compose, generator
 from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
 from lexiseg.io.models import find_model
-from lexiseg.training.commands import Reporters, TrainSettings, train
+from lexiseg.io.plain import to_plain
+from lexiseg.training.commands import Reporters, TrainSettings, find_recipe, train
 
 SIZE = (160, 160)
 TEST_SCENES, BASE_SCENES = 100, 200
@@ -73,10 +74,13 @@ def figures_of(seed: int, given: argparse.Namespace) -> Sequence[float]:
     """
     out = given.out / str(seed)
     asked = {name: value for name, value in vars(given).items() if name not in ("out", "seeds")}
+    asked["recipe"] = to_plain(find_recipe(given.recipe, seed=seed))
     if (out / "figures.json").is_file():
         known = json.loads((out / "figures.json").read_text())
         if known["asked"] != asked:
-            raise SystemExit(f"{out} holds figures of {known['asked']}: choose another --out.")
+            raise SystemExit(
+                f"{out} holds figures of another recipe, or of other names or scenes: choose another --out."
+            )
         return known["figures"]
     chosen = tuple(UNSEEN[place * len(UNSEEN) // given.names] for place in range(given.names))
     words = Vocabulary(concepts=tuple(c for c in NOVEL.concepts if c.name in chosen), templates=NOVEL.templates)

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.io.models import load_model, save_model
 from lexiseg.training import finetune_runs
 from lexiseg.training.commands import check, train
-from lexiseg.training.finetuning import joined, split, words_of
+from lexiseg.training.finetuning import Source, finetune_task, joined, split, words_of
+from lexiseg.training.recipes_finetune import finetune as finetune_recipe
 from lexiseg.training.recipes_finetune import finetune_head
 from lexiseg.training.settings import Reporters, TrainSettings
 from lexiseg.training.tasks import Evaluation
@@ -149,12 +151,78 @@ def test_weights_go_back_towards_the_start_until_old_words_lost_little_enough(
     told: list[str] = []
     made = load_model(train("finetune-head", settings, Reporters(note=told.append)))
 
+    assert sum("of the way the old words have" in sentence for sentence in told) == round(11 - 10 * share)
     assert (f" went {share:.0%} of the way" in told[-1]) == (share < 1)
     outcome = json.loads((settings.out / "finetune.json").read_text())
     assert outcome["share"] == share
     assert outcome["old_after"] == pytest.approx(0.6 - lost_at_the_end * share, abs=1e-3)
     moved = (made.head.project.weight.detach() - weight).norm().item()
     assert moved == pytest.approx(share * max(moves), rel=1e-2)
+
+
+def test_a_gain_that_is_lost_on_the_way_back_is_told_as_that(
+    mine: Path, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = save_model(tiny.model(), tmp_path / "start")
+    weight = load_model(start).head.project.weight
+    moves: list[float] = []
+
+    def evaluate_on(validation: Validation, network: Any) -> Evaluation:
+        moves.append((network.head.project.weight.detach() - weight).norm().item())
+        way = moves[-1] / max(moves) if moves[-1] else 0.0
+        is_old = "cat" in validation.vocabulary.names
+        return Evaluation(figures={"pq": 0.6 - 0.2 * way if is_old else float(way > 0.5)})
+
+    monkeypatch.setattr("lexiseg.training.segmentation.evaluate_on", lambda *_: Evaluation(figures={"pq": 0.5}))
+    monkeypatch.setattr(finetune_runs, "evaluate_on", evaluate_on)
+    settings = TrainSettings(
+        out=tmp_path / "run", start=start, data=(mine,), old_data=old, steps=1, batch_size=2, workers=0
+    )
+
+    with pytest.raises(ValueError, match=r"what the new words gained is lost at 10% of the way.*mix in more old"):
+        train("finetune-head", settings)
+
+
+@pytest.mark.parametrize("system", ["opsnet", "ovseg"])
+def test_things_of_new_pictures_are_pasted_into_old_ones_under_the_joined_words(
+    system: str, mine: Path, old: Path
+) -> None:
+    model = tiny.model() if system == "opsnet" else tiny.ovseg()
+    known = model.config.training_vocabulary
+    old_data, new_data = open_folder(old), open_folder(mine)
+    sources = [
+        Source.of(data, words_of(data.categories, None, known.templates), finetune_recipe())
+        for data in (new_data, old_data)
+    ]
+
+    def new_things(paste_share: float) -> int:
+        recipe = replace(finetune_recipe(), paste_share=paste_share, old_share=1.0, batch_size=4)
+        task = finetune_task(recipe, model, *sources, device="cpu", workers=0)
+        words = model.config.training_vocabulary.names
+        fresh = {words.index("owl"), words.index("castle")}
+        seen = [target.class_ids.tolist() for batch in islice(task.batches(0), 4) for target in batch.targets]
+        return sum(class_id in fresh for class_ids in seen for class_id in class_ids)
+
+    assert new_things(0.0) == 0 < new_things(1.0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"paste_share": 50.0}, {"old_tolerance": -0.1}, {"held_out_share": 2.0}, {"held_out_most": 0}]
+)
+def test_a_recipe_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        replace(finetune_recipe(), **wrong)
+
+
+def test_held_out_pictures_that_show_nothing_are_said(
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune_runs, "evaluate_on", lambda *_: Evaluation(figures={}))
+    start = save_model(tiny.model(), tmp_path / "start")
+    settings = TrainSettings(out=tmp_path / "run", start=start, data=(mine,), steps=1, batch_size=2, workers=0)
+
+    with pytest.raises(ValueError, match="held out show nothing to measure: add some, or take another --seed"):
+        train("finetune", settings)
 
 
 @pytest.mark.usefixtures("better")

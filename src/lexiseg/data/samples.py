@@ -27,7 +27,7 @@ from lexiseg.data.panoptic_format import (
     load_segmentation,
 )
 from lexiseg.data.scenes import Scene, TrueSegment, paste_things
-from lexiseg.data.semantic_format import load_labels
+from lexiseg.data.semantic_format import SemanticDataset, load_labels
 from lexiseg.data.transforms import MASK_STRIDE, Framing, draw_view, view_ids, view_picture
 
 
@@ -67,14 +67,14 @@ class SegmentationDataset(Dataset[Example]):
             framing: size and augmentation.
             per_class: makes one mask of all things of a class too; see `to_targets`.
             donors: pictures with the same class ids, whose things are pasted in.
-            paste_share: of the samples into which things are pasted, in [0, 1].
+            paste_share: how probably a donor's things are pasted into a sample, in [0, 1].
             seed: of the augmentation; not negative.
         """
         self.source = source
         self.class_ids = dict(class_ids)
         self.framing = framing
         self.per_class = per_class
-        self.donors = donors
+        self.donors = donors if paste_share else None  # who pastes nothing draws nothing: views stay as they were
         self.paste_share = paste_share
         self.seed = seed
 
@@ -119,7 +119,9 @@ class SegmentationDataset(Dataset[Example]):
                 f"{sample.file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} "
                 f"pixels, its segmentation {ids.shape[1]} x {ids.shape[0]}."
             )
-        things = {category.id for category in self.source.categories if category.is_thing}
+        # of a label map each class is one segment, however many things it shows
+        is_map = isinstance(self.source, SemanticDataset)
+        things = {category.id for category in self.source.categories if category.is_thing and not is_map}
         told = (
             TrueSegment(
                 id=segment.id,

@@ -78,22 +78,34 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
     before = _figures(model, new, old)
     task = finetune_task(recipe, model, new, old, device=settings.device, workers=settings.workers)
     origin = {
-        "recipe": to_plain(recipe),
+        # what decides no step may be another one when a finished run is resumed
+        "recipe": {name: value for name, value in to_plain(recipe).items() if name != "old_tolerance"},
         "start": start,
         "words": to_plain(model.config.training_vocabulary),
         "pictures": [len(source.train.samples) for source in (new, old) if source is not None],
     }
     engine = replace(settings.engine, patience=recipe.patience, ema_decay=settings.engine.ema_decay or recipe.ema_decay)
-    untrained = {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
+    untrained = {name: value.detach().cpu().clone() for name, value in model.named_parameters() if value.requires_grad}
     run_task(task, replace(settings, engine=engine), reporters, origin)
+    processes.gather(None)  # the first process has written the best state before others read it
     best = Checkpoints(settings.out, kept=1).load_best()
     model.load_state_dict(best["module"] | (best["average"] or {}), strict=False)
-    least_old = None if before.old is None else before.old - recipe.old_tolerance
-    share, after = _as_far_as_old_words_allow(model.eval(), untrained, known, new, old, least_old)
+    model.eval()
+    share, old_after = 1.0, None
+    if old is not None and before.old is not None:
+        least = before.old - recipe.old_tolerance
+        share, old_after = _go_back(model, untrained, old, least, reporters)
+    after = _Figures(name=before.name, new=_with_the_better_words(model, known, new), old=old_after)
     if after.new <= before.new:
+        told = f"(held-out pictures, {before.told}; at best {after.told})"
+        if share < 1:
+            raise ValueError(
+                f"what the new words gained is lost at {share:.0%} of the way, where the old ones lose little enough "
+                f"{told}: mix in more old pictures, or let them lose more (old_tolerance, in a recipe of your own)."
+            )
         raise ValueError(
-            f"no state on the way was better than the model that it began with (held-out pictures, {before.told}; at "
-            f"best {after.told}): give more pictures, or other steps (--steps) or rates (--lr)."
+            f"no state on the way was better than the model that it began with {told}: give more pictures, or other "
+            "steps (--steps) or rates (--lr)."
         )
     outcome = Outcome(
         figure=before.name,
@@ -194,56 +206,49 @@ class _Figures:
         return new if self.old is None else f"{new} and, on the old data, {100 * self.old:.1f}"
 
 
-def _as_far_as_old_words_allow(
-    model: Network,
-    untrained: Mapping[str, Tensor],
-    known: Vocabulary,
-    new: Source,
-    old: Source | None,
-    least_old: float | None,
-) -> tuple[float, _Figures]:
+def _go_back(
+    model: Network, untrained: Mapping[str, Tensor], old: Source, least: float, reporters: Reporters
+) -> tuple[float, float]:
     """Goes back from the trained weights towards the start until the old words are good enough.
 
     Weights between the two keep more of the old than they lose of the new (Wortsman et al., "Robust fine-tuning of
     zero-shot models", CVPR 2022, section 3).
 
     Args:
-        model: trained; it is left with the weights and words that were chosen.
+        model: trained; it is left with the weights that were chosen.
         untrained: what was trained, as it was before.
-        known: the words that the model knew before.
-        new: what it was to learn.
-        old: what it knew; without it there is nothing to go back for.
-        least_old: the lowest figure on the old data that will do.
+        old: what it knew.
+        least: the lowest figure of it that will do.
+        reporters: hear of every share that is tried.
 
     Returns:
-        The share of `SHARES`, and the figures there.
+        The first of `SHARES` that will do, or the last; and the figure there.
     """
-    joint = model.config.training_vocabulary
-    trained = {name: model.get_parameter(name).detach().clone() for name in untrained}
-    share, old_figure = SHARES[0], None
+    trained = {name: model.get_parameter(name).detach().cpu().clone() for name in untrained}
+    figure = -1.0
     for share in SHARES:
-        model.load_state_dict({name: untrained[name].lerp(trained[name], share) for name in untrained}, strict=False)
-        old_figure = None if old is None else _figure(old, model)[1]
-        if old_figure is None or least_old is None or old_figure >= least_old:
-            break
-    name, figure = _with_the_better_words(model, joint, known, new)
-    return share, _Figures(name=name, new=figure, old=old_figure)
+        between = {name: untrained[name].lerp(trained[name], share) for name in untrained}
+        model.load_state_dict(between, strict=False)
+        figure = _figure(old, model)[1]
+        reporters.note(f"At {share:.0%} of the way the old words have {100 * figure:.1f}.")
+        if figure >= least:
+            return share, figure
+    return SHARES[-1], figure
 
 
-def _with_the_better_words(model: Network, joint: Vocabulary, known: Vocabulary, new: Source) -> tuple[str, float]:
+def _with_the_better_words(model: Network, known: Vocabulary, new: Source) -> float:
     """The new figure with the new names among the training vocabulary or without; the model is left with the better.
 
     A name with a handful of examples may be learned too little to do without CLIP. Old names are training words both
     times, so their figure is the same.
     """
+    joint = model.config.training_vocabulary
+    as_seen = _figure(new, model)[1]
     set_training_vocabulary(model, known)
-    as_unseen = _figure(new, model)
-    set_training_vocabulary(model, joint)
-    as_seen = _figure(new, model)
-    if as_seen[1] >= as_unseen[1]:
-        return as_seen
-    set_training_vocabulary(model, known)
-    return as_unseen
+    as_unseen = _figure(new, model)[1]
+    if as_seen >= as_unseen:
+        set_training_vocabulary(model, joint)
+    return max(as_seen, as_unseen)
 
 
 def _figures(model: Network, new: Source, old: Source | None) -> _Figures:
@@ -252,8 +257,15 @@ def _figures(model: Network, new: Source, old: Source | None) -> _Figures:
 
 
 def _figure(source: Source, model: Network) -> tuple[str, float]:
-    """Name and value of the figure of the held-out pictures."""
-    return next(iter(evaluate_on(source.held_out, model).figures.items()))
+    """Name and value of the figure of the held-out pictures.
+
+    Raises:
+        ValueError: if they show nothing that could be measured.
+    """
+    figures = evaluate_on(replace(source.held_out, num_scenes=0), model).figures
+    if not figures:
+        raise ValueError("the pictures that were held out show nothing to measure: add some, or take another --seed.")
+    return next(iter(figures.items()))
 
 
 def _told(outcome: Outcome) -> str:

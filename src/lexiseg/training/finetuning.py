@@ -1,8 +1,9 @@
 """Fine-tuning of a trained model on a person's own pictures: new names are learned, and the old ones stay.
 
-What the model knew is kept in three ways: its training vocabulary is joined with the new names, never replaced;
-pictures of the data that it was trained on can be mixed in; and of all states on the way that one is kept which is best
-on pictures that were held out, the old ones' too where there are some.
+What the model knew is kept in four ways: its training vocabulary is joined with the new names, never replaced;
+pictures of the data that it was trained on can be mixed in; of all states on the way that one is taken which is best on
+pictures that were held out, the old ones' too where there are some; and if the old words lost much there, the weights
+go back towards the start.
 """
 
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ class FinetuneRecipe:
     scale_range: tuple[float, float] = (1.0, 1.0)
     """Large-scale jitter of the pictures."""
     paste_share: float = 0.0
-    """Share of all pictures into which things of the new ones are pasted."""
+    """How probably things of a new picture are pasted into each, old or new."""
     old_share: float = 0.5
     """Share of the pictures that are of the old data, where there are some."""
     held_out_share: float = 0.2
@@ -54,7 +55,7 @@ class FinetuneRecipe:
     """Of either data, however large: every evaluation on the way looks at all of them."""
     old_tolerance: float = 0.02
     """What the old words may lose on the held-out pictures, of 1. If they lost more, the weights go back towards the
-    start until they do not."""
+    start until they do not, or a tenth of the way is left."""
     patience: int = 8
     """Evaluations in a row without a better figure after which it stops. There are ten on the way, and the best states
     often come last, when the rate has fallen."""
@@ -62,6 +63,13 @@ class FinetuneRecipe:
     """Of the average of the weights that is evaluated and kept; few pictures make single steps noisy."""
     precision: Precision = "bf16"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("paste_share", "old_share", "held_out_share", "old_tolerance"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
+        if self.held_out_most < 1:
+            raise ValueError(f"held_out_most must be positive, got {self.held_out_most}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +96,12 @@ def split(
     data: AnnotatedDataset, held_out_share: float, held_out_most: int, *, seed: int
 ) -> tuple[AnnotatedDataset, AnnotatedDataset]:
     """Parts a data set at random into pictures to train on and pictures that are held out, one of each at least.
+
+    Args:
+        data: two pictures or more.
+        held_out_share: of all pictures, in [0, 1].
+        held_out_most: pictures at most, positive.
+        seed: decides which.
 
     Raises:
         ValueError: if it has less than two pictures.

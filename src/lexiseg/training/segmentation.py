@@ -61,7 +61,7 @@ class TrainingRecipe:
     published: Published | None = None
     """What the recipe begins from; None: from whatever is given."""
     paste_share: float = 0.0
-    """Share of the pictures into which things of another one are pasted; see `data.scenes.paste_things`."""
+    """How probably things of a picture of the training data are pasted into each; see `data.scenes.paste_things`."""
     precision: Precision = "bf16"
     seed: int = 0
 
