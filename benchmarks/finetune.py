@@ -3,9 +3,9 @@
 Usage: python benchmarks/finetune.py --out DIR [--names 12] [--invented] [--scenes 40] [--seeds 0] [--recipe finetune]
 
 Scenes are composed of unseen names of role novel: all of them, or every n-th. Nothing else in them is annotated. With
---invented they go by made-up or rare words, which neither CLIP nor the segmenter has ever read. `lexiseg train RECIPE` learns
-from the scenes, holding out what it chooses its best state by, with drawn old data mixed in. Before and after, PQ is
-taken on 100 other scenes of the names (split test), once, and on the 200 of `base`.
+--invented they go by made-up or rare words, which neither CLIP nor the segmenter has ever read. `lexiseg train RECIPE`
+learns from the scenes, holding out what it chooses its best state by, with drawn old data mixed in. Before and after,
+PQ is taken on 100 other scenes of the names (split test), once, and on the 200 of `base`.
 
 A seed decides scenes, old data aside, and training. DIR/SEED holds the run and figures.json; a seed whose figures are
 there is not run again. Minutes are those of `train`, with what it measures on the way; of an interrupted run, its last.
@@ -78,9 +78,7 @@ def figures_of(seed: int, given: argparse.Namespace) -> Sequence[float]:
     if (out / "figures.json").is_file():
         known = json.loads((out / "figures.json").read_text())
         if known["asked"] != asked:
-            raise SystemExit(
-                f"{out} holds figures of another recipe, or of other names or scenes: choose another --out."
-            )
+            raise SystemExit(f"{out} holds figures of another recipe, other names or scenes: choose another --out.")
         return known["figures"]
     chosen = tuple(UNSEEN[place * len(UNSEEN) // given.names] for place in range(given.names))
     words = Vocabulary(concepts=tuple(c for c in NOVEL.concepts if c.name in chosen), templates=NOVEL.templates)

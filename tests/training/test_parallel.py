@@ -16,7 +16,7 @@ from lexiseg.data.storybook.export import Order, write_storybook
 from lexiseg.training.trainer import EngineConfig, run
 from shared_runs import AVERAGED, PAUSE, STEPS, opsnet_task, partly_known
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("two processes, started once")]
 CLOSE = {"rel": 1e-5, "abs": 0.0}
 
 
