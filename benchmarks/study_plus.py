@@ -12,7 +12,7 @@ A seed decides order and augmentation; all seeds see the same pictures, so the s
 threshold is chosen on base val, for each run alone; figures are from test. Fusion stays as the start has it.
 
 DIR/runs holds one JSON per run; DIR/study.md and study.json are written anew after every call. Three seeds take about
-two and a half hours on two cores.
+five core-hours; with --steps 500, two.
 """
 
 import argparse

@@ -96,17 +96,7 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
         least = before.old - recipe.old_tolerance
         share, old_after = _go_back(model, untrained, old, least, reporters)
     after = _Figures(name=before.name, new=_with_the_better_words(model, known, new), old=old_after)
-    if after.new <= before.new:
-        told = f"(held-out pictures, {before.told}; at best {after.told})"
-        if share < 1:
-            raise ValueError(
-                f"what the new words gained is lost at {share:.0%} of the way, where the old ones lose little enough "
-                f"{told}: mix in more old pictures, or let them lose more (old_tolerance, in a recipe of your own)."
-            )
-        raise ValueError(
-            f"no state on the way was better than the model that it began with {told}: give more pictures, or other "
-            "steps (--steps) or rates (--lr)."
-        )
+    _refuse_without_gain(before, after, share)
     outcome = Outcome(
         figure=before.name,
         before=before.new,
@@ -266,6 +256,20 @@ def _figure(source: Source, model: Network) -> tuple[str, float]:
     if not figures:
         raise ValueError("the pictures that were held out show nothing to measure: add some, or take another --seed.")
     return next(iter(figures.items()))
+
+
+def _refuse_without_gain(before: _Figures, after: _Figures, share: float) -> None:
+    told = f"(held-out pictures, {before.told}; at best {after.told})"
+    if after.new <= before.new and share < 1:
+        raise ValueError(
+            f"what the new words gained is lost at {share:.0%} of the way, where the old ones lose little enough "
+            f"{told}: mix in more old pictures, or let them lose more (old_tolerance, in a recipe of your own)."
+        )
+    if after.new <= before.new:
+        raise ValueError(
+            f"no state on the way was better than the model that it began with {told}: give more pictures, or other "
+            "steps (--steps) or rates (--lr)."
+        )
 
 
 def _told(outcome: Outcome) -> str:
