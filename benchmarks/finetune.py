@@ -19,14 +19,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from lexiseg import load_model
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import PanopticDataset, PanopticWriter, read_panoptic
-from lexiseg.data.storybook.export import Order, categories_of, write_storybook
-from lexiseg.data.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, Split
+from lexiseg.data.storybook.export import Order, add_scene, categories_of, write_storybook
+from lexiseg.data.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, Cast, Split
 from lexiseg.data.storybook.scene import compose, generator
 from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
 from lexiseg.io.models import find_model
@@ -113,18 +110,21 @@ def compose_scenes(
     names: tuple[str, ...], words: Vocabulary, split: Split, count: int, seed: int, folder: Path
 ) -> PanopticDataset:
     """Scenes whose things are these names alone, among the stuff of role novel; `words` are what they are called."""
+    order = Order(role="novel", split=split, count=count, seed=seed, size=SIZE, vocabulary=words)
     categories = categories_of(words)
-    number_of = dict(zip((c.name for c in NOVEL.concepts if c.name in names), (c.id for c in categories), strict=True))
-    things = tuple(c.name for c in NOVEL.concepts if c.name in names and c.is_thing)
-    cast = replace(CASTS["novel"], things=things, strangers=(), stranger_share=0.0)
+    numbers = {category.name: category.id for category in categories}
+    chosen = [concept for concept in NOVEL.concepts if concept.name in names]
+    cast = Cast(
+        vocabulary=words,
+        things=tuple(concept.name for concept in chosen if concept.is_thing),
+        stuff=CASTS["novel"].stuff,
+        names={concept.name: word for concept, word in zip(chosen, words.names, strict=True)},
+    )
     with PanopticWriter(folder, categories, overwrite=True) as writer:
         for index in range(count):
             rng = generator("novel", split, seed, index)
             scene = compose(rng, cast, SIZE, num_things=int(rng.integers(3, 8)))
-            told = {s.id: number_of[s.name] for s in scene.segments if s.name in number_of}
-            crowd = {s.id for s in scene.segments if s.is_crowd and s.id in told}
-            ids = np.where(np.isin(scene.ids, list(told)), scene.ids, 0)
-            writer.add(index, Image.fromarray(scene.picture), ids.astype(np.int32), told, crowd=crowd)
+            add_scene(writer, index, scene, cast, numbers, order)
     return read_panoptic(folder)
 
 

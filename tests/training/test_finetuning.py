@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from torch import Tensor
 
 import tiny
 from lexiseg.core.vocabulary import Vocabulary
@@ -128,22 +129,40 @@ def test_a_fine_tuned_model_knows_both_vocabularies_and_its_clip_is_untouched(
     assert "before" in told[-1]
 
 
+def figures_by_way(
+    monkeypatch: pytest.MonkeyPatch,
+    weight: Tensor,
+    *,
+    new: Callable[[float], float],
+    old: Callable[[float], float],
+) -> list[float]:
+    """Lets figures depend on how far the head's weight went from where it was, as a share of its longest way.
+
+    Returns:
+        The ways of all evaluations after the training, as distances; it grows with them.
+    """
+    moves: list[float] = []
+
+    def evaluate_on(validation: Validation, network: Any) -> Evaluation:
+        moves.append((network.head.project.weight.detach() - weight).norm().item())
+        way = moves[-1] / max(moves) if moves[-1] else 0.0
+        figure = old if "cat" in validation.vocabulary.names else new
+        return Evaluation(figures={"pq": figure(way)})
+
+    monkeypatch.setattr("lexiseg.training.segmentation.evaluate_on", lambda *_: Evaluation(figures={"pq": 0.5}))
+    monkeypatch.setattr(finetune_runs, "evaluate_on", evaluate_on)
+    return moves
+
+
 @pytest.mark.parametrize(("lost_at_the_end", "share"), [(0.019, 1.0), (0.055, 0.3), (0.5, 0.1)])
 def test_weights_go_back_towards_the_start_until_old_words_lost_little_enough(
     lost_at_the_end: float, share: float, mine: Path, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = save_model(tiny.model(), tmp_path / "start")
     weight = load_model(start).head.project.weight
-    moves: list[float] = []
-
-    def evaluate_on(validation: Validation, network: Any) -> Evaluation:
-        moves.append((network.head.project.weight.detach() - weight).norm().item())
-        way = moves[-1] / max(moves) if moves[-1] else 0.0
-        is_old = "cat" in validation.vocabulary.names
-        return Evaluation(figures={"pq": 0.6 - lost_at_the_end * way if is_old else 0.1 + 0.5 * way})
-
-    monkeypatch.setattr("lexiseg.training.segmentation.evaluate_on", lambda *_: Evaluation(figures={"pq": 0.5}))
-    monkeypatch.setattr(finetune_runs, "evaluate_on", evaluate_on)
+    moves = figures_by_way(
+        monkeypatch, weight, new=lambda way: 0.1 + 0.5 * way, old=lambda way: 0.6 - lost_at_the_end * way
+    )
     settings = TrainSettings(
         out=tmp_path / "run", start=start, data=(mine,), old_data=old, steps=2, batch_size=2, workers=0
     )
@@ -165,16 +184,7 @@ def test_a_gain_that_is_lost_on_the_way_back_is_told_as_that(
 ) -> None:
     start = save_model(tiny.model(), tmp_path / "start")
     weight = load_model(start).head.project.weight
-    moves: list[float] = []
-
-    def evaluate_on(validation: Validation, network: Any) -> Evaluation:
-        moves.append((network.head.project.weight.detach() - weight).norm().item())
-        way = moves[-1] / max(moves) if moves[-1] else 0.0
-        is_old = "cat" in validation.vocabulary.names
-        return Evaluation(figures={"pq": 0.6 - 0.2 * way if is_old else float(way > 0.5)})
-
-    monkeypatch.setattr("lexiseg.training.segmentation.evaluate_on", lambda *_: Evaluation(figures={"pq": 0.5}))
-    monkeypatch.setattr(finetune_runs, "evaluate_on", evaluate_on)
+    figures_by_way(monkeypatch, weight, new=lambda way: float(way > 0.5), old=lambda way: 0.6 - 0.2 * way)
     settings = TrainSettings(
         out=tmp_path / "run", start=start, data=(mine,), old_data=old, steps=1, batch_size=2, workers=0
     )

@@ -259,17 +259,18 @@ def _figure(source: Source, model: Network) -> tuple[str, float]:
 
 
 def _refuse_without_gain(before: _Figures, after: _Figures, share: float) -> None:
+    if after.new > before.new:
+        return
     told = f"(held-out pictures, {before.told}; at best {after.told})"
-    if after.new <= before.new and share < 1:
+    if share < 1:
         raise ValueError(
             f"what the new words gained is lost at {share:.0%} of the way, where the old ones lose little enough "
             f"{told}: mix in more old pictures, or let them lose more (old_tolerance, in a recipe of your own)."
         )
-    if after.new <= before.new:
-        raise ValueError(
-            f"no state on the way was better than the model that it began with {told}: give more pictures, or other "
-            "steps (--steps) or rates (--lr)."
-        )
+    raise ValueError(
+        f"no state on the way was better than the model that it began with {told}: give more pictures, or other "
+        "steps (--steps) or rates (--lr)."
+    )
 
 
 def _told(outcome: Outcome) -> str:

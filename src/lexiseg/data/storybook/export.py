@@ -71,7 +71,7 @@ def write_storybook(
     numbers = {category.name: category.id for category in categories}
     with PanopticWriter(root, categories, overwrite) as writer, closing(_draw_all(order, workers)) as scenes:
         for index, scene in enumerate(scenes):
-            _add(writer, index, scene, cast, numbers, order)
+            add_scene(writer, index, scene, cast, numbers, order)
             report(index + 1)
     return read_panoptic(root)
 
@@ -89,8 +89,19 @@ def _draw(order: Order, index: int) -> Scene:
     return draw_scene(order.role, order.split, index, seed=order.seed, size=order.size)
 
 
-def _add(writer: PanopticWriter, index: int, scene: Scene, cast: Cast, numbers: dict[str, int], order: Order) -> None:
-    """Writes one scene; what the vocabulary does not name is void, and a semantic map has one segment per name."""
+def add_scene(
+    writer: PanopticWriter, index: int, scene: Scene, cast: Cast, numbers: dict[str, int], order: Order
+) -> None:
+    """Writes one scene; what is not to be named is void, and a semantic map has one segment per name.
+
+    Args:
+        writer: gets it.
+        index: number of the picture.
+        scene: what was drawn.
+        cast: says what its drawings are called.
+        numbers: name to category id, of all names that are annotated.
+        order: says what the captions are drawn by.
+    """
     ids = scene.ids.copy()
     category_ids: dict[int, int] = {}
     first_of: dict[str, int] = {}
