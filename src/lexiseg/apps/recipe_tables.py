@@ -4,6 +4,7 @@ from lexiseg.apps.console import note, say, show
 from lexiseg.training.clip import ClipRecipe
 from lexiseg.training.commands import describe, find_recipe, recipe_names
 from lexiseg.training.data_check import DataReport
+from lexiseg.training.grounding import GroundingRecipe
 from lexiseg.training.overview import count_parameters, count_pictures, estimate_memory, list_fields
 from lexiseg.training.own_recipes import is_own
 from lexiseg.training.segmentation import TrainingRecipe
@@ -70,7 +71,7 @@ def _size(name: str) -> tuple[str, str, str]:
         return "", "", ""
     seen = count_pictures(recipe)
     shown = f"{seen / 1e6:.2f} M" if seen else ""
-    if isinstance(recipe, ClipRecipe):
+    if isinstance(recipe, ClipRecipe | GroundingRecipe):
         return f"{sum(phase.steps for phase in recipe.phases):,}", shown, "drawn"
     steps = f"{recipe.steps:,} x {recipe.batch_size}" if recipe.steps else ""
     num_drawn = recipe.num_pictures if isinstance(recipe, TrainingRecipe) else 0

@@ -10,6 +10,18 @@ from torch.nn import functional as F
 Positions = Literal["drop", "resize"]
 
 
+def folded(v_proj: nn.Linear, c_proj: nn.Linear) -> tuple[Float[Tensor, "D F"], Float[Tensor, " D"]]:
+    """Weight and bias of the one linear map that is an attention pool's value projection, then its output projection.
+
+    Multiplied in float64, as the fold must hold to float32's last digits; returned in the weights' own type.
+    """
+    assert v_proj.bias is not None
+    assert c_proj.bias is not None
+    output = c_proj.weight.double()
+    weight, bias = output @ v_proj.weight.double(), output @ v_proj.bias.double() + c_proj.bias.double()
+    return weight.to(c_proj.weight.dtype), bias.to(c_proj.weight.dtype)
+
+
 class SpatialAdapter(nn.Module):
     """One frozen 1x1 convolution in place of the attention pool (OPSNet, section 3.2).
 
@@ -27,10 +39,26 @@ class SpatialAdapter(nn.Module):
     @torch.no_grad()
     def fold(self, v_proj: nn.Linear, c_proj: nn.Linear) -> None:
         """Takes its weights from an attention pool's value and output projections."""
-        assert v_proj.bias is not None
-        assert c_proj.bias is not None
-        self.weight.copy_(c_proj.weight.double() @ v_proj.weight.double())
-        self.bias.copy_(c_proj.weight.double() @ v_proj.bias.double() + c_proj.bias.double())
+        weight, bias = folded(v_proj, c_proj)
+        self.weight.copy_(weight)
+        self.bias.copy_(bias)
+
+    @torch.no_grad()
+    def unfold(self, pool: nn.Module) -> None:
+        """Makes an attention pool of which this adapter is the fold, and which looks at all cells alike.
+
+        What the fold dropped is gone: queries, keys and positions become zero, so that the pool is the mean of the
+        adapter's cells.
+
+        Args:
+            pool: CLIP's, of any weights.
+        """
+        for name, value in pool.named_parameters():
+            value.zero_()
+            if name == "v_proj.weight":
+                value.fill_diagonal_(1)
+            elif name.startswith("c_proj."):
+                value.copy_(getattr(self, name.removeprefix("c_proj.")))
 
     def forward(
         self, features: Float[Tensor, "B F h w"], position_embed: Float[Tensor, "F h w"] | None = None

@@ -1,10 +1,9 @@
 """Training of a small CLIP on drawn pictures and their captions, contrastively."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -13,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lexiseg.data.storybook.captions import caption
-from lexiseg.data.storybook.scene import draw_close_up, draw_view, generator
+from lexiseg.data.storybook.captions import Rng, caption
+from lexiseg.data.storybook.kinds import CASTS
+from lexiseg.data.storybook.scene import Scene, compose, draw_close_up, draw_view, generator
 from lexiseg.encoders.clip import Clip, ClipConfig
 from lexiseg.encoders.clip_base import OpenClip
 from lexiseg.encoders.vit import VitClip, VitConfig
@@ -31,6 +31,8 @@ class Phase:
     """Side of the pictures in pixels."""
     view_share: float
     """Share of pictures that show one to four things in a place; the rest are close-ups."""
+    scene_share: float = 0.0
+    """Share of pictures that are whole scenes, as those to be segmented are."""
     lr: float
     smallest: float = 0.6
     """Least size of a close-up's thing, as a share of the picture."""
@@ -59,26 +61,52 @@ class ClipRecipe:
             )
 
 
-class CaptionedPictures(torch.utils.data.Dataset[tuple[Tensor, str]]):
-    """Pictures drawn on demand; number n is the same in every process."""
+SaidT = TypeVar("SaidT")
+BatchT = TypeVar("BatchT")
 
-    def __init__(self, phases: tuple[Phase, ...], seed: int) -> None:
+
+class DrawnPictures(torch.utils.data.Dataset[tuple[Tensor, SaidT]], Generic[SaidT]):
+    """Pictures drawn on demand, with what is said of them; number n is the same in every process."""
+
+    def __init__(self, phases: tuple[Phase, ...], seed: int, say: Callable[[Rng, Scene, Phase], SaidT]) -> None:
         self.phases = phases
         self.seed = seed
+        self._say = say
         self._ends = np.cumsum([p.steps * p.batch_size for p in phases])
 
     def __len__(self) -> int:
         """Pictures of all phases."""
         return int(self._ends[-1])
 
-    def __getitem__(self, number: int) -> tuple[UInt8[Tensor, "3 H W"], str]:
+    def __getitem__(self, number: int) -> tuple[UInt8[Tensor, "3 H W"], SaidT]:
         """Draws picture `number` as its phase wants it, and words it."""
         phase = self.phases[int(np.searchsorted(self._ends, number, side="right"))]
         rng = generator("captions", "train", self.seed, number)
-        is_view = rng.random() < phase.view_share
-        size = phase.image_size
-        scene = draw_view(rng, size) if is_view else draw_close_up(rng, (size, size), smallest=phase.smallest)
-        return torch.from_numpy(scene.picture).permute(2, 0, 1), caption(rng, scene, detail=phase.detail)
+        scene = _draw(rng, phase)
+        return torch.from_numpy(scene.picture).permute(2, 0, 1), self._say(rng, scene, phase)
+
+    def batches(
+        self, start: int, collate: Callable[[list[tuple[Tensor, SaidT]]], BatchT], *, workers: int
+    ) -> Iterator[BatchT]:
+        """Batches from step `start` on, each of its phase's size, drawn by worker processes."""
+        sizes = [phase.batch_size for phase in self.phases for _ in range(phase.steps)]
+        loader: Any = torch.utils.data.DataLoader(
+            self, batch_sampler=Steps(sizes, start), num_workers=workers, collate_fn=collate
+        )
+        return iter(loader)
+
+
+def _draw(rng: Rng, phase: Phase) -> Scene:
+    kind, size = rng.random(), (phase.image_size, phase.image_size)
+    if kind < phase.scene_share:
+        return compose(rng, CASTS["captions"], size, num_things=int(rng.integers(3, 8)))
+    if kind < phase.scene_share + phase.view_share:
+        return draw_view(rng, phase.image_size)
+    return draw_close_up(rng, size, smallest=phase.smallest)
+
+
+def _caption(rng: Rng, scene: Scene, phase: Phase) -> str:
+    return caption(rng, scene, detail=phase.detail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +144,23 @@ def towers_in_bf16(device: str) -> Generator[None]:
     plain = sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
     with torch.autocast(device, torch.bfloat16), plain:
         yield
+
+
+def lr_in_phases(phases: tuple[Phase, ...], optim: OptimConfig, step: int) -> float:
+    """The learning rate of a step: every phase has its own, with a warm-up and decay of its own."""
+    for phase in phases:
+        if step < phase.steps:
+            return scheduled_lr(optim, step, phase.steps) / optim.lr * phase.lr
+        step -= phase.steps
+    raise IndexError("a step behind the last phase")
+
+
+def varied_light(pixel_values: UInt8[Tensor, "B 3 H W"], seed: int, step: int) -> Float[Tensor, "B 3 H W"]:
+    """Pictures in [0, 1], channels last, brighter or darker by up to a tenth, from the step's own generator."""
+    rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    light = torch.empty(len(pixel_values), 1, 1, 1).uniform_(0.9, 1.1, generator=rng)
+    pixels = (pixel_values.float() / 255 * light.to(pixel_values.device)).clamp(0, 1)
+    return pixels.contiguous(memory_format=torch.channels_last)
 
 
 def new_clip(config: ClipConfig | VitConfig) -> Clip | VitClip:
@@ -174,14 +219,10 @@ class ClipTask:
         """The CLIP."""
         return self.clip
 
-    @cached_property
-    def _batch_sizes(self) -> list[int]:
-        return [phase.batch_size for phase in self.recipe.phases for _ in range(phase.steps)]
-
     @property
     def total_steps(self) -> int:
         """Steps of all phases."""
-        return len(self._batch_sizes)
+        return sum(phase.steps for phase in self.recipe.phases)
 
     @property
     def clip_norm(self) -> float | None:
@@ -195,29 +236,16 @@ class ClipTask:
 
     def lr_at(self, step: int) -> float:
         """Every phase has its own warm-up and decay."""
-        for phase in self.recipe.phases:
-            if step < phase.steps:
-                return scheduled_lr(self.recipe.optim, step, phase.steps) / self.recipe.optim.lr * phase.lr
-            step -= phase.steps
-        raise IndexError("a step behind the last phase")
+        return lr_in_phases(self.recipe.phases, self.recipe.optim, step)
 
     def batches(self, start: int) -> Iterator[CaptionBatch]:
         """Batches from step `start`, drawn by worker processes."""
-        pictures = CaptionedPictures(self.recipe.phases, self.recipe.seed)
-        loader: Any = torch.utils.data.DataLoader(
-            pictures,
-            batch_sampler=Steps(self._batch_sizes, start),
-            num_workers=self._workers,
-            collate_fn=_Collate(self.clip),
-        )
-        return iter(loader)
+        pictures = DrawnPictures(self.recipe.phases, self.recipe.seed, _caption)
+        return pictures.batches(start, _Collate(self.clip), workers=self._workers)
 
     def losses(self, batch: CaptionBatch, step: int) -> Mapping[str, Tensor]:
         """Contrast of pictures and captions; brightness varies by a tenth, from the step's own generator."""
-        rng = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
-        light = torch.empty(len(batch.pixel_values), 1, 1, 1).uniform_(0.9, 1.1, generator=rng)
-        pixels = (batch.pixel_values.to(self._device).float() / 255 * light.to(self._device)).clamp(0, 1)
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        pixels = varied_light(batch.pixel_values.to(self._device), self.recipe.seed, step)
         with towers_in_bf16(self._device):
             image_embed = self.clip.encode_image(pixels)
             text_embed = self.clip.encode_tokens(batch.tokens.to(self._device))

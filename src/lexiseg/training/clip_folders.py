@@ -1,11 +1,11 @@
 """Folders of CLIPs and of learned prompts: what one training leaves, and what others begin from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from lexiseg.core.images import printable
 from lexiseg.encoders.clip import Clip, ClipConfig, read_clip_state
@@ -14,6 +14,7 @@ from lexiseg.io.checkpoint import CONFIG_FILE, from_plain, load_folder, load_int
 from lexiseg.io.models import OPEN_CLIP_WEIGHTS, load_model, system_of
 from lexiseg.io.ovseg_clip import import_clip
 from lexiseg.models.learned_prompt import LearnedPrompt
+from lexiseg.models.opsnet import OPSNet
 from lexiseg.training.clip import new_clip
 
 
@@ -33,6 +34,9 @@ OPEN_CLIP_FILES = (OPEN_CLIP_WEIGHTS, "open_clip_pytorch_model.bin")
 def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
     """Reads a CLIP folder, or takes the CLIP out of a whole model's; it is on the CPU and in eval mode.
 
+    Where an OPSNet's folder leaves the attention pool out, as that of the shipped one does, the pool is made anew from
+    the spatial adapter: see `SpatialAdapter.unfold`.
+
     Args:
         folder: one of ours; or open_clip's, or a file of its weights.
         sizes: of open_clip's weights where they are a ResNet's, which do not tell them.
@@ -44,13 +48,25 @@ def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
     if (file := next((path for path in files if path.is_file()), None)) is not None:
         return _read_open_clip(file, sizes)
     if system_of(folder) is not None:
-        return load_model(folder).clip
+        model = load_model(folder)
+        lacks_pool = isinstance(model, OPSNet) and not model.config.clip.has_pool
+        return _with_pool(model) if lacks_pool else model.clip
     document, weights = load_folder(folder)
     kind = VitConfig if "patch_size" in document else ClipConfig
     config = from_plain(kind, document, source=f"{CONFIG_FILE} in {printable(folder)}")
     with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
         clip = new_clip(config)
     load_into(clip, weights, folder)
+    return clip.eval()
+
+
+def _with_pool(model: OPSNet) -> Clip:
+    with torch.random.fork_rng(devices=()):
+        clip = Clip(replace(model.config.clip, has_pool=True))
+    clip.load_state_dict(model.clip.state_dict(), strict=False)
+    pool = clip.visual.attnpool
+    assert isinstance(pool, nn.Module)
+    model.adapter.unfold(pool)
     return clip.eval()
 
 

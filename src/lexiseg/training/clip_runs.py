@@ -10,7 +10,8 @@ from lexiseg.io.shipped import shipped_folder
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.adaptation import AdaptationRecipe, AdaptationTask, with_clip
 from lexiseg.training.clip import ClipRecipe, ClipTask
-from lexiseg.training.clip_folders import read_clip, read_vit_clip, write_clip, write_prompt
+from lexiseg.training.clip_folders import read_clip, read_resnet_clip, read_vit_clip, write_clip, write_prompt
+from lexiseg.training.grounding import GroundingRecipe, GroundingTask
 from lexiseg.training.learned_prompt import LearnedPromptRecipe, LearnedPromptTask
 from lexiseg.training.settings import Reporters, TrainSettings, model_folder, overridden, run_task
 
@@ -22,6 +23,20 @@ def train_clip(recipe: ClipRecipe, settings: TrainSettings, reporters: Reporters
     origin = {} if text is None else {"text": text.fingerprint}
     run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
     return write_clip(model_folder(settings), task.clip)
+
+
+def train_grounding(recipe: GroundingRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
+    """Grounds a CLIP: what comes of it is a CLIP folder again, with the same text tower."""
+    if settings.start is None:
+        raise ValueError(
+            "this recipe goes on from a CLIP: train one with 'lexiseg train clip-tiny', then pass its folder, or that "
+            "of an OPSNet, as --start."
+        )
+    clip = read_resnet_clip(settings.start)
+    origin = {"recipe": to_plain(recipe), "start": weights_hash(clip.state_dict())}
+    task = GroundingTask(recipe, clip, device=settings.device, workers=settings.workers)
+    run_task(task, settings, reporters, origin)
+    return write_clip(model_folder(settings), task.clip.cpu())
 
 
 def train_adaptation(recipe: AdaptationRecipe, settings: TrainSettings, reporters: Reporters) -> Path:

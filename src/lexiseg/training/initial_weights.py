@@ -15,7 +15,7 @@ from lexiseg.io.models import load_model, system_of
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.clip_folders import read_prompt, read_resnet_clip, read_vit_clip
-from lexiseg.training.panoptic import new_opsnet, opsnet_to_go_on_with
+from lexiseg.training.panoptic import new_opsnet, opsnet_to_go_on_with, with_clip
 from lexiseg.training.segmentation import SegmentationRecipe
 from lexiseg.training.semantic import OVSegRecipe, new_ovseg, ovseg_to_go_on_with, take_backbone
 from lexiseg.training.settings import TrainSettings
@@ -66,6 +66,8 @@ def first_opsnet(recipe: SegmentationRecipe, settings: TrainSettings) -> tuple[O
         raise ValueError(lacking)
     if settings.start is not None and system_of(settings.start) is not None:
         start = _whole_start(settings, OPSNet)
+        if settings.clip is not None:
+            start = with_clip(start, read_resnet_clip(settings.clip, recipe.clip))
         return opsnet_to_go_on_with(recipe, start), {"start": weights_hash(start.state_dict())}
     if settings.clip is not None:
         clip = read_resnet_clip(settings.clip, recipe.clip)
@@ -90,6 +92,8 @@ def first_ovseg(recipe: OVSegRecipe, settings: TrainSettings) -> tuple[OVSeg, Or
     if lacking := lacking_weights(recipe, settings):
         raise ValueError(lacking)
     if settings.start is not None and system_of(settings.start) == "ovseg":
+        if settings.clip is not None:
+            raise ValueError("the OVSeg that --start names has its own frozen CLIP: leave --clip out.")
         start = _whole_start(settings, OVSeg)
         return ovseg_to_go_on_with(recipe, start), {"start": weights_hash(start.state_dict())}
     clip = read_vit_clip(settings.clip) if settings.clip is not None else _random_vit(recipe)
@@ -145,8 +149,6 @@ ModelT = TypeVar("ModelT", OPSNet, OVSeg)
 def _whole_start(settings: TrainSettings, kind: type[ModelT]) -> ModelT:
     """The model that --start names, with its own CLIP."""
     assert settings.start is not None
-    if settings.clip is not None:
-        raise ValueError(f"the {kind.__name__} that --start names has its own frozen CLIP: leave --clip out.")
     if settings.prompt is not None:
         raise ValueError(
             f"the {kind.__name__} that --start names embeds words as it was trained to: leave --prompt out, or begin "

@@ -12,6 +12,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.clip import ClipRecipe, new_clip
+from lexiseg.training.grounding import GroundingRecipe
 from lexiseg.training.own_recipes import AnyRecipe
 from lexiseg.training.panoptic import opsnet_config
 from lexiseg.training.segmentation import ClosedSet, SegmentationRecipe
@@ -58,7 +59,7 @@ def list_fields(config: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 def count_pictures(recipe: AnyRecipe) -> int | None:
     """Pictures or pairs that a whole training looks at, repeats included; None if the data decide."""
-    if isinstance(recipe, ClipRecipe):
+    if isinstance(recipe, ClipRecipe | GroundingRecipe):
         return sum(phase.steps * phase.batch_size for phase in recipe.phases)
     return None if recipe.steps is None else recipe.steps * recipe.batch_size
 

@@ -9,11 +9,20 @@ from lexiseg.core.images import printable
 from lexiseg.training.adaptation import AdaptationRecipe
 from lexiseg.training.clip import ClipRecipe
 from lexiseg.training.finetuning import FinetuneRecipe
+from lexiseg.training.grounding import GroundingRecipe
 from lexiseg.training.learned_prompt import LearnedPromptRecipe
 from lexiseg.training.segmentation import SegmentationRecipe
 from lexiseg.training.semantic import OVSegRecipe
 
-AnyRecipe = ClipRecipe | SegmentationRecipe | OVSegRecipe | FinetuneRecipe | AdaptationRecipe | LearnedPromptRecipe
+AnyRecipe = (
+    ClipRecipe
+    | GroundingRecipe
+    | SegmentationRecipe
+    | OVSegRecipe
+    | FinetuneRecipe
+    | AdaptationRecipe
+    | LearnedPromptRecipe
+)
 
 
 def is_own(name: str) -> bool:

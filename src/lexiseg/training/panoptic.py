@@ -9,11 +9,14 @@ from torch import Tensor
 from lexiseg.core.structures import ImageBatch
 from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.encoders.clip import ClipConfig
+from lexiseg.encoders.clip import Clip, ClipConfig
 from lexiseg.encoders.segmenter import freeze_batch_norm
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.training.criterion import LayerOutput
 from lexiseg.training.segmentation import ClosedSet, SegmentationRecipe, SegmentationTask, seed_initial_weights
+
+_NOT_TEXT = ("visual.", "logit_scale")
+"""Weights of a CLIP that are not its text tower's."""
 
 
 class ClosedSetTask(SegmentationTask[SegmentationRecipe, ClosedSet]):
@@ -98,6 +101,33 @@ def opsnet_to_go_on_with(recipe: SegmentationRecipe, model: OPSNet) -> OPSNet:
         shortest_side=config.shortest_side,
     )
     return model
+
+
+def with_clip(model: OPSNet, clip: Clip) -> OPSNet:
+    """The same OPSNet around another CLIP that embeds words alike, such as its own one, grounded.
+
+    Args:
+        model: left as it is.
+        clip: with its attention pool, which becomes the spatial adapter.
+
+    Raises:
+        ValueError: if the text towers differ: what the queries learned is said in the words of the old one.
+    """
+    text = {name: value for name, value in clip.clip.state_dict().items() if not name.startswith(_NOT_TEXT)}
+    own = model.clip.clip.state_dict()
+    if any(name not in own or not torch.equal(own[name].cpu(), value) for name, value in text.items()):
+        raise ValueError(
+            "an OPSNet takes over another CLIP only if both have the same text tower, as 'lexiseg train "
+            "clip-tiny-words' leaves it: leave --clip out, or begin from --clip alone."
+        )
+    with torch.random.fork_rng(devices=()):
+        other = OPSNet(replace(model.config, clip=clip.config))
+    kept = {name: value for name, value in model.state_dict().items() if not name.startswith(("clip.", "adapter."))}
+    other.load_state_dict(kept, strict=False)
+    other.clip.load_state_dict(clip.state_dict())
+    pool = other.clip.visual.attnpool
+    other.adapter.fold(pool.v_proj, pool.c_proj)
+    return other.eval()
 
 
 def _parts(config: OPSNetConfig) -> tuple[object, ...]:

@@ -103,6 +103,11 @@ def worded_caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> Wording:
     )
 
 
+def named_words(rng: Rng, scene: Scene) -> tuple[str, ...]:
+    """The nouns of captions that leave nothing out: a name of everything in the picture, each once, sorted."""
+    return tuple(sorted({word_for(rng, segment.name) for segment in scene.segments}))
+
+
 def _join(phrases: Sequence[str]) -> str:
     """Words a list: "a cat", "a cat and a dog", "a cat, a dog and a bee"."""
     if len(phrases) < 2:
