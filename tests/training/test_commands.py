@@ -243,7 +243,7 @@ def test_other_recipes_refuse_several_data_sets_before_anything_is_done(name: st
     assert not (tmp_path / "run").exists()
 
 
-def test_an_opsnet_start_has_its_own_clip(clip_folder: Path, tmp_path: Path) -> None:
+def test_an_opsnet_takes_no_clip_that_embeds_words_otherwise(clip_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="leave --clip out"):
         train("opsnet-tiny-more", TrainSettings(out=tmp_path, clip=clip_folder, start=shipped_folder()))
 

@@ -49,8 +49,9 @@ def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
         return _read_open_clip(file, sizes)
     if system_of(folder) is not None:
         model = load_model(folder)
-        lacks_pool = isinstance(model, OPSNet) and not model.config.clip.has_pool
-        return _with_pool(model) if lacks_pool else model.clip
+        if isinstance(model, OPSNet) and not model.config.clip.has_pool:
+            return _with_pool(model)
+        return model.clip
     document, weights = load_folder(folder)
     kind = VitConfig if "patch_size" in document else ClipConfig
     config = from_plain(kind, document, source=f"{CONFIG_FILE} in {printable(folder)}")

@@ -1,9 +1,10 @@
-"""Grounding: CLIP's cells learn which words of a picture they show, from captions alone.
+"""Grounding: CLIP's cells learn which words of a picture they show, from what captions name and no mask.
 
-CLIP learns whole pictures; OPSNet asks its cells. Here each word of a caption looks over the cells of a picture, gathers
-those that look like it, and is to recognise what it gathered: among all pictures of the batch, and among all words.
-No mask is seen: where a word is, is left to the cells. The text tower stays as it is, so that words keep their places in
-the joint space. The papers take CLIP as it was published; this is for a CLIP that is small, and was trained on little.
+CLIP learns whole pictures; OPSNet asks its cells. Here each word of a caption looks over the cells of a picture,
+gathers those that look like it, and is to be recognised by what it gathered: among all words of the batch, and among
+all its pictures. Where a word is, is left to the cells. The text tower stays as it is, so that words keep their places
+in the joint space. It is near FILIP (Yao et al., ICLR 2022), where each word takes its best cell. The papers take CLIP
+as it was published; this is for one that is small and has seen little.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +53,7 @@ class WordBatch:
     pixel_values: UInt8[Tensor, "B 3 H W"]
     words: tuple[str, ...]
     """All words of the batch, sorted."""
-    is_named: Bool[Tensor, "B W"]
+    is_named: Bool[Tensor, "B R"]
     """Whether a picture's caption has the word."""
 
 
@@ -67,8 +68,8 @@ def collate_words(items: Sequence[tuple[Tensor, Sequence[str]]]) -> WordBatch:
 
 
 def word_scores(
-    cells: Float[Tensor, "B cells D"], text_embed: Float[Tensor, "W D"], *, gather_scale: float
-) -> Float[Tensor, "B W"]:
+    cells: Float[Tensor, "B cells D"], text_embed: Float[Tensor, "R D"], *, gather_scale: float
+) -> Float[Tensor, "B R"]:
     """How well each picture shows each word: the cosine to what the word gathers in the picture.
 
     A word gathers the cells' mean, weighted by a softmax of its cosines to them. This is mask pooling with a mask of
@@ -79,13 +80,13 @@ def word_scores(
         text_embed: of unit length.
         gather_scale: 1 / tau of the weights.
     """
-    cosines = text_embed @ F.normalize(cells, dim=-1).transpose(1, 2)  # B W cells
-    gathered = (gather_scale * cosines).softmax(-1) @ cells  # B W D
+    cosines = text_embed @ F.normalize(cells, dim=-1).transpose(1, 2)  # B R cells
+    gathered = (gather_scale * cosines).softmax(-1) @ cells  # B R D
     return (F.normalize(gathered, dim=-1) * text_embed).sum(-1)
 
 
 def grounding_loss(
-    scores: Float[Tensor, "B W"], is_named: Bool[Tensor, "B W"], is_same: Bool[Tensor, "W W"]
+    scores: Float[Tensor, "B R"], is_named: Bool[Tensor, "B R"], is_same: Bool[Tensor, "R R"]
 ) -> Float[Tensor, ""]:
     """InfoNCE of every picture and word that belong together, both ways.
 
@@ -95,9 +96,9 @@ def grounding_loss(
     Args:
         scores: logits.
         is_named: which word each picture has; at least one in all.
-        is_same: which words mean the same.
+        is_same: which words mean the same as another.
     """
-    is_had = (is_named.float() @ is_same.float()) > 0
+    is_had = is_named | (is_named.float() @ is_same.float() > 0)
     others = scores.masked_fill(is_had, -torch.inf)
     among_words, among_pictures = others.logsumexp(1, keepdim=True), others.logsumexp(0, keepdim=True)
     return 0.5 * (F.softplus(among_words - scores) + F.softplus(among_pictures - scores))[is_named].mean()

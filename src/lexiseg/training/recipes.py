@@ -47,10 +47,11 @@ def clip_tiny(*, seed: int = 0) -> ClipRecipe:
 
 
 def clip_tiny_words(*, seed: int = 0) -> GroundingRecipe:
-    """What follows `clip_tiny` (--start): its cells learn which words they show. 166,000 pictures, 35 minutes on one core.
+    """What follows `clip_tiny` (--start): its cells learn which words they show.
 
-    Whole pictures with captions teach CLIP's cells by the way only, and the stuff around things least of all. Words are
-    looked for cell by cell here, so that pictures of many things teach as well as close-ups do.
+    166,400 drawn pictures, about 35 minutes on one core. Pictures with whole captions teach CLIP's cells by the way
+    only, and the stuff around things least of all; here words are looked for cell by cell, and scenes teach as well as
+    close-ups do.
     """
     return GroundingRecipe(
         phases=(
