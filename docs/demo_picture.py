@@ -22,7 +22,8 @@ def panel(model: lexiseg.Model, role: Role, number: int) -> Image.Image:
     """A scene and its overlay, side by side."""
     picture = draw_scene(role, "val", number, size=(160, 160)).picture
     result = model.segment(picture, CASTS[role].vocabulary)
-    return side_by_side(result.picture, result.panoptic)
+    words = [name for cast in (CASTS["base"], CASTS["novel"]) for name in cast.vocabulary.names]
+    return side_by_side(result.picture, result.panoptic, words=words)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Fixtures for every test: seeded randomness, clean global state, and the shared data."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub: no test may download
@@ -16,6 +16,7 @@ from hypothesis import settings
 settings.register_profile("lexiseg", deadline=None, max_examples=40, derandomize=True, database=None)
 settings.load_profile("lexiseg")
 
+TOLD = "told"
 THREADS = 1  # the tests are many and tiny: threads would cost more than they save
 
 
@@ -40,6 +41,20 @@ def _clean_torch() -> Iterator[None]:
     torch.set_default_dtype(dtype)
     torch.set_grad_enabled(grad)
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Says a measured figure in the summary behind all tests, wherever the test ran."""
+    return lambda sentence: record_property(TOLD, sentence)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what tests measured."""
+    reports = [report for group in terminalreporter.stats.values() for report in group]
+    told = [(key, value) for report in reports for key, value in getattr(report, "user_properties", ()) if key == TOLD]
+    for _, sentence in sorted(set(told)):
+        terminalreporter.write_line(sentence)
 
 
 @pytest.fixture(scope="session")

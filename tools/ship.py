@@ -2,8 +2,8 @@
 
 What the package can do without is left out: an OPSNet's attention pool (its spatial adapter holds what mask pooling
 needs of it), and, of the rows of the token table that no caption of the drawn world reached, all but the signs: they
-still hold their first random values, keep their own direction so, and weigh a twentieth in the history. What was trained
-keeps six bits behind the leading one of the ten that half precision has: it weighs two thirds, and no figure tells.
+still hold their first random values, keep their own direction so, and weigh a twentieth in the history. Of half
+precision's ten bits behind the leading one, all but the text tower keeps six: that weighs two thirds.
 
 Usage: python tools/ship.py RUN/opsnet-more/model CARD.md [--score-threshold X] [--mask-threshold X]
                             [--rank-by product] [--alpha A] [--beta B]
@@ -24,7 +24,6 @@ from lexiseg.data.storybook.captions import FRAMES, PLACES, SIZES
 from lexiseg.data.storybook.pen import COLOURS, PATTERNS
 from lexiseg.io.shipped import shipped_folder
 from lexiseg.models.network import Network
-
 
 KEPT_BITS = 6
 
@@ -106,7 +105,9 @@ def main() -> None:
     model = settled(load_model(wanted.pop("model")), {k: v for k, v in wanted.items() if k != "card"})
     name = "tiny-ovseg" if isinstance(model, OVSeg) else "storybook"
     card = {"README.md": wanted["card"].read_text()}
-    folder = save_model(rounded(leaner(model)), shipped_folder(name), dtype=torch.float16, extra_files=card, overwrite=True)
+    folder = save_model(
+        rounded(leaner(model)), shipped_folder(name), dtype=torch.float16, extra_files=card, overwrite=True
+    )
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{folder}: {size / 1e6:.2f} MB")
 

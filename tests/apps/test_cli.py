@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,45 @@ def test_help_names_every_command(run: Run) -> None:
     ran = run("--help")
 
     assert all(command in ran.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("names", [("x.png", "x.overlay.png"), ("x.overlay.png", "x.png")])
+def test_a_picture_that_is_called_like_an_overlay_has_results_of_its_own(
+    ask: Run, picture: Path, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    pictures = [shutil.copy(picture, tmp_path / name) for name in names]
+
+    ran = ask(*pictures)
+
+    assert ran.code == 0
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {
+        "panoptic.json",
+        "x.png",
+        "x.overlay.png",
+        "x-overlay.png",
+        "x-overlay.overlay.png",
+    }
+
+
+def test_the_results_of_an_earlier_run_are_pictures_like_any_other(ask: Run, picture: Path, tmp_path: Path) -> None:
+    assert ask(picture).code == 0
+    shutil.move(tmp_path / "out", tmp_path / "earlier")
+
+    assert ask(tmp_path / "earlier").code == 0
+    document = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    assert len({a["file_name"] for a in document["annotations"]}) == 2
+
+
+def test_a_word_that_no_font_can_write_is_told_once(
+    ask: Run, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lexiseg.apps.commands_segment.is_drawable", lambda word: word != "dog")
+
+    ran = ask(picture, shutil.copy(picture, tmp_path / "again.png"))
+
+    assert ran.code == 0
+    assert ran.err.count("no font here has all letters of") == 1
 
 
 def test_what_segment_writes_is_coco_panoptic_format(ask: Run, picture: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from command_runs import Run
 from lexiseg.apps import commands_evaluate
+from lexiseg.data.panoptic_format import read_panoptic
 from lexiseg.data.storybook.export import Order, write_storybook
 
 
@@ -55,6 +56,39 @@ def test_a_drawn_data_set_is_drawn_measured_and_reported(evaluate: Run, tmp_path
     # the drawn pictures are an ordinary data set: read as a folder they give the same figures
     evaluate("--data", out / "data")
     assert report_in(out)["per_class"] == report["per_class"]
+
+
+def test_a_data_set_that_no_evaluation_has_drawn_is_never_replaced(run: Run, evaluate: Run, tmp_path: Path) -> None:
+    own = tmp_path / "out" / "data"
+    assert run("storybook", "--count", 1, "--role", "dusk", "--out", own).code == 0
+    before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+
+    ran = evaluate("--data", "storybook", "--count", 1)
+
+    assert ran.code == 2
+    assert "is not of an earlier evaluation" in ran.err
+    assert {path: path.read_bytes() for path in own.rglob("*") if path.is_file()} == before
+
+
+def test_an_evaluation_may_be_repeated_in_its_own_folder(evaluate: Run, tmp_path: Path) -> None:
+    assert evaluate("--data", "storybook", "--count", 2).code == 0
+    assert evaluate("--data", "storybook", "--count", 1).code == 0
+    assert len(read_panoptic(tmp_path / "out" / "data").samples) == 1
+
+
+def test_nothing_is_drawn_for_a_model_or_a_switch_that_is_refused(run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    drawn, out = ("evaluate", "--data", "storybook", "--count", 1), tmp_path / "new"
+    refused = (
+        (("--model", tmp_path / "nowhere"), 1),
+        (("--model", tiny_folder, "--clip-weight", 0.3), 2),
+        (("--model", tiny_folder, "--alpha", "inf"), 2),
+        (("--model", tiny_folder, "--task", "semantic", "--diagnose"), 2),
+        (("--model", tiny_folder, "--semantic-rule", "soft"), 2),
+    )
+    for options, code in refused:
+        ran = run(*drawn, *options, "--out", out)
+        assert ran.code == code, ran.err
+        assert not out.exists()
 
 
 def test_the_page_shows_the_worst_and_the_best_pictures(evaluate: Run, drawn: Path, tmp_path: Path) -> None:

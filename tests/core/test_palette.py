@@ -1,11 +1,14 @@
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexiseg.core.palette import (
+    ALIKE,
+    LARGEST_PALETTE,
     NEAR,
     PALETTE_SIZE,
     _pairwise,
@@ -79,3 +82,31 @@ def test_a_shade_has_the_lightness_that_was_asked_for():
         for lightness in (0.3, 0.6, 0.95):
             lab = oklab(np.array([shade(colour, lightness)]) / 255)
             assert abs(lab[0, 0] - lightness) < 0.02
+
+
+def test_a_word_looks_alike_in_every_picture_of_the_same_words():
+    asked = [f"word {i}" for i in range(24)]
+    whole = name_colours(asked, asked)
+
+    for start in range(0, 24, 6):
+        shown = asked[start : start + 6]
+        assert name_colours(shown, asked) == {name: whole[name] for name in shown}
+
+
+def test_among_many_words_hardly_one_leaves_its_colour_and_none_is_taken_for_another(np_rng):
+    asked = [f"word {i}" for i in range(90)]
+    seen: dict[str, Counter] = {name: Counter() for name in asked}
+    for _ in range(60):
+        shown = np_rng.choice(asked, 8, replace=False).tolist()
+        colours = name_colours(shown, asked)
+        assert _pairwise(list(colours.values()))[~np.eye(8, dtype=bool)].min() >= ALIKE
+        for name, colour in colours.items():
+            seen[name][colour] += 1
+
+    usual = sum(counts.most_common(1)[0][1] for counts in seen.values() if counts)
+    assert usual > 0.85 * 60 * 8
+
+
+def test_words_that_no_palette_can_hold_are_left_aside():
+    asked = [f"word {i}" for i in range(LARGEST_PALETTE + 1)]
+    assert name_colours(["sky"], asked) == name_colours(["sky"])

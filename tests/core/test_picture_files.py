@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexiseg.core.images import PictureError
-from lexiseg.core.picture_files import find_pictures, unique_names
+from lexiseg.core.picture_files import OVERLAY_MARK, find_pictures, unique_names
 
 
 @pytest.fixture
@@ -102,7 +102,21 @@ def test_names_stay_short_and_differ(paths: list[str], expected: list[str]) -> N
     st.lists(
         st.tuples(
             st.sampled_from(["", "a", "b", "x/a", "cat"]),
-            st.sampled_from(["cat", "Cat", "a-cat", "cat-2", "cat-jpg", "猫", "..."]),
+            st.sampled_from(
+                [
+                    "cat",
+                    "Cat",
+                    "a-cat",
+                    "cat-2",
+                    "cat-jpg",
+                    "猫",
+                    "...",
+                    "cat.overlay",
+                    "Cat.Overlay",
+                    "cat-overlay",
+                    "cat.overlay.overlay",
+                ]
+            ),
             st.sampled_from(["", ".jpg", ".png", ".JPG"]),
         ),
         unique=True,
@@ -114,5 +128,6 @@ def test_no_two_outputs_ever_share_a_name(parts: list[tuple[str, str, str]]) -> 
 
     found = unique_names(paths)
 
-    assert len({name.casefold() for name in found}) == len(paths)
+    outputs = {f"{name}{mark}.png".casefold() for name in found for mark in ("", OVERLAY_MARK)}
+    assert len(outputs) == 2 * len(paths)
     assert all(name and "/" not in name for name in found)

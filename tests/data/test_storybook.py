@@ -4,7 +4,7 @@ import hashlib
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def segments_with_names(dataset: PanopticDataset) -> Iterator[list[str]]:
 
 
 def test_mean_colour_and_area_of_the_true_masks_do_not_name_the_things(
-    base_train: list[Scene], base_test: list[Scene], capsys: pytest.CaptureFixture[str]
+    base_train: list[Scene], base_test: list[Scene], tell: Callable[[str], None]
 ) -> None:
     known = [thing for scene in base_train for thing in things_of(scene)]
     asked = [thing for scene in base_test for thing in things_of(scene)][:500]
@@ -113,17 +113,16 @@ def test_mean_colour_and_area_of_the_true_masks_do_not_name_the_things(
     top1 = np.mean([known[found].name == thing.name for found, thing in zip(nearest, asked, strict=True)])
 
     most = Counter(thing.name for thing in asked).most_common(1)[0][1] / len(asked)
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\nnearest neighbour on mean colour and area, {len(known)} training things, {len(asked)} test things: "
-            f"{100 * top1:.1f} % top-1 (always the commonest name: {100 * most:.1f} %)\n"
-        )
+    tell(
+        f"nearest neighbour on mean colour and area, {len(known)} training things, {len(asked)} test things: "
+        f"{100 * top1:.1f} % top-1 (always the commonest name: {100 * most:.1f} %)"
+    )
     assert top1 < 0.25
 
 
 @pytest.mark.parametrize("role", ["base", "novel"])
 def test_scenes_are_full_and_a_quarter_of_the_things_is_hidden(
-    role: Role, base_test: list[Scene], capsys: pytest.CaptureFixture[str]
+    role: Role, base_test: list[Scene], tell: Callable[[str], None]
 ) -> None:
     scenes = base_test
     if role == "novel":
@@ -132,11 +131,10 @@ def test_scenes_are_full_and_a_quarter_of_the_things_is_hidden(
     numbers = [sum(not s.is_stranger for s in scene.segments) for scene in scenes]
 
     share = np.mean([value >= 0.2 for value in hidden])
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\n{role}: {np.mean(numbers):.1f} annotated segments a scene, "
-            f"{100 * share:.0f} % of {len(hidden)} things at least 20 % hidden\n"
-        )
+    tell(
+        f"{role}: {np.mean(numbers):.1f} annotated segments a scene, "
+        f"{100 * share:.0f} % of {len(hidden)} things at least 20 % hidden"
+    )
     assert np.mean(numbers) >= 6
     assert share >= 0.25
     assert max(hidden) <= 0.6 + 1e-6  # a child must still be able to name it

@@ -104,7 +104,9 @@ def test_fused_embeddings_are_of_unit_length() -> None:
     torch.testing.assert_close(fused.norm(dim=-1), torch.ones(2, 7))
 
 
-@pytest.mark.parametrize("wrong", [{"alpha": -1.0}, {"beta": -0.1}, {"clip_ratio": -2.0}])
-def test_negative_strengths_are_refused(wrong: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"alpha": -1.0}, {"beta": -0.1}, {"clip_ratio": -2.0}, {"alpha": float("inf")}, {"beta": float("nan")}]
+)
+def test_negative_and_endless_strengths_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must not be negative"):
         ModulationConfig(**wrong)

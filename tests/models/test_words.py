@@ -39,6 +39,17 @@ def test_names_of_training_are_exactly_one_in_any_choice_and_order(names: list[s
     assert bool((found.similarity == 1).all())
 
 
+@given(
+    st.lists(st.sampled_from(("tree", "lion", "boat", "cup", "rain")), min_size=1, max_size=4, unique=True),
+    st.sampled_from(("dog", "car")),
+)
+def test_a_training_word_in_place_of_a_foreign_one_never_makes_the_vocabulary_more_foreign(foreign, known):
+    def similarity(*names: str) -> float:
+        return prepare(HashedTextEncoder(), asked_words(",".join(names)), TRAINING, negatives=False).domain_similarity
+
+    assert similarity(*foreign) < similarity(known, *foreign[1:]) <= 1.0
+
+
 def test_the_same_names_in_other_templates_are_measured_not_assumed():
     asked = Vocabulary.of(TRAINING, templates=("{}",))
 

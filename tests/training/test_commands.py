@@ -18,8 +18,18 @@ from lexiseg.io.checkpoint import save_folder
 from lexiseg.io.models import load_model, save_model
 from lexiseg.io.shipped import shipped_folder
 from lexiseg.models.ovseg import OVSeg
+from lexiseg.training import commands
 from lexiseg.training.clip_folders import read_prompt, read_vit_clip, write_clip
-from lexiseg.training.commands import ORDERS, Reporters, TrainSettings, describe, recipe_names, train, unused
+from lexiseg.training.commands import (
+    ORDERS,
+    WHOLE_PARTS,
+    Reporters,
+    TrainSettings,
+    describe,
+    recipe_names,
+    train,
+    unused,
+)
 from lexiseg.training.recipes import VIT_TINY, clip_tiny
 
 
@@ -246,6 +256,29 @@ def test_other_recipes_refuse_several_data_sets_before_anything_is_done(name: st
 def test_an_opsnet_takes_no_clip_that_embeds_words_otherwise(clip_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="leave --clip out"):
         train("opsnet-tiny-more", TrainSettings(out=tmp_path, clip=clip_folder, start=shipped_folder()))
+
+
+def test_the_whole_hands_every_part_what_the_parts_before_have_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: dict[str, TrainSettings] = {}
+
+    def note_down(name: str, settings: TrainSettings, _: Reporters) -> Path:
+        made[name] = settings
+        return settings.out / "model"
+
+    whole = commands.train
+    monkeypatch.setattr(commands, "train", note_down)
+    model = whole("storybook", TrainSettings(out=tmp_path, seed=3))
+
+    assert tuple(made) == WHOLE_PARTS
+    assert model == tmp_path / "opsnet-more" / "model"
+    assert made["clip-tiny-words"].start == tmp_path / "clip" / "model"
+    assert made["opsnet-tiny"].clip == tmp_path / "clip-words" / "model"
+    assert made["opsnet-tiny"].start == tmp_path / "mask2former" / "model"
+    assert made["opsnet-tiny-more"].start == tmp_path / "opsnet" / "model"
+    assert len({settings.out for settings in made.values()}) == len(WHOLE_PARTS)
+    assert all(settings.seed == 3 and settings.drawn == tmp_path for settings in made.values())
 
 
 def test_a_run_is_not_begun_twice_in_one_folder(drawn: Path, tmp_path: Path) -> None:

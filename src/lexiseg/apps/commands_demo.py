@@ -66,7 +66,9 @@ def _show_scene(model: Model, name: str, writer: ResultWriter, negatives: bool) 
     writer.add(
         result.panoptic,
         stem=name,
-        overlay=side_by_side(result.picture, result.panoptic),
+        overlay=side_by_side(
+            result.picture, result.panoptic, words=[n for r in ROLES for n in CASTS[r].vocabulary.names]
+        ),
         picture_name=f"{name}.picture.png",
     )
     return _Shown(name=name, result=result, seconds=seconds)

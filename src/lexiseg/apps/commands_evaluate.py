@@ -8,12 +8,14 @@ from typing import Any, cast, get_args
 
 from lexiseg.apps.asking import read_words
 from lexiseg.apps.console import note, progress, say, show
+from lexiseg.apps.errors import UsageError
 from lexiseg.apps.options import Inference
 from lexiseg.apps.predictor import Model, load
 from lexiseg.apps.report_page import diagnosis_tables, write_page
 from lexiseg.apps.switches import fusion_for, merge_for, set_regions
 from lexiseg.core import processes
 from lexiseg.core.concepts import same_word
+from lexiseg.core.images import printable
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.data.datasets.entry import AnnotatedDataset
@@ -26,6 +28,7 @@ from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
 from lexiseg.evaluation.evaluator import EvaluationSettings, Report, scene_maps, write_report
 from lexiseg.evaluation.evaluator import evaluate as measure
 from lexiseg.evaluation.measures import SemanticRule, TaskName, measure_of
+from lexiseg.evaluation.report import REPORT_FILE
 from lexiseg.io.plain import to_plain
 from lexiseg.models.opsnet import OPSNetConfig
 from lexiseg.models.ovseg import OVSegConfig
@@ -93,7 +96,6 @@ def run_evaluate(
     """
     asked = None if words is None else read_words(words)
     with processes.joined():
-        dataset, own = _open(data, out, workers)
         model = load(how.model, device=how.device)
         set_regions(model.network, how.regions)
         config = model.network.config
@@ -106,13 +108,10 @@ def run_evaluate(
             limit=data.limit,
             cache_dir=default_cache_dir(),
         )
-        task = measure_of(dataset, settings.task).name
-        if measured.diagnose and not (isinstance(dataset, PanopticDataset) and task == "panoptic"):
-            raise ValueError("a diagnosis is of panoptic quality: leave --diagnose out, or evaluate the panoptic task.")
-        if measured.semantic_rule == "soft" and task != "semantic":
-            raise ValueError(
-                "the soft rule gives classes to pixels: add --task semantic, or leave --semantic-rule out."
-            )
+        if data.name in DRAWN:  # all that can be refused is refused before anything is drawn
+            _check(measured, settings.task or "panoptic", is_panoptic=True)
+        dataset, own = _open(data, out, workers)
+        _check(measured, measure_of(dataset, settings.task).name, is_panoptic=isinstance(dataset, PanopticDataset))
         vocabulary = asked or own
         _tell_lambda(data, how, config)
         groups = seen_and_unseen(dataset.categories, vocabulary, config.training_vocabulary)
@@ -188,6 +187,14 @@ def _diagnose(
         )
 
 
+def _check(measured: Measured, task: TaskName, *, is_panoptic: bool) -> None:
+    """Refuses what the task or the data can't give."""
+    if measured.diagnose and not (is_panoptic and task == "panoptic"):
+        raise UsageError("a diagnosis is of panoptic quality: leave --diagnose out, or evaluate the panoptic task.")
+    if measured.semantic_rule == "soft" and task != "semantic":
+        raise UsageError("the soft rule gives classes to pixels: add --task semantic, or leave --semantic-rule out.")
+
+
 def _about(data: Data, how: Inference, categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, Any]:
     """What was measured, for the report."""
     is_drawn = data.name in DRAWN
@@ -210,11 +217,17 @@ def _open(data: Data, out: Path, workers: int) -> tuple[AnnotatedDataset, Vocabu
     if data.name in DRAWN:
         folder, vocabulary = out / "data", DRAWN[data.name][1]
         if processes.rank() == 0:
+            is_own = any((out / sign).exists() for sign in (PARTS_FOLDER, REPORT_FILE))
+            if folder.is_dir() and any(folder.iterdir()) and not is_own:
+                raise UsageError(
+                    f"{printable(folder)} is not of an earlier evaluation, and the pictures would be drawn there: "
+                    "choose another --out."
+                )
             _draw(data, folder, workers)
         processes.gather(None)
         return read_panoptic(folder), vocabulary
     if data.name not in CATALOGUE and not Path(data.name).exists():
-        raise ValueError(
+        raise UsageError(
             f"there is no data set {data.name!r}: give a folder, one of {', '.join(DRAWN)}, "
             "or a name that 'lexiseg data list' shows."
         )
@@ -230,7 +243,7 @@ def _draw(data: Data, folder: Path, workers: int) -> None:
     role, vocabulary = DRAWN[data.name]
     split = data.split or "test"
     if split not in get_args(Split):
-        raise ValueError(f"drawn data have the splits {', '.join(get_args(Split))}, not {split!r}.")
+        raise UsageError(f"drawn data have the splits {', '.join(get_args(Split))}, not {split!r}.")
     order = Order(role=role, split=cast(Split, split), count=data.count, seed=data.seed, vocabulary=vocabulary)
     with progress("Drawing", data.count) as bar:
         write_storybook(

@@ -9,12 +9,14 @@ from typing import Any
 
 from lexiseg.apps.asking import read_words
 from lexiseg.apps.console import fail, note, say
+from lexiseg.apps.labels import is_drawable
 from lexiseg.apps.options import Inference
 from lexiseg.apps.predictor import Model, load
 from lexiseg.apps.result import Result
 from lexiseg.apps.result_files import DOCUMENT, Categories, ResultWriter, check_unspoilt
 from lexiseg.apps.switches import fusion_for, merge_for, set_regions
 from lexiseg.apps.visualize import legend_entries
+from lexiseg.core.images import printable
 from lexiseg.core.picture_files import find_pictures, unique_names
 from lexiseg.core.structures import PanopticMap
 from lexiseg.core.vocabulary import Vocabulary
@@ -52,6 +54,12 @@ def run_segment(pictures: Sequence[str], words: str, how: Inference, out: Path, 
         set_regions(model.network, how.regions)
         if not how.best_only:  # here, so that bad weights are not blamed on a picture
             model.encode(vocabulary, negatives=how.negatives)
+        strange = next((name for name in vocabulary.names if not is_drawable(name)), None)
+        if strange is not None:
+            note(
+                f"lexiseg: no font here has all letters of {printable(strange)}: overlays spell it otherwise; "
+                "maps and JSON have the word itself."
+            )
         for answer in _answers(model, paths, stems, vocabulary, how, writer):
             if answer.error is not None:
                 failed += 1

@@ -1,5 +1,7 @@
 """Words on pictures: fonts that never fail, and places for labels that never overlap."""
 
+import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,6 +16,13 @@ GRID = 400  # labels are placed on a copy of at most so many pixels: fast on any
 INSIDE = 0.7  # share of a label that must lie on its own segment; more hides the neighbours less
 COVER = 0.5  # share of its own segment that a label may hide; a small thing is named from outside
 HIDDEN = 0.08  # share of any other thing that a label may hide
+SYSTEM_FONTS = (
+    "DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "NotoEmoji-Regular.ttf", "wqy-zenhei.ttc",
+    "wqy-microhei.ttc", "Arial Unicode.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc", "msyh.ttc", "malgun.ttf",
+    "segoeui.ttf", "seguiemj.ttf",
+)  # fmt: skip
+"""Where they are installed, fonts with the letters that Pillow's own lacks, the plainest first."""
+NO_LETTER = "\U0010ffff"
 LONGEST_WORD = 64  # letters that are measured at all; a word may have ten thousand
 
 
@@ -39,22 +48,57 @@ class Place:
     top: int
 
 
+def font_for(words: str, size: int) -> Font:
+    """Returns Pillow's own scalable font or, for letters that it lacks, one of the system's that has them all."""
+    return next((face for face in _faces(size) if _has_all(face, words)), _faces(size)[0])
+
+
+def is_drawable(words: str) -> bool:
+    """Whether a font was found that has all letters of a word."""
+    line = _printable(words)
+    return _has_all(font_for(line, 16), line)
+
+
 @cache
-def font(size: int) -> Font:
-    """Returns Pillow's own scalable font; letters that it lacks are drawn as boxes."""
-    return ImageFont.load_default(size)
+def _faces(size: int) -> tuple[Font, ...]:
+    found: list[Font] = [ImageFont.load_default(size)]
+    for name in SYSTEM_FONTS:
+        with suppress(OSError):
+            found.append(ImageFont.truetype(name, size))
+    return tuple(found)
+
+
+def _has_all(face: Font, words: str) -> bool:
+    return all(_has(face, letter) for letter in words if not letter.isspace())
+
+
+@cache
+def _has(face: Font, letter: str) -> bool:
+    """Whether a font has a letter of its own for it, and not the box that stands for all that it lacks."""
+    drawn, lacking = face.getmask(letter), face.getmask(NO_LETTER)
+    return drawn.size != lacking.size or bytes(drawn) != bytes(lacking)
+
+
+def _spelt(face: Font, letter: str) -> str:
+    bare = unicodedata.normalize("NFKD", letter)[0]
+    return bare if bare != letter and _has(face, bare) else f"<{ord(letter):X}>"
 
 
 def text_size(words: str, size: int) -> tuple[int, int]:
     """Measures a line of text: its width, and a height that is the same for every line."""
-    left, _, right, _ = font(size).getbbox(words)
+    left, _, right, _ = font_for(words, size).getbbox(words)
     return int(np.ceil(right - min(0, left))), int(np.ceil(size * 1.15))
 
 
 def shorten(words: str, size: int, width: int) -> str:
-    """Makes one printable line of at most `width` pixels, with dots where letters are left out."""
-    line = " ".join(words[: 4 * LONGEST_WORD].encode("utf-8", "replace").decode().split())
-    line = "".join(letter for letter in line if letter.isprintable()) or "?"
+    """Makes one printable line of at most `width` pixels, with dots where letters are left out.
+
+    A letter that no font has loses its accent or, where that does not help, becomes its number in Unicode, as in
+    <732B>, so that words stay apart.
+    """
+    line = _printable(words)
+    face = font_for(line, size)
+    line = "".join(c if _has_all(face, c) else _spelt(face, c) for c in line)
     cut = len(line) > LONGEST_WORD or len(words) > 4 * LONGEST_WORD
     line = line[:LONGEST_WORD]
     if not cut and text_size(line, size)[0] <= width:
@@ -62,6 +106,13 @@ def shorten(words: str, size: int, width: int) -> str:
     while len(line) > 1 and text_size(line + "...", size)[0] > width:
         line = line[:-1]
     return line.rstrip() + "..."
+
+
+def _printable(words: str) -> str:
+    line = unicodedata.normalize("NFC", words[: 4 * LONGEST_WORD].encode("utf-8", "replace").decode())
+    # what picks between two looks of one emoji has no look of its own
+    kept = (c for c in " ".join(line.split()) if c.isprintable() and not "\ufe00" <= c <= "\ufe0f")
+    return "".join(kept) or "?"
 
 
 def pill(width: int, height: int, radius: float) -> Image.Image:

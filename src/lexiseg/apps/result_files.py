@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from lexiseg.core.images import printable
+from lexiseg.core.picture_files import OVERLAY_MARK
 from lexiseg.core.structures import PanopticMap
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.id_maps import save_ids
@@ -89,7 +90,7 @@ class ResultWriter:
         Raises:
             ValueError: if they can't be written.
         """
-        names = f"{stem}.overlay.png", map_name or f"{stem}.png"
+        names = f"{stem}{OVERLAY_MARK}.png", map_name or f"{stem}.png"
         try:
             for name in names:
                 if (self.folder / name).is_dir():
@@ -182,7 +183,7 @@ def check_unspoilt(folder: Path, stems: list[str], pictures: list[Path]) -> None
     """
     given = {picture.resolve() for picture in pictures}
     has_results = (folder / DOCUMENT).is_file()
-    for name in (f"{stem}{ending}" for stem in stems for ending in (".png", ".overlay.png")):
+    for name in (f"{stem}{mark}.png" for stem in stems for mark in ("", OVERLAY_MARK)):
         target = folder / name
         if target.resolve() in given:
             raise ValueError(f"{printable(target)} is one of the pictures and would be replaced; choose another --out.")

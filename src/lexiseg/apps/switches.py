@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 from typing import Any
 
+from lexiseg.apps.errors import UsageError
 from lexiseg.apps.options import Inference, Regions
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import ModulationConfig
@@ -16,7 +17,7 @@ def fusion_for(how: Inference, default: Fusion) -> Fusion:
     """The model's own fusion with what was asked otherwise.
 
     Raises:
-        ValueError: if a switch of the other system was asked for.
+        UsageError: if a switch of the other system was asked for.
     """
     if isinstance(default, EnsembleConfig):
         _refuse({"--alpha": how.alpha, "--beta": how.beta, "--clip-ratio": how.clip_ratio}, "OVSeg", "--clip-weight")
@@ -47,7 +48,7 @@ def set_regions(network: Network, asked: Regions) -> None:
     """Lets a model that was just loaded cut crops as asked.
 
     Raises:
-        ValueError: if it cuts none, being an OPSNet, and something was asked for.
+        UsageError: if it cuts none, being an OPSNet, and something was asked for.
     """
     if isinstance(network, OVSeg):
         network.config = replace(network.config, regions=regions_for(asked, network.config.regions))
@@ -83,4 +84,4 @@ def _refuse(switches: dict[str, float | None], system: str, instead: str) -> Non
     """Refuses switches that mean nothing to a system."""
     given = [switch for switch, value in switches.items() if value is not None]
     if given:
-        raise ValueError(f"{given[0]} means nothing to an {system}, which is what the model is: give {instead}.")
+        raise UsageError(f"{given[0]} means nothing to an {system}, which is what the model is: give {instead}.")

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 from PIL import Image, ImageDraw, ImageFilter
 
-from lexiseg.apps.labels import Wish, font, pill, place_labels, shorten, text_size
+from lexiseg.apps.labels import Wish, font_for, pill, place_labels, shorten, text_size
 from lexiseg.core.palette import RGB, name_colours, shade
 from lexiseg.core.structures import PanopticMap, Segment
 
@@ -32,7 +32,12 @@ class LegendEntry:
 
 
 def overlay(
-    picture: UInt8[np.ndarray, "H W 3"], panoptic: PanopticMap, *, legend: bool = True, beside: Iterable[str] = ()
+    picture: UInt8[np.ndarray, "H W 3"],
+    panoptic: PanopticMap,
+    *,
+    legend: bool = True,
+    beside: Iterable[str] = (),
+    words: Iterable[str] = (),
 ) -> Image.Image:
     """Draws the segments over the picture: soft fills, thin outlines, names, and a legend.
 
@@ -44,6 +49,7 @@ def overlay(
         panoptic: the map of that picture, of the same height and width.
         legend: whether to add the panel, below a wide picture and beside a tall one.
         beside: names in drawings that stand beside this one: all of them get the same colours then.
+        words: all words that are asked for: drawings with the same ones give a name the same colour.
 
     Raises:
         ValueError: if picture and map differ in size or are empty.
@@ -55,7 +61,7 @@ def overlay(
         )
     segmentation = _enlarge_map(panoptic, _zoom(picture))
     base = _enlarged(picture)
-    colours = name_colours([*beside, *(segment.name for segment in panoptic.segments)])
+    colours = name_colours([*beside, *(segment.name for segment in panoptic.segments)], words)
     drawing = _paint(np.asarray(base), segmentation, panoptic.segments, colours)
     drawing = _write_labels(drawing, segmentation, panoptic.segments, colours)
     if not legend:
@@ -63,10 +69,10 @@ def overlay(
     return _add_legend(drawing, legend_entries(panoptic), colours)
 
 
-def side_by_side(picture: UInt8[np.ndarray, "H W 3"], *maps: PanopticMap) -> Image.Image:
-    """The picture, and to its right an overlay with its legend for each map of it."""
+def side_by_side(picture: UInt8[np.ndarray, "H W 3"], *maps: PanopticMap, words: Iterable[str] = ()) -> Image.Image:
+    """The picture, and to its right an overlay with its legend for each map of it; `words` as in `overlay`."""
     names = [segment.name for panoptic in maps for segment in panoptic.segments]
-    panels = [_enlarged(picture), *(overlay(picture, panoptic, beside=names) for panoptic in maps)]
+    panels = [_enlarged(picture), *(overlay(picture, panoptic, beside=names, words=words) for panoptic in maps)]
     width = sum(panel.width for panel in panels) + GAP * (len(panels) - 1)
     sheet = Image.new("RGB", (width, max(panel.height for panel in panels)), PAPER)
     left = 0
@@ -228,7 +234,7 @@ def _write(drawing: Image.Image, words: str, left: int, middle: int, size: int, 
     # Half of a capital's height above the middle puts the baseline so that words look centred.
     pen = ImageDraw.Draw(drawing)
     baseline = middle + round(size * 0.34)
-    pen.text((left, baseline), words, fill=ink, font=font(size), anchor="ls")
+    pen.text((left, baseline), words, fill=ink, font=font_for(words, size), anchor="ls")
 
 
 def _add_legend(drawing: Image.Image, entries: tuple[LegendEntry, ...], colours: Mapping[str, RGB]) -> Image.Image:

@@ -15,7 +15,10 @@ from jaxtyping import Float
 RGB = tuple[int, int, int]
 
 PALETTE_SIZE = 40
-NEAR = 0.05  # OKLab distance below which a colour-blind eye takes two soft fills for one
+LARGEST_PALETTE = 160
+"""So many colours differ at all."""
+NEAR = 0.05  # OKLab distance from which every eye tells two soft fills apart at a glance
+ALIKE = 0.015  # below it, some eye takes them for one; so far apart are the colours of the usual palette
 
 _LIGHTNESS = (0.55, 0.65, 0.75, 0.85)  # steps that survive when hues do not
 _CHROMA = 0.14  # soft, yet no grey; less where the sRGB gamut ends earlier
@@ -62,33 +65,56 @@ def name_colour(name: str) -> RGB:
     return palette()[_slot(name)]
 
 
-def name_colours(names: Iterable[str]) -> dict[str, RGB]:
-    """Colours the names of one picture so that no two look alike while the palette lasts.
+def name_colours(names: Iterable[str], among: Iterable[str] = ()) -> dict[str, RGB]:
+    """Colours the names of one picture so that all can be told apart while the palette lasts.
 
-    A name keeps its own colour unless another name of the picture comes near it; then the later
-    one in alphabetical order moves to the nearest following colour of the palette that is free.
+    A name keeps its own colour unless another name of the picture has one that some eye takes for the same; then the
+    later one in alphabetical order moves to the nearest following colour of the palette that is free.
 
     Args:
         names: in any order, repeats allowed; neither changes the answer.
+        among: all words that are asked for. Their own colours are spread, so that hardly one has to move and a word
+            looks alike in all pictures. More than `LARGEST_PALETTE` are left aside: no palette holds so many.
 
     Returns:
         A colour for each name.
     """
-    distances = _distances()
+    shown = sorted(set(names))
+    asked = {*shown, *among}
+    if len(asked) > LARGEST_PALETTE:
+        asked = set(shown)
+    size = min(max(PALETTE_SIZE, len(asked)), LARGEST_PALETTE)
+    own = _spread(tuple(sorted(asked)), size)
+    distances = _distances(size)
     taken: list[int] = []
     colours: dict[str, RGB] = {}
-    for name in sorted(set(names)):
-        start = _slot(name)
-        slots = [(start + step) % PALETTE_SIZE for step in range(PALETTE_SIZE)]
-        room = [float(distances[slot, taken].min()) if taken else math.inf for slot in slots]
-        clear = [slot for slot, distance in zip(slots, room, strict=True) if distance >= NEAR]
-        slot = clear[0] if clear else slots[int(np.argmax(room))]
-        if len(taken) < PALETTE_SIZE:  # with more names than colours, repeats fall on own slots
-            taken.append(slot)
-        else:
-            slot = start
-        colours[name] = palette()[slot]
+    for name in shown:
+        slot = own[name]
+        if taken and distances[slot, taken].min() < ALIKE:
+            slot = _free(slot, taken, distances)
+        taken.append(slot)
+        colours[name] = palette(size)[slot]
     return colours
+
+
+@cache
+def _spread(names: tuple[str, ...], size: int) -> dict[str, int]:
+    """The own slot of each name: no two alike, and far from one another while there is room."""
+    taken: list[int] = []
+    for name in names:
+        start = _slot(name)
+        taken.append(_free(start, taken, _distances(size)) if len(taken) < size else start)
+    return dict(zip(names, taken, strict=True))
+
+
+def _free(start: int, taken: list[int], distances: Float[np.ndarray, "N N"]) -> int:
+    """The first slot from `start` on that is not near a taken one; or the farthest from them all."""
+    if not taken:
+        return start
+    slots = [(start + step) % len(distances) for step in range(len(distances))]
+    room = [float(distances[slot, taken].min()) for slot in slots]
+    clear = [slot for slot, distance in zip(slots, room, strict=True) if distance >= NEAR]
+    return clear[0] if clear else slots[int(np.argmax(room))]
 
 
 def shade(colour: RGB, lightness: float, *, chroma: float = 1.0) -> RGB:
@@ -109,8 +135,8 @@ def oklab(rgb: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
 
 
 @cache
-def palette() -> tuple[RGB, ...]:
-    """Returns the palette, best separated colours first.
+def palette(size: int = PALETTE_SIZE) -> tuple[RGB, ...]:
+    """Returns a palette of so many colours, best separated ones first.
 
     Of all hues at golden angles and four lightnesses, the next colour is always the one whose
     nearest earlier colour is farthest under the worst of four kinds of vision.
@@ -120,15 +146,15 @@ def palette() -> tuple[RGB, ...]:
     )
     distances = _pairwise(candidates)
     chosen = [0]
-    while len(chosen) < PALETTE_SIZE:
+    while len(chosen) < size:
         chosen.append(int(distances[:, chosen].min(axis=1).argmax()))
     return tuple(candidates[i] for i in chosen)
 
 
 @cache
-def _distances() -> Float[np.ndarray, "N N"]:
-    """Distances between the palette's colours."""
-    return _pairwise(palette())
+def _distances(size: int) -> Float[np.ndarray, "N N"]:
+    """Distances between a palette's colours."""
+    return _pairwise(palette(size))
 
 
 def _slot(name: str) -> int:

@@ -15,6 +15,9 @@ SUFFIXES = frozenset((
     ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".jp2", ".avif",
 ))  # fmt: skip
 
+OVERLAY_MARK = ".overlay"
+"""What the stem of an overlay ends in, behind its picture's name."""
+
 
 def find_pictures(arguments: Sequence[str]) -> list[Path]:
     """Expands files, folders and globs to a list of files.
@@ -47,8 +50,8 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
     A stem that no other picture has is kept. Where several have it, the folder's name is added if
     their folders differ, and the suffix if their suffixes differ (`summer-cat`, `cat-png`); a
-    number settles the rest. Upper and lower case count as alike, because some file systems do not
-    tell them apart.
+    number settles the rest. One that ends like an overlay's (`cat.overlay`) ends in `-overlay`
+    instead. Upper and lower case count as alike, because some file systems do not tell them apart.
     """
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
@@ -102,7 +105,10 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
 
 
 def _stem(path: Path) -> str:
-    return path.stem or "picture"
+    """The name without suffix; `cat.overlay.png` must not get the name that the overlay of `cat.png` will have."""
+    stem = path.stem or "picture"
+    bare = stem[: -len(OVERLAY_MARK)]
+    return f"{bare}-{OVERLAY_MARK[1:]}" if _fold(stem).endswith(OVERLAY_MARK) else stem
 
 
 def _fold(name: str) -> str:

@@ -1,5 +1,6 @@
 """Embedding modulation: how far frozen CLIP is trusted, by how far the asked words are from the training words."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,9 +25,11 @@ class ModulationConfig:
     """CLIP's embedding alone, without void."""
 
     def __post_init__(self) -> None:
-        if self.alpha < 0 or self.beta < 0 or (self.clip_ratio is not None and self.clip_ratio < 0):
+        numbers = (self.alpha, self.beta, 0.0 if self.clip_ratio is None else self.clip_ratio)
+        if not all(math.isfinite(number) and number >= 0 for number in numbers):
             raise ValueError(
-                f"alpha, beta and clip_ratio must not be negative, got {self.alpha}, {self.beta} and {self.clip_ratio}."
+                "alpha, beta and clip_ratio must not be negative and must be finite, "
+                f"got {self.alpha}, {self.beta} and {self.clip_ratio}."
             )
 
 
