@@ -24,7 +24,7 @@ MASK_THRESHOLDS = (0.4, 0.5)
 BRANCHES: Mapping[str, Mapping[str, ModulationConfig]] = {
     "modulated": {
         f"modulated, alpha {alpha:g}, beta {beta:g}": ModulationConfig(alpha=alpha, beta=beta)
-        for alpha, beta in itertools.product((2.5, 5.0, 10.0, 20.0), (0.0, 0.25, 0.5))
+        for alpha, beta in itertools.product((1.25, 2.5, 5.0, 10.0, 20.0), (0.0, 0.25, 0.5))
     },
     "as in the paper": {"modulated, alpha 10, beta 0.5": ModulationConfig()},
     "query-only": {"query-only": QUERY_ONLY},

@@ -179,7 +179,7 @@ def test_a_diagnosis_leads_from_the_model_to_100(evaluate: Run, drawn: Path, tmp
 def test_a_diagnosis_of_another_task_is_refused(evaluate: Run, drawn: Path) -> None:
     ran = evaluate("--data", drawn, "--task", "semantic", "--diagnose")
 
-    assert ran.code == 1
+    assert ran.code == 2
     assert "leave --diagnose out" in ran.err
 
 
@@ -269,5 +269,5 @@ def test_under_torchrun_an_unreadable_picture_does_not_lose_the_report(
 def test_a_split_that_the_drawn_world_lacks_is_refused(evaluate: Run) -> None:
     ran = evaluate("--data", "storybook", "--split", "minival")
 
-    assert ran.code == 1
+    assert ran.code == 2
     assert "train, val, test" in ran.err

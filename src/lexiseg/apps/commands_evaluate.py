@@ -227,7 +227,7 @@ def _open(data: Data, out: Path, workers: int) -> tuple[AnnotatedDataset, Vocabu
         processes.gather(None)
         return read_panoptic(folder), vocabulary
     if data.name not in CATALOGUE and not Path(data.name).exists():
-        raise UsageError(
+        raise ValueError(
             f"there is no data set {data.name!r}: give a folder, one of {', '.join(DRAWN)}, "
             "or a name that 'lexiseg data list' shows."
         )

@@ -17,7 +17,7 @@ def fusion_for(how: Inference, default: Fusion) -> Fusion:
     """The model's own fusion with what was asked otherwise.
 
     Raises:
-        UsageError: if a switch of the other system was asked for.
+        UsageError: if a switch of the other system was asked for, or a number that means nothing.
     """
     if isinstance(default, EnsembleConfig):
         _refuse({"--alpha": how.alpha, "--beta": how.beta, "--clip-ratio": how.clip_ratio}, "OVSeg", "--clip-weight")
@@ -65,7 +65,10 @@ def _modulation_for(how: Inference, default: ModulationConfig) -> ModulationConf
         changed |= {"clip_ratio": how.clip_ratio}
     if how.clip_only:
         changed = {"beta": 0.0, **changed, "clip_only": True}
-    return replace(default, **changed)
+    try:
+        return replace(default, **changed)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _ensemble_for(how: Inference, default: EnsembleConfig) -> EnsembleConfig:
