@@ -130,7 +130,7 @@ def test_a_switch_of_the_other_system_is_refused_with_the_way_out(
 ) -> None:
     chosen = tiny_folder if of_opsnet else folder
     ran = run("segment", picture, "-v", WORDS, "-m", chosen, "--device", "cpu", switch, 0.5, "--out", tmp_path / "o")
-    assert ran.code == 1
+    assert ran.code == 2
     assert switch in ran.err
     assert advice in ran.err
 
@@ -180,7 +180,7 @@ def test_region_switches_reach_the_crops_and_a_picture_without_any_is_void(
     assert best.code == 0, best.err
     assert json.loads(best.out)["segments"] == []
     refused = run(*common, "-m", tiny_folder, "--crops-per-pass", 2, "--out", tmp_path / "o")
-    assert refused.code == 1
+    assert refused.code == 2
     assert "--crops-per-pass means nothing to an OPSNet" in refused.err
     assert regions_for(Regions(min_object=0.25, crops_per_pass=3), RegionConfig(fill="keep")) == RegionConfig(
         fill="keep", min_object_prob=0.25, crops_per_pass=3

@@ -75,8 +75,15 @@ def _has_all(face: Font, words: str) -> bool:
 @cache
 def _has(face: Font, letter: str) -> bool:
     """Whether a font has a letter of its own for it, and not the box that stands for all that it lacks."""
-    drawn, lacking = face.getmask(letter), face.getmask(NO_LETTER)
-    return drawn.size != lacking.size or bytes(drawn) != bytes(lacking)
+    return _drawn(face, letter) != _drawn(face, NO_LETTER)
+
+
+@cache
+def _drawn(face: Font, letter: str) -> bytes:
+    _, _, right, bottom = face.getbbox(letter)
+    picture = Image.new("1", (int(right) + 2, int(bottom) + 2))
+    ImageDraw.Draw(picture).text((0, 0), letter, fill=1, font=face)
+    return picture.tobytes()
 
 
 def _spelt(face: Font, letter: str) -> str:

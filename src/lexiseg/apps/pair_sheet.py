@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lexiseg.apps.labels import font, shorten, text_size
+from lexiseg.apps.labels import font_for, shorten, text_size
 from lexiseg.core.images import printable
 from lexiseg.data.pairs import PairDataset, PairRecord
 
@@ -111,6 +111,7 @@ def _draw_pair(sheet: Image.Image, record: PairRecord, left: int, top: int) -> N
     score = "" if record.score is None else f"{record.score:.2f}"
     room = CELL - text_size(score, 13)[0] - 6
     pen = ImageDraw.Draw(sheet)
-    pen.text((left, top + CELL + 14), shorten(record.word, 13, room), fill=INK, font=font(13), anchor="ls")
-    pen.text((left + CELL, top + CELL + 14), score, fill=FAINT_INK, font=font(13), anchor="rs")
-    pen.text((left, top + CELL + 29), shorten(record.picture, 10, CELL), fill=FAINT_INK, font=font(10), anchor="ls")
+    word, picture = shorten(record.word, 13, room), shorten(record.picture, 10, CELL)
+    pen.text((left, top + CELL + 14), word, fill=INK, font=font_for(word, 13), anchor="ls")
+    pen.text((left + CELL, top + CELL + 14), score, fill=FAINT_INK, font=font_for(score, 13), anchor="rs")
+    pen.text((left, top + CELL + 29), picture, fill=FAINT_INK, font=font_for(picture, 10), anchor="ls")
