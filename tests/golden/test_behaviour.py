@@ -19,10 +19,10 @@ def without(name: str, count: int) -> list[int]:
 
 
 def test_cat_on_scenes_without_cats_returns_void(model: lexiseg.Model) -> None:
-    results = [model.segment(draw_scene("base", "val", n).picture, "cat") for n in without("cat", 5)]
-
-    assert sum(len(result.segments) for result in results) <= 1
-    assert sum(not result.segmentation.any() for result in results) >= 4
+    for number in without("cat", 12):
+        result = model.segment(draw_scene("base", "val", number).picture, "cat")
+        assert not result.segments
+        assert not result.segmentation.any()
 
 
 def test_without_negatives_more_is_taken_for_a_cat(model: lexiseg.Model) -> None:
@@ -47,7 +47,7 @@ def share_of_names_found(model: lexiseg.Model, scenes: int) -> float:
 
 
 def test_what_is_in_the_picture_is_found(model: lexiseg.Model) -> None:
-    assert share_of_names_found(model, 8) > 0.5  # these weights: 39 of 44
+    assert share_of_names_found(model, 8) > 0.7  # these weights: 41 of 44
 
 
 def test_the_shipped_ovseg_finds_much_of_a_picture() -> None:

@@ -10,6 +10,7 @@ import tiny
 from lexiseg.encoders.clip import Clip, ClipConfig
 from lexiseg.encoders.vit import VitClip, VitConfig
 from lexiseg.training.clip import ClipRecipe, ClipTask, Phase
+from lexiseg.training.clip_runs import threads_beside
 from lexiseg.training.recipes import clip_tiny, clip_vit_tiny
 from lexiseg.training.trainer import run
 
@@ -43,6 +44,19 @@ def test_clip_learns_a_few_captions(model: ClipConfig | VitConfig) -> None:
         losses.append(loss.item())
 
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_processes_that_draw_get_cores_of_their_own_while_a_clip_is_trained() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with threads_beside(workers=1):
+            assert torch.get_num_threads() == 2
+        with threads_beside(workers=8):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 @BOTH

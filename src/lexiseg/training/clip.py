@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -146,15 +146,6 @@ def towers_in_bf16(device: str) -> Generator[None]:
         yield
 
 
-def lr_in_phases(phases: tuple[Phase, ...], optim: OptimConfig, step: int) -> float:
-    """The learning rate of a step: every phase has its own, with a warm-up and decay of its own."""
-    for phase in phases:
-        if step < phase.steps:
-            return scheduled_lr(optim, step, phase.steps) / optim.lr * phase.lr
-        step -= phase.steps
-    raise IndexError("a step behind the last phase")
-
-
 def varied_light(pixel_values: UInt8[Tensor, "B 3 H W"], seed: int, step: int) -> Float[Tensor, "B 3 H W"]:
     """Pictures in [0, 1], channels last, brighter or darker by up to a tenth, from the step's own generator."""
     rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
@@ -187,29 +178,44 @@ def lock_text(clip: OpenClip, source: OpenClip | None) -> None:
             parameter.requires_grad_(False)
 
 
-class ClipTask:
-    """The training of a CLIP by a recipe, for the loop."""
+@runtime_checkable
+class PhasedRecipe(Protocol):
+    """A recipe that draws its pictures in phases."""
 
-    def __init__(
-        self, recipe: ClipRecipe, *, text: OpenClip | None = None, device: str = "cpu", workers: int = 1
-    ) -> None:
-        """Builds the CLIP.
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """In the order in which they are gone through."""
+        ...
+
+    @property
+    def optim(self) -> OptimConfig:
+        """Its `lr` is replaced by each phase's."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Decides the pictures."""
+        ...
+
+
+RecipeT = TypeVar("RecipeT", bound=PhasedRecipe)
+ClipT = TypeVar("ClipT", bound=OpenClip)
+
+
+class PhasedTask(Generic[RecipeT, ClipT]):
+    """What trainings of a CLIP on drawn pictures have in common, for the loop."""
+
+    def __init__(self, recipe: RecipeT, clip: ClipT, *, device: str, workers: int) -> None:
+        """Takes the CLIP in hand.
 
         Args:
-            recipe: the recipe; its seed decides the random weights.
-            text: whose text tower is taken over and locked, for a recipe that locks it.
+            recipe: the recipe.
+            clip: trained in place.
             device: where to train.
             workers: processes that draw pictures.
-
-        Raises:
-            ValueError: if the recipe locks a text tower and gets none, or one of other sizes.
         """
-        torch.random.default_generator.manual_seed(recipe.seed)  # initial weights; nothing later draws from it
         self.recipe = recipe
-        self.clip = new_clip(recipe.model)
-        if recipe.locks_text:
-            lock_text(self.clip, text)
-        self.clip.train().to(device)
+        self.clip = clip.train().to(device)
         self.clip.to(memory_format=torch.channels_last)
         self._device = device
         self._workers = workers
@@ -235,8 +241,41 @@ class ClipTask:
         return torch.optim.AdamW(decay_groups(self.clip, optim.weight_decay), betas=optim.betas, eps=optim.eps)
 
     def lr_at(self, step: int) -> float:
-        """Every phase has its own warm-up and decay."""
-        return lr_in_phases(self.recipe.phases, self.recipe.optim, step)
+        """Every phase has its own rate, with a warm-up and decay of its own."""
+        optim = self.recipe.optim
+        for phase in self.recipe.phases:
+            if step < phase.steps:
+                return scheduled_lr(optim, step, phase.steps) / optim.lr * phase.lr
+            step -= phase.steps
+        raise IndexError("a step behind the last phase")
+
+    def pictures_in(self, batch: Any) -> int:
+        """Pictures of a batch."""
+        return len(batch.pixel_values)
+
+
+class ClipTask(PhasedTask[ClipRecipe, Clip | VitClip]):
+    """The training of a CLIP by a recipe."""
+
+    def __init__(
+        self, recipe: ClipRecipe, *, text: OpenClip | None = None, device: str = "cpu", workers: int = 1
+    ) -> None:
+        """Builds the CLIP.
+
+        Args:
+            recipe: the recipe; its seed decides the random weights.
+            text: whose text tower is taken over and locked, for a recipe that locks it.
+            device: where to train.
+            workers: processes that draw pictures.
+
+        Raises:
+            ValueError: if the recipe locks a text tower and gets none, or one of other sizes.
+        """
+        torch.random.default_generator.manual_seed(recipe.seed)  # initial weights; nothing later draws from it
+        clip = new_clip(recipe.model)
+        if recipe.locks_text:
+            lock_text(clip, text)
+        super().__init__(recipe, clip, device=device, workers=workers)
 
     def batches(self, start: int) -> Iterator[CaptionBatch]:
         """Batches from step `start`, drawn by worker processes."""
@@ -251,7 +290,3 @@ class ClipTask:
             text_embed = self.clip.encode_tokens(batch.tokens.to(self._device))
         scale = self.clip.clip.logit_scale.exp().clamp(max=100)
         return {"contrast": contrastive_loss(image_embed.float(), text_embed.float(), scale)}
-
-    def pictures_in(self, batch: CaptionBatch) -> int:
-        """Pictures of a batch."""
-        return len(batch.pixel_values)

@@ -20,8 +20,8 @@ from lexiseg.data.storybook.captions import Rng, named_words
 from lexiseg.data.storybook.scene import Scene
 from lexiseg.encoders.clip import Clip
 from lexiseg.layers.spatial_adapter import folded
-from lexiseg.training.clip import DrawnPictures, Phase, lr_in_phases, towers_in_bf16, varied_light
-from lexiseg.training.trainer import OptimConfig, decay_groups
+from lexiseg.training.clip import DrawnPictures, Phase, PhasedTask, towers_in_bf16, varied_light
+from lexiseg.training.trainer import OptimConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +108,8 @@ def _words(rng: Rng, scene: Scene, phase: Phase) -> tuple[str, ...]:
     return named_words(rng, scene)
 
 
-class GroundingTask:
-    """The grounding of a CLIP by a recipe, for the loop."""
+class GroundingTask(PhasedTask[GroundingRecipe, Clip]):
+    """The grounding of a CLIP by a recipe."""
 
     def __init__(self, recipe: GroundingRecipe, clip: Clip, *, device: str = "cpu", workers: int = 1) -> None:
         """Takes the CLIP in hand: of it, the trunk and the pool's output projection are trained, in place.
@@ -123,9 +123,7 @@ class GroundingTask:
             device: where to train.
             workers: processes that draw pictures.
         """
-        self.recipe = recipe
-        self.clip = clip.requires_grad_(False).train().to(device)
-        self.clip.to(memory_format=torch.channels_last)
+        super().__init__(recipe, clip.requires_grad_(False), device=device, workers=workers)
         pool = clip.visual.attnpool
         assert isinstance(pool, nn.Module)
         for part in (clip.visual, pool.c_proj):
@@ -133,32 +131,6 @@ class GroundingTask:
         for part in (pool.q_proj, pool.k_proj, pool.v_proj):
             part.requires_grad_(False)
         pool.positional_embedding.requires_grad_(False)
-        self._device = device
-        self._workers = workers
-
-    @property
-    def module(self) -> nn.Module:
-        """The CLIP."""
-        return self.clip
-
-    @property
-    def total_steps(self) -> int:
-        """Steps of all phases."""
-        return sum(phase.steps for phase in self.recipe.phases)
-
-    @property
-    def clip_norm(self) -> float | None:
-        """Largest L2 norm of the gradient."""
-        return self.recipe.optim.clip_norm
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW without weight decay on vectors."""
-        optim = self.recipe.optim
-        return torch.optim.AdamW(decay_groups(self.clip, optim.weight_decay), betas=optim.betas, eps=optim.eps)
-
-    def lr_at(self, step: int) -> float:
-        """Every phase has its own warm-up and decay."""
-        return lr_in_phases(self.recipe.phases, self.recipe.optim, step)
 
     def batches(self, start: int) -> Iterator[WordBatch]:
         """Batches from step `start`, drawn by worker processes."""
@@ -181,7 +153,3 @@ class GroundingTask:
         pool: Any = self.clip.visual.attnpool
         features = self.clip.trunk(pixel_values, stride=self.clip.config.dense_stride)
         return F.linear(features.flatten(2).transpose(1, 2), *folded(pool.v_proj, pool.c_proj))
-
-    def pictures_in(self, batch: WordBatch) -> int:
-        """Pictures of a batch."""
-        return len(batch.pixel_values)
