@@ -1,6 +1,6 @@
 """Overlays: a picture with its segments, their names, and a legend."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +36,8 @@ def overlay(
     panoptic: PanopticMap,
     *,
     legend: bool = True,
-    beside: Iterable[str] = (),
-    words: Iterable[str] = (),
+    beside: Sequence[str] = (),
+    words: Sequence[str] = (),
 ) -> Image.Image:
     """Draws the segments over the picture: soft fills, thin outlines, names, and a legend.
 
@@ -69,7 +69,7 @@ def overlay(
     return _add_legend(drawing, legend_entries(panoptic), colours)
 
 
-def side_by_side(picture: UInt8[np.ndarray, "H W 3"], *maps: PanopticMap, words: Iterable[str] = ()) -> Image.Image:
+def side_by_side(picture: UInt8[np.ndarray, "H W 3"], *maps: PanopticMap, words: Sequence[str] = ()) -> Image.Image:
     """The picture, and to its right an overlay with its legend for each map of it; `words` as in `overlay`."""
     names = [segment.name for panoptic in maps for segment in panoptic.segments]
     panels = [_enlarged(picture), *(overlay(picture, panoptic, beside=names, words=words) for panoptic in maps)]
