@@ -63,10 +63,13 @@ def test_a_data_set_that_no_evaluation_has_drawn_is_never_replaced(run: Run, eva
     assert run("storybook", "--count", 1, "--role", "dusk", "--out", own).code == 0
     before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
 
+    assert (
+        evaluate("--data", own, "--vocabulary", "storybook-dusk").code == 0
+    )  # a report beside it makes it no less own
     ran = evaluate("--data", "storybook", "--count", 1)
 
     assert ran.code == 2
-    assert "is not of an earlier evaluation" in ran.err
+    assert "holds what no evaluation has drawn" in ran.err
     assert {path: path.read_bytes() for path in own.rglob("*") if path.is_file()} == before
 
 
@@ -84,6 +87,7 @@ def test_nothing_is_drawn_for_a_model_or_a_switch_that_is_refused(run: Run, tiny
         (("--model", tiny_folder, "--alpha", "inf"), 2),
         (("--model", tiny_folder, "--task", "semantic", "--diagnose"), 2),
         (("--model", tiny_folder, "--semantic-rule", "soft"), 2),
+        (("--model", tiny_folder, "--vocabulary", "cat, dog"), 1),
     )
     for options, code in refused:
         ran = run(*drawn, *options, "--out", out)

@@ -15,10 +15,18 @@ def only_pillows_font(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("only_pillows_font")
 def test_letters_that_no_font_has_lose_their_accents_or_are_told_by_their_numbers() -> None:
-    words = ("cat", "café", "猫", "a 犬")
+    words = ("cat", "café", "猫", "a 犬", "①", "½")
 
-    assert [shorten(word, 16, 300) for word in words] == ["cat", "cafe", "<732B>", "a <72AC>"]
-    assert [is_drawable(word) for word in words] == [True, False, False, False]
+    assert [shorten(word, 16, 300) for word in words] == ["cat", "cafe", "<732B>", "a <72AC>", "<2460>", "<BD>"]
+    assert [is_drawable(word) for word in words] == [True, False, False, False, False, False]
+
+
+def test_letters_that_some_font_has_stay_beside_one_that_none_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, other = ImageFont.load_default(16), ImageFont.load_default(17)
+    monkeypatch.setattr(labels, "_faces", lambda size: (usual, other))
+    monkeypatch.setattr(labels, "_has", lambda face, letter: letter.isascii() or (face is other and letter != "猫"))
+
+    assert shorten("кот 猫", 16, 300) == "кот <732B>"
 
 
 @pytest.mark.usefixtures("only_pillows_font")

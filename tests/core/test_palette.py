@@ -12,7 +12,6 @@ from lexiseg.core.palette import (
     NEAR,
     PALETTE_SIZE,
     _pairwise,
-    name_colour,
     name_colours,
     oklab,
     palette,
@@ -21,7 +20,7 @@ from lexiseg.core.palette import (
 
 
 def test_a_name_has_one_colour_in_every_process():
-    code = "from lexiseg.core.palette import name_colour; print(name_colour('cat'))"
+    code = "from lexiseg.core.palette import name_colours; print(name_colours(['cat'])['cat'])"
     results = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -32,11 +31,15 @@ def test_a_name_has_one_colour_in_every_process():
         ).stdout.strip()
         for seed in ("1", "2")
     }
-    assert results == {str(name_colour("cat"))}
+    assert results == {str(name_colours(["cat"])["cat"])}
 
 
 def test_the_palette_has_no_colour_twice():
     assert len(set(palette())) == PALETTE_SIZE
+
+
+def test_the_usual_palettes_colours_are_not_alike():
+    assert _pairwise(palette())[~np.eye(PALETTE_SIZE, dtype=bool)].min() > ALIKE
 
 
 def test_the_first_dozen_is_told_apart_by_every_eye():
@@ -60,10 +63,6 @@ def test_a_few_names_stay_apart_whatever_they_are():
     for start in range(60):
         colours = list(name_colours(f"word {start + i}" for i in range(4)).values())
         assert _pairwise(colours)[~np.eye(4, dtype=bool)].min() >= NEAR
-
-
-def test_a_name_alone_keeps_its_own_colour():
-    assert name_colours(["sky"])["sky"] == name_colour("sky")
 
 
 def test_more_names_than_colours_are_coloured():

@@ -20,7 +20,7 @@ from lexiseg.training.clip import Phase
 from lexiseg.training.clip_folders import read_resnet_clip
 from lexiseg.training.clip_runs import train_grounding
 from lexiseg.training.grounding import GroundingRecipe, GroundingTask, collate_words, grounding_loss, word_scores
-from lexiseg.training.panoptic import with_clip
+from lexiseg.training.panoptic import around_clip
 from lexiseg.training.recipes import clip_tiny, clip_tiny_words
 from lexiseg.training.settings import Reporters, TrainSettings
 from lexiseg.training.trainer import run
@@ -181,13 +181,17 @@ def test_an_opsnet_goes_on_with_its_grounded_clip_and_all_else_as_it_was(tmp_pat
     settings = TrainSettings(out=tmp_path / "run", start=start, workers=0)
     grounded = read_resnet_clip(train_grounding(RECIPE, settings, Reporters()))
 
-    other = with_clip(model, grounded)
+    other = around_clip(model, grounded)
 
     assert other.config == model.config
     old, new = model.state_dict(), other.state_dict()
     same = {name for name in old if torch.equal(old[name], new[name])}
     assert all(name in same for name in old if not name.startswith(("clip.clip.visual.", "adapter.")))
     assert not {"adapter.weight", "clip.clip.visual.conv1.weight"} & same
+    adapter = SpatialAdapter(tiny.CLIP.feature_dim, tiny.CLIP.embed_dim)
+    adapter.fold(grounded.visual.attnpool.v_proj, grounded.visual.attnpool.c_proj)
+    assert torch.equal(other.adapter.weight, adapter.weight)
+    assert torch.equal(other.adapter.bias, adapter.bias)
     asked = Vocabulary.of("cat, sky:stuff", tiny.TRAINING.templates)
     assert torch.equal(
         other.prepare(asked, negatives=False).text_embed, model.prepare(asked, negatives=False).text_embed
@@ -196,7 +200,21 @@ def test_an_opsnet_goes_on_with_its_grounded_clip_and_all_else_as_it_was(tmp_pat
 
 def test_an_opsnet_refuses_a_clip_that_embeds_words_otherwise() -> None:
     with pytest.raises(ValueError, match="only if both have the same text tower"):
-        with_clip(tiny.model(), tiny.seeded(Clip(tiny.CLIP), seed=5))
+        around_clip(tiny.model(), tiny.seeded(Clip(tiny.CLIP), seed=5))
+
+
+def test_an_opsnet_refuses_a_clip_that_computes_otherwise_with_the_same_weights() -> None:
+    model = tiny.model()
+    other = Clip(replace(tiny.CLIP, quick_gelu=not tiny.CLIP.quick_gelu))
+    other.load_state_dict(model.clip.state_dict())
+
+    with pytest.raises(ValueError, match="only if both have the same text tower"):
+        around_clip(model, other)
+
+
+def test_an_opsnet_refuses_a_clip_without_its_pool() -> None:
+    with pytest.raises(ValueError, match="give a CLIP that has one"):
+        around_clip(tiny.model(), Clip(replace(tiny.CLIP, has_pool=False)))
 
 
 def test_grounding_asks_for_its_clip(tmp_path: Path) -> None:

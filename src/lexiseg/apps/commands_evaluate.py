@@ -1,5 +1,6 @@
 """`lexiseg evaluate`."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,14 +22,14 @@ from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.data.datasets.entry import AnnotatedDataset
 from lexiseg.data.datasets.files import own_words
 from lexiseg.data.panoptic_format import Category, PanopticDataset, read_panoptic
-from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.data.storybook.export import Order, categories_of, write_storybook
 from lexiseg.data.storybook.kinds import CASTS, PART, Role, Split
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
 from lexiseg.evaluation.evaluator import EvaluationSettings, Report, scene_maps, write_report
 from lexiseg.evaluation.evaluator import evaluate as measure
 from lexiseg.evaluation.measures import SemanticRule, TaskName, measure_of
-from lexiseg.evaluation.report import REPORT_FILE
+from lexiseg.evaluation.truths import match_words
 from lexiseg.io.plain import to_plain
 from lexiseg.models.opsnet import OPSNetConfig
 from lexiseg.models.ovseg import OVSegConfig
@@ -48,6 +49,8 @@ PARTS_FOLDER = ".parts"
 """Finished shards, inside the report's folder while the evaluation runs."""
 DIAGNOSIS_FOLDER = ".diagnosis-parts"
 """Likewise those of the diagnosis."""
+DRAWN_SIGN = "drawn.json"
+"""Lies among pictures that an evaluation has drawn, says which they are, and that they may be drawn anew."""
 SHOWN_SCENES = 3
 """Worst and best pictures in the report."""
 SHOWN_CLASSES = 10
@@ -110,6 +113,7 @@ def run_evaluate(
         )
         if data.name in DRAWN:  # all that can be refused is refused before anything is drawn
             _check(measured, settings.task or "panoptic", is_panoptic=True)
+            match_words(categories_of(DRAWN[data.name][1]), asked or DRAWN[data.name][1])
         dataset, own = _open(data, out, workers)
         _check(measured, measure_of(dataset, settings.task).name, is_panoptic=isinstance(dataset, PanopticDataset))
         vocabulary = asked or own
@@ -217,10 +221,9 @@ def _open(data: Data, out: Path, workers: int) -> tuple[AnnotatedDataset, Vocabu
     if data.name in DRAWN:
         folder, vocabulary = out / "data", DRAWN[data.name][1]
         if processes.rank() == 0:
-            is_own = any((out / sign).exists() for sign in (PARTS_FOLDER, REPORT_FILE))
-            if folder.is_dir() and any(folder.iterdir()) and not is_own:
+            if folder.is_dir() and any(folder.iterdir()) and not (folder / DRAWN_SIGN).is_file():
                 raise UsageError(
-                    f"{printable(folder)} is not of an earlier evaluation, and the pictures would be drawn there: "
+                    f"{printable(folder)} holds what no evaluation has drawn, and the pictures would be drawn there: "
                     "choose another --out."
                 )
             _draw(data, folder, workers)
@@ -249,6 +252,8 @@ def _draw(data: Data, folder: Path, workers: int) -> None:
         write_storybook(
             order, folder, overwrite=True, workers=max(1, workers), report=lambda done: bar(done, data.count)
         )
+    about = {"data": data.name, "split": split, "count": data.count, "seed": data.seed}
+    (folder / DRAWN_SIGN).write_text(json.dumps(about))
 
 
 def words_of(categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, str]:

@@ -49,8 +49,8 @@ class Place:
 
 
 def font_for(words: str, size: int) -> Font:
-    """Returns Pillow's own scalable font or, for letters that it lacks, one of the system's that has them all."""
-    return next((face for face in _faces(size) if _has_all(face, words)), _faces(size)[0])
+    """Returns the font that has most of the letters: Pillow's own scalable one, or one of the system that has more."""
+    return max(_faces(size), key=lambda face: sum(_has_all(face, letter) for letter in words))
 
 
 def is_drawable(words: str) -> bool:
@@ -87,8 +87,9 @@ def _drawn(face: Font, letter: str) -> bytes:
 
 
 def _spelt(face: Font, letter: str) -> str:
-    bare = unicodedata.normalize("NFKD", letter)[0]
-    return bare if bare != letter and _has(face, bare) else f"<{ord(letter):X}>"
+    bare, *marks = unicodedata.normalize("NFD", letter)
+    has_accents = bool(marks) and all(unicodedata.combining(mark) for mark in marks)
+    return bare if has_accents and _has(face, bare) else f"<{ord(letter):X}>"
 
 
 def text_size(words: str, size: int) -> tuple[int, int]:
@@ -100,8 +101,8 @@ def text_size(words: str, size: int) -> tuple[int, int]:
 def shorten(words: str, size: int, width: int) -> str:
     """Makes one printable line of at most `width` pixels, with dots where letters are left out.
 
-    A letter that no font has loses its accent or, where that does not help, becomes its number in Unicode, as in
-    <732B>, so that words stay apart.
+    A letter that the font of most of them lacks loses its accents or, where that does not help, becomes its number in
+    Unicode, as in <732B>, so that words stay apart.
     """
     line = _printable(words)
     face = font_for(line, size)

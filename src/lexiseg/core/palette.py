@@ -1,4 +1,4 @@
-"""Colours of names: the same name has the same colour in every picture, for every eye.
+"""Colours of names: where the same words are asked for, a name has the same colour in every picture, for every eye.
 
 Colours are chosen in OKLCH, where equal steps look equal, and judged under normal vision and
 under simulated protanopia, deuteranopia and tritanopia at once.
@@ -16,9 +16,9 @@ RGB = tuple[int, int, int]
 
 PALETTE_SIZE = 40
 LARGEST_PALETTE = 160
-"""So many colours differ at all."""
+"""More colours than these would hardly differ."""
 NEAR = 0.05  # OKLab distance from which every eye tells two soft fills apart at a glance
-ALIKE = 0.015  # below it, some eye takes them for one; so far apart are the colours of the usual palette
+ALIKE = 0.0145  # below it, some eye takes them for one; the colours of the usual palette are farther apart
 
 _LIGHTNESS = (0.55, 0.65, 0.75, 0.85)  # steps that survive when hues do not
 _CHROMA = 0.14  # soft, yet no grey; less where the sRGB gamut ends earlier
@@ -60,11 +60,6 @@ _LMS_TO_LAB = np.array(
 )
 
 
-def name_colour(name: str) -> RGB:
-    """Returns the colour of a name: a function of its letters alone, the same in any process."""
-    return palette()[_slot(name)]
-
-
 def name_colours(names: Iterable[str], among: Iterable[str] = ()) -> dict[str, RGB]:
     """Colours the names of one picture so that all can be told apart while the palette lasts.
 
@@ -99,7 +94,7 @@ def name_colours(names: Iterable[str], among: Iterable[str] = ()) -> dict[str, R
 
 @cache
 def _spread(names: tuple[str, ...], size: int) -> dict[str, int]:
-    """The own slot of each name: no two alike, and far from one another while there is room."""
+    """The own slot of each name: no two the same while slots last, and far from one another while there is room."""
     taken: list[int] = []
     for name in names:
         start = _slot(name)

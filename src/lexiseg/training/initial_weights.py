@@ -15,7 +15,7 @@ from lexiseg.io.models import load_model, system_of
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.clip_folders import read_prompt, read_resnet_clip, read_vit_clip
-from lexiseg.training.panoptic import new_opsnet, opsnet_to_go_on_with, with_clip
+from lexiseg.training.panoptic import around_clip, new_opsnet, opsnet_to_go_on_with
 from lexiseg.training.segmentation import SegmentationRecipe
 from lexiseg.training.semantic import OVSegRecipe, new_ovseg, ovseg_to_go_on_with, take_backbone
 from lexiseg.training.settings import TrainSettings
@@ -67,7 +67,7 @@ def first_opsnet(recipe: SegmentationRecipe, settings: TrainSettings) -> tuple[O
     if settings.start is not None and system_of(settings.start) is not None:
         start = _whole_start(settings, OPSNet)
         if settings.clip is not None:
-            start = with_clip(start, read_resnet_clip(settings.clip, recipe.clip))
+            start = around_clip(start, read_resnet_clip(settings.clip, recipe.clip))
         return opsnet_to_go_on_with(recipe, start), {"start": weights_hash(start.state_dict())}
     if settings.clip is not None:
         clip = read_resnet_clip(settings.clip, recipe.clip)

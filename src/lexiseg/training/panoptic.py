@@ -17,6 +17,8 @@ from lexiseg.training.segmentation import ClosedSet, SegmentationRecipe, Segment
 
 _NOT_TEXT = ("visual.", "logit_scale")
 """Weights of a CLIP that are not its text tower's."""
+_OF_TEXT = ("embed_dim", "text_width", "text_heads", "text_layers", "context_length", "quick_gelu")
+"""What a CLIP's text tower computes beside its weights."""
 
 
 class ClosedSetTask(SegmentationTask[SegmentationRecipe, ClosedSet]):
@@ -103,7 +105,7 @@ def opsnet_to_go_on_with(recipe: SegmentationRecipe, model: OPSNet) -> OPSNet:
     return model
 
 
-def with_clip(model: OPSNet, clip: Clip) -> OPSNet:
+def around_clip(model: OPSNet, clip: Clip) -> OPSNet:
     """The same OPSNet around another CLIP that embeds words alike, such as its own one, grounded.
 
     Args:
@@ -111,11 +113,15 @@ def with_clip(model: OPSNet, clip: Clip) -> OPSNet:
         clip: with its attention pool, which becomes the spatial adapter.
 
     Raises:
-        ValueError: if the text towers differ: what the queries learned is said in the words of the old one.
+        ValueError: if the text towers differ: what the queries learned is said in the words of the old one; or if the
+            CLIP has no attention pool.
     """
+    if not clip.config.has_pool:
+        raise ValueError("the spatial adapter is made of CLIP's attention pool: give a CLIP that has one.")
     text = {name: value for name, value in clip.clip.state_dict().items() if not name.startswith(_NOT_TEXT)}
     own = model.clip.clip.state_dict()
-    if any(name not in own or not torch.equal(own[name].cpu(), value) for name, value in text.items()):
+    is_built_alike = all(getattr(clip.config, name) == getattr(model.config.clip, name) for name in _OF_TEXT)
+    if not is_built_alike or any(name not in own or not torch.equal(own[name].cpu(), text[name]) for name in text):
         raise ValueError(
             "an OPSNet takes over another CLIP only if both have the same text tower, as 'lexiseg train "
             "clip-tiny-words' leaves it: leave --clip out, or begin from --clip alone."
