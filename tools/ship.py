@@ -6,7 +6,7 @@ still hold their first random values, keep their own direction so, and weigh a t
 outside the text tower are rounded to multiples of a sixteenth of their root mean square or less: compressed, as in
 the history, the model weighs over a third less, and on val it answers as well.
 
-Usage: python tools/ship.py RUN/opsnet-more/model CARD.md [--score-threshold X] [--mask-threshold X]
+Usage: python tools/ship.py RUN/opsnet/model CARD.md [--score-threshold X] [--mask-threshold X]
                             [--rank-by product] [--alpha A] [--beta B]
        python tools/ship.py RUN/ovseg/model CARD.md [--score-threshold X] [--mask-threshold X] [--clip-weight L]
                             [--region-threshold X] [--clip-logit-scale S]

@@ -59,6 +59,11 @@ def test_processes_that_draw_get_cores_of_their_own_while_a_clip_is_trained() ->
         torch.set_num_threads(before)
 
 
+def test_views_and_scenes_are_no_more_than_all_pictures() -> None:
+    with pytest.raises(ValueError, match=r"shares of all pictures, got 0.7 and 0.5"):
+        Phase(steps=1, batch_size=1, image_size=32, view_share=0.7, scene_share=0.5, lr=1e-3)
+
+
 @BOTH
 def test_a_resumed_run_shows_the_losses_of_an_uninterrupted_one(model: ClipConfig | VitConfig, tmp_path: Path) -> None:
     whole = run(ClipTask(recipe(model), workers=0), tmp_path / "whole")

@@ -258,6 +258,11 @@ def test_an_opsnet_takes_no_clip_that_embeds_words_otherwise(clip_folder: Path, 
         train("opsnet-tiny-more", TrainSettings(out=tmp_path, clip=clip_folder, start=shipped_folder()))
 
 
+def test_an_ovseg_keeps_its_own_clip(clip_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has its own frozen CLIP: leave --clip out"):
+        train("maskformer-tiny", TrainSettings(out=tmp_path, clip=clip_folder, start=shipped_folder("tiny-ovseg")))
+
+
 def test_the_whole_hands_every_part_what_the_parts_before_have_made(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

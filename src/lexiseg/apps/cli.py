@@ -595,7 +595,7 @@ def train(
             "--clip",
             metavar="DIR|FILE|NAME",
             help="A CLIP folder, ours or open_clip's, its weights, or a model that has one; recipes that begin an "
-            "OPSNet or OVSeg need it.",
+            "OPSNet or OVSeg need it, and an OPSNet given as --start takes over one that was grounded.",
         ),
     ] = None,
     start: Annotated[
@@ -606,7 +606,7 @@ def train(
             "-m",
             metavar="DIR|NAME",
             help="What to go on from: OPSNet, OVSeg, Mask2Former, or a backbone alone; for adaptations, a CLIP or an "
-            "OVSeg.",
+            "OVSeg; for clip-tiny-words, a CLIP or an OPSNet.",
         ),
     ] = None,
     prompt: Annotated[

@@ -30,14 +30,21 @@ class Phase:
     image_size: int
     """Side of the pictures in pixels."""
     view_share: float
-    """Share of pictures that show one to four things in a place; the rest are close-ups."""
+    """Share of pictures that show one to four things in a place; the rest, but for scenes, are close-ups."""
     scene_share: float = 0.0
     """Share of pictures that are whole scenes, as those to be segmented are."""
     lr: float
     smallest: float = 0.6
     """Least size of a close-up's thing, as a share of the picture."""
     detail: float = 1.0
-    """How often captions name sizes, colours, patterns and surroundings: each lets them match without the thing."""
+    """How often captions name sizes, colours, patterns and surroundings: each lets them match without the thing.
+    Lists of words have none of these."""
+
+    def __post_init__(self) -> None:
+        if self.view_share + self.scene_share > 1:
+            raise ValueError(
+                f"views and scenes are shares of all pictures, got {self.view_share:g} and {self.scene_share:g}."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +104,10 @@ class DrawnPictures(torch.utils.data.Dataset[tuple[Tensor, SaidT]], Generic[Said
 
 
 def _draw(rng: Rng, phase: Phase) -> Scene:
-    kind, size = rng.random(), (phase.image_size, phase.image_size)
-    if kind < phase.scene_share:
+    draw, size = rng.random(), (phase.image_size, phase.image_size)
+    if draw < phase.scene_share:
         return compose(rng, CASTS["captions"], size, num_things=int(rng.integers(3, 8)))
-    if kind < phase.scene_share + phase.view_share:
+    if draw < phase.scene_share + phase.view_share:
         return draw_view(rng, phase.image_size)
     return draw_close_up(rng, size, smallest=phase.smallest)
 

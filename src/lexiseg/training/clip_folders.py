@@ -64,7 +64,8 @@ def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
 def _with_pool(model: OPSNet) -> Clip:
     with torch.random.fork_rng(devices=()):
         clip = Clip(replace(model.config.clip, has_pool=True))
-    clip.load_state_dict(model.clip.state_dict(), strict=False)
+    missing = clip.load_state_dict(model.clip.state_dict(), strict=False).missing_keys
+    assert all(".attnpool." in name for name in missing), missing
     pool = clip.visual.attnpool
     assert isinstance(pool, nn.Module)
     model.adapter.unfold(pool)

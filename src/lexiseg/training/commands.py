@@ -295,10 +295,10 @@ def _train_whole(settings: TrainSettings, reporters: Reporters) -> Path:
     """Runs the recipes that make an OPSNet of the drawn world; those that are finished are not run again."""
     out = settings.out
     part = replace(settings, drawn=out)
-    whole = train("clip-tiny", replace(part, out=out / "clip"), reporters)
-    clip = train("clip-tiny-words", replace(part, out=out / "clip-words", start=whole), reporters)
+    clip = train("clip-tiny", replace(part, out=out / "clip"), reporters)
+    grounded = train("clip-tiny-words", replace(part, out=out / "clip-words", start=clip), reporters)
     start = train("mask2former-tiny", replace(part, out=out / "mask2former"), reporters)
-    return train("opsnet-tiny", replace(part, out=out / "opsnet", clip=clip, start=start), reporters)
+    return train("opsnet-tiny", replace(part, out=out / "opsnet", clip=grounded, start=start), reporters)
 
 
 def _train_in_order(names: tuple[str, ...], settings: TrainSettings, reporters: Reporters) -> Path:

@@ -1,6 +1,6 @@
-"""Grounding: CLIP's cells learn which words of a picture they show, from what captions name and no mask.
+"""Grounding: CLIP's cells learn which words of a picture they show, from lists of all that it shows and no mask.
 
-CLIP learns whole pictures; OPSNet asks its cells. Here each word of a caption looks over the cells of a picture,
+CLIP learns whole pictures; OPSNet asks its cells. Here each word of a list looks over the cells of a picture,
 gathers those that look like it, and is to be recognised by what it gathered: among all words of the batch, and among
 all its pictures. Where a word is, is left to the cells. The text tower stays as it is, so that words keep their places
 in the joint space. It is near FILIP (Yao et al., ICLR 2022), where each word takes its best cell. The papers take CLIP
@@ -48,13 +48,13 @@ class GroundingRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordBatch:
-    """Pictures, and what their captions name."""
+    """Pictures, and what they show."""
 
     pixel_values: UInt8[Tensor, "B 3 H W"]
     words: tuple[str, ...]
     """All words of the batch, sorted."""
     is_named: Bool[Tensor, "B R"]
-    """Whether a picture's caption has the word."""
+    """Whether a picture's list has the word."""
 
 
 def collate_words(items: Sequence[tuple[Tensor, Sequence[str]]]) -> WordBatch:
@@ -126,8 +126,7 @@ class GroundingTask(PhasedTask[GroundingRecipe, Clip]):
         super().__init__(recipe, clip.requires_grad_(False), device=device, workers=workers)
         pool = clip.visual.attnpool
         assert isinstance(pool, nn.Module)
-        for part in (clip.visual, pool.c_proj):
-            part.requires_grad_(True)
+        clip.visual.requires_grad_(True)
         for part in (pool.q_proj, pool.k_proj, pool.v_proj):
             part.requires_grad_(False)
         pool.positional_embedding.requires_grad_(False)

@@ -36,7 +36,7 @@ class TrainSettings:
     seed: int = 0
     workers: int = 1
     steps: int | None = None
-    """Fewer (or more) steps than the recipe; not for a CLIP from nothing, whose phases say how many."""
+    """Fewer (or more) steps than the recipe; not where phases say how many."""
     batch_size: int | None = None
     """Another batch than the recipe's; nothing else changes with it, and `consequences` says what that means."""
     lr: float | None = None
@@ -57,10 +57,11 @@ class TrainSettings:
     drawn: Path | None = None
     """The folder that holds what recipes draw, once for all of them; `out` if not given."""
     clip: Path | None = None
-    """A CLIP folder, ours or open_clip's, or a file of its weights; recipes that begin a whole model need it."""
+    """A CLIP folder, ours or open_clip's, or a file of its weights; recipes that begin a whole model need it.
+    With an OPSNet as `start`, the CLIP that it takes over: its own one, grounded."""
     start: Path | None = None
     """What a training goes on from: a whole model's folder; a Mask2Former's, of which an OVSeg takes the backbone; a
-    backbone's; for an adaptation, a CLIP's."""
+    backbone's; for an adaptation or a grounding, a CLIP's."""
     from_scratch: bool = False
     """Whatever is not given begins with random weights, a frozen CLIP too: to try or time a training."""
     prompt: Path | None = None

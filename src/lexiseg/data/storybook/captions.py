@@ -104,7 +104,7 @@ def worded_caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> Wording:
 
 
 def named_words(rng: Rng, scene: Scene) -> tuple[str, ...]:
-    """The nouns of captions that leave nothing out: a name of everything in the picture, each once, sorted."""
+    """Names of all that a picture shows, strangers too, as captions put them; sorted, no word twice."""
     return tuple(sorted({word_for(rng, segment.name) for segment in scene.segments}))
 
 
