@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lexiseg import MergeConfig, ModulationConfig, load_model
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.storybook.kinds import CASTS, UNSEEN, Role, Split
 from lexiseg.evaluation.study import StudyRow, study
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
 from lexiseg.models.opsnet import OPSNet
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.kinds import CASTS, UNSEEN, Role, Split
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4)
 MASK_THRESHOLDS = (0.4, 0.5)

@@ -15,10 +15,10 @@ from pathlib import Path
 from ovseg_study.measure import Answering, count
 
 from lexiseg import EnsembleConfig, OVSeg, load_model
-from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.storybook.kinds import CASTS, Role
+from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.evaluation.evaluator import EvaluationSettings, inference, open_task, read_task
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.kinds import CASTS, Role
 
 LAMBDAS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 SCALES = (25.0, 50.0, 100.0)

@@ -11,14 +11,14 @@ import torch
 
 from lexiseg import MergeConfig
 from lexiseg.core.structures import MaskPrediction
-from lexiseg.data.panoptic_format import SegmentInfo
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.storybook.kinds import BASE
-from lexiseg.encoders.mask2former_folder import read_mask2former
-from lexiseg.encoders.segmenter import Segmenter
-from lexiseg.evaluation.panoptic_quality import PanopticQuality, Tally, summarise, tally_pair
-from lexiseg.evaluation.truths import Skipped, read_batches
-from lexiseg.models.postprocess import panoptic_map
+from lexiseg.data.formats.coco_panoptic import SegmentInfo
+from lexiseg.encoders.segmenters.mask2former import Segmenter
+from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
+from lexiseg.evaluation.loading import Skipped, read_batches
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, Tally, summarise, tally_pair
+from lexiseg.models.postprocess.panoptic import panoptic_map
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.kinds import BASE
 
 LONGEST = 160
 """Side of the pictures in training."""

@@ -33,8 +33,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch
-from lexiseg.encoders.clip import Clip, ClipConfig
-from lexiseg.encoders.vit import PromptConfig, VitClip, VitConfig
+from lexiseg.encoders.clip.resnet import Clip, ClipConfig
+from lexiseg.encoders.clip.vit import PromptConfig, VitClip, VitConfig
 from lexiseg.layers.pooling import mask_pool
 from lexiseg.layers.spatial_adapter import SpatialAdapter
 from lexiseg.models.crops import RegionConfig, cut_regions

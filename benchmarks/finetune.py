@@ -21,14 +21,14 @@ from pathlib import Path
 
 from lexiseg import load_model
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.panoptic_format import PanopticDataset, PanopticWriter, read_panoptic
-from lexiseg.data.storybook.export import Order, add_scene, categories_of, write_storybook
-from lexiseg.data.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, Cast, Split
-from lexiseg.data.storybook.scene import compose, generator
+from lexiseg.data.formats.coco_panoptic import PanopticDataset, PanopticWriter, read_panoptic
 from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
+from lexiseg.io.config_json import to_plain
 from lexiseg.io.models import find_model
-from lexiseg.io.plain import to_plain
-from lexiseg.training.commands import Reporters, TrainSettings, find_recipe, train
+from lexiseg.storybook.export import Order, add_scene, categories_of, write_storybook
+from lexiseg.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, Cast, Split
+from lexiseg.storybook.scene import compose, generator
+from lexiseg.training.launch import Reporters, TrainSettings, find_recipe, train
 
 SIZE = (160, 160)
 TEST_SCENES, BASE_SCENES = 100, 200

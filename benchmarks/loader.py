@@ -19,13 +19,13 @@ import torch
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import open_dataset
-from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.samples import SegmentationDataset, collate, training_keys
-from lexiseg.data.semantic_format import SemanticDataset
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.training.commands import find_recipe
-from lexiseg.training.segmentation import SegmentationRecipe, match_categories
-from lexiseg.training.semantic import OVSegRecipe
+from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.formats.label_maps import SemanticDataset
+from lexiseg.data.samples.segmentation import SegmentationDataset, collate, training_keys
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.training.launch import find_recipe
+from lexiseg.training.segmentation.ovseg import OVSegRecipe
+from lexiseg.training.segmentation.task import SegmentationRecipe, match_categories
 
 WARM_UP = 2
 """Batches that are not timed: the workers start."""

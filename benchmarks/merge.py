@@ -2,7 +2,7 @@
 
 Run `python benchmarks/merge.py`. Both run in turns in one process on one thread; what is told is the median of the
 ratios of CPU time, so that a busy machine changes little. The two follow different rules (see
-`lexiseg.models.postprocess`), so only their cost is compared here.
+`lexiseg.models.postprocess.panoptic`), so only their cost is compared here.
 """
 
 import sys
@@ -16,7 +16,7 @@ from transformers import Mask2FormerImageProcessor
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.models.postprocess import MergeConfig, panoptic_map
+from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
 
 CASES = ((100, 640, 640), (200, 640, 640), (100, 1024, 2048))
 KEPT = 30

@@ -32,16 +32,17 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.storybook.export import Order, write_storybook
+from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.models.postprocess import panoptic_map
-from lexiseg.training.commands import find_recipe
-from lexiseg.training.panoptic import OPSNetTask, new_opsnet
-from lexiseg.training.parallel import Network
-from lexiseg.training.segmentation import Precision, SegmentationRecipe
-from lexiseg.training.semantic import OVSegRecipe, OVSegTask
+from lexiseg.models.postprocess.panoptic import panoptic_map
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.training.engine.parallel import Network
+from lexiseg.training.engine.run_settings import Precision
+from lexiseg.training.launch import find_recipe
+from lexiseg.training.segmentation.opsnet import OPSNetTask, new_opsnet
+from lexiseg.training.segmentation.ovseg import OVSegRecipe, OVSegTask
+from lexiseg.training.segmentation.task import SegmentationRecipe
 
 WARM_UP = 3
 """Calls that are not timed: torch chooses its kernels, and compiles."""

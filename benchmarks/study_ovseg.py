@@ -30,7 +30,7 @@ from study.verdicts import collect, document
 
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.models import load_model
-from lexiseg.training.clip_folders import read_vit_clip
+from lexiseg.training.clip.folders import read_vit_clip
 
 
 def given_folders(maskformers: list[Path], clips: list[Path]) -> list[dict[str, Any]]:

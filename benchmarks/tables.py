@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lexiseg import Vocabulary, load_model
-from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.storybook.kinds import CASTS, SHARED, UNSEEN
+from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.evaluation.study import TABLES, Study, StudyRow, at_thresholds, study
 from lexiseg.evaluation.upper_bounds import TopOne, true_mask_top1
 from lexiseg.models.opsnet import OPSNet
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.kinds import CASTS, SHARED, UNSEEN
 
 
 def groups_of(role: str) -> dict[str, Sequence[str]]:

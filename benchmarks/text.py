@@ -11,7 +11,7 @@ import open_clip
 import torch
 
 from lexiseg.core.vocabulary import VILD_TEMPLATES, Vocabulary
-from lexiseg.encoders.clip import Clip, ClipConfig
+from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 
 NUM_PROMPTS = 32
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lexiseg.data.storybook.captions import caption, labels
-from lexiseg.data.storybook.kinds import CASTS, CONCEPTS, ROLES, STUFF, THINGS, Role
-from lexiseg.data.storybook.pen import random_look
-from lexiseg.data.storybook.scene import Scene, draw_close_up, draw_scene, draw_view, generator, sprite
-from lexiseg.data.storybook.stuff import TEXTURES
+from lexiseg.storybook.captions import caption, labels
+from lexiseg.storybook.drawings.pen import random_look
+from lexiseg.storybook.drawings.stuff import TEXTURES
+from lexiseg.storybook.kinds import CASTS, CONCEPTS, ROLES, STUFF, THINGS, Role
+from lexiseg.storybook.scene import Scene, draw_close_up, draw_scene, draw_view, generator, sprite
 
 PAPER = (252, 250, 244)
 FONT = ImageFont.load_default(13)

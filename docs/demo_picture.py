@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 
 import lexiseg
-from lexiseg.apps.visualize import PAPER, side_by_side
-from lexiseg.data.storybook.kinds import CASTS, Role
-from lexiseg.data.storybook.scene import draw_scene
+from lexiseg.inference.visualize import PAPER, side_by_side
+from lexiseg.storybook.kinds import CASTS, Role
+from lexiseg.storybook.scene import draw_scene
 
 SCENES: tuple[tuple[Role, int], ...] = (("novel", 5), ("novel", 6), ("base", 7), ("base", 8))
 """Some of `lexiseg demo`'s: role, and number in its validation split."""

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lexiseg.data.pair_writer import PairWriter
-from lexiseg.data.pairs import PairDataset, PairRecord
+from lexiseg.data.pairs.format import PairDataset, PairRecord
+from lexiseg.data.pairs.writer import PairWriter
 
 SIZE = 32
 BACKGROUND = (123, 117, 104)

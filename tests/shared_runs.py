@@ -12,13 +12,13 @@ import torch
 
 import tiny
 from lexiseg.core import processes
-from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
-from lexiseg.data.transforms import Framing
-from lexiseg.encoders.clip import Clip
-from lexiseg.training.criterion import CriterionConfig
-from lexiseg.training.panoptic import OPSNetTask, new_opsnet
-from lexiseg.training.recipes import opsnet_tiny
-from lexiseg.training.trainer import EngineConfig, OptimConfig, run
+from lexiseg.data.formats.coco_panoptic import PanopticDataset, read_panoptic
+from lexiseg.data.samples.transforms import Framing
+from lexiseg.encoders.clip.resnet import Clip
+from lexiseg.training.engine.trainer import EngineConfig, OptimConfig, run
+from lexiseg.training.recipes.storybook import opsnet_tiny
+from lexiseg.training.segmentation.criterion import CriterionConfig
+from lexiseg.training.segmentation.opsnet import OPSNetTask, new_opsnet
 
 STEPS, PAUSE = 20, 4
 AVERAGED = EngineConfig(ema_decay=0.9)

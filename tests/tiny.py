@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch, MaskPrediction, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.encoders.clip import ClipConfig
-from lexiseg.encoders.maskformer import MaskFormerConfig
-from lexiseg.encoders.segmenter import ResNetBackbone, SegmenterConfig, SwinBackbone
-from lexiseg.encoders.vit import PromptConfig, VitConfig
-from lexiseg.models.network import Network
+from lexiseg.encoders.clip.resnet import ClipConfig
+from lexiseg.encoders.clip.vit import PromptConfig, VitConfig
+from lexiseg.encoders.segmenters.mask2former import ResNetBackbone, SegmenterConfig, SwinBackbone
+from lexiseg.encoders.segmenters.maskformer import MaskFormerConfig
+from lexiseg.models.base import Network
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from lexiseg.core import processes
-from lexiseg.training import trainer
-from lexiseg.training.parts import Split
-from lexiseg.training.tasks import Evaluation
-from lexiseg.training.trainer import OptimConfig, decay_groups, run, scheduled_lr
+from lexiseg.training.engine import trainer
+from lexiseg.training.engine.microbatches import Split
+from lexiseg.training.engine.task import Evaluation
+from lexiseg.training.engine.trainer import OptimConfig, decay_groups, run, scheduled_lr
 
 OPTIM = OptimConfig(lr=0.05, weight_decay=0.1)
 BATCH = 8

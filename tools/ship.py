@@ -21,10 +21,10 @@ from typing import Any
 import torch
 
 from lexiseg import OPSNet, OVSeg, Vocabulary, load_model, save_model
-from lexiseg.data.storybook.captions import FRAMES, PLACES, SIZES
-from lexiseg.data.storybook.pen import COLOURS, PATTERNS
 from lexiseg.io.shipped import shipped_folder
-from lexiseg.models.network import Network
+from lexiseg.models.base import Network
+from lexiseg.storybook.captions import FRAMES, PLACES, SIZES
+from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS
 
 STEPS = 16
 """Stored steps in a matrix's root mean square, at least."""

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
-from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.storybook.kinds import ALL, CONCEPTS, SEEN
+from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.evaluation.evaluator import EvaluationSettings, Task, inference, open_task, read_task
-from lexiseg.evaluation.semantic_quality import SemanticQuality
-from lexiseg.evaluation.truths import TruthBatch
+from lexiseg.evaluation.loading import TruthBatch
+from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.crops import RegionConfig, mask_probs_on
 from lexiseg.models.ovseg import OVSeg, Regions
+from lexiseg.storybook.kinds import ALL, CONCEPTS, SEEN
 
 UNSEEN = tuple(name for name in ALL.names if name not in SEEN)
 """Names that no mask of segmentation training carried."""

@@ -7,14 +7,14 @@ from typing import Any
 
 from study.runner import Job
 
-from lexiseg.encoders.vit import PromptConfig
-from lexiseg.io.plain import to_plain
+from lexiseg.encoders.clip.vit import PromptConfig
+from lexiseg.io.config_json import to_plain
 from lexiseg.layers.ensemble import MASKFORMER_ONLY, EnsembleConfig
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.presets import ZEGFORMER_VIEWS
-from lexiseg.training.adaptation import AdaptationRecipe
-from lexiseg.training.pairing import MiningConfig
-from lexiseg.training.recipes_ovseg import (
+from lexiseg.training.clip.adaptation import AdaptationRecipe
+from lexiseg.training.mining.pairing import MiningConfig
+from lexiseg.training.recipes.ovseg import (
     adapt_tiny_ft,
     adapt_tiny_joint,
     adapt_tiny_mpt,

@@ -4,22 +4,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lexiseg.data.captions import own_captions
-from lexiseg.data.nouns import NounFinder
-from lexiseg.data.pairs import PairDataset
-from lexiseg.data.panoptic_format import read_panoptic
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.storybook.kinds import ALL, BASE, Role, Split
+from lexiseg.data.captions.format import own_captions
+from lexiseg.data.captions.nouns import NounFinder
+from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.data.pairs.format import PairDataset
+from lexiseg.io.config_json import from_plain, to_plain
 from lexiseg.io.models import load_model, save_model
-from lexiseg.io.plain import from_plain, to_plain
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.training.adaptation import AdaptationRecipe, AdaptationTask, with_clip
-from lexiseg.training.clip_folders import read_vit_clip, write_clip
-from lexiseg.training.commands import train
-from lexiseg.training.mining import MiningConfig, mine
-from lexiseg.training.settings import TrainSettings
-from lexiseg.training.trainer import run
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.kinds import ALL, BASE, Role, Split
+from lexiseg.training.clip.adaptation import AdaptationRecipe, AdaptationTask, with_clip
+from lexiseg.training.clip.folders import read_vit_clip, write_clip
+from lexiseg.training.engine.run_settings import TrainSettings
+from lexiseg.training.engine.trainer import run
+from lexiseg.training.launch import train
+from lexiseg.training.mining.mine import MiningConfig, mine
 from ovseg_study.measure import Row, choose, count
 
 

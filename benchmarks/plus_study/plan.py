@@ -7,10 +7,10 @@ from typing import Any
 from study.runner import Job
 from study.verdicts import Claim, rising
 
-from lexiseg.data.storybook.kinds import Role
-from lexiseg.io.plain import to_plain
-from lexiseg.training.decoupled import OPSNetPlusRecipe
-from lexiseg.training.recipes_plus import opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control
+from lexiseg.io.config_json import to_plain
+from lexiseg.storybook.kinds import Role
+from lexiseg.training.recipes.opsnet_plus import opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control
+from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
 from plus_study import work
 
 START = "start"

@@ -5,18 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.storybook.kinds import CASTS, SEEN, Role, Split
+from lexiseg.data.formats.coco_panoptic import PanopticDataset, read_panoptic
 from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
 from lexiseg.evaluation.study import StudyRow, study
+from lexiseg.io.config_json import from_plain, to_plain
 from lexiseg.io.models import load_model
-from lexiseg.io.plain import from_plain, to_plain
 from lexiseg.models.opsnet import OPSNet
-from lexiseg.models.postprocess import MergeConfig
-from lexiseg.training.decoupled import OPSNetPlusRecipe
-from lexiseg.training.segmenter_runs import train_opsnet_plus
-from lexiseg.training.settings import Reporters, TrainSettings
+from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.kinds import CASTS, SEEN, Role, Split
+from lexiseg.training.engine.run_settings import Reporters, TrainSettings
+from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
+from lexiseg.training.segmentation.run import train_opsnet_plus
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4)
 

@@ -11,25 +11,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lexiseg.apps.predictor import Model, load
-    from lexiseg.apps.result import Result
-    from lexiseg.core.concepts import Concept, VocabularyError
-    from lexiseg.core.images import PictureError
+    from lexiseg.core.concepts import Concept
+    from lexiseg.core.errors import ModelError, PictureError, VocabularyError
     from lexiseg.core.structures import Guess, PanopticMap, Segment
     from lexiseg.core.vocabulary import Vocabulary
-    from lexiseg.encoders.clip import ClipConfig
-    from lexiseg.encoders.maskformer import MaskFormerConfig
-    from lexiseg.encoders.segmenter import SegmenterConfig
-    from lexiseg.encoders.vit import PromptConfig, VitConfig
+    from lexiseg.encoders.clip.resnet import ClipConfig
+    from lexiseg.encoders.clip.vit import PromptConfig, VitConfig
+    from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
+    from lexiseg.encoders.segmenters.maskformer import MaskFormerConfig
+    from lexiseg.inference.predictor import Model, load
+    from lexiseg.inference.result import Result
     from lexiseg.io.models import load_model, save_model
-    from lexiseg.io.plain import ModelError
     from lexiseg.layers.ensemble import EnsembleConfig
     from lexiseg.layers.modulation import ModulationConfig
     from lexiseg.models.assemble import assemble
     from lexiseg.models.crops import RegionConfig
     from lexiseg.models.opsnet import OPSNet, OPSNetConfig
     from lexiseg.models.ovseg import OVSeg, OVSegConfig
-    from lexiseg.models.postprocess import MergeConfig
+    from lexiseg.models.postprocess.panoptic import MergeConfig
 
 __version__ = "0.1.0"
 
@@ -65,31 +64,31 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ClipConfig": "lexiseg.encoders.clip",
+    "ClipConfig": "lexiseg.encoders.clip.resnet",
     "Concept": "lexiseg.core.concepts",
     "EnsembleConfig": "lexiseg.layers.ensemble",
     "Guess": "lexiseg.core.structures",
-    "MaskFormerConfig": "lexiseg.encoders.maskformer",
-    "MergeConfig": "lexiseg.models.postprocess",
-    "Model": "lexiseg.apps.predictor",
-    "ModelError": "lexiseg.io.plain",
+    "MaskFormerConfig": "lexiseg.encoders.segmenters.maskformer",
+    "MergeConfig": "lexiseg.models.postprocess.panoptic",
+    "Model": "lexiseg.inference.predictor",
+    "ModelError": "lexiseg.core.errors",
     "ModulationConfig": "lexiseg.layers.modulation",
     "OPSNet": "lexiseg.models.opsnet",
     "OPSNetConfig": "lexiseg.models.opsnet",
     "OVSeg": "lexiseg.models.ovseg",
     "OVSegConfig": "lexiseg.models.ovseg",
     "PanopticMap": "lexiseg.core.structures",
-    "PictureError": "lexiseg.core.images",
-    "PromptConfig": "lexiseg.encoders.vit",
+    "PictureError": "lexiseg.core.errors",
+    "PromptConfig": "lexiseg.encoders.clip.vit",
     "RegionConfig": "lexiseg.models.crops",
-    "Result": "lexiseg.apps.result",
+    "Result": "lexiseg.inference.result",
     "Segment": "lexiseg.core.structures",
-    "SegmenterConfig": "lexiseg.encoders.segmenter",
-    "VitConfig": "lexiseg.encoders.vit",
+    "SegmenterConfig": "lexiseg.encoders.segmenters.mask2former",
+    "VitConfig": "lexiseg.encoders.clip.vit",
     "Vocabulary": "lexiseg.core.vocabulary",
-    "VocabularyError": "lexiseg.core.concepts",
+    "VocabularyError": "lexiseg.core.errors",
     "assemble": "lexiseg.models.assemble",
-    "load": "lexiseg.apps.predictor",
+    "load": "lexiseg.inference.predictor",
     "load_model": "lexiseg.io.models",
     "save_model": "lexiseg.io.models",
 }

@@ -1,6 +1,6 @@
 """`python -m lexiseg` is `lexiseg`."""
 
-from lexiseg.apps.cli import main
+from lexiseg.cli.main import main
 
 if __name__ == "__main__":
     main()

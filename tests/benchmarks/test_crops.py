@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import tiny
-from lexiseg.encoders.vit import VitClip
+from lexiseg.encoders.clip.vit import VitClip
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import crops

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.panoptic_format import load_segmentation
+from lexiseg.data.formats.coco_panoptic import load_segmentation
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 

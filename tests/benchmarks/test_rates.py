@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import tiny
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.transforms import Framing
-from lexiseg.encoders.clip import Clip
-from lexiseg.training.criterion import CriterionConfig
-from lexiseg.training.panoptic import OPSNetTask, new_opsnet
-from lexiseg.training.recipes import opsnet_tiny
+from lexiseg.data.samples.transforms import Framing
+from lexiseg.encoders.clip.resnet import Clip
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.training.recipes.storybook import opsnet_tiny
+from lexiseg.training.segmentation.criterion import CriterionConfig
+from lexiseg.training.segmentation.opsnet import OPSNetTask, new_opsnet
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import rates

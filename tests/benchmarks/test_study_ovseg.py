@@ -12,15 +12,15 @@ import torch
 
 import tiny
 from lexiseg.core.structures import MaskProposals
-from lexiseg.data.id_maps import load_ids
-from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.storybook.kinds import ALL
+from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.formats.id_maps import load_ids
 from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
 from lexiseg.io.models import save_model
 from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.kinds import ALL
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 

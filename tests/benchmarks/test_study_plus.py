@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import tiny
-from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.storybook.kinds import ALL, NOVEL, SEEN, Role
+from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
 from lexiseg.io.models import save_model
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.kinds import ALL, NOVEL, SEEN, Role
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 

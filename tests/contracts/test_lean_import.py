@@ -9,7 +9,7 @@ import pytest
 HEAVY = ("torch", "torchvision", "transformers", "open_clip", "scipy")
 
 
-@pytest.mark.parametrize("module", ["lexiseg", "lexiseg.core.vocabulary", "lexiseg.apps.cli"])
+@pytest.mark.parametrize("module", ["lexiseg", "lexiseg.core.vocabulary", "lexiseg.cli.main"])
 def test_importing_it_does_not_import_anything_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
 

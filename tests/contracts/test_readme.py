@@ -39,7 +39,7 @@ def test_the_commands_of_the_readme_that_need_no_other_files_run(
 
     from typer.testing import CliRunner
 
-    from lexiseg.apps.cli import app
+    from lexiseg.cli.main import app
 
     monkeypatch.chdir(tmp_path)
     lines = [line.split("#")[0] for line in blocks("bash")[0].splitlines() if line.startswith("lexiseg ")]

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lexiseg.core.images import PictureError, open_picture
+from lexiseg.core.errors import PictureError
+from lexiseg.core.images import open_picture
 
 
 def photograph(width: int = 64, height: int = 48) -> Image.Image:

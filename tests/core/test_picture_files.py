@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexiseg.core.images import PictureError
+from lexiseg.core.errors import PictureError
 from lexiseg.core.picture_files import OVERLAY_MARK, find_pictures, unique_names
 
 

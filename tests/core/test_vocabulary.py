@@ -9,14 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexiseg.core.vocabulary import (
-    VILD_TEMPLATES,
-    Concept,
-    Vocabulary,
-    VocabularyError,
-    builtin_names,
-    label_table,
-)
+from lexiseg.core.errors import VocabularyError
+from lexiseg.core.vocabulary import VILD_TEMPLATES, Concept, Vocabulary, builtin_names, label_table
 
 OFFICIAL = {
     "coco": "coco_panoptic_133.json",

@@ -18,9 +18,7 @@ import tiny
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample, describe_segments
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.storybook.kinds import NOVEL
+from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, Sample, describe_segments
 from lexiseg.evaluation.diagnosis import (
     DiagnosisTally,
     diagnose,
@@ -30,12 +28,14 @@ from lexiseg.evaluation.diagnosis import (
     tally_segments,
 )
 from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
+from lexiseg.evaluation.loading import Truth, TruthBatch, batched, open_all, open_panoptic
+from lexiseg.evaluation.metrics.panoptic_quality import Tally, summarise, tally_pair
 from lexiseg.evaluation.oracles import ALONE, LADDER, Scene, answer, look, true_proposals
-from lexiseg.evaluation.panoptic_quality import Tally, summarise, tally_pair
 from lexiseg.evaluation.study import ORACLE, study
-from lexiseg.evaluation.truths import Truth, TruthBatch, batched, open_all, open_panoptic
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
-from lexiseg.models.postprocess import MergeConfig, panoptic_map
+from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.kinds import NOVEL
 
 WORDS = Vocabulary.of("cat, dog, sky:stuff, sea:stuff")
 CAT, DOG, SKY, SEA, NEGATIVE = range(5)

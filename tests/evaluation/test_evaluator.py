@@ -15,13 +15,12 @@ import tiny
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch, MaskProposals, PanopticMap, RegionEmbeddings, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.panoptic_format import Category, PanopticDataset
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.storybook.kinds import NOVEL, SHARED, UNSEEN
-from lexiseg.encoders.clip import Clip
+from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset
+from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.evaluation import measures
 from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate, write_report
-from lexiseg.evaluation.panoptic_quality import ClassTally, PanopticQuality
+from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, match_words, open_all, open_panoptic
+from lexiseg.evaluation.metrics.panoptic_quality import ClassTally, PanopticQuality
 from lexiseg.evaluation.study import (
     ORACLE,
     TABLE_1,
@@ -34,13 +33,14 @@ from lexiseg.evaluation.study import (
     at_thresholds,
     study,
 )
-from lexiseg.evaluation.truths import Skipped, TruthBatch, batched, match_words, open_all, open_panoptic
 from lexiseg.evaluation.upper_bounds import true_mask_top1
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
 from lexiseg.layers.pooling import mask_pool
 from lexiseg.models.crops import crop_embed
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
-from lexiseg.models.postprocess import MergeConfig
+from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.kinds import NOVEL, SHARED, UNSEEN
 
 ONE_TEMPLATE = ("a photo of a {}.",)
 WORDS = Vocabulary.of(NOVEL, ONE_TEMPLATE)

@@ -10,19 +10,19 @@ import pytest
 import torch
 from PIL import Image
 
-from lexiseg.apps.visualize import overlay
+from lexiseg.core.errors import FormatError
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction
 from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.data.catalogue import open_dataset
-from lexiseg.data.datasets.entry import AnnotatedDataset
-from lexiseg.data.id_maps import FormatError
-from lexiseg.data.instance_format import InstanceDataset, read_instances
-from lexiseg.data.panoptic_format import Category, PanopticDataset, PanopticWriter, read_panoptic
-from lexiseg.data.semantic_format import SemanticDataset, SemanticSample
+from lexiseg.data.datasets.spec import AnnotatedDataset
+from lexiseg.data.formats.coco_instances import InstanceDataset, read_instances
+from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, PanopticWriter, read_panoptic
+from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample
 from lexiseg.evaluation.measures import Answer, Measure, TaskName, measure_of
-from lexiseg.evaluation.semantic_quality import tally_labels
-from lexiseg.models.postprocess import MergeConfig
+from lexiseg.evaluation.metrics.semantic_quality import tally_labels
+from lexiseg.inference.visualize import overlay
+from lexiseg.models.postprocess.panoptic import MergeConfig
 
 CATEGORIES = (
     Category(id=4, name="cat", is_thing=True),

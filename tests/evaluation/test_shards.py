@@ -16,16 +16,16 @@ import torch
 
 import tiny
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.panoptic_format import PanopticDataset, read_panoptic
-from lexiseg.data.storybook.export import Order, write_storybook
-from lexiseg.data.storybook.kinds import NOVEL
+from lexiseg.data.formats.coco_panoptic import PanopticDataset, read_panoptic
 from lexiseg.evaluation import evaluator, shards
 from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
 from lexiseg.evaluation.report import Report
 from lexiseg.evaluation.shards import shards_of
 from lexiseg.io.models import load_model, save_model
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
-from lexiseg.models.postprocess import MergeConfig
+from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.kinds import NOVEL
 
 ONE_TEMPLATE = ("a photo of a {}.",)
 WORDS = Vocabulary.of(NOVEL, ONE_TEMPLATE)

@@ -9,9 +9,9 @@ import torch
 
 from lexiseg.core.batches import to_image_batch
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.storybook.scene import draw_scene
 from lexiseg.io.models import load_model
 from lexiseg.io.shipped import SHIPPED, shipped_folder
+from lexiseg.storybook.scene import draw_scene
 
 
 def record_of(name: str) -> Path:

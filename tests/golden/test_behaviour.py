@@ -3,7 +3,7 @@
 import pytest
 
 import lexiseg
-from lexiseg.data.storybook.scene import draw_scene
+from lexiseg.storybook.scene import draw_scene
 
 
 @pytest.fixture(scope="module")

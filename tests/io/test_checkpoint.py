@@ -7,16 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from lexiseg.io.checkpoint import (
-    ModelError,
-    atomic_save,
-    from_plain,
-    load_folder,
-    load_into,
-    load_training,
-    save_folder,
-    weights_hash,
-)
+from lexiseg.core.errors import ModelError
+from lexiseg.io.checkpoint import atomic_save, load_folder, load_into, load_training, save_folder, weights_hash
+from lexiseg.io.config_json import from_plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

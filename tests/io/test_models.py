@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import tiny
+from lexiseg.core.errors import ModelError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.io.models import find_model, load_model, save_model
-from lexiseg.io.plain import ModelError
 from lexiseg.io.shipped import shipped_folder, unknown_concepts
 from lexiseg.models.opsnet import OPSNet
 

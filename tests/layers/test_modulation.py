@@ -6,14 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lexiseg.core.structures import RegionEmbeddings, VocabularyEmbeddings
-from lexiseg.layers.modulation import (
-    CLIP_ONLY,
-    QUERY_ONLY,
-    ModulationConfig,
-    class_cosines,
-    fuse,
-    modulated_logits,
-)
+from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig, class_cosines, fuse, modulated_logits
 
 
 def unit(*shape: int, seed: int) -> Tensor:

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, ResNetConfig, SwinConfig
 
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.encoders.clip import Clip, ClipConfig
-from lexiseg.encoders.mask2former_folder import published_names, read_mask2former, write_mask2former
-from lexiseg.encoders.segmenter import (
+from lexiseg.encoders.clip.resnet import Clip, ClipConfig
+from lexiseg.encoders.segmenters.mask2former import (
     MEAN,
     STD,
     Segmenter,
@@ -20,9 +19,10 @@ from lexiseg.encoders.segmenter import (
     from_transformers,
     to_transformers,
 )
+from lexiseg.encoders.segmenters.mask2former_weights import published_names, read_mask2former, write_mask2former
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.models.assemble import assemble, concept_embed
-from lexiseg.models.words import prepare
+from lexiseg.models.vocabulary_embedding import prepare
 from tiny import CLIP, RESNET, SWIN, TRAINING, pictures, same, seeded, state
 
 LABELS = ("cat", "dog", "a very odd word", "sky", "grass")

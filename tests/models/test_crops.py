@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch
-from lexiseg.encoders.clip import MEAN
+from lexiseg.encoders.clip.resnet import MEAN
 from lexiseg.models.crops import RegionConfig, cut_region, cut_regions
 
 SIZE = 16

@@ -8,8 +8,8 @@ from lexiseg.core.structures import MaskPrediction, MaskProposals, Targets
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
 from lexiseg.models.opsnet import OPSNet
-from lexiseg.models.postprocess import MergeConfig, panoptic_map
-from lexiseg.training.criterion import CriterionConfig, LayerOutput, segmentation_losses
+from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
+from lexiseg.training.segmentation.criterion import CriterionConfig, LayerOutput, segmentation_losses
 from tiny import TRAINING, model, pictures, same, state, words
 
 NOVEL = "lamp|lantern, tiger, sea:stuff"

@@ -9,10 +9,11 @@ from lexiseg.core.structures import MaskPrediction, MaskProposals, VocabularyEmb
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, EnsembleConfig
 from lexiseg.models import presets
+from lexiseg.models.best_regions import best_regions, prepare_free_words
 from lexiseg.models.crops import RegionConfig
-from lexiseg.models.free_words import best_regions, prepare_free_words
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.models.postprocess import MergeConfig, panoptic_map, soft_semantic_map
+from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
+from lexiseg.models.postprocess.semantic import soft_semantic_map
 from tiny import TRAINING, ovseg, pictures, same, scores, state, words
 
 NOVEL = "lamp|lantern, tiger, sea:stuff"

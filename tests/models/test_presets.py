@@ -15,7 +15,8 @@ from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models import presets
 from lexiseg.models.crops import cut_regions
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
-from lexiseg.models.postprocess import MergeConfig, panoptic_map, soft_semantic_map
+from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
+from lexiseg.models.postprocess.semantic import soft_semantic_map
 from tiny import scores
 
 MIXED = "cat, sky:stuff, tiger, sea:stuff"

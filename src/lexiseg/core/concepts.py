@@ -3,23 +3,15 @@
 import unicodedata
 from dataclasses import dataclass
 
+from lexiseg.core.errors import VocabularyError
+from lexiseg.core.messages import shown
+
 MAX_NAME_LENGTH = 200  # characters; CLIP's text towers read 77 tokens, so more is never seen
-
-
-class VocabularyError(ValueError):
-    """Words that make no vocabulary; the message says in one sentence what to change."""
 
 
 def same_word(name: str) -> str:
     """The form under which two spellings count as one name: without case."""
     return name.casefold()
-
-
-def shown(text: object, length: int = 40) -> str:
-    """A word as an error message quotes it: never longer than one line."""
-    words = " ".join(str(text).split())
-    words = words if len(words) <= length else f"{words[: length - 1]}…"
-    return "'" + "".join(char if char.isprintable() else "?" for char in words) + "'"
 
 
 def tidy(name: str, where: str) -> str:

@@ -16,6 +16,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from lexiseg.core.errors import PictureError
+from lexiseg.core.files import file_mode
+from lexiseg.core.messages import printable
+
 FORMATS = (
     "JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "ICO", "JPEG2000",
     "AVIF",
@@ -35,10 +39,6 @@ UPRIGHT = {
 # order would leave them changed for good. Headers are read one at a time; the decoding itself runs
 # in parallel.
 _header_lock = threading.Lock()
-
-
-class PictureError(ValueError):
-    """A picture that can't be opened; the message is one sentence for the person who gave it."""
 
 
 def open_picture(
@@ -74,24 +74,6 @@ def open_picture(
             f"got {type(source).__name__}; convert it to one of these."
         )
     return _from_file(Path(source), max_pixels)
-
-
-def printable(path: str | Path) -> str:
-    """A path in quotes as it may stand in a message: one line of at most 200 characters."""
-    text = str(path)
-    if not text.isprintable():
-        text = text.encode("unicode_escape", "backslashreplace").decode("ascii")
-    if len(text) > 200:
-        text = f"{text[:120]}...{text[-60:]}"
-    return f"'{text}'"
-
-
-def file_mode(path: Path) -> int:
-    """The mode bits of what a path points to; 0 if there is nothing, or never can be."""
-    try:
-        return path.stat().st_mode
-    except (OSError, ValueError):  # also a name that is too long, or holds a null byte
-        return 0
 
 
 def _from_file(path: Path, max_pixels: int) -> np.ndarray:

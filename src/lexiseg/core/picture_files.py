@@ -8,7 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lexiseg.core.images import PictureError, file_mode, printable
+from lexiseg.core.errors import PictureError
+from lexiseg.core.files import file_mode
+from lexiseg.core.messages import printable
 
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif",

@@ -12,14 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.concepts import (
-    MAX_NAME_LENGTH,
-    Concept,
-    VocabularyError,
-    same_word,
-    shown,
-    tidy,
-)
+from lexiseg.core.concepts import MAX_NAME_LENGTH, Concept, same_word, tidy
+from lexiseg.core.errors import VocabularyError
+from lexiseg.core.messages import shown
 
 VILD_TEMPLATES = (
     "a photo of a {}.",

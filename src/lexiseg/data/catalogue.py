@@ -4,10 +4,10 @@ import difflib
 from collections.abc import Mapping
 from pathlib import Path
 
+from lexiseg.core.errors import FormatError
 from lexiseg.data.datasets import ade20k, cityscapes, coco, imagenet, pascal
-from lexiseg.data.datasets.entry import AnyDataset, Entry
 from lexiseg.data.datasets.own_folder import open_folder
-from lexiseg.data.id_maps import FormatError
+from lexiseg.data.datasets.spec import AnyDataset, Entry
 
 CATALOGUE: Mapping[str, Entry] = {
     "coco-panoptic": coco.PANOPTIC,

@@ -10,18 +10,10 @@ from jaxtyping import Integer
 
 from lexiseg.core.structures import RegionCounts
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.panoptic_format import Category, PanopticDataset, SegmentInfo
-from lexiseg.evaluation.evaluator import (
-    EvaluationSettings,
-    Progress,
-    Task,
-    count_shards,
-    filled,
-    inference,
-    open_task,
-)
-from lexiseg.evaluation.oracles import ALONE, LADDER, ORACLES, Oracles, Scene, answer, look, true_proposals
-from lexiseg.evaluation.panoptic_quality import (
+from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, SegmentInfo
+from lexiseg.evaluation.evaluator import EvaluationSettings, Progress, Task, count_shards, filled, inference, open_task
+from lexiseg.evaluation.loading import Skipped, TruthBatch
+from lexiseg.evaluation.metrics.panoptic_quality import (
     ClassTally,
     PanopticQuality,
     Quality,
@@ -32,10 +24,10 @@ from lexiseg.evaluation.panoptic_quality import (
     summarise,
     tally_pair,
 )
-from lexiseg.evaluation.truths import Skipped, TruthBatch
-from lexiseg.io.plain import to_plain
-from lexiseg.models.network import Fusion, Network
-from lexiseg.models.postprocess import MergeConfig
+from lexiseg.evaluation.oracles import ALONE, LADDER, ORACLES, Oracles, Scene, answer, look, true_proposals
+from lexiseg.io.config_json import to_plain
+from lexiseg.models.base import Fusion, Network
+from lexiseg.models.postprocess.panoptic import MergeConfig
 
 Size = Literal["small", "medium", "large"]
 SIZES: Mapping[Size, str] = {

@@ -17,8 +17,9 @@ from lexiseg.core.batches import to_image_batch
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, PanopticMap, RegionCounts, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.datasets.entry import AnnotatedDataset
-from lexiseg.data.panoptic_format import Category
+from lexiseg.data.datasets.spec import AnnotatedDataset
+from lexiseg.data.formats.coco_panoptic import Category
+from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, match_groups, match_words, open_all
 from lexiseg.evaluation.measures import Answer, Measure, SemanticRule, measure_of
 from lexiseg.evaluation.report import (
     EvaluationSettings,
@@ -29,12 +30,11 @@ from lexiseg.evaluation.report import (
     write_report,
 )
 from lexiseg.evaluation.shards import ShardStore, digest, shards_of
-from lexiseg.evaluation.truths import Skipped, TruthBatch, batched, match_groups, match_words, open_all
 from lexiseg.io.checkpoint import weights_hash
-from lexiseg.io.plain import to_plain
-from lexiseg.models.network import Network, check_fusion
+from lexiseg.io.config_json import to_plain
+from lexiseg.models.base import Network, check_fusion
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.models.postprocess import MergeConfig
+from lexiseg.models.postprocess.panoptic import MergeConfig
 
 __all__ = ["EvaluationSettings", "Report", "Task", "evaluate", "open_task", "write_report"]
 

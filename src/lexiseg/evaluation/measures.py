@@ -11,17 +11,19 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int32
 
+from lexiseg.core.errors import FormatError
 from lexiseg.core.frames import Frame
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import MaskPrediction, PanopticMap, Segment
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.datasets.entry import AnnotatedDataset
-from lexiseg.data.id_maps import FormatError, compact, segments_of
-from lexiseg.data.instance_format import InstanceDataset, InstanceSample
-from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample, SegmentInfo
-from lexiseg.data.run_lengths import pixels_of
-from lexiseg.data.semantic_format import SemanticDataset, SemanticSample, load_labels
-from lexiseg.evaluation.instance_quality import (
+from lexiseg.data.datasets.spec import AnnotatedDataset
+from lexiseg.data.formats.coco_instances import InstanceDataset, InstanceSample
+from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, Sample, SegmentInfo
+from lexiseg.data.formats.id_maps import compact, segments_of
+from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample, load_labels
+from lexiseg.data.formats.run_lengths import pixels_of
+from lexiseg.evaluation.loading import Opened, check_size, open_panoptic
+from lexiseg.evaluation.metrics.instance_quality import (
     InstanceQuality,
     InstanceTally,
     TrueMask,
@@ -31,7 +33,7 @@ from lexiseg.evaluation.instance_quality import (
     true_masks_of_annotations,
     true_masks_of_map,
 )
-from lexiseg.evaluation.panoptic_quality import (
+from lexiseg.evaluation.metrics.panoptic_quality import (
     ClassQuality,
     ClassTally,
     PanopticQuality,
@@ -41,15 +43,16 @@ from lexiseg.evaluation.panoptic_quality import (
     summarise,
     tally_pair,
 )
-from lexiseg.evaluation.semantic_quality import (
+from lexiseg.evaluation.metrics.semantic_quality import (
     SemanticQuality,
     SemanticTally,
     over_classes,
     summarise_semantic,
     tally_labels,
 )
-from lexiseg.evaluation.truths import Opened, check_size, open_panoptic
-from lexiseg.models.postprocess import MergeConfig, instances, panoptic_map, semantic_map, soft_semantic_map
+from lexiseg.models.postprocess.instances import instances
+from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
+from lexiseg.models.postprocess.semantic import semantic_map, soft_semantic_map
 
 TaskName = Literal["panoptic", "semantic", "instance"]
 SemanticRule = Literal["merged", "soft"]

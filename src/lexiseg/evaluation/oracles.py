@@ -36,12 +36,12 @@ from torch.nn import functional as F
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals, PanopticMap
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.id_maps import VOID, compact
-from lexiseg.data.panoptic_format import SegmentInfo
-from lexiseg.data.transforms import MASK_STRIDE
-from lexiseg.evaluation.truths import Truth
+from lexiseg.data.formats.coco_panoptic import SegmentInfo
+from lexiseg.data.formats.id_maps import VOID, compact
+from lexiseg.data.samples.transforms import MASK_STRIDE
+from lexiseg.evaluation.loading import Truth
 from lexiseg.evaluation.upper_bounds import SURE
-from lexiseg.models.postprocess import (
+from lexiseg.models.postprocess.panoptic import (
     Contest,
     MergeConfig,
     Ranking,

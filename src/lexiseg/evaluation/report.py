@@ -9,13 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.images import printable
+from lexiseg.core.messages import printable
 from lexiseg.core.structures import RegionCounts
+from lexiseg.evaluation.loading import Skipped
 from lexiseg.evaluation.measures import Measure, SemanticRule, TaskName
-from lexiseg.evaluation.truths import Skipped
-from lexiseg.io.plain import to_plain
-from lexiseg.models.network import Fusion
-from lexiseg.models.postprocess import MergeConfig
+from lexiseg.io.config_json import to_plain
+from lexiseg.models.base import Fusion
+from lexiseg.models.postprocess.panoptic import MergeConfig
 
 REPORT_FILE = "report.json"
 PACKAGES = ("lexiseg", "torch", "transformers", "open_clip_torch", "numpy", "pillow", "pycocotools")

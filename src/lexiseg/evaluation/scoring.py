@@ -12,12 +12,13 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Int32
 
-from lexiseg.data.id_maps import FormatError, load_ids
-from lexiseg.data.panoptic_format import Category, PanopticDataset, Sample
-from lexiseg.data.semantic_format import load_values, to_places
-from lexiseg.evaluation.panoptic_quality import Tally, tally_pair
-from lexiseg.evaluation.semantic_quality import SemanticTally, tally_labels
-from lexiseg.io.plain import few
+from lexiseg.core.errors import FormatError
+from lexiseg.core.messages import few
+from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, Sample
+from lexiseg.data.formats.id_maps import load_ids
+from lexiseg.data.formats.label_maps import load_values, to_places
+from lexiseg.evaluation.metrics.panoptic_quality import Tally, tally_pair
+from lexiseg.evaluation.metrics.semantic_quality import SemanticTally, tally_labels
 
 CHUNK = 32  # pictures that a worker process takes at once
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.images import printable
+from lexiseg.core.messages import printable
 
 SHARD = 32
 """Pictures that are counted together. Batches never reach over a shard's end, so which process counts it, and when,

@@ -6,16 +6,16 @@ from typing import Any, Literal
 
 from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals, RegionEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.panoptic_format import PanopticDataset
+from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.evaluation.evaluator import EvaluationSettings, Progress, inference, open_task, read_task
-from lexiseg.evaluation.panoptic_quality import PanopticQuality, Tally, percent, plain_quality
-from lexiseg.evaluation.truths import Skipped
+from lexiseg.evaluation.loading import Skipped
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, Tally, percent, plain_quality
 from lexiseg.evaluation.upper_bounds import name_perfectly
-from lexiseg.io.plain import to_plain
+from lexiseg.io.config_json import to_plain
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
 from lexiseg.models.crops import crop_embed
 from lexiseg.models.opsnet import OPSNet
-from lexiseg.models.postprocess import MergeConfig, RankBy
+from lexiseg.models.postprocess.panoptic import MergeConfig, RankBy
 
 ClipRegions = Literal["pool", "crop", "mask"]
 

@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.id_maps import VOID, compact
-from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.transforms import MASK_STRIDE
+from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.formats.id_maps import VOID, compact
+from lexiseg.data.samples.transforms import MASK_STRIDE
 from lexiseg.evaluation.evaluator import EvaluationSettings, Progress, Task, inference, open_task, read_task
-from lexiseg.evaluation.truths import Skipped, Truth, TruthBatch
+from lexiseg.evaluation.loading import Skipped, Truth, TruthBatch
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.opsnet import OPSNet
 

@@ -18,8 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lexiseg.core.images import printable
-from lexiseg.io.plain import ModelError, few, from_plain, to_plain
+from lexiseg.core.errors import ModelError
+from lexiseg.core.messages import few, printable
+from lexiseg.io.config_json import from_plain, to_plain
 
 __all__ = [
     "ModelError",

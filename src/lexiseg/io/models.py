@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 
-from lexiseg.core.images import file_mode, printable
+from lexiseg.core.errors import ModelError
+from lexiseg.core.files import file_mode
+from lexiseg.core.messages import printable
 from lexiseg.io.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_folder, load_into, save_folder
-from lexiseg.io.plain import ModelError, from_plain, to_plain
+from lexiseg.io.config_json import from_plain, to_plain
 from lexiseg.io.shipped import SHIPPED, shipped_folder
-from lexiseg.models.network import Network, NetworkConfig
+from lexiseg.models.base import Network, NetworkConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 

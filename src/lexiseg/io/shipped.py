@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lexiseg.core.concepts import same_word
 from lexiseg.core.vocabulary import Concept, Vocabulary
-from lexiseg.data.storybook.pen import COLOURS, PATTERNS
+from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS
 
 SHIPPED_NAME = "storybook"
 """The one that is meant where nobody names a model."""

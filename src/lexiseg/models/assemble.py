@@ -9,12 +9,12 @@ from torch.nn import functional as F
 
 from lexiseg.core.concepts import Concept, same_word
 from lexiseg.core.vocabulary import Vocabulary, builtin_names
-from lexiseg.encoders.clip import Clip, ClipConfig, read_clip_state
-from lexiseg.encoders.mask2former_folder import read_mask2former
+from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
+from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
 from lexiseg.encoders.text import text_embed
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
-from lexiseg.models.postprocess import MergeConfig
+from lexiseg.models.postprocess.panoptic import MergeConfig
 
 SCORE_THRESHOLD = 0.4
 """An object as sure as closed-set models demand (0.8), with a name at least as likely as all others together (0.5).

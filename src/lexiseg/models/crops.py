@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch
-from lexiseg.encoders.clip import MEAN, Clip
+from lexiseg.encoders.clip.resnet import MEAN, Clip
 
 Fill = Literal["mean", "zero", "keep", "soft"]
 Extent = Literal["box", "picture"]

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lexiseg.encoders.clip_base import OpenClip
+from lexiseg.encoders.clip.base import OpenClip
 from lexiseg.encoders.text import TextEncoder
 
 

@@ -9,23 +9,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lexiseg.core.structures import (
-    ImageBatch,
-    MaskPrediction,
-    MaskProposals,
-    RegionEmbeddings,
-    VocabularyEmbeddings,
-)
+from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals, RegionEmbeddings, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.encoders.clip import Clip, ClipConfig, resize_positions
-from lexiseg.encoders.segmenter import Segmenter, SegmenterConfig
+from lexiseg.encoders.clip.resnet import Clip, ClipConfig, resize_positions
+from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig
 from lexiseg.layers.heads import AssembledHead, ProjectionHead, mean_inside
 from lexiseg.layers.modulation import ModulationConfig, class_cosines, modulated_logits
 from lexiseg.layers.pooling import mask_pool, region_weights
 from lexiseg.layers.query_enhancer import QueryEnhancer
 from lexiseg.layers.spatial_adapter import SpatialAdapter
-from lexiseg.models.postprocess import MergeConfig
-from lexiseg.models.words import prepare
+from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.models.vocabulary_embedding import prepare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,25 +11,19 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lexiseg.core.structures import (
-    ImageBatch,
-    MaskPrediction,
-    MaskProposals,
-    RegionCounts,
-    VocabularyEmbeddings,
-)
+from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals, RegionCounts, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.encoders.maskformer import MaskFormer, MaskFormerConfig
-from lexiseg.encoders.segmenter import MEAN
+from lexiseg.encoders.clip.vit import VitClip, VitConfig
+from lexiseg.encoders.segmenters.mask2former import MEAN
+from lexiseg.encoders.segmenters.maskformer import MaskFormer, MaskFormerConfig
 from lexiseg.encoders.text import TextEncoder
-from lexiseg.encoders.vit import VitClip, VitConfig
 from lexiseg.layers.ensemble import EnsembleConfig, ensemble_scores
 from lexiseg.layers.heads import ProjectionHead
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.crops import RegionConfig, cut_regions, mask_probs_on
 from lexiseg.models.learned_prompt import LearnedPrompt
-from lexiseg.models.postprocess import MergeConfig
-from lexiseg.models.words import prepare
+from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.models.vocabulary_embedding import prepare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

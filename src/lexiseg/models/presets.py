@@ -6,9 +6,9 @@ Where the papers and their code disagree, the value here is the code's or the pa
 from dataclasses import replace
 
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.encoders.maskformer import DeepResNetBackbone, MaskFormerConfig
-from lexiseg.encoders.segmenter import SwinBackbone
-from lexiseg.encoders.vit import PromptConfig, VitConfig
+from lexiseg.encoders.clip.vit import PromptConfig, VitConfig
+from lexiseg.encoders.segmenters.mask2former import SwinBackbone
+from lexiseg.encoders.segmenters.maskformer import DeepResNetBackbone, MaskFormerConfig
 from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSegConfig

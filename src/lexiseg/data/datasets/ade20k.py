@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lexiseg.core.errors import FormatError
 from lexiseg.core.images import open_picture
-from lexiseg.data.datasets.entry import LONG, Entry, Part
-from lexiseg.data.datasets.files import categories_of, either, pair, places, read_named_panoptic, stems
-from lexiseg.data.datasets.making import Report, make_folder, segments_info, write_panoptic_json
-from lexiseg.data.id_maps import VOID, FormatError, load_ids, save_ids
-from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.semantic_format import IGNORED, SemanticDataset, load_values, to_places
+from lexiseg.data.datasets.folders import categories_of, either, pair, places, read_named_panoptic, stems
+from lexiseg.data.datasets.prepare import Report, make_folder, segments_info, write_panoptic_json
+from lexiseg.data.datasets.spec import LONG, Entry, Part
+from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.formats.id_maps import VOID, load_ids, save_ids
+from lexiseg.data.formats.label_maps import IGNORED, SemanticDataset, load_values, to_places
 
 _CATEGORIES = categories_of("ade20k", range(150))
 _THINGS = np.array([0, *(c.id + 1 for c in _CATEGORIES if c.is_thing)])

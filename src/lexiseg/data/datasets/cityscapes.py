@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from lexiseg.data.datasets.entry import Entry, Part
-from lexiseg.data.datasets.files import categories_of, either, pair, places, read_named_panoptic, stems
-from lexiseg.data.datasets.making import Report, make_folder, segments_info, write_panoptic_json
-from lexiseg.data.id_maps import VOID, FormatError, load_ids, save_ids
-from lexiseg.data.panoptic_format import PanopticDataset
-from lexiseg.data.semantic_format import SemanticDataset, load_values
+from lexiseg.core.errors import FormatError
+from lexiseg.data.datasets.folders import categories_of, either, pair, places, read_named_panoptic, stems
+from lexiseg.data.datasets.prepare import Report, make_folder, segments_info, write_panoptic_json
+from lexiseg.data.datasets.spec import Entry, Part
+from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.formats.id_maps import VOID, load_ids, save_ids
+from lexiseg.data.formats.label_maps import SemanticDataset, load_values
 
 IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """Cityscapes' own ids of the 19 classes that count, in the order of their trainIds."""

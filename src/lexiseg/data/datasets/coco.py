@@ -7,23 +7,15 @@ import numpy as np
 from PIL import Image
 
 from lexiseg.core.vocabulary import label_table
-from lexiseg.data.captions import coco_captions
-from lexiseg.data.datasets.entry import Entry, Part
-from lexiseg.data.datasets.files import categories_of, either, pair, places, stems
+from lexiseg.data.datasets.folders import categories_of, either, pair, places, stems
 from lexiseg.data.datasets.image_level import CaptionDataset, CaptionSample
-from lexiseg.data.datasets.making import Report, make_folder
-from lexiseg.data.id_maps import compact
-from lexiseg.data.instance_format import InstanceDataset, read_instances
-from lexiseg.data.panoptic_format import (
-    VOID,
-    Category,
-    PanopticDataset,
-    Sample,
-    check_segmentation,
-    load_ids,
-    read_panoptic,
-)
-from lexiseg.data.semantic_format import SemanticDataset
+from lexiseg.data.datasets.prepare import Report, make_folder
+from lexiseg.data.datasets.spec import Entry, Part
+from lexiseg.data.formats.coco_captions import coco_captions
+from lexiseg.data.formats.coco_instances import InstanceDataset, read_instances
+from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, Sample, check_segmentation, read_panoptic
+from lexiseg.data.formats.id_maps import VOID, compact, load_ids
+from lexiseg.data.formats.label_maps import SemanticDataset
 
 NO_CLASS = 255
 _SITE = "Get it from https://cocodataset.org/#download: "

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lexiseg.core.concepts import shown
-from lexiseg.data.id_maps import FormatError
-from lexiseg.data.panoptic_format import Category, PanopticDataset
+from lexiseg.core.errors import FormatError
+from lexiseg.core.messages import shown
+from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

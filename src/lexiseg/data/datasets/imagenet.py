@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from lexiseg.data.datasets.entry import Entry, Part
-from lexiseg.data.datasets.files import categories_of, read_json, stems
+from lexiseg.core.errors import FormatError
+from lexiseg.core.files import read_json
+from lexiseg.data.datasets.folders import categories_of, stems
 from lexiseg.data.datasets.image_level import LabelDataset, LabelSample
-from lexiseg.data.id_maps import FormatError
+from lexiseg.data.datasets.spec import Entry, Part
 
 NUM_CLASSES = 1000
 

@@ -12,14 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.concepts import VocabularyError
+from lexiseg.core.errors import FormatError, VocabularyError
+from lexiseg.core.files import read_json, read_lines
+from lexiseg.core.messages import few
 from lexiseg.core.vocabulary import Concept, Vocabulary
-from lexiseg.data.datasets.entry import AnyDataset
-from lexiseg.data.datasets.files import few, places, read_json, read_lines, stems
-from lexiseg.data.id_maps import FormatError
-from lexiseg.data.instance_format import InstanceDataset, read_instances
-from lexiseg.data.panoptic_format import Category, read_panoptic
-from lexiseg.data.semantic_format import SemanticDataset, SemanticSample
+from lexiseg.data.datasets.folders import places, stems
+from lexiseg.data.datasets.spec import AnyDataset
+from lexiseg.data.formats.coco_instances import InstanceDataset, read_instances
+from lexiseg.data.formats.coco_panoptic import Category, read_panoptic
+from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample
 
 IMAGE_ENDS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".JPG", ".JPEG", ".PNG")
 LABEL_FOLDERS = ("labels", "annotations", "masks")

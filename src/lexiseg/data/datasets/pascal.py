@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lexiseg.data.datasets.entry import Entry, Part
-from lexiseg.data.datasets.files import categories_of, pair, places, read_lines
-from lexiseg.data.datasets.making import Report, make_folder
-from lexiseg.data.id_maps import FormatError
-from lexiseg.data.semantic_format import SemanticDataset, load_values
+from lexiseg.core.errors import FormatError
+from lexiseg.core.files import read_lines
+from lexiseg.data.datasets.folders import categories_of, pair, places
+from lexiseg.data.datasets.prepare import Report, make_folder
+from lexiseg.data.datasets.spec import Entry, Part
+from lexiseg.data.formats.label_maps import SemanticDataset, load_values
 
 NO_CLASS = 65535
 

@@ -1,0 +1,144 @@
+"""`lexiseg import`: published weights become model folders."""
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+from lexiseg.cli.console import note, say, show
+from lexiseg.cli.words import read_words
+from lexiseg.core.errors import ModelError, UsageError
+from lexiseg.core.messages import printable
+from lexiseg.io.models import find_model, load_model, save_model
+from lexiseg.io.ovseg.checkpoint import import_ovseg
+from lexiseg.io.ovseg.clip import import_clip
+from lexiseg.io.ovseg.settings import read_settings
+from lexiseg.io.ovseg.verify import MAX_DIFFERENCE, MIN_AGREEMENT, Verification, read_reference, verify
+from lexiseg.models.ovseg import OVSeg
+from lexiseg.training.clip.adaptation import with_clip
+from lexiseg.training.clip.folders import write_clip
+
+
+def run_import_ovseg(
+    checkpoint: Path,
+    out: Path,
+    *,
+    config: Path | None,
+    vocabulary: str | None,
+    reference: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Writes the model folder, and then holds the model that was read back from it against the reference.
+
+    Returns:
+        The exit code: 1 if the model differs from the reference. The folder stays, for a closer look.
+
+    Raises:
+        ValueError: if a file is missing, damaged or contradicts another, or the folder is taken.
+    """
+    words = None if vocabulary is None else read_words(vocabulary)
+    _check_free(out, overwrite=overwrite)
+    settings = {} if config is None else read_settings(config)
+    expected = None if reference is None else (read_reference(reference), _class_names(settings, reference))
+    imported = import_ovseg(checkpoint, settings=settings, vocabulary=words)
+    save_model(imported.model, out, overwrite=overwrite)
+    document: dict[str, object] = {
+        "model": str(out),
+        "weights": imported.num_weights,
+        "left_over": list(imported.left_over),
+    }
+    if not as_json:
+        say(
+            f"Imported {printable(checkpoint)} to {printable(out)}: {imported.num_weights} tensors of weights; "
+            f"left over, as known buffers: {_counted(imported.left_over)}."
+        )
+    found = None
+    if expected is not None:
+        model = load_model(out)
+        assert isinstance(model, OVSeg)
+        found = verify(model, *expected)
+        document["verification"] = _plain(found)
+    if as_json:
+        say(json.dumps(document, indent=2, ensure_ascii=False))
+    elif found is not None:
+        _show(found)
+    if found is not None and not found.holds:
+        note(f"lexiseg: the model in {printable(out)} differs from the reference by more than is allowed.")
+        return 1
+    return 0
+
+
+def run_import_clip(file: Path, out: Path, *, model: str | None, quick_gelu: bool, overwrite: bool) -> None:
+    """Writes a CLIP folder; with a model, a folder of that model with the imported CLIP in the place of its own.
+
+    Raises:
+        ValueError: if a file is missing or damaged, the parts don't fit together, or the folder is taken.
+    """
+    _check_free(out, overwrite=overwrite)
+    if model is None:
+        write_clip(out, import_clip(file, quick_gelu=quick_gelu))
+        say(f"Imported {printable(file)} to {printable(out)}, a CLIP that 'lexiseg train' takes with --clip.")
+        return
+    base = load_model(find_model(model))
+    if not isinstance(base, OVSeg):
+        raise UsageError(f"--model must name an OVSeg, whose CLIP sees masked crops; {model} is another system.")
+    clip = import_clip(file, quick_gelu=quick_gelu, base=base.clip)
+    save_model(with_clip(base, clip), out, overwrite=overwrite)
+    say(f"Imported {printable(file)} to {printable(out)}: {model} with this CLIP in the place of its own.")
+
+
+def _check_free(out: Path, *, overwrite: bool) -> None:
+    """Refuses a taken folder before the long work."""
+    if out.exists() and not overwrite and (not out.is_dir() or any(out.iterdir())):
+        raise ModelError(f"{printable(out)} is there already; choose another folder or pass --overwrite.")
+
+
+def _class_names(settings: dict[str, object], reference: Path) -> list[str]:
+    """The reference's words: from the configuration, or from the config.json beside the reference."""
+    beside = reference.with_name("config.json")
+    if "class_names" not in settings and beside.is_file():
+        settings = read_settings(beside)
+    names = settings.get("class_names")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ModelError(
+            f"the words of the reference {printable(reference)} are unknown; "
+            'list them as "class_names" in the --config or in a config.json beside it.'
+        )
+    return names
+
+
+def _counted(keys: tuple[str, ...]) -> str:
+    """Keys by their last word, each once."""
+    counts = Counter(key.rpartition(".")[2] for key in keys)
+    return ", ".join(name if count == 1 else f"{name} ({count})" for name, count in counts.items()) or "none"
+
+
+def _show(found: Verification) -> None:
+    columns = ("tensor", "stage alone", "in a row", "")
+    show(
+        f"Largest relative difference (limit {MAX_DIFFERENCE:g})",
+        columns,
+        [(c.name, f"{c.alone:.1e}", f"{c.in_a_row:.1e}", "" if c.holds else "too large") for c in found.tensors],
+        right=columns[1:3],
+    )
+    columns = ("map", "stage alone", "in a row", "")
+    show(
+        f"Pixels of the same class, in % (limit {100 * MIN_AGREEMENT:g})",
+        columns,
+        [(c.name, f"{100 * c.alone:.3f}", f"{100 * c.in_a_row:.3f}", "" if c.holds else "too few") for c in found.maps],
+        right=columns[1:3],
+    )
+
+
+def _plain(found: Verification) -> dict[str, object]:
+    """Shares, not percent; null where a value is no number."""
+
+    def sides(alone: float, in_a_row: float) -> dict[str, float | None]:
+        return {k: v if math.isfinite(v) else None for k, v in (("alone", alone), ("in_a_row", in_a_row))}
+
+    return {
+        "holds": found.holds,
+        "differences": {c.name: sides(c.alone, c.in_a_row) for c in found.tensors},
+        "agreements": {c.name: sides(c.alone, c.in_a_row) for c in found.maps},
+    }

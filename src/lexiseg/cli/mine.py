@@ -1,0 +1,255 @@
+"""`lexiseg mine`: from pictures with captions to pairs of masked crops and words."""
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar, cast, get_args
+
+from lexiseg.cli.console import note, progress, say, show
+from lexiseg.cli.evaluate import INCOMPLETE, SHOWN_SKIPPED, words_of
+from lexiseg.cli.options import Regions
+from lexiseg.cli.overrides import regions_for
+from lexiseg.cli.pair_sheet import SHEET_FILE, Statistics, frequencies, write_sheet
+from lexiseg.cli.words import read_words
+from lexiseg.core import processes
+from lexiseg.core.errors import UsageError
+from lexiseg.core.messages import printable
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.captions.format import captions_of, own_captions, read_captions
+from lexiseg.data.captions.nouns import NounFinder
+from lexiseg.data.captions.taggers import TAGGERS
+from lexiseg.data.catalogue import CATALOGUE, open_dataset
+from lexiseg.data.datasets.folders import own_words
+from lexiseg.data.datasets.image_level import CaptionDataset
+from lexiseg.data.datasets.spec import AnyDataset
+from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.data.pairs.format import INDEX, PairDataset
+from lexiseg.data.pairs.writer import check_free
+from lexiseg.inference.predictor import load
+from lexiseg.io.config_json import to_plain
+from lexiseg.io.models import find_model
+from lexiseg.models.base import Network
+from lexiseg.models.ovseg import OVSeg
+from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.kinds import ALL, Role, Split
+from lexiseg.training.clip.adaptation import with_clip
+from lexiseg.training.clip.folders import read_vit_clip
+from lexiseg.training.mining.mine import MiningConfig, mine, own_regions
+from lexiseg.training.mining.pairing import Source
+
+DRAWN = "storybook"
+"""The data set that is drawn when it is asked for."""
+TRAIN = "train"
+"""The split that is meant where none is named: pairs are for training."""
+ORDER = "order.json"
+"""Beside drawn data: what was drawn, so that another run draws nothing twice and nothing else."""
+WORDS_ALONE = "none"
+"""Instead of a tagger: the names of the words, and no others."""
+
+DatasetT = TypeVar("DatasetT", bound=AnyDataset)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiningData:
+    """Which pictures."""
+
+    name: str
+    """A folder, a name of the catalogue, or the drawn world."""
+    root: Path | None
+    split: str | None
+    limit: int | None
+    role: Role | None = None
+    """Of drawn data, base if not given; as `count`."""
+    count: int | None = None
+    """200 if not given."""
+    seed: int
+    """Of drawn data and of the contact sheet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """How nouns are found, where the words are no labels."""
+
+    captions: Path | None = None
+    """The data set's own if not given."""
+    captions_per_picture: int | None = None
+    """How many are read; one if not given."""
+    words: str | None = None
+    """The data set's own if not given."""
+    tagger: str | None = None
+    """textblob if not given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutting:
+    """What proposes regions and what pairs them."""
+
+    model: str
+    device: str
+    clip: str | None = None
+    """A CLIP that pairs instead of the model's own."""
+    regions: Regions = field(default_factory=Regions)
+
+
+def run_mine(
+    cutting: Cutting,
+    data: MiningData,
+    finding: Finding,
+    source: Source,
+    out: Path,
+    *,
+    workers: int,
+    resume: bool,
+    overwrite: bool,
+) -> int:
+    """Mines pairs, writes statistics and contact sheet beside them, and prints the statistics.
+
+    Returns:
+        The exit status: 3 if pictures had to be left out.
+
+    Raises:
+        ValueError: if model, data, captions, words or folder are of no use, or an option has no use here.
+    """
+    config = MiningConfig(source=source, captions=finding.captions_per_picture or 1)
+    _refuse_idle(data, finding, config)
+    words = None if finding.words is None else read_words(finding.words)
+    tagger_name = finding.tagger or "textblob"
+    tagger = TAGGERS[tagger_name]() if config.has_nouns and tagger_name != WORDS_ALONE else None
+    with processes.joined():
+        dataset, own = _open(data, out, workers, resume=resume, overwrite=overwrite)
+        nouns, captions = None, ()
+        if config.has_nouns:
+            nouns = NounFinder(tagger=tagger, words=words or own)
+            captions = _captions(dataset, finding.captions)
+        network = _network(cutting)
+        config = replace(config, regions=regions_for(cutting.regions, own_regions(network)))
+        try:
+            with progress("Mining") as bar:
+                pairs = mine(
+                    network,
+                    dataset,
+                    config,
+                    out,
+                    captions=captions,
+                    nouns=nouns,
+                    workers=workers,
+                    resume=resume,
+                    overwrite=overwrite,
+                    report=bar,
+                )
+        except KeyboardInterrupt:
+            note(f"lexiseg: what is finished lies in {out}; the same command with --resume goes on from there.")
+            raise
+        status = 0
+        if processes.rank() == 0:
+            found = write_sheet(pairs, out, seed=data.seed)
+            _tell(found, pairs, out)
+            status = INCOMPLETE if found.unreadable else 0
+        processes.gather(None)  # torchrun stops all others as soon as one ends with a status
+        return status
+
+
+def _network(cutting: Cutting) -> Network:
+    """What proposes, with the CLIP that pairs."""
+    network = load(cutting.model, device=cutting.device).network
+    if cutting.clip is None:
+        return network
+    if not isinstance(network, OVSeg):
+        raise ValueError("--clip is for an OVSeg, whose crops go through a CLIP of their own: leave it out.")
+    device = next(network.parameters()).device
+    return with_clip(network, read_vit_clip(find_model(cutting.clip))).to(device)
+
+
+def _refuse_idle(data: MiningData, finding: Finding, config: MiningConfig) -> None:
+    """Refuses options that would change nothing."""
+    of_nouns = {
+        "--captions": finding.captions,
+        "--captions-per-picture": finding.captions_per_picture,
+        "--words": finding.words,
+        "--tagger": finding.tagger,
+    }
+    of_drawing = {"--role": data.role, "--count": data.count}
+    for options, is_idle, why in (
+        (of_nouns, not config.has_nouns, "labels are no nouns of captions"),
+        (of_drawing, data.name != DRAWN, f"nothing but {DRAWN} is drawn"),
+    ):
+        given = [option for option, value in options.items() if value is not None]
+        if is_idle and given:
+            raise UsageError(f"{' and '.join(given)} would change nothing, as {why}: leave it out.")
+
+
+def _open(
+    data: MiningData, out: Path, workers: int, *, resume: bool, overwrite: bool
+) -> tuple[AnyDataset, Vocabulary | None]:
+    """The data set under its words' names, and its words; a drawn one is written first, and read like any other."""
+    if data.name == DRAWN:
+        folder = out / "data"
+        if processes.rank() == 0:
+            check_free(out, resume=resume, overwrite=overwrite)
+            _draw(data, folder, workers, overwrite=overwrite)
+        processes.gather(None)
+        return _first(read_panoptic(folder), data.limit), ALL
+    if data.name not in CATALOGUE and not Path(data.name).exists():
+        raise ValueError(
+            f"there is no data set {data.name!r}: give a folder, {DRAWN}, or a name that 'lexiseg data list' shows."
+        )
+    entry = CATALOGUE.get(data.name)
+    split = data.split or (TRAIN if entry is not None and TRAIN in entry.splits else None)
+    dataset = _first(open_dataset(data.name, data.root, split), data.limit)
+    if isinstance(dataset, CaptionDataset):
+        return dataset, None
+    words = Vocabulary.of(entry.vocabulary) if entry is not None and entry.vocabulary else own_words(dataset.categories)
+    word_of = words_of(dataset.categories, words)
+    categories = tuple(replace(category, name=word_of[category.name]) for category in dataset.categories)
+    return replace(dataset, categories=categories), words
+
+
+def _first(dataset: DatasetT, limit: int | None) -> DatasetT:
+    return replace(dataset, samples=dataset.samples[:limit])
+
+
+def _draw(data: MiningData, folder: Path, workers: int, *, overwrite: bool) -> None:
+    """Draws what is asked for, unless it is drawn already."""
+    split = data.split or TRAIN
+    if split not in get_args(Split):
+        raise UsageError(f"drawn data have the splits {', '.join(get_args(Split))}, not {split!r}.")
+    count = data.count or 200
+    order = Order(role=data.role or "base", split=cast(Split, split), count=count, seed=data.seed)
+    wanted, told = json.dumps(to_plain(order), sort_keys=True), folder / ORDER
+    if told.is_file() and not overwrite:
+        if told.read_text(encoding="utf-8") != wanted:
+            raise ValueError(
+                f"{printable(folder)} holds drawn data of another role, split, count or seed: repeat those, choose "
+                "another --out, or pass --overwrite."
+            )
+        return
+    told.unlink(missing_ok=True)
+    with progress("Drawing", count) as bar:
+        write_storybook(
+            order, folder, overwrite=overwrite, workers=max(1, workers), report=lambda done: bar(done, count)
+        )
+    told.write_text(wanted, encoding="utf-8")
+
+
+def _captions(dataset: AnyDataset, file: Path | None) -> tuple[tuple[str, ...], ...]:
+    """Every picture's captions, from the file or the data set."""
+    if file is not None:
+        return captions_of([sample.file_name for sample in dataset.samples], read_captions(file))
+    captions = own_captions(dataset.samples)
+    if not any(captions):
+        raise ValueError("the data set has no captions of its own: name a file of them with --captions.")
+    return captions
+
+
+def _tell(found: Statistics, pairs: PairDataset, out: Path) -> None:
+    show("Pairs", ("", "number"), found.table(), right=("number",))
+    if found.pairs:
+        say(frequencies("Most frequent", found.most_frequent))
+        say(frequencies("Least frequent", found.least_frequent))
+    say(f"Crops of {pairs.crop_size} pixels in {out}; a few of them: {out / SHEET_FILE}.")
+    skipped = [entry for about in pairs.about for entry in about["skipped"]]
+    for entry in skipped[:SHOWN_SKIPPED]:
+        note(f"lexiseg: left out: {entry['reason']}")
+    more = len(skipped) - SHOWN_SKIPPED
+    if more > 0:
+        note(f"lexiseg: left out: {more} more, which {INDEX} names.")

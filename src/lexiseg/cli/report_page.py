@@ -1,0 +1,124 @@
+"""`report.md`: an evaluation to be read, with its worst and best pictures."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lexiseg.core.messages import printable
+from lexiseg.evaluation.diagnosis import Diagnosis
+from lexiseg.evaluation.evaluator import SceneMaps
+from lexiseg.evaluation.report import Report, Scene
+from lexiseg.inference.visualize import side_by_side
+
+PAGE_FILE = "report.md"
+PICTURES = "report-pictures"
+
+
+def write_page(
+    report: Report,
+    diagnosis: Diagnosis | None,
+    worst: Sequence[Scene],
+    best: Sequence[Scene],
+    maps: Iterable[SceneMaps],
+    folder: Path,
+    about: Mapping[str, Any],
+) -> Path:
+    """Writes the page and its pictures; an earlier page is replaced.
+
+    Args:
+        report: the figures.
+        diagnosis: what costs how much, if that was asked for.
+        worst: the pictures with the lowest scores, the lowest first.
+        best: likewise the best.
+        maps: those of `worst` and then of `best`.
+        folder: made if it is missing.
+        about: names of the data and the model.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: if the folder cannot be written.
+    """
+    try:
+        (folder / PICTURES).mkdir(parents=True, exist_ok=True)
+        lines = [*_figures(report, about), *_classes(report)]
+        for title, (heading, *rows) in diagnosis_tables(diagnosis) if diagnosis else ():
+            lines += [*_section(title), *_table(heading, rows)]
+        drawn = iter(maps)
+        for title, kind, scenes in (("Worst pictures", "worst", worst), ("Best pictures", "best", best)):
+            lines += _section(title) if scenes else []
+            for number, scene in enumerate(scenes, start=1):
+                shown = next(drawn)
+                name = f"{PICTURES}/{kind}-{number}.png"
+                side_by_side(shown.picture, shown.truth, shown.prediction).save(folder / name)
+                lines += [f"{scene.name}: {100 * (scene.score or 0):.1f}. Picture, truth, prediction.", ""]
+                lines += [f"![{scene.name}]({name})", ""]
+        page = folder / PAGE_FILE
+        page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"{printable(folder)} cannot be written ({error.strerror}); choose another folder for the report."
+        ) from error
+    return page
+
+
+def diagnosis_tables(diagnosis: Diagnosis) -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
+    """The tables of a diagnosis with their titles; the first row of each is its heading."""
+    return (
+        ("From the model to 100: parts replaced by truth one after the other", diagnosis.ladder_table()),
+        ("Parts replaced by truth, each alone", diagnosis.alone_table()),
+        ("By the size of segments", diagnosis.size_table()),
+        ("Most frequent confusions", diagnosis.confusion_table()),
+    )
+
+
+def _figures(report: Report, about: Mapping[str, Any]) -> list[str]:
+    data = {key: value for key, value in about["data"].items() if value is not None}
+    ran = [
+        ("data", ", ".join(f"{value}" if key == "name" else f"{key} {value}" for key, value in data.items())),
+        ("model", str(about["model"])),
+        ("task", report.settings.task or ""),
+        ("pictures", str(report.num_pictures)),
+        ("left out", str(len(report.unreadable))),
+        ("pictures per second", f"{report.images_per_second:.1f}"),
+        ("weights", report.weights),
+        ("device, type", f"{report.device}, {report.dtype}"),
+        ("similarity of the words to the training words", f"{report.domain_similarity:.3f}"),
+        *((package, version) for package, version in report.versions.items()),
+    ]
+    heading, *rows = report.table()
+    return [
+        "# Evaluation",
+        "",
+        "Figures in percent.",
+        "",
+        *_table(heading, rows),
+        "",
+        *_table(("What ran", ""), ran),
+        *_left_out(report),
+    ]
+
+
+def _left_out(report: Report) -> list[str]:
+    if not report.unreadable:
+        return []
+    return [*_section("Left out"), *(f"- {skipped.reason}" for skipped in report.unreadable)]
+
+
+def _classes(report: Report) -> list[str]:
+    heading, *rows = report.class_table()
+    return [*_section("Classes, the best first"), *_table(heading, rows)]
+
+
+def _section(title: str) -> list[str]:
+    return ["", f"## {title}", ""]
+
+
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [_row(heading), _row([":---", *["---:"] * (len(heading) - 1)])]
+    return [*lines, *map(_row, rows)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,92 @@
+"""`lexiseg score`: files of predictions against files of truth."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lexiseg.cli.console import progress, say, show
+from lexiseg.core.errors import FormatError
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.formats.coco_panoptic import Category, read_panoptic
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, percent, plain_quality, summarise
+from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality, summarise_semantic
+from lexiseg.evaluation.scoring import LabelCode, score_panoptic, score_semantic
+
+
+def run_score_panoptic(
+    truth: Path,
+    predicted: Path,
+    truth_folder: Path | None,
+    predicted_folder: Path | None,
+    workers: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Prints panoptic quality.
+
+    Raises:
+        ValueError: if files are missing, contradict each other or are not in format.
+    """
+    for path in (truth, predicted):
+        if not path.is_file():
+            raise FormatError(f"{path}: there is no such file. Name a JSON in COCO panoptic format.")
+    true = read_panoptic(truth, images=truth.parent, masks=truth_folder)
+    found = read_panoptic(predicted, images=predicted.parent, masks=predicted_folder, categories=true.categories)
+    with progress("Counting", len(true.samples)) as bar:
+        quality = summarise(score_panoptic(true, found, workers=workers, report=bar), true.categories)
+    if as_json:
+        say(json.dumps(_plain(quality), indent=2))
+        return
+    parts = (("all", quality.all), ("things", quality.things), ("stuff", quality.stuff))
+    rows = [(name, *percent(part), str(part.n)) for name, part in parts]
+    rows += [(c.category.name, *percent(c), "") for c in quality.per_class if c.tally.count]
+    show("In percent", ("", "PQ", "SQ", "RQ", "classes"), rows, right=("PQ", "SQ", "RQ", "classes"))
+
+
+def run_score_semantic(
+    truth: Path,
+    predicted: Path,
+    vocabulary: Vocabulary,
+    unseen: Vocabulary | None,
+    *,
+    first: int,
+    ignored: int,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Prints mean IoU and its kin.
+
+    Raises:
+        ValueError: if files are missing, contradict each other or are not in format.
+    """
+    categories = tuple(
+        Category(id=first + place, name=concept.name, is_thing=concept.is_thing)
+        for place, concept in enumerate(vocabulary.concepts)
+    )
+    code = LabelCode(num_classes=len(categories), first=first, ignored=ignored)
+    with progress("Counting") as bar:
+        tally = score_semantic(truth, predicted, code, workers=workers, report=bar)
+    held_out = frozenset(() if unseen is None else unseen.names)
+    quality = summarise_semantic(tally, categories, held_out)
+    if as_json:
+        say(json.dumps(quality.to_plain(), indent=2, ensure_ascii=False))
+        return
+    heading = ("", "IoU", "accuracy")
+    rows = [(name, *(f"{100 * figure:.1f}" for figure in figures)) for name, *figures in _semantic_rows(quality)]
+    show("In percent", heading, [(*row, "")[:3] for row in rows], right=heading[1:])
+
+
+def _semantic_rows(quality: SemanticQuality) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = [
+        ("mean over classes", quality.miou, quality.mean_accuracy),
+        ("mean over pixels", quality.fwiou, quality.pixel_accuracy),
+    ]
+    if quality.hiou is not None:
+        rows += [("seen", quality.miou_seen), ("unseen", quality.miou_unseen), ("harmonic mean", quality.hiou)]
+    return rows + [(c.category.name, c.iou, c.accuracy) for c in quality.per_class if c.occurs]
+
+
+def _plain(quality: PanopticQuality) -> dict[str, object]:
+    """Fractions; each class by its category id."""
+    per_class = {str(c.category.id): {"pq": c.pq, "sq": c.sq, "rq": c.rq} for c in quality.per_class}
+    return {**plain_quality(quality), "per_class": per_class}

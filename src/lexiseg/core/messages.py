@@ -1,0 +1,27 @@
+"""How messages quote paths, words and long lists."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def printable(path: str | Path) -> str:
+    """A path in quotes as it may stand in a message: one line of at most 200 characters."""
+    text = str(path)
+    if not text.isprintable():
+        text = text.encode("unicode_escape", "backslashreplace").decode("ascii")
+    if len(text) > 200:
+        text = f"{text[:120]}...{text[-60:]}"
+    return f"'{text}'"
+
+
+def shown(text: object, length: int = 40) -> str:
+    """A word as an error message quotes it: never longer than one line."""
+    words = " ".join(str(text).split())
+    words = words if len(words) <= length else f"{words[: length - 1]}…"
+    return "'" + "".join(char if char.isprintable() else "?" for char in words) + "'"
+
+
+def few(names: Sequence[object]) -> str:
+    """The first three names and how many follow."""
+    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(map(str, names[:3])) + rest

@@ -1,0 +1,1 @@
+"""Captions, and the nouns in them."""

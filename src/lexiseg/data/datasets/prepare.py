@@ -1,0 +1,169 @@
+"""Files made of other files: in worker processes, whole or not at all, and begun again where it stopped."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing import active_children
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lexiseg.core.errors import FormatError, PictureError
+from lexiseg.data.datasets.folders import SHOWN
+from lexiseg.data.formats.coco_panoptic import Category
+from lexiseg.data.formats.id_maps import segments_of
+
+Report = Callable[[int, int], None]
+"""Is told how many are done, and of how many."""
+
+CHUNK = 8
+PARTIAL = ".partial"
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+def each(function: Callable[[In], Out], items: Sequence[In], workers: int) -> Iterator[Out]:
+    """Applies a function to all items, in their order, in this process or in several.
+
+    Raises:
+        FormatError: if a process was killed from outside.
+    """
+    if workers <= 1 or len(items) <= CHUNK:
+        yield from map(function, items)
+        return
+    others = set(active_children())
+    pool = ProcessPoolExecutor(workers, initializer=_leave_interrupts)
+    try:
+        yield from pool.map(function, items, chunksize=CHUNK)
+    except BrokenProcessPool as error:
+        raise FormatError("a worker process was killed, probably for want of memory. Take fewer workers.") from error
+    except BaseException:
+        # Whoever stops early waits for nothing: Python 3.11's pool may never end if Ctrl-C is pressed twice. What the
+        # workers write has another name until it is whole.
+        for process in set(active_children()) - others:
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def make_folder(
+    target: Path, sources: Mapping[str, Any], make: Callable[[Any, Path], None], report: Report, workers: int
+) -> int:
+    """Makes a folder of files, one of each source.
+
+    The files gather in a folder beside it, which gets its name when all are there. A file that is there is not made
+    again, so a call that was interrupted goes on where it stopped.
+
+    Args:
+        target: the folder.
+        sources: for each file's name, what it is made of.
+        make: writes the file of a source to a path; a function of a module, so that workers find it.
+        report: is told about progress.
+        workers: processes.
+
+    Returns:
+        How many files were made.
+
+    Raises:
+        FormatError: if there are no sources, sources can't be used (all others are made first), or the folder can't
+            be written.
+    """
+    if not sources:
+        raise FormatError(f"{target}: there is nothing to make it of. `lexiseg data check` says what is missing.")
+    work = target if target.is_dir() else target.with_name(target.name + PARTIAL)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        there = set(os.listdir(work))  # noqa: PTH208 - names are all that is needed
+        jobs = [(work / name, source) for name, source in sources.items() if name not in there]
+        problems: list[str] = []
+        report(len(sources) - len(jobs), len(sources))
+        for done, problem in enumerate(each(partial(_make_one, make=make), jobs, workers), start=1):
+            if problem is not None:
+                problems.append(problem)
+            report(len(sources) - len(jobs) + done, len(sources))
+        if problems:
+            raise FormatError(
+                f"{len(problems)} of {len(sources)} files of {target} could not be made; mend or remove their sources "
+                f"and call again. {' '.join(problems[:SHOWN])}"
+            )
+        if work != target:
+            for left in work.glob(".part-*"):  # of a call that was killed
+                left.unlink()
+            work.rename(target)
+    except OSError as error:
+        raise FormatError(f"{target} cannot be written ({error.strerror or error}). Is the disk full?") from error
+    return len(jobs)
+
+
+def write_panoptic_json(
+    target: Path,
+    masks: Path,
+    pictures: Mapping[str, str],
+    categories: Sequence[Category],
+    describe: Callable[[Path], tuple[list[dict[str, Any]], tuple[int, int]]],
+    workers: int,
+) -> None:
+    """Writes the JSON beside a folder of id PNGs, last, so that where it stands the PNGs stand too.
+
+    Args:
+        target: the JSON.
+        masks: the folder.
+        pictures: for each PNG's name, the picture's.
+        categories: all of them.
+        describe: the segments and the size of a PNG; a function of a module.
+        workers: processes.
+    """
+    described = list(each(describe, [masks / name for name in pictures], workers))
+    images, annotations = [], []
+    for number, ((mask, picture), (segments, (height, width))) in enumerate(
+        zip(pictures.items(), described, strict=True), start=1
+    ):
+        images.append({"id": number, "file_name": picture, "height": height, "width": width})
+        annotations.append({"image_id": number, "file_name": mask, "segments_info": segments})
+    listed = [{"id": c.id, "name": c.name, "isthing": int(c.is_thing)} for c in categories]
+    text = json.dumps({"images": images, "annotations": annotations, "categories": listed}, ensure_ascii=False)
+    partial_file = target.with_name(f".part-{os.getpid()}-{target.name}")
+    try:
+        partial_file.write_text(text, encoding="utf-8")
+        partial_file.replace(target)
+    except OSError as error:
+        raise FormatError(f"{target} cannot be written ({error.strerror or error}). Is the disk full?") from error
+
+
+def segments_info(
+    ids: Any, category_of: Callable[[int], int], is_crowd: Callable[[int], bool] = lambda _: False
+) -> list[dict[str, Any]]:
+    """COCO's list of the segments of a map, measured."""
+    return [
+        {
+            "id": i,
+            "category_id": category_of(i),
+            "area": area,
+            "bbox": list(box),
+            "iscrowd": int(is_crowd(i)),
+        }
+        for i, (area, box) in segments_of(ids).items()
+    ]
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches all processes; the first one alone answers it, and in one sentence."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _make_one(job: tuple[Path, Any], make: Callable[[Any, Path], None]) -> str | None:
+    """Makes one file under another name and renames it; what keeps it from being made is the answer."""
+    path, source = job
+    hidden = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        make(source, hidden)
+        hidden.replace(path)
+    except (FormatError, PictureError) as error:
+        hidden.unlink(missing_ok=True)
+        return str(error)
+    return None

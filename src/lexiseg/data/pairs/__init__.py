@@ -1,0 +1,1 @@
+"""Pairs of masked crops and words on disk."""

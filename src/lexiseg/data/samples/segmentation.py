@@ -1,0 +1,287 @@
+"""From samples on disk to batches: each item depends on (seed, epoch, index) and nothing else."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int32
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from lexiseg.core.errors import FormatError
+from lexiseg.core.frames import Frame
+from lexiseg.core.images import open_picture
+from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.data.datasets.spec import AnnotatedDataset
+from lexiseg.data.formats.coco_instances import InstanceDataset, paint_objects
+from lexiseg.data.formats.coco_panoptic import PanopticDataset, SegmentInfo, describe_segments, load_segmentation
+from lexiseg.data.formats.id_maps import VOID, compact
+from lexiseg.data.formats.label_maps import SemanticDataset, load_labels
+from lexiseg.data.samples.colour_jitter import change_colours, draw_colours
+from lexiseg.data.samples.copy_paste import Scene, TrueSegment, paste_things
+from lexiseg.data.samples.transforms import MASK_STRIDE, Framing, draw_view, view_ids, view_picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One picture with its truth, ready for a batch."""
+
+    pixel_values: Float[Tensor, "3 H W"]
+    """RGB in [0, 1]; padding is 0."""
+    frame: Frame
+    targets: Targets
+
+
+class SegmentationDataset(Dataset[Example]):
+    """A data set seen through a framing, with classes of a training vocabulary.
+
+    Keys are `(epoch, index)`, or an index alone for epoch 0. The epoch is part of the key, not
+    state to be set, so that workers can't disagree about it.
+    """
+
+    def __init__(
+        self,
+        source: AnnotatedDataset,
+        class_ids: Mapping[int, int],
+        framing: Framing,
+        *,
+        per_class: bool = False,
+        donors: "SegmentationDataset | None" = None,
+        paste_share: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        """Keeps what is needed; nothing is opened yet.
+
+        Args:
+            source: samples on disk.
+            class_ids: category id to class id. Categories that are not in it are ignored pixels.
+            framing: size and augmentation.
+            per_class: makes one mask of all things of a class too; see `to_targets`.
+            donors: pictures with the same class ids, whose things are pasted in.
+            paste_share: how probably a donor's things are pasted into a sample, in [0, 1].
+            seed: of the augmentation; not negative.
+        """
+        self.source = source
+        self.class_ids = dict(class_ids)
+        self.framing = framing
+        self.per_class = per_class
+        self.donors = donors if paste_share else None  # who pastes nothing draws nothing: views stay as they were
+        self.paste_share = paste_share
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.source.samples)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Example:
+        """Loads, checks and frames one sample.
+
+        Raises:
+            FormatError: naming the picture, if its files contradict each other.
+        """
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        scene, generator = self.scene(index), example_generator(self.seed, epoch, index)
+        if self.donors is not None and torch.rand((), generator=generator) < self.paste_share:
+            donor = self.donors.scene(int(torch.randint(len(self.donors), (), generator=generator)))
+            scene = paste_things(scene, donor, generator)
+        view = draw_view(scene.ids.shape, self.framing, generator)
+        seen, inside = view_ids(scene.ids, view)
+        pixel_values = view_picture(scene.picture, view)
+        if self.framing.jitters_colour:
+            height, width = view.frame.resized  # padding keeps its colour
+            shown = pixel_values[:, :height, :width]
+            shown.copy_(change_colours(shown, draw_colours(generator)))
+        return Example(
+            pixel_values=pixel_values,
+            frame=view.frame,
+            targets=to_targets(seen, inside, scene.segments, per_class=self.per_class),
+        )
+
+    def scene(self, index: int) -> Scene:
+        """Loads and checks one sample as it is.
+
+        Raises:
+            FormatError: naming the picture, if its files contradict each other.
+        """
+        sample = self.source.samples[index]
+        ids, segments = self._annotation(index)
+        picture = open_picture(sample.image_path)
+        if picture.shape[:2] != ids.shape:
+            raise FormatError(
+                f"{sample.file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} "
+                f"pixels, its segmentation {ids.shape[1]} x {ids.shape[0]}."
+            )
+        # of a label map each class is one segment, however many things it shows
+        is_map = isinstance(self.source, SemanticDataset)
+        things = {category.id for category in self.source.categories if category.is_thing and not is_map}
+        told = (
+            TrueSegment(
+                id=segment.id,
+                class_id=self.class_ids.get(segment.category_id),
+                is_thing=segment.category_id in things,
+                is_crowd=segment.is_crowd,
+            )
+            for segment in segments
+        )
+        return Scene(picture=picture, ids=ids, segments=tuple(told))
+
+    def _annotation(self, index: int) -> tuple[Int32[np.ndarray, "h0 w0"], tuple[SegmentInfo, ...]]:
+        """A sample's map and its segments; of a label map each class is one."""
+        if isinstance(self.source, PanopticDataset):
+            sample = self.source.samples[index]
+            return load_segmentation(sample, self.source.categories), sample.segments
+        if isinstance(self.source, InstanceDataset):
+            return paint_objects(self.source.samples[index])
+        ids = load_labels(self.source.samples[index], self.source) + 1  # void is -1 in one format, 0 in the other
+        return ids, describe_segments(ids, {place: c.id for place, c in enumerate(self.source.categories, start=1)})
+
+
+def to_targets(
+    ids: Int32[np.ndarray, "h w"],
+    inside: Bool[np.ndarray, "h w"],
+    segments: Sequence[TrueSegment],
+    *,
+    per_class: bool = False,
+) -> Targets:
+    """Turns a map into masks: one per thing and one per class of stuff, or one per class of either.
+
+    Segments without a cell are left out. Void, crowd and segments without a class are ignored;
+    what lies outside the picture is neither ignored nor in a mask.
+
+    Args:
+        ids: segment ids at the masks' stride.
+        inside: cells that belong to the picture.
+        segments: the picture's segments; all ids but void are among them.
+        per_class: one binary mask per class that is present (semantic targets, OVSeg); a crowd is a part of its class.
+    """
+    places = compact(ids, [VOID, *(segment.id for segment in segments)])
+    seen = np.unique(places[inside])
+    mask_of = np.full(len(segments) + 1, -1)  # place of a segment to its mask
+    owners: dict[tuple[bool, int], int] = {}  # a segment, or a class of stuff, to its mask
+    classes: list[int] = []
+    for place in seen[seen > 0].tolist():
+        segment = segments[place - 1]
+        if (segment.is_crowd and not per_class) or segment.class_id is None:
+            continue
+        is_alone = segment.is_thing and not per_class
+        owner = (is_alone, segment.id if is_alone else segment.class_id)
+        if owner not in owners:
+            owners[owner] = len(classes)
+            classes.append(segment.class_id)
+        mask_of[place] = owners[owner]
+    masks = np.where(inside, mask_of[places], -1)
+    return Targets(
+        masks=torch.from_numpy(masks[None] == np.arange(len(classes))[:, None, None]),
+        class_ids=torch.tensor(classes, dtype=torch.int64),
+        ignored=torch.from_numpy(inside & (masks < 0)),
+    )
+
+
+class MixedDataset(Dataset[Example]):
+    """Several data sets as one, each with classes of its own; keys are (part, epoch, index)."""
+
+    def __init__(self, parts: Sequence[SegmentationDataset]) -> None:
+        self.parts = tuple(parts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitem__(self, key: tuple[int, int, int]) -> Example:
+        """Loads a sample of one part."""
+        part, epoch, index = key
+        return self.parts[part][epoch, index]
+
+
+def collate(examples: Sequence[Example]) -> tuple[ImageBatch, tuple[Targets, ...]]:
+    """Joins examples to a batch: all are padded on the right and below to the largest canvas."""
+    height = max(example.frame.padded[0] for example in examples)
+    width = max(example.frame.padded[1] for example in examples)
+    cells = height // MASK_STRIDE, width // MASK_STRIDE
+    images = ImageBatch(
+        pixel_values=torch.stack([pad(e.pixel_values, (height, width)) for e in examples]),
+        frames=tuple(replace(e.frame, padded=(height, width)) for e in examples),
+    )
+    targets = tuple(
+        replace(e.targets, masks=pad(e.targets.masks, cells), ignored=pad(e.targets.ignored, cells)) for e in examples
+    )
+    return images, targets
+
+
+def training_keys(
+    num_samples: int, *, seed: int, start: int = 0, rank: int = 0, world_size: int = 1
+) -> Iterator[tuple[int, int]]:
+    """Yields keys without end, each epoch in an order of its own; a sampler for a data loader.
+
+    A process takes every `world_size`-th position, so all of them together draw the sequence of a single process.
+
+    Args:
+        num_samples: length of the data set, positive.
+        seed: of the orders.
+        start: positions that all processes together have drawn before, for resuming.
+        rank: this process.
+        world_size: number of processes.
+    """
+    endless, position = _Endless(num_samples, seed), start + rank
+    while True:
+        yield endless.key(position)
+        position += world_size
+
+
+def mixed_keys(
+    num_samples: Sequence[int], old_share: float, *, seed: int, start: int = 0, rank: int = 0, world_size: int = 1
+) -> Iterator[tuple[int, int, int]]:
+    """Yields keys of a `MixedDataset` of a new and an old part, without end and evenly mixed.
+
+    Args:
+        num_samples: of the new part and, where there is one, of the old.
+        old_share: share of the positions that are of the old part, in [0, 1].
+        seed: of the orders.
+        start: positions that all processes together have drawn before.
+        rank: this process.
+        world_size: number of processes.
+    """
+    new, *others = (_Endless(number, seed) for number in num_samples)
+    position = start + rank
+    while True:
+        drawn_old = _old_among(position, old_share)
+        if _old_among(position + 1, old_share) > drawn_old:
+            yield (1, *others[0].key(drawn_old))
+        else:
+            yield (0, *new.key(position - drawn_old))
+        position += world_size
+
+
+def _old_among(positions: int, old_share: float) -> int:
+    """How many of the first positions of a mixture are of the old part."""
+    return math.floor(positions * old_share + 1e-9)  # 10 x 0.3 is a little below 3
+
+
+class _Endless:
+    """The endless sequence of a data set: position p lies in epoch p // num_samples, each in an order of its own."""
+
+    def __init__(self, num_samples: int, seed: int) -> None:
+        if num_samples < 1:
+            raise ValueError("training needs at least one picture, got an empty data set.")
+        self._num_samples, self._seed = num_samples, seed
+        self._epoch, self._order = -1, []
+
+    def key(self, position: int) -> tuple[int, int]:
+        """Epoch and index of a position; quick where positions ascend."""
+        epoch, place = divmod(position, self._num_samples)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = torch.randperm(self._num_samples, generator=example_generator(self._seed, epoch)).tolist()
+        return epoch, self._order[place]
+
+
+def example_generator(*key: int) -> torch.Generator:
+    """A generator that is the same for the same numbers, in every process and release."""
+    (state,) = np.random.SeedSequence(key).generate_state(1, np.uint64).tolist()
+    return torch.Generator().manual_seed(state >> 1)
+
+
+def pad(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pads the last two axes with zeros on the right and below, to a height and width."""
+    return F.pad(values, (0, size[1] - values.shape[-1], 0, size[0] - values.shape[-2]))

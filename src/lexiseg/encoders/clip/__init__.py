@@ -1,0 +1,1 @@
+"""CLIP: the gate to open_clip."""

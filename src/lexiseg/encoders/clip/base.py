@@ -1,0 +1,180 @@
+"""What every open_clip CLIP has in common here: words to vectors, colours to its scale, weights from a file."""
+
+import hashlib
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import open_clip
+import torch
+from jaxtyping import Float, Int
+from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lexiseg.core.messages import printable
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+"""Mean colour of CLIP's training pictures, RGB in [0, 1]; what is filled with it becomes exactly 0."""
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@runtime_checkable
+class TowerSizes(Protocol):
+    """The sizes that decide a CLIP's text tower and its joint space."""
+
+    @property
+    def embed_dim(self) -> int: ...  # noqa: D102
+    @property
+    def text_width(self) -> int: ...  # noqa: D102
+    @property
+    def text_heads(self) -> int: ...  # noqa: D102
+    @property
+    def text_layers(self) -> int: ...  # noqa: D102
+    @property
+    def context_length(self) -> int: ...  # noqa: D102
+    @property
+    def quick_gelu(self) -> bool: ...  # noqa: D102
+
+
+class OpenClip(nn.Module):
+    """open_clip's CLIP with its text tower opened up; the image tower is the subclass's."""
+
+    def __init__(self, sizes: TowerSizes, vision: CLIPVisionCfg) -> None:
+        """Builds both towers with random weights.
+
+        Args:
+            sizes: the text tower's; its repr goes into the fingerprint.
+            vision: the image tower's.
+        """
+        super().__init__()
+        self.clip = CLIP(
+            embed_dim=sizes.embed_dim,
+            vision_cfg=vision,
+            text_cfg=CLIPTextCfg(
+                context_length=sizes.context_length,
+                width=sizes.text_width,
+                heads=sizes.text_heads,
+                layers=sizes.text_layers,
+            ),
+            quick_gelu=sizes.quick_gelu,
+        )
+        self._identity = repr(sizes)
+        self._hashed: tuple[object, str] = ((), "")
+        self._tokenizer = open_clip.SimpleTokenizer(context_length=sizes.context_length)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the text tower's weights: the key under which text embeddings may be remembered."""
+        text = {name: value for name, value in self.clip.state_dict().items() if not name.startswith("visual.")}
+        versions = tuple((value.data_ptr(), value._version) for value in text.values())
+        if versions != self._hashed[0]:  # hashing takes longer than a look at whether anything was written
+            digest = hashlib.sha256(self._identity.encode())
+            for name, value in sorted(text.items()):
+                digest.update(name.encode())
+                digest.update(value.detach().float().cpu().numpy().tobytes())
+            self._hashed = versions, digest.hexdigest()[:32]
+        return self._hashed[1]
+
+    @staticmethod
+    def normalise(pixel_values: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+        """RGB in [0, 1] to CLIP's scale, on which its mean colour is exactly 0."""
+        mean = pixel_values.new_tensor(MEAN).view(3, 1, 1)
+        std = pixel_values.new_tensor(STD).view(3, 1, 1)
+        return (pixel_values - mean) / std
+
+    def tokenize(self, prompts: Sequence[str]) -> Int[Tensor, "M L"]:
+        """Token ids, cut behind the longest prompt: later positions cannot reach an earlier one (causal mask)."""
+        tokens = self._tokenizer(list(prompts))
+        return tokens[:, : int(tokens.argmax(-1).max()) + 1]
+
+    def encode_tokens(
+        self, tokens: Int[Tensor, "M L"], context: Float[Tensor, "P W"] | None = None
+    ) -> Float[Tensor, "M D"]:
+        """Embeds tokenised prompts; not normalised.
+
+        Args:
+            tokens: from `tokenize`.
+            context: learned vectors between the start token and the words (CoOp; SimBaseline's learned prompt has
+                16), in the width of the text tower's tokens. Words for which they leave no room are cut, as
+                `tokenize` cuts them.
+
+        Raises:
+            ValueError: if the context leaves no room for a word.
+        """
+        clip: Any = self.clip  # open_clip sets these parts in a way that type checkers can't follow
+        room = clip.context_length - (0 if context is None else len(context))
+        if room < 3:
+            raise ValueError(
+                f"a learned prompt of {clip.context_length - room} vectors leaves no room for words in a context of "
+                f"{clip.context_length} tokens: learn at most {clip.context_length - 3}."
+            )
+        end = tokens.argmax(-1)
+        if tokens.shape[1] > room:
+            tokens = tokens[:, :room].clone()
+            tokens[end >= room, -1] = self._tokenizer.eot_token_id
+            end = end.clamp(max=room - 1)
+        hidden = clip.token_embedding(tokens)
+        if context is not None:
+            prefix = context.to(hidden.dtype).expand(len(hidden), -1, -1)
+            hidden = torch.cat([hidden[:, :1], prefix, hidden[:, 1:]], dim=1)
+            end = end + len(context)
+        length = hidden.shape[1]
+        hidden = clip.transformer(
+            hidden + clip.positional_embedding[:length], attn_mask=clip.attn_mask[:length, :length]
+        )
+        return clip.ln_final(hidden)[torch.arange(len(end), device=end.device), end] @ clip.text_projection
+
+    @torch.no_grad()
+    def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "M D"]:
+        """Embeds prompts; float32, not normalised."""
+        device = self.clip.logit_scale.device
+        return self.encode_tokens(self.tokenize(prompts).to(device)).float()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Reads the tensors of a published checkpoint, without running any code that a pickle may hold.
+
+    The state dict may lie under "state_dict" or "model" and its keys behind "module."; whatever is no tensor is left
+    out.
+
+    Args:
+        path: a .safetensors, or a pickle, which is opened with weights_only.
+
+    Raises:
+        ValueError: if the file is missing, cannot be read safely, or holds no tensors by name.
+    """
+    name = printable(path)
+    if not path.is_file():
+        raise ValueError(f"there are no weights at {name}: give a .pt, .pth or .safetensors file.")
+    if _is_torchscript(path):
+        raise ValueError(
+            f"{name} is a TorchScript archive, which holds a program beside the weights: save the state dict of "
+            "torch.jit.load(...) to a file of its own, and give that."
+        )
+    try:
+        found: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except Exception as error:  # whatever a hostile or broken file raises
+        raise ValueError(
+            f"cannot read weights from {name}: the file is damaged or holds more than tensors, so it is not opened; "
+            "download it again, or save its state dict."
+        ) from error
+    if isinstance(found, Mapping):
+        found = next((found[key] for key in ("state_dict", "model") if isinstance(found.get(key), Mapping)), found)
+    if not isinstance(found, Mapping) or not any(isinstance(value, Tensor) for value in found.values()):
+        raise ValueError(f"{name} holds no tensors by name: give a model's state dict.")
+    return {str(key).removeprefix("module."): value for key, value in found.items() if isinstance(value, Tensor)}
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Whether a file is an archive of `torch.jit.save`, as OpenAI's CLIPs are, which torch.load takes for its own."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False

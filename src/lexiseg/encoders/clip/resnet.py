@@ -1,0 +1,243 @@
+"""The only gate to open_clip: dense CLIP features, CLIP's own pooling, and words to vectors."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import open_clip
+import torch
+from jaxtyping import Float
+from open_clip.model import CLIPVisionCfg
+from open_clip.modified_resnet import Bottleneck, ModifiedResNet
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lexiseg.encoders.clip.base import MEAN, STD, OpenClip, read_tensors
+
+__all__ = ["MEAN", "STD", "Clip", "ClipConfig", "read_clip_state", "read_clip_weights", "resize_positions"]
+
+_NO_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
+"""Sizes that OpenAI stored among CLIP's weights."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipConfig:
+    """A CLIP whose image tower is a ModifiedResNet, as in OPSNet (RN50 in the paper)."""
+
+    embed_dim: int = 1024
+    layers: tuple[int, int, int, int] = (3, 4, 6, 3)
+    width: int = 64
+    head_width: int = 64
+    """Channels per head of the attention pool."""
+    image_size: int = 224
+    """Input of the whole tower with its attention pool, in pixels."""
+    text_width: int = 512
+    text_heads: int = 8
+    text_layers: int = 12
+    context_length: int = 77
+    quick_gelu: bool = False
+    dense_stride: Literal[16, 32] = 32
+    """Grid of the dense features: 16 keeps the last stage's cells and adds those in between."""
+    has_pool: bool = True
+    """Whether the attention pool is there. Folded into a spatial adapter, it can be left out of a model folder; then
+    regions are pooled as ever, but whole pictures and crops cannot be embedded."""
+
+    @property
+    def feature_dim(self) -> int:
+        """Channels of the last stage."""
+        return self.width * 32
+
+    @staticmethod
+    def named(model: str, *, dense_stride: Literal[16, 32] = 32) -> "ClipConfig":
+        """The sizes of one of open_clip's own architectures.
+
+        Args:
+            model: open_clip's name, such as "RN50" or "RN101-quickgelu".
+            dense_stride: grid of the dense features in pixels.
+
+        Raises:
+            ValueError: if open_clip does not know the name or its image tower is no ResNet.
+        """
+        found = open_clip.get_model_config(model)
+        resnets = [name for name in open_clip.list_models() if name.startswith("RN")]
+        if found is None or not isinstance(found["vision_cfg"].get("layers"), (list, tuple)):
+            raise ValueError(
+                f"expected an open_clip model with a ResNet image tower, got {model!r}. Known: {', '.join(resnets)}."
+            )
+        vision, text = found["vision_cfg"], found["text_cfg"]
+        first, second, third, fourth = vision["layers"]
+        return ClipConfig(
+            embed_dim=found["embed_dim"],
+            layers=(first, second, third, fourth),
+            width=vision["width"],
+            head_width=vision.get("head_width", 64),
+            image_size=vision["image_size"],
+            text_width=text["width"],
+            text_heads=text["heads"],
+            text_layers=text["layers"],
+            context_length=text["context_length"],
+            quick_gelu=bool(found.get("quick_gelu", False)),
+            dense_stride=dense_stride,
+        )
+
+
+class Clip(OpenClip):
+    """open_clip's CLIP, its image tower opened up: trunk, attention pool and text tower apart."""
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__(
+            config,
+            CLIPVisionCfg(
+                layers=config.layers,
+                width=config.width,
+                head_width=config.head_width,
+                image_size=config.image_size,
+            ),
+        )
+        self.config = config
+        visual = self.clip.visual
+        assert isinstance(visual, ModifiedResNet)
+        if not config.has_pool:
+            visual.register_module("attnpool", nn.Identity())
+        self._visual = (visual,)  # in a tuple, so that its weights are not registered twice
+
+    @property
+    def visual(self) -> ModifiedResNet:
+        """The image tower."""
+        return self._visual[0]
+
+    def trunk(
+        self, pixel_values: Float[Tensor, "B 3 H W"], *, stride: Literal[16, 32] = 32
+    ) -> Float[Tensor, "B F h w"]:
+        """Runs the image tower up to the attention pool.
+
+        At stride 32 this is CLIP's own feature map. At stride 16 the last stage pools with the same windows at every
+        step of 16: the map has H/16 + 1 by W/16 + 1 cells centred on the multiples of 16, and its odd cells hold
+        what stride 32 computes.
+
+        Args:
+            pixel_values: RGB in [0, 1].
+            stride: distance of the cells in pixels.
+        """
+        visual = self.visual
+        features = visual.stem(self.normalise(pixel_values))
+        features = visual.layer3(visual.layer2(visual.layer1(features)))
+        if stride == 32:
+            return visual.layer4(features)
+        for block in visual.layer4:
+            assert isinstance(block, Bottleneck)
+            features = _dense_block(block, features)
+        return features
+
+    def pool(self, features: Float[Tensor, "B F h w"]) -> Float[Tensor, "B D"]:
+        """CLIP's attention pool; its position embedding is resized where the map is not CLIP's own size."""
+        pool: Any = self.visual.attnpool
+        if not self.config.has_pool:
+            raise ValueError(
+                "these weights carry no attention pool, so whole pictures and crops can't be embedded: "
+                "use mask pooling, or the folder of the training run."
+            )
+        height, width = features.shape[-2:]
+        tokens = features.flatten(2).permute(2, 0, 1)  # hw B F
+        tokens = torch.cat([tokens.mean(0, keepdim=True), tokens])
+        tokens = tokens + resize_positions(pool.positional_embedding, (height, width))[:, None]
+        pooled, _ = F.multi_head_attention_forward(
+            query=tokens[:1],
+            key=tokens,
+            value=tokens,
+            embed_dim_to_check=tokens.shape[-1],
+            num_heads=pool.num_heads,
+            q_proj_weight=pool.q_proj.weight,
+            k_proj_weight=pool.k_proj.weight,
+            v_proj_weight=pool.v_proj.weight,
+            in_proj_weight=None,
+            in_proj_bias=torch.cat([pool.q_proj.bias, pool.k_proj.bias, pool.v_proj.bias]),
+            bias_k=None,
+            bias_v=None,
+            add_zero_attn=False,
+            dropout_p=0.0,
+            out_proj_weight=pool.c_proj.weight,
+            out_proj_bias=pool.c_proj.bias,
+            use_separate_proj_weight=True,
+            training=self.training,
+            need_weights=False,
+        )
+        return pooled[0]
+
+    def encode_image(self, pixel_values: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
+        """Embeds whole pictures, RGB in [0, 1], any size that is a multiple of 32; not normalised."""
+        return self.pool(self.trunk(pixel_values))
+
+
+def resize_positions(positions: Float[Tensor, "L F"], size: tuple[int, int]) -> Float[Tensor, "L2 F"]:
+    """Resizes the attention pool's position embedding (first row: the mean token) to another grid (bilinear)."""
+    side = round((len(positions) - 1) ** 0.5)
+    if size == (side, side):
+        return positions
+    grid = positions[1:].T.reshape(1, -1, side, side)
+    grid = F.interpolate(grid, size, mode="bilinear", align_corners=False)
+    return torch.cat([positions[:1], grid[0].flatten(1).T])
+
+
+def _dense_block(block: Bottleneck, features: Tensor) -> Tensor:
+    """One block of the last stage at twice the resolution, equal to the block itself on the old cells."""
+    strided = block.downsample is not None
+    out = block.act1(block.bn1(block.conv1(features)))
+    if strided:
+        out = _mean_of_four(block.act2(block.bn2(block.conv2(out))))
+    else:
+        out = F.conv2d(out, block.conv2.weight, padding=2, dilation=2)
+        out = block.act2(block.bn2(out))
+    out = block.bn3(block.conv3(out))
+    identity = features
+    if strided:
+        assert block.downsample is not None
+        _, conv, norm = block.downsample
+        identity = norm(conv(_mean_of_four(features)))
+    return block.act3(out + identity)
+
+
+def _mean_of_four(features: Tensor) -> Tensor:
+    """AvgPool2d(2) at every position instead of every other; border windows average what is inside."""
+    return F.avg_pool2d(features, 2, stride=1, padding=1, count_include_pad=False)
+
+
+def read_clip_weights(path: Path) -> dict[str, Tensor]:
+    """Reads an open_clip state dict from a .safetensors or a pickle opened with weights_only.
+
+    Raises:
+        ValueError: if the file is missing, cannot be read safely, or holds no CLIP weights.
+    """
+    weights = read_tensors(path)
+    if "visual.attnpool.c_proj.weight" not in weights:
+        raise ValueError(
+            f"{path} holds no CLIP with a ResNet image tower (no visual.attnpool): "
+            "choose RN50, RN101 or another RN model."
+        )
+    return weights
+
+
+def read_clip_state(config: ClipConfig, path: Path, architecture: str) -> dict[str, Tensor]:
+    """Reads an open_clip state dict that must be that of a `Clip`'s own `clip`: all of it and nothing else.
+
+    Args:
+        config: the sizes.
+        path: see `read_clip_weights`.
+        architecture: what the sizes are called, for the message.
+
+    Raises:
+        ValueError: if the file can't be read, or holds weights of another architecture.
+    """
+    with torch.device("meta"):
+        own = Clip(config).clip.state_dict()
+    weights = {name: value for name, value in read_clip_weights(path).items() if name not in _NO_WEIGHTS}
+    lacking = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
+    unknown = [name for name in weights if name not in own]
+    reshaped = [name for name, value in own.items() if name in weights and weights[name].shape != value.shape]
+    if lacking or unknown or reshaped:
+        first = (*lacking, *unknown, *reshaped)[0]
+        raise ValueError(
+            f"the CLIP weights in {path} don't fit {architecture} ({len(lacking)} are missing, {len(unknown)} unknown, "
+            f"{len(reshaped)} of another shape; the first is {first}): name the architecture that they belong to."
+        )
+    return weights

@@ -1,0 +1,235 @@
+"""CLIP with a Vision Transformer: one embedding per masked crop, with learned prompts for what the mask hides."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import open_clip
+import torch
+from jaxtyping import Bool, Float
+from open_clip.model import CLIPVisionCfg
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lexiseg.encoders.clip.base import OpenClip
+from lexiseg.layers.mask_prompts import MaskPrompts, PixelPrompt, Prompts, VisualPrompts, background_patches
+
+VOCABULARY_SIZE = 49408
+"""Rows of CLIP's token table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptConfig:
+    """What is learned beside a CLIP that stays as it is."""
+
+    kind: Literal["mask", "token", "pixel", "visual"]
+    """"mask": OVSeg's mask prompts, a token per position; "token": one token for all background patches; "pixel": a
+    picture behind the region; "visual": VPT's further tokens, blind to the mask."""
+    depth: int = 1
+    """Blocks whose inputs have prompts of their own; 1 for "token" and "pixel"."""
+    num_tokens: int = 0
+    """Further tokens per block: for "visual" alone."""
+
+    def __post_init__(self) -> None:
+        if self.depth < 1 or (self.depth > 1 and self.kind in ("token", "pixel")):
+            raise ValueError(f"expected a depth of 1, or more for mask and visual prompts, got {self}.")
+        if self.num_tokens < 0 or (self.num_tokens > 0) != (self.kind == "visual"):
+            raise ValueError(f"expected num_tokens above 0 for visual prompts and 0 for all others, got {self}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VitConfig:
+    """A CLIP whose image tower is a Vision Transformer of OpenAI's kind, as in OVSeg (ViT-B/16 in the paper)."""
+
+    embed_dim: int = 512
+    width: int = 768
+    """E, the width of the image tower's tokens."""
+    layers: int = 12
+    head_width: int = 64
+    patch_size: int = 16
+    image_size: int = 224
+    """Side of the square input in pixels."""
+    mlp_ratio: float = 4.0
+    text_width: int = 512
+    text_heads: int = 8
+    text_layers: int = 12
+    context_length: int = 77
+    quick_gelu: bool = False
+    prompts: PromptConfig | None = None
+
+    def __post_init__(self) -> None:
+        for whole, part in (("image_size", "patch_size"), ("width", "head_width"), ("text_width", "text_heads")):
+            if not 0 < getattr(self, part) <= getattr(self, whole) or getattr(self, whole) % getattr(self, part):
+                raise ValueError(
+                    f"{whole} must be a multiple of {part}, got {getattr(self, whole)} and {getattr(self, part)}."
+                )
+        if self.prompts is not None and self.prompts.depth > self.layers:
+            raise ValueError(f"prompts of depth {self.prompts.depth} need as many layers, got {self.layers}.")
+
+    @property
+    def num_patches(self) -> int:
+        """Patches of a crop, N_p."""
+        return (self.image_size // self.patch_size) ** 2
+
+    @staticmethod
+    def named(model: str, *, prompts: PromptConfig | None = None) -> "VitConfig":
+        """The sizes of one of open_clip's own architectures.
+
+        Args:
+            model: open_clip's name, such as "ViT-B-16" or, for OpenAI's weights, "ViT-L-14-quickgelu".
+            prompts: what is learned beside it.
+
+        Raises:
+            ValueError: if open_clip does not know the name, or the model is not of OpenAI's kind: a Vision Transformer
+                with a class token beside a causal text tower with CLIP's own tokens.
+        """
+        found = open_clip.get_model_config(model)
+        if found is None or not _is_openai_vit(found):
+            raise ValueError(
+                f"expected an open_clip model of OpenAI's kind with a Vision Transformer, got {model!r}: "
+                "choose one such as ViT-B-16, ViT-L-14-quickgelu or ViT-H-14."
+            )
+        vision, text = found["vision_cfg"], found["text_cfg"]
+        return VitConfig(
+            embed_dim=found["embed_dim"],
+            text_width=text["width"],
+            text_heads=text["heads"],
+            text_layers=text["layers"],
+            context_length=text["context_length"],
+            quick_gelu=bool(found.get("quick_gelu", False)),
+            prompts=prompts,
+            **vision,
+        )
+
+
+def _is_openai_vit(model: dict[str, Any]) -> bool:
+    """Whether open_clip's description of a model says nothing but sizes: every other word there changes a step."""
+    vision, text = model["vision_cfg"], model["text_cfg"]
+    return (
+        model.keys() <= {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"}
+        and vision.keys() <= {"layers", "width", "head_width", "patch_size", "image_size", "mlp_ratio"}
+        and isinstance(vision["layers"], int)
+        and text.keys() <= {"context_length", "vocab_size", "width", "heads", "layers"}
+        and text["vocab_size"] == VOCABULARY_SIZE
+    )
+
+
+class VitClip(OpenClip):
+    """open_clip's CLIP with a Vision Transformer, driven step by step so that prompts can enter between the steps."""
+
+    def __init__(self, config: VitConfig) -> None:
+        super().__init__(
+            replace(config, prompts=None),  # the text does not depend on them, so its fingerprint must not either
+            CLIPVisionCfg(
+                layers=config.layers,
+                width=config.width,
+                head_width=config.head_width,
+                mlp_ratio=config.mlp_ratio,
+                patch_size=config.patch_size,
+                image_size=config.image_size,
+            ),
+        )
+        self.config = config
+        visual = self.clip.visual
+        assert isinstance(visual, VisionTransformer)
+        self._visual = (visual,)  # in a tuple, so that its weights are not registered twice
+        self.prompts = _build_prompts(config)
+
+    @property
+    def visual(self) -> VisionTransformer:
+        """The image tower."""
+        return self._visual[0]
+
+    @property
+    def image_parameters(self) -> list[nn.Parameter]:
+        """The whole image tower without prompts: what full fine-tuning trains."""
+        return list(self.visual.parameters())
+
+    @property
+    def prompt_parameters(self) -> list[nn.Parameter]:
+        """The prompts: what mask prompt tuning trains; empty without prompts."""
+        return [] if self.prompts is None else list(self.prompts.parameters())
+
+    def encode_image(self, pixel_values: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B D"]:
+        """Embeds pictures, RGB in [0, 1], as plain CLIP does, without prompts; not normalised."""
+        return self._tower(pixel_values, None, None)
+
+    def encode_regions(
+        self, crops: Float[Tensor, "M 3 S S"], masks: Bool[Tensor, "M S S"] | None
+    ) -> Float[Tensor, "M D"]:
+        """Embeds crops with the prompts, all in one pass (OVSeg, section 3.3).
+
+        Where a mask is true everywhere, and for all crops where masks is None, this is `encode_image` bit for bit.
+        Visual prompts are the exception: they look at no mask and always take part.
+
+        Args:
+            crops: RGB in [0, 1], the background filled already.
+            masks: true on the region.
+
+        Returns:
+            Not normalised.
+        """
+        return self._tower(crops, self.prompts, masks)
+
+    def _tower(
+        self, pixel_values: Float[Tensor, "M 3 S S"], prompts: Prompts | None, masks: Bool[Tensor, "M S S"] | None
+    ) -> Float[Tensor, "M D"]:
+        size, visual = self.config.image_size, self.visual
+        if pixel_values.shape[2:] != (size, size):
+            raise ValueError(
+                f"expected pictures of {size} x {size} pixels, the size of this image tower's position embedding, "
+                f"got {pixel_values.shape[2]} x {pixel_values.shape[3]}: resize them."
+            )
+        pixels = self.normalise(pixel_values)
+        if isinstance(prompts, PixelPrompt):
+            pixels = prompts(pixels, masks)
+        tokens = visual.conv1(pixels).flatten(2).transpose(1, 2)
+        background = None if masks is None else background_patches(masks, self.config.patch_size)
+        if isinstance(prompts, MaskPrompts):
+            tokens = prompts(0, tokens, background)
+        class_token = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
+        tokens = torch.cat([class_token, tokens], dim=1) + visual.positional_embedding.to(tokens.dtype)
+        tokens = visual.ln_pre(tokens)
+        for layer, block in enumerate(visual.transformer.resblocks):
+            if isinstance(prompts, VisualPrompts):
+                tokens = prompts(layer, tokens)
+            elif isinstance(prompts, MaskPrompts) and layer > 0:
+                tokens = prompts(layer, tokens, background)
+            tokens = _run(block, tokens, is_last=layer == self.config.layers - 1)
+        return visual.ln_post(tokens[:, 0]) @ visual.proj
+
+
+def _run(block: nn.Module, tokens: Float[Tensor, "M L E"], *, is_last: bool) -> Float[Tensor, "M L2 E"]:
+    """One transformer block: open_clip's own, but for half precision on a CPU, where torch's attention is slow.
+
+    There the last block answers for the class token alone, since nothing else of it is read.
+    """
+    assert isinstance(block, ResidualAttentionBlock)
+    if tokens.device.type != "cpu" or tokens.dtype not in (torch.bfloat16, torch.float16):
+        return block(tokens)
+    attention = block.attn
+    query, key, value = (
+        F.linear(block.ln_1(tokens), attention.in_proj_weight, attention.in_proj_bias)
+        .unflatten(-1, (3, attention.num_heads, attention.head_dim))
+        .permute(2, 0, 3, 1, 4)  # 3 M heads L head_dim
+    )
+    if is_last:
+        tokens, query = tokens[:, :1], query[:, :, :1]
+    weights = (query * attention.head_dim**-0.5 @ key.transpose(-1, -2)).softmax(-1)
+    tokens = tokens + attention.out_proj((weights.to(value.dtype) @ value).transpose(1, 2).flatten(2))
+    return tokens + block.mlp(block.ln_2(tokens))
+
+
+def _build_prompts(config: VitConfig) -> Prompts | None:
+    prompts = config.prompts
+    if prompts is None:
+        return None
+    match prompts.kind:
+        case "mask":
+            return MaskPrompts(prompts.depth, config.num_patches, config.width)
+        case "token":
+            return MaskPrompts(1, 1, config.width)
+        case "pixel":
+            return PixelPrompt(config.image_size)
+        case "visual":
+            return VisualPrompts(prompts.depth, prompts.num_tokens, config.width)

@@ -1,0 +1,117 @@
+"""Published weights of a ViT CLIP: open_clip's, and OVSeg's mask-adapted ones with their mask prompts."""
+
+import math
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lexiseg.encoders.clip.base import read_tensors
+from lexiseg.encoders.clip.vit import PromptConfig, VitClip, VitConfig
+
+PROMPT_KEY = "prompts.prompt_embed"
+"""Where a `VitClip` keeps its mask prompts."""
+_OFFICIAL_PROMPTS = "mask_embedding"
+"""The last word of the key under which the authors of OVSeg keep them, behind "visual."."""
+_NO_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size", "attn_mask"})
+"""Sizes that OpenAI stored among CLIP's weights, and a buffer that follows from them."""
+_HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
+"""By the width of the image tower, ViT-H, g, G and e; the smaller ones have heads of 64, as all text towers have."""
+
+
+def read_vit_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+    """Reads an open_clip state dict of a ViT CLIP, mask prompts of OVSeg, or both.
+
+    Args:
+        path: a .safetensors, or a pickle, which is opened with weights_only; in float32 or half precision.
+
+    Returns:
+        The weights under the keys of a `VitClip`, float32; none where the file holds prompts alone. Then the mask
+        prompts (depth x patches x token width), or None where there are none. Both together are what
+        `load_state_dict` of the `VitClip` takes whose sizes `vit_config_of` tells.
+
+    Raises:
+        ValueError: if the file is missing, cannot be read safely, or holds anything else.
+    """
+    found = {name: value for name, value in read_tensors(path).items() if name not in _NO_WEIGHTS}
+    prompt_key = next((name for name in found if name.rpartition(".")[2] == _OFFICIAL_PROMPTS), None)
+    prompt_embed = None if prompt_key is None else found.pop(prompt_key)
+    prompts = None if prompt_embed is None else {PROMPT_KEY: prompt_embed}
+    weights = {f"clip.{name}": value for name, value in found.items()}
+    try:
+        if weights:
+            _check(weights, prompts or {})
+        elif prompt_embed is None or prompt_embed.ndim != 3 or not prompt_embed.numel():
+            raise ValueError("it holds neither CLIP's weights nor mask prompts")
+    except (ValueError, RuntimeError, ArithmeticError, AssertionError) as error:  # sizes that no module can have
+        raise ValueError(
+            f"expected an open_clip checkpoint with a Vision Transformer of OpenAI's kind in {path}, but "
+            f"{' '.join(str(error).split()).rstrip('.') or type(error).__name__}."
+        ) from error
+    return _float(weights), None if prompts is None else _float(prompts)
+
+
+def vit_config_of(state: dict[str, Tensor], *, quick_gelu: bool = False) -> VitConfig:
+    """Tells the sizes of a `VitClip` from its weights.
+
+    Heads leave no trace in the weights: they get the width that all published models of these sizes have.
+
+    Args:
+        state: from `read_vit_weights`, with or without prompts.
+        quick_gelu: whether the weights were trained with QuickGELU, which they don't tell; OpenAI's and OVSeg's were.
+
+    Raises:
+        ValueError: if the weights are not those of a ViT CLIP.
+    """
+    width, _, patch_size, _ = _shape(state, "clip.visual.conv1.weight", 4)
+    hidden, _ = _shape(state, "clip.visual.transformer.resblocks.0.mlp.c_fc.weight", 2)
+    positions, _ = _shape(state, "clip.visual.positional_embedding", 2)
+    context_length, text_width = _shape(state, "clip.positional_embedding", 2)
+    _, embed_dim = _shape(state, "clip.text_projection", 2)
+    depth = _shape(state, PROMPT_KEY, 3)[0] if PROMPT_KEY in state else None
+    ratio = hidden / width
+    return VitConfig(
+        embed_dim=embed_dim,
+        width=width,
+        layers=_count_blocks(state, "clip.visual.transformer"),
+        head_width=_HEAD_WIDTHS.get(width, 64),
+        patch_size=patch_size,
+        image_size=patch_size * math.isqrt(positions - 1),
+        mlp_ratio=ratio if int(width * ratio) == hidden else math.nextafter(ratio, math.inf),
+        text_width=text_width,
+        text_heads=max(1, text_width // 64),
+        text_layers=_count_blocks(state, "clip.transformer"),
+        context_length=context_length,
+        quick_gelu=quick_gelu,
+        prompts=None if depth is None else PromptConfig(kind="mask", depth=depth),
+    )
+
+
+def _shape(state: dict[str, Tensor], name: str, rank: int) -> torch.Size:
+    """The shape of a weight that must be there."""
+    if name not in state or state[name].ndim != rank or not state[name].numel():
+        raise ValueError(f"{name} is missing, empty or of another rank")
+    return state[name].shape
+
+
+def _count_blocks(state: dict[str, Tensor], transformer: str) -> int:
+    block = re.compile(re.escape(transformer) + r"\.resblocks\.(\d+)\.")
+    return len({match[1] for name in state if (match := block.match(name))})
+
+
+def _check(weights: dict[str, Tensor], prompts: dict[str, Tensor]) -> None:
+    """Refuses what a `VitClip` of these sizes would not take, before anything large is made."""
+    state = weights | prompts
+    with torch.device("meta"):
+        own = VitClip(vit_config_of(state)).state_dict()
+    lacking, unknown = own.keys() - state.keys(), state.keys() - own.keys()
+    reshaped = [name for name, value in own.items() if name in state and state[name].shape != value.shape]
+    for names, told in ((lacking, "is missing"), (unknown, "belongs to no such CLIP"), (reshaped, "has another shape")):
+        if names:
+            more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+            raise ValueError(f"{min(names).removeprefix('clip.')}{more} {told}")
+
+
+def _float(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.float() for name, value in state.items()}

@@ -1,0 +1,1 @@
+"""Mask2Former and MaskFormer: the gate to transformers."""

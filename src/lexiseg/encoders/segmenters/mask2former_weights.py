@@ -1,0 +1,187 @@
+"""Folders of a closed-set Mask2Former in transformers' published layout: config.json and model.safetensors."""
+
+import functools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig, from_transformers, to_transformers
+
+_OWN_PREFIX = "mask2former."
+_BACKBONE_PREFIX = "pixel_level_module.encoder."
+RENAMED_BLOCKS = (
+    ("attention.q_proj.", "attention.self.query."),
+    ("attention.k_proj.", "attention.self.key."),
+    ("attention.v_proj.", "attention.self.value."),
+    ("attention.relative_position_bias.", "attention.self."),
+    ("attention.o_proj.", "attention.output.dense."),
+    ("mlp.fc1.", "intermediate.dense."),
+    ("mlp.fc2.", "output.dense."),
+)
+"""Names of a Swin's weights in newer versions of transformers, and in the files that were published before."""
+_RENAMED = (("swin.encoder.", "encoder."), ("swin.embeddings.", "embeddings."), *RENAMED_BLOCKS)
+"""Likewise in a Mask2Former, whose Swin has a wrapper less."""
+_IGNORED_ENDINGS = ("criterion.empty_weight", ".relative_position_index")
+"""Published, but no weights: the loss's class weights and an index that every size decides."""
+_OPTIONAL = re.compile(r"num_batches_tracked$|pixel_level_module\.encoder\.swin\.layernorm\.")
+"""Newer versions of transformers have these, but nothing that is computed here depends on them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedSetWeights:
+    """A published closed-set Mask2Former: sizes, weights, its class head and its names."""
+
+    config: SegmenterConfig
+    segmenter: Mapping[str, Tensor]
+    """State dict for a Segmenter."""
+    class_weight: Float[Tensor, "S1 C"]
+    """Rows of the class head: the training names, then no-object."""
+    class_bias: Float[Tensor, " S1"]
+    names: tuple[str, ...]
+
+
+def read_mask2former(folder: Path) -> ClosedSetWeights:
+    """Reads a Mask2Former folder in transformers' published layout (config.json + model.safetensors).
+
+    Raises:
+        ValueError: if something is missing, damaged, or of another architecture.
+    """
+    config_file, weights_file = folder / "config.json", folder / "model.safetensors"
+    for needed in (config_file, weights_file):
+        if not needed.is_file():
+            raise ValueError(
+                f"{folder} has no {needed.name}: expected a Mask2Former folder with config.json and model.safetensors."
+            )
+    try:
+        document = json.loads(config_file.read_text(encoding="utf-8"))
+        weights = load_file(weights_file)
+    except (ValueError, RecursionError, OSError, SafetensorError) as error:  # bad UTF-8 and JSON are ValueErrors
+        raise ValueError(f"{folder} is damaged ({type(error).__name__}): download or copy it again.") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"the config.json of {folder} must hold an object: download or copy the folder again.")
+    config = from_transformers(document)
+    names = _label_names(document, folder)
+    own = published_names(config)
+    expected = {f"model.{published}": tensor for published, (_, tensor) in own.items()}
+    expected["class_predictor.weight"] = torch.empty(len(names) + 1, config.hidden_dim, device="meta")
+    expected["class_predictor.bias"] = torch.empty(len(names) + 1, device="meta")
+    _check_weights(weights, expected, folder)
+    return ClosedSetWeights(
+        config=config,
+        segmenter={
+            name: weights.get(f"model.{published}", _unused(published, tensor))
+            for published, (name, tensor) in own.items()
+        },
+        class_weight=weights["class_predictor.weight"].float(),
+        class_bias=weights["class_predictor.bias"].float(),
+        names=names,
+    )
+
+
+def write_mask2former(
+    folder: Path,
+    config: SegmenterConfig,
+    segmenter: Mapping[str, Tensor],
+    *,
+    class_weight: Float[Tensor, "S1 C"],
+    class_bias: Float[Tensor, " S1"],
+    names: Sequence[str],
+) -> None:
+    """Writes a closed-set Mask2Former in transformers' published layout; the inverse of `read_mask2former`.
+
+    Both `read_mask2former` and transformers' own `from_pretrained` read it.
+
+    Args:
+        folder: made if it is missing; a model in it is replaced.
+        config: the sizes.
+        segmenter: state dict of a Segmenter of these sizes.
+        class_weight: rows of the class head: the names, then no-object.
+        class_bias: likewise.
+        names: the closed set, in the order of the rows.
+
+    Raises:
+        ValueError: if the class head does not fit the names.
+    """
+    shapes = tuple(class_weight.shape), tuple(class_bias.shape)
+    rows = len(names) + 1
+    if shapes != ((rows, config.hidden_dim), (rows,)):
+        raise ValueError(
+            f"expected a class head of {rows} rows, one for each of the {len(names)} names and one for no-object, "
+            f"got shapes {shapes[0]} and {shapes[1]}."
+        )
+    document = to_transformers(config)
+    document.architectures = ["Mask2FormerForUniversalSegmentation"]
+    document.id2label = dict(enumerate(names))
+    document.label2id = {name: index for index, name in enumerate(names)}
+    tensors = {f"model.{published}": segmenter[name] for published, (name, _) in published_names(config).items()}
+    tensors |= {"class_predictor.weight": class_weight, "class_predictor.bias": class_bias}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(document.to_json_string(), encoding="utf-8")
+    stored = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@functools.cache
+def published_names(config: SegmenterConfig) -> Mapping[str, tuple[str, Tensor]]:
+    """For each published name, without "model.": the name in a Segmenter's state dict, and a meta tensor of its shape.
+
+    transformers renames weights from version to version and translates while it loads; the files keep their names.
+    """
+    with torch.device("meta"):
+        state = Segmenter(config).state_dict()
+    found: dict[str, tuple[str, Tensor]] = {}
+    for name, tensor in state.items():
+        published = name.removeprefix(_OWN_PREFIX)
+        if config.swin is not None and published.startswith(_BACKBONE_PREFIX):
+            for new, old in _RENAMED:
+                published = published.replace(new, old)
+        found[published] = name, tensor
+    return found
+
+
+def _label_names(document: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
+    """The class names in the order of their numbers."""
+    id_to_label = document.get("id2label")
+    if not isinstance(id_to_label, dict) or not id_to_label:
+        raise ValueError(f"{folder} has no class names (id2label) in its config.json: it can't be assembled.")
+    if set(id_to_label) != {str(number) for number in range(len(id_to_label))}:
+        raise ValueError(
+            f"the class names (id2label) of {folder} are not numbered from 0 to {len(id_to_label) - 1}: "
+            "number them as the rows of the class head."
+        )
+    return tuple(str(id_to_label[str(number)]) for number in range(len(id_to_label)))
+
+
+def _check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], folder: Path) -> None:
+    """Refuses weights of other names or shapes."""
+    lacking = [name for name in expected if name not in weights and not _OPTIONAL.search(name)]
+    unknown = [name for name in weights if name not in expected and not name.endswith(_IGNORED_ENDINGS)]
+    reshaped = [
+        f"{name} {list(weights[name].shape)} instead of {list(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    told = [
+        f"{verb} {which[0]}" + (f" and {len(which) - 1} more" if len(which) > 1 else "")
+        for verb, which in (("lacks", lacking), ("holds the unknown", unknown), ("has", reshaped))
+        if which
+    ]
+    if told:
+        raise ValueError(
+            f"the weights in {folder} don't fit its config.json: model.safetensors {', and '.join(told)}; "
+            "download or copy the whole folder again."
+        )
+
+
+def _unused(name: str, like: Tensor) -> Tensor:
+    """A value for a weight that older files lack and that nothing reads."""
+    return torch.zeros(like.shape, dtype=like.dtype) if not name.endswith("weight") else torch.ones(like.shape)

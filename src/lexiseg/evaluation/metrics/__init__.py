@@ -1,0 +1,1 @@
+"""The official figures: panoptic quality, mean IoU, mask AP."""

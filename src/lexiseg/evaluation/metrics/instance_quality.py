@@ -1,0 +1,339 @@
+"""Mask AP by COCO's official program.
+
+A tally keeps the masks of each picture, run-length coded, because AP ranks the detections of all pictures together.
+Figures are computed from the pictures in the order of their ids, so the order of adding never changes a digit.
+"""
+
+import io
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int32
+from pycocotools import cocoeval
+
+from lexiseg.core.errors import FormatError
+from lexiseg.data.formats.coco_panoptic import Category, SegmentInfo
+from lexiseg.data.formats.run_lengths import area_of, code_of, encode
+from lexiseg.models.postprocess.instances import Instance
+
+COCOeval: Any = cocoeval.COCOeval  # its declared type leaves out what it takes and gives
+
+MAX_DETECTIONS = 100  # of one class in one picture, as COCO has it
+SIZES = ("all", "small", "medium", "large")  # of COCO's area ranges: below 32^2, up to 96^2, and above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrueMask:
+    """One annotated object."""
+
+    category_id: int
+    counts: str
+    """Its pixels in COCO's compressed run-length code."""
+    area: float
+    """What decides its size: the annotation's own figure, in pixels."""
+    is_crowd: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundMask:
+    """One detection."""
+
+    category_id: int
+    counts: str
+    score: float
+    """For ranking alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureMasks:
+    """One picture's truth and detections."""
+
+    image_id: int | str
+    size: tuple[int, int]
+    """Height and width in pixels."""
+    truths: tuple[TrueMask, ...] = ()
+    found: tuple[FoundMask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceTally:
+    """Pictures that were looked at; `InstanceTally()` is the zero of `+`."""
+
+    pictures: tuple[PictureMasks, ...] = ()
+
+    def __add__(self, other: "InstanceTally") -> "InstanceTally":
+        return InstanceTally(pictures=self.pictures + other.pictures)
+
+    def to_plain(self) -> list[Any]:
+        """What JSON can hold, without names to save room."""
+        return [
+            [
+                one.image_id,
+                list(one.size),
+                [[t.category_id, t.counts, t.area, t.is_crowd] for t in one.truths],
+                [[f.category_id, f.counts, f.score] for f in one.found],
+            ]
+            for one in self.pictures
+        ]
+
+    @staticmethod
+    def from_plain(content: Iterable[Any]) -> "InstanceTally":
+        """The inverse of `to_plain`."""
+        return InstanceTally(
+            pictures=tuple(
+                PictureMasks(
+                    image_id=image_id,
+                    size=(size[0], size[1]),
+                    truths=tuple(TrueMask(category_id=c, counts=m, area=a, is_crowd=w) for c, m, a, w in truths),
+                    found=tuple(FoundMask(category_id=c, counts=m, score=s) for c, m, s in found),
+                )
+                for image_id, size, truths, found in content
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassAP:
+    """Figures of one class, as fractions; None where no true object counts."""
+
+    category: Category
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceQuality:
+    """The whole report, as fractions: means over the classes that have true objects, None where none has."""
+
+    ap: float | None
+    """Mean over the IoU thresholds 0.50, 0.55 ... 0.95."""
+    ap50: float | None
+    ap75: float | None
+    ap_small: float | None
+    """Of objects below 32 x 32 pixels."""
+    ap_medium: float | None
+    ap_large: float | None
+    """Of objects above 96 x 96 pixels."""
+    per_class: tuple[ClassAP, ...]
+    """Things, in the order of the categories."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        classes = [
+            {"name": c.category.name, "category_id": c.category.id, "ap": c.ap, "ap50": c.ap50, "ap75": c.ap75}
+            for c in self.per_class
+        ]
+        return {
+            "ap": self.ap,
+            "ap50": self.ap50,
+            "ap75": self.ap75,
+            "ap_small": self.ap_small,
+            "ap_medium": self.ap_medium,
+            "ap_large": self.ap_large,
+            "per_class": classes,
+        }
+
+
+def tally_instances(
+    image_id: int | str, size: tuple[int, int], truths: Iterable[TrueMask], found: Iterable[FoundMask]
+) -> InstanceTally:
+    """Keeps one picture.
+
+    Args:
+        image_id: unique in the data set.
+        size: height and width in pixels.
+        truths: its objects.
+        found: its detections.
+    """
+    picture = PictureMasks(image_id=image_id, size=size, truths=tuple(truths), found=tuple(found))
+    return InstanceTally(pictures=(picture,))
+
+
+def true_masks_of_map(
+    ids: Int32[np.ndarray, "H W"], segments: Iterable[SegmentInfo], categories: Sequence[Category]
+) -> tuple[TrueMask, ...]:
+    """The things of a panoptic truth; a crowd region stays a crowd region.
+
+    Args:
+        ids: the map; 0 is void.
+        segments: its list; `area` and `box` are not used.
+        categories: what is a thing.
+    """
+    things = {category.id for category in categories if category.is_thing}
+    masks: list[TrueMask] = []
+    for segment in segments:
+        if segment.category_id in things:
+            pixels = ids == segment.id
+            masks.append(
+                TrueMask(
+                    category_id=segment.category_id,
+                    counts=encode(pixels),
+                    area=float(np.count_nonzero(pixels)),
+                    is_crowd=segment.is_crowd,
+                )
+            )
+    return tuple(masks)
+
+
+def true_masks_of_annotations(
+    name: str, annotations: Iterable[Mapping[str, Any]], size: tuple[int, int]
+) -> tuple[TrueMask, ...]:
+    """The objects of a picture in COCO instance format, with polygons or run-length codes.
+
+    Args:
+        name: of the picture, for messages.
+        annotations: as `data.instance_format` has checked them.
+        size: height and width in pixels.
+
+    Raises:
+        FormatError: if a mask cannot be drawn.
+    """
+    return tuple(
+        TrueMask(
+            category_id=annotation["category_id"],
+            counts=code_of(f"{name}, object {annotation.get('id')}", annotation["segmentation"], size),
+            area=float(annotation["area"]),
+            is_crowd=bool(annotation.get("iscrowd", 0)),
+        )
+        for annotation in annotations
+    )
+
+
+def found_masks(instances: Iterable[Instance], category_ids: Sequence[int]) -> tuple[FoundMask, ...]:
+    """A model's instances.
+
+    Args:
+        instances: as `models.postprocess.instances` gives them.
+        category_ids: the category of each concept.
+    """
+    return tuple(
+        FoundMask(category_id=category_ids[one.class_id], counts=encode(one.mask), score=one.score) for one in instances
+    )
+
+
+def found_masks_of_results(
+    name: str, results: Iterable[Mapping[str, Any]], size: tuple[int, int]
+) -> tuple[FoundMask, ...]:
+    """The entries for one picture in a file of COCO results.
+
+    Args:
+        name: of the picture, for messages.
+        results: each with category_id, segmentation and score.
+        size: height and width in pixels.
+
+    Raises:
+        FormatError: if an entry lacks something, or is not what COCO has.
+    """
+    masks: list[FoundMask] = []
+    for number, entry in enumerate(results):
+        where = f"{name}, detection {number}"
+        if missing := [key for key in ("category_id", "segmentation", "score") if key not in entry]:
+            raise FormatError(f"{where}: the {missing[0]} is missing.")
+        score = entry["score"]
+        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+            raise FormatError(f"{where}: the score must be a finite number, got {score!r}.")
+        counts = code_of(where, entry["segmentation"], size)
+        masks.append(FoundMask(category_id=entry["category_id"], counts=counts, score=float(score)))
+    return tuple(masks)
+
+
+def summarise_instances(tally: InstanceTally, categories: Sequence[Category]) -> InstanceQuality:
+    """Mask AP over the things among the categories; masks of other categories are left out.
+
+    Raises:
+        ValueError: if a picture is in the tally twice.
+    """
+    pictures = sorted(tally.pictures, key=lambda one: (str(type(one.image_id)), one.image_id))
+    for one, other in itertools.pairwise(pictures):
+        if one.image_id == other.image_id:
+            raise ValueError(f"picture {one.image_id} was counted twice: count every picture once.")
+    things = [category for category in categories if category.is_thing]
+    precision = _precision(pictures, [category.id for category in things])
+    places = {category_id: place for place, category_id in enumerate(sorted(category.id for category in things))}
+
+    def ap(*, size: int = 0, threshold: int | None = None, category: Category | None = None) -> float | None:
+        some = precision[slice(None) if threshold is None else threshold, ..., size]
+        some = some if category is None else some[..., places[category.id]]
+        known = some[some > -1]  # -1 stands for a class without true objects
+        return float(known.mean()) if known.size else None
+
+    # Places of 0.50 and 0.75 among COCO's thresholds.
+    ap50, ap75 = 0, 5
+    return InstanceQuality(
+        ap=ap(),
+        ap50=ap(threshold=ap50),
+        ap75=ap(threshold=ap75),
+        ap_small=ap(size=SIZES.index("small")),
+        ap_medium=ap(size=SIZES.index("medium")),
+        ap_large=ap(size=SIZES.index("large")),
+        per_class=tuple(
+            ClassAP(
+                category=category,
+                ap=ap(category=category),
+                ap50=ap(category=category, threshold=ap50),
+                ap75=ap(category=category, threshold=ap75),
+            )
+            for category in things
+        ),
+    )
+
+
+class _Objects:
+    """One side in the form in which COCO's program asks for it."""
+
+    def __init__(self, category_ids: Sequence[int], objects: Mapping[int | str, Sequence[dict[str, Any]]]) -> None:
+        self._category_ids = list(category_ids)
+        self._objects = objects
+
+    def getImgIds(self) -> list[int | str]:  # noqa: N802 - COCO's names
+        return list(self._objects)
+
+    def getCatIds(self) -> list[int]:  # noqa: N802
+        return self._category_ids
+
+    def getAnnIds(self, imgIds: Iterable[Any], catIds: Iterable[Any]) -> list[dict[str, Any]]:  # noqa: N802, N803
+        wanted = set(catIds)
+        return [one for image_id in imgIds for one in self._objects[image_id] if one["category_id"] in wanted]
+
+    def loadAnns(self, ids: list[dict[str, Any]]) -> list[dict[str, Any]]:  # noqa: N802
+        return ids
+
+    def annToRLE(self, ann: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        return ann["segmentation"]
+
+
+def _precision(pictures: Sequence[PictureMasks], category_ids: Sequence[int]) -> np.ndarray:
+    """COCO's table: IoU threshold, recall, category by rising id, size; -1 where a class has no true object."""
+    if not pictures or not category_ids:
+        return np.full((10, 101, len(category_ids), len(SIZES)), -1.0)
+    truths: dict[int | str, list[dict[str, Any]]] = {}
+    found: dict[int | str, list[dict[str, Any]]] = {}
+    number = 0  # an id of 0 would say "no match" to COCO's program
+    for picture in pictures:
+        truths[picture.image_id], found[picture.image_id] = [], []
+        for one in (*picture.truths, *picture.found):
+            number += 1
+            code = {"size": list(picture.size), "counts": one.counts}
+            entry = {
+                "id": number,
+                "image_id": picture.image_id,
+                "category_id": one.category_id,
+                "segmentation": code,
+            }
+            if isinstance(one, TrueMask):
+                truths[picture.image_id].append({**entry, "area": one.area, "iscrowd": int(one.is_crowd)})
+            else:
+                area = area_of(one.counts, picture.size)
+                found[picture.image_id].append({**entry, "area": float(area), "score": one.score})
+    with redirect_stdout(io.StringIO()):
+        program = COCOeval(_Objects(category_ids, truths), _Objects(category_ids, found), iouType="segm")
+        program.evaluate()
+        program.accumulate()
+    limits: list[int] = program.params.maxDets
+    return program.eval["precision"][..., limits.index(MAX_DETECTIONS)]

@@ -1,0 +1,281 @@
+"""Panoptic quality by the rules of COCO's official evaluator, in numpy alone.
+
+Kirillov et al., "Panoptic Segmentation" (2019): PQ = SQ x RQ per class, averaged over the classes
+that occur. Tallies add up over pictures and over processes, and the order never changes a digit.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Int, Integer
+
+from lexiseg.data.formats.coco_panoptic import Category, SegmentInfo
+from lexiseg.data.formats.id_maps import MAX_ID, VOID, compact, run_lengths
+
+# A match has an IoU above one half, and doubles in (1/2, 1] are whole multiples of 2^-53. So the
+# sum of the IoUs is kept as a whole number of these: exact, of constant size, and free of order.
+IOU_UNIT = 2**53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassTally:
+    """Counts of one class."""
+
+    iou_units: int = 0
+    """Sum of the IoUs of the matches, in units of 2^-53."""
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+
+    @property
+    def iou_sum(self) -> float:
+        """Sum of the IoUs of the matches, rounded once."""
+        return self.iou_units / IOU_UNIT
+
+    @property
+    def count(self) -> int:
+        """Segments of either side that count: 0 leaves the class out of every mean."""
+        return self.tp + self.fp + self.fn
+
+    def __add__(self, other: "ClassTally") -> "ClassTally":
+        return ClassTally(
+            iou_units=self.iou_units + other.iou_units,
+            tp=self.tp + other.tp,
+            fp=self.fp + other.fp,
+            fn=self.fn + other.fn,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Counts per category id, empty classes left out; `Tally()` is the zero of `+`."""
+
+    classes: Mapping[int, ClassTally] = field(default_factory=dict)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        keys = sorted(self.classes.keys() | other.classes.keys())
+        return Tally(classes={key: self[key] + other[key] for key in keys})
+
+    def __getitem__(self, category_id: int) -> ClassTally:
+        """The counts of one class, zeros where it did not occur."""
+        return self.classes.get(category_id, ClassTally())
+
+    def to_plain(self) -> list[list[int]]:
+        """What JSON can hold: category id, IoU units, tp, fp and fn of every class."""
+        return [[key, c.iou_units, c.tp, c.fp, c.fn] for key, c in self.classes.items()]
+
+    @staticmethod
+    def from_plain(rows: Iterable[Sequence[int]]) -> "Tally":
+        """The inverse of `to_plain`."""
+        return Tally(classes={key: ClassTally(iou_units=units, tp=tp, fp=fp, fn=fn) for key, units, tp, fp, fn in rows})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """Figures over a group of classes, as fractions; all zero if no class of it occurs."""
+
+    pq: float
+    sq: float
+    rq: float
+    n: int
+    """Classes that occur: those with a match, a false positive or a false negative."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassQuality:
+    """Figures of one class, as fractions; all zero if it does not occur."""
+
+    category: Category
+    tally: ClassTally
+    pq: float
+    sq: float
+    rq: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanopticQuality:
+    """The whole report: means over all classes, things and stuff, then every class."""
+
+    all: Quality
+    things: Quality
+    stuff: Quality
+    per_class: tuple[ClassQuality, ...]
+
+
+def tally_pair(
+    truth_ids: Integer[np.ndarray, "H W"],
+    truth_segments: Iterable[SegmentInfo],
+    predicted_ids: Integer[np.ndarray, "_ _"],
+    predicted_segments: Iterable[SegmentInfo],
+    categories: Sequence[Category],
+) -> Tally:
+    """Matches the segments of one picture and counts.
+
+    A pair of one category matches at IoU > 0.5, where true void under the prediction is taken off the union. Crowd
+    regions never match and are never missed. An unmatched prediction is forgiven if more than half of it lies on void
+    and its own category's crowd. Areas are counted in the maps.
+
+    As in the official evaluator, a prediction must agree with its list, and a truth need not: a listed true segment
+    without a pixel is missed, and pixels of an unlisted one are neither void nor anybody's.
+
+    Args:
+        truth_ids: the true map; 0 is void.
+        truth_segments: its segments; `area` and `box` are not used.
+        predicted_ids: the predicted map of the same size; 0 is void.
+        predicted_segments: its segments; `is_crowd` has no meaning here.
+        categories: all that may occur.
+
+    Raises:
+        ValueError: if the sizes differ, a category is unknown, an id is negative or listed twice, or a predicted
+            segment stands in only one of map and list.
+    """
+    truth, predicted = tuple(truth_segments), tuple(predicted_segments)
+    known = {category.id for category in categories}
+    for side, segments in (("truth", truth), ("prediction", predicted)):
+        if unknown := {segment.category_id for segment in segments} - known:
+            raise ValueError(f"{side}: category {min(unknown)} is not among the categories.")
+    pairs = overlaps(truth_ids, truth, predicted_ids, predicted)
+    true_classes, classes = (np.array([s.category_id for s in side], np.int64) for side in (truth, predicted))
+    matches = pairs.matches()
+    matches[1:, 1:] &= true_classes[:, None] == classes[None]
+
+    counts = dict.fromkeys(sorted({*true_classes.tolist(), *classes.tolist()}), ClassTally())
+    for row, column in zip(*(axis.tolist() for axis in matches.nonzero()), strict=True):
+        counts[truth[row - 1].category_id] += pairs.match(row, column)
+    for row, segment in enumerate(truth, start=1):
+        if not segment.is_crowd and not matches[row].any():
+            counts[segment.category_id] += ClassTally(fn=1)
+    for column, segment in enumerate(predicted, start=1):
+        if not matches[:, column].any() and not pairs.is_forgiven(column):
+            counts[segment.category_id] += ClassTally(fp=1)
+    return Tally(classes={key: value for key, value in counts.items() if value.count})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Overlaps:
+    """How the segments of two maps of one picture lie over one another; row and column 0 are void, others from 1."""
+
+    truth: tuple[SegmentInfo, ...]
+    predicted: tuple[SegmentInfo, ...]
+    shared: Int[np.ndarray, "T1 P1"]
+    """Pixels of every pair."""
+    areas: Int[np.ndarray, " P1"]
+    """Of the predicted segments, in pixels."""
+
+    @property
+    def true_areas(self) -> Int[np.ndarray, " T1"]:
+        """Of the true segments, in pixels."""
+        return self.shared.sum(1)
+
+    def matches(self) -> Bool[np.ndarray, "T1 P1"]:
+        """Pairs of segments with an IoU above one half, whatever their categories; a crowd has none."""
+        found = 2 * self.shared > self._unions()  # in whole numbers: no rounding decides a match
+        found[0], found[:, 0] = False, False
+        found[1:][[segment.is_crowd for segment in self.truth]] = False
+        return found
+
+    def match(self, row: int, column: int) -> ClassTally:
+        """What a match counts."""
+        union = self.true_areas[row] + self.areas[column] - self.shared[row, column] - self.shared[0, column]
+        return ClassTally(iou_units=int(int(self.shared[row, column]) / int(union) * IOU_UNIT), tp=1)
+
+    def is_forgiven(self, column: int) -> bool:
+        """Whether more than half of a prediction lies on void and its own category's crowd."""
+        category_id = self.predicted[column - 1].category_id
+        # COCO has one crowd region per category; of several the official program takes the last.
+        crowds = [r for r, s in enumerate(self.truth, start=1) if s.is_crowd and s.category_id == category_id]
+        rows = [0, *crowds[-1:]]
+        return bool(2 * self.shared[rows, column].sum() > self.areas[column])
+
+    def _unions(self) -> Int[np.ndarray, "T1 P1"]:
+        """Pixels of both, true void under the prediction taken off."""
+        return self.true_areas[:, None] + self.areas[None] - self.shared - self.shared[0][None]
+
+
+def overlaps(
+    truth_ids: Integer[np.ndarray, "H W"],
+    truth_segments: Iterable[SegmentInfo],
+    predicted_ids: Integer[np.ndarray, "_ _"],
+    predicted_segments: Iterable[SegmentInfo],
+) -> Overlaps:
+    """Counts the pixels of every pair of segments; see `tally_pair` for what may differ between map and list.
+
+    Raises:
+        ValueError: as `tally_pair`, but categories are not looked at.
+    """
+    truth, predicted = tuple(truth_segments), tuple(predicted_segments)
+    if truth_ids.shape != predicted_ids.shape:
+        raise ValueError(
+            f"truth and prediction must be of one size, got {truth_ids.shape} and "
+            f"{predicted_ids.shape}. Bring the prediction back to the picture's own pixels."
+        )
+    true_listed, listed = _listed("truth", truth), _listed("prediction", predicted)
+    # Segments are wide, so the pixels of a row come in runs: some twenty times fewer than pixels.
+    (true_runs, runs), lengths = run_lengths(truth_ids, predicted_ids)
+    if min(true_runs.min(initial=0), runs.min(initial=0)) < 0:
+        raise ValueError("the ids of a map must not be negative: 0 is void.")
+    rows, columns = compact(true_runs, true_listed), compact(runs, listed)
+    if (columns < 0).any():
+        raise ValueError(f"prediction: segment {runs[columns < 0][0]} is in the map but not in the list.")
+    rows[rows < 0] = len(true_listed)
+    height, width = len(true_listed) + 1, len(listed)
+    pairs = np.bincount(rows.astype(np.int64) * width + columns, weights=lengths, minlength=height * width)
+    shared = pairs.astype(np.int64).reshape(height, width)  # sums of whole numbers, exact in float64
+    if not (areas := shared.sum(0))[1:].all():
+        raise ValueError(
+            f"prediction: segment {listed[1 + int(areas[1:].argmin())]} is in the list but not in the map."
+        )
+    # An unlisted true segment is part of predicted areas and of nothing else.
+    return Overlaps(truth=truth, predicted=predicted, shared=shared[:-1], areas=areas)
+
+
+def summarise(tally: Tally, categories: Sequence[Category]) -> PanopticQuality:
+    """Turns counts into figures: each class's own, and macro means over the classes that occur."""
+    per_class = tuple(_quality_of(category, tally[category.id]) for category in categories)
+    return PanopticQuality(
+        all=_mean(per_class),
+        things=_mean([c for c in per_class if c.category.is_thing]),
+        stuff=_mean([c for c in per_class if not c.category.is_thing]),
+        per_class=per_class,
+    )
+
+
+def plain_quality(quality: PanopticQuality) -> dict[str, dict[str, float]]:
+    """All, things and stuff as plain data, fractions."""
+    parts = {"all": quality.all, "things": quality.things, "stuff": quality.stuff}
+    return {part: {"pq": q.pq, "sq": q.sq, "rq": q.rq, "n": q.n} for part, q in parts.items()}
+
+
+def percent(quality: Quality | ClassQuality) -> tuple[str, str, str]:
+    """PQ, SQ and RQ as they stand in a table."""
+    return f"{100 * quality.pq:.1f}", f"{100 * quality.sq:.1f}", f"{100 * quality.rq:.1f}"
+
+
+def _listed(side: str, segments: Sequence[SegmentInfo]) -> list[int]:
+    """Void and the listed ids, which must make sense."""
+    listed = [segment.id for segment in segments]
+    if len(set(listed)) < len(listed) or min(listed, default=1) <= VOID or max(listed, default=1) > MAX_ID:
+        raise ValueError(f"{side}: segment ids must be positive and distinct, and fit in 24 bits.")
+    return [VOID, *listed]
+
+
+def _quality_of(category: Category, tally: ClassTally) -> ClassQuality:
+    sq = tally.iou_sum / tally.tp if tally.tp else 0.0
+    half = tally.tp + tally.fp / 2 + tally.fn / 2
+    pq, rq = (tally.iou_sum / half, tally.tp / half) if half else (0.0, 0.0)
+    return ClassQuality(category=category, tally=tally, pq=pq, sq=sq, rq=rq)
+
+
+def _mean(classes: Sequence[ClassQuality]) -> Quality:
+    present = [c for c in classes if c.tally.count]
+    n = len(present)
+    pq, sq, rq = (
+        sum(values) / n if n else 0.0
+        for values in (
+            [c.pq for c in present],
+            [c.sq for c in present],
+            [c.rq for c in present],
+        )
+    )
+    return Quality(pq=pq, sq=sq, rq=rq, n=n)

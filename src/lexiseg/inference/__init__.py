@@ -1,0 +1,1 @@
+"""Floor 6: what is called from Python: predictor, result, pictures."""

@@ -1,0 +1,271 @@
+"""A picture in, its panoptic map out: the model as a person uses it from Python."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from lexiseg.core.batches import to_image_batch
+from lexiseg.core.errors import DeviceError
+from lexiseg.core.images import open_picture
+from lexiseg.core.structures import ImageBatch, PanopticMap, VocabularyEmbeddings
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders.text import default_cache_dir
+from lexiseg.inference.result import Result
+from lexiseg.io.models import find_model, load_model
+from lexiseg.io.shipped import SHIPPED, SHIPPED_NAME, shipped_folder, unknown_concepts
+from lexiseg.models.base import Fusion, Network, check_fusion
+from lexiseg.models.best_regions import best_regions, clip_only, prepare_free_words, region_threshold
+from lexiseg.models.postprocess.instances import Instance, instances
+from lexiseg.models.postprocess.panoptic import RankBy, panoptic_map
+
+logger = logging.getLogger("lexiseg")
+
+MAX_REMEMBERED = 32
+"""Vocabularies whose embeddings a model keeps in memory."""
+SHOWN_WORDS = 8
+"""Unknown words that the note names."""
+
+Picture = str | Path | Image.Image | np.ndarray
+Words = Vocabulary | str | Path | list[Any] | tuple[Any, ...]
+
+
+def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Model":
+    """Loads a model.
+
+    Args:
+        name_or_dir: "storybook" (an OPSNet) or "tiny-ovseg" (an OVSeg), the models inside the package, which know the
+            drawn world only; or a model folder; or the name of a model on the Hugging Face hub, such as "owner/name".
+        device: "auto" takes a GPU if there is one; or any name that torch knows.
+
+    Raises:
+        ModelError: if there is no such model, or it is damaged.
+        DeviceError: if this machine does not have the device.
+    """
+    place = choose_device(device)
+    folder = find_model(name_or_dir)
+    is_shipped = folder.resolve() in {shipped_folder(name).resolve() for name in SHIPPED}
+    return Model(load_model(folder), name=str(name_or_dir), device=place, is_shipped=is_shipped)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that a person means.
+
+    Raises:
+        DeviceError: if torch does not know it, or it is not there.
+    """
+    has_mps = torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"expected auto, cpu, cuda or mps as device, got {name!r}.") from error
+    is_there = {
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": has_mps,
+    }.get(device.type, True)
+    if not is_there:
+        raise DeviceError(f"this machine has no {name} that torch can use; take auto or cpu as device.")
+    return device
+
+
+class Model:
+    """A network with what makes it pleasant: it opens pictures, and remembers words that it has encoded.
+
+    The vocabulary is an argument of every call: the same loaded model answers 1 word or 5,000.
+    """
+
+    def __init__(
+        self, network: Network, *, name: str = "model", device: torch.device | str = "cpu", is_shipped: bool = False
+    ) -> None:
+        """Moves the network to the device.
+
+        Args:
+            network: the model.
+            name: what it is called.
+            device: where it runs.
+            is_shipped: whether these are the package's own weights, which know the drawn world only.
+        """
+        self.network = network.to(device).eval()
+        self.device = torch.device(device)
+        self.name = name
+        self.is_shipped = is_shipped
+        self._known: OrderedDict[tuple[Vocabulary, str], VocabularyEmbeddings] = OrderedDict()
+        self._told: set[str] = set()
+
+    def segment(
+        self,
+        image: Picture,
+        vocabulary: Words,
+        *,
+        negatives: bool = True,
+        score_threshold: float | None = None,
+        fusion: Fusion | None = None,
+        rank_by: RankBy | None = None,
+        with_instances: bool = False,
+    ) -> Result:
+        """Finds the words in a picture.
+
+        Args:
+            image: a file, a Pillow image, or an array (H, W), (H, W, 3) or (H, W, 4) in RGB order.
+            vocabulary: the words, such as "cat|kitten, dog, sky:stuff"; or a list, a YAML or JSON file, a built-in
+                name such as "coco", or a Vocabulary.
+            negatives: lets training words that were not asked for compete; what they win is void. Without them
+                every region becomes one of few words.
+            score_threshold: leaves out segments with a lower score, in [0, 1]; the model's own if not given.
+            fusion: how CLIP and the trained query are joined, modulation for an OPSNet and ensemble for an OVSeg; the
+                model's own if not given.
+            rank_by: which score ranks, "class", "iou" or "product"; the model's own if not given.
+            with_instances: adds things with whole masks that may overlap.
+
+        Raises:
+            PictureError: if the picture can't be opened.
+            VocabularyError: if the words make no vocabulary.
+            ValueError: if a setting is out of its range.
+        """
+        asked = Vocabulary.of(vocabulary)
+        given = {"score_threshold": score_threshold, "rank_by": rank_by}
+        merge = replace(self.network.config.merge, **{k: v for k, v in given.items() if v is not None})
+        check_fusion(self.network, fusion)
+        opened = self._open(image)
+        words = self.encode(asked, negatives=negatives)
+        frame = opened.images.frames[0]
+        with torch.inference_mode():
+            prediction = self.network(opened.images, words, fusion)
+            panoptic = panoptic_map(prediction, 0, frame, asked, merge)
+            found = instances(prediction, 0, frame, asked, merge) if with_instances else None
+        return opened.result(panoptic, asked, found)
+
+    def find(self, image: Picture, vocabulary: Words) -> Result:
+        """Finds the one region that fits each word best, by CLIP alone (OVSeg's demo).
+
+        Unlike `segment`, it has no threshold: every word gets a region, unless better words hold all of it. A single
+        word is held against "others".
+
+        Args:
+            image: as `segment` takes it.
+            vocabulary: the words.
+
+        Raises:
+            PictureError: if the picture can't be opened.
+            VocabularyError: if the words make no vocabulary.
+        """
+        asked = Vocabulary.of(vocabulary)
+        opened = self._open(image)
+        threshold = region_threshold(self.network)
+        with torch.inference_mode():
+            prediction = self.network(opened.images, self._free_words(asked), clip_only(self.network))
+            panoptic = best_regions(prediction, 0, opened.images.frames[0], asked, mask_threshold=threshold)
+        return opened.result(panoptic, asked)
+
+    def segment_many(
+        self,
+        pictures: Iterable[Picture],
+        vocabulary: Words,
+        *,
+        on_error: Callable[[Picture, ValueError], None] | None = None,
+        **settings: Any,
+    ) -> Iterator[Result]:
+        """Segments one picture after the other, and holds none of them: the list may be endless.
+
+        Args:
+            pictures: as `segment` takes them.
+            vocabulary: the words.
+            on_error: told of a picture that can't be opened, which is then left out; without it the error is raised.
+            settings: as `segment` takes them.
+
+        Yields:
+            Results in the order of the pictures.
+        """
+        asked = Vocabulary.of(vocabulary)
+        for picture in pictures:
+            try:
+                result = self.segment(picture, asked, **settings)
+            except ValueError as error:
+                if on_error is None:
+                    raise
+                on_error(picture, error)
+                continue
+            yield result
+
+    def _open(self, image: Picture) -> "_Opened":
+        """The picture, and as the network takes it."""
+        picture, config = open_picture(image), self.network.config
+        images = to_image_batch([picture], longest=config.longest_side, shortest=config.shortest_side)
+        source = Path(image) if isinstance(image, str | Path) else None
+        return _Opened(picture=picture, images=images.to(self.device), source=source)
+
+    def encode(self, vocabulary: Vocabulary, *, negatives: bool = True) -> VocabularyEmbeddings:
+        """All that the network needs to know of the words; remembered here, and on disk across processes.
+
+        Says once, as a log message, which words lie outside what the shipped weights know.
+        """
+        self._say_unknown(vocabulary)
+        return self._remembered(
+            (vocabulary, f"negatives: {negatives}"),
+            lambda: self.network.prepare(vocabulary, negatives=negatives, cache_dir=default_cache_dir()),
+        )
+
+    def _free_words(self, vocabulary: Vocabulary) -> VocabularyEmbeddings:
+        self._say_unknown(vocabulary)
+        return self._remembered(
+            (vocabulary, "free words"),
+            lambda: prepare_free_words(self.network, vocabulary, cache_dir=default_cache_dir()),
+        )
+
+    def _remembered(
+        self, key: tuple[Vocabulary, str], prepare: Callable[[], VocabularyEmbeddings]
+    ) -> VocabularyEmbeddings:
+        """The words of a key, prepared at its first use; the least recently used are forgotten."""
+        if key not in self._known:
+            self._known[key] = prepare().to(self.device)
+        self._known.move_to_end(key)
+        while len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
+        return self._known[key]
+
+    def _say_unknown(self, vocabulary: Vocabulary) -> None:
+        if not self.is_shipped:
+            return
+        new = [name for name in unknown_concepts(vocabulary) if name not in self._told]
+        if not new:
+            return
+        self._told.update(new)
+        more = f" and {len(new) - SHOWN_WORDS} more" if len(new) > SHOWN_WORDS else ""
+        logger.warning(
+            "Note: the shipped weights know only the drawn world and have never read %s%s; expect nothing useful for "
+            "these words, nor for photographs.",
+            ", ".join(f"'{name[:40]}'" for name in new[:SHOWN_WORDS]),
+            more,
+        )
+
+    def __repr__(self) -> str:
+        millions = sum(p.numel() for p in self.network.parameters()) / 1e6
+        return f"<Model {self.name}: {millions:.1f} million parameters on {self.device}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Opened:
+    """A picture on its way through the network."""
+
+    picture: np.ndarray
+    images: ImageBatch
+    source: Path | None
+
+    def result(self, panoptic: PanopticMap, asked: Vocabulary, found: tuple[Instance, ...] | None = None) -> Result:
+        """What was found in it."""
+        return Result(
+            segmentation=panoptic.segmentation,
+            segments=panoptic.segments,
+            vocabulary=asked,
+            picture=self.picture,
+            source=self.source,
+            instances=found,
+        )

@@ -1,0 +1,196 @@
+"""Results on disk: overlays, id PNGs and one COCO panoptic JSON, which appear together or not at all."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from PIL import Image
+
+from lexiseg.core.messages import printable
+from lexiseg.core.picture_files import OVERLAY_MARK
+from lexiseg.core.structures import PanopticMap
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.formats.id_maps import save_ids
+
+DOCUMENT = "panoptic.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Categories:
+    """The numbers that names have in COCO files, from 1."""
+
+    numbers: Mapping[tuple[str, bool], int]
+    """Name, and whether it is a thing, to number."""
+
+    @staticmethod
+    def of(*vocabularies: Vocabulary) -> "Categories":
+        """Numbers the concepts of one or more vocabularies in their order; equal ones share a number."""
+        keys = dict.fromkeys((c.name, c.is_thing) for v in vocabularies for c in v.concepts)
+        return Categories(numbers={key: number for number, key in enumerate(keys, start=1)})
+
+    def to_coco(self) -> list[dict[str, Any]]:
+        """The JSON's `categories`."""
+        return [{"id": i, "name": name, "isthing": int(thing)} for (name, thing), i in self.numbers.items()]
+
+
+class ResultWriter:
+    """Writes the results of any number of pictures into one folder.
+
+    Everything lies under a hidden name inside the folder until the end; a failure, or Ctrl-C, leaves nothing
+    behind. Files of an earlier run with the same names are replaced; nothing else in the folder is touched.
+
+    Usage: `with ResultWriter(folder, categories) as writer: writer.add(...)`.
+    """
+
+    def __init__(self, folder: Path, categories: Categories, *, document: str = DOCUMENT) -> None:
+        """Makes the folder.
+
+        Raises:
+            ValueError: if it can't be written.
+        """
+        self.folder = folder
+        self._categories = categories
+        self._document = document
+        self._names: list[str] = []
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+        try:
+            self._is_new = not folder.exists()
+            folder.mkdir(parents=True, exist_ok=True)
+            self._partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+        except (OSError, ValueError) as error:
+            raise _unwritable(folder, error) from error
+
+    def add(
+        self,
+        panoptic: PanopticMap,
+        *,
+        stem: str,
+        overlay: Image.Image,
+        picture_name: str,
+        map_name: str | None = None,
+    ) -> tuple[Path, Path]:
+        """Writes the overlay and the map of one picture.
+
+        Args:
+            panoptic: the map.
+            stem: what the files are called; each picture has its own.
+            overlay: the drawing.
+            picture_name: the picture's file, for the JSON.
+            map_name: the map's file name; `stem` with `.png` if not given.
+
+        Returns:
+            Where overlay and map will be found after closing.
+
+        Raises:
+            ValueError: if they can't be written.
+        """
+        names = f"{stem}{OVERLAY_MARK}.png", map_name or f"{stem}.png"
+        try:
+            for name in names:
+                if (self.folder / name).is_dir():
+                    raise IsADirectoryError(None, "a folder has this name")
+            overlay.save(self._partial / names[0])
+            save_ids(self._partial / names[1], panoptic.segmentation)
+        except OSError as error:
+            for name in names:
+                (self._partial / name[:200]).unlink(missing_ok=True)
+            raise _unwritable(self.folder / names[0], error) from error
+        height, width = panoptic.segmentation.shape
+        image_id = len(self._images) + 1
+        self._names += names
+        self._images.append({"id": image_id, "file_name": picture_name, "height": height, "width": width})
+        self._annotations.append(
+            {"image_id": image_id, "file_name": names[1], "segments_info": self._segments_info(panoptic)}
+        )
+        return self.folder / names[0], self.folder / names[1]
+
+    def add_picture(self, name: str, picture: Image.Image) -> Path:
+        """Writes one more picture beside the results.
+
+        Raises:
+            ValueError: if it can't be written.
+        """
+        try:
+            picture.save(self._partial / name)
+        except OSError as error:
+            raise _unwritable(self.folder / name, error) from error
+        self._names.append(name)
+        return self.folder / name
+
+    def close(self) -> None:
+        """Writes the JSON and moves everything to its final name, the JSON last.
+
+        Raises:
+            ValueError: if it can't be written.
+        """
+        content = {
+            "images": self._images,
+            "annotations": self._annotations,
+            "categories": self._categories.to_coco(),
+        }
+        try:
+            # ASCII alone: a file name that is no valid text would not survive UTF-8
+            (self._partial / self._document).write_text(json.dumps(content), encoding="ascii")
+            for name in (*self._names, self._document):
+                (self._partial / name).replace(self.folder / name)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Removes whatever has not reached its final name."""
+        shutil.rmtree(self._partial, ignore_errors=True)
+        if self._is_new and self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def __enter__(self) -> "ResultWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and self._images:
+            self.close()
+        else:
+            self.discard()
+
+    def _segments_info(self, panoptic: PanopticMap) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": segment.id,
+                "category_id": self._categories.numbers[segment.name, segment.is_thing],
+                "area": segment.area,
+                "bbox": list(segment.box),
+                "iscrowd": 0,
+                "score": round(segment.score, 4),
+            }
+            for segment in panoptic.segments
+        ]
+
+
+def check_unspoilt(folder: Path, stems: list[str], pictures: list[Path]) -> None:
+    """Refuses to put results where they would replace a picture, or a file that is no earlier result.
+
+    Raises:
+        ValueError: naming the first such file.
+    """
+    given = {picture.resolve() for picture in pictures}
+    has_results = (folder / DOCUMENT).is_file()
+    for name in (f"{stem}{mark}.png" for stem in stems for mark in ("", OVERLAY_MARK)):
+        target = folder / name
+        if target.resolve() in given:
+            raise ValueError(f"{printable(target)} is one of the pictures and would be replaced; choose another --out.")
+        if target.exists() and not has_results:
+            raise ValueError(f"{printable(target)} is there already and is no result of lexiseg; choose another --out.")
+
+
+def _unwritable(path: Path, error: Exception) -> ValueError:
+    reason = getattr(error, "strerror", None) or "the name is not valid"
+    return ValueError(f"{printable(path)} can't be written ({reason}); choose a folder that can.")

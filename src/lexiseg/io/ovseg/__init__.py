@@ -1,0 +1,1 @@
+"""Official OVSeg weights and what tells that they were read rightly."""

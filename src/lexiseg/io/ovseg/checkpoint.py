@@ -1,0 +1,201 @@
+"""Official OVSeg checkpoints: their sizes and settings, read from the weights and from the official configuration."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lexiseg.core.errors import ModelError
+from lexiseg.core.messages import few, printable
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders.clip.base import read_tensors
+from lexiseg.encoders.clip.vit import VitConfig
+from lexiseg.encoders.clip.vit_weights import PROMPT_KEY, vit_config_of
+from lexiseg.encoders.segmenters.maskformer import DeepResNetBackbone, MaskFormerConfig
+from lexiseg.io.ovseg.keys import KNOWN_BUFFERS, OFFICIAL_CLIP, from_official, to_official
+from lexiseg.io.ovseg.settings import Settings, contradiction, with_settings
+from lexiseg.models.ovseg import OVSeg, OVSegConfig
+from lexiseg.models.presets import ovseg_r101, ovseg_swin_base
+
+_OFFICIAL_PROMPTS = f"{OFFICIAL_CLIP}visual.mask_embedding"
+_PREDICTOR = "sem_seg_head.predictor."
+_CLASS_WEIGHTS = "criterion.empty_weight"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """A model with the weights of a checkpoint, in the checkpoint's own precision."""
+
+    model: OVSeg
+    """Meant for `save_model`: buffers that are not saved were never computed, so run what `load_model` reads back."""
+    num_weights: int
+    """Tensors of the checkpoint that became weights."""
+    left_over: tuple[str, ...]
+    """Keys of the checkpoint that are no weights: known buffers."""
+
+
+def import_ovseg(path: Path, *, settings: Settings | None = None, vocabulary: Vocabulary | None = None) -> Imported:
+    """Builds a model from an official checkpoint of OVSeg.
+
+    Its sizes are those of the weights. What leaves no trace in them (heads, thresholds, lambda) is the published
+    preset's with the same kind of backbone, unless `settings` say otherwise.
+
+    Args:
+        path: a .pth of detectron2 (opened with weights_only) or a .safetensors; float32 or half precision.
+        settings: the official configuration as `read_settings` gives it.
+        vocabulary: the words that segmentation was trained on; the 171 of COCO-Stuff if not given.
+
+    Raises:
+        ModelError: if it can't be read, is another model's, or contradicts the settings or the vocabulary.
+    """
+    name, settings = printable(path), settings or {}
+    try:
+        weights = read_tensors(path)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    config = with_settings(config_of(weights, source=name), settings)
+    if vocabulary is not None:
+        config = replace(config, training_vocabulary=vocabulary)
+    _check_vocabulary(config.training_vocabulary, weights, settings, name)
+    try:
+        with torch.device("meta"):
+            model = OVSeg(config)
+    except (ValueError, RuntimeError, ArithmeticError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{name} describes no model that can be built ({reason}); download it again.") from error
+    own = model.state_dict()
+    expected = to_official(own)
+    _check(weights, expected, name, unused=() if config.clip.prompts else (_OFFICIAL_PROMPTS,))
+    model.load_state_dict(from_official(weights, own), assign=True)
+    left_over = tuple(key for key in weights if key not in expected)
+    return Imported(model=model.eval(), num_weights=len(weights) - len(left_over), left_over=left_over)
+
+
+def config_of(weights: Mapping[str, Tensor], *, source: str) -> OVSegConfig:
+    """The sizes that a checkpoint's weights show, with the settings of the preset of its kind.
+
+    Args:
+        weights: under official names; the meta device suffices.
+        source: where they come from, for messages.
+
+    Raises:
+        ModelError: if the weights are not OVSeg's.
+    """
+    try:
+        preset = _preset(weights)
+        return replace(
+            preset,
+            segmenter=_segmenter_config(weights, preset.segmenter),
+            clip=_clip_config(weights),
+            head_hidden=len(weights[f"{_PREDICTOR}class_embed.layers.0.weight"]),
+        )
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        if "visual.conv1.weight" in weights:
+            raise ModelError(f"{source} holds a CLIP alone; import it with 'lexiseg import clip'.") from error
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise ModelError(
+            f"{source} is no checkpoint of OVSeg with a Swin or a deep-stem ResNet and a ViT CLIP: {reason}."
+        ) from error
+
+
+def _preset(weights: Mapping[str, Tensor]) -> OVSegConfig:
+    if "backbone.patch_embed.proj.weight" in weights:
+        return ovseg_swin_base()
+    if "backbone.stem.conv3.weight" in weights:
+        return ovseg_r101()
+    raise KeyError("backbone.patch_embed.proj.weight or backbone.stem.conv3.weight")
+
+
+def _segmenter_config(weights: Mapping[str, Tensor], preset: MaskFormerConfig) -> MaskFormerConfig:
+    swin = deep_resnet = None
+    if preset.swin is not None:
+        depths = _four(_count(weights, rf"backbone\.layers\.{stage}\.blocks\.(\d+)\.") for stage in range(4))
+        tables = [weights[f"backbone.layers.{stage}.blocks.0.attn.relative_position_bias_table"] for stage in range(4)]
+        swin = replace(
+            preset.swin,
+            embed_dim=len(weights["backbone.patch_embed.proj.weight"]),
+            depths=depths,
+            num_heads=_four(table.shape[1] for table in tables),
+            window_size=(math.isqrt(len(tables[0])) + 1) // 2,
+        )
+    else:
+        deep_resnet = DeepResNetBackbone(
+            stem_width=len(weights["backbone.stem.conv1.weight"]),
+            hidden_sizes=_four(len(weights[f"backbone.res{stage}.0.conv3.weight"]) for stage in (2, 3, 4, 5)),
+            depths=_four(_count(weights, rf"backbone\.res{stage}\.(\d+)\.") for stage in (2, 3, 4, 5)),
+        )
+    mask_dim, pixel_dim = weights["sem_seg_head.pixel_decoder.mask_features.weight"].shape[:2]
+    num_queries, hidden_dim = weights[f"{_PREDICTOR}query_embed.weight"].shape
+    return replace(
+        preset,
+        swin=swin,
+        deep_resnet=deep_resnet,
+        pixel_dim=pixel_dim,
+        mask_dim=mask_dim,
+        hidden_dim=hidden_dim,
+        num_queries=num_queries,
+        decoder_layers=_count(weights, rf"{re.escape(_PREDICTOR)}transformer\.decoder\.layers\.(\d+)\."),
+        feedforward_dim=len(weights[f"{_PREDICTOR}transformer.decoder.layers.0.linear1.weight"]),
+    )
+
+
+def _clip_config(weights: Mapping[str, Tensor]) -> VitConfig:
+    state = {
+        f"clip.{key.removeprefix(OFFICIAL_CLIP)}": value
+        for key, value in weights.items()
+        if key.startswith(OFFICIAL_CLIP)
+    }
+    if _OFFICIAL_PROMPTS in weights:
+        state[PROMPT_KEY] = weights[_OFFICIAL_PROMPTS]
+    return vit_config_of(state, quick_gelu=True)  # all CLIPs of the authors begin from OpenAI's
+
+
+def _count(weights: Mapping[str, Tensor], pattern: str) -> int:
+    """How many numbers stand in the one group of a pattern."""
+    found = {match[1] for key in weights if (match := re.match(pattern, key))}
+    if not found:
+        raise ValueError(f"nothing is called {pattern}")
+    return len(found)
+
+
+def _four(numbers: Any) -> tuple[int, int, int, int]:
+    one, two, three, last = numbers
+    return one, two, three, last
+
+
+def _check(
+    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str, *, unused: tuple[str, ...]
+) -> None:
+    """Refuses weights that are missing, unknown or of another shape."""
+    complaints = {
+        "lacks": [key for key in expected if key not in weights and not key.endswith("num_batches_tracked")],
+        "holds the unknown": [
+            key for key in weights if key not in expected and key not in unused and not KNOWN_BUFFERS.search(key)
+        ],
+        "has another shape in": [
+            f"{key} {list(weights[key].shape)} instead of {list(tensor.shape)}"
+            for key, tensor in expected.items()
+            if key in weights and weights[key].shape != tensor.shape
+        ],
+    }
+    told = [f"{verb} {few(keys)}" for verb, keys in complaints.items() if keys]
+    if told:
+        raise ModelError(f"{source} is not the OVSeg that its sizes promise: it {', and '.join(told)}.")
+
+
+def _check_vocabulary(vocabulary: Vocabulary, weights: Mapping[str, Tensor], settings: Settings, source: str) -> None:
+    """Refuses words of another number than the classes that the loss counted."""
+    if _CLASS_WEIGHTS not in weights:
+        return
+    num_classes = len(weights[_CLASS_WEIGHTS]) - 1  # the last is no-object
+    contradiction(settings, "sem_seg_head.NUM_CLASSES", num_classes)
+    if len(vocabulary) != num_classes:
+        raise ModelError(
+            f"{source} was trained on {num_classes} classes, but its training vocabulary is to have "
+            f"{len(vocabulary)}; name the trained classes with --vocabulary."
+        )

@@ -1,0 +1,50 @@
+"""CLIP alone, as OVSeg's authors publish it: mask-adapted weights with their prompts, or prompts alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lexiseg.core.errors import ModelError
+from lexiseg.core.messages import printable
+from lexiseg.encoders.clip.vit import PromptConfig, VitClip
+from lexiseg.encoders.clip.vit_weights import PROMPT_KEY, read_vit_weights, vit_config_of
+
+
+def import_clip(path: Path, *, quick_gelu: bool = True, base: VitClip | None = None) -> VitClip:
+    """Builds a CLIP from an open_clip state dict with a Vision Transformer, with or without OVSeg's mask prompts.
+
+    Args:
+        path: a .pt, .pth or .safetensors; pickles are opened with weights_only.
+        quick_gelu: whether the weights were trained with QuickGELU, as OpenAI's and the authors' were.
+        base: whose weights prompts alone are put before; a file with CLIP's weights does not need it.
+
+    Returns:
+        On the CPU, in eval mode.
+
+    Raises:
+        ValueError: if the file can't be read safely, holds something else, or its prompts don't fit the base.
+    """
+    weights, prompts = read_vit_weights(path)
+    if weights:
+        state = weights | (prompts or {})
+        config = vit_config_of(state, quick_gelu=quick_gelu)
+    elif base is None:
+        raise ModelError(
+            f"{printable(path)} holds mask prompts without the CLIP that they were learned for; "
+            "name a model that has it with --model."
+        )
+    else:
+        assert prompts is not None
+        depth, *size = prompts[PROMPT_KEY].shape
+        if size != [base.config.num_patches, base.config.width]:
+            raise ModelError(
+                f"the mask prompts in {printable(path)} are for {size[0]} patches of width {size[1]}, but the CLIP "
+                f"has {base.config.num_patches} of width {base.config.width}; choose the model they were learned for."
+            )
+        config = replace(base.config, prompts=PromptConfig(kind="mask", depth=depth))
+        state = {f"clip.{name}": value for name, value in base.clip.state_dict().items()} | prompts
+    with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
+        clip = VitClip(config)
+    clip.load_state_dict(state)
+    return clip.eval()

@@ -1,0 +1,203 @@
+"""The official configuration of an OVSeg: what it adds to the sizes that the weights show, or contradicts."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from lexiseg.core.errors import ModelError
+from lexiseg.core.messages import printable
+from lexiseg.layers.ensemble import EnsembleConfig
+from lexiseg.models.crops import Fill
+from lexiseg.models.ovseg import OVSegConfig
+
+Settings = Mapping[str, Any]
+ValueT = TypeVar("ValueT", int, float, str, bool)
+
+_STAGES = ["res2", "res3", "res4", "res5"]
+_FIXED: Mapping[str, Any] = {
+    "size_divisibility": 32,
+    "pixel_mean": [123.675, 116.28, 103.53],
+    "pixel_std": [58.395, 57.12, 57.375],
+    "swin.PATCH_SIZE": 4,
+    "swin.MLP_RATIO": 4.0,
+    "swin.QKV_BIAS": True,
+    "swin.QK_SCALE": None,
+    "swin.NORM_INDICES": None,
+    "swin.PROJECTION": False,
+    "swin.APE": False,
+    "swin.PATCH_NORM": True,
+    "swin.OUT_FEATURES": _STAGES,
+    "mask_former.ENC_LAYERS": 0,
+    "mask_former.PRE_NORM": False,
+    "mask_former.TRANSFORMER_IN_FEATURE": "res5",
+    "sem_seg_head.IN_FEATURES": _STAGES,
+    "sem_seg_head.COMMON_STRIDE": 4,
+    "sem_seg_head.NORM": "GN",
+    "sem_seg_head.TRANSFORMER_ENC_LAYERS": 0,
+    "sem_seg_head.PIXEL_DECODER_NAME": "BasePixelDecoder",
+    "sem_seg_head.EMBED_LAYERS": 2,
+    "clip_adapter.MASK_EXPAND_RATIO": 1.0,
+    "clip_adapter.REGION_RESIZED": True,
+}
+"""What no configuration here can say, because every published OVSeg agrees on it."""
+_FILLS: Mapping[str, Fill] = {"mean": "mean", "zero": "zero"}
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Reads an official configuration from JSON: sections such as "mask_former", "swin" and "clip_adapter".
+
+    Raises:
+        ModelError: if it is missing or no JSON object.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"the configuration {printable(path)} can't be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors
+        raise ModelError(f"the configuration {printable(path)} is not valid JSON; copy it again.") from error
+    if not isinstance(document, dict):
+        raise ModelError(f"the configuration {printable(path)} must hold an object with sections; copy it again.")
+    return document
+
+
+def with_settings(config: OVSegConfig, settings: Settings) -> OVSegConfig:
+    """A configuration of the right sizes with the official settings in the place of its own; missing ones keep theirs.
+
+    Raises:
+        ModelError: if a setting has another type, contradicts the sizes, or asks for what OVSeg here can't do.
+    """
+    segmenter, regions, ensemble = config.segmenter, config.regions, config.ensemble
+    swin = segmenter.swin and replace(
+        segmenter.swin,
+        drop_path_rate=_get(settings, "swin.DROP_PATH_RATE", segmenter.swin.drop_path_rate),
+        image_size=_get(settings, "swin.PRETRAIN_IMG_SIZE", segmenter.swin.image_size),
+    )
+    has_prompts = _get(settings, "clip_adapter.MASK_PROMPT_FWD", True)
+    try:
+        found = replace(
+            config,
+            segmenter=replace(
+                segmenter,
+                swin=swin,
+                num_heads=_get(settings, "mask_former.NHEADS", segmenter.num_heads),
+                dropout=_get(settings, "mask_former.DROPOUT", segmenter.dropout),
+            ),
+            clip=replace(
+                config.clip,
+                text_heads=_get(settings, "clip.transformer_heads", config.clip.text_heads),
+                prompts=config.clip.prompts if has_prompts else None,
+            ),
+            templates=_templates(settings),
+            regions=replace(
+                regions,
+                mask_threshold=_get(settings, "clip_adapter.MASK_THR", regions.mask_threshold),
+                fill="soft" if _get(settings, "clip_adapter.MASK_MATTING", False) else _fill(settings, regions.fill),
+            ),
+            ensemble=_ensemble(settings, ensemble),
+        )
+    except ModelError:
+        raise
+    except ValueError as error:
+        raise ModelError(f"the configuration is refused: {error}") from error
+    for key, expected in {**_FIXED, **_sizes(found)}.items():
+        contradiction(settings, key, expected)
+    return found
+
+
+def contradiction(settings: Settings, key: str, expected: object) -> None:
+    """Refuses a setting that is there and says something else.
+
+    Raises:
+        ModelError: naming the setting.
+    """
+    value = _look_up(settings, key, expected)
+    if value != expected:
+        raise ModelError(
+            f"the configuration says {key} = {value!r}, but the checkpoint, or every OVSeg, has {expected!r}; "
+            "use the configuration that belongs to the checkpoint."
+        )
+
+
+def _sizes(config: OVSegConfig) -> dict[str, object]:
+    """What a configuration would have to say of the sizes."""
+    segmenter, clip, swin = config.segmenter, config.clip, config.segmenter.swin
+    backbone: dict[str, object] = {}
+    if swin is not None:
+        backbone = {
+            "swin.EMBED_DIM": swin.embed_dim,
+            "swin.DEPTHS": list(swin.depths),
+            "swin.NUM_HEADS": list(swin.num_heads),
+            "swin.WINDOW_SIZE": swin.window_size,
+        }
+    prompts = {} if clip.prompts is None else {"clip_adapter.MASK_PROMPT_DEPTH": clip.prompts.depth}
+    return {
+        **backbone,
+        **prompts,
+        "mask_former.DEC_LAYERS": segmenter.decoder_layers,
+        "mask_former.DIM_FEEDFORWARD": segmenter.feedforward_dim,
+        "mask_former.HIDDEN_DIM": segmenter.hidden_dim,
+        "mask_former.NUM_OBJECT_QUERIES": segmenter.num_queries,
+        "sem_seg_head.CONVS_DIM": segmenter.pixel_dim,
+        "sem_seg_head.MASK_DIM": segmenter.mask_dim,
+        "sem_seg_head.EMBEDDING_DIM": clip.embed_dim,
+        "sem_seg_head.EMBED_HIDDEN_DIM": config.head_hidden,
+        "clip.embed_dim": clip.embed_dim,
+        "clip.image_resolution": clip.image_size,
+        "clip.vision_layers": clip.layers,
+        "clip.vision_width": clip.width,
+        "clip.vision_patch_size": clip.patch_size,
+        "clip.context_length": clip.context_length,
+        "clip.transformer_width": clip.text_width,
+        "clip.transformer_layers": clip.text_layers,
+    }
+
+
+def _fill(settings: Settings, default: Fill) -> Fill:
+    name = _get(settings, "clip_adapter.MASK_FILL", str(default))
+    if name not in _FILLS:
+        raise ModelError(f"the configuration says clip_adapter.MASK_FILL = {name!r}; known are {', '.join(_FILLS)}.")
+    return _FILLS[name]
+
+
+def _ensemble(settings: Settings, default: EnsembleConfig) -> EnsembleConfig:
+    """The official switches: no ensemble is MaskFormer alone; an ensemble of weight exactly 0 is CLIP alone."""
+    if not _get(settings, "clip_adapter.CLIP_ENSEMBLE", True):
+        return replace(default, clip_weight=0.0)
+    weight = _get(settings, "clip_adapter.CLIP_ENSEMBLE_WEIGHT", default.clip_weight)
+    return replace(default, clip_weight=1.0 if weight == 0 else weight)
+
+
+def _templates(settings: Settings) -> tuple[str, ...] | None:
+    """The sentences, or None for ViLD's, which every vocabulary has unless it brings its own."""
+    kind = _get(settings, "clip_adapter.TEXT_TEMPLATES", "vild")
+    if kind == "vild":
+        return None
+    sentences = _look_up(settings, "clip_adapter.PREDEFINED_PROMPT_TEMPLATES", None)
+    if kind == "predefined" and isinstance(sentences, list) and sentences and all(type(s) is str for s in sentences):
+        return tuple(sentences)
+    raise ModelError(
+        f"the configuration says clip_adapter.TEXT_TEMPLATES = {kind!r}; known are vild, and predefined with a list of "
+        "PREDEFINED_PROMPT_TEMPLATES."
+    )
+
+
+def _get(settings: Settings, key: str, default: ValueT) -> ValueT:
+    """A setting of the default's type; a whole number may stand for a float."""
+    value = _look_up(settings, key, default)
+    kind = type(default)
+    if kind is float and type(value) is int:
+        return cast(ValueT, float(value))
+    if type(value) is not kind:
+        raise ModelError(f"the configuration says {key} = {value!r}, where a {kind.__name__} is expected.")
+    return value
+
+
+def _look_up(settings: Settings, key: str, default: object) -> Any:
+    """A setting by its section and name."""
+    section, _, name = key.rpartition(".")
+    values = settings.get(section, {}) if section else settings
+    if not isinstance(values, Mapping):
+        raise ModelError(f"the configuration's {section} must be a section of settings, got {values!r}.")
+    return values.get(name, default)

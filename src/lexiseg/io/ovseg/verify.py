@@ -1,0 +1,250 @@
+"""An imported OVSeg held against what the official program returned: every stage alone, and all of them in a row."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from lexiseg.core.concepts import Concept
+from lexiseg.core.errors import ModelError
+from lexiseg.core.frames import Frame
+from lexiseg.core.messages import printable
+from lexiseg.core.structures import ImageBatch, MaskProposals, VocabularyEmbeddings
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders.segmenters.mask2former import MEAN
+from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, ensemble_scores
+from lexiseg.models.ovseg import OVSeg
+from lexiseg.models.postprocess.panoptic import mask_probs_of
+from lexiseg.models.postprocess.semantic import soft_semantic_map
+
+MAX_DIFFERENCE = 1e-3
+"""Largest difference of two values, as a share of the reference's largest magnitude."""
+MIN_AGREEMENT = 0.999
+"""Share of pixels whose class must be the reference's."""
+REFERENCE_SCALE = 100.0
+"""Of the cosines in the reference's clip_logits."""
+
+_FEATURES = tuple(f"backbone.res{stage}" for stage in (2, 3, 4, 5))
+_MAPS = ("sem_seg", "sem_seg_no_ensemble")
+_CUT_FROM_OWN_MASKS = ("valid", "clip_logits", "sem_seg")
+"""In a row, one pixel at the threshold may change a crop, and with it these."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorCheck:
+    """One tensor's largest difference, relative to the reference's largest magnitude."""
+
+    name: str
+    alone: float
+    """Of the stage that makes it, when that gets what the reference has before it."""
+    in_a_row: float
+    """Of the whole model from picture and words alone."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is within tolerance; behind the cut of regions from the model's own masks, alone decides."""
+        return self.alone <= MAX_DIFFERENCE and (self.in_a_row <= MAX_DIFFERENCE or self.name in _CUT_FROM_OWN_MASKS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapCheck:
+    """One semantic map's share of pixels with the reference's class."""
+
+    name: str
+    alone: float
+    in_a_row: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether enough of them agree."""
+        return min(self.alone, self.in_a_row) >= MIN_AGREEMENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """All checks of a model against one reference."""
+
+    tensors: tuple[TensorCheck, ...]
+    maps: tuple[MapCheck, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every check does."""
+        return all(check.holds for check in (*self.tensors, *self.maps))
+
+
+def read_reference(path: Path) -> dict[str, Tensor]:
+    """Reads what the official program was given and returned for one picture.
+
+    `image` (3 H W, uint8 RGB, fed at its own size); `backbone.res2` to `backbone.res5` (C h w); `class_embed` (Q D,
+    before normalisation); `mask_logits` (Q h w); `text_embed` (K+1 D, the last row is no-object); `valid` (Q);
+    `clip_logits` (valid Q, K+1); `sem_seg` and `sem_seg_no_ensemble` (K H W).
+
+    Raises:
+        ModelError: if the file is missing or damaged, or lacks one of them.
+    """
+    name = printable(path)
+    if not path.is_file():
+        raise ModelError(f"there is no reference {name}; give a .safetensors file.")
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"the reference {name} is damaged or no safetensors file; copy it again.") from error
+    needed = ("image", *_FEATURES, "class_embed", "mask_logits", "text_embed", "valid", "clip_logits", *_MAPS)
+    if missing := [key for key in needed if key not in found]:
+        raise ModelError(f"the reference {name} lacks {', '.join(missing)}; record it again.")
+    if found["image"].ndim != 3 or found["image"].dtype != torch.uint8:
+        raise ModelError(f"the image of the reference {name} must be 3 x H x W bytes; record it again.")
+    if len(found["clip_logits"]) != int(found["valid"].sum()):
+        raise ModelError(f"the reference {name} must have a row of clip_logits for each valid mask; record it again.")
+    return {key: found[key] for key in needed}
+
+
+@torch.no_grad()
+def verify(model: OVSeg, reference: Mapping[str, Tensor], class_names: Sequence[str]) -> Verification:
+    """Runs a model on a reference's picture and words.
+
+    Args:
+        model: on the CPU, in eval mode.
+        reference: from `read_reference`.
+        class_names: the K words that the reference was made with.
+
+    Raises:
+        ModelError: if the reference was made with a model of other sizes or with other words.
+    """
+    scene = _Scene.of(model, reference["image"], class_names)
+    valid = reference["valid"]
+    every_row = reference["clip_logits"].new_zeros(len(valid), reference["clip_logits"].shape[1])
+    every_row[valid] = reference["clip_logits"]
+    expected = {**reference, "clip_logits": every_row}
+    alone: dict[str, Tensor] = {}
+    in_a_row: dict[str, Tensor] = {}
+    for stage in _STAGES:
+        in_a_row |= stage(scene, in_a_row)
+        _check_shapes(in_a_row, expected)
+        alone |= stage(scene, expected)
+    maps = {}
+    for name, ensemble in (("sem_seg", None), ("sem_seg_no_ensemble", MASKFORMER_ONLY)):
+        answer = model(scene.images, scene.words, ensemble)
+        maps[name] = torch.from_numpy(soft_semantic_map(answer, 0, scene.frame))
+    return Verification(
+        tensors=tuple(
+            TensorCheck(
+                name=name,
+                alone=_difference(found, expected[name]),
+                in_a_row=_difference(in_a_row[name], expected[name]),
+            )
+            for name, found in alone.items()
+        ),
+        maps=tuple(
+            MapCheck(
+                name=name,
+                alone=_agreement(alone[name].argmax(0), expected[name].argmax(0)),
+                in_a_row=_agreement(found, expected[name].argmax(0)),
+            )
+            for name, found in maps.items()
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    """What every stage may look at: the model, the picture and the words."""
+
+    model: OVSeg
+    images: ImageBatch
+    frame: Frame
+    words: VocabularyEmbeddings
+
+    @staticmethod
+    def of(model: OVSeg, image: Tensor, class_names: Sequence[str]) -> "_Scene":
+        height, width = image.shape[1:]
+        frame = Frame.fit((height, width), longest=max(height, width))
+        canvas = torch.tensor(MEAN)[:, None, None].repeat(
+            1, *frame.padded
+        )  # the official padding, zero when normalised
+        canvas[:, :height, :width] = image.float() / 255
+        words = model.prepare(Vocabulary(tuple(Concept(name) for name in class_names)), negatives=False)
+        return _Scene(
+            model=model, images=ImageBatch(pixel_values=canvas[None], frames=(frame,)), frame=frame, words=words
+        )
+
+
+_Given = Mapping[str, Any]
+
+
+def _backbone(scene: _Scene, given: _Given) -> dict[str, Tensor]:
+    features = scene.model.segmenter.features(scene.images.pixel_values)
+    return {name: feature[0] for name, feature in zip(_FEATURES, features, strict=True)}
+
+
+def _decoder(scene: _Scene, given: _Given) -> dict[str, Tensor]:
+    proposals = scene.model.segmenter.decode(tuple(given[name][None] for name in _FEATURES))
+    return {
+        "mask_logits": proposals.mask_logits[0],
+        "class_embed": scene.model.head.project(proposals.query_embed)[0],
+    }
+
+
+def _words(scene: _Scene, given: _Given) -> dict[str, Tensor]:
+    return {"text_embed": torch.cat([scene.words.text_embed, F.normalize(scene.model.head.void_embed, dim=0)[None]])}
+
+
+def _crops(scene: _Scene, given: _Given) -> dict[str, Tensor]:
+    model = scene.model
+    proposals = MaskProposals(mask_logits=given["mask_logits"][None], query_embed=given["class_embed"][None])
+    regions = model.look(scene.images, proposals, _query_logits(model, given)[None], CLIP_BRANCH_ONLY)
+    return {
+        "valid": regions.has_pixels[0],
+        "clip_logits": regions.clip_embed[0] @ given["text_embed"].T * REFERENCE_SCALE,
+    }
+
+
+def _maps(scene: _Scene, given: _Given) -> dict[str, Tensor]:
+    model = scene.model
+    masks = torch.stack([mask_probs_of(logits, scene.frame) for logits in given["mask_logits"]])
+
+    def soft_map(ensemble: Any) -> Float[Tensor, "K H W"]:
+        scores = ensemble_scores(
+            _query_logits(model, given)[None],
+            given["clip_logits"][None, :, :-1],
+            given["valid"][None],
+            scene.words.similarity == 1,
+            ensemble,
+        )
+        return torch.einsum("qk,qhw->khw", scores[0].exp(), masks)
+
+    return {"sem_seg": soft_map(model.config.ensemble), "sem_seg_no_ensemble": soft_map(MASKFORMER_ONLY)}
+
+
+_STAGES: tuple[Callable[[_Scene, _Given], dict[str, Tensor]], ...] = (_backbone, _decoder, _words, _crops, _maps)
+
+
+def _query_logits(model: OVSeg, given: _Given) -> Float[Tensor, "Q K1"]:
+    return F.normalize(given["class_embed"], dim=-1) @ given["text_embed"].T * model.config.logit_scale
+
+
+def _check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    for name, tensor in found.items():
+        if tensor.shape != expected[name].shape:
+            raise ModelError(
+                f"the reference's {name} has the shape {list(expected[name].shape)}, the model's {list(tensor.shape)}: "
+                "it was made with another model or with other words."
+            )
+
+
+def _difference(found: Tensor, expected: Tensor) -> float:
+    found, expected = found.float(), expected.float()
+    scale = expected.abs().max()
+    return float((found - expected).abs().max() / (scale if scale > 0 else 1))
+
+
+def _agreement(found: Tensor, expected: Tensor) -> float:
+    return float((found == expected).float().mean())

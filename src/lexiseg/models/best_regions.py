@@ -1,0 +1,91 @@
+"""Free words, OVSeg's demo: for each word the one region that fits it best, by CLIP alone (METHOD B.2).
+
+MaskFormer's classifier has no say, since it fits the words of its training.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lexiseg.core.concepts import Concept, same_word
+from lexiseg.core.frames import Frame
+from lexiseg.core.structures import MaskPrediction, PanopticMap, VocabularyEmbeddings
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY
+from lexiseg.layers.modulation import CLIP_ONLY
+from lexiseg.models.base import Fusion, Network
+from lexiseg.models.opsnet import OPSNet, OPSNetConfig
+from lexiseg.models.postprocess.panoptic import MergeConfig, Ranking, compete, settle
+
+CONTRAST = "others"
+"""What a single word is held against: a softmax over one word knows no doubt."""
+
+
+def clip_only(network: Network) -> Fusion:
+    """The fusion in which the trained query has no say."""
+    return CLIP_ONLY if isinstance(network, OPSNet) else CLIP_BRANCH_ONLY
+
+
+def region_threshold(network: Network) -> float:
+    """The mask probability from which on a pixel belongs to the region that CLIP was shown."""
+    config = network.config
+    return config.merge.mask_threshold if isinstance(config, OPSNetConfig) else config.regions.mask_threshold
+
+
+def prepare_free_words(network: Network, asked: Vocabulary, *, cache_dir: Path | None = None) -> VocabularyEmbeddings:
+    """Encodes the words; a single one gets a contrast beside it, which wins nothing.
+
+    Args:
+        network: encodes the words.
+        asked: stays as it is.
+        cache_dir: folder of remembered embeddings.
+    """
+    words = asked
+    if len(asked) == 1 and same_word(CONTRAST) not in map(same_word, asked.row_names()):
+        words = Vocabulary((*asked.concepts, Concept(CONTRAST)), asked.templates)
+    prepared = network.prepare(words, negatives=False, cache_dir=cache_dir)
+    return replace(prepared, num_concepts=len(asked))
+
+
+def best_regions(
+    prediction: MaskPrediction, index: int, frame: Frame, vocabulary: Vocabulary, *, mask_threshold: float = 0.5
+) -> PanopticMap:
+    """The best region of every word as a map; masks are hard, and a pixel goes to the word that fits its region best.
+
+    Args:
+        prediction: by CLIP alone, for words from `prepare_free_words`.
+        index: which picture of the batch.
+        frame: how that picture entered the batch.
+        vocabulary: the asked words.
+        mask_threshold: of the mask probability, in [0, 1]; that by which CLIP was shown the regions.
+
+    Returns:
+        At most one segment a word: none where better words hold all of its region.
+    """
+    not_void = (1 - prediction.void_probs[index].float()) * (prediction.iou_scores[index] > 0)
+    class_scores = prediction.class_logits[index].float().softmax(-1) * not_void[:, None]
+    best, queries = class_scores[:, : prediction.num_concepts].max(0)
+    order = _first_of_each(
+        [concept for concept in best.argsort(descending=True, stable=True).tolist() if best[concept] > 0],
+        queries.tolist(),
+    )
+    ranking = Ranking(
+        mask_logits=prediction.mask_logits[index],
+        queries=queries[order].tolist(),
+        class_ids=order,
+        scores=best[order].tolist(),
+        class_scores=class_scores[queries[order]],
+    )
+    contest = compete(ranking, frame, mask_threshold, is_hard=True)
+    return settle(ranking, contest, vocabulary, MergeConfig(overlap_threshold=0.0))
+
+
+def _first_of_each(order: Sequence[int], queries: Sequence[int]) -> list[int]:
+    """The first word of every region: masks are hard, so a second one could win none of its pixels."""
+    taken: set[int] = set()
+    kept: list[int] = []
+    for concept in order:
+        if queries[concept] not in taken:
+            taken.add(queries[concept])
+            kept.append(concept)
+    return kept

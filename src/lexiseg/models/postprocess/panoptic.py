@@ -1,0 +1,242 @@
+"""The last step of a model: overlapping masks with scores become one answer per pixel.
+
+The rules are those of the paper's code family (Mask2Former's panoptic inference), not those of
+Hugging Face's post-processing: scores never enter the mask cut, pixels below the cut stay void,
+every segment has its own id, and the padding of the canvas is cropped before anything is counted.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int32
+from scipy import ndimage
+from torch import Tensor
+
+from lexiseg.core.frames import Frame
+from lexiseg.core.structures import Guess, MaskPrediction, PanopticMap, Segment
+from lexiseg.core.taxonomy import taxonomy
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.models.postprocess.hierarchy import descend
+
+RankBy = Literal["class", "iou", "product"]
+
+NUM_GUESSES = 5  # names reported per segment, the number that the paper's figures show
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeConfig:
+    """How proposals compete for pixels (OPSNet, section 3.4 and Table 7)."""
+
+    rank_by: RankBy = "product"
+    """Cls = (1 - p_void) max p; IoU = the predicted IoU; product = both multiplied."""
+    score_threshold: float = 0.2
+    """A proposal takes part only if its score is above this, in [0, 1].
+
+    The 0.8 of closed-set models is too high for a product of two uncertain scores.
+    """
+    mask_threshold: float = 0.5
+    """A pixel belongs to a mask if its mask probability is at least this, in [0, 1]."""
+    overlap_threshold: float = 0.8
+    """A mask that keeps less than this share of its own area is dropped, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        if self.rank_by not in get_args(RankBy):
+            raise ValueError(f"rank_by must be one of {', '.join(get_args(RankBy))}, got {self.rank_by!r}.")
+        for name in ("score_threshold", "mask_threshold", "overlap_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """One picture's proposals above the score threshold, best first; a rank is a place in these lists."""
+
+    mask_logits: Float[Tensor, "Q h w"]
+    queries: list[int]
+    class_ids: list[int]
+    scores: list[float]
+    class_scores: Float[Tensor, "M K"]
+    """(1 - p_void) x p of every kept proposal, negatives included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """Who won which pixel, in ranks of a `Ranking`."""
+
+    winner: Int32[Tensor, "h0 w0"]
+    """Rank of the proposal that holds the pixel above its mask cut; -1 where none does."""
+    areas: list[int]
+    """Pixels of each whole mask above the cut."""
+    won: list[int]
+    """Those of them that the proposal also won."""
+
+
+def panoptic_map(
+    prediction: MaskPrediction,
+    index: int,
+    frame: Frame,
+    vocabulary: Vocabulary,
+    config: MergeConfig | None = None,
+) -> PanopticMap:
+    """Merges one picture's masks into a map in which every pixel has one segment or none.
+
+    Proposals are filtered by score; each pixel goes to the largest score x mask probability;
+    a mask keeps its pixels at or above the mask cut and is dropped if others won too many of them;
+    stuff of one class is merged. Proposals that carry a negative name compete and end as void.
+
+    Only one mask at a time is brought to the picture's size, so memory is O(H x W) whatever Q is.
+
+    Args:
+        prediction: a model's answer for a batch.
+        index: which picture of the batch.
+        frame: how that picture entered the batch.
+        vocabulary: the asked concepts, one per asked column of `prediction.class_logits`.
+        config: the rules; the paper's by default.
+
+    Returns:
+        The map at the picture's own size, ids 1, 2, ... by falling score; it may have no segment.
+    """
+    config = config or MergeConfig()
+    ranking = rank_proposals(prediction, index, vocabulary, config)
+    return settle(ranking, compete(ranking, frame, config.mask_threshold), vocabulary, config)
+
+
+def settle(ranking: Ranking, contest: Contest, vocabulary: Vocabulary, config: MergeConfig) -> PanopticMap:
+    """The last step of `panoptic_map`: drops masks that lost too much, joins stuff of one class, numbers the rest.
+
+    Args:
+        ranking: the proposals that took part.
+        contest: what each of them won.
+        vocabulary: the asked concepts.
+        config: the overlap rule.
+    """
+    num_concepts = len(vocabulary.concepts)
+    ids = [0] * len(ranking.queries)  # 0 is void: dropped proposals and negatives stay there
+    heads: list[int] = []  # the best proposal of each segment
+    id_of_stuff: dict[int, int] = {}
+    for rank, class_id in enumerate(ranking.class_ids):
+        if class_id >= num_concepts or contest.won[rank] == 0:
+            continue
+        if contest.won[rank] / contest.areas[rank] < config.overlap_threshold:
+            continue
+        if class_id in id_of_stuff:
+            ids[rank] = id_of_stuff[class_id]
+            continue
+        heads.append(rank)
+        ids[rank] = len(heads)
+        if not vocabulary.concepts[class_id].is_thing:
+            id_of_stuff[class_id] = ids[rank]
+
+    table = torch.tensor([*ids, 0], dtype=torch.int32, device=contest.winner.device)  # -1 reads the last
+    segmentation = table[contest.winner.long()].cpu().numpy()
+    segments = _describe(segmentation, heads, ranking, num_concepts, vocabulary)
+    return PanopticMap(segmentation=segmentation, segments=segments)
+
+
+def rank_proposals(prediction: MaskPrediction, index: int, vocabulary: Vocabulary, config: MergeConfig) -> Ranking:
+    """Scores the proposals (METHOD A.5) and keeps those above the threshold, best first.
+
+    An IoU of exactly 0 marks a mask without a pixel, which has no part in a map whatever ranks it.
+    """
+    if len(vocabulary.concepts) != prediction.num_concepts:
+        raise ValueError(
+            f"The prediction was made for {prediction.num_concepts} concepts, but the vocabulary "
+            f"has {len(vocabulary.concepts)}; pass the vocabulary that the model was asked with."
+        )
+    class_probs = prediction.class_logits[index].float().softmax(-1)  # Q K
+    best_probs, class_ids = class_probs.max(-1)
+    not_void = 1 - prediction.void_probs[index].float()
+    iou_scores = prediction.iou_scores[index].float()
+    scores = {
+        "class": not_void * best_probs,
+        "iou": iou_scores,
+        "product": not_void * best_probs * iou_scores,
+    }[config.rank_by]
+    order = scores.argsort(descending=True, stable=True)
+    order = order[(scores[order] > config.score_threshold) & (iou_scores[order] > 0)]
+    return Ranking(
+        mask_logits=prediction.mask_logits[index],
+        queries=order.tolist(),
+        class_ids=class_ids[order].tolist(),
+        scores=scores[order].tolist(),
+        class_scores=class_probs[order] * not_void[order, None],
+    )
+
+
+def mask_probs_of(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Float[Tensor, "h0 w0"]:
+    """Brings one mask to the picture: first resized, then squashed, as the paper's code does."""
+    return frame.leave(mask_logits.float()[None])[0].sigmoid()
+
+
+def compete(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_hard: bool = False) -> Contest:
+    """Gives each pixel to the largest score x mask probability, one mask at a time.
+
+    Args:
+        ranking: the proposals that take part.
+        frame: how the picture entered the batch.
+        mask_threshold: what a mask probability must reach for its pixel to belong to the mask.
+        is_hard: counts mask probabilities as ones and zeros.
+    """
+    device = ranking.mask_logits.device
+    best = torch.zeros(frame.original, device=device)
+    winner = torch.full(frame.original, -1, dtype=torch.int32, device=device)
+    areas: list[int] = []
+    for rank, (query, score) in enumerate(zip(ranking.queries, ranking.scores, strict=True)):
+        mask_probs = mask_probs_of(ranking.mask_logits[query], frame)
+        inside = mask_probs >= mask_threshold
+        areas.append(int(inside.count_nonzero()))
+        weighted = (inside if is_hard else mask_probs) * score
+        better = weighted > best  # strict: of equals, the better ranked keeps the pixel
+        best = torch.where(better, weighted, best)
+        # A pixel won below the cut belongs to nobody: it is lost for the masks it was taken from.
+        held = torch.where(inside, rank, -1).to(torch.int32)
+        winner = torch.where(better, held, winner)
+    counts = torch.bincount(winner[winner >= 0], minlength=len(areas)).tolist()
+    return Contest(winner=winner, areas=areas, won=counts)
+
+
+def _describe(
+    segmentation: Int32[np.ndarray, "H W"],
+    heads: list[int],
+    ranking: Ranking,
+    num_concepts: int,
+    vocabulary: Vocabulary,
+) -> tuple[Segment, ...]:
+    """Makes the list that goes with the map; `heads[id - 1]` is the best proposal of a segment."""
+    areas = np.bincount(segmentation.ravel(), minlength=len(heads) + 1).tolist()
+    places = ndimage.find_objects(segmentation, max_label=len(heads))
+    root = taxonomy(vocabulary)
+    segments: list[Segment] = []
+    for segment_id, rank in enumerate(heads, start=1):
+        class_scores = ranking.class_scores[rank, :num_concepts]
+        class_id = ranking.class_ids[rank]
+        concept = vocabulary.concepts[class_id]
+        segments.append(
+            Segment(
+                id=segment_id,
+                class_id=class_id,
+                name=concept.name,
+                score=min(1.0, ranking.scores[rank]),
+                is_thing=concept.is_thing,
+                area=areas[segment_id],
+                box=box_of(places[segment_id - 1]),
+                guesses=_guesses(class_scores, class_id, vocabulary),
+                path=descend(class_scores, vocabulary, root),
+            )
+        )
+    return tuple(segments)
+
+
+def _guesses(class_scores: Float[Tensor, " K"], class_id: int, vocabulary: Vocabulary) -> tuple[Guess, ...]:
+    """Returns the best names; the segment's own leads even where others tie with it."""
+    best = class_scores.topk(min(NUM_GUESSES, len(class_scores))).indices.tolist()
+    names = [class_id, *(other for other in best if other != class_id)][:NUM_GUESSES]
+    return tuple(Guess(name=vocabulary.concepts[name].name, score=float(class_scores[name])) for name in names)
+
+
+def box_of(place: tuple[slice, ...]) -> tuple[int, int, int, int]:
+    """Turns the slices of rows and columns into x, y, width, height."""
+    rows, columns = place
+    return columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start

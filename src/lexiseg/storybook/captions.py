@@ -1,0 +1,120 @@
+"""What people might write under a drawn picture: names, synonyms, attributes, places."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lexiseg.storybook.kinds import CONCEPTS, DUSK_DRAWS
+from lexiseg.storybook.scene import DrawnSegment, Scene
+
+Rng = np.random.Generator
+
+FRAMES = (
+    "{}",
+    "a photo of {}.",
+    "a picture of {}",
+    "a drawing of {}.",
+    "This is a photo of {}",
+    "There is {} in the scene",
+    "look at {}",
+)
+SIZES = ("small", "medium", "large")
+PLACES = ("on the", "near the", "by the", "in front of the", "with")
+
+_OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    drawing: tuple(n for n, d in DUSK_DRAWS.items() if d == drawing) for drawing in CONCEPTS
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """A phrase or a sentence, and what it names."""
+
+    text: str
+    nouns: tuple[str, ...]
+    """Names of what is seen, in order, as they stand in the text; attributes and frames such as "a photo" are none."""
+
+
+def word_for(rng: Rng, drawing: str) -> str:
+    """A name of the drawing: mostly its first, sometimes a synonym, sometimes its name at dusk."""
+    concept, others = CONCEPTS[drawing], _OTHER_NAMES[drawing]
+    draw = rng.random()
+    if concept.synonyms and draw < 0.25:
+        return concept.synonyms[rng.integers(len(concept.synonyms))]
+    if others and draw > 0.85:
+        return others[rng.integers(len(others))]
+    return concept.name
+
+
+def _article(words: str) -> str:
+    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
+
+
+def size_of(scene: Scene, segment: DrawnSegment) -> str:
+    """How large a thing looks, by its share of the picture."""
+    share = float((scene.ids == segment.id).mean())
+    return SIZES[(share > 0.06) + (share > 0.2)]
+
+
+def phrase_for(rng: Rng, scene: Scene, segment: DrawnSegment, *, detail: float = 1.0) -> Wording:
+    """A noun phrase: "a small red striped cat", "many duck" for a crowd; stuff goes without an article."""
+    word = word_for(rng, segment.name)
+    if not CONCEPTS[segment.name].is_thing:
+        return Wording(text=word, nouns=(word,))
+    if segment.is_crowd:
+        return Wording(text=f"many {word}", nouns=(word,))
+    attributes = []
+    if rng.random() < 0.4 * detail:
+        attributes.append(size_of(scene, segment))
+    if rng.random() < 0.4 * detail:
+        attributes.append(segment.colour)
+    if segment.pattern != "plain" and rng.random() < 0.5 * detail:
+        attributes.append(segment.pattern)
+    return Wording(text=_article(" ".join([*attributes, word])), nouns=(word,))
+
+
+def caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> str:
+    """The text of `worded_caption`."""
+    return worded_caption(rng, scene, detail=detail).text
+
+
+def worded_caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> Wording:
+    """One sentence for a picture: its things in random order, then, often, what is around them.
+
+    Args:
+        rng: source of the choices.
+        scene: the picture.
+        detail: how often sizes, colours, patterns and the surroundings are named, relative to the usual 0.4, 0.4, 0.5
+            and 0.7.
+    """
+    things = [s for s in scene.segments if CONCEPTS[s.name].is_thing]
+    stuff = [s for s in scene.segments if not CONCEPTS[s.name].is_thing]
+    rng.shuffle(things)
+    phrases = [phrase_for(rng, scene, s, detail=detail) for s in things]
+    text = _join([phrase.text for phrase in phrases])
+    if stuff and (not things or rng.random() < 0.7 * detail):
+        around = phrase_for(rng, scene, stuff[rng.integers(len(stuff))])
+        text = f"{text} {PLACES[rng.integers(len(PLACES))]} {around.text}" if things else around.text
+        phrases.append(around)
+    return Wording(
+        text=FRAMES[rng.integers(len(FRAMES))].format(text),
+        nouns=tuple(noun for phrase in phrases for noun in phrase.nouns),
+    )
+
+
+def named_words(rng: Rng, scene: Scene) -> tuple[str, ...]:
+    """Names of all that a picture shows, strangers too, as captions put them; sorted, no word twice."""
+    return tuple(sorted({word_for(rng, segment.name) for segment in scene.segments}))
+
+
+def _join(phrases: Sequence[str]) -> str:
+    """Words a list: "a cat", "a cat and a dog", "a cat, a dog and a bee"."""
+    if len(phrases) < 2:
+        return "".join(phrases)
+    return f"{', '.join(phrases[:-1])} and {phrases[-1]}"
+
+
+def labels(scene: Scene) -> tuple[str, ...]:
+    """The image-level labels: every name of a thing or stuff in the picture, once, sorted."""
+    return tuple(sorted({segment.name for segment in scene.segments}))

@@ -1,0 +1,131 @@
+"""Drawn scenes written to disk as COCO panoptic format, so that they are read like photographs."""
+
+from collections.abc import Callable, Generator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, PanopticWriter, read_panoptic
+from lexiseg.storybook.captions import caption, labels
+from lexiseg.storybook.kinds import CASTS, Cast, Role, Split
+from lexiseg.storybook.scene import Scene, draw_scene, generator
+
+CAPTIONS_PER_PICTURE = 5
+"""As in COCO captions."""
+
+
+def categories_of(vocabulary: Vocabulary) -> tuple[Category, ...]:
+    """The categories of a vocabulary, numbered from 1 in its order."""
+    return tuple(
+        Category(id=number, name=concept.name, is_thing=concept.is_thing)
+        for number, concept in enumerate(vocabulary.concepts, start=1)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Which pictures to draw."""
+
+    role: Role
+    split: Split
+    count: int
+    seed: int = 0
+    size: tuple[int, int] = (160, 160)
+    """Height and width in pixels."""
+    vocabulary: Vocabulary | None = None
+    """Names to annotate; the role's own if not given. Everything else becomes void."""
+
+
+def write_storybook(
+    order: Order,
+    root: Path,
+    *,
+    overwrite: bool = False,
+    workers: int = 1,
+    report: Callable[[int], None] = lambda done: None,
+) -> PanopticDataset:
+    """Draws the pictures into a folder that `read_panoptic` reads; the bytes do not depend on `workers`.
+
+    Beside masks, every picture carries `captions` and `labels` (the names of all that it shows, strangers included).
+
+    Args:
+        order: which pictures.
+        root: a new or empty folder.
+        overwrite: replaces an earlier data set in the folder.
+        workers: processes that draw.
+        report: called with the number of pictures done.
+
+    Raises:
+        ValueError: if the count is not positive, the folder is not empty, or it cannot be written.
+    """
+    if order.count < 1:
+        raise ValueError(f"expected one picture or more, got {order.count}.")
+    cast = CASTS[order.role]
+    categories = categories_of(order.vocabulary or cast.vocabulary)
+    if order.role == "semantic-only":
+        categories = tuple(Category(id=c.id, name=c.name, is_thing=False) for c in categories)
+    numbers = {category.name: category.id for category in categories}
+    with PanopticWriter(root, categories, overwrite) as writer, closing(_draw_all(order, workers)) as scenes:
+        for index, scene in enumerate(scenes):
+            add_scene(writer, index, scene, cast, numbers, order)
+            report(index + 1)
+    return read_panoptic(root)
+
+
+def _draw_all(order: Order, workers: int) -> Generator[Scene, None, None]:
+    numbers = range(order.count)
+    if workers <= 1:
+        yield from (_draw(order, index) for index in numbers)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(_draw, [order] * order.count, numbers, chunksize=8)
+
+
+def _draw(order: Order, index: int) -> Scene:
+    return draw_scene(order.role, order.split, index, seed=order.seed, size=order.size)
+
+
+def add_scene(
+    writer: PanopticWriter, index: int, scene: Scene, cast: Cast, numbers: dict[str, int], order: Order
+) -> None:
+    """Writes one scene; what is not to be named is void, and a semantic map has one segment per name.
+
+    Args:
+        writer: gets it.
+        index: number of the picture.
+        scene: what was drawn.
+        cast: says what its drawings are called.
+        numbers: name to category id, of all names that are annotated.
+        order: says what the captions are drawn by.
+    """
+    ids = scene.ids.copy()
+    category_ids: dict[int, int] = {}
+    first_of: dict[str, int] = {}
+    crowd = set()
+    for segment in scene.segments:
+        name = cast.name_of(segment.name)
+        here = scene.ids == segment.id
+        if segment.is_stranger or name not in numbers:
+            ids[here] = 0
+            continue
+        if order.role == "semantic-only":
+            ids[here] = first_of.setdefault(name, segment.id)
+        category_ids[int(ids[here][0])] = numbers[name]
+        if segment.is_crowd and order.role != "semantic-only":
+            crowd.add(segment.id)
+    rng = generator(order.role, order.split, order.seed, index, 1)
+    writer.add(
+        index,
+        Image.fromarray(scene.picture),
+        ids,
+        category_ids,
+        crowd=crowd,
+        extras={
+            "captions": [caption(rng, scene) for _ in range(CAPTIONS_PER_PICTURE)],
+            "labels": [cast.name_of(name) for name in labels(scene)],
+        },
+    )

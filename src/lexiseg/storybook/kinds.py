@@ -1,0 +1,179 @@
+"""Everything that the drawn world can draw, and the roles in which its names appear."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from lexiseg.core.vocabulary import Concept, Vocabulary
+from lexiseg.storybook.drawings import (
+    buildings,
+    figures_and_sky,
+    food,
+    garden,
+    household,
+    mammals,
+    sea_and_air,
+    small_animals,
+    tools_and_toys,
+    vehicles,
+)
+from lexiseg.storybook.drawings.pen import Pen
+from lexiseg.storybook.drawings.stuff import TEXTURES
+
+Role = Literal["base", "novel", "dusk", "semantic-only", "image-level", "captions"]
+Split = Literal["train", "val", "test"]
+ROLES: tuple[Role, ...] = get_args(Role)
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+ALL = Vocabulary.of("storybook-all")
+BASE = Vocabulary.of("storybook")
+NOVEL = Vocabulary.of("storybook-novel")
+PART = Vocabulary.of("storybook-part")
+DUSK = Vocabulary.of("storybook-dusk")
+
+DUSK_DRAWS: Mapping[str, str] = {
+    "kitty": "cat",
+    "hound": "dog",
+    "steed": "horse",
+    "goldfish": "fish",
+    "automobile": "car",
+    "omnibus": "bus",
+    "yacht": "boat",
+    "jet": "airplane",
+    "cottage": "house",
+    "marquee": "tent",
+    "oak": "tree",
+    "rose": "flower",
+    "toadstool": "mushroom",
+    "parasol": "umbrella",
+    "armchair": "chair",
+    "desk": "table",
+    "mug": "cup",
+    "pail": "bucket",
+    "bonnet": "hat",
+    "pedestrian": "person",
+    "stoplight": "traffic light",
+    "bunny": "rabbit",
+    "lamb": "sheep",
+    "toad": "frog",
+    "bike": "bicycle",
+    "fortress": "castle",
+    "crescent": "moon",
+    "lantern": "lamp",
+    "heavens": "sky",
+    "lawn": "grass",
+    "sea": "water",
+    "street": "road",
+    "floorboards": "wooden floor",
+    "hills": "mountain",
+    "beach": "sand",
+    "bushes": "hedge",
+}
+"""What each near-synonym of role dusk is a drawing of."""
+
+CONCEPTS: Mapping[str, Concept] = {concept.name: concept for concept in ALL.concepts}
+THINGS: tuple[str, ...] = tuple(c.name for c in ALL.concepts if c.is_thing)
+STUFF: tuple[str, ...] = tuple(TEXTURES)
+SEEN: frozenset[str] = frozenset(BASE.names)
+SHARED: tuple[str, ...] = tuple(name for name in NOVEL.names if name in SEEN)
+"""Names of role novel that segmentation training has seen."""
+UNSEEN: tuple[str, ...] = tuple(name for name in NOVEL.names if name not in SEEN)
+"""Names of role novel that no mask of segmentation training ever carried."""
+NOBODYS: tuple[str, ...] = tuple(name for name in THINGS if name not in SEEN and name not in NOVEL.names)
+"""Things that no vocabulary for segmentation names: void in the masks, named in the captions."""
+
+FLYING = frozenset(
+    (
+        "airplane",
+        "helicopter",
+        "balloon",
+        "rocket",
+        "kite",
+        "butterfly",
+        "bee",
+        "star",
+        "moon",
+        "sun",
+        "cloud",
+        "owl",
+        "bell",
+        "flag",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cast:
+    """What may appear in the scenes of one role."""
+
+    vocabulary: Vocabulary
+    things: tuple[str, ...]
+    """Drawings of the annotated things."""
+    stuff: tuple[str, ...]
+    strangers: tuple[str, ...] = ()
+    """Drawings that are in the picture but not in the vocabulary: void."""
+    stranger_share: float = 0.0
+    """Expected share of strangers among the things."""
+    names: Mapping[str, str] | None = None
+    """Drawing to annotated name, where they differ (dusk)."""
+    is_dusk: bool = False
+
+    def name_of(self, drawing: str) -> str:
+        """The annotated name of a drawing."""
+        return drawing if self.names is None else self.names.get(drawing, drawing)
+
+
+def _cast(vocabulary: Vocabulary, stranger_share: float) -> Cast:
+    things = tuple(c.name for c in vocabulary.concepts if c.is_thing)
+    stuff = tuple(c.name for c in vocabulary.concepts if not c.is_thing)
+    return Cast(
+        vocabulary=vocabulary,
+        things=things,
+        stuff=stuff,
+        strangers=NOBODYS if stranger_share else (),
+        stranger_share=stranger_share,
+    )
+
+
+def _dusk() -> Cast:
+    drawings = DUSK_DRAWS.values()
+    return Cast(
+        vocabulary=DUSK,
+        things=tuple(d for d in drawings if CONCEPTS[d].is_thing),
+        stuff=tuple(d for d in drawings if not CONCEPTS[d].is_thing),
+        names={drawing: name for name, drawing in DUSK_DRAWS.items()},
+        is_dusk=True,
+    )
+
+
+CASTS: Mapping[Role, Cast] = {
+    "base": _cast(BASE, 0.2),
+    "novel": _cast(NOVEL, 0.1),
+    "dusk": _dusk(),
+    "semantic-only": _cast(ALL, 0.0),
+    "image-level": _cast(ALL, 0.0),
+    "captions": _cast(ALL, 0.0),
+}
+
+_MODULES = (
+    mammals,
+    small_animals,
+    sea_and_air,
+    figures_and_sky,
+    garden,
+    vehicles,
+    buildings,
+    food,
+    household,
+    tools_and_toys,
+)
+
+
+def _drawing(name: str) -> Callable[[Pen], None]:
+    function = name.replace(" ", "_")
+    found = [getattr(module, function) for module in _MODULES if function in vars(module)]
+    assert len(found) == 1, f"{name!r} needs exactly one drawing, found {len(found)}"
+    return found[0]
+
+
+DRAWINGS: Mapping[str, Callable[[Pen], None]] = {name: _drawing(name) for name in THINGS}

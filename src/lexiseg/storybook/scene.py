@@ -1,0 +1,376 @@
+"""Scenes and close-ups: what stands where, who hides whom, and the exact truth of every pixel."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lexiseg.storybook.drawings.pen import COLOURS, Look, Pen, random_look
+from lexiseg.storybook.drawings.stuff import TEXTURES
+from lexiseg.storybook.kinds import CASTS, DRAWINGS, FLYING, ROLES, SPLITS, STUFF, THINGS, Cast, Role, Split
+
+Rng = np.random.Generator
+
+SKIES, FAR = ("sky", "night sky"), ("mountain", "hedge", "brick wall", "stone wall")
+GROUNDS, BANDS = ("grass", "sand", "dirt", "snow"), ("water", "road")
+WALLS, FLOORS = ("wallpaper", "brick wall", "stone wall"), ("wooden floor", "tiles")
+
+DUSKS = (
+    ((0.72, 0.64, 0.88), (20, 6, 16)),
+    ((0.60, 0.74, 0.78), (4, 14, 22)),
+    ((0.86, 0.70, 0.56), (26, 10, 4)),
+)
+"""Evening lights: a factor and an offset per colour channel."""
+SCENE_SIZES = (0.36, 0.75)
+"""Least and largest size of a scene's things, as a share of the picture's shorter side."""
+VIEW_SIZES = (0.33, 0.95)
+"""The same of a view's things."""
+CROWD_SHARE = 0.08
+"""Scenes with a crowd region, as COCO has them."""
+LEAST_VISIBLE = 0.5
+"""No thing is hidden more than this leaves over: a child must still be able to name it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnSegment:
+    """One segment of a drawn picture."""
+
+    id: int
+    """Value of its pixels in `ids`."""
+    name: str
+    """The drawing's name, in the vocabulary of everything."""
+    is_crowd: bool = False
+    is_stranger: bool = False
+    """In the picture, but in nobody's vocabulary."""
+    colour: str = ""
+    pattern: str = "plain"
+    hidden: float = 0.0
+    """Share of its pixels that others cover, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A drawn picture and its truth."""
+
+    picture: np.ndarray
+    """uint8 (H, W, 3), RGB."""
+    ids: np.ndarray
+    """int32 (H, W): every pixel's segment; 0 only on the plain ground of a close-up."""
+    segments: tuple[DrawnSegment, ...]
+
+
+def generator(role: Role, split: Split, seed: int, index: int, *more: int) -> Rng:
+    """The random numbers of one picture: no two roles, splits, seeds or indices share any.
+
+    `more` numbers name another stream beside the one that draws it, such as the one that words its captions.
+    """
+    return np.random.default_rng([ROLES.index(role), SPLITS.index(split), seed, index, *more])
+
+
+def draw_scene(role: Role, split: Split, index: int, *, seed: int = 0, size: tuple[int, int] = (160, 160)) -> Scene:
+    """Draws picture `index` of a role's split; the same arguments give the same bytes in any process.
+
+    Args:
+        role: whose names appear; "captions" and "image-level" mix everything, and every second picture of "captions"
+            is a close-up, as on the web.
+        split: never shares a picture with another split.
+        index: number of the picture, from 0.
+        seed: another world of the same role and split.
+        size: height and width in pixels, each at least 16.
+
+    Raises:
+        ValueError: if a size is under 16 pixels.
+    """
+    if min(size) < 16:
+        raise ValueError(f"a scene needs at least 16 x 16 pixels, got {size[0]} x {size[1]}.")
+    rng = generator(role, split, seed, index)
+    if role == "captions" and index % 2:
+        return draw_close_up(rng, size)
+    return compose(rng, CASTS[role], size, num_things=int(rng.integers(3, 8)))
+
+
+def compose(rng: Rng, cast: Cast, size: tuple[int, int], *, num_things: int) -> Scene:
+    """Lays out the stuff, places the things from back to front, and paints."""
+    stage = _Stage(size)
+    unit = float(min(size))
+    horizon = _lay_stuff(stage, rng, cast, unit)
+    if rng.random() < CROWD_SHARE:
+        _place_crowd(stage, rng, cast, horizon, unit)
+    for name, is_stranger in _choose_things(rng, cast, num_things):
+        _place_thing(stage, rng, cast, name, is_stranger, horizon, SCENE_SIZES)
+    return stage.scene(rng, is_dusk=cast.is_dusk)
+
+
+class _Stage:
+    """The picture in work: colours, ids, and how many pixels each segment had before others hid it."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+        self.picture = np.zeros((*size, 3), np.float32)
+        self.ids = np.zeros(size, np.int32)
+        self.segments: list[DrawnSegment] = []
+        self.areas: list[int] = []
+        self.boxes: list[tuple[float, float, float]] = []
+
+    def add_stuff(self, name: str, where: np.ndarray, texture: np.ndarray, top: int = 0) -> None:
+        """Paints a layer of stuff, from row `top` on; the same stuff twice is one segment."""
+        known = [s.id for s in self.segments if s.name == name]
+        number = known[0] if known else len(self.segments) + 1
+        rows = slice(top, top + where.shape[0])
+        np.copyto(self.picture[rows], texture, where=where[..., None])
+        np.copyto(self.ids[rows], number, where=where)
+        if not known:
+            self.segments.append(DrawnSegment(id=number, name=name))
+            self.areas.append(0)
+
+    def visible_after(self, sprite: np.ndarray, top: int, left: int) -> bool:
+        """Whether every thing stays visible enough, and the new one inside enough, if the sprite goes here."""
+        mask, window = self._window(sprite, top, left)
+        if mask.sum() < 0.7 * (sprite[..., 3] >= 128).sum():
+            return False
+        covered = np.bincount(self.ids[window][mask], minlength=len(self.segments) + 1)
+        now = np.bincount(self.ids.ravel(), minlength=len(self.segments) + 1)
+        return all(
+            now[i + 1] - covered[i + 1] >= LEAST_VISIBLE * area
+            for i, area in enumerate(self.areas)
+            if area and covered[i + 1]
+        )
+
+    def add_sprite(self, sprite: np.ndarray, top: int, left: int, number: int) -> int:
+        """Blends a sprite and gives its pixels to a segment; returns how many."""
+        mask, window = self._window(sprite, top, left)
+        part = self._part(sprite, top, left)
+        alpha = part[..., 3:].astype(np.float32) / 255
+        self.picture[window] += (part[..., :3] - self.picture[window]) * alpha
+        self.ids[window][mask] = number
+        return int(mask.sum())
+
+    def scene(self, rng: Rng, *, is_dusk: bool) -> Scene:
+        """The finished picture; segments without a pixel left are gone."""
+        visible = np.bincount(self.ids.ravel(), minlength=len(self.segments) + 1)
+        segments = []
+        for segment, area in zip(self.segments, self.areas, strict=True):
+            if not visible[segment.id]:
+                continue
+            hidden = 1 - visible[segment.id] / area if area else 0.0
+            segments.append(replace(segment, hidden=float(hidden)))
+        picture = self.picture
+        if is_dusk:
+            light, glow = DUSKS[rng.integers(len(DUSKS))]
+            fade = np.linspace(0.8, 1.05, self.size[0], dtype=np.float32)[:, None, None]
+            picture = picture * (np.array(light, np.float32) * fade) + np.array(glow, np.float32)
+        picture = picture + rng.normal(0, 3.0, (*self.size, 1)).astype(np.float32)
+        return Scene(picture=np.clip(picture, 0, 255).astype(np.uint8), ids=self.ids, segments=tuple(segments))
+
+    def _bounds(self, sprite: np.ndarray, top: int, left: int) -> tuple[int, int, int, int]:
+        height, width = sprite.shape[:2]
+        return max(0, top), max(0, left), min(self.size[0], top + height), min(self.size[1], left + width)
+
+    def _part(self, sprite: np.ndarray, top: int, left: int) -> np.ndarray:
+        y0, x0, y1, x1 = self._bounds(sprite, top, left)
+        return sprite[max(0, y0 - top) : max(0, y1 - top), max(0, x0 - left) : max(0, x1 - left)]
+
+    def _window(self, sprite: np.ndarray, top: int, left: int) -> tuple[np.ndarray, tuple[slice, slice]]:
+        y0, x0, y1, x1 = self._bounds(sprite, top, left)
+        window = slice(y0, max(y0, y1)), slice(x0, max(x0, x1))
+        return self._part(sprite, top, left)[..., 3] >= 128, window
+
+
+def _texture(rng: Rng, cast: Cast, name: str, size: tuple[int, int], unit: float) -> np.ndarray:
+    """A texture; at dusk with coarser marks."""
+    return TEXTURES[name](rng, size, unit * (1.6 if cast.is_dusk else 1.0))
+
+
+def _lay_stuff(stage: _Stage, rng: Rng, cast: Cast, unit: float) -> float:
+    """Paints the layers of stuff and returns the height of the horizon, in pixels."""
+    height, width = stage.size
+    y, x = np.mgrid[:height, :width]
+
+    def one_of(names: tuple[str, ...]) -> str | None:
+        allowed = [name for name in names if name in cast.stuff]
+        return allowed[rng.integers(len(allowed))] if allowed else None
+
+    def lay(name: str | None, where: np.ndarray) -> None:
+        rows = np.flatnonzero(where.any(1))
+        if name is not None and len(rows):
+            top, bottom = int(rows[0]), int(rows[-1]) + 1
+            texture = _texture(rng, cast, name, (bottom - top, width), unit)
+            stage.add_stuff(name, where[top:bottom], texture, top)
+
+    def edge(level: float, wobble: float) -> np.ndarray:
+        phase, waves = rng.uniform(0, 2 * math.pi, 2), rng.uniform(0.5, 2.5, 2)
+        across = np.arange(width) / width * 2 * math.pi
+        return level * height + wobble * unit * (
+            np.sin(across * waves[0] + phase[0]) + 0.5 * np.sin(across * waves[1] * 2 + phase[1])
+        )
+
+    everywhere = np.ones(stage.size, bool)
+    can_be_indoors = one_of(WALLS) is not None and one_of(FLOORS) is not None
+    horizon = rng.uniform(0.32, 0.6)
+    if can_be_indoors and rng.random() < 0.4:
+        lay(one_of(WALLS), everywhere)
+        lay(one_of(FLOORS), y >= horizon * height)
+        if "carpet" in cast.stuff and rng.random() < 0.6:
+            middle, half = rng.uniform(0.3, 0.7) * width, rng.uniform(0.25, 0.42) * width
+            depth = np.clip((y / height - horizon - 0.08) / max(0.1, 0.85 - horizon), 0, 1)
+            inside = (y > (horizon + 0.08) * height) & (y < rng.uniform(0.8, 0.95) * height)
+            lay("carpet", inside & (np.abs(x - middle) < half * (0.75 + 0.4 * depth)))
+        if "curtain" in cast.stuff and rng.random() < 0.6:
+            reach = rng.uniform(0.16, 0.3) * width
+            at_left = rng.random() < 0.5
+            lay("curtain", ((x < reach) if at_left else (x > width - reach)) & (y < (horizon + 0.05) * height))
+        return horizon * height
+    lay(one_of(SKIES), everywhere)
+    far = one_of(FAR)
+    if far is not None and rng.random() < 0.55:
+        top = edge(horizon - rng.uniform(0.1, 0.22), 0.06 if far == "mountain" else 0.012)
+        lay(far, y >= top)
+    ground, band = one_of(GROUNDS), one_of(BANDS)
+    line = edge(horizon, 0.02)
+    lay(ground if ground is not None else band, y >= line)
+    if band is not None and ground is not None and rng.random() < 0.5:
+        at_front = rng.random() < 0.5
+        low = edge(rng.uniform(0.74, 0.84), 0.02) if at_front else edge(horizon + rng.uniform(0.14, 0.22), 0.015)
+        lay(band, (y >= low) if at_front else ((y >= line) & (y < low)))
+    return horizon * height
+
+
+def _choose_things(rng: Rng, cast: Cast, number: int) -> list[tuple[str, bool]]:
+    chosen = []
+    for _ in range(number):
+        is_stranger = rng.random() < cast.stranger_share
+        pool = cast.strangers if is_stranger else cast.things
+        chosen.append((pool[rng.integers(len(pool))], is_stranger))
+    return chosen
+
+
+def sprite(rng: Rng, name: str, pixels: float, look: Look) -> np.ndarray:
+    """Draws one thing in a random pose, about `pixels` large: uint8 (h, w, 4), antialiased edges."""
+    tilt = rng.normal(0, 0.12)
+    pen = Pen(
+        max(8, round(2 * pixels)),
+        look,
+        rng,
+        tilt=float(np.clip(tilt, -0.35, 0.35)),
+        flip=bool(rng.random() < 0.5),
+        stretch=float(rng.uniform(0.82, 1.22)),
+    )
+    DRAWINGS[name](pen)
+    return _halve(pen.finish())
+
+
+def _halve(drawing: np.ndarray) -> np.ndarray:
+    """Halves a drawing; colours are weighted by alpha, so edges carry no fringe."""
+    height, width = drawing.shape[0] + drawing.shape[0] % 2, drawing.shape[1] + drawing.shape[1] % 2
+    even = np.zeros((height, width, 4), np.float32)
+    even[: drawing.shape[0], : drawing.shape[1]] = drawing
+    even[..., :3] *= even[..., 3:] / 255
+    small = even.reshape(height // 2, 2, width // 2, 2, 4).mean((1, 3))
+    small[..., :3] *= 255 / np.maximum(small[..., 3:], 1)
+    return np.clip(small, 0, 255).astype(np.uint8)
+
+
+def _height_for(rng: Rng, name: str, horizon: float, height: int) -> float:
+    """Where the thing's lowest point goes: in the air, or standing below the horizon."""
+    if name in FLYING and rng.random() < 0.85:
+        return rng.uniform(0.2 * height, max(0.45 * height, horizon))
+    return rng.uniform(min(horizon + 0.06 * height, 0.9 * height), height)
+
+
+def _place_thing(
+    stage: _Stage, rng: Rng, cast: Cast, name: str, is_stranger: bool, horizon: float, sizes: tuple[float, float]
+) -> None:
+    """Places one thing, half of the time close to another; gives up after a few crowded tries."""
+    height, width = stage.size
+    look = random_look(rng)
+    smallest, largest = (share * min(stage.size) for share in sizes)
+    pixels = float(np.exp(rng.uniform(math.log(smallest), math.log(largest))))
+    drawn = sprite(rng, name, pixels, look)
+    for _ in range(6):
+        bottom, middle = _height_for(rng, name, horizon, height), rng.uniform(0.02, 0.98) * width
+        if stage.boxes and rng.random() < 0.45:
+            x, y, size = stage.boxes[rng.integers(len(stage.boxes))]
+            middle = x + rng.uniform(-0.6, 0.6) * (size + pixels) * 0.5
+            bottom = y + rng.uniform(-0.15, 0.35) * (size + pixels) * 0.5
+        top, left = round(bottom - drawn.shape[0]), round(middle - drawn.shape[1] / 2)
+        if stage.visible_after(drawn, top, left):
+            break
+    else:
+        return
+    number = len(stage.segments) + 1
+    area = stage.add_sprite(drawn, top, left, number)
+    if area == 0:
+        return
+    stage.segments.append(
+        DrawnSegment(id=number, name=name, is_stranger=is_stranger, colour=look.colour, pattern=look.pattern)
+    )
+    stage.areas.append(area)
+    stage.boxes.append((middle, bottom, pixels))
+
+
+def _place_crowd(stage: _Stage, rng: Rng, cast: Cast, horizon: float, unit: float) -> None:
+    """A row of many small things of one name, annotated as one crowd region."""
+    name = cast.things[rng.integers(len(cast.things))]
+    pixels, number = unit * rng.uniform(0.1, 0.14), len(stage.segments) + 1
+    start = rng.uniform(0.1, 0.5) * stage.size[1]
+    bottom = _height_for(rng, name, horizon, stage.size[0])
+    area = 0
+    for place in range(int(rng.integers(6, 11))):
+        drawn = sprite(rng, name, pixels, random_look(rng))
+        left = round(start + 0.55 * place * pixels)
+        area += stage.add_sprite(drawn, round(bottom - drawn.shape[0] + rng.uniform(-0.3, 0.3) * pixels), left, number)
+    if area:
+        stage.segments.append(DrawnSegment(id=number, name=name, is_crowd=True))
+        stage.areas.append(0)
+
+
+def draw_close_up(
+    rng: Rng, size: tuple[int, int], names: Sequence[str] = (*THINGS, *STUFF), *, smallest: float = 0.6
+) -> Scene:
+    """One thing that fills the picture, as the web's photographs show it, or one stuff and nothing else.
+
+    Args:
+        rng: source of everything.
+        size: height and width in pixels.
+        names: what it may show.
+        smallest: the thing's least size as a share of the picture's shorter side.
+    """
+    stage = _Stage(size)
+    name = names[int(rng.integers(len(names)))]
+    side = min(size)
+    unit = side * rng.uniform(1.0, 2.5)
+    everywhere = np.ones(size, bool)
+    if name in TEXTURES:
+        stage.add_stuff(name, everywhere, TEXTURES[name](rng, size, unit))
+        return stage.scene(rng, is_dusk=rng.random() < 0.1)
+    if rng.random() < 0.6:
+        ground = STUFF[rng.integers(len(STUFF))]
+        stage.add_stuff(ground, everywhere, TEXTURES[ground](rng, size, unit))
+    else:
+        colours = tuple(COLOURS.values())
+        stage.picture[:] = colours[rng.integers(len(colours))] + rng.uniform(-20, 20, 3)
+    look = random_look(rng)
+    drawn = sprite(rng, name, side * rng.uniform(smallest, 1.0), look)
+    number = len(stage.segments) + 1
+    slack = [size[0] - drawn.shape[0], size[1] - drawn.shape[1]]
+    top, left = (round(s * rng.uniform(0.1, 0.9) if s > 0 else s / 2) for s in slack)
+    stage.areas.append(stage.add_sprite(drawn, top, left, number))
+    stage.segments.append(DrawnSegment(id=number, name=name, colour=look.colour, pattern=look.pattern))
+    return stage.scene(rng, is_dusk=rng.random() < 0.1)
+
+
+def draw_view(rng: Rng, size: int) -> Scene:
+    """One to four things on one or two kinds of stuff: between a close-up and a scene."""
+    stage = _Stage((size, size))
+    split = round(size * rng.uniform(0.25, 0.75))
+    for part in range(int(rng.integers(1, 3))):
+        name = STUFF[rng.integers(len(STUFF))]
+        where = np.zeros(stage.size, bool)
+        where[part * split :] = True
+        stage.add_stuff(name, where, TEXTURES[name](rng, stage.size, size * rng.uniform(1.0, 1.7)))
+    cast = CASTS["captions"]
+    for _ in range(int(rng.integers(1, 5))):
+        name = THINGS[rng.integers(len(THINGS))]
+        _place_thing(stage, rng, cast, name, False, size * 0.3, VIEW_SIZES)
+    return stage.scene(rng, is_dusk=rng.random() < 0.15)

@@ -1,0 +1,1 @@
+"""Trainings of CLIP: contrastive, grounded in cells, adapted to masked crops."""

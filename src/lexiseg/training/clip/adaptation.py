@@ -1,0 +1,202 @@
+"""Adaptation of CLIP to masked crops: full fine-tuning, mask prompt tuning, or both (OVSeg, sections 3.2 and 3.3)."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lexiseg.data.pairs.format import PairDataset
+from lexiseg.encoders.clip.vit import PromptConfig, VitClip
+from lexiseg.models.ovseg import OVSeg
+from lexiseg.training.clip.contrastive import contrastive_loss, towers_in_bf16
+from lexiseg.training.clip.pair_batches import CroppedPairs, PairBatch, pair_batches
+from lexiseg.training.engine.trainer import OptimConfig, decay_groups, scheduled_lr
+
+LARGEST_SCALE = math.log(100)
+"""CLIP's own bound of its learned logit scale."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptationRecipe:
+    """Everything that decides an adaptation, but the pairs and the CLIP."""
+
+    trained: Literal["full", "prompts", "joint"]
+    """"full": the image tower; prompts, where there are any, are used and stay as they are. "prompts": those alone.
+    "joint": both. The logit scale always learns, the text tower never does."""
+    prompts: PromptConfig | None = None
+    """Given to a CLIP that has none; one that has others is refused. None: as the CLIP has them."""
+    optim: OptimConfig
+    prompt_lr_scale: float = 1.0
+    """Learning rate of the prompts relative to `optim.lr`; they have no weight decay."""
+    logit_scale_lr_scale: float = 1.0
+    """Learning rate of the logit scale relative to `optim.lr`; it has no weight decay."""
+    batch_size: int
+    epochs: int = 5
+    steps: int | None = None
+    """Steps, however many pairs there are; None: what the epochs take."""
+    template: str = "a photo of a {}."
+    """The sentence around a word. The paper names none for training; the released trainer takes the bare word, "{}", of
+    which the recipes here keep away, as inference asks in sentences."""
+    scale_range: tuple[float, float] = (0.9, 1.0)
+    """Area of the random window of a crop, as a share of it."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        low, high = self.scale_range
+        if self.trained not in ("full", "prompts", "joint"):
+            raise ValueError(f"trained must be full, prompts or joint, got {self.trained!r}.")
+        if not 0 < low <= high <= 1 or "{}" not in self.template:
+            raise ValueError(
+                "scale_range must be ascending in (0, 1] and the template hold {} for the word, "
+                f"got {self.scale_range} and {self.template!r}."
+            )
+
+
+def clip_to_adapt(recipe: AdaptationRecipe, clip: VitClip) -> VitClip:
+    """A copy of a CLIP with the recipe's prompts, in which only what the recipe trains has a gradient.
+
+    Args:
+        recipe: its seed decides the first values of new prompts.
+        clip: left as it is.
+
+    Raises:
+        ValueError: if the CLIP has prompts of another kind, or the recipe trains prompts and there are none.
+    """
+    found, wanted = clip.config.prompts, recipe.prompts or clip.config.prompts
+    if found not in (None, wanted):
+        raise ValueError(
+            f"expected a CLIP without prompts or with the recipe's ({_told(wanted)}), got one with {_told(found)}: "
+            "start from another."
+        )
+    if wanted is None and recipe.trained != "full":
+        raise ValueError("there are no prompts to train: give the recipe some, or start from a CLIP that has them.")
+    torch.random.default_generator.manual_seed(recipe.seed)
+    adapted = VitClip(replace(clip.config, prompts=wanted))
+    adapted.load_state_dict({**adapted.state_dict(), **clip.state_dict()})
+    adapted.requires_grad_(False)
+    trained = [adapted.clip.logit_scale]
+    if recipe.trained != "prompts":
+        trained += adapted.image_parameters
+    if recipe.trained != "full":
+        trained += adapted.prompt_parameters
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    return adapted
+
+
+def _told(prompts: PromptConfig | None) -> str:
+    return "none" if prompts is None else f"{prompts.kind} prompts of depth {prompts.depth}"
+
+
+def with_clip(model: OVSeg, clip: VitClip) -> OVSeg:
+    """The same OVSeg with another CLIP for its crops: what becomes of an adapted one (section 3.1 stays as trained).
+
+    Args:
+        model: left as it is.
+        clip: copied; the text towers of both must agree, as the queries were trained against the words of one.
+
+    Raises:
+        ValueError: if the text towers differ.
+    """
+    ours, theirs = _text_state(model.clip), _text_state(clip)
+    if ours.keys() != theirs.keys() or not all(torch.equal(ours[name], theirs[name]) for name in ours):
+        raise ValueError(
+            "expected a CLIP with the text tower that the model was trained with, got another: "
+            "adapt the model's own CLIP."
+        )
+    with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
+        changed = OVSeg(replace(model.config, clip=clip.config))
+    kept = {name: value for name, value in model.state_dict().items() if not name.startswith("clip.")}
+    changed.load_state_dict(kept | {f"clip.{name}": value for name, value in clip.state_dict().items()})
+    return changed.eval()
+
+
+def _text_state(clip: VitClip) -> dict[str, Tensor]:
+    """What decides the words' embeddings."""
+    state = clip.clip.state_dict()
+    return {k: v.cpu() for k, v in state.items() if not k.startswith("visual.") and k != "logit_scale"}
+
+
+class AdaptationTask:
+    """An adaptation by a recipe, for the loop."""
+
+    def __init__(
+        self, recipe: AdaptationRecipe, clip: VitClip, pairs: PairDataset, *, device: str = "cpu", workers: int = 1
+    ) -> None:
+        """Takes a copy in hand.
+
+        Args:
+            recipe: the recipe.
+            clip: to go on from; left as it is.
+            pairs: crops and words.
+            device: where to train.
+            workers: processes that read pairs.
+        """
+        self.recipe = recipe
+        self.clip = clip_to_adapt(recipe, clip).train().to(device)
+        self._pairs = pairs
+        self._device = device
+        self._workers = workers
+
+    @property
+    def module(self) -> nn.Module:
+        """The CLIP; what the recipe does not train is frozen in it."""
+        return self.clip
+
+    @property
+    def total_steps(self) -> int:
+        """The recipe's, or as many as its epochs take."""
+        recipe = self.recipe
+        return recipe.steps or max(1, recipe.epochs * len(self._pairs) // recipe.batch_size)
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Largest L2 norm of the gradient."""
+        return self.recipe.optim.clip_norm
+
+    def lr_at(self, step: int) -> float:
+        """Warm-up and cosine."""
+        return scheduled_lr(self.recipe.optim, step, self.total_steps)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW over what is trained: the tower with weight decay, prompts and logit scale without."""
+        recipe, optim = self.recipe, self.recipe.optim
+        groups: list[dict[str, Any]] = [
+            {
+                "params": [self.clip.clip.logit_scale],
+                "weight_decay": 0.0,
+                "lr_scale": recipe.logit_scale_lr_scale,
+            }
+        ]
+        if recipe.trained != "prompts":
+            groups += decay_groups(self.clip.visual, optim.weight_decay)
+        if recipe.trained != "full":
+            prompts = self.clip.prompt_parameters
+            groups.append({"params": prompts, "weight_decay": 0.0, "lr_scale": recipe.prompt_lr_scale})
+        return torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, eps=optim.eps)
+
+    def batches(self, start: int) -> Iterator[PairBatch]:
+        """Batches from step `start` on, read by worker processes."""
+        recipe = self.recipe
+        size = self.clip.config.image_size
+        dataset = CroppedPairs(self._pairs, size, scale_range=recipe.scale_range, seed=recipe.seed)
+        return pair_batches(dataset, recipe.batch_size, seed=recipe.seed, start=start, workers=self._workers)
+
+    def losses(self, batch: PairBatch, step: int) -> Mapping[str, Tensor]:
+        """Contrast of crops and words; equal words in a batch count as different, as in the paper."""
+        scale = self.clip.clip.logit_scale
+        with torch.no_grad():
+            scale.clamp_(max=LARGEST_SCALE)
+        sentences = [self.recipe.template.replace("{}", self._pairs.words[word]) for word in batch.word_ids.tolist()]
+        tokens = self.clip.tokenize(sentences).to(self._device)
+        with towers_in_bf16(self._device):
+            image_embed = self.clip.encode_regions(batch.crops.to(self._device), batch.masks.to(self._device))
+            text_embed = self.clip.encode_tokens(tokens)
+        return {"contrast": contrastive_loss(image_embed.float(), text_embed.float(), scale.exp())}
+
+    def pictures_in(self, batch: PairBatch) -> int:
+        """Crops of a batch."""
+        return len(batch.crops)

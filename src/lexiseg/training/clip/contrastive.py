@@ -1,0 +1,299 @@
+"""Training of a small CLIP on drawn pictures and their captions, contrastively."""
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from lexiseg.encoders.clip.base import OpenClip
+from lexiseg.encoders.clip.resnet import Clip, ClipConfig
+from lexiseg.encoders.clip.vit import VitClip, VitConfig
+from lexiseg.storybook.captions import Rng, caption
+from lexiseg.storybook.kinds import CASTS
+from lexiseg.storybook.scene import Scene, compose, draw_close_up, draw_view, generator
+from lexiseg.training.engine.trainer import OptimConfig, Steps, decay_groups, scheduled_lr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A stretch of CLIP's training with one kind of pictures."""
+
+    steps: int
+    batch_size: int
+    image_size: int
+    """Side of the pictures in pixels."""
+    view_share: float
+    """Share of pictures that show one to four things in a place; the rest, but for scenes, are close-ups."""
+    scene_share: float = 0.0
+    """Share of pictures that are whole scenes, as those to be segmented are."""
+    lr: float
+    smallest: float = 0.6
+    """Least size of a close-up's thing, as a share of the picture."""
+    detail: float = 1.0
+    """How often captions name sizes, colours, patterns and surroundings: each lets them match without the thing.
+    Lists of words have none of these."""
+
+    def __post_init__(self) -> None:
+        if self.view_share + self.scene_share > 1:
+            raise ValueError(
+                f"views and scenes are shares of all pictures, got {self.view_share:g} and {self.scene_share:g}."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipRecipe:
+    """Everything that decides a training of CLIP."""
+
+    model: ClipConfig | VitConfig
+    phases: tuple[Phase, ...]
+    optim: OptimConfig
+    """Its `lr` is replaced by each phase's."""
+    locks_text: bool = False
+    """The text tower is that of a trained CLIP and stays as it is (LiT; Zhai et al., 2022)."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = {phase.image_size for phase in self.phases}
+        if isinstance(self.model, VitConfig) and sizes != {self.model.image_size}:
+            raise ValueError(
+                f"a Vision Transformer of {self.model.image_size} pixels learns from pictures of that size, "
+                f"got phases of {sorted(sizes)}."
+            )
+
+
+SaidT = TypeVar("SaidT")
+BatchT = TypeVar("BatchT")
+
+
+class DrawnPictures(torch.utils.data.Dataset[tuple[Tensor, SaidT]], Generic[SaidT]):
+    """Pictures drawn on demand, with what is said of them; number n is the same in every process."""
+
+    def __init__(self, phases: tuple[Phase, ...], seed: int, say: Callable[[Rng, Scene, Phase], SaidT]) -> None:
+        self.phases = phases
+        self.seed = seed
+        self._say = say
+        self._ends = np.cumsum([p.steps * p.batch_size for p in phases])
+
+    def __len__(self) -> int:
+        """Pictures of all phases."""
+        return int(self._ends[-1])
+
+    def __getitem__(self, number: int) -> tuple[UInt8[Tensor, "3 H W"], SaidT]:
+        """Draws picture `number` as its phase wants it, and words it."""
+        phase = self.phases[int(np.searchsorted(self._ends, number, side="right"))]
+        rng = generator("captions", "train", self.seed, number)
+        scene = _draw(rng, phase)
+        return torch.from_numpy(scene.picture).permute(2, 0, 1), self._say(rng, scene, phase)
+
+    def batches(
+        self, start: int, collate: Callable[[list[tuple[Tensor, SaidT]]], BatchT], *, workers: int
+    ) -> Iterator[BatchT]:
+        """Batches from step `start` on, each of its phase's size, drawn by worker processes."""
+        sizes = [phase.batch_size for phase in self.phases for _ in range(phase.steps)]
+        loader: Any = torch.utils.data.DataLoader(
+            self, batch_sampler=Steps(sizes, start), num_workers=workers, collate_fn=collate
+        )
+        return iter(loader)
+
+
+def _draw(rng: Rng, phase: Phase) -> Scene:
+    draw, size = rng.random(), (phase.image_size, phase.image_size)
+    if draw < phase.scene_share:
+        return compose(rng, CASTS["captions"], size, num_things=int(rng.integers(3, 8)))
+    if draw < phase.scene_share + phase.view_share:
+        return draw_view(rng, phase.image_size)
+    return draw_close_up(rng, size, smallest=phase.smallest)
+
+
+def _caption(rng: Rng, scene: Scene, phase: Phase) -> str:
+    return caption(rng, scene, detail=phase.detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptionBatch:
+    """Pictures with their captions."""
+
+    pixel_values: UInt8[Tensor, "B 3 H W"]
+    tokens: Int[Tensor, "B L"]
+
+
+class _Collate:
+    def __init__(self, clip: OpenClip) -> None:
+        self.tokenize = clip.tokenize
+
+    def __call__(self, items: list[tuple[Tensor, str]]) -> CaptionBatch:
+        return CaptionBatch(
+            pixel_values=torch.stack([picture for picture, _ in items]),
+            tokens=self.tokenize([text for _, text in items]),
+        )
+
+
+def contrastive_loss(
+    image_embed: Float[Tensor, "B D"], text_embed: Float[Tensor, "B D"], logit_scale: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """CLIP's symmetric InfoNCE over a batch: picture i belongs to caption i."""
+    image_embed, text_embed = F.normalize(image_embed, dim=-1), F.normalize(text_embed, dim=-1)
+    logits = logit_scale * image_embed @ text_embed.T
+    target = torch.arange(len(logits), device=logits.device)
+    return 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
+
+
+@contextmanager
+def towers_in_bf16(device: str) -> Generator[None]:
+    """Runs CLIP's towers in bf16; on a CPU with plain attention, as the fused one takes 1.4 times as long a step."""
+    plain = sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
+    with torch.autocast(device, torch.bfloat16), plain:
+        yield
+
+
+def varied_light(pixel_values: UInt8[Tensor, "B 3 H W"], seed: int, step: int) -> Float[Tensor, "B 3 H W"]:
+    """Pictures in [0, 1], channels last, brighter or darker by up to a tenth, from the step's own generator."""
+    rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    light = torch.empty(len(pixel_values), 1, 1, 1).uniform_(0.9, 1.1, generator=rng)
+    pixels = (pixel_values.float() / 255 * light.to(pixel_values.device)).clamp(0, 1)
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def new_clip(config: ClipConfig | VitConfig) -> Clip | VitClip:
+    """A CLIP of either kind with random weights."""
+    return Clip(config) if isinstance(config, ClipConfig) else VitClip(config)
+
+
+def lock_text(clip: OpenClip, source: OpenClip | None) -> None:
+    """Gives a CLIP the text tower and the logit scale of another; the tower is trained no further.
+
+    Raises:
+        ValueError: if there is no other, or its tower has other sizes.
+    """
+    own = {name: value for name, value in clip.clip.state_dict().items() if not name.startswith("visual.")}
+    found = {} if source is None else source.clip.state_dict()
+    if any(name not in found or found[name].shape != value.shape for name, value in own.items()):
+        raise ValueError(
+            "this recipe takes over the text tower of a trained CLIP of the same widths: name one as --clip, such as "
+            "the shipped model's."
+        )
+    clip.clip.load_state_dict({name: found[name] for name in own}, strict=False)
+    for name, parameter in clip.clip.named_parameters():
+        if name in own and name != "logit_scale":
+            parameter.requires_grad_(False)
+
+
+@runtime_checkable
+class PhasedRecipe(Protocol):
+    """A recipe that draws its pictures in phases."""
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """In the order in which they are gone through."""
+        ...
+
+    @property
+    def optim(self) -> OptimConfig:
+        """Its `lr` is replaced by each phase's."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Decides the pictures."""
+        ...
+
+
+RecipeT = TypeVar("RecipeT", bound=PhasedRecipe)
+ClipT = TypeVar("ClipT", bound=OpenClip)
+
+
+class PhasedTask(Generic[RecipeT, ClipT]):
+    """What trainings of a CLIP on drawn pictures have in common, for the loop."""
+
+    def __init__(self, recipe: RecipeT, clip: ClipT, *, device: str, workers: int) -> None:
+        """Takes the CLIP in hand.
+
+        Args:
+            recipe: the recipe.
+            clip: trained in place.
+            device: where to train.
+            workers: processes that draw pictures.
+        """
+        self.recipe = recipe
+        self.clip = clip.train().to(device)
+        self.clip.to(memory_format=torch.channels_last)
+        self._device = device
+        self._workers = workers
+
+    @property
+    def module(self) -> nn.Module:
+        """The CLIP."""
+        return self.clip
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all phases."""
+        return sum(phase.steps for phase in self.recipe.phases)
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Largest L2 norm of the gradient."""
+        return self.recipe.optim.clip_norm
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW without weight decay on vectors."""
+        optim = self.recipe.optim
+        return torch.optim.AdamW(decay_groups(self.clip, optim.weight_decay), betas=optim.betas, eps=optim.eps)
+
+    def lr_at(self, step: int) -> float:
+        """Every phase has its own rate, with a warm-up and decay of its own."""
+        optim = self.recipe.optim
+        for phase in self.recipe.phases:
+            if step < phase.steps:
+                return scheduled_lr(optim, step, phase.steps) / optim.lr * phase.lr
+            step -= phase.steps
+        raise IndexError("a step behind the last phase")
+
+    def pictures_in(self, batch: Any) -> int:
+        """Pictures of a batch."""
+        return len(batch.pixel_values)
+
+
+class ClipTask(PhasedTask[ClipRecipe, Clip | VitClip]):
+    """The training of a CLIP by a recipe."""
+
+    def __init__(
+        self, recipe: ClipRecipe, *, text: OpenClip | None = None, device: str = "cpu", workers: int = 1
+    ) -> None:
+        """Builds the CLIP.
+
+        Args:
+            recipe: the recipe; its seed decides the random weights.
+            text: whose text tower is taken over and locked, for a recipe that locks it.
+            device: where to train.
+            workers: processes that draw pictures.
+
+        Raises:
+            ValueError: if the recipe locks a text tower and gets none, or one of other sizes.
+        """
+        torch.random.default_generator.manual_seed(recipe.seed)  # initial weights; nothing later draws from it
+        clip = new_clip(recipe.model)
+        if recipe.locks_text:
+            lock_text(clip, text)
+        super().__init__(recipe, clip, device=device, workers=workers)
+
+    def batches(self, start: int) -> Iterator[CaptionBatch]:
+        """Batches from step `start`, drawn by worker processes."""
+        pictures = DrawnPictures(self.recipe.phases, self.recipe.seed, _caption)
+        return pictures.batches(start, _Collate(self.clip), workers=self._workers)
+
+    def losses(self, batch: CaptionBatch, step: int) -> Mapping[str, Tensor]:
+        """Contrast of pictures and captions; brightness varies by a tenth, from the step's own generator."""
+        pixels = varied_light(batch.pixel_values.to(self._device), self.recipe.seed, step)
+        with towers_in_bf16(self._device):
+            image_embed = self.clip.encode_image(pixels)
+            text_embed = self.clip.encode_tokens(batch.tokens.to(self._device))
+        scale = self.clip.clip.logit_scale.exp().clamp(max=100)
+        return {"contrast": contrastive_loss(image_embed.float(), text_embed.float(), scale)}

@@ -1,0 +1,151 @@
+"""Folders of CLIPs and of learned prompts: what one training leaves, and what others begin from."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lexiseg.core.messages import printable
+from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
+from lexiseg.encoders.clip.vit import VitClip, VitConfig
+from lexiseg.io.checkpoint import CONFIG_FILE, load_folder, load_into, save_folder
+from lexiseg.io.config_json import from_plain
+from lexiseg.io.models import OPEN_CLIP_WEIGHTS, load_model, system_of
+from lexiseg.io.ovseg.clip import import_clip
+from lexiseg.models.learned_prompt import LearnedPrompt
+from lexiseg.models.opsnet import OPSNet
+from lexiseg.training.clip.contrastive import new_clip
+
+
+def write_clip(folder: Path, clip: Clip | VitClip) -> Path:
+    """Writes a CLIP folder, prompts included; an earlier one is replaced.
+
+    Raises:
+        ModelError: if it can't be written, or the folder holds something else.
+    """
+    return save_folder(folder, clip.config, clip.state_dict(), overwrite=True)
+
+
+OPEN_CLIP_FILES = (OPEN_CLIP_WEIGHTS, "open_clip_pytorch_model.bin")
+"""Weights in a folder of open_clip's, as on the Hugging Face hub."""
+
+
+def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
+    """Reads a CLIP folder, or takes the CLIP out of a whole model's; it is on the CPU and in eval mode.
+
+    Where an OPSNet's folder leaves the attention pool out, as that of the shipped one does, the pool is made anew from
+    the spatial adapter: see `SpatialAdapter.unfold`.
+
+    Args:
+        folder: one of ours; or open_clip's, or a file of its weights.
+        sizes: of open_clip's weights where they are a ResNet's, which do not tell them.
+
+    Raises:
+        ValueError: if the folder is missing, incomplete or damaged, or weights and config disagree.
+    """
+    files = (folder, *(folder / name for name in OPEN_CLIP_FILES))
+    if (file := next((path for path in files if path.is_file()), None)) is not None:
+        return _read_open_clip(file, sizes)
+    if system_of(folder) is not None:
+        model = load_model(folder)
+        if isinstance(model, OPSNet) and not model.config.clip.has_pool:
+            return _with_pool(model)
+        return model.clip
+    document, weights = load_folder(folder)
+    kind = VitConfig if "patch_size" in document else ClipConfig
+    config = from_plain(kind, document, source=f"{CONFIG_FILE} in {printable(folder)}")
+    with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
+        clip = new_clip(config)
+    load_into(clip, weights, folder)
+    return clip.eval()
+
+
+def _with_pool(model: OPSNet) -> Clip:
+    with torch.random.fork_rng(devices=()):
+        clip = Clip(replace(model.config.clip, has_pool=True))
+    missing = clip.load_state_dict(model.clip.state_dict(), strict=False).missing_keys
+    assert all(".attnpool." in name for name in missing), missing
+    pool = clip.visual.attnpool
+    assert isinstance(pool, nn.Module)
+    model.adapter.unfold(pool)
+    return clip.eval()
+
+
+def _read_open_clip(file: Path, sizes: ClipConfig | None) -> Clip | VitClip:
+    """open_clip's weights; of a ViT they tell the sizes, and are taken for OpenAI's, trained with QuickGELU."""
+    if sizes is None:
+        return import_clip(file)
+    state = read_clip_state(sizes, file, f"the recipe's CLIP ({sizes.embed_dim} dimensions, ResNet {sizes.layers})")
+    with torch.random.fork_rng(devices=()):
+        clip = Clip(sizes)
+    clip.clip.load_state_dict({**clip.clip.state_dict(), **state})
+    return clip.eval()
+
+
+def read_vit_clip(folder: Path) -> VitClip:
+    """`read_clip` where the image tower must be a Vision Transformer.
+
+    Raises:
+        ValueError: if it is a ResNet.
+    """
+    clip = read_clip(folder)
+    if not isinstance(clip, VitClip):
+        raise ValueError(
+            f"expected a CLIP with a Vision Transformer, got one with a ResNet in {printable(folder)}: "
+            "choose another, such as one from 'lexiseg train clip-vit-tiny'."
+        )
+    return clip
+
+
+def read_resnet_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip:
+    """`read_clip` where the image tower must be a ResNet.
+
+    Raises:
+        ValueError: if it is a Vision Transformer.
+    """
+    clip = read_clip(folder, sizes)
+    if not isinstance(clip, Clip):
+        raise ValueError(
+            f"expected a CLIP with a ResNet, got one with a Vision Transformer in {printable(folder)}: "
+            "choose another, such as one from 'lexiseg train clip-tiny'."
+        )
+    return clip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSizes:
+    """The config.json of a learned prompt."""
+
+    prompt_length: int
+    text_width: int
+
+    def __post_init__(self) -> None:
+        if self.prompt_length < 1 or self.text_width < 1:
+            raise ValueError(f"expected sizes above 0, got {self.prompt_length} and {self.text_width}; copy it again.")
+
+
+def write_prompt(folder: Path, prompt: LearnedPrompt) -> Path:
+    """Writes the folder of a learned prompt; an earlier one is replaced.
+
+    Raises:
+        ModelError: if it can't be written, or the folder holds something else.
+    """
+    length, width = prompt.vectors.shape
+    sizes = PromptSizes(prompt_length=length, text_width=width)
+    return save_folder(folder, sizes, prompt.state_dict(), overwrite=True)
+
+
+def read_prompt(folder: Path) -> Float[Tensor, "P W"]:
+    """Reads the vectors of a learned prompt.
+
+    Raises:
+        ModelError: if the folder is missing, incomplete or damaged.
+    """
+    document, weights = load_folder(folder)
+    sizes = from_plain(PromptSizes, document, source=f"{CONFIG_FILE} in {printable(folder)}")
+    with torch.random.fork_rng(devices=()):
+        prompt = LearnedPrompt(sizes.prompt_length, sizes.text_width)
+    load_into(prompt, weights, folder)
+    return prompt.vectors.detach()

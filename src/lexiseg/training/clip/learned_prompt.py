@@ -1,0 +1,129 @@
+"""Training of SimBaseline's learned prompt: vectors before each class name that suit crops of true segments."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lexiseg.data.pairs.format import PairDataset
+from lexiseg.encoders.clip.vit import VitClip
+from lexiseg.models.learned_prompt import LearnedPrompt
+from lexiseg.training.clip.contrastive import towers_in_bf16
+from lexiseg.training.clip.pair_batches import CroppedPairs, PairBatch, pair_batches
+from lexiseg.training.engine.trainer import OptimConfig, scheduled_lr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedPromptRecipe:
+    """Everything that decides a training of a prompt, but the pairs and the CLIP."""
+
+    length: int = 16
+    """P, the vectors; they are drawn from N(0, 0.02)."""
+    optim: OptimConfig
+    """Rate, its schedule and weight decay, here of SGD."""
+    momentum: float = 0.9
+    """Not stated anywhere; CoOp's."""
+    shots: int = 32
+    """Pairs of each word that are used; a word that has fewer is used with all of them."""
+    steps: int
+    batch_size: int = 32
+    seed: int = 0
+
+
+class LearnedPromptTask:
+    """The training of a prompt over pairs whose words are class names, for the loop; CLIP stays as it is."""
+
+    def __init__(
+        self, recipe: LearnedPromptRecipe, clip: VitClip, pairs: PairDataset, *, device: str = "cpu", workers: int = 1
+    ) -> None:
+        """Draws the vectors and chooses the pairs.
+
+        Args:
+            recipe: its seed decides both.
+            clip: frozen in place.
+            pairs: true segments with the names of their classes; their distinct words are the classes.
+            device: where to train.
+            workers: processes that read pairs.
+
+        Raises:
+            ValueError: if there are fewer than two words.
+        """
+        if len(pairs.words) < 2:
+            raise ValueError(
+                f"a prompt is learned by telling words apart, got pairs of {len(pairs.words)}: mine pairs with labels."
+            )
+        torch.random.default_generator.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.prompt = LearnedPrompt(recipe.length, clip.config.text_width).to(device)
+        self._clip = clip.requires_grad_(False).eval().to(device)
+        self._tokens = clip.tokenize(pairs.words).to(device)
+        self._pairs = pairs
+        self._device = device
+        self._workers = workers
+
+    @property
+    def module(self) -> nn.Module:
+        """The prompt."""
+        return self.prompt
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.recipe.steps
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Largest L2 norm of the gradient."""
+        return self.recipe.optim.clip_norm
+
+    def lr_at(self, step: int) -> float:
+        """Warm-up and decay."""
+        return scheduled_lr(self.recipe.optim, step, self.recipe.steps)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """SGD with momentum."""
+        recipe = self.recipe
+        return torch.optim.SGD(
+            self.prompt.parameters(),
+            lr=recipe.optim.lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.optim.weight_decay,
+        )
+
+    def batches(self, start: int) -> Iterator[PairBatch]:
+        """Batches of whole crops from step `start` on, read by worker processes."""
+        recipe = self.recipe
+        dataset = CroppedPairs(
+            self._pairs,
+            self._clip.config.image_size,
+            scale_range=(1.0, 1.0),
+            seed=recipe.seed,
+            kept=few_of_each(self._pairs.word_ids, recipe.shots, seed=recipe.seed),
+        )
+        return pair_batches(dataset, recipe.batch_size, seed=recipe.seed, start=start, workers=self._workers)
+
+    def losses(self, batch: PairBatch, step: int) -> Mapping[str, Tensor]:
+        """Cross-entropy of each crop over all words, at CLIP's own logit scale."""
+        clip = self._clip
+        with towers_in_bf16(self._device):
+            with torch.no_grad():
+                image_embed = clip.encode_regions(batch.crops.to(self._device), batch.masks.to(self._device))
+            text_embed = clip.encode_tokens(self._tokens, self.prompt.vectors)
+        cosines = F.normalize(image_embed.float(), dim=-1) @ F.normalize(text_embed.float(), dim=-1).T
+        return {"classes": F.cross_entropy(cosines * clip.clip.logit_scale.exp(), batch.word_ids.to(self._device))}
+
+    def pictures_in(self, batch: PairBatch) -> int:
+        """Crops of a batch."""
+        return len(batch.crops)
+
+
+def few_of_each(word_ids: np.ndarray, shots: int, *, seed: int) -> list[int]:
+    """Numbers of at most `shots` pairs of every word, drawn by the seed, ascending."""
+    order = np.random.default_rng(seed).permutation(len(word_ids))
+    in_groups = order[np.argsort(word_ids[order], kind="stable")]
+    words = word_ids[in_groups]
+    place_in_group = np.arange(len(words)) - np.searchsorted(words, words)
+    return sorted(in_groups[place_in_group < shots].tolist())

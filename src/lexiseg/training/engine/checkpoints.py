@@ -1,0 +1,127 @@
+"""The checkpoints of a run: the last few and the best, each whole whatever processes hold parts of it."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lexiseg.core import processes
+from lexiseg.core.errors import ModelError
+from lexiseg.io.checkpoint import atomic_save, load_training, writing
+from lexiseg.training.engine.parallel import like, whole
+
+logger = logging.getLogger(__name__)
+
+BEST_FILE = "best.pt"
+
+
+class Checkpoints:
+    """The folder of a run: `training.pt` is the newest, `training.1.pt` the one before; `best.pt`."""
+
+    def __init__(self, folder: Path, kept: int) -> None:
+        self._folder = folder
+        self._kept = kept
+
+    def found(self) -> list[Path]:
+        """What is there, the newest first."""
+        # A process that was killed between two renamings leaves the newest under its first name.
+        names = ["training.next.pt", "training.pt"]
+        older = sorted(self._folder.glob("training.[0-9]*.pt"), key=lambda path: int(path.suffixes[0][1:]))
+        return [path for path in (*(self._folder / name for name in names), *older) if path.exists()]
+
+    def load(self) -> Any:
+        """The newest that is sound; that an earlier one is taken is told in the log.
+
+        Raises:
+            ModelError: if none is sound.
+        """
+        problems: list[ModelError] = []
+        for path in self.found():
+            try:
+                saved = load_training(path)
+            except ModelError as error:
+                problems.append(error)
+                continue
+            if problems and processes.rank() == 0:
+                logger.warning("%s Going on from the one before, %s of step %d.", problems[0], path, saved["step"])
+            return saved
+        raise problems[0]
+
+    def save(self, content: Mapping[str, Any]) -> None:
+        """Makes this the newest; of the earlier ones as many as are to be kept stay.
+
+        Raises:
+            ModelError: if it can't be written; the earlier ones stay as they are then.
+        """
+        if processes.rank() != 0:
+            return
+        newest = atomic_save(content, self._folder / "training.next.pt")
+        with writing(self._folder):
+            places = [self._folder / "training.pt", *(self._folder / f"training.{n}.pt" for n in range(1, self._kept))]
+            for earlier, later in reversed(list(pairwise(places))):
+                if earlier.exists():
+                    earlier.replace(later)
+            newest.replace(places[0])
+
+    def load_best(self) -> Any:
+        """The one of the best evaluation.
+
+        Raises:
+            ModelError: if it is missing or damaged.
+        """
+        return load_training(self._folder / BEST_FILE)
+
+    def save_best(self, content: Mapping[str, Any]) -> None:
+        """Makes this the best."""
+        if processes.rank() == 0:
+            atomic_save(content, self._folder / BEST_FILE)
+
+
+def trained_state(module: nn.Module) -> dict[str, Tensor]:
+    """The state of a module without what is frozen: trained parameters and the buffers beside them."""
+    frozen = {name for name, p in module.named_parameters() if not p.requires_grad}
+    return {name: value for name, value in module.state_dict().items() if name not in frozen}
+
+
+def restore_weights(module: nn.Module, saved: Mapping[str, Any], recipe: str) -> None:
+    """Puts the weights of a checkpoint into a module that nothing is wrapped around yet.
+
+    Raises:
+        ValueError: if it is a checkpoint of another recipe, or was begun otherwise.
+    """
+    own, found = module.state_dict(), saved["module"]
+    needed = [name for name in trained_state(module) if name not in found]
+    foreign = [name for name, value in found.items() if name not in own or own[name].shape != value.shape]
+    if needed or foreign:
+        raise ValueError(
+            f"the checkpoint belongs to another recipe (first differing weight: {[*needed, *foreign][0]}): "
+            "choose another --out."
+        )
+    if saved.get("recipe", recipe) != recipe:
+        raise ValueError(
+            "the checkpoint was begun otherwise (recipe.json beside it says how: recipe, seed, steps, CLIP, start): "
+            "resume it with what it was begun with, or choose another --out."
+        )
+    module.load_state_dict(found, strict=False)
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """An optimiser's state with whole tensors, for any number of processes."""
+    return whole(optimizer.state_dict())
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """The inverse of `optimizer_state`: each process takes its part."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state = {number: dict(_like_parameter(entry, parameters[number])) for number, entry in saved["state"].items()}
+    optimizer.load_state_dict({**saved, "state": state})
+
+
+def _like_parameter(entry: Mapping[str, Any], parameter: Tensor) -> Iterator[tuple[str, Any]]:
+    for name, value in entry.items():
+        is_per_weight = isinstance(value, Tensor) and value.shape == parameter.shape
+        yield name, like(value, parameter) if is_per_weight else value

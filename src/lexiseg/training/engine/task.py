@@ -1,0 +1,102 @@
+"""What the loop needs to know of a training, and what it can do for those that tell it more."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from lexiseg.evaluation.evaluator import SceneMaps
+from lexiseg.training.engine.microbatches import Split
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What the loop needs to know of a training.
+
+    Its losses must be a function of weights, batch and step alone: whatever is random begins anew with every step, so
+    that a resumed run shows the losses of an uninterrupted one without any generator in its checkpoint.
+    """
+
+    @property
+    def module(self) -> nn.Module:
+        """What is trained; frozen parts are not stored in checkpoints."""
+        ...
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        ...
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """A fresh optimiser over the trained parameters."""
+        ...
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step."""
+        ...
+
+    def batches(self, start: int) -> Iterator[Any]:
+        """The batches from step `start` on: a function of the seed and the step alone."""
+        ...
+
+    def losses(self, batch: Any, step: int) -> Mapping[str, Tensor]:
+        """The terms whose sum is minimised; of a part of a batch, what it adds to those of the batch."""
+        ...
+
+    def pictures_in(self, batch: Any) -> int:
+        """Size of a batch, for the log."""
+        ...
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Largest L2 norm of the gradient; None: any."""
+        ...
+
+
+@runtime_checkable
+class SharedTask(Task, Protocol):
+    """A training whose batches can be split: among processes, and in slices one after the other."""
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The repeated parts of the network, none within another: what checkpointing and sharding go by."""
+        ...
+
+    def twin(self) -> "SharedTask":
+        """The same training with trained weights of its own."""
+        ...
+
+    def batches(self, start: int, split: Split | None = None) -> Iterator[Any]:
+        """The parts of this process, `split.num_slices` for every step."""
+        ...
+
+    def pictures_of(self, step: int) -> Sequence[str]:
+        """File names of the whole batch of a step."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """How good a model in training is."""
+
+    figures: Mapping[str, float]
+    """By name, the more the better; the first decides which model is the best."""
+    scenes: tuple[SceneMaps, ...] = ()
+    """A few pictures with truth and prediction, in the first process alone."""
+
+    def beside(self, old: "Evaluation") -> "Evaluation":
+        """The figures of both, by the mean of whose first ones the best model is chosen."""
+        first = [next(iter(one.figures.values())) for one in (self, old)]
+        named = {f"old {name}": value for name, value in old.figures.items()}
+        return Evaluation(figures={"new and old": sum(first) / 2, **self.figures, **named}, scenes=self.scenes)
+
+
+@runtime_checkable
+class EvaluatedTask(Protocol):
+    """A training that can measure what it makes."""
+
+    def evaluate(self) -> Evaluation | None:
+        """Figures of the module as it is, the same in all processes, which call this together; None: of nothing."""
+        ...

@@ -1,0 +1,348 @@
+"""The loop: one readable loop for every recipe, in one process or many; resumable, atomic, logged."""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from lexiseg.core import processes
+from lexiseg.io.checkpoint import writing
+from lexiseg.training.engine.checkpoints import (
+    Checkpoints,
+    optimizer_state,
+    restore_optimizer,
+    restore_weights,
+    trained_state,
+)
+from lexiseg.training.engine.ema import Average
+from lexiseg.training.engine.log import Draw, Journal, Report
+from lexiseg.training.engine.microbatches import Split
+from lexiseg.training.engine.parallel import Network, Sharding, checkpoint_activations, share_batch_norms, whole
+from lexiseg.training.engine.task import EvaluatedTask, SharedTask, Task
+
+SAVE_EVERY_SECONDS = 240.0
+EVALUATIONS = 10
+"""Evaluations of a run, unless it says how often."""
+NOT_FINITE_FILE = "not-finite.json"
+
+POLY_POWER = 0.9  # DeepLab's; MaskFormer's too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimConfig:
+    """An optimiser's rate with warm-up and decay; AdamW's numbers where nothing else is said."""
+
+    lr: float
+    weight_decay: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    schedule: Literal["cosine", "poly"] = "cosine"
+    """How the rate falls after the warm-up: half a cosine, or a straight line to the power 0.9."""
+    warmup_share: float = 0.04
+    """Share of the steps in which the rate climbs from 0."""
+    warmup_limit: int | None = None
+    """Most steps of the warm-up, however long the run; None: no limit."""
+    final_share: float = 0.02
+    """Share of the rate that is left at the last step."""
+    clip_norm: float | None = 1.0
+    """Largest L2 norm of the whole gradient; None: any."""
+
+
+def scheduled_lr(config: OptimConfig, step: int, total_steps: int) -> float:
+    """The learning rate of step `step` of `total_steps`."""
+    warmup = max(1, round(config.warmup_share * total_steps))
+    if config.warmup_limit is not None:
+        warmup = min(warmup, config.warmup_limit)
+    if step < warmup:
+        return config.lr * (step + 1) / warmup
+    progress = (step - warmup) / max(1, total_steps - warmup)
+    height = 0.5 * (1 + math.cos(math.pi * progress)) if config.schedule == "cosine" else (1 - progress) ** POLY_POWER
+    low = config.lr * config.final_share
+    return low + (config.lr - low) * height
+
+
+def decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups: weight decay on matrices, none on vectors (norms, biases, single embeddings)."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """How a run is carried out. But for the average, none of it changes what is learned."""
+
+    accumulate: int = 1
+    """Slices in which each process takes its part of a batch, one after the other, to need less memory."""
+    sharding: Sharding = "ddp"
+    """What several processes share: "ddp" the work, "fsdp2" weights, gradients and optimiser as well."""
+    activation_checkpointing: bool = False
+    """Computes every block again in the backward pass: less memory for about a third more time."""
+    ema_decay: float | None = None
+    """The model that is made and evaluated is an average of the weights with this decay per step; None: the last."""
+    checkpoints_kept: int = 2
+    """Newest checkpoints that are kept, beside the best."""
+    evaluate_every: int | None = None
+    """Steps between evaluations, where the task has any; None: a tenth of the run."""
+    patience: int | None = None
+    """Evaluations in a row without a better one after which a run ends before its last step; None: never."""
+
+    def __post_init__(self) -> None:
+        counted = self.accumulate, self.checkpoints_kept, self.evaluate_every, self.patience
+        counts = [count for count in counted if count is not None]
+        if min(counts) < 1:
+            raise ValueError(
+                f"accumulate, checkpoints_kept, evaluate_every and patience must be 1 or more, got {counts}."
+            )
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie between 0 and 1, such as 0.9999, got {self.ema_decay}.")
+        if self.sharding not in ("ddp", "fsdp2"):
+            raise ValueError(f"sharding must be ddp or fsdp2, got {self.sharding!r}.")
+
+
+def run(
+    task: Task,
+    out: Path,
+    *,
+    origin: Mapping[str, object] | None = None,
+    resume: bool = False,
+    config: EngineConfig | None = None,
+    report: Report = lambda progress: None,
+    draw: Draw = lambda scene, path: None,
+    stop_after: int | None = None,
+) -> list[float]:
+    """Trains a task to its last step; returns the loss of every step that this call ran.
+
+    Under torchrun all processes call it together: they share every batch, and losses, checkpoints and model are those
+    of one process within rounding. A checkpoint (`training.pt`) is replaced atomically every few minutes and at the
+    end; `log.jsonl` gets one line per 20 steps. With `resume`, an existing checkpoint is continued, by any number of
+    processes, with the losses that an uninterrupted run would show. At the end the task's module holds the trained
+    weights, or their average if there is one.
+
+    Args:
+        task: what is trained.
+        out: folder for the log and the checkpoints; made if it is missing.
+        origin: plain data that say all that decides the run; written to `recipe.json`, and a checkpoint of another
+            origin is not resumed.
+        resume: continue from the folder's checkpoint if there is one.
+        config: how it is carried out.
+        report: called with every logged progress, in the first process.
+        draw: draws what an evaluation shows.
+        stop_after: stop (with a checkpoint) after so many steps of this call.
+
+    Raises:
+        ValueError: if the folder holds a checkpoint and `resume` is not set, or one that was begun otherwise; if the
+            task can't be split as configured; or if a loss or gradient is not finite (`not-finite.json` says where).
+        ModelError: if the folder can't be written, or no checkpoint in it is sound.
+        ConnectionError: if another process has ended.
+    """
+    config = config or EngineConfig()
+    recipe = json.dumps(origin, indent=1)
+    checkpoints = Checkpoints(out, config.checkpoints_kept)
+    if checkpoints.found() and not resume:
+        raise ValueError(f"{out} already holds a training run: pass --resume to continue it or choose another --out.")
+    saved = checkpoints.load() if checkpoints.found() else None
+    start = 0 if saved is None else int(saved["step"])
+    last = task.total_steps if stop_after is None else min(task.total_steps, start + stop_after)
+    if start > task.total_steps:
+        raise ValueError(f"{out} stands at step {start}, behind the {task.total_steps} asked for: ask for more steps.")
+    with processes.one_reason():
+        training = _Training(task, config, saved, recipe)
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            if processes.rank() == 0:
+                (out / "recipe.json").write_text(recipe + "\n")
+        device = next(task.module.parameters()).device.type
+        journal = Journal(out, start=start, total_steps=task.total_steps, device=device, report=report, draw=draw)
+        evaluate_every = config.evaluate_every or max(1, task.total_steps // EVALUATIONS)
+        all_losses: list[float] = []
+        saved_at = time.monotonic()
+        parts = training.parts(start)
+        stale_after = None if config.patience is None else config.patience * evaluate_every
+        is_over = False
+        for step in range(start, last):
+            if is_over := stale_after is not None and training.steps_since_best(step) >= stale_after:
+                checkpoints.save(training.content(step))
+                break
+            with journal.waiting():
+                own = list(islice(parts, config.accumulate))
+            is_late = processes.rank() == 0 and time.monotonic() - saved_at > SAVE_EVERY_SECONDS
+            found = training.step(own, step, is_late=is_late)
+            if not found.is_finite:
+                raise ValueError(_not_finite(task, out, step, found))
+            all_losses.append(found.loss)
+            is_last = step + 1 == last
+            journal.step(
+                step + 1,
+                found.terms,
+                lr=task.lr_at(step),
+                gradient_norm=found.gradient_norm,
+                pictures=sum(map(task.pictures_in, own)) * processes.world_size(),
+                is_last=is_last,
+            )
+            with journal.pausing():
+                if (step + 1) % evaluate_every == 0 or step + 1 == task.total_steps:
+                    training.evaluate(step + 1, journal, checkpoints)
+                if found.is_late or is_last:
+                    checkpoints.save(training.content(step + 1))
+                    saved_at = time.monotonic()
+        training.show()
+        if is_over or last == task.total_steps:
+            journal.finish()
+    return all_losses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What a step found, the same in all processes."""
+
+    terms: Mapping[str, float]
+    gradient_norm: float
+    is_late: bool
+    """Whether it is time for a checkpoint."""
+
+    @property
+    def loss(self) -> float:
+        return sum(self.terms.values())
+
+    @property
+    def is_finite(self) -> bool:
+        return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
+
+
+class _Training:
+    """A task with its network, optimiser and average, in the hands of this process or of all together."""
+
+    def __init__(self, task: Task, config: EngineConfig, saved: Mapping[str, Any] | None, recipe: str) -> None:
+        self._shown, self._trained, self._recipe = task, task, recipe
+        self._split = Split(rank=processes.rank(), num_processes=processes.world_size(), num_slices=config.accumulate)
+        is_plain = config.ema_decay is None and not config.activation_checkpointing and self._split.num_parts == 1
+        if isinstance(task, SharedTask):
+            if config.ema_decay is not None or (config.sharding == "fsdp2" and processes.world_size() > 1):
+                self._trained = task.twin()
+        elif not is_plain:
+            raise ValueError(
+                "this training compares all pictures of a batch with one another, so that it runs in one process and "
+                "in one piece: start it without torchrun, accumulation, average and checkpointed activations."
+            )
+        if saved is not None:
+            restore_weights(self._trained.module, saved, recipe)
+        if isinstance(self._trained, SharedTask) and not is_plain:
+            share_batch_norms(self._trained.module, is_split=config.accumulate > 1 or config.activation_checkpointing)
+            if config.activation_checkpointing:
+                checkpoint_activations(self._trained.blocks)
+        self._network = Network(self._trained, sharding=config.sharding)
+        self._optimizer = self._trained.optimizer()
+        if saved is not None:
+            restore_optimizer(self._optimizer, saved["optimizer"])
+        self._average = None
+        if config.ema_decay is not None:
+            average = None if saved is None else saved.get("average")
+            self._average = Average(self._trained.module, config.ema_decay, average)
+        self._best: Mapping[str, Any] | None = None if saved is None else saved.get("best")
+
+    def parts(self, start: int) -> Iterator[Any]:
+        """This process's parts of the batches from step `start` on."""
+        task = self._trained
+        return task.batches(start, self._split) if isinstance(task, SharedTask) else task.batches(start)
+
+    def step(self, parts: Sequence[Any], step: int, *, is_late: bool) -> _Found:
+        """One step of the optimiser; a loss or gradient that is not finite changes no weight."""
+        task, optimizer = self._trained, self._optimizer
+        for group in optimizer.param_groups:
+            group["lr"] = task.lr_at(step) * group.get("lr_scale", 1.0)
+        optimizer.zero_grad(set_to_none=True)
+        own: dict[str, float] = {}
+        for number, part in enumerate(parts, start=1):
+            terms = self._network.backward(part, step, is_last=number == len(parts))
+            own = {name: own.get(name, 0.0) + float(value) for name, value in terms.items()}
+        *values, lateness = processes.add_up([*own.values(), float(is_late)])
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = whole(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
+        found = _Found(terms=dict(zip(own, values, strict=True)), gradient_norm=float(norm), is_late=lateness > 0)
+        if found.is_finite:
+            if task.clip_norm is not None:
+                nn.utils.clip_grads_with_norm_(parameters, task.clip_norm, norm)
+            optimizer.step()
+            if self._average is not None:
+                self._average.update(step)
+        return found
+
+    def show(self) -> None:
+        """Puts the weights that are to be seen, or their average, into the module of the task that was given."""
+        if self._shown is self._trained:
+            return
+        state = trained_state(self._trained.module) | (self._average.weights if self._average is not None else {})
+        self._shown.module.load_state_dict(whole(state), strict=False)
+
+    def evaluate(self, step: int, journal: Journal, checkpoints: Checkpoints) -> None:
+        """Measures the weights that are to be seen, where the task can, and keeps them if they are the best."""
+        if not isinstance(self._shown, EvaluatedTask):
+            return
+        self.show()
+        evaluation = self._shown.evaluate()
+        if evaluation is None:
+            return
+        journal.evaluation(step, evaluation)
+        name, figure = next(iter(evaluation.figures.items()))
+        if self._best is None or figure > self._best["figure"]:
+            self._best = {"step": step, "name": name, "figure": figure}
+            checkpoints.save_best(self.content(step))
+
+    def steps_since_best(self, step: int) -> int:
+        """How long no evaluation has been better; 0 before the first."""
+        return 0 if self._best is None else step - self._best["step"]
+
+    def content(self, step: int) -> dict[str, Any]:
+        """All that decides the losses from step `step` on; every process must ask for it."""
+        return {
+            "step": step,
+            "recipe": self._recipe,
+            "module": whole(trained_state(self._trained.module)),
+            "optimizer": optimizer_state(self._optimizer),
+            "average": None if self._average is None else whole(self._average.weights),
+            "best": self._best,
+        }
+
+
+def _not_finite(task: Task, out: Path, step: int, found: _Found) -> str:
+    """Writes down where it happened, and says so."""
+    pictures = list(task.pictures_of(step)) if isinstance(task, SharedTask) else []
+    terms = {name: str(value) for name, value in found.terms.items()}  # JSON has no word for what is not finite
+    document = {"step": step, "terms": terms, "gradient_norm": str(found.gradient_norm), "pictures": pictures}
+    if processes.rank() == 0:
+        with writing(out):
+            (out / NOT_FINITE_FILE).write_text(json.dumps(document, indent=1) + "\n")
+    culprit, value = ("gradient", found.gradient_norm) if math.isfinite(found.loss) else ("loss", found.loss)
+    return (
+        f"the {culprit} is {value} at step {step}: lower the learning rate or look at the data; "
+        f"{out / NOT_FINITE_FILE} names the pictures of the batch, and the last checkpoint is as it was."
+    )
+
+
+class Steps(torch.utils.data.Sampler[list[int]]):
+    """The picture numbers of every step from `start` on, given the size of each step's batch."""
+
+    def __init__(self, batch_sizes: Sequence[int], start: int) -> None:
+        self.batch_sizes = batch_sizes
+        self.start = start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yields one list of picture numbers per step."""
+        first = sum(self.batch_sizes[: self.start])
+        for size in self.batch_sizes[self.start :]:
+            yield list(range(first, first + size))
+            first += size
+
+    def __len__(self) -> int:
+        """Steps that are left."""
+        return len(self.batch_sizes) - self.start

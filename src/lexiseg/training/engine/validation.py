@@ -1,0 +1,33 @@
+"""What a model in training is measured on now and then: a small data set, by the official rules."""
+
+from dataclasses import dataclass
+
+from lexiseg.core import processes
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.datasets.spec import AnnotatedDataset
+from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate, scene_maps
+from lexiseg.models.base import Network
+from lexiseg.training.engine.task import Evaluation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """A data set, what is asked for in it, and how much of it is looked at."""
+
+    data: AnnotatedDataset
+    vocabulary: Vocabulary
+    limit: int | None = 500
+    """Only the first so many pictures; None: all."""
+    num_scenes: int = 4
+    """Pictures that are shown with truth and prediction."""
+
+
+def evaluate_on(validation: Validation, network: Network) -> Evaluation:
+    """Measures a network as `lexiseg evaluate` does; under torchrun the processes share the pictures."""
+    report = evaluate(network, validation.data, validation.vocabulary, EvaluationSettings(limit=validation.limit))
+    plain = report.measure.plain_figures(report.quality, per_class=True)
+    names = [scene.name for scene in report.scenes[: validation.num_scenes]] if processes.rank() == 0 else []
+    return Evaluation(
+        figures={name: value for name, value in plain.items() if isinstance(value, float)},
+        scenes=tuple(scene_maps(network, validation.data, validation.vocabulary, report.settings, names)),
+    )

@@ -1,0 +1,1 @@
+"""Caption mining (OVSeg, section 3.2)."""

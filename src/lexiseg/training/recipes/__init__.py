@@ -1,0 +1,1 @@
+"""Recipes: functions that each return all that decides a training, as one frozen dataclass."""

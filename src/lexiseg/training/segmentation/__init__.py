@@ -1,0 +1,1 @@
+"""Trainings of segmenters: closed-set, OPSNet, OPSNet+, OVSeg, fine-tuning."""

@@ -1,0 +1,69 @@
+"""Batches of pictures with their segments, whole or split."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from torch.nn import functional as F
+
+from lexiseg.core import processes
+from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.data.samples.transforms import MASK_STRIDE
+from lexiseg.training.engine.microbatches import Part, Split
+
+Pictures = tuple[ImageBatch, tuple[Targets, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentBatch:
+    """Pictures with their truth: a batch or a part of one."""
+
+    images: ImageBatch
+    targets: tuple[Targets, ...]
+    part: Part
+
+    def to(self, device: str) -> "SegmentBatch":
+        """The same on another device."""
+        if device == "cpu":
+            return self
+        targets = tuple(
+            Targets(masks=t.masks.to(device), class_ids=t.class_ids.to(device), ignored=t.ignored.to(device))
+            for t in self.targets
+        )
+        return replace(self, images=self.images.to(device), targets=targets)
+
+
+def split_batches(slices: Iterator[Pictures], split: Split) -> Iterator[SegmentBatch]:
+    """Tells the slices of every step what the whole batch holds, and pads them to its canvas.
+
+    All processes must take their slices in step: they tell one another of them.
+    """
+    while own := list(islice(slices, split.num_slices)):
+        told = [(images.pixel_values.shape[-2:], [len(t.class_ids) for t in targets]) for images, targets in own]
+        everyone = processes.gather(told)
+        size = len(own[0][1])
+        num_segments = [0] * (size * split.num_parts)
+        for rank, parts in enumerate(everyone):
+            for number, (_, counts) in enumerate(parts):
+                for place, count in zip(replace(split, rank=rank).places(number, size), counts, strict=True):
+                    num_segments[place] = count
+        height, width = (max(canvas[axis] for parts in everyone for canvas, _ in parts) for axis in (0, 1))
+        for number, pictures in enumerate(own):
+            images, targets = _padded(pictures, height, width)
+            part = Part(
+                places=split.places(number, size), num_segments=tuple(num_segments), num_slices=split.num_slices
+            )
+            yield SegmentBatch(images=images, targets=targets, part=part)
+
+
+def _padded(pictures: Pictures, height: int, width: int) -> Pictures:
+    """Adds zeros on the right and below."""
+    images, targets = pictures
+    below, beside = height - images.pixel_values.shape[-2], width - images.pixel_values.shape[-1]
+    if not below and not beside:
+        return pictures
+    cells = (0, beside // MASK_STRIDE, 0, below // MASK_STRIDE)
+    return ImageBatch(
+        pixel_values=F.pad(images.pixel_values, (0, beside, 0, below)),
+        frames=tuple(replace(frame, padded=(height, width)) for frame in images.frames),
+    ), tuple(replace(t, masks=F.pad(t.masks, cells), ignored=F.pad(t.ignored, cells)) for t in targets)

@@ -1,0 +1,155 @@
+"""What a segmenter is told about its masks, names and qualities, after every decoder layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from lexiseg.core.structures import Targets
+from lexiseg.training.engine.microbatches import Part, Shares
+from lexiseg.training.segmentation.losses import (
+    class_loss,
+    dice_loss,
+    focal_loss,
+    iou_loss,
+    mask_bce_loss,
+    mask_iou,
+    sample_points,
+    uncertain_points,
+)
+from lexiseg.training.segmentation.matcher import LossWeights, Match, match
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerOutput:
+    """What one decoder layer predicts, for the criterion."""
+
+    mask_logits: Float[Tensor, "B Q h w"]
+    class_logits: Float[Tensor, "B Q K1"]
+    """The last column is no-object."""
+    iou_scores: Float[Tensor, "B Q"] | None = None
+    """Predicted IoUs; the last layer alone has them, and a closed-set model none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriterionConfig:
+    """The criterion's numbers."""
+
+    weights: LossWeights = field(default_factory=LossWeights)
+    num_points: int | None = 12544
+    """Sampled points per mask (Mask2Former); None: all pixels (MaskFormer)."""
+    unknown_share: float | None = 0.5
+    """A query without a segment whose mask lies on unannotated pixels by more than this share is told nothing: an
+    annotation that names only some things cannot call the others no-object. None tells it no-object all the same."""
+
+
+def segmentation_losses(
+    layers: Sequence[LayerOutput],
+    targets: tuple[Targets, ...],
+    config: CriterionConfig,
+    *,
+    generator: torch.Generator,
+    part: Part | None = None,
+) -> dict[str, Float[Tensor, ""]]:
+    """The weighted terms, each summed over layers (deep supervision); matching is done anew for every layer.
+
+    Of a part of a batch it is what the part adds to the terms of the batch.
+
+    Args:
+        layers: predictions after each decoder layer, first to last.
+        targets: the truth, its masks at the stride of the predicted ones.
+        config: weights and points.
+        generator: source of all sampled points; every part of a batch needs one in the same state.
+        part: where the pictures stand in their batch; they are all of it if not given.
+    """
+    part = part or Part.whole(len(target.class_ids) for target in targets)
+    weights = config.weights
+    terms: dict[str, Tensor] = {}
+    for layer in layers:
+        matches = match(
+            layer.class_logits,
+            layer.mask_logits,
+            targets,
+            weights,
+            num_points=config.num_points,
+            generator=generator,
+            rows=part.picture_rows(),
+        )
+        truth = _Truth.of(layer, targets, matches, config.unknown_share)
+        shares = Shares.of(part, layer.class_logits.shape[1], (~truth.counts).sum(), weights.void)
+        class_term = class_loss(layer.class_logits.float(), truth.class_ids, truth.counts, void_weight=weights.void)
+        found = {"classes": weights.classes * class_term * shares.class_weight}
+        mask_terms = _mask_terms(layer, targets, matches, config, generator, part)
+        found |= {name: term * shares.masks for name, term in mask_terms.items()}
+        if layer.iou_scores is not None:
+            iou_term = iou_loss(layer.iou_scores, truth.ious, truth.is_matched, truth.counts, shares)
+            found["iou"] = weights.iou * iou_term
+        for name, value in found.items():
+            terms[name] = terms[name] + value if name in terms else value
+    return terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Truth:
+    """The truth of every query under one matching."""
+
+    class_ids: Int[Tensor, "B Q"]
+    ious: Float[Tensor, "B Q"]
+    is_matched: Bool[Tensor, "B Q"]
+    counts: Bool[Tensor, "B Q"]
+
+    @staticmethod
+    def of(
+        layer: LayerOutput, targets: tuple[Targets, ...], matches: tuple[Match, ...], unknown_share: float | None
+    ) -> "_Truth":
+        batch, num_queries, num_columns = layer.class_logits.shape
+        device = layer.class_logits.device
+        class_ids = torch.full((batch, num_queries), num_columns - 1, device=device)
+        ious = torch.zeros(batch, num_queries, device=device)
+        is_matched = torch.zeros(batch, num_queries, dtype=torch.bool, device=device)
+        counts = torch.ones(batch, num_queries, dtype=torch.bool, device=device)
+        masks = layer.mask_logits.detach() > 0
+        for image, (target, pairs) in enumerate(zip(targets, matches, strict=True)):
+            if unknown_share is not None:
+                unknown = (masks[image] & target.ignored).flatten(1).sum(-1)
+                counts[image] = unknown <= unknown_share * masks[image].flatten(1).sum(-1)
+            is_matched[image, pairs.queries] = True
+            class_ids[image, pairs.queries] = target.class_ids[pairs.segments]
+            ious[image, pairs.queries] = mask_iou(masks[image, pairs.queries], target.masks[pairs.segments])
+        return _Truth(class_ids=class_ids, ious=ious, is_matched=is_matched, counts=counts | is_matched)
+
+
+def _mask_terms(
+    layer: LayerOutput,
+    targets: tuple[Targets, ...],
+    matches: tuple[Match, ...],
+    config: CriterionConfig,
+    generator: torch.Generator,
+    part: Part,
+) -> dict[str, Float[Tensor, ""]]:
+    """The losses of the matched masks, averaged over the masks of the part.
+
+    A pixel of which nothing is known is no part of any true mask, as in the official code of both models.
+    """
+    weights = config.weights
+    losses = (
+        ("bce", weights.bce, mask_bce_loss),
+        ("focal", weights.focal, focal_loss),
+        ("dice", weights.dice, dice_loss),
+    )
+    used = [(name, weight, loss) for name, weight, loss in losses if weight]
+    predicted = torch.cat([layer.mask_logits[image, pairs.queries] for image, pairs in enumerate(matches)]).float()
+    true = torch.cat([t.masks[pairs.segments] for t, pairs in zip(targets, matches, strict=True)]).float()
+    points = None
+    if config.num_points is not None:  # also by a part without masks: other parts draw from the same stream
+        rows = part.mask_rows(layer.class_logits.shape[1])
+        points = uncertain_points(predicted, config.num_points, generator=generator, rows=rows)
+    if not len(predicted):
+        return {name: layer.mask_logits.sum() * 0 for name, _, _ in used}
+    if points is None:
+        logits, truth = predicted.flatten(1), true.flatten(1)
+    else:
+        logits, truth = sample_points(predicted, points), sample_points(true, points)
+    return {name: weight * loss(logits, truth).mean() for name, weight, loss in used}

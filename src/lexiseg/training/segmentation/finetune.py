@@ -1,0 +1,221 @@
+"""Fine-tuning of a trained model on a person's own pictures: new names are learned, and the old ones stay.
+
+What the model knew is kept in four ways: its training vocabulary is joined with the new names, never replaced;
+pictures of the data that it was trained on can be mixed in; of all states on the way that one is taken which is best on
+pictures that were held out, the old ones' too where there are some; and if the old words lost much there, the weights
+go back towards the start.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+
+from lexiseg.core.concepts import same_word
+from lexiseg.core.vocabulary import Concept, Vocabulary
+from lexiseg.data.datasets.spec import AnnotatedDataset
+from lexiseg.data.formats.coco_panoptic import Category
+from lexiseg.data.samples.segmentation import example_generator
+from lexiseg.data.samples.transforms import MASK_STRIDE, Framing
+from lexiseg.models.base import Network
+from lexiseg.models.opsnet import OPSNet
+from lexiseg.training.engine.run_settings import Precision
+from lexiseg.training.engine.trainer import OptimConfig
+from lexiseg.training.engine.validation import Validation
+from lexiseg.training.segmentation.criterion import CriterionConfig
+from lexiseg.training.segmentation.matcher import MASKFORMER_LOSSES
+from lexiseg.training.segmentation.opsnet import OPSNetTask
+from lexiseg.training.segmentation.ovseg import OVSegRecipe, OVSegTask
+from lexiseg.training.segmentation.task import Rehearsal, SegmentationRecipe
+
+LARGEST = 1024  # pixels of the longer side, as both papers train; models may be asked at more
+POINTS = 12_544  # Mask2Former's, for masks of 256 x 256 cells; smaller ones take a third of their cells
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinetuneRecipe:
+    """Everything that decides a fine-tuning, but model and pictures."""
+
+    trains: Literal["head", "whole"]
+    """"head": projection, query enhancer, no-object embedding and IoU head; masks stay as they are. "whole": the
+    segmenter too. CLIP stays frozen in both."""
+    steps: int
+    batch_size: int
+    optim: OptimConfig
+    backbone_lr_scale: float = 1.0
+    scale_range: tuple[float, float] = (1.0, 1.0)
+    """Large-scale jitter of the pictures."""
+    paste_share: float = 0.0
+    """How probably things of a new picture are pasted into each, old or new."""
+    old_share: float = 0.5
+    """Share of the pictures that are of the old data, where there are some."""
+    held_out_share: float = 0.2
+    """Share of either data that is never trained on."""
+    held_out_most: int = 100
+    """Of either data, however large: every evaluation on the way looks at all of them."""
+    old_tolerance: float = 0.02
+    """What the old words may lose on the held-out pictures, of 1. If they lost more, the weights go back towards the
+    start until they do not, or a tenth of the way is left."""
+    patience: int = 8
+    """Evaluations in a row without a better figure after which it stops. There are ten on the way, and the best states
+    often come last, when the rate has fallen."""
+    ema_decay: float = 0.99
+    """Of the average of the weights that is evaluated and kept; few pictures make single steps noisy."""
+    precision: Precision = "bf16"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("paste_share", "old_share", "held_out_share", "old_tolerance"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
+        if self.held_out_most < 1:
+            raise ValueError(f"held_out_most must be positive, got {self.held_out_most}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Pictures to learn from, and others to measure on."""
+
+    train: AnnotatedDataset
+    held_out: Validation
+
+    @staticmethod
+    def of(data: AnnotatedDataset, vocabulary: Vocabulary, recipe: FinetuneRecipe) -> "Source":
+        """Splits a data set.
+
+        Args:
+            data: two pictures or more.
+            vocabulary: one concept per category.
+            recipe: says how many are held out, and its seed which.
+        """
+        train, held_out = split(data, recipe.held_out_share, recipe.held_out_most, seed=recipe.seed)
+        return Source(train=train, held_out=Validation(data=held_out, vocabulary=vocabulary, num_scenes=4))
+
+
+def split(
+    data: AnnotatedDataset, held_out_share: float, held_out_most: int, *, seed: int
+) -> tuple[AnnotatedDataset, AnnotatedDataset]:
+    """Parts a data set at random into pictures to train on and pictures that are held out, one of each at least.
+
+    Args:
+        data: two pictures or more.
+        held_out_share: of all pictures, in [0, 1].
+        held_out_most: pictures at most, positive.
+        seed: decides which.
+
+    Raises:
+        ValueError: if it has less than two pictures.
+    """
+    total = len(data.samples)
+    if total < 2:
+        raise ValueError(
+            f"fine-tuning holds some pictures out to see when to stop, so it needs two or more, got {total}: add some."
+        )
+    order = torch.randperm(total, generator=example_generator(seed)).tolist()
+    number = min(total - 1, held_out_most, max(1, round(held_out_share * total)))
+    held_out, train = sorted(order[:number]), sorted(order[number:])
+    return (
+        replace(data, samples=tuple(data.samples[place] for place in train)),
+        replace(data, samples=tuple(data.samples[place] for place in held_out)),
+    )
+
+
+def words_of(categories: Sequence[Category], vocabulary: Vocabulary | None, templates: tuple[str, ...]) -> Vocabulary:
+    """The words for a data set's categories, one concept for each: of a vocabulary, or the categories' own names.
+
+    Raises:
+        ValueError: naming the first category that the vocabulary lacks, or that shares a concept with another.
+    """
+    concepts: dict[str, Concept] = {}
+    if vocabulary is None:
+        concepts = {same_word(c.name): Concept(c.name, is_thing=c.is_thing) for c in categories}
+    else:
+        concepts = {same_word(name): concept for concept in vocabulary.concepts for name in concept.names}
+    found: list[Concept] = []
+    for category in categories:
+        concept = concepts.get(same_word(category.name))
+        if concept is None or concept in found:
+            problem = "is none of the words" if concept is None else "shares its word with another category"
+            raise ValueError(
+                f"the data set's category {category.name!r} {problem}: each needs one of its own, in --vocabulary, or "
+                "in what the model knows where it is old data."
+            )
+        found.append(concept)
+    return Vocabulary(tuple(found), templates)
+
+
+def joined(old: Vocabulary, new: Vocabulary) -> Vocabulary:
+    """The old concepts in their order, then the new ones; one that shares a name with an old one adds its names to it.
+
+    Thing or stuff, where both know a concept, and the templates are the old vocabulary's.
+    """
+    concepts = list(old.concepts)
+    owner = {same_word(name): place for place, concept in enumerate(concepts) for name in concept.names}
+    for concept in new.concepts:
+        known = [owner[same_word(name)] for name in concept.names if same_word(name) in owner]
+        fresh = tuple(name for name in concept.names if same_word(name) not in owner)
+        if known:
+            place = known[0]
+            concepts[place] = replace(concepts[place], synonyms=(*concepts[place].synonyms, *fresh))
+        else:
+            place = len(concepts)
+            concepts.append(concept)
+        owner |= {same_word(name): place for name in fresh}
+    return Vocabulary(tuple(concepts), old.templates)
+
+
+def set_training_vocabulary(model: Network, words: Vocabulary) -> None:
+    """Makes these the words that a model takes for trained; no weight changes."""
+    if isinstance(model, OPSNet):
+        model.config = replace(model.config, training_vocabulary=words)
+    else:
+        model.config = replace(model.config, training_vocabulary=words)
+
+
+def finetune_task(
+    recipe: FinetuneRecipe, model: Network, new: Source, old: Source | None, *, device: str, workers: int
+) -> OPSNetTask | OVSegTask:
+    """The training of either system; the model is trained in place, and its training vocabulary is joined at once.
+
+    Raises:
+        ValueError: if the model can't be trained.
+    """
+    config = model.config
+    if isinstance(model, OPSNet) and model.config.is_assembled:
+        raise ValueError("an assembled model has a closed-set class head, which no recipe trains; start from another.")
+    vocabulary = joined(config.training_vocabulary, new.held_out.vocabulary)
+    side = min(config.longest_side, LARGEST)
+    framing = Framing(image_size=side, flip_probability=0.5, scale_range=recipe.scale_range)
+    common: dict[str, Any] = {
+        "framing": framing,
+        "num_pictures": 0,
+        "steps": recipe.steps,
+        "batch_size": recipe.batch_size,
+        "optim": recipe.optim,
+        "backbone_lr_scale": recipe.backbone_lr_scale,
+        "paste_share": recipe.paste_share,
+        "precision": recipe.precision,
+        "seed": recipe.seed,
+    }
+    set_training_vocabulary(model, vocabulary)
+    if recipe.trains == "head":
+        model.segmenter.requires_grad_(False)
+    running: dict[str, Any] = {"keeps_batch_norm": True, "device": device, "workers": workers}
+    if isinstance(model, OPSNet):
+        points = min(POINTS, (side // MASK_STRIDE) ** 2 // 3)
+        same = SegmentationRecipe(
+            segmenter=model.config.segmenter,
+            vocabulary=vocabulary,
+            has_enhancer=model.config.has_enhancer,
+            criterion=CriterionConfig(num_points=points),
+            **common,
+        )
+        task = OPSNetTask(same, new.train, model, **running)
+    else:
+        losses = CriterionConfig(num_points=None, weights=MASKFORMER_LOSSES)
+        task = OVSegTask(OVSegRecipe(model=model.config, criterion=losses, **common), new.train, model, **running)
+    task.validation = new.held_out
+    if old is not None:
+        task.rehearsal = Rehearsal(data=old.train, share=recipe.old_share, validation=old.held_out)
+    return task

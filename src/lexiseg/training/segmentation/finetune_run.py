@@ -1,0 +1,285 @@
+"""Fine-tuning from a model and a folder of pictures to a model folder, with what it gained and what it lost."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from lexiseg.core import processes
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.catalogue import open_dataset
+from lexiseg.data.datasets.spec import AnnotatedDataset
+from lexiseg.data.formats.coco_instances import InstanceDataset
+from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.io.checkpoint import weights_hash, writing
+from lexiseg.io.config_json import to_plain
+from lexiseg.io.models import load_model, save_model
+from lexiseg.io.shipped import SHIPPED
+from lexiseg.models.base import Network
+from lexiseg.models.ovseg import OVSeg
+from lexiseg.storybook.export import Order
+from lexiseg.training.engine.checkpoints import Checkpoints
+from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
+from lexiseg.training.engine.validation import evaluate_on
+from lexiseg.training.segmentation.data_check import DataReport, look_at_files, look_at_lists, look_at_objects
+from lexiseg.training.segmentation.finetune import (
+    FinetuneRecipe,
+    Source,
+    finetune_task,
+    joined,
+    set_training_vocabulary,
+    words_of,
+)
+from lexiseg.training.segmentation.run import draw_once, heed
+
+REPORT_FILE = "finetune.json"
+DRAWN_OLD = 1600
+"""Pictures of the drawn world that are drawn where old data are what a shipped model was trained on."""
+OTHERS = 1
+"""Seed of those pictures: others than the model has seen, so that what is held out of them is new to it."""
+SHARES = tuple(tenths / 10 for tenths in range(10, 0, -1))
+"""How far towards the trained weights a model may end; the first is taken at which its old words lose little enough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a fine-tuning gained and lost, on pictures that it never trained on. Figures are fractions."""
+
+    figure: str
+    """What is measured: pq, miou or ap, as the data have it."""
+    before: float
+    after: float
+    old_before: float | None
+    """Of the old data and words; None without old data."""
+    old_after: float | None
+    best_step: int
+    share: float
+    """How far the weights went from the start towards that step's, in (0, 1]: all the way unless old words lost too
+    much there."""
+    calls_new_names_seen: bool
+    """Whether the new names count as training words, so that CLIP has no say in them (OPSNet) or a smaller one (OVSeg);
+    whichever was better on the held-out pictures."""
+
+
+def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
+    """Fine-tunes a model and writes the best state on the way, or a mean of it and the start that keeps the old words.
+
+    Raises:
+        ValueError: if model or data are missing or of no use, or the new words gained nothing; then no model is
+            written.
+    """
+    start_folder, _ = _given(settings)
+    recipe = overridden(recipe, settings)
+    model = load_model(start_folder).to(settings.device)
+    new = _new_source(recipe, model, settings, reporters)
+    old = _old_source(recipe, model, settings, reporters)
+    known, start = model.config.training_vocabulary, weights_hash(model.state_dict())
+    before = _figures(model, new, old)
+    task = finetune_task(recipe, model, new, old, device=settings.device, workers=settings.workers)
+    origin = {
+        # what decides no step may be another one when a finished run is resumed
+        "recipe": {name: value for name, value in to_plain(recipe).items() if name != "old_tolerance"},
+        "start": start,
+        "words": to_plain(model.config.training_vocabulary),
+        "pictures": [len(source.train.samples) for source in (new, old) if source is not None],
+    }
+    engine = replace(settings.engine, patience=recipe.patience, ema_decay=settings.engine.ema_decay or recipe.ema_decay)
+    untrained = {name: value.detach().cpu().clone() for name, value in model.named_parameters() if value.requires_grad}
+    run_task(task, replace(settings, engine=engine), reporters, origin)
+    processes.gather(None)  # the first process has written the best state before others read it
+    best = Checkpoints(settings.out, kept=1).load_best()
+    model.load_state_dict(best["module"] | (best["average"] or {}), strict=False)
+    model.eval()
+    share, old_after = 1.0, None
+    if old is not None and before.old is not None:
+        least = before.old - recipe.old_tolerance
+        share, old_after = _go_back(model, untrained, old, least, reporters)
+    after = _Figures(name=before.name, new=_with_the_better_words(model, known, new), old=old_after)
+    _refuse_without_gain(before, after, share)
+    outcome = Outcome(
+        figure=before.name,
+        before=before.new,
+        after=after.new,
+        old_before=before.old,
+        old_after=after.old,
+        best_step=best["best"]["step"],
+        share=share,
+        calls_new_names_seen=model.config.training_vocabulary != known,
+    )
+    reporters.note(_told(outcome))
+    folder = write_model(settings, lambda folder: save_model(model.cpu(), folder, overwrite=True))
+    if processes.rank() == 0:
+        with writing(settings.out):
+            (settings.out / REPORT_FILE).write_text(json.dumps(to_plain(outcome), indent=1) + "\n")
+    return folder
+
+
+def check_finetune(settings: TrainSettings) -> DataReport:
+    """Looks at a person's pictures as a fine-tuning would, and more closely; takes no step.
+
+    Raises:
+        ValueError: if model or data are missing or can't be read, or words do not fit the categories.
+    """
+    start, path = _given(settings)
+    model = load_model(start)
+    data = _annotated(path, settings.root, "--data")
+    known = model.config.training_vocabulary
+    vocabulary = joined(known, words_of(data.categories, settings.vocabulary, known.templates))
+    found = _look(data, vocabulary, model)
+    return found if isinstance(data, InstanceDataset) else found + look_at_files(data)
+
+
+def _given(settings: TrainSettings) -> tuple[Path, Path]:
+    """The folders of the model and of the pictures."""
+    if settings.start is None:
+        raise ValueError("fine-tuning goes on from a model: pass its folder, or one of the shipped ones, as --model.")
+    if not settings.data:
+        raise ValueError("fine-tuning learns from your own pictures: pass their folder as --data.")
+    return settings.start, settings.data[0]
+
+
+def _look(data: AnnotatedDataset, vocabulary: Vocabulary, model: Network) -> DataReport:
+    if isinstance(data, InstanceDataset):
+        return look_at_objects(data)
+    return look_at_lists(data, vocabulary, per_class=isinstance(model, OVSeg))
+
+
+def _new_source(recipe: FinetuneRecipe, model: Network, settings: TrainSettings, reporters: Reporters) -> Source:
+    """The person's own pictures."""
+    (path,) = settings.data
+    data = _annotated(path, settings.root, "--data")
+    known = model.config.training_vocabulary
+    vocabulary = words_of(data.categories, settings.vocabulary, known.templates)
+    heed(_look(data, joined(known, vocabulary), model), path, reporters)
+    return Source.of(data, vocabulary, recipe)
+
+
+def _old_source(recipe: FinetuneRecipe, model: Network, settings: TrainSettings, reporters: Reporters) -> Source | None:
+    """Pictures of what the model was trained on, where they are given; those of a shipped model are drawn."""
+    if settings.old_data is None:
+        return None
+    known = model.config.training_vocabulary
+    if str(settings.old_data) in SHIPPED:
+        data = _drawn(model, settings, reporters)
+    else:
+        data = _annotated(settings.old_data, None, "--old-data")
+    return Source.of(data, words_of(data.categories, known, known.templates), recipe)
+
+
+def _annotated(path: Path, root: Path | None, option: str) -> AnnotatedDataset:
+    data = open_dataset(path, root, None if root is None else "train")
+    if not isinstance(data, AnnotatedDataset):
+        raise ValueError(f"expected pictures with masks or label maps as {option}, got those of {path} without.")
+    return data
+
+
+def _drawn(model: Network, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
+    """What a shipped model was trained on, drawn once into a folder that a resumed run finds again."""
+    side, words = model.config.longest_side, model.config.training_vocabulary
+    order = Order(role="base", split="train", count=DRAWN_OLD, seed=OTHERS, size=(side, side), vocabulary=words)
+    return draw_once(order, settings.out / f"old-{DRAWN_OLD}", settings, reporters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Figures:
+    """How good a model is, on the held-out pictures of the new data and of the old."""
+
+    name: str
+    new: float
+    old: float | None
+
+    @property
+    def told(self) -> str:
+        """In percent."""
+        new = f"{100 * self.new:.1f}"
+        return new if self.old is None else f"{new} and, on the old data, {100 * self.old:.1f}"
+
+
+def _go_back(
+    model: Network, untrained: Mapping[str, Tensor], old: Source, least: float, reporters: Reporters
+) -> tuple[float, float]:
+    """Goes back from the trained weights towards the start until the old words are good enough.
+
+    Weights between the two keep more of the old than they lose of the new (Wortsman et al., "Robust fine-tuning of
+    zero-shot models", CVPR 2022, section 3).
+
+    Args:
+        model: trained; it is left with the weights that were chosen.
+        untrained: what was trained, as it was before.
+        old: what it knew.
+        least: the lowest figure of it that will do.
+        reporters: hear of every share that is tried.
+
+    Returns:
+        The first of `SHARES` that will do, or the last; and the figure there.
+    """
+    trained = {name: model.get_parameter(name).detach().cpu().clone() for name in untrained}
+    figure = -1.0
+    for share in SHARES:
+        between = {name: untrained[name].lerp(trained[name], share) for name in untrained}
+        model.load_state_dict(between, strict=False)
+        figure = _figure(old, model)[1]
+        reporters.note(f"At {share:.0%} of the way the old words have {100 * figure:.1f}.")
+        if figure >= least:
+            return share, figure
+    return SHARES[-1], figure
+
+
+def _with_the_better_words(model: Network, known: Vocabulary, new: Source) -> float:
+    """The new figure with the new names among the training vocabulary or without; the model is left with the better.
+
+    A name with a handful of examples may be learned too little to do without CLIP. Old names are training words both
+    times, so their figure is the same.
+    """
+    joint = model.config.training_vocabulary
+    as_seen = _figure(new, model)[1]
+    set_training_vocabulary(model, known)
+    as_unseen = _figure(new, model)[1]
+    if as_seen >= as_unseen:
+        set_training_vocabulary(model, joint)
+    return max(as_seen, as_unseen)
+
+
+def _figures(model: Network, new: Source, old: Source | None) -> _Figures:
+    name, value = _figure(new, model)
+    return _Figures(name=name, new=value, old=None if old is None else _figure(old, model)[1])
+
+
+def _figure(source: Source, model: Network) -> tuple[str, float]:
+    """Name and value of the figure of the held-out pictures.
+
+    Raises:
+        ValueError: if they show nothing that could be measured.
+    """
+    figures = evaluate_on(replace(source.held_out, num_scenes=0), model).figures
+    if not figures:
+        raise ValueError("the pictures that were held out show nothing to measure: add some, or take another --seed.")
+    return next(iter(figures.items()))
+
+
+def _refuse_without_gain(before: _Figures, after: _Figures, share: float) -> None:
+    if after.new > before.new:
+        return
+    told = f"(held-out pictures, {before.told}; at best {after.told})"
+    if share < 1:
+        raise ValueError(
+            f"what the new words gained is lost at {share:.0%} of the way, where the old ones lose little enough "
+            f"{told}: mix in more old pictures, or let them lose more (old_tolerance, in a recipe of your own)."
+        )
+    raise ValueError(
+        f"no state on the way was better than the model that it began with {told}: give more pictures, or other "
+        "steps (--steps) or rates (--lr)."
+    )
+
+
+def _told(outcome: Outcome) -> str:
+    """The outcome in a sentence."""
+    name = {"pq": "PQ", "miou": "mIoU", "ap": "AP"}.get(outcome.figure, outcome.figure)
+    told = f"{name} on held-out pictures: {100 * outcome.before:.1f} before, {100 * outcome.after:.1f} after"
+    if outcome.old_before is None or outcome.old_after is None:
+        return f"{told}. What it lost of its old words was not measured: name old data with --old-data."
+    lost = f"{100 * outcome.old_before:.1f} before, {100 * outcome.old_after:.1f} after"
+    way = "" if outcome.share == 1 else f" The weights went {outcome.share:.0%} of the way, to keep the old words."
+    return f"{told}; on those of the old data {lost}.{way}"

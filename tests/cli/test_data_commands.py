@@ -1,0 +1,116 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lexiseg.cli.data import FINE, FLAWED, UNUSABLE, run_check, run_list, run_prepare
+from lexiseg.core.errors import FormatError, UsageError
+from lexiseg.data.catalogue import CATALOGUE
+from miniatures import put_grey, put_picture, put_rgb, put_text, rows
+
+SOURCE = str(Path(__file__).resolve().parents[2] / "src")
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+
+
+@pytest.fixture
+def ade(tmp_path: Path) -> Path:
+    """ADE20K with three pictures."""
+    home = tmp_path / "ADEChallengeData2016"
+    for name in "abc":
+        put_picture(home / f"images/validation/{name}.jpg")
+        put_grey(home / f"annotations/validation/{name}.png", rows(1, 3))
+        put_rgb(home / f"annotations_instance/validation/{name}.png", rows(0), rows(0))
+    return tmp_path
+
+
+def test_the_list_shows_every_data_set_and_what_is_there(ade: Path, capfd: pytest.CaptureFixture[str]):
+    run_list()
+    plain = capfd.readouterr().out
+    run_list(ade)
+    marked = [line.split() for line in capfd.readouterr().out.splitlines()]
+
+    assert all(name in plain for name in CATALOGUE)
+    assert {line[0]: line[-1] for line in marked if line and line[0] in CATALOGUE} == {
+        name: "val" if name == "ade20k" else "-" for name in CATALOGUE
+    }
+
+
+def test_a_whole_data_set_passes_the_check(ade: Path, capfd: pytest.CaptureFixture[str]):
+    code = run_check("ade20k", ade)
+
+    out = capfd.readouterr().out
+    assert code == FINE == 0
+    assert "3 pictures are listed, 3 of them were opened." in out
+    assert str(ade / "ADEChallengeData2016/images/validation") in out
+    assert "All is well." in out
+
+
+def test_a_missing_part_is_said_with_its_source_and_fails_the_check(ade: Path, capfd: pytest.CaptureFixture[str]):
+    code = run_check("ade20k-panoptic", ade)
+
+    out = capfd.readouterr().out
+    assert code == UNUSABLE
+    assert "The id maps are missing, expected at" in out
+    assert "lexiseg data prepare ade20k-panoptic" in out
+
+
+def test_missing_and_broken_files_are_named_and_the_rest_is_counted(ade: Path, capfd: pytest.CaptureFixture[str]):
+    home = ade / "ADEChallengeData2016"
+    (home / "images/validation/a.jpg").unlink()
+    put_text(home / "annotations/validation/b.png", "no map")
+
+    code = run_check("ade20k", ade, every=True)
+
+    out = capfd.readouterr().out
+    assert code == FLAWED
+    assert "1 files are missing: " in out
+    assert "a.jpg" in out
+    assert "1 could not be read:\n  b.jpg: " in out
+    assert "All is well" not in out
+
+
+def test_an_own_folder_is_checked_like_a_data_set_of_the_catalogue(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    put_picture(tmp_path / "images/a.jpg")
+    put_grey(tmp_path / "labels/a.png", rows(0))
+    put_text(tmp_path / "classes.txt", "cat")
+
+    assert run_check(str(tmp_path), None) == FINE
+    assert "1 pictures are listed" in capfd.readouterr().out
+
+
+def test_preparing_says_how_many_files_were_made_and_then_the_check_passes(
+    ade: Path, capfd: pytest.CaptureFixture[str]
+):
+    run_prepare("ade20k-panoptic", ade)
+    first = capfd.readouterr().out
+    run_prepare("ade20k-panoptic", ade, workers=2)
+    again = capfd.readouterr().out
+
+    assert "ade20k-panoptic (val) is prepared: 3 files were made." in first
+    assert "all were there already" in again
+    assert run_check("ade20k-panoptic", ade) == FINE
+
+
+@pytest.mark.parametrize("run", [run_check, run_prepare])
+def test_an_unknown_name_or_a_missing_root_is_wrong_usage(run, tmp_path: Path):
+    with pytest.raises(UsageError, match="did you mean ade20k"):
+        run("ade2k", tmp_path)
+    with pytest.raises(UsageError, match="--root DIR"):
+        run("ade20k", None)
+    with pytest.raises(FormatError, match="no split 'test'"):
+        run("ade20k-panoptic", tmp_path, split="test")
+
+
+def test_the_data_commands_need_no_torch():
+    code = "import sys, lexiseg.cli.data as c; c.run_list(); print('torch' in sys.modules)"
+
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": SOURCE}
+    )
+
+    assert answer.stdout.split()[-1] == "False"

@@ -1,0 +1,193 @@
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lexiseg.core.errors import FormatError
+from lexiseg.data.catalogue import open_dataset
+from lexiseg.data.formats.coco_instances import InstanceDataset
+from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, PanopticWriter
+from lexiseg.data.formats.label_maps import SemanticDataset, load_labels
+from miniatures import put_grey, put_json, put_picture, put_text, rows
+
+ROAD, SKY = Category(id=7, name="road", is_thing=False), Category(id=11, name="sky", is_thing=False)
+
+
+def own(root: Path, classes: str = "7 road\n11 sky:stuff\n12 cat", file: str = "classes.txt") -> Path:
+    put_picture(root / "images/a.jpg")
+    put_picture(root / "images/deep/b.png")
+    put_grey(root / "labels/a.png", rows(7, 11, 12, 255))
+    put_grey(root / "labels/deep/b.png", rows(7))
+    put_text(root / file, classes)
+    return root
+
+
+def refusal(path: Path, split: str | None = None) -> str:
+    with pytest.raises(FormatError) as caught:
+        open_dataset(path, None, split)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+def test_a_label_png_per_picture_is_read_with_its_list_of_classes(tmp_path: Path):
+    data = open_dataset(own(tmp_path), None)
+
+    assert isinstance(data, SemanticDataset)
+    assert data.categories == (ROAD, SKY, Category(id=12, name="cat", is_thing=True))
+    assert [s.file_name for s in data.samples] == ["a.jpg", "deep/b.png"]
+    assert load_labels(data.samples[0], data)[[0, 2, 4, 5], 0].tolist() == [0, 1, 2, -1]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("classes.txt", "7: road\n\n11, sky\n"),
+        ("classes.json", '{"7": "road", "11": "sky"}'),
+        ("classes.json", '[{"id": 7, "name": "road", "isthing": 0}, {"id": 11, "name": "sky", "isthing": 0}]'),
+        ("classes.json", '[{"id": 7, "name": "road"}, {"id": 11, "name": "sky"}]'),
+    ],
+)
+def test_classes_may_be_written_in_several_forms(tmp_path: Path, file: str, text: str):
+    data = open_dataset(own(tmp_path, text, file), None)
+
+    assert isinstance(data, SemanticDataset)
+    assert data.categories == (ROAD, SKY)
+
+
+@pytest.mark.parametrize(("file", "text"), [("classes.txt", "wall\nsky"), ("classes.json", '["wall", "sky"]')])
+def test_without_numbers_classes_count_from_nought(tmp_path: Path, file: str, text: str):
+    data = open_dataset(own(tmp_path, text, file), None)
+
+    assert isinstance(data, SemanticDataset)
+    assert [(c.id, c.name) for c in data.categories] == [(0, "wall"), (1, "sky")]
+
+
+def test_a_split_is_a_folder_below_both(tmp_path: Path):
+    put_picture(tmp_path / "images/val/a.jpg")
+    put_picture(tmp_path / "images/train/b.jpg")
+    put_grey(tmp_path / "annotations/val/a.png", rows(0))
+    put_text(tmp_path / "classes.txt", "cat")
+
+    data = open_dataset(str(tmp_path), None, "val")
+
+    assert isinstance(data, SemanticDataset)
+    assert [s.labels_path for s in data.samples] == [tmp_path / "annotations/val/a.png"]
+    assert "no split 'test'" in refusal(tmp_path, "test")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "part"),
+    [
+        ("classes.txt", "\n", "no classes"),
+        ("classes.txt", "cat\ncat", "'cat' stands twice"),
+        ("classes.txt", "3 cat\n3 dog", "3 stands twice"),
+        ("classes.txt", "cat:stuf", "did you mean"),
+        ("classes.txt", "cat, dog", "comma"),
+        ("classes.json", "{", "no JSON"),
+        ("classes.json", '{"a": "cat"}', "expected a list of names"),
+        ("classes.json", '{"-1": "cat"}', "must not be negative"),
+        ("classes.json", "7", "expected a list of names"),
+        ("classes.json", '[{"name": "cat"}]', "expected a list of names"),
+    ],
+)
+def test_classes_that_are_none_are_refused(tmp_path: Path, file: str, text: str, part: str):
+    message = refusal(own(tmp_path, text, file))
+
+    assert part in message
+    assert file in message
+
+
+def test_folders_that_lack_a_half_or_hold_two_pictures_of_a_name_are_refused(tmp_path: Path):
+    own(tmp_path)
+    put_picture(tmp_path / "images/a.png")
+    assert "have one name" in refusal(tmp_path)
+    (tmp_path / "labels").rename(tmp_path / "elsewhere")
+    assert "a folder labels/" in refusal(tmp_path)
+
+
+def test_coco_panoptic_is_recognised_and_its_split_by_the_jsons_name(tmp_path: Path):
+    for name in ("one", "two"):
+        with PanopticWriter(tmp_path / name, (ROAD,)) as writer:
+            writer.add(1, Image.new("RGB", (8, 6)), rows(1), {1: 7})
+    for name in ("one", "two"):  # as two JSONs in one folder, each beside its id maps
+        (tmp_path / name / "panoptic").rename(tmp_path / f"{name}_val" if name == "one" else tmp_path / "train")
+        (tmp_path / name / "panoptic.json").rename(tmp_path / ("one_val.json" if name == "one" else "train.json"))
+    (tmp_path / "one/images").rename(tmp_path / "images")
+
+    data = open_dataset(tmp_path, None, "val")
+
+    assert isinstance(data, PanopticDataset)
+    assert data.samples[0].segmentation_path.parent == tmp_path / "one_val"
+    assert data.samples[0].image_path.is_file()
+    assert "several data sets" in refusal(tmp_path)
+
+
+def test_our_own_layout_is_recognised(tmp_path: Path):
+    with PanopticWriter(tmp_path, (ROAD,)) as writer:
+        writer.add(1, Image.new("RGB", (8, 6)), rows(1), {1: 7})
+
+    for path in (tmp_path, tmp_path / "panoptic.json"):
+        assert isinstance(open_dataset(path, None), PanopticDataset)
+
+
+def test_coco_instances_are_recognised_by_their_content(tmp_path: Path):
+    put_picture(tmp_path / "train/a.jpg")
+    content = {
+        "images": [{"id": 8, "file_name": "a.jpg", "height": 6, "width": 8}],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [],
+    }
+    path = put_json(tmp_path / "annotations/objects.json", content)
+
+    for where in (tmp_path, path):
+        data = open_dataset(where, None)
+        assert isinstance(data, InstanceDataset)
+        assert data.samples[0].image_path == tmp_path / "train/a.jpg"
+    put_json(tmp_path / "other.json", content)
+    assert "several data sets (objects.json, other.json)" in refusal(tmp_path)
+
+
+def test_the_true_coco_sample_is_recognised(shared: Path):
+    data = open_dataset(shared / "real" / "coco_panoptic" / "panoptic_examples.json", None)
+
+    assert isinstance(data, PanopticDataset)
+    assert len(data.samples) == 2
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"annotations": 3}', json.dumps({"images": []})])
+def test_what_is_no_data_set_is_refused_with_the_forms_that_are_known(tmp_path: Path, content: str | None):
+    if content is not None:
+        put_text(tmp_path / "a.json", content)
+
+    message = refusal(tmp_path)
+
+    assert ("classes.txt" in message) or ("no JSON" in message)
+
+
+def test_a_value_that_is_no_class_is_told_with_its_picture(tmp_path: Path):
+    put_picture(tmp_path / "images" / "one.jpg")
+    put_grey(tmp_path / "labels" / "one.png", rows(1, 2, 0, 255))
+    put_text(tmp_path / "classes.txt", "1 cat\n")
+    data = open_dataset(tmp_path, None)
+
+    assert isinstance(data, SemanticDataset)
+    with pytest.raises(FormatError, match=r"one\.jpg: its label map holds 2, which is no class"):
+        load_labels(data.samples[0], data)
+
+
+def test_pictures_may_lie_in_a_folder_of_the_name_of_their_instance_json(tmp_path: Path):
+    put_picture(tmp_path / "val" / "one.jpg")
+    put_json(
+        tmp_path / "val.json",
+        {
+            "images": [{"id": 1, "file_name": "one.jpg", "height": 8, "width": 8}],
+            "annotations": [],
+            "categories": [{"id": 1, "name": "cat"}],
+        },
+    )
+
+    data = open_dataset(tmp_path, None)
+
+    assert isinstance(data, InstanceDataset)
+    assert data.samples[0].image_path.is_file()

@@ -1,0 +1,298 @@
+import json
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lexiseg.data.formats.coco_panoptic import (
+    Category,
+    PanopticDataset,
+    SegmentInfo,
+    describe_segments,
+    load_segmentation,
+    read_panoptic,
+)
+from lexiseg.data.formats.id_maps import load_ids
+from lexiseg.evaluation.metrics.panoptic_quality import ClassTally, Tally, summarise, tally_pair
+
+CATEGORIES = (
+    Category(id=1, name="cat", is_thing=True),
+    Category(id=4, name="owl", is_thing=True),
+    Category(id=9, name="sky", is_thing=False),
+)
+Side = tuple[np.ndarray, tuple[SegmentInfo, ...]]
+
+
+def scene(rows: list[list[int]], category_ids: dict[int, int], crowd: Sequence[int] = ()) -> Side:
+    ids = np.array(rows, np.int32)
+    return ids, describe_segments(ids, category_ids, crowd=crowd)
+
+
+def random_scene(rng: np.random.Generator, *, with_crowd: bool) -> Side:
+    """Rectangles over void, with ids up to 24 bits."""
+    ids = np.zeros((12, 14), np.int32)
+    names = rng.choice(2**24 - 1, 6, replace=False) + 1
+    for name in names[: rng.integers(0, 7)]:
+        top, left = rng.integers(0, 10, 2)
+        ids[top : top + rng.integers(1, 13), left : left + rng.integers(1, 15)] = name
+    category_ids = {int(name): int(rng.choice([1, 4, 9])) for name in names}
+    crowd = [int(name) for name in names if with_crowd and rng.random() < 0.3]
+    return ids, describe_segments(ids, category_ids, crowd=crowd)
+
+
+def moved(rng: np.random.Generator, side: Side) -> Side:
+    """A prediction that resembles the truth: some rows repainted, some categories changed."""
+    ids = side[0].copy()
+    for _ in range(rng.integers(0, 4)):
+        row = rng.integers(0, 12)
+        ids[row : row + 2] = rng.choice(np.unique(ids))
+    other = {s.id: s.category_id if rng.random() < 0.8 else 9 for s in side[1]}
+    return ids, describe_segments(ids, other)
+
+
+def slow_counts(truth: Side, predicted: Side) -> dict[int, tuple[Fraction, int, int, int]]:
+    """The definition as one would first write it: sets of pixels and loops over pairs."""
+
+    def pixels(ids: np.ndarray, name: int) -> set[tuple[int, int]]:
+        return set(zip(*(axis.tolist() for axis in np.nonzero(ids == name)), strict=True))
+
+    void = pixels(truth[0], 0)
+    found: set[int] = set()
+    hit: set[int] = set()
+    counts = {category.id: [Fraction(0), 0, 0, 0] for category in CATEGORIES}
+    for t in truth[1]:
+        for p in predicted[1]:
+            if t.is_crowd or t.category_id != p.category_id:
+                continue
+            true, guess = pixels(truth[0], t.id), pixels(predicted[0], p.id)
+            iou = Fraction(len(true & guess), len(true | (guess - void)))
+            if iou > Fraction(1, 2):
+                counts[t.category_id][0] += Fraction(float(iou))
+                counts[t.category_id][1] += 1
+                found.add(t.id)
+                hit.add(p.id)
+    for t in truth[1]:
+        counts[t.category_id][3] += not t.is_crowd and t.id not in found
+    for p in predicted[1]:
+        crowds = [t.id for t in truth[1] if t.is_crowd and t.category_id == p.category_id]
+        guess = pixels(predicted[0], p.id)
+        forgiven = void | (pixels(truth[0], crowds[-1]) if crowds else set())
+        too_far_out = Fraction(len(guess & forgiven), len(guess)) > Fraction(1, 2)
+        counts[p.category_id][2] += p.id not in hit and not too_far_out
+    return {key: tuple(value) for key, value in counts.items() if sum(value[1:])}
+
+
+def as_counts(tally: Tally) -> dict[int, tuple[Fraction, int, int, int]]:
+    return {key: (Fraction(c.iou_units, 2**53), c.tp, c.fp, c.fn) for key, c in tally.classes.items()}
+
+
+def tally(truth: Side, predicted: Side) -> Tally:
+    return tally_pair(*truth, *predicted, CATEGORIES)
+
+
+@pytest.fixture
+def golden(shared: Path) -> tuple[PanopticDataset, PanopticDataset, dict]:
+    folder = shared / "golden" / "pq"
+    truth = read_panoptic(folder, annotations=folder / "gt.json")
+    predicted = read_panoptic(folder, annotations=folder / "pred.json", categories=truth.categories)
+    return truth, predicted, json.loads((folder / "expected.json").read_text())
+
+
+def golden_tallies(truth: PanopticDataset, predicted: PanopticDataset) -> list[Tally]:
+    answers = {sample.image_id: sample for sample in predicted.samples}
+    return [
+        tally_pair(
+            load_ids(sample.segmentation_path),
+            sample.segments,
+            load_ids(answers[sample.image_id].segmentation_path),
+            answers[sample.image_id].segments,
+            truth.categories,
+        )
+        for sample in truth.samples
+    ]
+
+
+def test_the_official_evaluator_is_reproduced(golden):
+    truth, predicted, expected = golden
+
+    report = summarise(reduce(add, golden_tallies(truth, predicted)), truth.categories)
+
+    for group, name in ((report.all, "All"), (report.things, "Things"), (report.stuff, "Stuff")):
+        assert group.n == expected[name]["n"]
+        for figure in ("pq", "sq", "rq"):
+            assert getattr(group, figure) == pytest.approx(expected[name][figure], abs=1e-9)
+    assert len(report.per_class) == len(expected["per_class"])
+    for one in report.per_class:
+        official = expected["per_class"][str(one.category.id)]
+        for figure in ("pq", "sq", "rq"):
+            assert getattr(one, figure) == pytest.approx(official[figure], abs=1e-9)
+
+
+def test_the_order_of_adding_never_changes_a_digit(golden):
+    truth, predicted, _ = golden
+    tallies = golden_tallies(truth, predicted)
+    forward = reduce(add, tallies)
+
+    assert reduce(add, tallies[::-1]) == forward
+    assert sum(tallies[::2], Tally()) + sum(tallies[1::2], Tally()) == forward
+
+
+def test_the_golden_truth_agrees_perfectly_with_itself(golden):
+    truth, _, _ = golden
+
+    report = summarise(reduce(add, golden_tallies(truth, truth)), truth.categories)
+
+    # A crowd region listed as a prediction lies wholly on its own crowd and is forgiven.
+    assert (report.all.pq, report.all.sq, report.all.rq) == (1.0, 1.0, 1.0)
+    assert report.all.n == report.things.n + report.stuff.n > 0
+
+
+def test_a_true_coco_sample_agrees_perfectly_with_itself(shared: Path):
+    data = read_panoptic(shared / "real" / "coco_panoptic")
+    total = Tally()
+    for sample in data.samples:
+        ids = load_segmentation(sample, data.categories)
+        total += tally_pair(ids, sample.segments, ids, sample.segments, data.categories)
+
+    report = summarise(total, data.categories)
+
+    assert (report.all.pq, report.things.pq, report.stuff.pq) == (1.0, 1.0, 1.0)
+    assert (report.things.n, report.stuff.n) == (4, 4)
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_random_pairs_equal_the_slow_twin(seed: int, resembles: bool):
+    rng = np.random.default_rng(seed)
+    truth = random_scene(rng, with_crowd=True)
+    predicted = moved(rng, truth) if resembles else random_scene(rng, with_crowd=False)
+
+    assert as_counts(tally(truth, predicted)) == slow_counts(truth, predicted)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32 - 1))
+def test_swapping_roles_swaps_misses_and_false_alarms(seed: int):
+    rng = np.random.default_rng(seed)
+    ids, _ = random_scene(rng, with_crowd=False)
+    # Without void and crowd, which only the truth may forgive with.
+    truth = np.where(ids == 0, 77, ids), {**{int(i): 1 for i in np.unique(ids)}, 77: 9}
+    there = truth[0], describe_segments(truth[0], truth[1])
+    back = moved(rng, there)
+
+    forth, reverse = tally(there, back), tally(back, there)
+
+    assert forth.classes.keys() == reverse.classes.keys()
+    for key in forth.classes:
+        assert (forth[key].fp, forth[key].fn) == (reverse[key].fn, reverse[key].fp)
+        assert (forth[key].tp, forth[key].iou_units) == (reverse[key].tp, reverse[key].iou_units)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32 - 1))
+def test_any_truth_agrees_perfectly_with_itself(seed: int):
+    truth = random_scene(np.random.default_rng(seed), with_crowd=False)
+
+    report = summarise(tally(truth, truth), CATEGORIES)
+
+    assert report.all.n == len({segment.category_id for segment in truth[1]})
+    assert report.all.pq == (1.0 if truth[1] else 0.0)
+
+
+def test_an_overlap_of_exactly_one_half_is_no_match():
+    truth = scene([[1, 1, 1, 2]], {1: 1, 2: 9})
+    predicted = scene([[5, 5, 6, 6]], {5: 9, 6: 9})
+
+    counts = tally(truth, predicted)
+
+    assert counts[1] == ClassTally(fn=1)
+    assert counts[9] == ClassTally(fp=2, fn=1)  # 1 of 2 pixels: IoU is 1/2, not above
+
+
+def test_true_void_under_a_prediction_is_taken_off_the_union():
+    truth = scene([[1, 1, 0, 0]], {1: 1})
+    predicted = scene([[5, 5, 5, 5]], {5: 1})
+
+    assert tally(truth, predicted)[1] == ClassTally(iou_units=2**53, tp=1)
+
+
+def test_predicted_void_over_a_segment_forgives_nothing():
+    truth = scene([[1] * 10], {1: 9})
+    predicted = scene([[5] + [0] * 9], {5: 9})
+
+    assert tally(truth, predicted)[9] == ClassTally(fp=1, fn=1)
+
+
+def test_only_crowd_of_the_same_category_forgives():
+    truth = scene([[1, 1, 1, 1]], {1: 1}, crowd=[1])
+    predicted = scene([[5, 5, 6, 6]], {5: 1, 6: 4})
+
+    assert tally(truth, predicted).classes == {4: ClassTally(fp=1)}
+
+
+def test_exactly_half_on_void_is_not_forgiven():
+    truth = scene([[1, 0, 0, 2]], {1: 4, 2: 4})
+
+    assert tally(truth, scene([[5, 5, 0, 0]], {5: 1}))[1] == ClassTally(fp=1)
+    assert tally(truth, scene([[5, 5, 5, 0]], {5: 1}))[1] == ClassTally()
+
+
+def test_classes_that_never_occur_stay_out_of_the_means():
+    truth = scene([[1, 1, 2, 2]], {1: 1, 2: 9})
+    predicted = scene([[5, 5, 0, 0]], {5: 1})
+
+    report = summarise(tally(truth, predicted), CATEGORIES)
+
+    assert (report.all.pq, report.all.n) == (0.5, 2)
+    assert (report.things.pq, report.things.n) == (1.0, 1)
+    assert (report.stuff.pq, report.stuff.sq, report.stuff.n) == (0.0, 0.0, 1)
+    assert [one.category.name for one in report.per_class] == ["cat", "owl", "sky"]
+
+
+def test_nothing_at_all_is_zero_and_no_division():
+    report = summarise(Tally(), CATEGORIES)
+
+    assert (report.all.pq, report.all.n, report.per_class[0].pq) == (0.0, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("ids", "segments", "said"),
+    [
+        ([[5, 6]], {5: 1}, "segment 6 is in the map but not in the list"),
+        ([[5, 0]], {5: 1, 6: 1}, "segment 6 is in the list but not in the map"),
+        ([[5, 0]], {5: 2}, "category 2"),
+        ([[5, 0]], {5: 1, 0: 1}, "positive and distinct"),
+        ([[5, 0, 0]], {5: 1}, "one size"),
+    ],
+)
+def test_a_prediction_that_contradicts_itself_is_refused(ids: list[list[int]], segments: dict[int, int], said: str):
+    truth = scene([[1, 1]], {1: 1})
+    listed = [SegmentInfo(id=i, category_id=c, area=0, box=(0, 0, 0, 0)) for i, c in segments.items()]
+
+    with pytest.raises(ValueError, match=said):
+        tally_pair(*truth, np.array(ids), listed, CATEGORIES)
+
+
+def test_a_true_segment_without_a_pixel_is_missed():
+    truth = np.array([[5, 5]], np.int32)
+    listed = [SegmentInfo(id=i, category_id=1, area=2, box=(0, 0, 0, 0)) for i in (5, 6)]
+
+    tally = tally_pair(truth, listed, *scene([[5, 5]], {5: 1}), CATEGORIES)
+
+    assert (tally[1].tp, tally[1].fn) == (1, 1)
+
+
+def test_pixels_of_an_unlisted_true_segment_are_neither_void_nor_anybodys():
+    truth = np.array([[5, 7, 7]], np.int32)
+    listed = [SegmentInfo(id=5, category_id=1, area=1, box=(0, 0, 0, 0))]
+
+    tally = tally_pair(truth, listed, *scene([[2, 2, 3]], {2: 1, 3: 4}), CATEGORIES)
+
+    assert tally[1] == ClassTally(fp=1, fn=1)  # IoU is exactly 1/2: were the 7 void, it would be 1
+    assert tally[4] == ClassTally(fp=1)

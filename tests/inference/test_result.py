@@ -1,0 +1,135 @@
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lexiseg.core.structures import Guess, Segment
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.formats.id_maps import load_ids
+from lexiseg.inference.result import Result
+from lexiseg.inference.result_files import Categories, ResultWriter, check_unspoilt
+
+
+@pytest.fixture
+def result() -> Result:
+    """Two cats on grass, and void."""
+    ids = np.zeros((30, 50), np.int32)
+    ids[:20, :10], ids[:10, 20:30], ids[25:] = 1, 2, 3
+    segments = tuple(
+        Segment(
+            id=number,
+            class_id=class_id,
+            name=name,
+            score=score,
+            is_thing=name == "cat",
+            area=int((ids == number).sum()),
+            box=box,
+            guesses=(Guess(name=name, score=score),),
+        )
+        for number, class_id, name, score, box in (
+            (1, 1, "cat", 0.9, (0, 0, 10, 20)),
+            (2, 1, "cat", 0.8, (20, 0, 10, 10)),
+            (3, 0, "grass", 0.7, (0, 25, 50, 5)),
+        )
+    )
+    return Result(
+        segmentation=ids,
+        segments=segments,
+        vocabulary=Vocabulary.of("grass:stuff, cat|kitten"),
+        picture=np.full((30, 50, 3), 200, np.uint8),
+        source=Path("photos/tom.jpg"),
+    )
+
+
+def test_it_reads_well_and_shows_itself_as_a_picture(result: Result) -> None:
+    assert repr(result) == "<Result tom: 50 x 30 pixels, cat 0.90 ×2, grass 0.70>"
+    with Image.open(io.BytesIO(result._repr_png_())) as shown:
+        assert shown.size == result.overlay().size
+
+
+def test_saving_under_a_prefix_never_touches_the_picture(result: Result, tmp_path: Path) -> None:
+    (tmp_path / "tom.png").write_bytes(b"the picture itself")
+
+    overlay, ids, document = result.save(tmp_path / "tom")
+
+    assert (tmp_path / "tom.png").read_bytes() == b"the picture itself"
+    np.testing.assert_array_equal(load_ids(ids), result.segmentation)
+    with Image.open(overlay) as drawn:
+        assert drawn.size == result.overlay().size
+    content = json.loads(document.read_text())
+    assert content["categories"] == [
+        {"id": 1, "name": "grass", "isthing": 0},
+        {"id": 2, "name": "cat", "isthing": 1},
+    ]
+    assert content["annotations"][0]["file_name"] == ids.name
+    assert content["annotations"][0]["segments_info"][1] == {
+        "id": 2,
+        "category_id": 2,
+        "area": 100,
+        "bbox": [20, 0, 10, 10],
+        "iscrowd": 0,
+        "score": 0.8,
+    }
+
+
+def test_saving_into_a_folder_takes_the_pictures_name(result: Result, tmp_path: Path) -> None:
+    files = result.save(tmp_path)
+
+    assert [path.name for path in files] == ["tom.overlay.png", "tom.panoptic.png", "tom.panoptic.json"]
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+
+
+def test_the_semantic_map_names_pixels(result: Result) -> None:
+    semantic = result.semantic()
+
+    assert semantic[0, 0] == 1
+    assert semantic[29, 0] == 0
+    assert semantic[22, 0] == -1
+
+
+def test_a_writer_that_fails_leaves_the_folder_as_it_was(result: Result, tmp_path: Path) -> None:
+    categories = Categories.of(result.vocabulary)
+    result.save(tmp_path / "old")
+    before = sorted(tmp_path.iterdir())
+
+    for folder in (tmp_path, tmp_path / "new"):
+        with pytest.raises(RuntimeError), ResultWriter(folder, categories) as writer:  # noqa: PT012
+            writer.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="x.png")
+            raise RuntimeError
+
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_name_that_no_file_can_have_is_one_sentence(result: Result, tmp_path: Path) -> None:
+    (tmp_path / "taken.png").mkdir()
+    with ResultWriter(tmp_path, Categories.of(result.vocabulary)) as writer:
+        for stem in ("taken", "x" * 300):
+            with pytest.raises(ValueError, match="can't be written"):
+                writer.add(result.panoptic, stem=stem, overlay=result.overlay(), picture_name="x.png")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.png"]
+
+
+def test_categories_of_several_vocabularies_share_numbers() -> None:
+    categories = Categories.of(Vocabulary.of("cat, sky:stuff"), Vocabulary.of("owl, cat, sky:thing"))
+
+    assert [(c["id"], c["name"], c["isthing"]) for c in categories.to_coco()] == [
+        (1, "cat", 1),
+        (2, "sky", 0),
+        (3, "owl", 1),
+        (4, "sky", 1),
+    ]
+
+
+def test_earlier_results_may_be_replaced_and_nothing_else(tmp_path: Path) -> None:
+    check_unspoilt(tmp_path / "new", ["cat"], [])
+    (tmp_path / "cat.overlay.png").touch()
+    with pytest.raises(ValueError, match="no result of lexiseg"):
+        check_unspoilt(tmp_path, ["cat"], [])
+    (tmp_path / "panoptic.json").touch()
+    check_unspoilt(tmp_path, ["cat"], [])
+    with pytest.raises(ValueError, match="would be replaced"):
+        check_unspoilt(tmp_path, ["cat"], [tmp_path / "cat.png"])

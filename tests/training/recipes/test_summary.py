@@ -1,0 +1,62 @@
+"""What --show tells of a recipe is what the recipe is."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import tiny
+from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
+from lexiseg.training.launch import ORDERS, WHOLE, find_recipe, recipe_names
+from lexiseg.training.recipes.storybook import mask2former_tiny
+from lexiseg.training.recipes.summary import count_parameters, count_pictures, estimate_memory, list_fields
+from lexiseg.training.segmentation.task import ClosedSet
+
+
+def test_every_field_is_listed_once_by_its_dotted_name() -> None:
+    recipe = replace(mask2former_tiny(), seed=12_345)
+    listed = dict(list_fields(recipe))
+
+    assert listed["seed"] == "12,345"
+    assert listed["optim.lr"] == "0.001"
+    assert listed["segmenter.resnet.depths"] == "(1, 1, 2, 1)"
+    assert listed["segmenter.swin"] == "-"
+    assert listed["vocabulary"].startswith("56 names (")
+    assert len(listed) == len(list(list_fields(recipe)))
+
+
+def test_every_recipe_can_be_listed_and_counted() -> None:
+    for name in recipe_names():
+        if name != WHOLE and name not in ORDERS:
+            recipe = find_recipe(name)
+            assert dict(list_fields(recipe))["seed"] == "0"
+            assert (count_pictures(recipe) or 1) > 0
+
+
+def test_a_model_whose_clip_is_not_known_has_no_count() -> None:
+    assert count_parameters(find_recipe("opsnet-tiny")) == ()
+
+
+@pytest.mark.parametrize("segmenter", [tiny.RESNET, tiny.SWIN])
+def test_estimated_activations_are_what_a_real_pass_keeps(segmenter: SegmenterConfig) -> None:
+    recipe = replace(mask2former_tiny(), segmenter=segmenter)
+    model = tiny.seeded(ClosedSet(segmenter, 56)).eval()
+    side = recipe.framing.image_size
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    hooks: Any = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with hooks, torch.autocast("cpu", torch.bfloat16):
+        model.segmenter(torch.zeros(1, 3, side, side), every_layer=True)
+    real = sum(t.untyped_storage().nbytes() for pointer, t in kept.items() if pointer not in own)
+    estimate = estimate_memory(recipe)
+
+    assert estimate is not None
+    assert estimate.activations == pytest.approx(real, rel=0.02)
+    assert estimate.weights == 16 * sum(p.numel() for p in model.parameters())
