@@ -16,8 +16,9 @@ from ovseg_study.measure import Answering, count
 
 from lexiseg import EnsembleConfig, OVSeg, load_model
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
-from lexiseg.evaluation.evaluator import EvaluationSettings, inference, open_task, read_task
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.evaluation.evaluator import inference, open_task, read_task
+from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import CASTS, Role
 
 LAMBDAS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
@@ -29,7 +30,7 @@ MASK_THRESHOLDS = (0.4, 0.5)
 
 def draw(role: Role, count: int, folder: Path) -> PanopticDataset:
     """Validation pictures."""
-    return write_storybook(Order(role=role, split="val", count=count), folder / role)
+    return write_storybook(StorybookSpec(role=role, split="val", count=count), folder / role)
 
 
 def choose_ensemble(model: OVSeg, val: PanopticDataset) -> list[tuple[float, float, Answering]]:

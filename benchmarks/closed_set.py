@@ -17,7 +17,7 @@ from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
 from lexiseg.evaluation.loading import Skipped, read_batches
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, Tally, summarise, tally_pair
 from lexiseg.models.postprocess.panoptic import panoptic_map
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import BASE
 
 LONGEST = 160
@@ -32,7 +32,7 @@ def measure(folder: Path, split: str, count: int, merge: MergeConfig) -> Panopti
     segmenter.load_state_dict(dict(weights.segmenter))
     tally = Tally()
     with tempfile.TemporaryDirectory() as drawn:
-        data = write_storybook(Order(role="base", split=split, count=count), Path(drawn) / "data")
+        data = write_storybook(StorybookSpec(role="base", split=split, count=count), Path(drawn) / "data")
         numbers = [category.id for category in data.categories]
         for batch in read_batches(data, longest=LONGEST, batch_size=8):
             if isinstance(batch, Skipped):

@@ -22,11 +22,12 @@ from pathlib import Path
 from lexiseg import load_model
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import PanopticDataset, PanopticWriter, read_panoptic
-from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
-from lexiseg.io.config_json import to_plain
+from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
-from lexiseg.storybook.export import Order, add_scene, categories_of, write_storybook
-from lexiseg.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, Cast, Split
+from lexiseg.storybook.export import StorybookSpec, add_scene, vocabulary_categories, write_storybook
+from lexiseg.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, BatchSplit, Cast
 from lexiseg.storybook.scene import compose, generator
 from lexiseg.training.launch import Reporters, TrainSettings, find_recipe, train
 
@@ -71,7 +72,7 @@ def figures_of(seed: int, given: argparse.Namespace) -> Sequence[float]:
     """
     out = given.out / str(seed)
     asked = {name: value for name, value in vars(given).items() if name not in ("out", "seeds")}
-    asked["recipe"] = to_plain(find_recipe(given.recipe, seed=seed))
+    asked["recipe"] = to_jsonable(find_recipe(given.recipe, seed=seed))
     if (out / "figures.json").is_file():
         known = json.loads((out / "figures.json").read_text())
         if known["asked"] != asked:
@@ -84,7 +85,9 @@ def figures_of(seed: int, given: argparse.Namespace) -> Sequence[float]:
         words = replace(words, concepts=tuple(replace(c, name=word, synonyms=()) for c, word in invented))
     compose_scenes(chosen, words, "train", given.scenes, seed, out / "mine")
     test = compose_scenes(chosen, words, given.split, TEST_SCENES, seed, out / given.split)
-    base = write_storybook(Order(role="base", split=given.split, count=BASE_SCENES), out / "base", overwrite=True)
+    base = write_storybook(
+        StorybookSpec(role="base", split=given.split, count=BASE_SCENES), out / "base", overwrite=True
+    )
     start = find_model("storybook")
     before = _pq(start, test, words), _pq(start, base, BASE)
     began = time.monotonic()
@@ -107,11 +110,11 @@ def figures_of(seed: int, given: argparse.Namespace) -> Sequence[float]:
 
 
 def compose_scenes(
-    names: tuple[str, ...], words: Vocabulary, split: Split, count: int, seed: int, folder: Path
+    names: tuple[str, ...], words: Vocabulary, split: BatchSplit, count: int, seed: int, folder: Path
 ) -> PanopticDataset:
     """Scenes whose things are these names alone, among the stuff of role novel; `words` are what they are called."""
-    order = Order(role="novel", split=split, count=count, seed=seed, size=SIZE, vocabulary=words)
-    categories = categories_of(words)
+    order = StorybookSpec(role="novel", split=split, count=count, seed=seed, size=SIZE, vocabulary=words)
+    categories = vocabulary_categories(words)
     numbers = {category.name: category.id for category in categories}
     chosen = [concept for concept in NOVEL.concepts if concept.name in names]
     cast = Cast(

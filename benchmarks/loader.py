@@ -22,7 +22,7 @@ from lexiseg.data.catalogue import open_dataset
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.data.formats.label_maps import SemanticDataset
 from lexiseg.data.samples.segmentation import SegmentationDataset, collate, training_keys
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.launch import find_recipe
 from lexiseg.training.segmentation.ovseg import OVSegRecipe
 from lexiseg.training.segmentation.task import SegmentationRecipe, match_categories
@@ -86,7 +86,7 @@ def _data(
 ) -> tuple[PanopticDataset | SemanticDataset, Vocabulary]:
     """The data set, and words of which it has some."""
     if given.data is None:
-        drawn = write_storybook(Order(role="base", split="train", count=64, size=(480, 640)), folder / "drawn")
+        drawn = write_storybook(StorybookSpec(role="base", split="train", count=64, size=(480, 640)), folder / "drawn")
         return drawn, Vocabulary.of("storybook")
     data = open_dataset(given.data, given.root, "train" if given.root else None)
     if not isinstance(data, PanopticDataset | SemanticDataset):

@@ -36,8 +36,8 @@ from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import panoptic_map
-from lexiseg.storybook.export import Order, write_storybook
-from lexiseg.training.engine.parallel import Network
+from lexiseg.storybook.export import StorybookSpec, write_storybook
+from lexiseg.training.engine.parallel import OpenVocabularySegmenter
 from lexiseg.training.engine.run_settings import Precision
 from lexiseg.training.launch import find_recipe
 from lexiseg.training.segmentation.opsnet import OPSNetTask, new_opsnet
@@ -108,7 +108,7 @@ def main() -> None:
         tell(f"{precision}: matrix products reach {rate / 1e12:.2f} TFLOP/s\n")
     tell(f"\n{HEAD}\n")
     with tempfile.TemporaryDirectory() as folder:
-        order = Order(role="base", split="train", count=given.batch_size, size=(480, 640))
+        order = StorybookSpec(role="base", split="train", count=given.batch_size, size=(480, 640))
         data = write_storybook(order, Path(folder) / "drawn")
         ways = itertools.product(given.recipes, given.precision, (False, True) if given.compile else (False,))
         for name, precision, is_compiled in ways:
@@ -158,7 +158,7 @@ def compile_parts(model: OPSNet | OVSeg) -> None:
 
 def training_step(task: SegmenterTask) -> Callable[[], object]:
     """A whole step on one batch."""
-    network, optimizer = Network(task, sharding="ddp"), task.optimizer()
+    network, optimizer = OpenVocabularySegmenter(task, sharding="ddp"), task.optimizer()
     batch = next(iter(task.batches(0))).to(task.device)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
 

@@ -17,7 +17,7 @@ from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.evaluation.study import TABLES, Study, StudyRow, at_thresholds, study
 from lexiseg.evaluation.upper_bounds import TopOne, true_mask_top1
 from lexiseg.models.opsnet import OPSNet
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import CASTS, SHARED, UNSEEN
 
 
@@ -72,7 +72,7 @@ def main() -> None:
     wanted = parser.parse_args()
     model, vocabulary = load_model(wanted.model), CASTS[wanted.role].vocabulary
     with tempfile.TemporaryDirectory() as folder:
-        order = Order(role=wanted.role, split=wanted.split, count=wanted.count)
+        order = StorybookSpec(role=wanted.role, split=wanted.split, count=wanted.count)
         dataset = write_storybook(order, Path(folder) / "data")
         everything, top1 = measure(model, dataset, vocabulary, wanted.role)
     table = everything.table()
@@ -86,7 +86,10 @@ def main() -> None:
     parts.append("### True masks\n\n" + markdown(top1_table(top1)))
     wanted.out.mkdir(parents=True, exist_ok=True)
     (wanted.out / f"{wanted.role}.md").write_text("\n\n".join(parts) + "\n")
-    document = {"domain_similarity": everything.domain_similarity, "rows": [r.to_plain() for r in everything.results]}
+    document = {
+        "domain_similarity": everything.domain_similarity,
+        "rows": [r.to_jsonable() for r in everything.results],
+    }
     (wanted.out / f"{wanted.role}.json").write_text(json.dumps(document, indent=1) + "\n")
     print("\n\n".join(parts))
 

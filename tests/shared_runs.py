@@ -51,7 +51,7 @@ def main(root: Path) -> None:
     torch.set_num_threads(1)
     data = read_panoptic(root / "data")
     found: dict[str, list[float]] = {}
-    with processes.joined():
+    with processes.process_group():
         for name, pictures, config, stop_after in (
             ("ddp", partly_known(data), EngineConfig(), None),
             ("fsdp2", partly_known(data), EngineConfig(sharding="fsdp2", activation_checkpointing=True), None),

@@ -12,7 +12,7 @@ from lexiseg.encoders.clip.resnet import ClipConfig
 from lexiseg.encoders.clip.vit import PromptConfig, VitConfig
 from lexiseg.encoders.segmenters.mask2former import ResNetBackbone, SegmenterConfig, SwinBackbone
 from lexiseg.encoders.segmenters.maskformer import MaskFormerConfig
-from lexiseg.models.base import Network
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
@@ -105,7 +105,9 @@ def model(seed: int = 0, **changes: Any) -> OPSNet:
     return opsnet
 
 
-def words(network: Network, asked: str | Vocabulary, *, negatives: bool = False) -> VocabularyEmbeddings:
+def words(
+    network: OpenVocabularySegmenter, asked: str | Vocabulary, *, negatives: bool = False
+) -> VocabularyEmbeddings:
     """Prepares a vocabulary with the training templates."""
     templates = network.config.training_vocabulary.templates
     return network.prepare(Vocabulary.of(asked, templates), negatives=negatives)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lexiseg.core import processes
 from lexiseg.training.engine import trainer
-from lexiseg.training.engine.microbatches import Split
+from lexiseg.training.engine.microbatches import BatchSplit
 from lexiseg.training.engine.task import Evaluation
 from lexiseg.training.engine.trainer import OptimConfig, decay_groups, run, scheduled_lr
 
@@ -94,8 +94,8 @@ class Shared(Toy):
         other._module = copy.deepcopy(self._module)
         return other
 
-    def batches(self, start: int, split: Split | None = None) -> Iterator[Tensor]:
-        split = split or Split()
+    def batches(self, start: int, split: BatchSplit | None = None) -> Iterator[Tensor]:
+        split = split or BatchSplit()
         size = split.part_size(BATCH)
         for batch in super().batches(start):
             for number in range(split.num_slices):
@@ -138,7 +138,7 @@ def main(harm: str, out: Path) -> None:
     """Trains, with a checkpoint after every step, until harm comes."""
     torch.set_num_threads(1)
     trainer.SAVE_EVERY_SECONDS = 0.0
-    with processes.joined():
+    with processes.process_group():
         run(Slow(40) if harm == "killed" else Deserted(), out)
 
 

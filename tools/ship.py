@@ -22,7 +22,7 @@ import torch
 
 from lexiseg import OPSNet, OVSeg, Vocabulary, load_model, save_model
 from lexiseg.io.shipped import shipped_folder
-from lexiseg.models.base import Network
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.captions import FRAMES, PLACES, SIZES
 from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS
 
@@ -31,7 +31,7 @@ STEPS = 16
 SMALLEST_HALF = 2.0**-24
 
 
-def read_tokens(model: Network) -> list[int]:
+def read_tokens(model: OpenVocabularySegmenter) -> list[int]:
     """The tokens of every word that a caption or a template can hold."""
     names = [name for listed in ("storybook-all", "storybook-dusk") for name in Vocabulary.of(listed).row_names()]
     texts = [*names, *FRAMES, *PLACES, *SIZES, *COLOURS, *PATTERNS, *model.config.training_vocabulary.templates]
@@ -39,7 +39,7 @@ def read_tokens(model: Network) -> list[int]:
     return sorted({int(token) for text in texts for token in model.clip.tokenize([text])[0]})
 
 
-def leaner(model: Network) -> Network:
+def leaner(model: OpenVocabularySegmenter) -> OpenVocabularySegmenter:
     """The same model without what it never reads; making a lean model lean changes nothing."""
     known = read_tokens(model)
     state = model.state_dict()
@@ -56,7 +56,7 @@ def leaner(model: Network) -> Network:
     return lean.eval()
 
 
-def rounded(model: Network) -> Network:
+def rounded(model: OpenVocabularySegmenter) -> OpenVocabularySegmenter:
     """The same model with matrices in few steps, but for CLIP's text tower, which several shipped models share."""
     state = model.state_dict()
     for name, value in state.items():
@@ -69,7 +69,7 @@ def rounded(model: Network) -> Network:
     return model
 
 
-def settled(model: Network, chosen: dict[str, Any]) -> Network:
+def settled(model: OpenVocabularySegmenter, chosen: dict[str, Any]) -> OpenVocabularySegmenter:
     """The model with its answers' settings as chosen; what was not named stays."""
 
     def changed(part: Any, names: Mapping[str, str]) -> Any:

@@ -17,9 +17,10 @@ from torch import Tensor
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
-from lexiseg.evaluation.evaluator import EvaluationSettings, Task, inference, open_task, read_task
+from lexiseg.evaluation.evaluator import EvaluationTask, inference, open_task, read_task
 from lexiseg.evaluation.loading import TruthBatch
 from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality
+from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.crops import RegionConfig, mask_probs_on
@@ -142,7 +143,7 @@ def count(
 class Scene:
     """One picture; what several ways of answering have in common is computed once."""
 
-    def __init__(self, model: OVSeg, task: Task, batch: TruthBatch) -> None:
+    def __init__(self, model: OVSeg, task: EvaluationTask, batch: TruthBatch) -> None:
         self._model, self._task = model, task
         self._images = batch.images
         (frame,), (truth,) = batch.images.frames, batch.truths
@@ -196,7 +197,7 @@ class Scene:
         return self._regions[masks, regions]
 
     def _logits(self, masks: MaskProposals) -> Float[Tensor, "B Q K1"]:
-        return self._model.training_logits(self._model.class_embed(masks), self._task.words)
+        return self._model.class_logits_with_void(self._model.class_embed(masks), self._task.words)
 
     def _named_by_truth(self) -> MaskPrediction:
         """MaskFormer's masks, each with the true class that it overlaps best; those that overlap none are void."""

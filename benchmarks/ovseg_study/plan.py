@@ -8,7 +8,7 @@ from typing import Any
 from study.runner import Job
 
 from lexiseg.encoders.clip.vit import PromptConfig
-from lexiseg.io.config_json import to_plain
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.layers.ensemble import MASKFORMER_ONLY, EnsembleConfig
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.presets import ZEGFORMER_VIEWS
@@ -188,22 +188,22 @@ def jobs_of(
                 [model, train],
                 model=model,
                 pictures=train,
-                config=to_plain(config),
+                config=to_jsonable(config),
             )
         ask = partial(add, act=work.measure, model=model, **held_out)
         needs = [model, *held_out.values()]
-        asked = {"rows": to_plain(ROWS_OF_ORIGINAL), "views": to_plain(VIEWS_OF_ORIGINAL)}
+        asked = {"rows": to_jsonable(ROWS_OF_ORIGINAL), "views": to_jsonable(VIEWS_OF_ORIGINAL)}
         wanted.setdefault(ORIGINAL, []).append(ask(f"runs/{ORIGINAL}-{seed}", needs=needs, clip=None, **asked))
-        fixed = {"rows": to_plain((ENSEMBLE_FIXED,)), "views": {}}
+        fixed = {"rows": to_jsonable((ENSEMBLE_FIXED,)), "views": {}}
         run = ask(f"runs/{ORIGINAL}{FIXED}-{seed}", needs=needs, clip=None, **fixed)
         wanted.setdefault(ORIGINAL + FIXED, []).append(run)
         for arm in ARMS:
             start = None if arm.start is None else f"adapt/{arm.start}-{seed}"
             pairs = [f"pairs/{source}-{seed}" for source in arm.pairs]
-            recipe = to_plain(_recipe(arm, seed, sizes))
+            recipe = to_jsonable(_recipe(arm, seed, sizes))
             name = f"adapt/{arm.name}-{seed}"
             add(name, work.adapt, [model, start, *pairs], model=model, start=start, pairs=pairs, recipe=recipe)
-            asked = {"rows": to_plain(ROWS), "views": to_plain(VIEWS)}
+            asked = {"rows": to_jsonable(ROWS), "views": to_jsonable(VIEWS)}
             run = ask(f"runs/{arm.name}-{seed}", needs=[*needs, name], clip=name, **asked)
             wanted.setdefault(arm.name, []).append(run)
             run = ask(f"runs/{arm.name}{FIXED}-{seed}", needs=[*needs, name], clip=name, **fixed)

@@ -8,12 +8,12 @@ from lexiseg.data.captions.format import own_captions
 from lexiseg.data.captions.nouns import NounFinder
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.data.pairs.format import PairDataset
-from lexiseg.io.config_json import from_plain, to_plain
+from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.io.models import load_model, save_model
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.storybook.export import Order, write_storybook
-from lexiseg.storybook.kinds import ALL, BASE, Role, Split
+from lexiseg.storybook.export import StorybookSpec, write_storybook
+from lexiseg.storybook.kinds import ALL, BASE, BatchSplit, Role
 from lexiseg.training.clip.adaptation import AdaptationRecipe, AdaptationTask, with_clip
 from lexiseg.training.clip.folders import read_vit_clip, write_clip
 from lexiseg.training.engine.run_settings import TrainSettings
@@ -23,10 +23,12 @@ from lexiseg.training.mining.mine import MiningConfig, mine
 from ovseg_study.measure import Row, choose, count
 
 
-def draw(root: Path, out: Path, *, role: Role, split: Split, count: int, seed: int) -> Any:
+def draw(root: Path, out: Path, *, role: Role, split: BatchSplit, count: int, seed: int) -> Any:
     """Draws pictures; those to learn from are annotated with the seen names alone, whatever they show."""
     vocabulary = BASE if split == "train" else None
-    write_storybook(Order(role=role, split=split, count=count, seed=seed, vocabulary=vocabulary), out, overwrite=True)
+    write_storybook(
+        StorybookSpec(role=role, split=split, count=count, seed=seed, vocabulary=vocabulary), out, overwrite=True
+    )
     return {"pictures": count}
 
 
@@ -58,7 +60,7 @@ def mine_pairs(root: Path, out: Path, *, model: str, pictures: str, config: Mapp
     pairs = mine(
         _load(root / model / "model"),
         dataset,
-        from_plain(MiningConfig, config),
+        from_jsonable(MiningConfig, config),
         out,
         captions=own_captions(dataset.samples),
         nouns=NounFinder(words=ALL),
@@ -73,7 +75,7 @@ def adapt(
     """Adapts the original CLIP, or goes on from what another adaptation left."""
     clip = read_vit_clip(root / (start or model) / "model")
     task = AdaptationTask(
-        from_plain(AdaptationRecipe, recipe), clip, PairDataset(*(root / folder for folder in pairs)), workers=0
+        from_jsonable(AdaptationRecipe, recipe), clip, PairDataset(*(root / folder for folder in pairs)), workers=0
     )
     run(task, out, origin={"recipe": recipe, "start": start, "pairs": list(pairs)}, resume=True)
     write_clip(out / "model", task.clip.eval())
@@ -101,11 +103,11 @@ def measure(
     network = _load(root / model / "model")
     if clip is not None:
         network = with_clip(network, read_vit_clip(root / clip / "model"))
-    chosen = choose(network, read_panoptic(root / val), [from_plain(Row, row) for row in rows])
-    looks = {name: from_plain(RegionConfig, regions) for name, regions in views.items()}
+    chosen = choose(network, read_panoptic(root / val), [from_jsonable(Row, row) for row in rows])
+    looks = {name: from_jsonable(RegionConfig, regions) for name, regions in views.items()}
     figures, top_one = count(network, read_panoptic(root / test), chosen.values(), looks)
     return {
-        "rows": {name: {"choice": to_plain(choice), **figures[choice]} for name, choice in chosen.items()},
+        "rows": {name: {"choice": to_jsonable(choice), **figures[choice]} for name, choice in chosen.items()},
         "top-1": top_one,
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 from study.runner import Job
 from study.verdicts import Claim, rising
 
-from lexiseg.io.config_json import to_plain
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.storybook.kinds import Role
 from lexiseg.training.recipes.opsnet_plus import opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control
 from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
@@ -110,7 +110,7 @@ def jobs_of(
                 [masks, labels],
                 masks=masks,
                 labels=labels,
-                recipe=to_plain(_recipe(recipe_of(seed=seed), sizes)),
+                recipe=to_jsonable(_recipe(recipe_of(seed=seed), sizes)),
                 device=device,
                 **start,
             )

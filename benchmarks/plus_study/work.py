@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.data.formats.coco_panoptic import PanopticDataset, read_panoptic
-from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
+from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.evaluation.study import StudyRow, study
-from lexiseg.io.config_json import from_plain, to_plain
+from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.io.models import load_model
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.postprocess.panoptic import MergeConfig
-from lexiseg.storybook.export import Order, write_storybook
-from lexiseg.storybook.kinds import CASTS, SEEN, Role, Split
+from lexiseg.storybook.export import StorybookSpec, write_storybook
+from lexiseg.storybook.kinds import CASTS, SEEN, BatchSplit, Role
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings
 from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
 from lexiseg.training.segmentation.run import train_opsnet_plus
@@ -21,9 +22,9 @@ from lexiseg.training.segmentation.run import train_opsnet_plus
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4)
 
 
-def draw(root: Path, out: Path, *, role: Role, split: Split, count: int) -> Any:
+def draw(root: Path, out: Path, *, role: Role, split: BatchSplit, count: int) -> Any:
     """Draws pictures of a role with its own names."""
-    write_storybook(Order(role=role, split=split, count=count), out, overwrite=True)
+    write_storybook(StorybookSpec(role=role, split=split, count=count), out, overwrite=True)
     return {"pictures": count}
 
 
@@ -53,7 +54,7 @@ def train(
     settings = TrainSettings(
         out=out, resume=True, data=(root / masks,), labels=root / labels, start=Path(start), device=device, workers=0
     )
-    chosen = from_plain(OPSNetPlusRecipe, recipe)
+    chosen = from_jsonable(OPSNetPlusRecipe, recipe)
     train_opsnet_plus(chosen, settings, Reporters())
     for checkpoint in out.glob("training*.pt"):  # they have the optimiser too, and nobody goes on with a finished job
         checkpoint.unlink()
@@ -85,7 +86,7 @@ def measure(
     figures: dict[str, float] = {}
     for role, pictures in tests.items():
         figures |= figures_of(network, role, read_panoptic(root / pictures), merge)
-    return {"weights": weights, "merge": to_plain(merge), "figures": figures}
+    return {"weights": weights, "merge": to_jsonable(merge), "figures": figures}
 
 
 def choose(network: OPSNet, val: PanopticDataset) -> MergeConfig:

@@ -110,8 +110,8 @@ def _is_finished(root: Path, job: Job, digest: str) -> bool:
 def _do(root: Path, job: Job, digest: str) -> float:
     """Does a job and records it; of one that was begun with other settings nothing is kept."""
     out, started = root / job.name, time.time()
-    earlier = record_of(root, job.name)
-    if earlier is not None and earlier["digest"] != digest:
+    aux = record_of(root, job.name)
+    if aux is not None and aux["digest"] != digest:
         shutil.rmtree(out, ignore_errors=True)
     record = {
         "job": job.name,

@@ -9,7 +9,7 @@ import pytest
 import tiny
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.recipes.storybook import opsnet_tiny
 from lexiseg.training.segmentation.criterion import CriterionConfig
 from lexiseg.training.segmentation.opsnet import OPSNetTask, new_opsnet
@@ -22,7 +22,7 @@ import rates
 def task(tmp_path_factory: pytest.TempPathFactory) -> OPSNetTask:
     """The smallest OPSNet and two pictures."""
     drawn = tmp_path_factory.mktemp("drawn") / "data"
-    data = write_storybook(Order(role="base", split="train", count=2, size=(64, 64)), drawn)
+    data = write_storybook(StorybookSpec(role="base", split="train", count=2, size=(64, 64)), drawn)
     recipe = replace(
         opsnet_tiny(),
         segmenter=tiny.RESNET,

@@ -14,12 +14,13 @@ import tiny
 from lexiseg.core.structures import MaskProposals
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.data.formats.id_maps import load_ids
-from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
+from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.models import save_model
 from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import ALL
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -43,7 +44,9 @@ def model() -> OVSeg:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> PanopticDataset:
-    return write_storybook(Order(role="semantic-only", split="val", count=2, size=(64, 64)), tmp_path / "pictures")
+    return write_storybook(
+        StorybookSpec(role="semantic-only", split="val", count=2, size=(64, 64)), tmp_path / "pictures"
+    )
 
 
 @pytest.fixture

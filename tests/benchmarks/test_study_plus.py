@@ -10,9 +10,10 @@ import pytest
 
 import tiny
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
-from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
+from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.models import save_model
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import ALL, NOVEL, SEEN, Role
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -27,7 +28,7 @@ START = {"start": "opsnet", "weights": "hash"}
 
 
 def drawn(folder: Path, role: Role) -> PanopticDataset:
-    return write_storybook(Order(role=role, split="val", count=2, size=(64, 64)), folder)
+    return write_storybook(StorybookSpec(role=role, split="val", count=2, size=(64, 64)), folder)
 
 
 def test_the_arms_differ_in_what_learns_from_labels_alone() -> None:

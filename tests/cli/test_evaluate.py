@@ -12,14 +12,14 @@ from PIL import Image
 from command_runs import Run
 from lexiseg.cli import evaluate as commands_evaluate
 from lexiseg.data.formats.coco_panoptic import read_panoptic
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three pictures of novel."""
     root = tmp_path_factory.mktemp("a data set") / "data"
-    write_storybook(Order(role="novel", split="val", count=3, size=(48, 48)), root)
+    write_storybook(StorybookSpec(role="novel", split="val", count=3, size=(48, 48)), root)
     return root
 
 

@@ -17,7 +17,7 @@ from lexiseg.data.pairs.writer import PairWriter
 from lexiseg.encoders.clip.vit import VitClip
 from lexiseg.io.models import load_model, save_model
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.clip.folders import write_clip
 from miniatures import put_ids, put_json, put_picture, put_text, rows
 
@@ -32,7 +32,7 @@ def ovseg(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three pictures of base."""
     root = tmp_path_factory.mktemp("a data set") / "data"
-    write_storybook(Order(role="base", split="train", count=3, size=(48, 48)), root)
+    write_storybook(StorybookSpec(role="base", split="train", count=3, size=(48, 48)), root)
     return root
 
 

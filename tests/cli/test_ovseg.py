@@ -23,7 +23,7 @@ from lexiseg.layers.modulation import ModulationConfig
 from lexiseg.models import presets
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 
 WORDS = "cat, dog, sky:stuff"
 
@@ -139,7 +139,7 @@ def test_evaluate_measures_by_summed_soft_masks_and_says_what_clip_looked_at(
     run: Run, folder: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
-    write_storybook(Order(role="semantic-only", split="val", count=3, size=(48, 48)), data)
+    write_storybook(StorybookSpec(role="semantic-only", split="val", count=3, size=(48, 48)), data)
     common = ("evaluate", "--model", folder, "--device", "cpu", "--data", data, "--task", "semantic", "--workers", 0)
     ran = run(*common, "--out", tmp_path / "soft")
     assert ran.code == 0, ran.err
@@ -160,7 +160,7 @@ def test_evaluate_measures_by_summed_soft_masks_and_says_what_clip_looked_at(
 
 def test_a_diagnosis_of_an_ovseg_names_true_masks_by_both_branches(run: Run, folder: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    write_storybook(Order(role="novel", split="val", count=2, size=(48, 48)), data)
+    write_storybook(StorybookSpec(role="novel", split="val", count=2, size=(48, 48)), data)
     ran = run(
         "evaluate", "--model", folder, "--device", "cpu", "--data", data, "--diagnose", "--score-threshold", 0,
         "--workers", 0, "--out", tmp_path / "out",

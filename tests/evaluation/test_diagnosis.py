@@ -27,14 +27,15 @@ from lexiseg.evaluation.diagnosis import (
     tally_scene,
     tally_segments,
 )
-from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
+from lexiseg.evaluation.evaluator import evaluate
 from lexiseg.evaluation.loading import Truth, TruthBatch, batched, open_all, open_panoptic
 from lexiseg.evaluation.metrics.panoptic_quality import Tally, summarise, tally_pair
 from lexiseg.evaluation.oracles import ALONE, LADDER, Scene, answer, look, true_proposals
+from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.evaluation.study import ORACLE, study
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import NOVEL
 
 WORDS = Vocabulary.of("cat, dog, sky:stuff, sea:stuff")
@@ -345,7 +346,7 @@ def test_the_order_of_adding_never_changes_a_digit(seed: int):
 
     forward, back = reduce(add, tallies), sum(tallies[:0:-1], DiagnosisTally()) + tallies[0]
 
-    assert DiagnosisTally.from_plain(json.loads(json.dumps(forward.to_plain()))) == forward
+    assert DiagnosisTally.from_jsonable(json.loads(json.dumps(forward.to_jsonable()))) == forward
     assert forward.quality == back.quality
     assert forward.confusions == back.confusions
     one, other = (summarise_diagnosis(t, CATEGORIES, num_pictures=3) for t in (forward, back))
@@ -389,7 +390,7 @@ def model() -> OPSNet:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
     root = tmp_path_factory.mktemp("novel")
-    return write_storybook(Order(role="novel", split="val", count=3, size=(96, 96)), root / "data")
+    return write_storybook(StorybookSpec(role="novel", split="val", count=3, size=(96, 96)), root / "data")
 
 
 class Knowing(torch.nn.Module):
@@ -449,7 +450,7 @@ def test_perfect_masks_lose_nothing_to_masks_and_merge(
 def test_a_diagnosis_is_told_in_tables_and_as_plain_data(model: OPSNet, dataset: PanopticDataset) -> None:
     done = diagnose(model, dataset, DRAWN, EvaluationSettings(merge=LOOSE, limit=2))
 
-    plain = json.loads(json.dumps(done.to_plain()))
+    plain = json.loads(json.dumps(done.to_jsonable()))
     ladder, alone, sizes = done.ladder_table(), done.alone_table(), done.size_table()
 
     assert [row[0] for row in ladder] == [

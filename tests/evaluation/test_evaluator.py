@@ -18,9 +18,10 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.evaluation import measures
-from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate, write_report
+from lexiseg.evaluation.evaluator import evaluate
 from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, match_words, open_all, open_panoptic
 from lexiseg.evaluation.metrics.panoptic_quality import ClassTally, PanopticQuality
+from lexiseg.evaluation.report import EvaluationSettings, write_report
 from lexiseg.evaluation.study import (
     ORACLE,
     TABLE_1,
@@ -39,7 +40,7 @@ from lexiseg.layers.pooling import mask_pool
 from lexiseg.models.crops import crop_embed
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import NOVEL, SHARED, UNSEEN
 
 ONE_TEMPLATE = ("a photo of a {}.",)
@@ -72,7 +73,7 @@ def model() -> OPSNet:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
     root = tmp_path_factory.mktemp("novel")
-    return write_storybook(Order(role="novel", split="val", count=3, size=(96, 96)), root / "data")
+    return write_storybook(StorybookSpec(role="novel", split="val", count=3, size=(96, 96)), root / "data")
 
 
 class Knowing(torch.nn.Module):
@@ -237,8 +238,8 @@ def test_a_group_with_an_unknown_name_is_refused(model: OPSNet, dataset: Panopti
 
 
 def test_pictures_of_other_shapes_are_batched_apart(tmp_path: Path) -> None:
-    wide = write_storybook(Order(role="base", split="val", count=2, size=(40, 96)), tmp_path / "wide")
-    tall = write_storybook(Order(role="base", split="val", count=2, size=(96, 40)), tmp_path / "tall")
+    wide = write_storybook(StorybookSpec(role="base", split="val", count=2, size=(40, 96)), tmp_path / "wide")
+    tall = write_storybook(StorybookSpec(role="base", split="val", count=2, size=(96, 40)), tmp_path / "tall")
     mixed = [sample for pair in zip(wide.samples, tall.samples, strict=True) for sample in pair]
 
     batches = batches_of(PanopticDataset(categories=wide.categories, samples=tuple(mixed)))
@@ -317,7 +318,7 @@ def test_rows_that_differ_only_in_their_name_are_counted_once(
 
 
 def test_on_the_training_vocabulary_modulation_equals_query_only_in_every_digit(model: OPSNet, tmp_path: Path) -> None:
-    base = write_storybook(Order(role="base", split="val", count=1, size=(64, 64)), tmp_path / "base")
+    base = write_storybook(StorybookSpec(role="base", split="val", count=1, size=(64, 64)), tmp_path / "base")
     rows = at_thresholds((*TABLE_4[:2], *TABLE_4[7:], *TABLE_6[::4]), LOOSE)
 
     done = study(model, base, model.config.training_vocabulary, rows)
@@ -346,7 +347,7 @@ def test_the_tables_hold_every_row_of_the_paper_once() -> None:
 def test_a_study_gives_plain_rows(model: OPSNet, dataset: PanopticDataset) -> None:
     done = study(model, dataset, WORDS, TABLE_1[:2], EvaluationSettings(limit=1), groups=GROUPS)
 
-    plain = json.loads(json.dumps([result.to_plain() for result in done.results]))
+    plain = json.loads(json.dumps([result.to_jsonable() for result in done.results]))
 
     assert plain[0]["name"] == "CLIP-only, Cls"
     assert plain[0]["modulation"]["clip_only"] is True

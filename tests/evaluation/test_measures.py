@@ -130,7 +130,7 @@ def test_the_truth_as_an_answer_gets_all_points(root: Path, make: Any, task: Tas
     tally = measure.tally(perfect(), truth)
     quality = measure.summarise(tally, measure.categories)
 
-    assert measure.plain_figures(quality, per_class=True)[figure] == pytest.approx(1.0, abs=1e-12)
+    assert measure.jsonable_figures(quality, per_class=True)[figure] == pytest.approx(1.0, abs=1e-12)
     assert measure.scene_score(tally) == pytest.approx(1.0, abs=1e-12)
     assert measure.rows(quality)[0][1] == "100.0"
     assert {len(row) for row in measure.rows(quality)} == {len(measure.heading)}
@@ -143,7 +143,7 @@ def test_wrong_names_cost_points(root: Path, make: Any, task: TaskName | None, f
 
     tally = measure.tally(perfect(names=(0, 1, 0)), truth)  # the cat is taken for a dog
 
-    assert measure.plain_figures(measure.summarise(tally, measure.categories), per_class=True)[figure] < 0.8
+    assert measure.jsonable_figures(measure.summarise(tally, measure.categories), per_class=True)[figure] < 0.8
 
 
 @pytest.mark.parametrize(("make", "task", "figure"), MEASURES)
@@ -151,7 +151,7 @@ def test_tallies_survive_as_plain_data_and_add_up(root: Path, make: Any, task: T
     measure, truth = measured(root, make, task)
     tally = measure.zero() + measure.tally(perfect(), truth)
 
-    kept = measure.from_plain(json.loads(json.dumps(measure.to_plain(tally))))
+    kept = measure.from_jsonable(json.loads(json.dumps(measure.to_jsonable(tally))))
 
     first, second = (measure.summarise(one, measure.categories) for one in (tally, kept))
     assert first == second
@@ -196,7 +196,7 @@ def test_the_soft_rule_gives_every_pixel_a_class(root: Path) -> None:
 
     quality = measure.summarise(measure.tally(perfect("soft"), truth), measure.categories)
 
-    assert measure.plain_figures(quality, per_class=False)["miou"] == 1.0  # void of the truth is not counted
+    assert measure.jsonable_figures(quality, per_class=False)["miou"] == 1.0  # void of the truth is not counted
 
 
 @pytest.mark.parametrize(("own", "given"), [(frozenset({"dog"}), frozenset()), (frozenset(), frozenset({"dog"}))])

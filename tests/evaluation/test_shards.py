@@ -18,13 +18,13 @@ import tiny
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import PanopticDataset, read_panoptic
 from lexiseg.evaluation import evaluator, shards
-from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate
-from lexiseg.evaluation.report import Report
+from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.report import EvaluationSettings, Report
 from lexiseg.evaluation.shards import shards_of
 from lexiseg.io.models import load_model, save_model
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import NOVEL
 
 ONE_TEMPLATE = ("a photo of a {}.",)
@@ -44,7 +44,8 @@ from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.panoptic_format import read_panoptic
 from lexiseg.data.storybook.kinds import NOVEL
-from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate, write_report
+from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.report import EvaluationSettings, write_report
 from lexiseg.io.models import load_model
 from lexiseg.models.postprocess import MergeConfig
 root, pause = Path(sys.argv[1]), float(sys.argv[2])
@@ -62,7 +63,7 @@ with processes.joined():
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with random weights, and nine drawn pictures."""
     folder = tmp_path_factory.mktemp("evaluation")
-    write_storybook(Order(role="novel", split="val", count=PICTURES, size=(64, 64)), folder / "data")
+    write_storybook(StorybookSpec(role="novel", split="val", count=PICTURES, size=(64, 64)), folder / "data")
     config = OPSNetConfig(
         segmenter=replace(tiny.RESNET, num_queries=5),
         clip=tiny.CLIP,
@@ -97,7 +98,7 @@ def whole(model: OPSNet, dataset: PanopticDataset) -> dict[str, Any]:
 
 def plain(report: Report) -> dict[str, Any]:
     """A report without the one figure that no two runs share."""
-    document = json.loads(json.dumps(report.to_plain()))
+    document = json.loads(json.dumps(report.to_jsonable()))
     del document["images_per_second"]
     assert document["pq"] is not None
     assert sum(c["fp"] for c in document["per_class"]) > 0  # there is something to count
@@ -178,7 +179,9 @@ def test_parts_of_other_pictures_of_the_same_names_are_not_resumed(
 ) -> None:
     with pytest.raises(StoppedError):
         evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
-    other = write_storybook(Order(role="novel", split="val", count=PICTURES, size=(64, 64), seed=1), tmp_path / "other")
+    other = write_storybook(
+        StorybookSpec(role="novel", split="val", count=PICTURES, size=(64, 64), seed=1), tmp_path / "other"
+    )
 
     assert [s.file_name for s in other.samples] == [s.file_name for s in dataset.samples]
     with pytest.raises(ValueError, match="another model, data or settings"):
@@ -229,9 +232,9 @@ def test_a_tally_survives_as_plain_data(model: OPSNet, dataset: PanopticDataset,
     measure = evaluator.open_task(model, dataset, WORDS, LOOSE).measure
     kept = measure.zero()
     if tally == "some":
-        kept = measure.from_plain([[3, 2**53 - 1, 2, 1, 0], [7, 0, 0, 4, 1]])
+        kept = measure.from_jsonable([[3, 2**53 - 1, 2, 1, 0], [7, 0, 0, 4, 1]])
 
-    assert measure.from_plain(json.loads(json.dumps(measure.to_plain(kept)))) == kept
+    assert measure.from_jsonable(json.loads(json.dumps(measure.to_jsonable(kept)))) == kept
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from torch import nn
 
 from lexiseg.core.errors import ModelError
 from lexiseg.io.checkpoint import atomic_save, load_folder, load_into, load_training, save_folder, weights_hash
-from lexiseg.io.config_json import from_plain
+from lexiseg.io.config_json import from_jsonable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ def left_behind(folder: Path) -> list[str]:
 def test_a_folder_comes_back_as_it_was_saved(model: Path, net: nn.Module) -> None:
     doc, weights = load_folder(model)
 
-    assert from_plain(Config, doc) == Config()
+    assert from_jsonable(Config, doc) == Config()
     assert weights.keys() == net.state_dict().keys()
     assert all(torch.equal(weights[key], tensor) for key, tensor in net.state_dict().items())
     assert sorted(path.name for path in model.iterdir()) == ["config.json", "model.safetensors"]

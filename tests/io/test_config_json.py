@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexiseg.core.errors import ModelError
-from lexiseg.io.config_json import from_plain, to_plain
+from lexiseg.io.config_json import from_jsonable, to_jsonable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +57,11 @@ def test_json_and_back_is_the_identity(
         either=either,
     )
 
-    assert from_plain(Whole, json.loads(json.dumps(to_plain(config)))) == config
+    assert from_jsonable(Whole, json.loads(json.dumps(to_jsonable(config)))) == config
 
 
 def test_fields_with_a_default_may_be_missing_and_integers_may_be_floats() -> None:
-    config = from_plain(Whole, {"part": {"width": 3}, "scale": 2})
+    config = from_jsonable(Whole, {"part": {"width": 3}, "scale": 2})
 
     assert config == replace(Whole(part=Part(width=3)), scale=2.0)
     assert type(config.scale) is float
@@ -92,15 +92,15 @@ def test_fields_with_a_default_may_be_missing_and_integers_may_be_floats() -> No
 )
 def test_a_wrong_field_is_named(change: dict[str, object], message: str) -> None:
     with pytest.raises(ModelError, match=f"^here: {message}"):
-        from_plain(Whole, {"part": {"width": 3}} | change, source="here")
+        from_jsonable(Whole, {"part": {"width": 3}} | change, source="here")
 
 
 def test_a_document_that_is_no_object_is_refused() -> None:
     with pytest.raises(ModelError, match="must be an object"):
-        from_plain(Whole, [1, 2])
+        from_jsonable(Whole, [1, 2])
 
 
 @pytest.mark.parametrize("value", [float("inf"), object(), {1: 2}, {"deep": [object()]}])
 def test_what_json_cannot_hold_is_refused_when_saving(value: object) -> None:
     with pytest.raises(ModelError, match="config"):
-        to_plain({"field": value})
+        to_jsonable({"field": value})

@@ -77,7 +77,7 @@ def test_void_is_the_last_share_of_the_training_softmax(opsnet: OPSNet) -> None:
     asked = words(opsnet, NOVEL)
     proposals = opsnet.propose(pictures())
     regions = opsnet.embed(proposals, opsnet.clip_map(pictures()))
-    logits = opsnet.training_logits(regions.class_embed, asked)
+    logits = opsnet.class_logits_with_void(regions.class_embed, asked)
     assert logits.shape == (2, 8, 4)
     assert logits.abs().max() <= 100 * (1 + 1e-5)
     torch.testing.assert_close(opsnet(pictures(), asked).void_probs, logits.softmax(-1)[..., -1])
@@ -145,7 +145,7 @@ def test_clip_is_frozen_in_eval_mode_and_a_training_step_changes_none_of_its_bit
     embed = opsnet.class_embed(proposals, opsnet.clip_map(images))
     layer = LayerOutput(
         mask_logits=proposals.mask_logits,
-        class_logits=opsnet.training_logits(embed, asked),
+        class_logits=opsnet.class_logits_with_void(embed, asked),
         iou_scores=opsnet.iou_scores(proposals),
     )
     generator = torch.Generator().manual_seed(0)

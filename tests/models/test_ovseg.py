@@ -34,7 +34,7 @@ def proposals_with(model: OVSeg, logits: torch.Tensor) -> MaskProposals:
 def test_a_prediction_holds_the_ensemble_of_both_branches(model: OVSeg) -> None:
     asked = words(model, NOVEL)
     own = model.propose(pictures())
-    p = model.training_logits(model.class_embed(own), asked).softmax(-1)[..., :-1]
+    p = model.class_logits_with_void(model.class_embed(own), asked).softmax(-1)[..., :-1]
     clip_prediction = model(pictures(), asked, CLIP_BRANCH_ONLY)
     p_hat = clip_prediction.class_logits.softmax(-1)
     q = scores(model(pictures(), asked, EnsembleConfig(clip_weight=0.7)))
@@ -75,7 +75,7 @@ def test_an_empty_proposal_changes_no_other_and_takes_no_part_in_the_merge(model
     torch.testing.assert_close(scores(found)[:, others], scores(whole)[:, others])
     assert (found.iou_scores[:, 3] == 0).all()
     assert found.counts.empty == 2
-    p = model.training_logits(model.class_embed(own), asked).softmax(-1)[..., :-1]
+    p = model.class_logits_with_void(model.class_embed(own), asked).softmax(-1)[..., :-1]
     torch.testing.assert_close(scores(found)[:, 3], p[:, 3] ** 0.3)  # p_hat is 1, as in the paper's code
 
 
@@ -156,7 +156,7 @@ def test_one_word_and_two_thousand_are_answered_and_nothing_is_left_behind(model
     own, ensemble = model.propose(pictures()), EnsembleConfig(clip_weight=0.7)
 
     def p(asked: VocabularyEmbeddings) -> torch.Tensor:
-        return model.training_logits(model.class_embed(own), asked).softmax(-1)[..., :-1]
+        return model.class_logits_with_void(model.class_embed(own), asked).softmax(-1)[..., :-1]
 
     alone = words(model, "cat")
     one = scores(model(pictures(), alone, ensemble))

@@ -18,7 +18,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import PanopticDataset, load_segmentation
 from lexiseg.storybook.captions import labels
 from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS, Look, random_look
-from lexiseg.storybook.export import CAPTIONS_PER_PICTURE, Order, categories_of, write_storybook
+from lexiseg.storybook.export import CAPTIONS_PER_PICTURE, StorybookSpec, vocabulary_categories, write_storybook
 from lexiseg.storybook.kinds import (
     ALL,
     BASE,
@@ -241,7 +241,7 @@ def test_the_same_arguments_give_the_same_bytes_in_another_process() -> None:
 
 
 def test_the_number_of_workers_changes_no_byte(tmp_path: Path) -> None:
-    order = Order(role="base", split="val", count=5, seed=3, size=SMALL)
+    order = StorybookSpec(role="base", split="val", count=5, seed=3, size=SMALL)
 
     write_storybook(order, tmp_path / "one", workers=1)
     write_storybook(order, tmp_path / "two", workers=2)
@@ -278,7 +278,7 @@ def test_a_size_under_sixteen_pixels_is_refused() -> None:
 
 
 def test_void_and_crowd_are_written_as_coco_has_them(tmp_path: Path) -> None:
-    order = Order(role="base", split="train", count=30, seed=4, size=SMALL)
+    order = StorybookSpec(role="base", split="train", count=30, seed=4, size=SMALL)
     dataset = write_storybook(order, tmp_path / "data")
     scenes = [draw_scene("base", "train", index, seed=4, size=SMALL) for index in range(30)]
     strangers, crowds = 0, 0
@@ -297,7 +297,7 @@ def test_void_and_crowd_are_written_as_coco_has_them(tmp_path: Path) -> None:
 
 
 def test_captions_and_labels_name_what_the_masks_leave_out(tmp_path: Path) -> None:
-    dataset = write_storybook(Order(role="base", split="train", count=12, size=SMALL), tmp_path / "data")
+    dataset = write_storybook(StorybookSpec(role="base", split="train", count=12, size=SMALL), tmp_path / "data")
     named = 0
 
     for index, sample in enumerate(dataset.samples):
@@ -317,8 +317,10 @@ def test_captions_and_labels_name_what_the_masks_leave_out(tmp_path: Path) -> No
 
 
 def test_the_part_annotation_leaves_out_a_fifth_of_the_names_and_nothing_else(tmp_path: Path) -> None:
-    whole = write_storybook(Order(role="base", split="val", count=8, size=SMALL), tmp_path / "whole")
-    part = write_storybook(Order(role="base", split="val", count=8, size=SMALL, vocabulary=PART), tmp_path / "part")
+    whole = write_storybook(StorybookSpec(role="base", split="val", count=8, size=SMALL), tmp_path / "whole")
+    part = write_storybook(
+        StorybookSpec(role="base", split="val", count=8, size=SMALL, vocabulary=PART), tmp_path / "part"
+    )
 
     assert {c.name for c in part.categories} == set(PART.names)
     left_out = 0
@@ -332,7 +334,7 @@ def test_the_part_annotation_leaves_out_a_fifth_of_the_names_and_nothing_else(tm
 
 
 def test_the_semantic_role_has_one_segment_per_name_and_no_things(tmp_path: Path) -> None:
-    dataset = write_storybook(Order(role="semantic-only", split="val", count=12, size=SMALL), tmp_path / "data")
+    dataset = write_storybook(StorybookSpec(role="semantic-only", split="val", count=12, size=SMALL), tmp_path / "data")
 
     assert not any(category.is_thing for category in dataset.categories)
     assert not any(segment.is_crowd for sample in dataset.samples for segment in sample.segments)
@@ -343,14 +345,14 @@ def test_the_semantic_role_has_one_segment_per_name_and_no_things(tmp_path: Path
 
 
 def test_the_image_level_role_labels_everything_that_is_seen(tmp_path: Path) -> None:
-    dataset = write_storybook(Order(role="image-level", split="val", count=6, size=SMALL), tmp_path / "data")
+    dataset = write_storybook(StorybookSpec(role="image-level", split="val", count=6, size=SMALL), tmp_path / "data")
 
     for sample, names in zip(dataset.samples, segments_with_names(dataset), strict=True):
         assert sample.extras["labels"] == sorted(set(names))
 
 
 def test_dusk_uses_its_own_names_in_masks_and_labels(tmp_path: Path) -> None:
-    dataset = write_storybook(Order(role="dusk", split="val", count=6, size=SMALL), tmp_path / "data")
+    dataset = write_storybook(StorybookSpec(role="dusk", split="val", count=6, size=SMALL), tmp_path / "data")
 
     assert [category.name for category in dataset.categories] == list(DUSK.names)
     assert all(set(names) <= set(DUSK.names) for names in segments_with_names(dataset))
@@ -358,28 +360,28 @@ def test_dusk_uses_its_own_names_in_masks_and_labels(tmp_path: Path) -> None:
 
 
 def test_categories_are_numbered_from_one_in_the_order_of_the_words() -> None:
-    categories = categories_of(Vocabulary.of("cat, sky:stuff"))
+    categories = vocabulary_categories(Vocabulary.of("cat, sky:stuff"))
 
     assert [(c.id, c.name, c.is_thing) for c in categories] == [(1, "cat", True), (2, "sky", False)]
 
 
 def test_a_folder_that_is_not_empty_is_refused_unless_told_to_overwrite(tmp_path: Path) -> None:
     root = tmp_path / "a folder"
-    write_storybook(Order(role="base", split="val", count=1, size=SMALL), root)
+    write_storybook(StorybookSpec(role="base", split="val", count=1, size=SMALL), root)
     before = files_of(root)
     progress: list[int] = []
 
     with pytest.raises(ValueError, match="not empty"):
-        write_storybook(Order(role="base", split="val", count=2, size=SMALL), root)
+        write_storybook(StorybookSpec(role="base", split="val", count=2, size=SMALL), root)
     assert files_of(root) == before
     again = write_storybook(
-        Order(role="base", split="val", count=2, size=SMALL), root, overwrite=True, report=progress.append
+        StorybookSpec(role="base", split="val", count=2, size=SMALL), root, overwrite=True, report=progress.append
     )
 
     assert len(again.samples) == 2
     assert progress == [1, 2]
     with pytest.raises(ValueError, match="one picture or more"):
-        write_storybook(Order(role="base", split="val", count=0), tmp_path / "none")
+        write_storybook(StorybookSpec(role="base", split="val", count=0), tmp_path / "none")
 
 
 def test_a_close_up_shows_one_name() -> None:

@@ -17,10 +17,19 @@ from lexiseg.io.checkpoint import save_folder
 from lexiseg.io.models import load_model, save_model
 from lexiseg.io.shipped import shipped_folder
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training import launch as commands
 from lexiseg.training.clip.folders import read_prompt, read_vit_clip, write_clip
-from lexiseg.training.launch import ORDERS, WHOLE_PARTS, Reporters, TrainSettings, describe, recipe_names, train, unused
+from lexiseg.training.launch import (
+    SEQUENCES,
+    WHOLE_PARTS,
+    Reporters,
+    TrainSettings,
+    describe,
+    recipe_names,
+    train,
+    unused,
+)
 from lexiseg.training.recipes.storybook import VIT_TINY, clip_tiny
 
 
@@ -28,7 +37,7 @@ from lexiseg.training.recipes.storybook import VIT_TINY, clip_tiny
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixteen pictures: one batch."""
     root = tmp_path_factory.mktemp("drawn") / "data"
-    write_storybook(Order(role="base", split="train", count=16), root)
+    write_storybook(StorybookSpec(role="base", split="train", count=16), root)
     return root
 
 
@@ -84,7 +93,7 @@ def test_the_shipped_model_goes_on_without_another_clip(drawn: Path, tmp_path: P
 @pytest.mark.slow
 def test_an_opsnet_learns_from_pictures_with_labels_and_tells_how_many(drawn: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels"
-    write_storybook(Order(role="image-level", split="train", count=8), labels)
+    write_storybook(StorybookSpec(role="image-level", split="train", count=8), labels)
     content = json.loads((labels / "panoptic.json").read_text())
     content["images"][3]["labels"] = []
     (labels / "panoptic.json").write_text(json.dumps(content))
@@ -164,7 +173,7 @@ def test_an_order_goes_on_from_each_result_and_can_be_resumed(
     made = train(order, settings)
     again = train(order, replace(settings, resume=True))
 
-    first, second = ORDERS[order]
+    first, second = SEQUENCES[order]
     out = tmp_path / "by-hand"
     alone = train(first, replace(settings, out=out / "1"))
     by_hand = train(second, replace(settings, out=out / "2", start=alone, seed=1))

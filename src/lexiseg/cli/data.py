@@ -9,9 +9,9 @@ from lexiseg.core.errors import UsageError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, unknown
 from lexiseg.data.datasets.own_folder import open_folder
-from lexiseg.data.datasets.spec import Entry, Findings, examine
+from lexiseg.data.datasets.spec import DatasetSpec, Findings, examine
 from lexiseg.io.shipped import unknown_concepts
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import Role, Split
 
 SMALLEST, LARGEST = 16, 4096
@@ -42,7 +42,7 @@ def run_storybook(
         ValueError: if the size or the words are none, or the folder is not empty or can't be written.
     """
     words = None if vocabulary is None else read_words(vocabulary)
-    order = Order(role=role, split=split, count=count, seed=seed, size=parse_size(size), vocabulary=words)
+    order = StorybookSpec(role=role, split=split, count=count, seed=seed, size=parse_size(size), vocabulary=words)
     with progress("Drawing", count) as bar:
         write_storybook(order, out, overwrite=overwrite, workers=workers, report=lambda done: bar(done, count))
     say(f"Drew {count} pictures of {role} ({split}) to {out}.")
@@ -141,7 +141,7 @@ def run_prepare(name: str, root: Path | None, *, split: str | None = None, worke
     say(f"{name} ({split}) is prepared: {made} files were made{'' if made else ', all were there already'}.")
 
 
-def _entry(name: str, root: Path | None) -> tuple[Entry, Path]:
+def _entry(name: str, root: Path | None) -> tuple[DatasetSpec, Path]:
     if name not in CATALOGUE:
         raise UsageError(str(unknown(name)))
     if root is None:
@@ -149,7 +149,7 @@ def _entry(name: str, root: Path | None) -> tuple[Entry, Path]:
     return CATALOGUE[name], root
 
 
-def _found(entry: Entry, root: Path) -> str:
+def _found(entry: DatasetSpec, root: Path) -> str:
     there = [split for split in entry.splits if all(path for _, path in entry.find(root, split)[1])]
     return ", ".join(there) or "-"
 

@@ -23,16 +23,17 @@ from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, read_panoptic
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
-from lexiseg.evaluation.evaluator import EvaluationSettings, Report, scene_maps, write_report
+from lexiseg.evaluation.evaluator import comparisons
 from lexiseg.evaluation.evaluator import evaluate as measure
 from lexiseg.evaluation.loading import match_words
 from lexiseg.evaluation.measures import SemanticRule, TaskName, measure_of
+from lexiseg.evaluation.report import EvaluationSettings, Report, write_report
 from lexiseg.inference.predictor import Model, load
-from lexiseg.io.config_json import to_plain
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.models.opsnet import OPSNetConfig
 from lexiseg.models.ovseg import OVSegConfig
 from lexiseg.models.presets import CLIP_WEIGHTS
-from lexiseg.storybook.export import Order, categories_of, write_storybook
+from lexiseg.storybook.export import StorybookSpec, vocabulary_categories, write_storybook
 from lexiseg.storybook.kinds import CASTS, PART, Role, Split
 
 DRAWN: Mapping[str, tuple[Role, Vocabulary]] = {
@@ -98,7 +99,7 @@ def run_evaluate(
         ValueError: if words, data, model or folder are of no use.
     """
     asked = None if words is None else read_words(words)
-    with processes.joined():
+    with processes.process_group():
         model = load(how.model, device=how.device)
         set_regions(model.network, how.regions)
         config = model.network.config
@@ -113,7 +114,7 @@ def run_evaluate(
         )
         if data.name in DRAWN:  # all that can be refused is refused before anything is drawn
             _check(measured, settings.task or "panoptic", is_panoptic=True)
-            match_words(categories_of(DRAWN[data.name][1]), asked or DRAWN[data.name][1])
+            match_words(vocabulary_categories(DRAWN[data.name][1]), asked or DRAWN[data.name][1])
         dataset, own = _open(data, out, workers)
         _check(measured, measure_of(dataset, settings.task).name, is_panoptic=isinstance(dataset, PanopticDataset))
         vocabulary = asked or own
@@ -141,10 +142,10 @@ def run_evaluate(
         if processes.rank() == 0:
             worst, best = report.worst_and_best(SHOWN_SCENES)
             names = [scene.name for scene in (*worst, *best)]
-            maps = scene_maps(model.network, dataset, vocabulary, report.settings, names)
+            maps = comparisons(model.network, dataset, vocabulary, report.settings, names)
             about = _about(data, how, dataset.categories, vocabulary) | _cutting(config)
             page = write_page(report, diagnosis, worst, best, maps, out, about)
-            write_report(report, out, about | ({} if diagnosis is None else {"diagnosis": diagnosis.to_plain()}))
+            write_report(report, out, about | ({} if diagnosis is None else {"diagnosis": diagnosis.to_jsonable()}))
             for folder in (PARTS_FOLDER, DIAGNOSIS_FOLDER):
                 shutil.rmtree(out / folder, ignore_errors=True)
             _tell(report, page, renamed(dataset.categories, vocabulary))
@@ -207,13 +208,13 @@ def _about(data: Data, how: Inference, categories: tuple[Category, ...], asked: 
     return {
         "data": {"name": data.name, "limit": data.limit, **(drawn if is_drawn else stored)},
         "model": how.model,
-        "words": words_of(categories, asked),
+        "words": word_of_categories(categories, asked),
     }
 
 
 def _cutting(config: OPSNetConfig | OVSegConfig) -> dict[str, Any]:
     """How an OVSeg cut its crops, for the report."""
-    return {"crops": to_plain(config.regions)} if isinstance(config, OVSegConfig) else {}
+    return {"crops": to_jsonable(config.regions)} if isinstance(config, OVSegConfig) else {}
 
 
 def _open(data: Data, out: Path, workers: int) -> tuple[AnnotatedDataset, Vocabulary]:
@@ -247,7 +248,7 @@ def _draw(data: Data, folder: Path, workers: int) -> None:
     split = data.split or "test"
     if split not in get_args(Split):
         raise UsageError(f"drawn data have the splits {', '.join(get_args(Split))}, not {split!r}.")
-    order = Order(role=role, split=cast(Split, split), count=data.count, seed=data.seed, vocabulary=vocabulary)
+    order = StorybookSpec(role=role, split=cast(Split, split), count=data.count, seed=data.seed, vocabulary=vocabulary)
     with progress("Drawing", data.count) as bar:
         write_storybook(
             order, folder, overwrite=True, workers=max(1, workers), report=lambda done: bar(done, data.count)
@@ -256,7 +257,7 @@ def _draw(data: Data, folder: Path, workers: int) -> None:
     (folder / DRAWN_SIGN).write_text(json.dumps(about))
 
 
-def words_of(categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, str]:
+def word_of_categories(categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, str]:
     """The word that stands for each category."""
     word_of = {same_word(name): concept.name for concept in asked.concepts for name in concept.names}
     return {category.name: word_of[same_word(category.name)] for category in categories}
@@ -264,7 +265,9 @@ def words_of(categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, s
 
 def renamed(categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, str]:
     """The categories that another word stands for, with that word."""
-    return {name: word for name, word in words_of(categories, asked).items() if same_word(name) != same_word(word)}
+    return {
+        name: word for name, word in word_of_categories(categories, asked).items() if same_word(name) != same_word(word)
+    }
 
 
 def seen_and_unseen(

@@ -10,10 +10,10 @@ from lexiseg import __version__
 from lexiseg.cli import options as opt
 from lexiseg.cli.console import fail, note, say
 from lexiseg.cli.options import (
+    CropOptions,
     Device,
     Inference,
     Precision,
-    Regions,
     RoleName,
     SemanticRuleChoice,
     SourceChoice,
@@ -97,7 +97,7 @@ def demo(
 @app.command()
 def segment(
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...", help="Files, folders and patterns.")],
-    vocabulary: opt.Words,
+    vocabulary: opt.VocabularyOption,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for overlays, id PNGs and panoptic.json.")],
     model: opt.ModelName = "storybook",
     device: opt.DeviceName = Device.auto,
@@ -129,7 +129,7 @@ def segment(
         clip_weight=clip_weight,
         clip_only=clip_only,
         rank_by=rank_by.value if rank_by else None,
-        regions=Regions(region_threshold=region_threshold, min_object=min_object, crops_per_pass=crops_per_pass),
+        regions=CropOptions(region_threshold=region_threshold, min_object=min_object, crops_per_pass=crops_per_pass),
         best_only=best_only,
     )
     raise typer.Exit(run_segment(pictures, vocabulary, how, out, as_json=as_json))
@@ -199,7 +199,7 @@ def evaluate(
         clip_weight=clip_weight,
         clip_only=clip_only,
         rank_by=rank_by.value if rank_by else None,
-        regions=Regions(region_threshold=region_threshold, min_object=min_object, crops_per_pass=crops_per_pass),
+        regions=CropOptions(region_threshold=region_threshold, min_object=min_object, crops_per_pass=crops_per_pass),
     )
     pictures = Data(name=data, root=root, split=split, count=count, seed=seed, limit=limit)
     measured = Measured(
@@ -283,7 +283,7 @@ def mine(
         model=model,
         device=device.value,
         clip=clip,
-        regions=Regions(region_threshold=region_threshold, crops_per_pass=crops_per_pass),
+        regions=CropOptions(region_threshold=region_threshold, crops_per_pass=crops_per_pass),
     )
 
     pictures = MiningData(
@@ -407,7 +407,7 @@ def score_panoptic(
 def score_semantic(
     truth: Annotated[Path, typer.Option("--ground-truth-folder", help="True label maps, one value per pixel.")],
     predicted: Annotated[Path, typer.Option("--prediction-folder", help="Predicted ones, by the same names.")],
-    vocabulary: opt.Words,
+    vocabulary: opt.VocabularyOption,
     unseen: Annotated[
         str | None,
         typer.Option("--unseen", metavar="TEXT|FILE|NAME", help="Classes that training has not seen, for hIoU."),

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TypeVar, cast, get_args
 
 from lexiseg.cli.console import note, progress, say, show
-from lexiseg.cli.evaluate import INCOMPLETE, SHOWN_SKIPPED, words_of
-from lexiseg.cli.options import Regions
+from lexiseg.cli.evaluate import INCOMPLETE, SHOWN_SKIPPED, word_of_categories
+from lexiseg.cli.options import CropOptions
 from lexiseg.cli.overrides import regions_for
 from lexiseg.cli.pair_sheet import SHEET_FILE, Statistics, frequencies, write_sheet
 from lexiseg.cli.words import read_words
@@ -26,16 +26,16 @@ from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.data.pairs.format import INDEX, PairDataset
 from lexiseg.data.pairs.writer import check_free
 from lexiseg.inference.predictor import load
-from lexiseg.io.config_json import to_plain
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
-from lexiseg.models.base import Network
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import ALL, Role, Split
 from lexiseg.training.clip.adaptation import with_clip
 from lexiseg.training.clip.folders import read_vit_clip
 from lexiseg.training.mining.mine import MiningConfig, mine, own_regions
-from lexiseg.training.mining.pairing import Source
+from lexiseg.training.mining.pairing import PairSource
 
 DRAWN = "storybook"
 """The data set that is drawn when it is asked for."""
@@ -88,14 +88,14 @@ class Cutting:
     device: str
     clip: str | None = None
     """A CLIP that pairs instead of the model's own."""
-    regions: Regions = field(default_factory=Regions)
+    regions: CropOptions = field(default_factory=CropOptions)
 
 
 def run_mine(
     cutting: Cutting,
     data: MiningData,
     finding: Finding,
-    source: Source,
+    source: PairSource,
     out: Path,
     *,
     workers: int,
@@ -115,7 +115,7 @@ def run_mine(
     words = None if finding.words is None else read_words(finding.words)
     tagger_name = finding.tagger or "textblob"
     tagger = TAGGERS[tagger_name]() if config.has_nouns and tagger_name != WORDS_ALONE else None
-    with processes.joined():
+    with processes.process_group():
         dataset, own = _open(data, out, workers, resume=resume, overwrite=overwrite)
         nouns, captions = None, ()
         if config.has_nouns:
@@ -149,7 +149,7 @@ def run_mine(
         return status
 
 
-def _network(cutting: Cutting) -> Network:
+def _network(cutting: Cutting) -> OpenVocabularySegmenter:
     """What proposes, with the CLIP that pairs."""
     network = load(cutting.model, device=cutting.device).network
     if cutting.clip is None:
@@ -199,7 +199,7 @@ def _open(
     if isinstance(dataset, CaptionDataset):
         return dataset, None
     words = Vocabulary.of(entry.vocabulary) if entry is not None and entry.vocabulary else own_words(dataset.categories)
-    word_of = words_of(dataset.categories, words)
+    word_of = word_of_categories(dataset.categories, words)
     categories = tuple(replace(category, name=word_of[category.name]) for category in dataset.categories)
     return replace(dataset, categories=categories), words
 
@@ -214,8 +214,8 @@ def _draw(data: MiningData, folder: Path, workers: int, *, overwrite: bool) -> N
     if split not in get_args(Split):
         raise UsageError(f"drawn data have the splits {', '.join(get_args(Split))}, not {split!r}.")
     count = data.count or 200
-    order = Order(role=data.role or "base", split=cast(Split, split), count=count, seed=data.seed)
-    wanted, told = json.dumps(to_plain(order), sort_keys=True), folder / ORDER
+    order = StorybookSpec(role=data.role or "base", split=cast(Split, split), count=count, seed=data.seed)
+    wanted, told = json.dumps(to_jsonable(order), sort_keys=True), folder / ORDER
     if told.is_file() and not overwrite:
         if told.read_text(encoding="utf-8") != wanted:
             raise ValueError(

@@ -86,7 +86,7 @@ class SplitName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Regions:
+class CropOptions:
     """How an OVSeg shows proposals to CLIP; None leaves the model's own value."""
 
     region_threshold: float | None = None
@@ -114,7 +114,7 @@ class Inference:
     rank_by: str | None = None
     best_only: bool = False
     """The best region of each word, by CLIP alone."""
-    regions: Regions = field(default_factory=Regions)
+    regions: CropOptions = field(default_factory=CropOptions)
 
     def __post_init__(self) -> None:
         ways = {
@@ -137,7 +137,7 @@ class Inference:
 
 _HOW = "How it answers"
 
-Words = Annotated[
+VocabularyOption = Annotated[
     str,
     typer.Option(
         "--vocabulary",

@@ -3,11 +3,11 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from lexiseg.cli.options import Inference, Regions
+from lexiseg.cli.options import CropOptions, Inference
 from lexiseg.core.errors import UsageError
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import ModulationConfig
-from lexiseg.models.base import Fusion, Network
+from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import MergeConfig
@@ -33,7 +33,7 @@ def merge_for(how: Inference, default: MergeConfig) -> MergeConfig:
     return replace(default, **changed)
 
 
-def regions_for(asked: Regions, default: RegionConfig) -> RegionConfig:
+def regions_for(asked: CropOptions, default: RegionConfig) -> RegionConfig:
     """The model's own way of cutting crops with what was asked otherwise."""
     given = {
         "mask_threshold": asked.region_threshold,
@@ -44,7 +44,7 @@ def regions_for(asked: Regions, default: RegionConfig) -> RegionConfig:
     return replace(default, **changed)
 
 
-def set_regions(network: Network, asked: Regions) -> None:
+def set_regions(network: OpenVocabularySegmenter, asked: CropOptions) -> None:
     """Lets a model that was just loaded cut crops as asked.
 
     Raises:
@@ -52,7 +52,7 @@ def set_regions(network: Network, asked: Regions) -> None:
     """
     if isinstance(network, OVSeg):
         network.config = replace(network.config, regions=regions_for(asked, network.config.regions))
-    elif asked != Regions():
+    elif asked != CropOptions():
         options = {f"--{name.replace('_', '-')}": value for name, value in asdict(asked).items()}
         _refuse(options, "OPSNet", "an OVSeg as --model, or leave it out")
 

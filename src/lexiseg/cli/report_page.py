@@ -6,8 +6,8 @@ from typing import Any
 
 from lexiseg.core.messages import printable
 from lexiseg.evaluation.diagnosis import Diagnosis
-from lexiseg.evaluation.evaluator import SceneMaps
-from lexiseg.evaluation.report import Report, Scene
+from lexiseg.evaluation.evaluator import Comparison
+from lexiseg.evaluation.report import ImageScore, Report
 from lexiseg.inference.visualize import side_by_side
 
 PAGE_FILE = "report.md"
@@ -17,9 +17,9 @@ PICTURES = "report-pictures"
 def write_page(
     report: Report,
     diagnosis: Diagnosis | None,
-    worst: Sequence[Scene],
-    best: Sequence[Scene],
-    maps: Iterable[SceneMaps],
+    worst: Sequence[ImageScore],
+    best: Sequence[ImageScore],
+    maps: Iterable[Comparison],
     folder: Path,
     about: Mapping[str, Any],
 ) -> Path:

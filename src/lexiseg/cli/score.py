@@ -8,7 +8,7 @@ from lexiseg.cli.console import progress, say, show
 from lexiseg.core.errors import FormatError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import Category, read_panoptic
-from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, percent, plain_quality, summarise
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, jsonable_quality, percent, summarise
 from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality, summarise_semantic
 from lexiseg.evaluation.scoring import LabelCode, score_panoptic, score_semantic
 
@@ -69,7 +69,7 @@ def run_score_semantic(
     held_out = frozenset(() if unseen is None else unseen.names)
     quality = summarise_semantic(tally, categories, held_out)
     if as_json:
-        say(json.dumps(quality.to_plain(), indent=2, ensure_ascii=False))
+        say(json.dumps(quality.to_jsonable(), indent=2, ensure_ascii=False))
         return
     heading = ("", "IoU", "accuracy")
     rows = [(name, *(f"{100 * figure:.1f}" for figure in figures)) for name, *figures in _semantic_rows(quality)]
@@ -89,4 +89,4 @@ def _semantic_rows(quality: SemanticQuality) -> list[tuple[Any, ...]]:
 def _plain(quality: PanopticQuality) -> dict[str, object]:
     """Fractions; each class by its category id."""
     per_class = {str(c.category.id): {"pq": c.pq, "sq": c.sq, "rq": c.rq} for c in quality.per_class}
-    return {**plain_quality(quality), "per_class": per_class}
+    return {**jsonable_quality(quality), "per_class": per_class}

@@ -136,5 +136,5 @@ def _json_line(answer: _Answer) -> str:
     else:
         overlay, panoptic = answer.files
         document |= {"overlay": str(overlay), "panoptic": str(panoptic), "seconds": round(answer.seconds, 3)}
-        document |= answer.result.to_plain()
+        document |= answer.result.to_jsonable()
     return json.dumps(document)

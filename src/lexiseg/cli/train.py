@@ -9,12 +9,12 @@ from lexiseg.cli.words import read_words
 from lexiseg.core import processes
 from lexiseg.core.errors import UsageError
 from lexiseg.core.messages import printable
-from lexiseg.evaluation.evaluator import SceneMaps
+from lexiseg.evaluation.evaluator import Comparison
 from lexiseg.inference.predictor import choose_device
 from lexiseg.inference.visualize import side_by_side
 from lexiseg.io.models import find_model, is_hub_name, save_model
 from lexiseg.models.assemble import assemble
-from lexiseg.training.engine.log import Progress
+from lexiseg.training.engine.log import TrainingProgress
 from lexiseg.training.engine.run_settings import Precision
 from lexiseg.training.engine.trainer import EngineConfig
 from lexiseg.training.launch import Reporters, TrainSettings, advice, check, recipe_names, unused
@@ -136,7 +136,7 @@ def run_train(
         start=None if start is None else find_model(start),
     )
     backend = "cpu:gloo,cuda:nccl" if settings.device.startswith("cuda") else "gloo"
-    with processes.joined(backend), progress("Drawing") as bar:
+    with processes.process_group(backend), progress("Drawing") as bar:
         model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, draw=_draw, note=_note))
         if processes.rank() == 0:
             say(f"The model is in {model}.")
@@ -154,7 +154,7 @@ def _note(sentence: str) -> None:
         note(sentence)
 
 
-def _tell(now: Progress) -> None:
+def _tell(now: TrainingProgress) -> None:
     """Prints where a training stands."""
     left = round(now.seconds_left)
     say(
@@ -164,6 +164,6 @@ def _tell(now: Progress) -> None:
     )
 
 
-def _draw(scene: SceneMaps, path: Path) -> None:
+def _draw(scene: Comparison, path: Path) -> None:
     """Shows a picture, its truth and what a model in training makes of it."""
     side_by_side(scene.picture, scene.truth, scene.prediction).save(path)

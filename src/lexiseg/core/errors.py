@@ -23,3 +23,7 @@ class FormatError(ValueError):
 
 class ModelError(ValueError):
     """A model folder or checkpoint that can't be used."""
+
+
+class WorkerError(ValueError):
+    """A worker process that was killed from outside."""

@@ -38,7 +38,7 @@ def add_up(values: Sequence[float]) -> list[float]:
 
 
 @contextmanager
-def joined(backend: str = "gloo") -> Generator[None, None, None]:
+def process_group(backend: str = "gloo") -> Generator[None, None, None]:
     """Joins the processes that torchrun started, and leaves them at the end; alone, it does nothing.
 
     Args:

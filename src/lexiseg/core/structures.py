@@ -48,7 +48,7 @@ class MaskProposals:
     mask_logits: Float[Tensor, "B Q h w"]
     query_embed: Float[Tensor, "B Q C"]
     """Decoder output per mask, after the decoder's last norm."""
-    earlier: tuple["MaskProposals", ...] = ()
+    aux: tuple["MaskProposals", ...] = ()
     """The same after every earlier decoder layer, first to last, for deep supervision; empty at inference."""
 
 

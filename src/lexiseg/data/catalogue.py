@@ -7,9 +7,9 @@ from pathlib import Path
 from lexiseg.core.errors import FormatError
 from lexiseg.data.datasets import ade20k, cityscapes, coco, imagenet, pascal
 from lexiseg.data.datasets.own_folder import open_folder
-from lexiseg.data.datasets.spec import AnyDataset, Entry
+from lexiseg.data.datasets.spec import AnyDataset, DatasetSpec
 
-CATALOGUE: Mapping[str, Entry] = {
+CATALOGUE: Mapping[str, DatasetSpec] = {
     "coco-panoptic": coco.PANOPTIC,
     "coco-semantic": coco.SEMANTIC,
     "coco-stuff": coco.STUFF,

@@ -8,25 +8,27 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Integer
 
+from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import RegionCounts
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, SegmentInfo
-from lexiseg.evaluation.evaluator import EvaluationSettings, Progress, Task, count_shards, filled, inference, open_task
+from lexiseg.evaluation.evaluator import EvaluationTask, count_shards, filled, inference, open_task
 from lexiseg.evaluation.loading import Skipped, TruthBatch
 from lexiseg.evaluation.metrics.panoptic_quality import (
     ClassTally,
     PanopticQuality,
     Quality,
     Tally,
+    jsonable_quality,
     overlaps,
     percent,
-    plain_quality,
     summarise,
     tally_pair,
 )
-from lexiseg.evaluation.oracles import ALONE, LADDER, ORACLES, Oracles, Scene, answer, look, true_proposals
-from lexiseg.io.config_json import to_plain
-from lexiseg.models.base import Fusion, Network
+from lexiseg.evaluation.oracles import ALONE, LADDER, ORACLES, MatchedImage, Oracles, answer, look, true_proposals
+from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.io.config_json import to_jsonable
+from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.postprocess.panoptic import MergeConfig
 
 Size = Literal["small", "medium", "large"]
@@ -56,20 +58,20 @@ class DiagnosisTally:
             confusions=_added(self.confusions, other.confusions, 0),
         )
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_jsonable(self) -> dict[str, Any]:
         """What JSON can hold."""
         return {
-            "quality": [[list(oracles), tally.to_plain()] for oracles, tally in self.quality.items()],
-            "sizes": {size: tally.to_plain() for size, tally in self.sizes.items()},
+            "quality": [[list(oracles), tally.to_jsonable()] for oracles, tally in self.quality.items()],
+            "sizes": {size: tally.to_jsonable() for size, tally in self.sizes.items()},
             "confusions": [[true, given, count] for (true, given), count in self.confusions.items()],
         }
 
     @staticmethod
-    def from_plain(content: Mapping[str, Any]) -> "DiagnosisTally":
-        """The inverse of `to_plain`."""
+    def from_jsonable(content: Mapping[str, Any]) -> "DiagnosisTally":
+        """The inverse of `to_jsonable`."""
         return DiagnosisTally(
-            quality={tuple(oracles): Tally.from_plain(rows) for oracles, rows in content["quality"]},
-            sizes={size: Tally.from_plain(content["sizes"][size]) for size in SIZES if size in content["sizes"]},
+            quality={tuple(oracles): Tally.from_jsonable(rows) for oracles, rows in content["quality"]},
+            sizes={size: Tally.from_jsonable(content["sizes"][size]) for size in SIZES if size in content["sizes"]},
             confusions={(true, given): count for true, given, count in content["confusions"]},
         )
 
@@ -107,7 +109,7 @@ class Diagnosis:
     num_pictures: int
     unreadable: tuple[Skipped, ...]
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_jsonable(self) -> dict[str, Any]:
         """What JSON can hold; costs are differences of PQ."""
         model = self.quality[()].all.pq
         ladder: list[dict[str, Any]] = []
@@ -115,20 +117,20 @@ class Diagnosis:
         for oracles in LADDER:
             figures = self.quality[oracles]
             ladder.append(
-                {"oracles": list(oracles), "gain": figures.all.pq - before, **plain_quality(figures)},
+                {"oracles": list(oracles), "gain": figures.all.pq - before, **jsonable_quality(figures)},
             )
             before = figures.all.pq
         alone = {
-            oracle: {"gain": self.quality[(oracle,)].all.pq - model, **plain_quality(self.quality[(oracle,)])}
+            oracle: {"gain": self.quality[(oracle,)].all.pq - model, **jsonable_quality(self.quality[(oracle,)])}
             for oracle in ORACLES
         }
         return {
             "ladder": ladder,
             "alone": alone,
-            "sizes": {size: plain_quality(quality) for size, quality in self.sizes.items()},
-            "confusions": to_plain(self.confusions),
+            "sizes": {size: jsonable_quality(quality) for size, quality in self.sizes.items()},
+            "confusions": to_jsonable(self.confusions),
             "num_pictures": self.num_pictures,
-            "unreadable": to_plain(self.unreadable),
+            "unreadable": to_jsonable(self.unreadable),
         }
 
     def ladder_table(self) -> tuple[tuple[str, ...], ...]:
@@ -169,7 +171,7 @@ class Diagnosis:
 
 
 def diagnose(
-    model: Network,
+    model: OpenVocabularySegmenter,
     dataset: PanopticDataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings | None = None,
@@ -177,7 +179,7 @@ def diagnose(
     workers: int = 0,
     parts: Path | None = None,
     resume: bool = False,
-    report: Progress = lambda done, total: None,
+    report: ProgressCallback = lambda done, total: None,
 ) -> Diagnosis:
     """Finds where a model loses panoptic quality, in one pass over the data.
 
@@ -211,7 +213,7 @@ class _DiagnosisCounter:
 
     name = "diagnosis"
 
-    def __init__(self, model: Network, task: Task, settings: EvaluationSettings) -> None:
+    def __init__(self, model: OpenVocabularySegmenter, task: EvaluationTask, settings: EvaluationSettings) -> None:
         self._model, self._task, self._settings = model, task, settings
         self.regions = RegionCounts()
 
@@ -225,16 +227,16 @@ class _DiagnosisCounter:
         for tally in tally_batch(self._model, self._task, batch, fusion, merge):
             yield tally, None
 
-    def to_plain(self, tally: DiagnosisTally) -> dict[str, Any]:
-        return tally.to_plain()
+    def to_jsonable(self, tally: DiagnosisTally) -> dict[str, Any]:
+        return tally.to_jsonable()
 
-    def from_plain(self, plain: Mapping[str, Any]) -> DiagnosisTally:
-        return DiagnosisTally.from_plain(plain)
+    def from_jsonable(self, plain: Mapping[str, Any]) -> DiagnosisTally:
+        return DiagnosisTally.from_jsonable(plain)
 
 
 def tally_batch(
-    model: Network,
-    task: Task,
+    model: OpenVocabularySegmenter,
+    task: EvaluationTask,
     batch: TruthBatch,
     fusion: Fusion,
     merge: MergeConfig,
@@ -293,7 +295,7 @@ def summarise_diagnosis(
     )
 
 
-def tally_scene(scene: Scene, names_of_truth: Sequence[int], categories: Sequence[Category]) -> DiagnosisTally:
+def tally_scene(scene: MatchedImage, names_of_truth: Sequence[int], categories: Sequence[Category]) -> DiagnosisTally:
     """Counts one picture.
 
     Args:

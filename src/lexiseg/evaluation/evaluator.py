@@ -1,7 +1,7 @@
 """Evaluation of a model on a data set: in shards that processes can share and a later call can resume."""
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from lexiseg.core import processes
 from lexiseg.core.batches import to_image_batch
 from lexiseg.core.frames import Frame
+from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import MaskPrediction, PanopticMap, RegionCounts, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.datasets.spec import AnnotatedDataset
@@ -23,27 +24,21 @@ from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, match_group
 from lexiseg.evaluation.measures import Answer, Measure, SemanticRule, measure_of
 from lexiseg.evaluation.report import (
     EvaluationSettings,
+    ImageScore,
     Report,
-    Scene,
     installed_versions,
-    plain_settings,
-    write_report,
+    jsonable_settings,
 )
 from lexiseg.evaluation.shards import ShardStore, digest, shards_of
 from lexiseg.io.checkpoint import weights_hash
-from lexiseg.io.config_json import to_plain
-from lexiseg.models.base import Network, check_fusion
+from lexiseg.io.config_json import to_jsonable
+from lexiseg.models.base import OpenVocabularySegmenter, check_fusion
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import MergeConfig
 
-__all__ = ["EvaluationSettings", "Report", "Task", "evaluate", "open_task", "write_report"]
-
-Progress = Callable[[int, int], None]
-"""Called with the samples done and their number."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class EvaluationTask:
     """A data set and the words for it, ready to be counted."""
 
     measure: Measure
@@ -84,12 +79,12 @@ class Task:
 
 
 def open_task(
-    model: Network,
+    model: OpenVocabularySegmenter,
     dataset: AnnotatedDataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings,
     groups: Mapping[str, Sequence[str]] | None = None,
-) -> Task:
+) -> EvaluationTask:
     """Matches the words to the categories, by name or synonym, and encodes them.
 
     Raises:
@@ -103,7 +98,7 @@ def open_task(
     measure = measure_of(dataset, settings.task, unseen)
     matched, category_ids = match_words(dataset.categories, vocabulary)
     words = model.prepare(matched, negatives=settings.negatives, cache_dir=settings.cache_dir)
-    return Task(
+    return EvaluationTask(
         measure=measure,
         vocabulary=matched,
         category_ids=category_ids,
@@ -114,7 +109,7 @@ def open_task(
 
 
 def evaluate(
-    model: Network,
+    model: OpenVocabularySegmenter,
     dataset: AnnotatedDataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings | None = None,
@@ -123,7 +118,7 @@ def evaluate(
     workers: int = 0,
     parts: Path | None = None,
     resume: bool = False,
-    report: Progress = lambda done, total: None,
+    report: ProgressCallback = lambda done, total: None,
 ) -> Report:
     """Segments every picture of a data set and measures the answers by the official rules.
 
@@ -174,7 +169,7 @@ def evaluate(
     )
 
 
-def filled(settings: EvaluationSettings | None, model: Network) -> EvaluationSettings:
+def filled(settings: EvaluationSettings | None, model: OpenVocabularySegmenter) -> EvaluationSettings:
     """Settings in which fusion, merge and semantic rule are named: the model's own where nothing was."""
     settings = settings or EvaluationSettings()
     check_fusion(model, settings.fusion)
@@ -206,12 +201,12 @@ class Counter(Protocol):
         """For each picture of a batch its tally and its score, if it has one."""
         ...
 
-    def to_plain(self, tally: Any) -> Any:
+    def to_jsonable(self, tally: Any) -> Any:
         """A tally as JSON has it."""
         ...
 
-    def from_plain(self, plain: Any) -> Any:
-        """The inverse of `to_plain`."""
+    def from_jsonable(self, plain: Any) -> Any:
+        """The inverse of `to_jsonable`."""
         ...
 
 
@@ -220,7 +215,7 @@ class Counted:
     """What all processes counted together."""
 
     tally: Any
-    scenes: tuple[Scene, ...]
+    scenes: tuple[ImageScore, ...]
     skipped: tuple[Skipped, ...]
     seconds: float
     """Of one process, on average."""
@@ -232,7 +227,7 @@ class _AnswerCounter:
 
     name = "answers"
 
-    def __init__(self, model: Network, task: Task, settings: EvaluationSettings) -> None:
+    def __init__(self, model: OpenVocabularySegmenter, task: EvaluationTask, settings: EvaluationSettings) -> None:
         self._model, self._task, self._settings = model, task, settings
         self.regions = RegionCounts()
 
@@ -248,23 +243,23 @@ class _AnswerCounter:
         for tally in task.tallies(prediction, merge, batch):
             yield tally, task.measure.scene_score(tally)
 
-    def to_plain(self, tally: Any) -> Any:
-        return self._task.measure.to_plain(tally)
+    def to_jsonable(self, tally: Any) -> Any:
+        return self._task.measure.to_jsonable(tally)
 
-    def from_plain(self, plain: Any) -> Any:
-        return self._task.measure.from_plain(plain)
+    def from_jsonable(self, plain: Any) -> Any:
+        return self._task.measure.from_jsonable(plain)
 
 
 def count_shards(
-    model: Network,
-    task: Task,
+    model: OpenVocabularySegmenter,
+    task: EvaluationTask,
     settings: EvaluationSettings,
     counter: Counter,
     *,
     workers: int,
     parts: Path | None,
     resume: bool,
-    report: Progress,
+    report: ProgressCallback,
 ) -> Counted:
     """Counts every shard once, in one process or in all that torchrun started; see `evaluate`.
 
@@ -283,12 +278,12 @@ def count_shards(
     own = _count_own(model, task, settings, counter, store, workers, report)
     shards = [shard for part in processes.gather(own) for shard in part]
     shards.sort(key=lambda shard: shard["number"])
-    scenes = tuple(Scene(name=name, score=score) for shard in shards for name, score in shard["scenes"])
+    scenes = tuple(ImageScore(name=name, score=score) for shard in shards for name, score in shard["scenes"])
     skipped = tuple(Skipped(**entry) for shard in shards for entry in shard["skipped"])
     if not scenes:
         raise ValueError(f"none of the {len(skipped)} pictures can be read; the first: {skipped[0].reason}")
     return Counted(
-        tally=sum((counter.from_plain(shard["tally"]) for shard in shards), counter.zero()),
+        tally=sum((counter.from_jsonable(shard["tally"]) for shard in shards), counter.zero()),
         scenes=scenes,
         skipped=skipped,
         seconds=sum(shard["seconds"] for shard in shards) / processes.world_size(),
@@ -297,13 +292,13 @@ def count_shards(
 
 
 def _count_own(
-    model: Network,
-    task: Task,
+    model: OpenVocabularySegmenter,
+    task: EvaluationTask,
     settings: EvaluationSettings,
     counter: Counter,
     store: ShardStore | None,
     workers: int,
-    report: Progress,
+    report: ProgressCallback,
 ) -> list[dict[str, Any]]:
     """This process's shards as plain data: those that are finished from the store, and the others counted now."""
     samples = task.measure.samples[: settings.limit]
@@ -337,11 +332,11 @@ def _count_own(
             report(done, total)
         shard = {
             "number": number,
-            "tally": counter.to_plain(tally),
+            "tally": counter.to_jsonable(tally),
             "scenes": scenes,
-            "skipped": to_plain(tuple(skipped)),
+            "skipped": to_jsonable(tuple(skipped)),
             "seconds": time.perf_counter() - start,
-            "regions": to_plain(counter.regions),
+            "regions": to_jsonable(counter.regions),
         }
         if store is not None:
             store.save(number, shard)
@@ -349,16 +344,18 @@ def _count_own(
     return [shard for shard in finished.values() if shard is not None]
 
 
-def _plan(model: Network, task: Task, settings: EvaluationSettings, counter: Counter) -> dict[str, Any]:
+def _plan(
+    model: OpenVocabularySegmenter, task: EvaluationTask, settings: EvaluationSettings, counter: Counter
+) -> dict[str, Any]:
     """All that decides the digits of a shard."""
     samples = task.measure.samples[: settings.limit]
     return {
         "counter": counter.name,
         "weights": weights_hash(model.state_dict()),
-        "config": to_plain(model.config),
-        "settings": plain_settings(settings),
-        "words": to_plain(task.vocabulary),
-        "categories": to_plain(task.measure.categories),
+        "config": to_jsonable(model.config),
+        "settings": jsonable_settings(settings),
+        "words": to_jsonable(task.vocabulary),
+        "categories": to_jsonable(task.measure.categories),
         "samples": [len(samples), digest([_identity(sample) for sample in samples])],
         "versions": installed_versions(),
         "device": str(_device_of(model)),
@@ -375,7 +372,7 @@ def _identity(sample: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SceneMaps:
+class Comparison:
     """One picture with its truth and the model's answer, to be looked at."""
 
     picture: UInt8[np.ndarray, "H W 3"]
@@ -383,13 +380,13 @@ class SceneMaps:
     prediction: PanopticMap
 
 
-def scene_maps(
-    model: Network,
+def comparisons(
+    model: OpenVocabularySegmenter,
     dataset: AnnotatedDataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings,
     names: Sequence[str],
-) -> Iterator[SceneMaps]:
+) -> Iterator[Comparison]:
     """Segments some pictures again.
 
     Args:
@@ -408,7 +405,7 @@ def scene_maps(
             opened = task.measure.open(by_name[name])
             images = to_image_batch([opened.picture], longest=config.longest_side, shortest=config.shortest_side)
             prediction = model(images.to(task.words.text_embed.device), task.words, settings.fusion)
-            yield SceneMaps(
+            yield Comparison(
                 picture=opened.picture,
                 truth=task.measure.truth_map(opened.truth),
                 prediction=task.measure.answer_map(task.answer(prediction, 0, images.frames[0], settings.merge)),
@@ -416,7 +413,11 @@ def scene_maps(
 
 
 def read_task(
-    model: Network, task: Task, settings: EvaluationSettings, skipped: list[Skipped], report: Progress
+    model: OpenVocabularySegmenter,
+    task: EvaluationTask,
+    settings: EvaluationSettings,
+    skipped: list[Skipped],
+    report: ProgressCallback,
 ) -> Generator[TruthBatch, None, None]:
     """Yields the batches of a task; what cannot be read is added to `skipped`.
 
@@ -441,7 +442,7 @@ def read_task(
 
 
 @contextmanager
-def inference(model: Network) -> Generator[None, None, None]:
+def inference(model: OpenVocabularySegmenter) -> Generator[None, None, None]:
     """Eval mode without gradients; afterwards every part is in the mode in which it was."""
     modes = [(part, part.training) for part in model.modules()]
     model.eval()
@@ -453,5 +454,5 @@ def inference(model: Network) -> Generator[None, None, None]:
             part.training = mode
 
 
-def _device_of(model: Network) -> torch.device:
+def _device_of(model: OpenVocabularySegmenter) -> torch.device:
     return next(model.parameters()).device

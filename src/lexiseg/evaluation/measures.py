@@ -38,8 +38,8 @@ from lexiseg.evaluation.metrics.panoptic_quality import (
     ClassTally,
     PanopticQuality,
     Tally,
+    jsonable_quality,
     percent,
-    plain_quality,
     summarise,
     tally_pair,
 )
@@ -141,19 +141,19 @@ class Measure(Protocol):
         """The answer that is counted, for pictures."""
         ...
 
-    def to_plain(self, tally: Any) -> Any:
+    def to_jsonable(self, tally: Any) -> Any:
         """The tally as JSON has it."""
         ...
 
-    def from_plain(self, plain: Any) -> Any:
-        """The inverse of `to_plain`."""
+    def from_jsonable(self, plain: Any) -> Any:
+        """The inverse of `to_jsonable`."""
         ...
 
     def summarise(self, tally: Any, categories: Sequence[Category]) -> Any:
         """Turns counts into figures over some of the classes."""
         ...
 
-    def plain_figures(self, quality: Any, *, per_class: bool) -> dict[str, Any]:
+    def jsonable_figures(self, quality: Any, *, per_class: bool) -> dict[str, Any]:
         """Figures as fractions, for JSON; the main ones at the top level."""
         ...
 
@@ -216,21 +216,21 @@ class PanopticMeasure:
         """The merged map."""
         return answer.merged()
 
-    def to_plain(self, tally: Tally) -> Any:
+    def to_jsonable(self, tally: Tally) -> Any:
         """Counts by category id."""
-        return tally.to_plain()
+        return tally.to_jsonable()
 
-    def from_plain(self, plain: Any) -> Tally:
-        """The inverse of `to_plain`."""
-        return Tally.from_plain(plain)
+    def from_jsonable(self, plain: Any) -> Tally:
+        """The inverse of `to_jsonable`."""
+        return Tally.from_jsonable(plain)
 
     def summarise(self, tally: Tally, categories: Sequence[Category]) -> PanopticQuality:
         """PQ, SQ and RQ."""
         return summarise(tally, categories)
 
-    def plain_figures(self, quality: PanopticQuality, *, per_class: bool) -> dict[str, Any]:
+    def jsonable_figures(self, quality: PanopticQuality, *, per_class: bool) -> dict[str, Any]:
         """All, things and stuff; classes in a list."""
-        plain: dict[str, Any] = plain_quality(quality)
+        plain: dict[str, Any] = jsonable_quality(quality)
         if not per_class:
             return plain
         main = {"pq": quality.all.pq, "sq": quality.all.sq, "rq": quality.all.rq}
@@ -330,22 +330,22 @@ class SemanticMeasure:
     def _map_of(self, labels: Int32[np.ndarray, "H W"]) -> PanopticMap:
         return true_map(labels + 1, [category.id for category in self.categories], self.categories)
 
-    def to_plain(self, tally: SemanticTally) -> Any:
+    def to_jsonable(self, tally: SemanticTally) -> Any:
         """The filled places of the confusion matrix."""
-        return tally.to_plain()
+        return tally.to_jsonable()
 
-    def from_plain(self, plain: Any) -> SemanticTally:
-        """The inverse of `to_plain`."""
-        return SemanticTally.from_plain(plain)
+    def from_jsonable(self, plain: Any) -> SemanticTally:
+        """The inverse of `to_jsonable`."""
+        return SemanticTally.from_jsonable(plain)
 
     def summarise(self, tally: SemanticTally, categories: Sequence[Category]) -> SemanticQuality:
         """Mean IoU and its kin; over all classes also hIoU, if there is a split."""
         whole = summarise_semantic(tally, self.categories, self.unseen)
         return whole if len(categories) == len(self.categories) else over_classes(whole, categories)
 
-    def plain_figures(self, quality: SemanticQuality, *, per_class: bool) -> dict[str, Any]:
+    def jsonable_figures(self, quality: SemanticQuality, *, per_class: bool) -> dict[str, Any]:
         """Figures by their names."""
-        return _without_classes(quality.to_plain(), per_class=per_class)
+        return _without_classes(quality.to_jsonable(), per_class=per_class)
 
     def rows(self, quality: SemanticQuality) -> list[tuple[str, ...]]:
         """Mean IoU with the mean accuracy, the same by pixels, and the split."""
@@ -449,21 +449,21 @@ class InstanceMeasure:
         """The merged map, in which no two masks overlap as those that are counted may."""
         return answer.merged()
 
-    def to_plain(self, tally: InstanceTally) -> Any:
+    def to_jsonable(self, tally: InstanceTally) -> Any:
         """Masks as run-length codes."""
-        return tally.to_plain()
+        return tally.to_jsonable()
 
-    def from_plain(self, plain: Any) -> InstanceTally:
-        """The inverse of `to_plain`."""
-        return InstanceTally.from_plain(plain)
+    def from_jsonable(self, plain: Any) -> InstanceTally:
+        """The inverse of `to_jsonable`."""
+        return InstanceTally.from_jsonable(plain)
 
     def summarise(self, tally: InstanceTally, categories: Sequence[Category]) -> InstanceQuality:
         """AP and its kin."""
         return summarise_instances(tally, categories)
 
-    def plain_figures(self, quality: InstanceQuality, *, per_class: bool) -> dict[str, Any]:
+    def jsonable_figures(self, quality: InstanceQuality, *, per_class: bool) -> dict[str, Any]:
         """Figures by their names."""
-        return _without_classes(quality.to_plain(), per_class=per_class)
+        return _without_classes(quality.to_jsonable(), per_class=per_class)
 
     def rows(self, quality: InstanceQuality) -> list[tuple[str, ...]]:
         """All sizes, and AP of each."""

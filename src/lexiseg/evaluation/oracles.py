@@ -42,13 +42,13 @@ from lexiseg.data.samples.transforms import MASK_STRIDE
 from lexiseg.evaluation.loading import Truth
 from lexiseg.evaluation.upper_bounds import SURE
 from lexiseg.models.postprocess.panoptic import (
-    Contest,
     MergeConfig,
+    PixelAssignment,
     Ranking,
-    compete,
+    assign_pixels,
     mask_probs_of,
+    merge_segments,
     rank_proposals,
-    settle,
 )
 
 Oracle = Literal["filter", "classes", "merge", "masks"]
@@ -61,7 +61,7 @@ ALONE: tuple[Oracles, ...] = tuple((oracle,) for oracle in ORACLES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Scene:
+class MatchedImage:
     """One picture's answer held against its truth."""
 
     prediction: MaskPrediction
@@ -102,7 +102,7 @@ def look(
     vocabulary: Vocabulary,
     category_ids: tuple[int, ...],
     merge: MergeConfig,
-) -> Scene:
+) -> MatchedImage:
     """Brings every mask of a picture to its size, once, and holds it against the truth.
 
     Args:
@@ -132,7 +132,7 @@ def look(
         # In whole numbers: no rounding decides a match. Above one half it is unique.
         hits = np.flatnonzero(2 * shared > union)
         matched.append(int(hits[0]) if len(hits) else None)
-    return Scene(
+    return MatchedImage(
         prediction=MaskPrediction(
             mask_logits=prediction.mask_logits[index : index + 1],
             class_logits=prediction.class_logits[index : index + 1],
@@ -155,7 +155,7 @@ def look(
 
 
 def answer(
-    scene: Scene, oracles: Oracles, names_of_truth: Sequence[int]
+    scene: MatchedImage, oracles: Oracles, names_of_truth: Sequence[int]
 ) -> tuple[Integer[np.ndarray, "H W"], list[SegmentInfo]]:
     """The map and the list of segments that come out when the truth does some of the parts.
 
@@ -176,7 +176,7 @@ def answer(
     ]
 
 
-def true_proposals(scene: Scene, query_embed: Float[Tensor, "Q C"]) -> MaskProposals | None:
+def true_proposals(scene: MatchedImage, query_embed: Float[Tensor, "Q C"]) -> MaskProposals | None:
     """The true segments as if they were proposed, each with the query that overlaps it most; None without any."""
     if not scene.segments:
         return None
@@ -192,7 +192,7 @@ def true_proposals(scene: Scene, query_embed: Float[Tensor, "Q C"]) -> MaskPropo
     )
 
 
-def _merged(scene: Scene, oracles: Oracles) -> PanopticMap:
+def _merged(scene: MatchedImage, oracles: Oracles) -> PanopticMap:
     """The map of the model's masks, with filter, classes and merge by truth where that is asked for."""
     is_true = "classes" in oracles
     names = {
@@ -210,13 +210,13 @@ def _merged(scene: Scene, oracles: Oracles) -> PanopticMap:
     elif is_true:
         prediction = _sure(prediction, names, prediction.iou_scores)
     ranking = rank_proposals(prediction, 0, scene.vocabulary, config)
-    contest = compete(ranking, scene.frame, config.mask_threshold)
+    assignment = assign_pixels(ranking, scene.frame, config.mask_threshold)
     if "merge" in oracles:
-        contest = _awarded(scene, ranking, contest)
-    return settle(ranking, contest, scene.vocabulary, config)
+        assignment = _awarded(scene, ranking, assignment)
+    return merge_segments(ranking, assignment, scene.vocabulary, config)
 
 
-def _choose(scene: Scene, names: Mapping[int, int]) -> dict[int, int]:
+def _choose(scene: MatchedImage, names: Mapping[int, int]) -> dict[int, int]:
     """For each true segment that a named proposal matches, the best of these: rightly named first, then by IoU."""
     best: dict[int, tuple[bool, float, int]] = {}
     for query, name in names.items():
@@ -243,14 +243,14 @@ def _sure(prediction: MaskPrediction, names: Mapping[int, int], iou_scores: Floa
     )
 
 
-def _awarded(scene: Scene, ranking: Ranking, contest: Contest) -> Contest:
+def _awarded(scene: MatchedImage, ranking: Ranking, assignment: PixelAssignment) -> PixelAssignment:
     """The contest after each chosen proposal got its segment's pixels inside its mask."""
     named = zip(ranking.queries, ranking.class_ids, strict=True)
     chosen = _choose(scene, {q: name for q, name in named if name < scene.prediction.num_concepts})
-    winner = contest.winner.cpu().numpy().copy()
+    winner = assignment.winner.cpu().numpy().copy()
     for place, query in chosen.items():
         winner[(scene.places == place + 1) & scene.mask(query)] = ranking.queries.index(query)
     won: list[int] = np.bincount(winner[winner >= 0], minlength=len(ranking.queries)).tolist()
     spared = set(chosen.values())
-    areas = [w if q in spared else a for q, w, a in zip(ranking.queries, won, contest.areas, strict=True)]
-    return Contest(winner=torch.from_numpy(winner).to(contest.winner.device), areas=areas, won=won)
+    areas = [w if q in spared else a for q, w, a in zip(ranking.queries, won, assignment.areas, strict=True)]
+    return PixelAssignment(winner=torch.from_numpy(winner).to(assignment.winner.device), areas=areas, won=won)

@@ -13,7 +13,7 @@ from lexiseg.core.messages import printable
 from lexiseg.core.structures import RegionCounts
 from lexiseg.evaluation.loading import Skipped
 from lexiseg.evaluation.measures import Measure, SemanticRule, TaskName
-from lexiseg.io.config_json import to_plain
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.models.base import Fusion
 from lexiseg.models.postprocess.panoptic import MergeConfig
 
@@ -46,15 +46,15 @@ class EvaluationSettings:
             raise ValueError(f"batch_size and limit must be positive, got {self.batch_size} and {self.limit}.")
 
 
-def plain_settings(settings: EvaluationSettings) -> dict[str, Any]:
+def jsonable_settings(settings: EvaluationSettings) -> dict[str, Any]:
     """All settings that change a figure."""
-    plain: dict[str, Any] = to_plain(replace(settings, cache_dir=None))
+    plain: dict[str, Any] = to_jsonable(replace(settings, cache_dir=None))
     del plain["cache_dir"]  # where words are remembered changes none
     return plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class ImageScore:
     """One picture and how good its answer is."""
 
     name: str
@@ -71,7 +71,7 @@ class Report:
     """Figures over all classes, as `measure` gives them."""
     groups: Mapping[str, Any]
     """The same over groups of classes, such as the names that training has not seen."""
-    scenes: tuple[Scene, ...]
+    scenes: tuple[ImageScore, ...]
     """Every picture that the figures are from, in the order in which they were counted."""
     images_per_second: float
     """Over the whole pass: reading, model, merge and counting."""
@@ -94,23 +94,23 @@ class Report:
         """Pictures that the figures are from."""
         return len(self.scenes)
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_jsonable(self) -> dict[str, Any]:
         """The whole report as JSON has it; the main figures over all classes stand at its top level."""
-        groups = {name: self.measure.plain_figures(q, per_class=False) for name, q in self.groups.items()}
+        groups = {name: self.measure.jsonable_figures(q, per_class=False) for name, q in self.groups.items()}
         return {
-            **self.measure.plain_figures(self.quality, per_class=True),
+            **self.measure.jsonable_figures(self.quality, per_class=True),
             "groups": groups,
             "num_pictures": self.num_pictures,
             "images_per_second": self.images_per_second,
-            "unreadable": to_plain(self.unreadable),
-            "scenes": to_plain(self.scenes),
-            "settings": plain_settings(self.settings),
+            "unreadable": to_jsonable(self.unreadable),
+            "scenes": to_jsonable(self.scenes),
+            "settings": jsonable_settings(self.settings),
             "domain_similarity": self.domain_similarity,
             "versions": dict(self.versions),
             "device": self.device,
             "dtype": self.dtype,
             "weights": self.weights,
-            "regions": to_plain(self.regions),
+            "regions": to_jsonable(self.regions),
         }
 
     def table(self) -> tuple[tuple[str, ...], ...]:
@@ -132,7 +132,7 @@ class Report:
             shown = [*shown[:ends], ("…", *[""] * (len(shown[0]) - 1)), *shown[-ends:]]
         return ((*self.measure.heading[:-1], "kind"), *shown)
 
-    def worst_and_best(self, number: int) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
+    def worst_and_best(self, number: int) -> tuple[tuple[ImageScore, ...], tuple[ImageScore, ...]]:
         """The pictures with the lowest and the highest scores, none in both."""
         scored = sorted((s for s in self.scenes if s.score is not None), key=lambda s: (s.score, s.name))
         worst = tuple(scored[:number])
@@ -154,7 +154,7 @@ def write_report(report: Report, folder: Path, about: Mapping[str, Any] | None =
         ValueError: if the folder cannot be written.
     """
     target = folder / REPORT_FILE
-    document = report.to_plain() | dict(about or {})
+    document = report.to_jsonable() | dict(about or {})
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from jaxtyping import Int32
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.messages import few
+from lexiseg.core.pool import ProgressCallback
 from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, Sample
 from lexiseg.data.formats.id_maps import load_ids
 from lexiseg.data.formats.label_maps import load_values, to_places
@@ -22,16 +23,13 @@ from lexiseg.evaluation.metrics.semantic_quality import SemanticTally, tally_lab
 
 CHUNK = 32  # pictures that a worker process takes at once
 
-Report = Callable[[int, int], None]
-"""Called with the pictures done and their number."""
-
 
 def score_panoptic(
     truth: PanopticDataset,
     predicted: PanopticDataset,
     *,
     workers: int = 1,
-    report: Report = lambda done, total: None,
+    report: ProgressCallback = lambda done, total: None,
 ) -> Tally:
     """Counts predicted id PNGs against the true ones, as COCO's official evaluator does.
 
@@ -110,7 +108,7 @@ def score_semantic(
     code: LabelCode,
     *,
     workers: int = 1,
-    report: Report = lambda done, total: None,
+    report: ProgressCallback = lambda done, total: None,
 ) -> SemanticTally:
     """Counts the pixels of predicted label maps against the true ones.
 

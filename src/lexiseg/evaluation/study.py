@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals, RegionEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
-from lexiseg.evaluation.evaluator import EvaluationSettings, Progress, inference, open_task, read_task
+from lexiseg.evaluation.evaluator import inference, open_task, read_task
 from lexiseg.evaluation.loading import Skipped
-from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, Tally, percent, plain_quality
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, Tally, jsonable_quality, percent
+from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.evaluation.upper_bounds import name_perfectly
-from lexiseg.io.config_json import to_plain
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
 from lexiseg.models.crops import crop_embed
 from lexiseg.models.opsnet import OPSNet
@@ -121,10 +123,10 @@ class StudyResult:
     quality: PanopticQuality
     groups: Mapping[str, PanopticQuality]
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_jsonable(self) -> dict[str, Any]:
         """What JSON can hold: the row, then PQ, SQ and RQ of all, things, stuff and the groups."""
-        groups = {name: plain_quality(quality) for name, quality in self.groups.items()}
-        return {**to_plain(self.row), **plain_quality(self.quality), "groups": groups}
+        groups = {name: jsonable_quality(quality) for name, quality in self.groups.items()}
+        return {**to_jsonable(self.row), **jsonable_quality(self.quality), "groups": groups}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +161,7 @@ def study(
     settings: EvaluationSettings | None = None,
     *,
     groups: Mapping[str, Sequence[str]] | None = None,
-    report: Progress = lambda done, total: None,
+    report: ProgressCallback = lambda done, total: None,
 ) -> Study:
     """Counts many configurations in one pass.
 

@@ -12,13 +12,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lexiseg.core.frames import Frame
+from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.data.formats.id_maps import VOID, compact
 from lexiseg.data.samples.transforms import MASK_STRIDE
-from lexiseg.evaluation.evaluator import EvaluationSettings, Progress, Task, inference, open_task, read_task
+from lexiseg.evaluation.evaluator import EvaluationTask, inference, open_task, read_task
 from lexiseg.evaluation.loading import Skipped, Truth, TruthBatch
+from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.opsnet import OPSNet
 
@@ -27,7 +29,7 @@ SURE = 100.0  # a logit beside zeros whose probability is 1 in float32
 
 
 def name_perfectly(
-    proposals: MaskProposals, iou_scores: Float[Tensor, "B Q"], batch: TruthBatch, task: Task
+    proposals: MaskProposals, iou_scores: Float[Tensor, "B Q"], batch: TruthBatch, task: EvaluationTask
 ) -> MaskPrediction:
     """Oracle naming: the model's masks and predicted IoUs, with the names that the truth gives them.
 
@@ -84,7 +86,7 @@ def true_mask_top1(
     *,
     groups: Mapping[str, Sequence[str]] | None = None,
     sizes: tuple[float, float] = (32.0, 96.0),
-    report: Progress = lambda done, total: None,
+    report: ProgressCallback = lambda done, total: None,
 ) -> tuple[TopOne, ...]:
     """Names the true masks by mask-pooled CLIP alone: no query, no debiasing, no void.
 
@@ -152,7 +154,7 @@ def _true_categories(mask_logits: Float[Tensor, "Q h w"], frame: Frame, truth: T
 
 
 def _name_true_masks(
-    model: OPSNet, task: Task, clip_map: Float[Tensor, "1 D gh gw"], frame: Frame, truth: Truth
+    model: OPSNet, task: EvaluationTask, clip_map: Float[Tensor, "1 D gh gw"], frame: Frame, truth: Truth
 ) -> list[tuple[int, bool, float]]:
     """For each true segment of a picture: its category, whether CLIP's first name is right, and its size in pixels."""
     segments = [s for s in truth.sample.segments if not s.is_crowd]

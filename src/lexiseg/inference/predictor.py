@@ -20,7 +20,7 @@ from lexiseg.encoders.text import default_cache_dir
 from lexiseg.inference.result import Result
 from lexiseg.io.models import find_model, load_model
 from lexiseg.io.shipped import SHIPPED, SHIPPED_NAME, shipped_folder, unknown_concepts
-from lexiseg.models.base import Fusion, Network, check_fusion
+from lexiseg.models.base import Fusion, OpenVocabularySegmenter, check_fusion
 from lexiseg.models.best_regions import best_regions, clip_only, prepare_free_words, region_threshold
 from lexiseg.models.postprocess.instances import Instance, instances
 from lexiseg.models.postprocess.panoptic import RankBy, panoptic_map
@@ -33,7 +33,7 @@ SHOWN_WORDS = 8
 """Unknown words that the note names."""
 
 Picture = str | Path | Image.Image | np.ndarray
-Words = Vocabulary | str | Path | list[Any] | tuple[Any, ...]
+VocabularyLike = Vocabulary | str | Path | list[Any] | tuple[Any, ...]
 
 
 def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Model":
@@ -83,7 +83,12 @@ class Model:
     """
 
     def __init__(
-        self, network: Network, *, name: str = "model", device: torch.device | str = "cpu", is_shipped: bool = False
+        self,
+        network: OpenVocabularySegmenter,
+        *,
+        name: str = "model",
+        device: torch.device | str = "cpu",
+        is_shipped: bool = False,
     ) -> None:
         """Moves the network to the device.
 
@@ -103,7 +108,7 @@ class Model:
     def segment(
         self,
         image: Picture,
-        vocabulary: Words,
+        vocabulary: VocabularyLike,
         *,
         negatives: bool = True,
         score_threshold: float | None = None,
@@ -143,7 +148,7 @@ class Model:
             found = instances(prediction, 0, frame, asked, merge) if with_instances else None
         return opened.result(panoptic, asked, found)
 
-    def find(self, image: Picture, vocabulary: Words) -> Result:
+    def find(self, image: Picture, vocabulary: VocabularyLike) -> Result:
         """Finds the one region that fits each word best, by CLIP alone (OVSeg's demo).
 
         Unlike `segment`, it has no threshold: every word gets a region, unless better words hold all of it. A single
@@ -168,7 +173,7 @@ class Model:
     def segment_many(
         self,
         pictures: Iterable[Picture],
-        vocabulary: Words,
+        vocabulary: VocabularyLike,
         *,
         on_error: Callable[[Picture, ValueError], None] | None = None,
         **settings: Any,

@@ -78,7 +78,7 @@ class Result:
             )
         return (*files, folder / document)
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_jsonable(self) -> dict[str, Any]:
         """Size and segments as plain data, ready for JSON."""
         height, width = self.segmentation.shape
         return {"height": height, "width": width, "segments": [plain_segment(s) for s in self.segments]}

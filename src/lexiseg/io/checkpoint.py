@@ -20,20 +20,7 @@ from torch import Tensor, nn
 
 from lexiseg.core.errors import ModelError
 from lexiseg.core.messages import few, printable
-from lexiseg.io.config_json import from_plain, to_plain
-
-__all__ = [
-    "ModelError",
-    "atomic_save",
-    "from_plain",
-    "load_folder",
-    "load_into",
-    "load_training",
-    "save_folder",
-    "to_plain",
-    "weights_hash",
-    "writing",
-]
+from lexiseg.io.config_json import to_jsonable
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -72,7 +59,7 @@ def save_folder(
     for name in texts:
         if name != Path(name).name or name in ("", ".", "..", CONFIG_FILE, WEIGHTS_FILE):
             raise ModelError(f"an extra file must have a plain name of its own, got {name!r}.")
-    texts[CONFIG_FILE] = json.dumps(to_plain(config), indent=2, ensure_ascii=False) + "\n"
+    texts[CONFIG_FILE] = json.dumps(to_jsonable(config), indent=2, ensure_ascii=False) + "\n"
     tensors = {name: _stored(name, tensor, dtype) for name, tensor in state_dict.items()}
     with writing(target):
         _check_replaceable(target, overwrite=overwrite)
@@ -95,7 +82,7 @@ def load_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Reads a model folder.
 
     Returns:
-        The configuration as plain data, for `from_plain`; and the weights on the CPU, floating
+        The configuration as plain data, for `from_jsonable`; and the weights on the CPU, floating
         point as float32.
 
     Raises:

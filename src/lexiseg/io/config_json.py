@@ -19,7 +19,7 @@ _SCALARS: Mapping[type, str] = {
 }
 
 
-def to_plain(config: Any) -> Any:
+def to_jsonable(config: Any) -> Any:
     """Turns a configuration into dicts, lists, numbers, texts and None.
 
     Raises:
@@ -28,8 +28,8 @@ def to_plain(config: Any) -> Any:
     return _to_plain(config, "config")
 
 
-def from_plain(cls: type[ConfigT], doc: object, *, source: str = "config.json") -> ConfigT:
-    """Builds a configuration from plain data; the inverse of `to_plain`.
+def from_jsonable(cls: type[ConfigT], doc: object, *, source: str = "config.json") -> ConfigT:
+    """Builds a configuration from plain data; the inverse of `to_jsonable`.
 
     Fields may be numbers, texts, booleans, `Literal`, `None`, unions of these, `tuple`, `list`,
     `dict` with text keys, and dataclasses of such fields. A whole number may stand for a `float`;

@@ -13,9 +13,9 @@ from lexiseg.core.errors import ModelError
 from lexiseg.core.files import file_mode
 from lexiseg.core.messages import printable
 from lexiseg.io.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_folder, load_into, save_folder
-from lexiseg.io.config_json import from_plain, to_plain
+from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.io.shipped import SHIPPED, shipped_folder
-from lexiseg.models.base import Network, NetworkConfig
+from lexiseg.models.base import NetworkConfig, OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
@@ -27,7 +27,7 @@ _TRUE = ("1", "on", "yes", "true")  # what huggingface_hub takes for a yes
 
 
 def save_model(
-    model: Network,
+    model: OpenVocabularySegmenter,
     folder: str | Path,
     *,
     dtype: torch.dtype | None = None,
@@ -49,11 +49,11 @@ def save_model(
     Raises:
         ModelError: if it can't be written.
     """
-    document = {_SYSTEM: _SYSTEM_NAMES[type(model.config)], **to_plain(model.config)}
+    document = {_SYSTEM: _SYSTEM_NAMES[type(model.config)], **to_jsonable(model.config)}
     return save_folder(folder, document, model.state_dict(), dtype=dtype, extra_files=extra_files, overwrite=overwrite)
 
 
-def load_model(folder: str | Path) -> Network:
+def load_model(folder: str | Path) -> OpenVocabularySegmenter:
     """Reads a model folder; the model is on the CPU, in float32 and in eval mode.
 
     Raises:
@@ -93,7 +93,7 @@ def _read_config(document: Mapping[str, Any], source: str) -> NetworkConfig:
     kinds = {name: kind for kind, name in _SYSTEM_NAMES.items()}
     if system not in kinds:
         raise ModelError(f"{source}: {_SYSTEM} must be one of {', '.join(kinds)}, got {system!r}.")
-    return from_plain(kinds[system], fields, source=source)
+    return from_jsonable(kinds[system], fields, source=source)
 
 
 def is_hub_name(name_or_dir: str | Path) -> bool:

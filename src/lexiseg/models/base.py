@@ -9,13 +9,13 @@ from lexiseg.layers.modulation import ModulationConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
-Network = OPSNet | OVSeg
+OpenVocabularySegmenter = OPSNet | OVSeg
 NetworkConfig = OPSNetConfig | OVSegConfig
 Fusion = ModulationConfig | EnsembleConfig
 """How CLIP and the trained query are joined: OPSNet's modulation, OVSeg's ensemble."""
 
 
-def check_fusion(network: Network, fusion: Fusion | None) -> None:
+def check_fusion(network: OpenVocabularySegmenter, fusion: Fusion | None) -> None:
     """Refuses a fusion of the other system.
 
     Raises:

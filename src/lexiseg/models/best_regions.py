@@ -13,26 +13,28 @@ from lexiseg.core.structures import MaskPrediction, PanopticMap, VocabularyEmbed
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY
 from lexiseg.layers.modulation import CLIP_ONLY
-from lexiseg.models.base import Fusion, Network
+from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
-from lexiseg.models.postprocess.panoptic import MergeConfig, Ranking, compete, settle
+from lexiseg.models.postprocess.panoptic import MergeConfig, Ranking, assign_pixels, merge_segments
 
 CONTRAST = "others"
 """What a single word is held against: a softmax over one word knows no doubt."""
 
 
-def clip_only(network: Network) -> Fusion:
+def clip_only(network: OpenVocabularySegmenter) -> Fusion:
     """The fusion in which the trained query has no say."""
     return CLIP_ONLY if isinstance(network, OPSNet) else CLIP_BRANCH_ONLY
 
 
-def region_threshold(network: Network) -> float:
+def region_threshold(network: OpenVocabularySegmenter) -> float:
     """The mask probability from which on a pixel belongs to the region that CLIP was shown."""
     config = network.config
     return config.merge.mask_threshold if isinstance(config, OPSNetConfig) else config.regions.mask_threshold
 
 
-def prepare_free_words(network: Network, asked: Vocabulary, *, cache_dir: Path | None = None) -> VocabularyEmbeddings:
+def prepare_free_words(
+    network: OpenVocabularySegmenter, asked: Vocabulary, *, cache_dir: Path | None = None
+) -> VocabularyEmbeddings:
     """Encodes the words; a single one gets a contrast beside it, which wins nothing.
 
     Args:
@@ -76,8 +78,8 @@ def best_regions(
         scores=best[order].tolist(),
         class_scores=class_scores[queries[order]],
     )
-    contest = compete(ranking, frame, mask_threshold, is_hard=True)
-    return settle(ranking, contest, vocabulary, MergeConfig(overlap_threshold=0.0))
+    assignment = assign_pixels(ranking, frame, mask_threshold, is_hard=True)
+    return merge_segments(ranking, assignment, vocabulary, MergeConfig(overlap_threshold=0.0))
 
 
 def _first_of_each(order: Sequence[int], queries: Sequence[int]) -> list[int]:

@@ -170,7 +170,7 @@ class OPSNet(nn.Module):
             num_concepts=words.num_concepts,
         )
 
-    def training_logits(
+    def class_logits_with_void(
         self, class_embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings
     ) -> Float[Tensor, "B Q K1"]:
         """Cosines to every concept and, last, to no-object, times the logit scale (section 3.1)."""
@@ -189,7 +189,7 @@ class OPSNet(nn.Module):
     ) -> Float[Tensor, "B Q"]:
         if isinstance(self.head, AssembledHead):
             return self.head.void_probs(proposals.query_embed)
-        return self.training_logits(regions.class_embed, words).softmax(-1)[..., -1]
+        return self.class_logits_with_void(regions.class_embed, words).softmax(-1)[..., -1]
 
     def _on_clip_canvas(self, mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q h2 w2"]:
         """Masks at stride 4 of CLIP's input, without gradient."""

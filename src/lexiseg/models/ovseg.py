@@ -72,7 +72,7 @@ class OVSegConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Regions:
+class CropEmbeddings:
     """What CLIP saw of the proposals."""
 
     clip_embed: Float[Tensor, "B Q D"]
@@ -149,7 +149,7 @@ class OVSeg(nn.Module):
     ) -> MaskPrediction:
         """All of `forward` that comes after the proposals, which may be anybody's."""
         ensemble = ensemble or self.config.ensemble
-        query_logits = self.training_logits(self.class_embed(proposals), words)
+        query_logits = self.class_logits_with_void(self.class_embed(proposals), words)
         regions = self.look(images, proposals, query_logits, ensemble)
         return self.predict(proposals, query_logits, regions, words, ensemble)
 
@@ -161,7 +161,7 @@ class OVSeg(nn.Module):
         """The query in the joint space, of unit length."""
         return self.head(proposals.query_embed)
 
-    def training_logits(
+    def class_logits_with_void(
         self, class_embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings
     ) -> Float[Tensor, "B Q K1"]:
         """Cosines to every concept and, last, to no-object, times the logit scale (section 3.1)."""
@@ -174,7 +174,7 @@ class OVSeg(nn.Module):
         proposals: MaskProposals,
         query_logits: Float[Tensor, "B Q K1"],
         ensemble: EnsembleConfig,
-    ) -> Regions:
+    ) -> CropEmbeddings:
         """CLIP's embedding of every region that may matter, a pass of crops at a time (section 3.2).
 
         CLIP does not look where its opinion would change nothing: at empty masks, and not at all if the query alone
@@ -186,20 +186,20 @@ class OVSeg(nn.Module):
         has_pixels = torch.zeros_like(has_say)
         if ensemble.is_query_only:
             has_pixels = self._touched(images, mask_logits)
-            return Regions(clip_embed=clip_embed, has_pixels=has_pixels, has_say=has_say, encoded=0)
+            return CropEmbeddings(clip_embed=clip_embed, has_pixels=has_pixels, has_say=has_say, encoded=0)
         encoded = 0
         for crops in cut_regions(images, mask_logits, self.config.regions, self.config.clip.image_size, wanted=has_say):
             found = self.clip.encode_regions(crops.pixel_values, crops.masks)
             clip_embed[crops.images, crops.queries] = F.normalize(found.float(), dim=-1)
             has_pixels[crops.images, crops.queries] = True
             encoded += len(found)
-        return Regions(clip_embed=clip_embed, has_pixels=has_pixels, has_say=has_say, encoded=encoded)
+        return CropEmbeddings(clip_embed=clip_embed, has_pixels=has_pixels, has_say=has_say, encoded=encoded)
 
     def predict(
         self,
         proposals: MaskProposals,
         query_logits: Float[Tensor, "B Q K1"],
-        regions: Regions,
+        regions: CropEmbeddings,
         words: VocabularyEmbeddings,
         ensemble: EnsembleConfig,
     ) -> MaskPrediction:

@@ -18,7 +18,7 @@ CAPTIONS_PER_PICTURE = 5
 """As in COCO captions."""
 
 
-def categories_of(vocabulary: Vocabulary) -> tuple[Category, ...]:
+def vocabulary_categories(vocabulary: Vocabulary) -> tuple[Category, ...]:
     """The categories of a vocabulary, numbered from 1 in its order."""
     return tuple(
         Category(id=number, name=concept.name, is_thing=concept.is_thing)
@@ -27,7 +27,7 @@ def categories_of(vocabulary: Vocabulary) -> tuple[Category, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class StorybookSpec:
     """Which pictures to draw."""
 
     role: Role
@@ -41,7 +41,7 @@ class Order:
 
 
 def write_storybook(
-    order: Order,
+    order: StorybookSpec,
     root: Path,
     *,
     overwrite: bool = False,
@@ -65,7 +65,7 @@ def write_storybook(
     if order.count < 1:
         raise ValueError(f"expected one picture or more, got {order.count}.")
     cast = CASTS[order.role]
-    categories = categories_of(order.vocabulary or cast.vocabulary)
+    categories = vocabulary_categories(order.vocabulary or cast.vocabulary)
     if order.role == "semantic-only":
         categories = tuple(Category(id=c.id, name=c.name, is_thing=False) for c in categories)
     numbers = {category.name: category.id for category in categories}
@@ -76,7 +76,7 @@ def write_storybook(
     return read_panoptic(root)
 
 
-def _draw_all(order: Order, workers: int) -> Generator[Scene, None, None]:
+def _draw_all(order: StorybookSpec, workers: int) -> Generator[Scene, None, None]:
     numbers = range(order.count)
     if workers <= 1:
         yield from (_draw(order, index) for index in numbers)
@@ -85,12 +85,12 @@ def _draw_all(order: Order, workers: int) -> Generator[Scene, None, None]:
         yield from pool.map(_draw, [order] * order.count, numbers, chunksize=8)
 
 
-def _draw(order: Order, index: int) -> Scene:
+def _draw(order: StorybookSpec, index: int) -> Scene:
     return draw_scene(order.role, order.split, index, seed=order.seed, size=order.size)
 
 
 def add_scene(
-    writer: PanopticWriter, index: int, scene: Scene, cast: Cast, numbers: dict[str, int], order: Order
+    writer: PanopticWriter, index: int, scene: Scene, cast: Cast, numbers: dict[str, int], order: StorybookSpec
 ) -> None:
     """Writes one scene; what is not to be named is void, and a semantic map has one segment per name.
 

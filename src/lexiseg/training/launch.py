@@ -165,7 +165,7 @@ FAMILIES = (
         joins_data=True,
     ),
 )
-ORDERS: Mapping[str, tuple[str, ...]] = {
+SEQUENCES: Mapping[str, tuple[str, ...]] = {
     "adapt-tiny-ft-mpt": ("adapt-tiny-ft", "adapt-tiny-mpt"),
     "adapt-tiny-mpt-ft": ("adapt-tiny-mpt", "adapt-tiny-ft"),
     "adapt-tiny-ft-ft": ("adapt-tiny-ft", "adapt-tiny-ft"),
@@ -195,7 +195,7 @@ OPTIONAL = (
 
 def recipe_names() -> tuple[str, ...]:
     """Every name that `train` knows, the whole first."""
-    return (WHOLE, *(name for family in FAMILIES for name in family.recipes), *ORDERS)
+    return (WHOLE, *(name for family in FAMILIES for name in family.recipes), *SEQUENCES)
 
 
 def advice(name: str | None) -> str:
@@ -208,8 +208,8 @@ def describe(name: str) -> str:
     """The first line of a built-in recipe's docstring."""
     if name == WHOLE:
         return f"{', '.join(WHOLE_PARTS[:-1])} and {WHOLE_PARTS[-1]} in a row: an OPSNet from nothing."
-    if name in ORDERS:
-        return f"{', then '.join(ORDERS[name])}, each from what the one before has made."
+    if name in SEQUENCES:
+        return f"{', then '.join(SEQUENCES[name])}, each from what the one before has made."
     return (_family(name).recipes[name].__doc__ or "").strip().splitlines()[0]
 
 
@@ -219,7 +219,7 @@ def find_recipe(name: str, *, seed: int = 0) -> AnyRecipe:
     Raises:
         ValueError: if there is none, or the name stands for several in a row.
     """
-    if parts := ORDERS.get(name, WHOLE_PARTS if name == WHOLE else ()):
+    if parts := SEQUENCES.get(name, WHOLE_PARTS if name == WHOLE else ()):
         raise ValueError(f"{name} is several recipes in a row: take one of {', '.join(parts)}.")
     return _found(name, seed)[1]
 
@@ -266,8 +266,8 @@ def train(name: str, settings: TrainSettings, reporters: Reporters | None = None
         )
     if name == WHOLE:
         return _train_whole(settings, reporters)
-    if name in ORDERS:
-        return _train_in_order(ORDERS[name], settings, reporters)
+    if name in SEQUENCES:
+        return _train_in_order(SEQUENCES[name], settings, reporters)
     family, recipe = _found(name, settings.seed)
     for sentence in consequences(recipe, settings):
         reporters.note(sentence)
@@ -285,7 +285,7 @@ def _found(name: str, seed: int) -> tuple[Family, AnyRecipe]:
 
 def _family_of(name: str) -> Family:
     """A recipe's family, or that of the recipes of an order."""
-    return _found(ORDERS.get(name, (name,))[0], 0)[0]
+    return _found(SEQUENCES.get(name, (name,))[0], 0)[0]
 
 
 def _family(name: str) -> Family:

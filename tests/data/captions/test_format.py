@@ -10,7 +10,7 @@ from lexiseg.data.captions.format import captions_of, own_captions, read_caption
 from lexiseg.data.datasets.image_level import CaptionSample
 from lexiseg.data.formats.coco_panoptic import Sample
 from lexiseg.data.formats.label_maps import SemanticSample
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from miniatures import put_json, put_text
 
 
@@ -30,7 +30,7 @@ def test_cocos_captions_are_gathered_by_picture(tmp_path: Path) -> None:
 
 
 def test_the_drawn_worlds_json_is_a_file_of_captions(tmp_path: Path) -> None:
-    dataset = write_storybook(Order(role="base", split="val", count=2, size=(32, 32)), tmp_path / "data")
+    dataset = write_storybook(StorybookSpec(role="base", split="val", count=2, size=(32, 32)), tmp_path / "data")
 
     captions = read_captions(tmp_path / "data" / "panoptic.json")
 

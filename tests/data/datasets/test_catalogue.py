@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from lexiseg.core.errors import FormatError
+from lexiseg.core.errors import FormatError, WorkerError
+from lexiseg.core.pool import map_in_pool
 from lexiseg.core.vocabulary import builtin_names
 from lexiseg.data import catalogue
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.data.datasets.folders import absent, stems
-from lexiseg.data.datasets.prepare import each, make_folder
+from lexiseg.data.datasets.prepare import make_folder
 from miniatures import put_grey, put_picture, put_rgb, put_text, rows
 
 SOURCE = str(Path(__file__).resolve().parents[3] / "src")
@@ -143,8 +144,8 @@ def _never(source: int, path: Path) -> None:
 
 
 def test_a_worker_that_dies_is_one_sentence():
-    with pytest.raises(FormatError, match="fewer workers"):
-        list(each(_die, list(range(20)), 2))
+    with pytest.raises(WorkerError, match="fewer workers"):
+        list(map_in_pool(_die, list(range(20)), 2))
 
 
 def _die(number: int) -> None:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexiseg.data.samples.copy_paste import PASTED_SCALES, Scene, TrueSegment, paste_things
+from lexiseg.data.samples.copy_paste import PASTED_SCALES, AnnotatedImage, TrueSegment, paste_things
 
 RED, GREEN = (200, 0, 0), (0, 200, 0)
 CAT, DOG = 4, 9
@@ -16,22 +16,22 @@ def segment(number: int, class_id: int | None, *, is_thing: bool = True, is_crow
     return TrueSegment(id=number, class_id=class_id, is_thing=is_thing, is_crowd=is_crowd)
 
 
-def donor() -> Scene:
+def donor() -> AnnotatedImage:
     """A red cat and a green dog side by side, and what must stay behind: stuff, a crowd, a stranger."""
     picture, ids = np.full((40, 60, 3), 90, np.uint8), np.full((40, 60), 5, np.int32)
     picture[8:24, 10:26], ids[8:24, 10:26] = RED, 1
     picture[8:24, 26:42], ids[8:24, 26:42] = GREEN, 2
     ids[30:34], ids[36:] = 3, 4
     others = segment(3, CAT, is_crowd=True), segment(4, None), segment(5, 0, is_thing=False)
-    return Scene(picture=picture, ids=ids, segments=(segment(1, CAT), segment(2, DOG), *others))
+    return AnnotatedImage(picture=picture, ids=ids, segments=(segment(1, CAT), segment(2, DOG), *others))
 
 
-def host(size: tuple[int, int] = (48, 32)) -> Scene:
+def host(size: tuple[int, int] = (48, 32)) -> AnnotatedImage:
     picture = np.random.default_rng(0).integers(0, 80, (*size, 3), np.uint8)
-    return Scene(picture=picture, ids=np.full(size, 7, np.int32), segments=(segment(7, 1, is_thing=False),))
+    return AnnotatedImage(picture=picture, ids=np.full(size, 7, np.int32), segments=(segment(7, 1, is_thing=False),))
 
 
-def paste(scene: Scene, seed: int, other: Scene | None = None) -> Scene:
+def paste(scene: AnnotatedImage, seed: int, other: AnnotatedImage | None = None) -> AnnotatedImage:
     return paste_things(scene, other or donor(), torch.Generator().manual_seed(seed))
 
 
@@ -82,6 +82,6 @@ def test_things_keep_their_neighbours_and_grow_within_bounds() -> None:
 
 @pytest.mark.parametrize("bare", [(), (segment(1, CAT, is_thing=False),), (segment(1, None),)])
 def test_where_there_is_nothing_to_paste_the_scene_stays(bare: tuple[TrueSegment, ...]) -> None:
-    other = Scene(picture=donor().picture, ids=donor().ids, segments=bare)
+    other = AnnotatedImage(picture=donor().picture, ids=donor().ids, segments=bare)
     scene = host()
     assert all(paste(scene, seed, other) is scene for seed in range(5))

@@ -9,12 +9,12 @@ import torch
 from lexiseg.core.errors import FormatError, VocabularyError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import open_dataset
-from lexiseg.data.datasets.folders import categories_of, own_words
+from lexiseg.data.datasets.folders import builtin_categories, own_words
 from lexiseg.data.datasets.image_level import LabelDataset, LabelSample, label_dataset
 from lexiseg.data.formats.coco_panoptic import Category, read_panoptic
 from lexiseg.data.samples.labelled import LabelledPictures, collate_labelled
 from lexiseg.data.samples.transforms import Framing
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from miniatures import put_json, put_picture
 
 FRAMING = Framing(image_size=64, flip_probability=0.5, scale_range=(0.1, 2.0))
@@ -91,7 +91,9 @@ def test_a_label_beyond_the_categories_is_refused(tmp_path: Path) -> None:
 
 
 def test_drawn_labels_are_read_without_opening_a_mask(tmp_path: Path) -> None:
-    written = write_storybook(Order(role="image-level", split="train", count=3, size=(32, 32)), tmp_path / "drawn")
+    written = write_storybook(
+        StorybookSpec(role="image-level", split="train", count=3, size=(32, 32)), tmp_path / "drawn"
+    )
     for path in (tmp_path / "drawn" / "panoptic").glob("*.png"):
         path.unlink()
 
@@ -103,7 +105,9 @@ def test_drawn_labels_are_read_without_opening_a_mask(tmp_path: Path) -> None:
 
 
 def test_a_label_that_is_no_category_is_refused(tmp_path: Path) -> None:
-    written = write_storybook(Order(role="image-level", split="train", count=2, size=(32, 32)), tmp_path / "drawn")
+    written = write_storybook(
+        StorybookSpec(role="image-level", split="train", count=2, size=(32, 32)), tmp_path / "drawn"
+    )
     strange = replace(written.samples[1], extras={"labels": ["cat", "unicorn"]})
 
     with pytest.raises(FormatError, match="is labelled 'unicorn', which is none of the"):
@@ -127,7 +131,7 @@ def test_reals_labels_make_batches_of_a_thousand_classes(tmp_path: Path) -> None
 
 
 def test_words_keep_the_order_of_the_categories_and_get_the_synonyms_of_their_list() -> None:
-    listed = categories_of("storybook", range(len(Vocabulary.of("storybook"))))
+    listed = builtin_categories("storybook", range(len(Vocabulary.of("storybook"))))
     words = own_words(listed[::-1])
 
     assert words.names == Vocabulary.of("storybook").names[::-1]

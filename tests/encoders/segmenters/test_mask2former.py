@@ -32,14 +32,14 @@ def test_masks_and_queries_after_every_layer_are_transformers_own(backbone: str)
     found = segmenter(images, every_layer=True)
 
     assert found.mask_logits.shape == (2, SIZES["num_queries"], 16, 24)
-    assert len(found.earlier) == SIZES["decoder_layers"]
+    assert len(found.aux) == SIZES["decoder_layers"]
     torch.testing.assert_close(found.mask_logits, expected.masks_queries_logits)
     logits = reference.class_predictor(found.query_embed)
     torch.testing.assert_close(logits, expected.class_queries_logits)
-    for ours, layer in zip(found.earlier, expected.auxiliary_logits, strict=True):
+    for ours, layer in zip(found.aux, expected.auxiliary_logits, strict=True):
         torch.testing.assert_close(ours.mask_logits, layer["masks_queries_logits"])
         torch.testing.assert_close(reference.class_predictor(ours.query_embed), layer["class_queries_logits"])
-    assert segmenter(images).earlier == ()
+    assert segmenter(images).aux == ()
 
 
 @pytest.mark.parametrize(

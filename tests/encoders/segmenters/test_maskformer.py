@@ -89,12 +89,12 @@ def test_any_picture_of_whole_strides_gets_masks_at_a_quarter(backbone: str, siz
     assert [feature.shape[-1] for feature in model.features(pictures(*size).pixel_values)] == [
         size[1] // stride for stride in (4, 8, 16, 32)
     ]
-    assert len(found.earlier) == 2
-    for layer in (found, *found.earlier):
+    assert len(found.aux) == 2
+    for layer in (found, *found.aux):
         assert layer.mask_logits.shape == (2, 6, size[0] // 4, size[1] // 4)
         assert layer.query_embed.shape == (2, 6, 32)
-    assert found.earlier[0].earlier == ()
-    assert model(pictures(*size).pixel_values).earlier == ()
+    assert found.aux[0].aux == ()
+    assert model(pictures(*size).pixel_values).aux == ()
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -102,12 +102,12 @@ def test_any_picture_of_whole_strides_gets_masks_at_a_quarter(backbone: str, siz
 def test_what_an_earlier_layer_predicts_is_the_answer_of_a_decoder_that_ends_there(backbone: str) -> None:
     model, images = seeded(MaskFormer(BACKBONES[backbone])).eval(), pictures().pixel_values
     found = model(images, every_layer=True)
-    for layers, earlier in enumerate(found.earlier, 1):
+    for layers, aux in enumerate(found.aux, 1):
         shallow = MaskFormer(replace(BACKBONES[backbone], decoder_layers=layers)).eval()
         shallow.load_state_dict({name: model.state_dict()[name] for name in shallow.state_dict()})
         expected = shallow(images)
-        torch.testing.assert_close(earlier.query_embed, expected.query_embed)
-        torch.testing.assert_close(earlier.mask_logits, expected.mask_logits)
+        torch.testing.assert_close(aux.query_embed, expected.query_embed)
+        torch.testing.assert_close(aux.mask_logits, expected.mask_logits)
 
 
 @torch.no_grad()
@@ -121,7 +121,7 @@ def test_pictures_of_a_batch_do_not_disturb_one_another() -> None:
 def test_deep_supervision_reaches_every_parameter(backbone: str) -> None:
     model = MaskFormer(BACKBONES[backbone])
     found = model(pictures(64, 64).pixel_values, every_layer=True)
-    sum(layer.mask_logits.square().sum() for layer in (found, *found.earlier)).backward()  # type: ignore[union-attr]
+    sum(layer.mask_logits.square().sum() for layer in (found, *found.aux)).backward()  # type: ignore[union-attr]
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
 
 

@@ -176,7 +176,7 @@ def test_neither_the_order_of_adding_nor_parts_nor_json_change_a_digit(seed: int
     forward = summarise_instances(reduce(add, tallies), CATEGORIES)
 
     parts = [sum(tallies[3:], InstanceTally()), sum(tallies[:3], InstanceTally())]
-    back = [InstanceTally.from_plain(json.loads(json.dumps(part.to_plain()))) for part in parts]
+    back = [InstanceTally.from_jsonable(json.loads(json.dumps(part.to_jsonable()))) for part in parts]
 
     assert back == parts
     assert summarise_instances(reduce(add, back), CATEGORIES) == forward
@@ -230,7 +230,7 @@ def test_nothing_at_all_has_no_figures():
     quality = summarise_instances(InstanceTally(), CATEGORIES)
 
     assert (quality.ap, quality.ap_small, quality.per_class[0].ap) == (None, None, None)
-    assert json.loads(json.dumps(quality.to_plain()))["ap"] is None
+    assert json.loads(json.dumps(quality.to_jsonable()))["ap"] is None
 
 
 def test_a_picture_that_is_counted_twice_is_refused():

@@ -164,18 +164,18 @@ def test_a_group_of_classes_has_the_figures_of_its_own_rows():
 def test_a_tally_goes_through_json_and_comes_back_whole():
     tally = tally_labels(labels([0, 3, -1, 2]), labels([0, -1, 1, 3]), 4)
 
-    back = SemanticTally.from_plain(json.loads(json.dumps(tally.to_plain())))
+    back = SemanticTally.from_jsonable(json.loads(json.dumps(tally.to_jsonable())))
 
     assert (back.confusion == tally.confusion).all()
     assert back.confusion.dtype == tally.confusion.dtype
-    assert len(tally.to_plain()["counts"]) == 3
+    assert len(tally.to_jsonable()["counts"]) == 3
 
 
 def test_the_report_is_plain_data_and_has_a_split_only_if_there_is_one():
     tally = tally_labels(labels([0, 0, 2, 2]), labels([0, 3, 2, 2]), 4)
 
-    plain = json.loads(json.dumps(summarise_semantic(tally, CATEGORIES).to_plain()))
-    split = summarise_semantic(tally, CATEGORIES, frozenset({"sea"})).to_plain()
+    plain = json.loads(json.dumps(summarise_semantic(tally, CATEGORIES).to_jsonable()))
+    split = summarise_semantic(tally, CATEGORIES, frozenset({"sea"})).to_jsonable()
 
     assert plain["miou"] == 0.5
     assert plain["per_class"][0] == {

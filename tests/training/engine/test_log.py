@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from lexiseg.core.structures import PanopticMap
-from lexiseg.evaluation.evaluator import SceneMaps
+from lexiseg.evaluation.evaluator import Comparison
 from lexiseg.io.checkpoint import load_training
-from lexiseg.training.engine.log import Progress
-from lexiseg.training.engine.plot import FIGURE, LOSS, draw_curve
+from lexiseg.training.engine.log import TrainingProgress
+from lexiseg.training.engine.plot import FIGURE, LOSS, plot_losses
 from lexiseg.training.engine.task import Evaluation
 from lexiseg.training.engine.trainer import EngineConfig, run
 from toy import Shared, Toy
@@ -77,10 +77,10 @@ def test_evaluations_are_logged_and_the_best_is_kept(tmp_path: Path) -> None:
 
 def test_scenes_of_an_evaluation_are_drawn(tmp_path: Path) -> None:
     empty = PanopticMap(segmentation=np.zeros((2, 2), np.int32))
-    scene = SceneMaps(picture=np.zeros((2, 2, 3), np.uint8), truth=empty, prediction=empty)
+    scene = Comparison(picture=np.zeros((2, 2, 3), np.uint8), truth=empty, prediction=empty)
     task = Shared(4)
     task.evaluate = lambda: Evaluation(figures={"pq": 0.5}, scenes=(scene, scene))
-    drawn: list[tuple[SceneMaps, Path]] = []
+    drawn: list[tuple[Comparison, Path]] = []
 
     run(task, tmp_path, config=EngineConfig(evaluate_every=4), draw=lambda shown, path: drawn.append((shown, path)))
 
@@ -92,7 +92,7 @@ def test_scenes_of_an_evaluation_are_drawn(tmp_path: Path) -> None:
 
 
 def test_progress_says_how_fast_it_is_and_what_it_takes(tmp_path: Path) -> None:
-    told: list[Progress] = []
+    told: list[TrainingProgress] = []
 
     run(Toy(20), tmp_path, report=told.append)
 
@@ -122,7 +122,7 @@ def test_the_curve_shows_loss_and_figure() -> None:
     lines: list[Mapping[str, Any]] = [{"step": 20 * n, "loss": 10.0 / n} for n in range(1, 30)]
     lines += [{"step": 300, "val_pq": 0.1}, {"step": 600, "val_pq": 0.3}]
 
-    with_figure, without, empty = (draw_curve(shown).convert("RGB") for shown in (lines, lines[:-2], []))
+    with_figure, without, empty = (plot_losses(shown).convert("RGB") for shown in (lines, lines[:-2], []))
 
     colours = [{colour for _, colour in picture.getcolors(1 << 20)} for picture in (with_figure, without, empty)]
     assert [(LOSS in seen, FIGURE in seen) for seen in colours] == [(True, True), (True, False), (False, False)]

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch, Targets
-from lexiseg.training.engine.microbatches import Part, Rows, Shares, Split
+from lexiseg.training.engine.microbatches import BatchSplit, Microbatch, Rows, Shares
 from lexiseg.training.segmentation.batches import split_batches
 from lexiseg.training.segmentation.criterion import CriterionConfig, LayerOutput, segmentation_losses
 
@@ -49,7 +49,7 @@ def test_slices_add_up_to_the_batch(num_points: int | None, rng: torch.Generator
     leaves = [leaf for out in layers for leaf in (out.mask_logits, out.class_logits, out.iou_scores)]
     config = CriterionConfig(num_points=num_points)
 
-    def losses(part: Part | None, places: tuple[int, ...]) -> tuple[dict[str, float], tuple[Tensor, ...]]:
+    def losses(part: Microbatch | None, places: tuple[int, ...]) -> tuple[dict[str, float], tuple[Tensor, ...]]:
         terms = segmentation_losses(
             [some(out, places) for out in layers],
             tuple(targets[place] for place in places),
@@ -62,7 +62,7 @@ def test_slices_add_up_to_the_batch(num_points: int | None, rng: torch.Generator
         )
 
     whole, gradients = losses(None, (0, 1, 2, 3))
-    parts = [losses(Part(places=p, num_segments=counts, num_slices=3), p) for p in ((0, 2), (1,), (3,))]
+    parts = [losses(Microbatch(places=p, num_segments=counts, num_slices=3), p) for p in ((0, 2), (1,), (3,))]
 
     for name, value in whole.items():
         assert sum(terms[name] for terms, _ in parts) == pytest.approx(value, rel=1e-5)
@@ -85,7 +85,7 @@ def test_queries_that_are_told_nothing_are_counted_over_slices_that_are_alike(rn
             targets[:1],
             config,
             generator=rng,
-            part=Part(places=(place,), num_segments=(2, 2), num_slices=2),
+            part=Microbatch(places=(place,), num_segments=(2, 2), num_slices=2),
         )
         for place in (0, 1)
     ]
@@ -95,7 +95,7 @@ def test_queries_that_are_told_nothing_are_counted_over_slices_that_are_alike(rn
 
 
 def test_a_batch_in_one_piece_has_every_share_to_the_last_digit() -> None:
-    part = Part.whole((3, 0, 9))
+    part = Microbatch.whole((3, 0, 9))
     shares = Shares.of(part, Q, torch.tensor(4), 0.1)
     assert [float(s) for s in (shares.masks, shares.unmatched, shares.class_weight)] == [1.0, 1.0, 1.0]
 
@@ -110,7 +110,7 @@ def test_rows_are_those_that_one_process_would_draw() -> None:
 
 
 def test_parts_share_the_places_of_a_batch() -> None:
-    splits = [Split(rank=rank, num_processes=2, num_slices=2) for rank in (0, 1)]
+    splits = [BatchSplit(rank=rank, num_processes=2, num_slices=2) for rank in (0, 1)]
     size = splits[0].part_size(12)
     places = [split.places(number, size) for split in splits for number in (0, 1)]
     assert size == 3
@@ -119,7 +119,7 @@ def test_parts_share_the_places_of_a_batch() -> None:
 
 def test_a_batch_that_cannot_be_split_is_refused_in_a_sentence() -> None:
     with pytest.raises(ValueError, match="a batch of 16 can't be split evenly among 3 processes with 2 slices each"):
-        Split(num_processes=3, num_slices=2).part_size(16)
+        BatchSplit(num_processes=3, num_slices=2).part_size(16)
 
 
 def test_slices_are_padded_to_the_canvas_of_their_batch(rng: torch.Generator) -> None:
@@ -130,7 +130,7 @@ def test_slices_are_padded_to_the_canvas_of_their_batch(rng: torch.Generator) ->
         return ImageBatch(pixel_values=torch.ones(1, 3, height, width), frames=(frame,)), (truth,)
 
     slices = iter([pictures(32, 64), pictures(64, 32)])
-    wide, tall = split_batches(slices, Split(num_slices=2))
+    wide, tall = split_batches(slices, BatchSplit(num_slices=2))
 
     for batch, (height, width) in ((wide, (32, 64)), (tall, (64, 32))):
         (truth,) = batch.targets

@@ -12,7 +12,7 @@ import torch
 import shared_runs
 import tiny
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.engine.trainer import EngineConfig, run
 from shared_runs import AVERAGED, PAUSE, STEPS, opsnet_task, partly_known
 
@@ -28,7 +28,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def data(root: Path) -> PanopticDataset:
     """Ten drawn pictures."""
-    return write_storybook(Order(role="base", split="train", count=10, size=(64, 64)), root / "data")
+    return write_storybook(StorybookSpec(role="base", split="train", count=10, size=(64, 64)), root / "data")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from lexiseg.io import checkpoint
 from lexiseg.training.engine import trainer
 from lexiseg.training.engine.checkpoints import trained_state
-from lexiseg.training.engine.log import Progress
+from lexiseg.training.engine.log import TrainingProgress
 from lexiseg.training.engine.trainer import OptimConfig, Steps, decay_groups, run, scheduled_lr
 from toy import OPTIM, Toy
 
@@ -99,7 +99,7 @@ def test_frozen_parts_stay_out_of_the_checkpoint() -> None:
 
 
 def test_the_log_and_the_report_tell_the_same(tmp_path: Path) -> None:
-    reports: list[Progress] = []
+    reports: list[TrainingProgress] = []
     all_losses = run(Toy(50), tmp_path, report=reports.append)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [20, 40, 50] == [r.step for r in reports]

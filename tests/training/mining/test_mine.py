@@ -30,7 +30,7 @@ from lexiseg.encoders.text import embed_names
 from lexiseg.io.models import load_model, save_model
 from lexiseg.models.crops import RegionConfig, cut_regions
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.mining import mine as mining
 from lexiseg.training.mining.mine import MiningConfig
 from miniatures import put_grey, put_picture, rows
@@ -70,7 +70,7 @@ class StoppedError(Exception):
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five drawn pictures, and a model folder."""
     folder = tmp_path_factory.mktemp("mining")
-    write_storybook(Order(role="base", split="train", count=PICTURES, size=(SIZE, SIZE)), folder / "data")
+    write_storybook(StorybookSpec(role="base", split="train", count=PICTURES, size=(SIZE, SIZE)), folder / "data")
     save_model(network(), folder / "model")
     return folder
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.launch import TrainSettings, find_recipe, train, unused
 from lexiseg.training.recipes.own import load_own
 from lexiseg.training.recipes.storybook import mask2former_tiny
@@ -60,7 +60,7 @@ def test_a_function_of_a_file_returns_a_recipe_with_the_seed(mine: Path) -> None
 
 
 def test_it_trains_as_its_kind_does(mine: Path, tmp_path: Path) -> None:
-    write_storybook(Order(role="base", split="train", count=2, size=(64, 64)), tmp_path / "data")
+    write_storybook(StorybookSpec(role="base", split="train", count=2, size=(64, 64)), tmp_path / "data")
     settings = TrainSettings(out=tmp_path / "run", data=(tmp_path / "data",), workers=0)
 
     folder = train(f"{mine}:short", settings)

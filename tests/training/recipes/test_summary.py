@@ -9,7 +9,7 @@ from torch import Tensor
 
 import tiny
 from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
-from lexiseg.training.launch import ORDERS, WHOLE, find_recipe, recipe_names
+from lexiseg.training.launch import SEQUENCES, WHOLE, find_recipe, recipe_names
 from lexiseg.training.recipes.storybook import mask2former_tiny
 from lexiseg.training.recipes.summary import count_parameters, count_pictures, estimate_memory, list_fields
 from lexiseg.training.segmentation.task import ClosedSet
@@ -29,7 +29,7 @@ def test_every_field_is_listed_once_by_its_dotted_name() -> None:
 
 def test_every_recipe_can_be_listed_and_counted() -> None:
     for name in recipe_names():
-        if name != WHOLE and name not in ORDERS:
+        if name != WHOLE and name not in SEQUENCES:
             recipe = find_recipe(name)
             assert dict(list_fields(recipe))["seed"] == "0"
             assert (count_pictures(recipe) or 1) > 0

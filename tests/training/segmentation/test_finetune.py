@@ -17,7 +17,7 @@ import tiny
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.datasets.own_folder import open_folder
 from lexiseg.io.models import load_model, save_model
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings
 from lexiseg.training.engine.task import Evaluation
 from lexiseg.training.engine.validation import Validation
@@ -25,7 +25,7 @@ from lexiseg.training.launch import check, train
 from lexiseg.training.recipes.finetune import finetune as finetune_recipe
 from lexiseg.training.recipes.finetune import finetune_head
 from lexiseg.training.segmentation import finetune_run as finetune_runs
-from lexiseg.training.segmentation.finetune import Source, finetune_task, joined, split, words_of
+from lexiseg.training.segmentation.finetune import FinetuneData, finetune_task, join_vocabularies, split, vocabulary_for
 
 NEW = "owl, castle, dog, snow:stuff"
 
@@ -34,7 +34,9 @@ NEW = "owl, castle, dog, snow:stuff"
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten pictures of a person's own."""
     root = tmp_path_factory.mktemp("mine") / "data"
-    write_storybook(Order(role="novel", split="train", count=10, size=(64, 64), vocabulary=Vocabulary.of(NEW)), root)
+    write_storybook(
+        StorybookSpec(role="novel", split="train", count=10, size=(64, 64), vocabulary=Vocabulary.of(NEW)), root
+    )
     return root
 
 
@@ -43,7 +45,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pictures of what the tiny models know."""
     root = tmp_path_factory.mktemp("old") / "data"
     known = Vocabulary.of("cat, dog, sky:stuff, grass:stuff")
-    write_storybook(Order(role="base", split="train", count=6, size=(64, 64), vocabulary=known), root)
+    write_storybook(StorybookSpec(role="base", split="train", count=6, size=(64, 64), vocabulary=known), root)
     return root
 
 
@@ -63,7 +65,7 @@ def test_words_are_joined_by_any_name_and_old_ones_keep_place_kind_and_templates
     old = Vocabulary.of("cat|kitten, sky:stuff, dog", ("a {}",))
     new = Vocabulary.of("owl, kitten|pussycat:stuff, Dog, snow:stuff")
 
-    both = joined(old, new)
+    both = join_vocabularies(old, new)
 
     assert [concept.names for concept in both.concepts] == [
         ("cat", "kitten", "pussycat"),
@@ -79,13 +81,13 @@ def test_words_are_joined_by_any_name_and_old_ones_keep_place_kind_and_templates
 def test_words_for_categories_come_from_the_vocabulary_or_are_their_names(mine: Path) -> None:
     categories = open_folder(mine).categories
 
-    assert words_of(categories, None, ("{}",)).names == ("owl", "castle", "dog", "snow")
-    named = words_of(categories, Vocabulary.of("fortress|castle, owl, cat, dog|puppy, snow"), ("{}",))
+    assert vocabulary_for(categories, None, ("{}",)).names == ("owl", "castle", "dog", "snow")
+    named = vocabulary_for(categories, Vocabulary.of("fortress|castle, owl, cat, dog|puppy, snow"), ("{}",))
     assert named.names == ("owl", "fortress", "dog", "snow")
     with pytest.raises(ValueError, match="category 'snow' is none of the words"):
-        words_of(categories, Vocabulary.of("owl, castle, dog"), ("{}",))
+        vocabulary_for(categories, Vocabulary.of("owl, castle, dog"), ("{}",))
     with pytest.raises(ValueError, match="category 'dog' shares its word with another"):
-        words_of(categories, Vocabulary.of("owl|dog, castle, snow"), ("{}",))
+        vocabulary_for(categories, Vocabulary.of("owl|dog, castle, snow"), ("{}",))
 
 
 def test_a_split_holds_out_its_share_and_loses_nothing(mine: Path) -> None:
@@ -201,7 +203,7 @@ def test_things_of_new_pictures_are_pasted_into_old_ones_under_the_joined_words(
     known = model.config.training_vocabulary
     old_data, new_data = open_folder(old), open_folder(mine)
     sources = [
-        Source.of(data, words_of(data.categories, None, known.templates), finetune_recipe())
+        FinetuneData.of(data, vocabulary_for(data.categories, None, known.templates), finetune_recipe())
         for data in (new_data, old_data)
     ]
 

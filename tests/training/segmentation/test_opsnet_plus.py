@@ -13,8 +13,8 @@ from lexiseg.data.datasets.image_level import LabelDataset, label_dataset
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip
-from lexiseg.storybook.export import Order, write_storybook
-from lexiseg.training.engine.microbatches import Split
+from lexiseg.storybook.export import StorybookSpec, write_storybook
+from lexiseg.training.engine.microbatches import BatchSplit
 from lexiseg.training.engine.task import EvaluatedTask, SharedTask
 from lexiseg.training.engine.trainer import run
 from lexiseg.training.recipes.opsnet_plus import (
@@ -44,13 +44,15 @@ RECIPE = replace(
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
     root = tmp_path_factory.mktemp("drawn") / "data"
-    return write_storybook(Order(role="base", split="train", count=4, size=(64, 64)), root)
+    return write_storybook(StorybookSpec(role="base", split="train", count=4, size=(64, 64)), root)
 
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> LabelDataset:
     root = tmp_path_factory.mktemp("drawn") / "labels"
-    return label_dataset(write_storybook(Order(role="image-level", split="train", count=4, size=(64, 48)), root))
+    return label_dataset(
+        write_storybook(StorybookSpec(role="image-level", split="train", count=4, size=(64, 48)), root)
+    )
 
 
 def plus_task(
@@ -166,7 +168,7 @@ def test_slices_of_a_batch_add_up_to_it(data: PanopticDataset, labelled: LabelDa
     task = plus_task(data, labelled, recipe)
     whole = task.losses(next(task.batches(0)), 0)
 
-    slices = list(islice(task.batches(0, Split(num_slices=2)), 2))
+    slices = list(islice(task.batches(0, BatchSplit(num_slices=2)), 2))
     parts = [task.losses(part, 0) for part in slices]
 
     assert [task.pictures_in(part) for part in slices] == [4, 4]

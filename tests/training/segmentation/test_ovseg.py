@@ -14,7 +14,7 @@ from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.vit import VitClip
 from lexiseg.encoders.segmenters.mask2former import Segmenter
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.engine.trainer import run, scheduled_lr
 from lexiseg.training.recipes import ovseg as recipes_ovseg
 from lexiseg.training.recipes.ovseg import maskformer_tiny, ovseg_r101, ovseg_swin_base, simbaseline, zegformer
@@ -36,7 +36,7 @@ RECIPE = replace(
 def data(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
     """Six drawn pictures, written and read like COCO."""
     root = tmp_path_factory.mktemp("drawn") / "data"
-    return write_storybook(Order(role="base", split="train", count=6, size=(64, 64)), root)
+    return write_storybook(StorybookSpec(role="base", split="train", count=6, size=(64, 64)), root)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.evaluation.evaluator import evaluate
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.engine.run_settings import Precision
 from lexiseg.training.engine.trainer import EngineConfig, run
 from lexiseg.training.engine.validation import Validation
@@ -39,7 +39,7 @@ RECIPE = replace(
 def data(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
     """Six drawn pictures, written and read like COCO."""
     root = tmp_path_factory.mktemp("drawn") / "data"
-    return write_storybook(Order(role="base", split="train", count=6, size=(64, 64)), root)
+    return write_storybook(StorybookSpec(role="base", split="train", count=6, size=(64, 64)), root)
 
 
 def opsnet_task(data: PanopticDataset, recipe: SegmentationRecipe = RECIPE) -> OPSNetTask:
@@ -156,7 +156,7 @@ def test_a_model_in_training_is_measured_like_a_finished_one(data: PanopticDatas
         draw=lambda scene, path: drawn.append(path),
     )
 
-    figures = evaluate(task.model, few, own_words(data.categories)).to_plain()
+    figures = evaluate(task.model, few, own_words(data.categories)).to_jsonable()
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     told = [line for line in lines if "val_pq" in line]
     assert [line["step"] for line in told] == [2, 4]

@@ -9,14 +9,15 @@ from PIL import Image
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.images import open_picture
-from lexiseg.data.datasets.folders import categories_of, either, pair, places, read_named_panoptic, stems
-from lexiseg.data.datasets.prepare import Report, make_folder, segments_info, write_panoptic_json
-from lexiseg.data.datasets.spec import LONG, Entry, Part
+from lexiseg.core.pool import ProgressCallback
+from lexiseg.data.datasets.folders import builtin_categories, either, pair, places, read_named_panoptic, stems
+from lexiseg.data.datasets.prepare import make_folder, segments_info, write_panoptic_json
+from lexiseg.data.datasets.spec import LONG, DatasetSpec, Resource
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.data.formats.id_maps import VOID, load_ids, save_ids
 from lexiseg.data.formats.label_maps import IGNORED, SemanticDataset, load_values, to_places
 
-_CATEGORIES = categories_of("ade20k", range(150))
+_CATEGORIES = builtin_categories("ade20k", range(150))
 _THINGS = np.array([0, *(c.id + 1 for c in _CATEGORIES if c.is_thing)])
 """For each of the 100 instance classes, which count from 1, its value in the semantic maps: they keep their order."""
 
@@ -25,7 +26,7 @@ SHORTER_SIDE = 512
 NO_CLASS = 65535
 
 _SITE = "Get it from http://sceneparsing.csail.mit.edu: "
-_PICTURES = Part(what="pictures", places=("images/{long}",), source=f"{_SITE}ADEChallengeData2016.zip.")
+_PICTURES = Resource(what="pictures", places=("images/{long}",), source=f"{_SITE}ADEChallengeData2016.zip.")
 _HOMES = ("ADEChallengeData2016", "ade/ADEChallengeData2016")
 
 
@@ -46,7 +47,7 @@ def read_ade_panoptic(parts: Mapping[str, Path], split: str) -> PanopticDataset:
     )
 
 
-def make_panoptic(home: Path, split: str, report: Report, workers: int) -> int:
+def make_panoptic(home: Path, split: str, report: ProgressCallback, workers: int) -> int:
     """Makes id PNGs and their JSON: stuff of the semantic maps, and over it the things of the instance maps."""
     semantic, instances = home / "annotations" / LONG[split], home / "annotations_instance" / LONG[split]
     masks = home / f"ade20k_panoptic_{split}"
@@ -87,7 +88,7 @@ def _describe(path: Path) -> tuple[list[dict[str, Any]], tuple[int, int]]:
 
 def read_full(parts: Mapping[str, Path], split: str) -> SemanticDataset:
     """Reads the prepared pictures and labels where both are there, or else the published ones at their full size."""
-    categories = categories_of("ade20k-full")
+    categories = builtin_categories("ade20k-full")
     pictures, labels = parts["pictures"], parts["labels"]
     if pictures.parent.name == labels.parent.name == "ADE":
         names = _names(pictures)
@@ -106,7 +107,7 @@ def read_full(parts: Mapping[str, Path], split: str) -> SemanticDataset:
     )
 
 
-def make_full(home: Path, split: str, report: Report, workers: int) -> int:
+def make_full(home: Path, split: str, report: ProgressCallback, workers: int) -> int:
     """Makes pictures of 512 pixels at their shorter side, and labels 0 to 846 with 65535 for none."""
     published = home / "images" / "ADE" / LONG[split]
     names = _names(published)
@@ -144,7 +145,7 @@ def _shrink(source: Path, path: Path) -> None:
 
 
 def _renumber(source: Path, path: Path) -> None:
-    categories = categories_of("ade20k-full")
+    categories = builtin_categories("ade20k-full")
     classes = to_places(load_values(source, "ade-full"), places(categories))
     height, width = classes.shape
     width, height = _smaller(width, height)
@@ -180,7 +181,7 @@ def _neighbours(new: int, old: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return first, np.minimum(first + 1, old - 1), centres - first
 
 
-SEMANTIC = Entry(
+SEMANTIC = DatasetSpec(
     name="ade20k",
     title="ADE20K semantic, 150 classes",
     task="semantic",
@@ -188,13 +189,13 @@ SEMANTIC = Entry(
     homes=_HOMES,
     parts=(
         _PICTURES,
-        Part(what="labels", places=("annotations/{long}",), source=f"{_SITE}ADEChallengeData2016.zip."),
+        Resource(what="labels", places=("annotations/{long}",), source=f"{_SITE}ADEChallengeData2016.zip."),
     ),
     read=read_semantic,
 )
 
 _MADE = "Make them with `lexiseg data prepare ade20k-panoptic` of annotations/ and annotations_instance/. " + _SITE
-PANOPTIC = Entry(
+PANOPTIC = DatasetSpec(
     name="ade20k-panoptic",
     title="ADE20K panoptic, 100 things and 50 stuff",
     task="panoptic",
@@ -202,27 +203,27 @@ PANOPTIC = Entry(
     homes=_HOMES,
     parts=(
         _PICTURES,
-        Part(
+        Resource(
             what="annotations",
             places=("ade20k_panoptic_{split}.json",),
             source=f"{_MADE}annotations_instance.tar.",
         ),
-        Part(what="id maps", places=("ade20k_panoptic_{split}",), source=f"{_MADE}annotations_instance.tar."),
+        Resource(what="id maps", places=("ade20k_panoptic_{split}",), source=f"{_MADE}annotations_instance.tar."),
     ),
     read=read_ade_panoptic,
     make=make_panoptic,
 )
 
 _FULL_SITE = "Ask for ADE20K_2021_17_01 at https://groups.csail.mit.edu/vision/datasets/ADE20K/."
-FULL = Entry(
+FULL = DatasetSpec(
     name="ade20k-full",
     title="ADE20K full, 847 classes",
     task="semantic",
     vocabulary="ade20k-full",
     homes=("ADE20K_2021_17_01", "ade/ADE20K_2021_17_01"),
     parts=(
-        Part(what="pictures", places=("images_detectron2/{long}", "images/ADE/{long}"), source=_FULL_SITE),
-        Part(what="labels", places=("annotations_detectron2/{long}", "images/ADE/{long}"), source=_FULL_SITE),
+        Resource(what="pictures", places=("images_detectron2/{long}", "images/ADE/{long}"), source=_FULL_SITE),
+        Resource(what="labels", places=("annotations_detectron2/{long}", "images/ADE/{long}"), source=_FULL_SITE),
     ),
     read=read_full,
     make=make_full,

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from lexiseg.core.errors import FormatError
-from lexiseg.data.datasets.folders import categories_of, either, pair, places, read_named_panoptic, stems
-from lexiseg.data.datasets.prepare import Report, make_folder, segments_info, write_panoptic_json
-from lexiseg.data.datasets.spec import Entry, Part
+from lexiseg.core.pool import ProgressCallback
+from lexiseg.data.datasets.folders import builtin_categories, either, pair, places, read_named_panoptic, stems
+from lexiseg.data.datasets.prepare import make_folder, segments_info, write_panoptic_json
+from lexiseg.data.datasets.spec import DatasetSpec, Resource
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.data.formats.id_maps import VOID, load_ids, save_ids
 from lexiseg.data.formats.label_maps import SemanticDataset, load_values
@@ -19,9 +20,9 @@ IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 FIRST_INSTANCE = 1000
 """An instance's id is 1000 times its class plus its number; a smaller one is a region: stuff, or a group of things."""
 
-_CATEGORIES = categories_of("cityscapes", IDS)
+_CATEGORIES = builtin_categories("cityscapes", IDS)
 _SITE = "Get it from https://www.cityscapes-dataset.com/downloads/ (you need an account): "
-_PICTURES = Part(what="pictures", places=("leftImg8bit/{split}",), source=f"{_SITE}leftImg8bit_trainvaltest.zip.")
+_PICTURES = Resource(what="pictures", places=("leftImg8bit/{split}",), source=f"{_SITE}leftImg8bit_trainvaltest.zip.")
 _IMAGE_END = "_leftImg8bit.png"
 
 
@@ -49,7 +50,7 @@ def read_cityscapes_panoptic(parts: Mapping[str, Path], split: str) -> PanopticD
     return read_named_panoptic(parts["annotations"], parts["id maps"], _CATEGORIES, find_image)
 
 
-def make_panoptic(home: Path, split: str, report: Report, workers: int) -> int:
+def make_panoptic(home: Path, split: str, report: ProgressCallback, workers: int) -> int:
     """Makes id PNGs and their JSON of the maps of instances."""
     base = home / "gtFine"
     masks = base / f"cityscapes_panoptic_{split}"
@@ -86,7 +87,7 @@ def _class_of(ids: Any) -> Any:
 
 _PREPARE = "Make them of gtFine_trainvaltest.zip with `lexiseg data prepare cityscapes-panoptic`."
 
-PANOPTIC = Entry(
+PANOPTIC = DatasetSpec(
     name="cityscapes-panoptic",
     title="Cityscapes panoptic, 8 things and 11 stuff",
     task="panoptic",
@@ -94,12 +95,12 @@ PANOPTIC = Entry(
     homes=("cityscapes",),
     parts=(
         _PICTURES,
-        Part(
+        Resource(
             what="annotations",
             places=("gtFine/cityscapes_panoptic_{split}.json",),
             source=_PREPARE,
         ),
-        Part(
+        Resource(
             what="id maps",
             places=("gtFine/cityscapes_panoptic_{split}",),
             source=_PREPARE,
@@ -109,7 +110,7 @@ PANOPTIC = Entry(
     make=make_panoptic,
 )
 
-SEMANTIC = Entry(
+SEMANTIC = DatasetSpec(
     name="cityscapes",
     title="Cityscapes semantic, 19 classes",
     task="semantic",
@@ -117,7 +118,7 @@ SEMANTIC = Entry(
     homes=("cityscapes",),
     parts=(
         _PICTURES,
-        Part(what="labels", places=("gtFine/{split}",), source=f"{_SITE}gtFine_trainvaltest.zip."),
+        Resource(what="labels", places=("gtFine/{split}",), source=f"{_SITE}gtFine_trainvaltest.zip."),
     ),
     read=read_semantic,
 )

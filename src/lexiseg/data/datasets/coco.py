@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.vocabulary import label_table
-from lexiseg.data.datasets.folders import categories_of, either, pair, places, stems
+from lexiseg.data.datasets.folders import builtin_categories, either, pair, places, stems
 from lexiseg.data.datasets.image_level import CaptionDataset, CaptionSample
-from lexiseg.data.datasets.prepare import Report, make_folder
-from lexiseg.data.datasets.spec import Entry, Part
+from lexiseg.data.datasets.prepare import make_folder
+from lexiseg.data.datasets.spec import DatasetSpec, Resource
 from lexiseg.data.formats.coco_captions import coco_captions
 from lexiseg.data.formats.coco_instances import InstanceDataset, read_instances
 from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, Sample, check_segmentation, read_panoptic
@@ -19,17 +20,17 @@ from lexiseg.data.formats.label_maps import SemanticDataset
 
 NO_CLASS = 255
 _SITE = "Get it from https://cocodataset.org/#download: "
-_PICTURES = Part(
+_PICTURES = Resource(
     what="pictures",
     places=("{split}2017", "images/{split}2017"),
     source=f"{_SITE}2017 Train images, 2017 Val images.",
 )
-_PANOPTIC = Part(
+_PANOPTIC = Resource(
     what="annotations",
     places=("annotations/panoptic_{split}2017.json",),
     source=f"{_SITE}2017 Panoptic Train/Val annotations.",
 )
-_MASKS = Part(
+_MASKS = Resource(
     what="id maps",
     places=("panoptic_{split}2017", "annotations/panoptic_{split}2017"),
     source=f"{_SITE}2017 Panoptic Train/Val annotations, and unpack panoptic_val2017.zip (or train) that is in it.",
@@ -46,7 +47,7 @@ def read_coco_panoptic(parts: Mapping[str, Path], split: str) -> PanopticDataset
     )
 
 
-def make_semantic(home: Path, split: str, report: Report, workers: int) -> int:
+def make_semantic(home: Path, split: str, report: ProgressCallback, workers: int) -> int:
     """Paints each id map anew with places in the list of categories; 255 is void."""
     found = PANOPTIC.open(home, split)
     assert isinstance(found, PanopticDataset)
@@ -67,7 +68,7 @@ def _paint(source: tuple[Sample, tuple[Category, ...], dict[int, int]], path: Pa
 def read_coco_semantic(parts: Mapping[str, Path], split: str) -> SemanticDataset:
     """Reads the label maps that `make_semantic` wrote, or Mask2Former's script."""
     names = either(stems(parts["pictures"], ".jpg"), stems(parts["labels"], ".png"))
-    categories = categories_of("coco", range(133))
+    categories = builtin_categories("coco", range(133))
     return SemanticDataset(
         categories=categories, samples=pair(parts["pictures"], parts["labels"], names), class_of=places(categories)
     )
@@ -77,7 +78,7 @@ def read_coco_stuff(parts: Mapping[str, Path], split: str) -> SemanticDataset:
     """Reads pixel maps, whose values are COCO's category ids less one, or, in MaskFormer's form, places of classes."""
     labels, table = parts["labels"], label_table("coco-stuff")
     ours = [name for name in stems(labels, ".png") if not name.endswith("_labelTrainIds")]  # which mmsegmentation adds
-    categories = categories_of("coco-stuff")
+    categories = builtin_categories("coco-stuff")
     is_renumbered = "_detectron2" in labels.parent.name
     return SemanticDataset(
         categories=categories,
@@ -103,7 +104,7 @@ def read_captions(parts: Mapping[str, Path], split: str) -> CaptionDataset:
     return CaptionDataset(samples=samples)
 
 
-PANOPTIC = Entry(
+PANOPTIC = DatasetSpec(
     name="coco-panoptic",
     title="COCO panoptic, 80 things and 53 stuff",
     task="panoptic",
@@ -113,7 +114,7 @@ PANOPTIC = Entry(
     read=read_coco_panoptic,
 )
 
-SEMANTIC = Entry(
+SEMANTIC = DatasetSpec(
     name="coco-semantic",
     title="COCO panoptic as 133 semantic classes",
     task="semantic",
@@ -121,7 +122,7 @@ SEMANTIC = Entry(
     homes=("coco",),
     parts=(
         _PICTURES,
-        Part(
+        Resource(
             what="labels",
             places=("panoptic_semseg_{split}2017",),
             source="Make them of the panoptic annotations with `lexiseg data prepare coco-semantic`.",
@@ -131,7 +132,7 @@ SEMANTIC = Entry(
     make=make_semantic,
 )
 
-STUFF = Entry(
+STUFF = DatasetSpec(
     name="coco-stuff",
     title="COCO-Stuff, 171 classes, 156 of them seen and 15 unseen in the zero-shot split",
     task="semantic",
@@ -139,7 +140,7 @@ STUFF = Entry(
     homes=("coco", "coco-stuff", "coco_stuff164k"),
     parts=(
         _PICTURES,
-        Part(
+        Resource(
             what="labels",
             places=(
                 "stuffthingmaps/{split}2017",
@@ -153,7 +154,7 @@ STUFF = Entry(
     read=read_coco_stuff,
 )
 
-INSTANCES = Entry(
+INSTANCES = DatasetSpec(
     name="coco-instances",
     title="COCO instances, 80 things",
     task="instance",
@@ -161,7 +162,7 @@ INSTANCES = Entry(
     homes=("coco",),
     parts=(
         _PICTURES,
-        Part(
+        Resource(
             what="annotations",
             places=("annotations/instances_{split}2017.json",),
             source=f"{_SITE}2017 Train/Val annotations.",
@@ -170,7 +171,7 @@ INSTANCES = Entry(
     read=read_coco_instances,
 )
 
-CAPTIONS = Entry(
+CAPTIONS = DatasetSpec(
     name="coco-captions",
     title="COCO captions",
     task="captions",
@@ -178,7 +179,7 @@ CAPTIONS = Entry(
     homes=("coco",),
     parts=(
         _PICTURES,
-        Part(
+        Resource(
             what="annotations",
             places=("annotations/captions_{split}2017.json",),
             source=f"{_SITE}2017 Train/Val annotations.",

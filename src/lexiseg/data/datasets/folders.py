@@ -79,7 +79,7 @@ def absent(paths: Iterable[Path]) -> list[Path]:
     return missing
 
 
-def categories_of(listed: str, ids: Sequence[int] | None = None) -> tuple[Category, ...]:
+def builtin_categories(listed: str, ids: Sequence[int] | None = None) -> tuple[Category, ...]:
     """The categories of a built-in list, under the data set's own numbers.
 
     Args:

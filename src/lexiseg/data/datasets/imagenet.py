@@ -5,9 +5,9 @@ from pathlib import Path
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import read_json
-from lexiseg.data.datasets.folders import categories_of, stems
+from lexiseg.data.datasets.folders import builtin_categories, stems
 from lexiseg.data.datasets.image_level import LabelDataset, LabelSample
-from lexiseg.data.datasets.spec import Entry, Part
+from lexiseg.data.datasets.spec import DatasetSpec, Resource
 
 NUM_CLASSES = 1000
 
@@ -31,7 +31,7 @@ def read_real(parts: Mapping[str, Path], split: str) -> LabelDataset:
     place_of = {stem.rsplit("/", 1)[-1]: stem for stem in stems(folder, ".JPEG", deep=True)}
     names = [f"ILSVRC2012_val_{number:08d}" for number in range(1, len(labels) + 1)]
     return LabelDataset(
-        categories=categories_of("imagenet", range(NUM_CLASSES)),
+        categories=builtin_categories("imagenet", range(NUM_CLASSES)),
         samples=tuple(
             LabelSample(
                 file_name=f"{name}.JPEG",
@@ -43,19 +43,19 @@ def read_real(parts: Mapping[str, Path], split: str) -> LabelDataset:
     )
 
 
-REAL = Entry(
+REAL = DatasetSpec(
     name="imagenet-real",
     title="ImageNet validation with ReaL's multi-labels, 1,000 classes",
     task="labels",
     vocabulary="imagenet",
     homes=("imagenet", "ILSVRC2012", "ImageNet"),
     parts=(
-        Part(
+        Resource(
             what="pictures",
             places=("val", "ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val"),
             source="Get ILSVRC2012_img_val.tar from https://image-net.org (you need an account).",
         ),
-        Part(
+        Resource(
             what="labels",
             places=("real.json",),
             source="Get real.json from https://github.com/google-research/reassessed-imagenet.",

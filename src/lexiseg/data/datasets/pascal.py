@@ -9,9 +9,10 @@ from PIL import Image
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import read_lines
-from lexiseg.data.datasets.folders import categories_of, pair, places
-from lexiseg.data.datasets.prepare import Report, make_folder
-from lexiseg.data.datasets.spec import Entry, Part
+from lexiseg.core.pool import ProgressCallback
+from lexiseg.data.datasets.folders import builtin_categories, pair, places
+from lexiseg.data.datasets.prepare import make_folder
+from lexiseg.data.datasets.spec import DatasetSpec, Resource
 from lexiseg.data.formats.label_maps import SemanticDataset, load_values
 
 NO_CLASS = 65535
@@ -28,7 +29,7 @@ _CONTEXT_LISTS = (
 
 def read_voc(parts: Mapping[str, Path], split: str) -> SemanticDataset:
     """Reads palette PNGs, in which 0 (background) and 255 (border) are ignored."""
-    categories = categories_of("pascal-voc")
+    categories = builtin_categories("pascal-voc")
     return SemanticDataset(
         categories=categories,
         samples=pair(parts["pictures"], parts["labels"], read_lines(parts["names"])),
@@ -42,7 +43,7 @@ def read_context(parts: Mapping[str, Path], split: str, *, listed: str) -> Seman
     The 59 classes are found by their numbers among the 459. Label maps of 59 classes that other projects prepare
     lie in one folder but number the classes in two different orders, so those are not read.
     """
-    categories = categories_of(listed)
+    categories = builtin_categories(listed)
     labels = parts["labels"]
     end, class_of = ".mat", places(categories)
     if labels.name.startswith("pc459"):  # MaskFormer's successors count from 0
@@ -57,7 +58,7 @@ def read_context(parts: Mapping[str, Path], split: str, *, listed: str) -> Seman
     )
 
 
-def make_context(home: Path, split: str, report: Report, workers: int) -> int:
+def make_context(home: Path, split: str, report: ProgressCallback, workers: int) -> int:
     """Makes TIFFs of the matrices, which are read much sooner: 0 to 458, and 65535 for none."""
     lists = [home / place.format(split=split) for place in _CONTEXT_LISTS]
     path = next((path for path in lists if path.exists()), None)
@@ -80,25 +81,25 @@ def _names(path: Path) -> list[str]:
     return [line.split()[0] for line in read_lines(path)]
 
 
-VOC = Entry(
+VOC = DatasetSpec(
     name="pascal-voc",
     title="Pascal VOC 2012, 20 classes without background",
     task="semantic",
     vocabulary="pascal-voc",
     homes=("VOCdevkit/VOC2012", "VOC2012"),
     parts=(
-        Part(what="pictures", places=("JPEGImages",), source=_VOC),
-        Part(what="labels", places=("SegmentationClass",), source=_VOC),
-        Part(what="names", places=("ImageSets/Segmentation/{split}.txt",), source=_VOC),
+        Resource(what="pictures", places=("JPEGImages",), source=_VOC),
+        Resource(what="labels", places=("SegmentationClass",), source=_VOC),
+        Resource(what="names", places=("ImageSets/Segmentation/{split}.txt",), source=_VOC),
     ),
     read=read_voc,
 )
 
 _HOMES = ("VOCdevkit/VOC2010", "VOC2010")
-_PICTURES = Part(what="pictures", places=("JPEGImages",), source=_VOC_2010)
-_LIST = Part(what="names", places=_CONTEXT_LISTS, source=_VOC_2010)
+_PICTURES = Resource(what="pictures", places=("JPEGImages",), source=_VOC_2010)
+_LIST = Resource(what="names", places=_CONTEXT_LISTS, source=_VOC_2010)
 
-CONTEXT_59 = Entry(
+CONTEXT_59 = DatasetSpec(
     name="pascal-context-59",
     title="Pascal Context, its 59 frequent classes",
     task="semantic",
@@ -107,7 +108,7 @@ CONTEXT_59 = Entry(
     parts=(
         _PICTURES,
         _LIST,
-        Part(
+        Resource(
             what="labels",
             places=("annotations_detectron2/pc459_{split}", "trainval", "SegmentationClassContext"),
             source=_CONTEXT,
@@ -117,7 +118,7 @@ CONTEXT_59 = Entry(
     make=make_context,
 )
 
-CONTEXT_459 = Entry(
+CONTEXT_459 = DatasetSpec(
     name="pascal-context-459",
     title="Pascal Context, all 459 classes",
     task="semantic",
@@ -126,7 +127,7 @@ CONTEXT_459 = Entry(
     parts=(
         _PICTURES,
         _LIST,
-        Part(what="labels", places=("annotations_detectron2/pc459_{split}", "trainval"), source=_CONTEXT),
+        Resource(what="labels", places=("annotations_detectron2/pc459_{split}", "trainval"), source=_CONTEXT),
     ),
     read=partial(read_context, listed="pascal-context-459"),
     make=make_context,

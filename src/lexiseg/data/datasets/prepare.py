@@ -2,57 +2,25 @@
 
 import json
 import os
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from multiprocessing import active_children
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lexiseg.core.errors import FormatError, PictureError
+from lexiseg.core.pool import ProgressCallback, map_in_pool
 from lexiseg.data.datasets.folders import SHOWN
 from lexiseg.data.formats.coco_panoptic import Category
 from lexiseg.data.formats.id_maps import segments_of
 
-Report = Callable[[int, int], None]
-"""Is told how many are done, and of how many."""
-
-CHUNK = 8
 PARTIAL = ".partial"
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-def each(function: Callable[[In], Out], items: Sequence[In], workers: int) -> Iterator[Out]:
-    """Applies a function to all items, in their order, in this process or in several.
-
-    Raises:
-        FormatError: if a process was killed from outside.
-    """
-    if workers <= 1 or len(items) <= CHUNK:
-        yield from map(function, items)
-        return
-    others = set(active_children())
-    pool = ProcessPoolExecutor(workers, initializer=_leave_interrupts)
-    try:
-        yield from pool.map(function, items, chunksize=CHUNK)
-    except BrokenProcessPool as error:
-        raise FormatError("a worker process was killed, probably for want of memory. Take fewer workers.") from error
-    except BaseException:
-        # Whoever stops early waits for nothing: Python 3.11's pool may never end if Ctrl-C is pressed twice. What the
-        # workers write has another name until it is whole.
-        for process in set(active_children()) - others:
-            process.kill()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def make_folder(
-    target: Path, sources: Mapping[str, Any], make: Callable[[Any, Path], None], report: Report, workers: int
+    target: Path, sources: Mapping[str, Any], make: Callable[[Any, Path], None], report: ProgressCallback, workers: int
 ) -> int:
     """Makes a folder of files, one of each source.
 
@@ -82,7 +50,7 @@ def make_folder(
         jobs = [(work / name, source) for name, source in sources.items() if name not in there]
         problems: list[str] = []
         report(len(sources) - len(jobs), len(sources))
-        for done, problem in enumerate(each(partial(_make_one, make=make), jobs, workers), start=1):
+        for done, problem in enumerate(map_in_pool(partial(_make_one, make=make), jobs, workers), start=1):
             if problem is not None:
                 problems.append(problem)
             report(len(sources) - len(jobs) + done, len(sources))
@@ -118,7 +86,7 @@ def write_panoptic_json(
         describe: the segments and the size of a PNG; a function of a module.
         workers: processes.
     """
-    described = list(each(describe, [masks / name for name in pictures], workers))
+    described = list(map_in_pool(describe, [masks / name for name in pictures], workers))
     images, annotations = [], []
     for number, ((mask, picture), (segments, (height, width))) in enumerate(
         zip(pictures.items(), described, strict=True), start=1
@@ -149,11 +117,6 @@ def segments_info(
         }
         for i, (area, box) in segments_of(ids).items()
     ]
-
-
-def _leave_interrupts() -> None:
-    """Ctrl-C reaches all processes; the first one alone answers it, and in one sentence."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _make_one(job: tuple[Path, Any], make: Callable[[Any, Path], None]) -> str | None:

@@ -8,15 +8,15 @@ from typing import Literal
 
 from lexiseg.core.errors import FormatError, PictureError
 from lexiseg.core.images import open_picture
+from lexiseg.core.pool import ProgressCallback, map_in_pool
 from lexiseg.data.datasets.folders import SHOWN, absent
 from lexiseg.data.datasets.image_level import CaptionDataset, CaptionSample, LabelDataset, LabelSample
-from lexiseg.data.datasets.prepare import Report, each
 from lexiseg.data.formats.coco_instances import InstanceDataset, InstanceSample
 from lexiseg.data.formats.coco_panoptic import PanopticDataset, Sample, check_list
 from lexiseg.data.formats.id_maps import load_ids
 from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample, load_labels
 
-Task = Literal["panoptic", "semantic", "instance", "captions", "labels"]
+AnnotationKind = Literal["panoptic", "semantic", "instance", "captions", "labels"]
 AnnotatedDataset = PanopticDataset | SemanticDataset | InstanceDataset
 """What has masks, to learn from or to be measured on."""
 AnyDataset = AnnotatedDataset | CaptionDataset | LabelDataset
@@ -29,7 +29,7 @@ LONG = {"val": "validation", "train": "training"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Resource:
     """A file or folder of a data set."""
 
     what: str
@@ -40,7 +40,7 @@ class Part:
     """Where to get it."""
 
 
-Parts = tuple[tuple[Part, Path | None], ...]
+Resources = tuple[tuple[Resource, Path | None], ...]
 """Each part of a data set, and where it is."""
 
 
@@ -49,7 +49,7 @@ class Findings:
     """What a check found."""
 
     home: Path
-    parts: Parts
+    parts: Resources
     lacking: tuple[str, ...]
     """A sentence for each part that is missing."""
     num_samples: int
@@ -68,22 +68,22 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class DatasetSpec:
     """One data set of the catalogue."""
 
     name: str
     title: str
-    task: Task
+    task: AnnotationKind
     vocabulary: str
     """The built-in list of its classes; empty if it has none."""
     homes: tuple[str, ...]
     """Names of its folder; a person may give that folder or the one around it."""
-    parts: tuple[Part, ...]
+    parts: tuple[Resource, ...]
     read: Callable[[Mapping[str, Path], str], AnyDataset]
     """Makes the data set of its parts and the split's name."""
     splits: tuple[str, ...] = ("val", "train")
     """The first is meant where none is named."""
-    make: Callable[[Path, str, Report, int], int] | None = None
+    make: Callable[[Path, str, ProgressCallback, int], int] | None = None
     """Makes files of others, given the data set's folder, split, report and number of processes."""
 
     def open(self, root: Path, split: str | None = None) -> AnyDataset:
@@ -105,7 +105,7 @@ class Entry:
         *,
         every: bool = False,
         workers: int = 1,
-        report: Report = lambda done, of: None,
+        report: ProgressCallback = lambda done, of: None,
     ) -> Findings:
         """Looks for all parts and all listed files, and opens some pictures with their annotations.
 
@@ -126,7 +126,7 @@ class Entry:
             return _nothing(home, parts, (), (str(error),))
         return replace(examine(dataset, home, every=every, workers=workers, report=report), parts=parts)
 
-    def prepare(self, root: Path, report: Report, split: str | None = None, *, workers: int = 1) -> int:
+    def prepare(self, root: Path, report: ProgressCallback, split: str | None = None, *, workers: int = 1) -> int:
         """Makes the files that others publish scripts for; those that are there already are kept.
 
         Every file appears whole under its name or not at all, and a call that was interrupted can be repeated.
@@ -143,7 +143,7 @@ class Entry:
         home, _ = self.find(root, split)
         return self.make(home, split, report, workers)
 
-    def find(self, root: Path, split: str) -> tuple[Path, Parts]:
+    def find(self, root: Path, split: str) -> tuple[Path, Resources]:
         """The data set's folder, which is the one where most parts are, and the place of each part.
 
         Raises:
@@ -166,9 +166,9 @@ def examine(
     *,
     every: bool = False,
     workers: int = 1,
-    report: Report = lambda done, of: None,
+    report: ProgressCallback = lambda done, of: None,
 ) -> Findings:
-    """Looks for all files of a data set, and opens some pictures with their annotations; see `Entry.check`."""
+    """Looks for all files of a data set, and opens some pictures with their annotations; see `DatasetSpec.check`."""
     missing = absent(path for sample in dataset.samples for path in files_of(sample))
     lost = set(missing)
     there = [sample for sample in dataset.samples if lost.isdisjoint(files_of(sample))]
@@ -222,18 +222,18 @@ def problem_of(sample: AnySample, dataset: AnyDataset) -> str | None:
     )
 
 
-def _problems(dataset: AnyDataset, samples: Sequence[AnySample], workers: int, report: Report) -> list[str]:
+def _problems(dataset: AnyDataset, samples: Sequence[AnySample], workers: int, report: ProgressCallback) -> list[str]:
     """Opens samples and keeps what went wrong; a worker is sent the categories, not all other samples."""
     look = partial(problem_of, dataset=replace(dataset, samples=()))
     problems = []
-    for done, problem in enumerate(each(look, samples, workers), start=1):
+    for done, problem in enumerate(map_in_pool(look, samples, workers), start=1):
         if problem is not None:
             problems.append(problem)
         report(done, len(samples))
     return problems
 
 
-def _nothing(home: Path, parts: Parts, lacking: tuple[str, ...], broken: tuple[str, ...] = ()) -> Findings:
+def _nothing(home: Path, parts: Resources, lacking: tuple[str, ...], broken: tuple[str, ...] = ()) -> Findings:
     """What is found where the samples can't be listed."""
     return Findings(
         home=home,
@@ -247,7 +247,7 @@ def _nothing(home: Path, parts: Parts, lacking: tuple[str, ...], broken: tuple[s
     )
 
 
-def _lacking(home: Path, parts: Parts, split: str) -> tuple[str, ...]:
+def _lacking(home: Path, parts: Resources, split: str) -> tuple[str, ...]:
     """A sentence for each part that is missing: where it belongs and where to get it."""
     return tuple(
         f"the {part.what} are missing, expected at {' or '.join(str(home / p) for p in _places(part, split))}. "
@@ -257,9 +257,9 @@ def _lacking(home: Path, parts: Parts, split: str) -> tuple[str, ...]:
     )
 
 
-def _parts_in(home: Path, parts: Sequence[Part], split: str) -> Parts:
+def _parts_in(home: Path, parts: Sequence[Resource], split: str) -> Resources:
     return tuple((p, next((home / at for at in _places(p, split) if (home / at).exists()), None)) for p in parts)
 
 
-def _places(part: Part, split: str) -> list[str]:
+def _places(part: Resource, split: str) -> list[str]:
     return [place.format(split=split, long=LONG.get(split, split)) for place in part.places]

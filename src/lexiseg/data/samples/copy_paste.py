@@ -26,7 +26,7 @@ class TrueSegment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class AnnotatedImage:
     """One picture with its truth, both at the picture's own size."""
 
     picture: UInt8[np.ndarray, "h0 w0 3"]
@@ -34,7 +34,7 @@ class Scene:
     segments: tuple[TrueSegment, ...]
 
 
-def paste_things(scene: Scene, donor: Scene, generator: torch.Generator) -> Scene:
+def paste_things(scene: AnnotatedImage, donor: AnnotatedImage, generator: torch.Generator) -> AnnotatedImage:
     """Pastes some things of another picture in, as they stand to one another, at a place and size of their own.
 
     "Simple copy-paste" (Ghiasi et al., CVPR 2021, section 3): hard edges, no regard to what would suit the place. What
@@ -75,7 +75,7 @@ def paste_things(scene: Scene, donor: Scene, generator: torch.Generator) -> Scen
         TrueSegment(id=number, class_id=segment.class_id, is_thing=True, is_crowd=False)
         for number, segment in enumerate(pasted, start=first)
     )
-    return Scene(picture=picture, ids=ids, segments=(*scene.segments, *numbered))
+    return AnnotatedImage(picture=picture, ids=ids, segments=(*scene.segments, *numbered))
 
 
 def _overlap(start: int, length: int, limit: int) -> tuple[slice, slice]:

@@ -21,7 +21,7 @@ from lexiseg.data.formats.coco_panoptic import PanopticDataset, SegmentInfo, des
 from lexiseg.data.formats.id_maps import VOID, compact
 from lexiseg.data.formats.label_maps import SemanticDataset, load_labels
 from lexiseg.data.samples.colour_jitter import change_colours, draw_colours
-from lexiseg.data.samples.copy_paste import Scene, TrueSegment, paste_things
+from lexiseg.data.samples.copy_paste import AnnotatedImage, TrueSegment, paste_things
 from lexiseg.data.samples.transforms import MASK_STRIDE, Framing, draw_view, view_ids, view_picture
 
 
@@ -99,7 +99,7 @@ class SegmentationDataset(Dataset[Example]):
             targets=to_targets(seen, inside, scene.segments, per_class=self.per_class),
         )
 
-    def scene(self, index: int) -> Scene:
+    def scene(self, index: int) -> AnnotatedImage:
         """Loads and checks one sample as it is.
 
         Raises:
@@ -125,7 +125,7 @@ class SegmentationDataset(Dataset[Example]):
             )
             for segment in segments
         )
-        return Scene(picture=picture, ids=ids, segments=tuple(told))
+        return AnnotatedImage(picture=picture, ids=ids, segments=tuple(told))
 
     def _annotation(self, index: int) -> tuple[Int32[np.ndarray, "h0 w0"], tuple[SegmentInfo, ...]]:
         """A sample's map and its segments; of a label map each class is one."""

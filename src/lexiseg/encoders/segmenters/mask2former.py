@@ -251,8 +251,8 @@ class Segmenter(nn.Module):
             )
         ]
         last = layers[-1]
-        earlier = tuple(layers[:-1]) if every_layer else ()
-        return MaskProposals(mask_logits=last.mask_logits, query_embed=last.query_embed, earlier=earlier)
+        aux = tuple(layers[:-1]) if every_layer else ()
+        return MaskProposals(mask_logits=last.mask_logits, query_embed=last.query_embed, aux=aux)
 
     @property
     def backbone(self) -> nn.Module:

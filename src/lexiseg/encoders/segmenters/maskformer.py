@@ -115,9 +115,9 @@ class MaskFormer(nn.Module):
         pixel_embed = self.pixel_decoder(list(features)).last_hidden_state
         decoded = self.transformer(features[self._decoded_map], output_hidden_states=every_layer)
 
-        def propose(queries: Tensor, earlier: tuple[MaskProposals, ...] = ()) -> MaskProposals:
+        def propose(queries: Tensor, aux: tuple[MaskProposals, ...] = ()) -> MaskProposals:
             masks = torch.einsum("bqc,bchw->bqhw", self.mask_embed(queries), pixel_embed)
-            return MaskProposals(mask_logits=masks, query_embed=queries, earlier=earlier)
+            return MaskProposals(mask_logits=masks, query_embed=queries, aux=aux)
 
         # The states are the zero queries, what each layer returns, and, for the last layer, that after the norm.
         states = decoded.hidden_states[1:-1] if every_layer else ()

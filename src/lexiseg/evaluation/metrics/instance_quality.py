@@ -69,7 +69,7 @@ class InstanceTally:
     def __add__(self, other: "InstanceTally") -> "InstanceTally":
         return InstanceTally(pictures=self.pictures + other.pictures)
 
-    def to_plain(self) -> list[Any]:
+    def to_jsonable(self) -> list[Any]:
         """What JSON can hold, without names to save room."""
         return [
             [
@@ -82,8 +82,8 @@ class InstanceTally:
         ]
 
     @staticmethod
-    def from_plain(content: Iterable[Any]) -> "InstanceTally":
-        """The inverse of `to_plain`."""
+    def from_jsonable(content: Iterable[Any]) -> "InstanceTally":
+        """The inverse of `to_jsonable`."""
         return InstanceTally(
             pictures=tuple(
                 PictureMasks(
@@ -123,7 +123,7 @@ class InstanceQuality:
     per_class: tuple[ClassAP, ...]
     """Things, in the order of the categories."""
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_jsonable(self) -> dict[str, Any]:
         """What JSON can hold."""
         classes = [
             {"name": c.category.name, "category_id": c.category.id, "ap": c.ap, "ap50": c.ap50, "ap75": c.ap75}

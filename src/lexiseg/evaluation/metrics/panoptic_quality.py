@@ -61,13 +61,13 @@ class Tally:
         """The counts of one class, zeros where it did not occur."""
         return self.classes.get(category_id, ClassTally())
 
-    def to_plain(self) -> list[list[int]]:
+    def to_jsonable(self) -> list[list[int]]:
         """What JSON can hold: category id, IoU units, tp, fp and fn of every class."""
         return [[key, c.iou_units, c.tp, c.fp, c.fn] for key, c in self.classes.items()]
 
     @staticmethod
-    def from_plain(rows: Iterable[Sequence[int]]) -> "Tally":
-        """The inverse of `to_plain`."""
+    def from_jsonable(rows: Iterable[Sequence[int]]) -> "Tally":
+        """The inverse of `to_jsonable`."""
         return Tally(classes={key: ClassTally(iou_units=units, tp=tp, fp=fp, fn=fn) for key, units, tp, fp, fn in rows})
 
 
@@ -241,7 +241,7 @@ def summarise(tally: Tally, categories: Sequence[Category]) -> PanopticQuality:
     )
 
 
-def plain_quality(quality: PanopticQuality) -> dict[str, dict[str, float]]:
+def jsonable_quality(quality: PanopticQuality) -> dict[str, dict[str, float]]:
     """All, things and stuff as plain data, fractions."""
     parts = {"all": quality.all, "things": quality.things, "stuff": quality.stuff}
     return {part: {"pq": q.pq, "sq": q.sq, "rq": q.rq, "n": q.n} for part, q in parts.items()}

@@ -29,8 +29,8 @@ class SemanticTally:
         return SemanticTally(confusion=np.zeros((num_classes, num_classes + 1), np.int64))
 
     @staticmethod
-    def from_plain(content: Mapping[str, Any]) -> "SemanticTally":
-        """The inverse of `to_plain`."""
+    def from_jsonable(content: Mapping[str, Any]) -> "SemanticTally":
+        """The inverse of `to_jsonable`."""
         num_classes = content["num_classes"]
         confusion = np.zeros(num_classes * (num_classes + 1), np.int64)
         confusion[content["places"]] = content["counts"]
@@ -49,7 +49,7 @@ class SemanticTally:
             )
         return SemanticTally(confusion=self.confusion + other.confusion)
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_jsonable(self) -> dict[str, Any]:
         """What JSON can hold: only places of the matrix, read row by row, that are not zero."""
         flat = self.confusion.ravel()
         places = np.flatnonzero(flat)
@@ -98,7 +98,7 @@ class SemanticQuality:
     hiou: float | None = None
     """The harmonic mean of both, 0 if either is 0; None without a split."""
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_jsonable(self) -> dict[str, Any]:
         """What JSON can hold; the split only if there is one."""
         figures = {
             "miou": self.miou,

@@ -119,7 +119,7 @@ def verify(model: OVSeg, reference: Mapping[str, Tensor], class_names: Sequence[
     Raises:
         ModelError: if the reference was made with a model of other sizes or with other words.
     """
-    scene = _Scene.of(model, reference["image"], class_names)
+    scene = _Staged.of(model, reference["image"], class_names)
     valid = reference["valid"]
     every_row = reference["clip_logits"].new_zeros(len(valid), reference["clip_logits"].shape[1])
     every_row[valid] = reference["clip_logits"]
@@ -155,7 +155,7 @@ def verify(model: OVSeg, reference: Mapping[str, Tensor], class_names: Sequence[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Scene:
+class _Staged:
     """What every stage may look at: the model, the picture and the words."""
 
     model: OVSeg
@@ -164,7 +164,7 @@ class _Scene:
     words: VocabularyEmbeddings
 
     @staticmethod
-    def of(model: OVSeg, image: Tensor, class_names: Sequence[str]) -> "_Scene":
+    def of(model: OVSeg, image: Tensor, class_names: Sequence[str]) -> "_Staged":
         height, width = image.shape[1:]
         frame = Frame.fit((height, width), longest=max(height, width))
         canvas = torch.tensor(MEAN)[:, None, None].repeat(
@@ -172,7 +172,7 @@ class _Scene:
         )  # the official padding, zero when normalised
         canvas[:, :height, :width] = image.float() / 255
         words = model.prepare(Vocabulary(tuple(Concept(name) for name in class_names)), negatives=False)
-        return _Scene(
+        return _Staged(
             model=model, images=ImageBatch(pixel_values=canvas[None], frames=(frame,)), frame=frame, words=words
         )
 
@@ -180,12 +180,12 @@ class _Scene:
 _Given = Mapping[str, Any]
 
 
-def _backbone(scene: _Scene, given: _Given) -> dict[str, Tensor]:
+def _backbone(scene: _Staged, given: _Given) -> dict[str, Tensor]:
     features = scene.model.segmenter.features(scene.images.pixel_values)
     return {name: feature[0] for name, feature in zip(_FEATURES, features, strict=True)}
 
 
-def _decoder(scene: _Scene, given: _Given) -> dict[str, Tensor]:
+def _decoder(scene: _Staged, given: _Given) -> dict[str, Tensor]:
     proposals = scene.model.segmenter.decode(tuple(given[name][None] for name in _FEATURES))
     return {
         "mask_logits": proposals.mask_logits[0],
@@ -193,11 +193,11 @@ def _decoder(scene: _Scene, given: _Given) -> dict[str, Tensor]:
     }
 
 
-def _words(scene: _Scene, given: _Given) -> dict[str, Tensor]:
+def _words(scene: _Staged, given: _Given) -> dict[str, Tensor]:
     return {"text_embed": torch.cat([scene.words.text_embed, F.normalize(scene.model.head.void_embed, dim=0)[None]])}
 
 
-def _crops(scene: _Scene, given: _Given) -> dict[str, Tensor]:
+def _crops(scene: _Staged, given: _Given) -> dict[str, Tensor]:
     model = scene.model
     proposals = MaskProposals(mask_logits=given["mask_logits"][None], query_embed=given["class_embed"][None])
     regions = model.look(scene.images, proposals, _query_logits(model, given)[None], CLIP_BRANCH_ONLY)
@@ -207,7 +207,7 @@ def _crops(scene: _Scene, given: _Given) -> dict[str, Tensor]:
     }
 
 
-def _maps(scene: _Scene, given: _Given) -> dict[str, Tensor]:
+def _maps(scene: _Staged, given: _Given) -> dict[str, Tensor]:
     model = scene.model
     masks = torch.stack([mask_probs_of(logits, scene.frame) for logits in given["mask_logits"]])
 
@@ -224,7 +224,7 @@ def _maps(scene: _Scene, given: _Given) -> dict[str, Tensor]:
     return {"sem_seg": soft_map(model.config.ensemble), "sem_seg_no_ensemble": soft_map(MASKFORMER_ONLY)}
 
 
-_STAGES: tuple[Callable[[_Scene, _Given], dict[str, Tensor]], ...] = (_backbone, _decoder, _words, _crops, _maps)
+_STAGES: tuple[Callable[[_Staged, _Given], dict[str, Tensor]], ...] = (_backbone, _decoder, _words, _crops, _maps)
 
 
 def _query_logits(model: OVSeg, given: _Given) -> Float[Tensor, "Q K1"]:

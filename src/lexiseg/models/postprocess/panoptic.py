@@ -62,7 +62,7 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contest:
+class PixelAssignment:
     """Who won which pixel, in ranks of a `Ranking`."""
 
     winner: Int32[Tensor, "h0 w0"]
@@ -100,15 +100,17 @@ def panoptic_map(
     """
     config = config or MergeConfig()
     ranking = rank_proposals(prediction, index, vocabulary, config)
-    return settle(ranking, compete(ranking, frame, config.mask_threshold), vocabulary, config)
+    return merge_segments(ranking, assign_pixels(ranking, frame, config.mask_threshold), vocabulary, config)
 
 
-def settle(ranking: Ranking, contest: Contest, vocabulary: Vocabulary, config: MergeConfig) -> PanopticMap:
+def merge_segments(
+    ranking: Ranking, assignment: PixelAssignment, vocabulary: Vocabulary, config: MergeConfig
+) -> PanopticMap:
     """The last step of `panoptic_map`: drops masks that lost too much, joins stuff of one class, numbers the rest.
 
     Args:
         ranking: the proposals that took part.
-        contest: what each of them won.
+        assignment: what each of them won.
         vocabulary: the asked concepts.
         config: the overlap rule.
     """
@@ -117,9 +119,9 @@ def settle(ranking: Ranking, contest: Contest, vocabulary: Vocabulary, config: M
     heads: list[int] = []  # the best proposal of each segment
     id_of_stuff: dict[int, int] = {}
     for rank, class_id in enumerate(ranking.class_ids):
-        if class_id >= num_concepts or contest.won[rank] == 0:
+        if class_id >= num_concepts or assignment.won[rank] == 0:
             continue
-        if contest.won[rank] / contest.areas[rank] < config.overlap_threshold:
+        if assignment.won[rank] / assignment.areas[rank] < config.overlap_threshold:
             continue
         if class_id in id_of_stuff:
             ids[rank] = id_of_stuff[class_id]
@@ -129,8 +131,8 @@ def settle(ranking: Ranking, contest: Contest, vocabulary: Vocabulary, config: M
         if not vocabulary.concepts[class_id].is_thing:
             id_of_stuff[class_id] = ids[rank]
 
-    table = torch.tensor([*ids, 0], dtype=torch.int32, device=contest.winner.device)  # -1 reads the last
-    segmentation = table[contest.winner.long()].cpu().numpy()
+    table = torch.tensor([*ids, 0], dtype=torch.int32, device=assignment.winner.device)  # -1 reads the last
+    segmentation = table[assignment.winner.long()].cpu().numpy()
     segments = _describe(segmentation, heads, ranking, num_concepts, vocabulary)
     return PanopticMap(segmentation=segmentation, segments=segments)
 
@@ -170,7 +172,7 @@ def mask_probs_of(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Float[Tens
     return frame.leave(mask_logits.float()[None])[0].sigmoid()
 
 
-def compete(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_hard: bool = False) -> Contest:
+def assign_pixels(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_hard: bool = False) -> PixelAssignment:
     """Gives each pixel to the largest score x mask probability, one mask at a time.
 
     Args:
@@ -194,7 +196,7 @@ def compete(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_hard: b
         held = torch.where(inside, rank, -1).to(torch.int32)
         winner = torch.where(better, held, winner)
     counts = torch.bincount(winner[winner >= 0], minlength=len(areas)).tolist()
-    return Contest(winner=winner, areas=areas, won=counts)
+    return PixelAssignment(winner=winner, areas=areas, won=counts)
 
 
 def _describe(

@@ -11,7 +11,7 @@ from lexiseg.core.messages import printable
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
 from lexiseg.io.checkpoint import CONFIG_FILE, load_folder, load_into, save_folder
-from lexiseg.io.config_json import from_plain
+from lexiseg.io.config_json import from_jsonable
 from lexiseg.io.models import OPEN_CLIP_WEIGHTS, load_model, system_of
 from lexiseg.io.ovseg.clip import import_clip
 from lexiseg.models.learned_prompt import LearnedPrompt
@@ -55,7 +55,7 @@ def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
         return model.clip
     document, weights = load_folder(folder)
     kind = VitConfig if "patch_size" in document else ClipConfig
-    config = from_plain(kind, document, source=f"{CONFIG_FILE} in {printable(folder)}")
+    config = from_jsonable(kind, document, source=f"{CONFIG_FILE} in {printable(folder)}")
     with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
         clip = new_clip(config)
     load_into(clip, weights, folder)
@@ -144,7 +144,7 @@ def read_prompt(folder: Path) -> Float[Tensor, "P W"]:
         ModelError: if the folder is missing, incomplete or damaged.
     """
     document, weights = load_folder(folder)
-    sizes = from_plain(PromptSizes, document, source=f"{CONFIG_FILE} in {printable(folder)}")
+    sizes = from_jsonable(PromptSizes, document, source=f"{CONFIG_FILE} in {printable(folder)}")
     with torch.random.fork_rng(devices=()):
         prompt = LearnedPrompt(sizes.prompt_length, sizes.text_width)
     load_into(prompt, weights, folder)

@@ -9,7 +9,7 @@ import torch
 from lexiseg.data.pairs.format import PairDataset
 from lexiseg.encoders.clip.vit import VitClip
 from lexiseg.io.checkpoint import weights_hash
-from lexiseg.io.config_json import to_plain
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import load_model, save_model, system_of
 from lexiseg.io.shipped import shipped_folder
 from lexiseg.models.ovseg import OVSeg
@@ -38,7 +38,7 @@ def train_clip(recipe: ClipRecipe, settings: TrainSettings, reporters: Reporters
     task = ClipTask(recipe, text=text, device=settings.device, workers=settings.workers)
     origin = {} if text is None else {"text": text.fingerprint}
     with threads_beside(settings.workers):
-        run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
+        run_task(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
     return write_clip(model_folder(settings), task.clip)
 
 
@@ -50,7 +50,7 @@ def train_grounding(recipe: GroundingRecipe, settings: TrainSettings, reporters:
             "of an OPSNet, as --start."
         )
     clip = read_resnet_clip(settings.start)
-    origin = {"recipe": to_plain(recipe), "start": weights_hash(clip.state_dict())}
+    origin = {"recipe": to_jsonable(recipe), "start": weights_hash(clip.state_dict())}
     task = GroundingTask(recipe, clip, device=settings.device, workers=settings.workers)
     with threads_beside(settings.workers):
         run_task(task, settings, reporters, origin)
@@ -67,7 +67,7 @@ def train_adaptation(recipe: AdaptationRecipe, settings: TrainSettings, reporter
     start, pairs, origin = _start_and_pairs(settings)
     clip = start.clip if isinstance(start, OVSeg) else start
     task = AdaptationTask(recipe, clip, pairs, device=settings.device, workers=settings.workers)
-    run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
+    run_task(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
     adapted, folder = task.clip.cpu().eval(), model_folder(settings)
     if not isinstance(start, OVSeg):
         return write_clip(folder, adapted)
@@ -81,7 +81,7 @@ def train_prompt(recipe: LearnedPromptRecipe, settings: TrainSettings, reporters
     start, pairs, origin = _start_and_pairs(settings)
     clip = start.clip if isinstance(start, OVSeg) else start
     task = LearnedPromptTask(recipe, clip, pairs, device=settings.device, workers=settings.workers)
-    run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
+    run_task(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
     return write_prompt(model_folder(settings), task.prompt.cpu())
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lexiseg.training.engine.parallel import like, local
 
 
-class Average:
+class EMA:
     """The exponential moving average of the trained parameters (Polyak and Juditsky, 1992), sharded as they are."""
 
     def __init__(self, module: nn.Module, decay: float, saved: Mapping[str, Tensor] | None) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from lexiseg.core import processes
-from lexiseg.evaluation.evaluator import SceneMaps
+from lexiseg.evaluation.evaluator import Comparison
 from lexiseg.io.checkpoint import writing
-from lexiseg.training.engine.plot import draw_curve
+from lexiseg.training.engine.plot import plot_losses
 from lexiseg.training.engine.task import Evaluation
 
 LOG_EVERY = 20
@@ -23,7 +23,7 @@ LOG_FILE = "log.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class TrainingProgress:
     """Where a run stands."""
 
     step: int
@@ -42,15 +42,17 @@ class Progress:
     seconds_left: float
 
 
-Report = Callable[[Progress], None]
-Draw = Callable[[SceneMaps, Path], None]
+ReportProgress = Callable[[TrainingProgress], None]
+DrawComparison = Callable[[Comparison, Path], None]
 """Draws a picture with truth and prediction to a file."""
 
 
-class Journal:
+class RunLog:
     """The log of one run, kept by the first process; the others' say nothing."""
 
-    def __init__(self, folder: Path, *, start: int, total_steps: int, device: str, report: Report, draw: Draw) -> None:
+    def __init__(
+        self, folder: Path, *, start: int, total_steps: int, device: str, report: ReportProgress, draw: DrawComparison
+    ) -> None:
         """Opens the log; lines of steps that are to be run again are taken out.
 
         Args:
@@ -104,7 +106,7 @@ class Journal:
         if step % LOG_EVERY and not is_last:
             return
         elapsed = max(time.monotonic() - window.began, 1e-9)
-        progress = Progress(
+        progress = TrainingProgress(
             step=step,
             total_steps=self._total_steps,
             loss=sum(terms.values()),
@@ -149,7 +151,7 @@ class Journal:
         if self._is_first:
             with writing(self._folder):
                 lines = [json.loads(line) for line in (self._folder / LOG_FILE).read_text().splitlines()]
-                draw_curve(lines).save(self._folder / "loss.png")
+                plot_losses(lines).save(self._folder / "loss.png")
 
     def _write(self, step: int, figures: Mapping[str, float]) -> None:
         with writing(self._folder / LOG_FILE), (self._folder / LOG_FILE).open("a") as log:

@@ -16,7 +16,7 @@ from lexiseg.core import processes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
+class BatchSplit:
     """How the batch of every step is split."""
 
     rank: int = 0
@@ -53,7 +53,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Microbatch:
     """Pictures of a batch over which losses are taken at once."""
 
     places: tuple[int, ...]
@@ -64,10 +64,10 @@ class Part:
     """Slices of each process, of which this is one."""
 
     @staticmethod
-    def whole(num_segments: Iterable[int]) -> "Part":
+    def whole(num_segments: Iterable[int]) -> "Microbatch":
         """A batch in one piece."""
         counts = tuple(num_segments)
-        return Part(places=tuple(range(len(counts))), num_segments=counts)
+        return Microbatch(places=tuple(range(len(counts))), num_segments=counts)
 
     def picture_rows(self) -> "Rows":
         """The part's rows in a tensor with a row per picture."""
@@ -117,7 +117,7 @@ class Shares:
     """Of the weight of all queries in the cross-entropy of classes."""
 
     @staticmethod
-    def of(part: Part, num_queries: int, left_out: Int[Tensor, ""], void_weight: float) -> "Shares":
+    def of(part: Microbatch, num_queries: int, left_out: Int[Tensor, ""], void_weight: float) -> "Shares":
         """The shares under one matching.
 
         Args:

@@ -31,7 +31,7 @@ class _Losses(nn.Module):
         return self._task.losses(batch, step)
 
 
-class Network:
+class ParallelModule:
     """A task's network, ready for forward and backward passes by one process or by all together."""
 
     def __init__(self, task: Task, *, sharding: Sharding) -> None:

@@ -13,7 +13,7 @@ SMOOTHING = 0.9
 Points = list[tuple[float, float]]
 
 
-def draw_curve(lines: Sequence[Mapping[str, Any]]) -> Image.Image:
+def plot_losses(lines: Sequence[Mapping[str, Any]]) -> Image.Image:
     """Draws the loss, faint as it was and smoothed, and the first figure of every evaluation with an axis of its own.
 
     Args:

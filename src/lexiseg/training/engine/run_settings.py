@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.training.engine.log import Draw, Report
+from lexiseg.training.engine.log import DrawComparison, ReportProgress
 from lexiseg.training.engine.task import Task
 from lexiseg.training.engine.trainer import EngineConfig, run
 
@@ -19,8 +19,8 @@ Precision = Literal["bf16", "float32"]
 class Reporters:
     """What a training tells while it works."""
 
-    progress: Report = lambda progress: None
-    draw: Draw = lambda scene, path: None
+    progress: ReportProgress = lambda progress: None
+    draw: DrawComparison = lambda scene, path: None
     """Draws what an evaluation shows."""
     drawn: Callable[[int, int], None] = lambda done, total: None
     """Pictures drawn so far, and how many there will be."""

@@ -7,8 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from lexiseg.evaluation.evaluator import SceneMaps
-from lexiseg.training.engine.microbatches import Split
+from lexiseg.evaluation.evaluator import Comparison
+from lexiseg.training.engine.microbatches import BatchSplit
 
 
 @runtime_checkable
@@ -68,7 +68,7 @@ class SharedTask(Task, Protocol):
         """The same training with trained weights of its own."""
         ...
 
-    def batches(self, start: int, split: Split | None = None) -> Iterator[Any]:
+    def batches(self, start: int, split: BatchSplit | None = None) -> Iterator[Any]:
         """The parts of this process, `split.num_slices` for every step."""
         ...
 
@@ -83,7 +83,7 @@ class Evaluation:
 
     figures: Mapping[str, float]
     """By name, the more the better; the first decides which model is the best."""
-    scenes: tuple[SceneMaps, ...] = ()
+    scenes: tuple[Comparison, ...] = ()
     """A few pictures with truth and prediction, in the first process alone."""
 
     def beside(self, old: "Evaluation") -> "Evaluation":

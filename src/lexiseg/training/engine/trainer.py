@@ -21,10 +21,10 @@ from lexiseg.training.engine.checkpoints import (
     restore_weights,
     trained_state,
 )
-from lexiseg.training.engine.ema import Average
-from lexiseg.training.engine.log import Draw, Journal, Report
-from lexiseg.training.engine.microbatches import Split
-from lexiseg.training.engine.parallel import Network, Sharding, checkpoint_activations, share_batch_norms, whole
+from lexiseg.training.engine.ema import EMA
+from lexiseg.training.engine.log import DrawComparison, ReportProgress, RunLog
+from lexiseg.training.engine.microbatches import BatchSplit
+from lexiseg.training.engine.parallel import ParallelModule, Sharding, checkpoint_activations, share_batch_norms, whole
 from lexiseg.training.engine.task import EvaluatedTask, SharedTask, Task
 
 SAVE_EVERY_SECONDS = 240.0
@@ -116,8 +116,8 @@ def run(
     origin: Mapping[str, object] | None = None,
     resume: bool = False,
     config: EngineConfig | None = None,
-    report: Report = lambda progress: None,
-    draw: Draw = lambda scene, path: None,
+    report: ReportProgress = lambda progress: None,
+    draw: DrawComparison = lambda scene, path: None,
     stop_after: int | None = None,
 ) -> list[float]:
     """Trains a task to its last step; returns the loss of every step that this call ran.
@@ -162,7 +162,7 @@ def run(
             if processes.rank() == 0:
                 (out / "recipe.json").write_text(recipe + "\n")
         device = next(task.module.parameters()).device.type
-        journal = Journal(out, start=start, total_steps=task.total_steps, device=device, report=report, draw=draw)
+        run_log = RunLog(out, start=start, total_steps=task.total_steps, device=device, report=report, draw=draw)
         evaluate_every = config.evaluate_every or max(1, task.total_steps // EVALUATIONS)
         all_losses: list[float] = []
         saved_at = time.monotonic()
@@ -173,7 +173,7 @@ def run(
             if is_over := stale_after is not None and training.steps_since_best(step) >= stale_after:
                 checkpoints.save(training.content(step))
                 break
-            with journal.waiting():
+            with run_log.waiting():
                 own = list(islice(parts, config.accumulate))
             is_late = processes.rank() == 0 and time.monotonic() - saved_at > SAVE_EVERY_SECONDS
             found = training.step(own, step, is_late=is_late)
@@ -181,7 +181,7 @@ def run(
                 raise ValueError(_not_finite(task, out, step, found))
             all_losses.append(found.loss)
             is_last = step + 1 == last
-            journal.step(
+            run_log.step(
                 step + 1,
                 found.terms,
                 lr=task.lr_at(step),
@@ -189,15 +189,15 @@ def run(
                 pictures=sum(map(task.pictures_in, own)) * processes.world_size(),
                 is_last=is_last,
             )
-            with journal.pausing():
+            with run_log.pausing():
                 if (step + 1) % evaluate_every == 0 or step + 1 == task.total_steps:
-                    training.evaluate(step + 1, journal, checkpoints)
+                    training.evaluate(step + 1, run_log, checkpoints)
                 if found.is_late or is_last:
                     checkpoints.save(training.content(step + 1))
                     saved_at = time.monotonic()
         training.show()
         if is_over or last == task.total_steps:
-            journal.finish()
+            run_log.finish()
     return all_losses
 
 
@@ -224,7 +224,9 @@ class _Training:
 
     def __init__(self, task: Task, config: EngineConfig, saved: Mapping[str, Any] | None, recipe: str) -> None:
         self._shown, self._trained, self._recipe = task, task, recipe
-        self._split = Split(rank=processes.rank(), num_processes=processes.world_size(), num_slices=config.accumulate)
+        self._split = BatchSplit(
+            rank=processes.rank(), num_processes=processes.world_size(), num_slices=config.accumulate
+        )
         is_plain = config.ema_decay is None and not config.activation_checkpointing and self._split.num_parts == 1
         if isinstance(task, SharedTask):
             if config.ema_decay is not None or (config.sharding == "fsdp2" and processes.world_size() > 1):
@@ -240,14 +242,14 @@ class _Training:
             share_batch_norms(self._trained.module, is_split=config.accumulate > 1 or config.activation_checkpointing)
             if config.activation_checkpointing:
                 checkpoint_activations(self._trained.blocks)
-        self._network = Network(self._trained, sharding=config.sharding)
+        self._network = ParallelModule(self._trained, sharding=config.sharding)
         self._optimizer = self._trained.optimizer()
         if saved is not None:
             restore_optimizer(self._optimizer, saved["optimizer"])
         self._average = None
         if config.ema_decay is not None:
             average = None if saved is None else saved.get("average")
-            self._average = Average(self._trained.module, config.ema_decay, average)
+            self._average = EMA(self._trained.module, config.ema_decay, average)
         self._best: Mapping[str, Any] | None = None if saved is None else saved.get("best")
 
     def parts(self, start: int) -> Iterator[Any]:
@@ -284,7 +286,7 @@ class _Training:
         state = trained_state(self._trained.module) | (self._average.weights if self._average is not None else {})
         self._shown.module.load_state_dict(whole(state), strict=False)
 
-    def evaluate(self, step: int, journal: Journal, checkpoints: Checkpoints) -> None:
+    def evaluate(self, step: int, run_log: RunLog, checkpoints: Checkpoints) -> None:
         """Measures the weights that are to be seen, where the task can, and keeps them if they are the best."""
         if not isinstance(self._shown, EvaluatedTask):
             return
@@ -292,7 +294,7 @@ class _Training:
         evaluation = self._shown.evaluate()
         if evaluation is None:
             return
-        journal.evaluation(step, evaluation)
+        run_log.evaluation(step, evaluation)
         name, figure = next(iter(evaluation.figures.items()))
         if self._best is None or figure > self._best["figure"]:
             self._best = {"step": step, "name": name, "figure": figure}

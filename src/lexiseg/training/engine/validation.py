@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.evaluation.evaluator import EvaluationSettings, evaluate, scene_maps
-from lexiseg.models.base import Network
+from lexiseg.evaluation.evaluator import comparisons, evaluate
+from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.training.engine.task import Evaluation
 
 
@@ -22,12 +23,12 @@ class Validation:
     """Pictures that are shown with truth and prediction."""
 
 
-def evaluate_on(validation: Validation, network: Network) -> Evaluation:
+def evaluate_on(validation: Validation, network: OpenVocabularySegmenter) -> Evaluation:
     """Measures a network as `lexiseg evaluate` does; under torchrun the processes share the pictures."""
     report = evaluate(network, validation.data, validation.vocabulary, EvaluationSettings(limit=validation.limit))
-    plain = report.measure.plain_figures(report.quality, per_class=True)
+    plain = report.measure.jsonable_figures(report.quality, per_class=True)
     names = [scene.name for scene in report.scenes[: validation.num_scenes]] if processes.rank() == 0 else []
     return Evaluation(
         figures={name: value for name, value in plain.items() if isinstance(value, float)},
-        scenes=tuple(scene_maps(network, validation.data, validation.vocabulary, report.settings, names)),
+        scenes=tuple(comparisons(network, validation.data, validation.vocabulary, report.settings, names)),
     )

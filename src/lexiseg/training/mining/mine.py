@@ -21,8 +21,8 @@ from lexiseg.evaluation.loading import Skipped, open_all
 from lexiseg.evaluation.report import installed_versions
 from lexiseg.evaluation.shards import digest
 from lexiseg.io.checkpoint import weights_hash
-from lexiseg.io.config_json import to_plain
-from lexiseg.models.base import Network
+from lexiseg.io.config_json import to_jsonable
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.mining.pairing import MiningConfig, opener, pairs_of
@@ -37,7 +37,7 @@ ResultT = TypeVar("ResultT")
 
 
 def mine(
-    model: Network,
+    model: OpenVocabularySegmenter,
     dataset: AnyDataset,
     config: MiningConfig,
     out: Path,
@@ -90,7 +90,7 @@ def mine(
     return pairs
 
 
-def own_regions(model: Network) -> RegionConfig:
+def own_regions(model: OpenVocabularySegmenter) -> RegionConfig:
     """How a model cuts its crops; the papers' way for an OPSNet, which cuts none."""
     return model.config.regions if isinstance(model, OVSeg) else RegionConfig()
 
@@ -119,7 +119,7 @@ def _words_of(
 
 
 def _write_own(
-    model: Network,
+    model: OpenVocabularySegmenter,
     dataset: AnyDataset,
     words: Sequence[tuple[str, ...]],
     config: MiningConfig,
@@ -154,11 +154,11 @@ def _write_own(
                 records += found
             done += 1
             report(done, total)
-        about = {"pictures": len(places), "with_pairs": with_pairs, "skipped": to_plain(tuple(skipped))}
+        about = {"pictures": len(places), "with_pairs": with_pairs, "skipped": to_jsonable(tuple(skipped))}
         writer.write(number, records, about)
 
 
-def _encode(model: Network, words: Sequence[str], config: MiningConfig) -> Float[Tensor, "N D"]:
+def _encode(model: OpenVocabularySegmenter, words: Sequence[str], config: MiningConfig) -> Float[Tensor, "N D"]:
     """Embeds every word once, by all processes together."""
     blocks = [words[start : start + NAMES_AT_ONCE] for start in range(0, len(words), NAMES_AT_ONCE)]
     rank, step = processes.rank(), processes.world_size()
@@ -170,7 +170,7 @@ def _encode(model: Network, words: Sequence[str], config: MiningConfig) -> Float
 
 
 def _plan(
-    model: Network, dataset: AnyDataset, words: Sequence[tuple[str, ...]], config: MiningConfig
+    model: OpenVocabularySegmenter, dataset: AnyDataset, words: Sequence[tuple[str, ...]], config: MiningConfig
 ) -> dict[str, Any]:
     """All that decides the bytes of the pairs."""
     parameter = next(model.parameters())
@@ -180,7 +180,7 @@ def _plan(
     ]
     categories = [(category.id, category.name) for category in getattr(dataset, "categories", ())]
     return {
-        "config": to_plain(config),
+        "config": to_jsonable(config),
         "weights": weights_hash(model.state_dict()),
         "samples": [len(identities), digest(identities)],
         "categories": digest([repr(category) for category in categories]),

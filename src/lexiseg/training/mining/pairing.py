@@ -28,10 +28,10 @@ from lexiseg.data.formats.id_maps import Box, segments_of
 from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample, load_labels
 from lexiseg.data.pairs.format import PairRecord
 from lexiseg.evaluation.loading import Open, Opened, check_size, open_panoptic
-from lexiseg.models.base import Network
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.crops import RegionConfig, cut_regions, mask_probs_on
 
-Source = Literal["labels", "true-masks", "proposals"]
+PairSource = Literal["labels", "true-masks", "proposals"]
 SURE = 20.0
 """Logit of a true mask: its sigmoid is 1 for every threshold and fill."""
 
@@ -40,7 +40,7 @@ SURE = 20.0
 class MiningConfig:
     """Where regions and words come from (the rows of the paper's Table 2), and what the paper leaves open."""
 
-    source: Source = "proposals"
+    source: PairSource = "proposals"
     """"labels": true masks with their annotated names; "true-masks": true masks with nouns; "proposals": proposed masks
     with nouns."""
     captions: int = 1
@@ -56,8 +56,8 @@ class MiningConfig:
     """Pictures of a shard."""
 
     def __post_init__(self) -> None:
-        if self.source not in get_args(Source):
-            raise ValueError(f"source must be one of {', '.join(get_args(Source))}, got {self.source!r}.")
+        if self.source not in get_args(PairSource):
+            raise ValueError(f"source must be one of {', '.join(get_args(PairSource))}, got {self.source!r}.")
         if self.captions < 1 or self.shard_size < 1:
             raise ValueError(f"captions and shard_size must be positive, got {self.captions} and {self.shard_size}.")
 
@@ -113,7 +113,7 @@ def opener(dataset: AnyDataset, config: MiningConfig) -> Open:
 
 
 def pairs_of(
-    model: Network,
+    model: OpenVocabularySegmenter,
     opened: Opened,
     nouns: Sequence[str],
     text_embed: Float[Tensor, "N D"],
@@ -173,7 +173,7 @@ class _Regions:
 
 
 def _cut_out(
-    model: Network, images: ImageBatch, mask_logits: Float[Tensor, "1 Q h w"], config: MiningConfig
+    model: OpenVocabularySegmenter, images: ImageBatch, mask_logits: Float[Tensor, "1 Q h w"], config: MiningConfig
 ) -> _Regions:
     regions = _Regions()
     assert config.regions is not None, "filled in by mine"

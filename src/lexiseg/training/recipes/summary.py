@@ -23,7 +23,7 @@ TRAINED_BYTES, FROZEN_BYTES = 16, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class ModuleSize:
     """One part of a model."""
 
     name: str
@@ -77,7 +77,7 @@ def build(recipe: AnyRecipe) -> nn.Module | None:
     return None if recipe.clip is None else OPSNet(opsnet_config(recipe, recipe.clip))
 
 
-def count_parameters(recipe: AnyRecipe) -> tuple[Part, ...]:
+def count_parameters(recipe: AnyRecipe) -> tuple[ModuleSize, ...]:
     """The parameters of each part of the recipe's model, built on the meta device; nothing if its sizes are open.
 
     Of an OPSNet's CLIP, image trunk, attention pool and text tower are told apart: only the trunk runs in training.
@@ -104,7 +104,7 @@ def count_parameters(recipe: AnyRecipe) -> tuple[Part, ...]:
         own = [p for p in part.parameters() if id(p) not in counted]
         counted |= {id(p) for p in own}
         trained = sum(p.numel() for p in own if p.requires_grad)
-        found.append(Part(name=name, num_trained=trained, num_frozen=sum(p.numel() for p in own) - trained))
+        found.append(ModuleSize(name=name, num_trained=trained, num_frozen=sum(p.numel() for p in own) - trained))
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from lexiseg.core import processes
 from lexiseg.core.structures import ImageBatch, Targets
 from lexiseg.data.samples.transforms import MASK_STRIDE
-from lexiseg.training.engine.microbatches import Part, Split
+from lexiseg.training.engine.microbatches import BatchSplit, Microbatch
 
 Pictures = tuple[ImageBatch, tuple[Targets, ...]]
 
@@ -20,7 +20,7 @@ class SegmentBatch:
 
     images: ImageBatch
     targets: tuple[Targets, ...]
-    part: Part
+    part: Microbatch
 
     def to(self, device: str) -> "SegmentBatch":
         """The same on another device."""
@@ -33,7 +33,7 @@ class SegmentBatch:
         return replace(self, images=self.images.to(device), targets=targets)
 
 
-def split_batches(slices: Iterator[Pictures], split: Split) -> Iterator[SegmentBatch]:
+def split_batches(slices: Iterator[Pictures], split: BatchSplit) -> Iterator[SegmentBatch]:
     """Tells the slices of every step what the whole batch holds, and pads them to its canvas.
 
     All processes must take their slices in step: they tell one another of them.
@@ -50,7 +50,7 @@ def split_batches(slices: Iterator[Pictures], split: Split) -> Iterator[SegmentB
         height, width = (max(canvas[axis] for parts in everyone for canvas, _ in parts) for axis in (0, 1))
         for number, pictures in enumerate(own):
             images, targets = _padded(pictures, height, width)
-            part = Part(
+            part = Microbatch(
                 places=split.places(number, size), num_segments=tuple(num_segments), num_slices=split.num_slices
             )
             yield SegmentBatch(images=images, targets=targets, part=part)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lexiseg.core.structures import Targets
-from lexiseg.training.engine.microbatches import Part, Shares
+from lexiseg.training.engine.microbatches import Microbatch, Shares
 from lexiseg.training.segmentation.losses import (
     class_loss,
     dice_loss,
@@ -51,7 +51,7 @@ def segmentation_losses(
     config: CriterionConfig,
     *,
     generator: torch.Generator,
-    part: Part | None = None,
+    part: Microbatch | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
     """The weighted terms, each summed over layers (deep supervision); matching is done anew for every layer.
 
@@ -64,7 +64,7 @@ def segmentation_losses(
         generator: source of all sampled points; every part of a batch needs one in the same state.
         part: where the pictures stand in their batch; they are all of it if not given.
     """
-    part = part or Part.whole(len(target.class_ids) for target in targets)
+    part = part or Microbatch.whole(len(target.class_ids) for target in targets)
     weights = config.weights
     terms: dict[str, Tensor] = {}
     for layer in layers:
@@ -127,7 +127,7 @@ def _mask_terms(
     matches: tuple[Match, ...],
     config: CriterionConfig,
     generator: torch.Generator,
-    part: Part,
+    part: Microbatch,
 ) -> dict[str, Float[Tensor, ""]]:
     """The losses of the matched masks, averaged over the masks of the part.
 

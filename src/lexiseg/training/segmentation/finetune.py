@@ -18,7 +18,7 @@ from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.formats.coco_panoptic import Category
 from lexiseg.data.samples.segmentation import example_generator
 from lexiseg.data.samples.transforms import MASK_STRIDE, Framing
-from lexiseg.models.base import Network
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.training.engine.run_settings import Precision
 from lexiseg.training.engine.trainer import OptimConfig
@@ -74,14 +74,14 @@ class FinetuneRecipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class FinetuneData:
     """Pictures to learn from, and others to measure on."""
 
     train: AnnotatedDataset
     held_out: Validation
 
     @staticmethod
-    def of(data: AnnotatedDataset, vocabulary: Vocabulary, recipe: FinetuneRecipe) -> "Source":
+    def of(data: AnnotatedDataset, vocabulary: Vocabulary, recipe: FinetuneRecipe) -> "FinetuneData":
         """Splits a data set.
 
         Args:
@@ -90,7 +90,7 @@ class Source:
             recipe: says how many are held out, and its seed which.
         """
         train, held_out = split(data, recipe.held_out_share, recipe.held_out_most, seed=recipe.seed)
-        return Source(train=train, held_out=Validation(data=held_out, vocabulary=vocabulary, num_scenes=4))
+        return FinetuneData(train=train, held_out=Validation(data=held_out, vocabulary=vocabulary, num_scenes=4))
 
 
 def split(
@@ -121,7 +121,9 @@ def split(
     )
 
 
-def words_of(categories: Sequence[Category], vocabulary: Vocabulary | None, templates: tuple[str, ...]) -> Vocabulary:
+def vocabulary_for(
+    categories: Sequence[Category], vocabulary: Vocabulary | None, templates: tuple[str, ...]
+) -> Vocabulary:
     """The words for a data set's categories, one concept for each: of a vocabulary, or the categories' own names.
 
     Raises:
@@ -145,7 +147,7 @@ def words_of(categories: Sequence[Category], vocabulary: Vocabulary | None, temp
     return Vocabulary(tuple(found), templates)
 
 
-def joined(old: Vocabulary, new: Vocabulary) -> Vocabulary:
+def join_vocabularies(old: Vocabulary, new: Vocabulary) -> Vocabulary:
     """The old concepts in their order, then the new ones; one that shares a name with an old one adds its names to it.
 
     Thing or stuff, where both know a concept, and the templates are the old vocabulary's.
@@ -165,7 +167,7 @@ def joined(old: Vocabulary, new: Vocabulary) -> Vocabulary:
     return Vocabulary(tuple(concepts), old.templates)
 
 
-def set_training_vocabulary(model: Network, words: Vocabulary) -> None:
+def set_training_vocabulary(model: OpenVocabularySegmenter, words: Vocabulary) -> None:
     """Makes these the words that a model takes for trained; no weight changes."""
     if isinstance(model, OPSNet):
         model.config = replace(model.config, training_vocabulary=words)
@@ -174,7 +176,13 @@ def set_training_vocabulary(model: Network, words: Vocabulary) -> None:
 
 
 def finetune_task(
-    recipe: FinetuneRecipe, model: Network, new: Source, old: Source | None, *, device: str, workers: int
+    recipe: FinetuneRecipe,
+    model: OpenVocabularySegmenter,
+    new: FinetuneData,
+    old: FinetuneData | None,
+    *,
+    device: str,
+    workers: int,
 ) -> OPSNetTask | OVSegTask:
     """The training of either system; the model is trained in place, and its training vocabulary is joined at once.
 
@@ -184,7 +192,7 @@ def finetune_task(
     config = model.config
     if isinstance(model, OPSNet) and model.config.is_assembled:
         raise ValueError("an assembled model has a closed-set class head, which no recipe trains; start from another.")
-    vocabulary = joined(config.training_vocabulary, new.held_out.vocabulary)
+    vocabulary = join_vocabularies(config.training_vocabulary, new.held_out.vocabulary)
     side = min(config.longest_side, LARGEST)
     framing = Framing(image_size=side, flip_probability=0.5, scale_range=recipe.scale_range)
     common: dict[str, Any] = {

@@ -14,23 +14,23 @@ from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.formats.coco_instances import InstanceDataset
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.io.checkpoint import weights_hash, writing
-from lexiseg.io.config_json import to_plain
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import load_model, save_model
 from lexiseg.io.shipped import SHIPPED
-from lexiseg.models.base import Network
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.storybook.export import Order
+from lexiseg.storybook.export import StorybookSpec
 from lexiseg.training.engine.checkpoints import Checkpoints
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import evaluate_on
 from lexiseg.training.segmentation.data_check import DataReport, look_at_files, look_at_lists, look_at_objects
 from lexiseg.training.segmentation.finetune import (
+    FinetuneData,
     FinetuneRecipe,
-    Source,
     finetune_task,
-    joined,
+    join_vocabularies,
     set_training_vocabulary,
-    words_of,
+    vocabulary_for,
 )
 from lexiseg.training.segmentation.run import draw_once, heed
 
@@ -80,9 +80,9 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
     task = finetune_task(recipe, model, new, old, device=settings.device, workers=settings.workers)
     origin = {
         # what decides no step may be another one when a finished run is resumed
-        "recipe": {name: value for name, value in to_plain(recipe).items() if name != "old_tolerance"},
+        "recipe": {name: value for name, value in to_jsonable(recipe).items() if name != "old_tolerance"},
         "start": start,
-        "words": to_plain(model.config.training_vocabulary),
+        "words": to_jsonable(model.config.training_vocabulary),
         "pictures": [len(source.train.samples) for source in (new, old) if source is not None],
     }
     engine = replace(settings.engine, patience=recipe.patience, ema_decay=settings.engine.ema_decay or recipe.ema_decay)
@@ -112,7 +112,7 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
     folder = write_model(settings, lambda folder: save_model(model.cpu(), folder, overwrite=True))
     if processes.rank() == 0:
         with writing(settings.out):
-            (settings.out / REPORT_FILE).write_text(json.dumps(to_plain(outcome), indent=1) + "\n")
+            (settings.out / REPORT_FILE).write_text(json.dumps(to_jsonable(outcome), indent=1) + "\n")
     return folder
 
 
@@ -126,7 +126,7 @@ def check_finetune(settings: TrainSettings) -> DataReport:
     model = load_model(start)
     data = _annotated(path, settings.root, "--data")
     known = model.config.training_vocabulary
-    vocabulary = joined(known, words_of(data.categories, settings.vocabulary, known.templates))
+    vocabulary = join_vocabularies(known, vocabulary_for(data.categories, settings.vocabulary, known.templates))
     found = _look(data, vocabulary, model)
     return found if isinstance(data, InstanceDataset) else found + look_at_files(data)
 
@@ -140,23 +140,27 @@ def _given(settings: TrainSettings) -> tuple[Path, Path]:
     return settings.start, settings.data[0]
 
 
-def _look(data: AnnotatedDataset, vocabulary: Vocabulary, model: Network) -> DataReport:
+def _look(data: AnnotatedDataset, vocabulary: Vocabulary, model: OpenVocabularySegmenter) -> DataReport:
     if isinstance(data, InstanceDataset):
         return look_at_objects(data)
     return look_at_lists(data, vocabulary, per_class=isinstance(model, OVSeg))
 
 
-def _new_source(recipe: FinetuneRecipe, model: Network, settings: TrainSettings, reporters: Reporters) -> Source:
+def _new_source(
+    recipe: FinetuneRecipe, model: OpenVocabularySegmenter, settings: TrainSettings, reporters: Reporters
+) -> FinetuneData:
     """The person's own pictures."""
     (path,) = settings.data
     data = _annotated(path, settings.root, "--data")
     known = model.config.training_vocabulary
-    vocabulary = words_of(data.categories, settings.vocabulary, known.templates)
-    heed(_look(data, joined(known, vocabulary), model), path, reporters)
-    return Source.of(data, vocabulary, recipe)
+    vocabulary = vocabulary_for(data.categories, settings.vocabulary, known.templates)
+    heed(_look(data, join_vocabularies(known, vocabulary), model), path, reporters)
+    return FinetuneData.of(data, vocabulary, recipe)
 
 
-def _old_source(recipe: FinetuneRecipe, model: Network, settings: TrainSettings, reporters: Reporters) -> Source | None:
+def _old_source(
+    recipe: FinetuneRecipe, model: OpenVocabularySegmenter, settings: TrainSettings, reporters: Reporters
+) -> FinetuneData | None:
     """Pictures of what the model was trained on, where they are given; those of a shipped model are drawn."""
     if settings.old_data is None:
         return None
@@ -165,7 +169,7 @@ def _old_source(recipe: FinetuneRecipe, model: Network, settings: TrainSettings,
         data = _drawn(model, settings, reporters)
     else:
         data = _annotated(settings.old_data, None, "--old-data")
-    return Source.of(data, words_of(data.categories, known, known.templates), recipe)
+    return FinetuneData.of(data, vocabulary_for(data.categories, known, known.templates), recipe)
 
 
 def _annotated(path: Path, root: Path | None, option: str) -> AnnotatedDataset:
@@ -175,10 +179,10 @@ def _annotated(path: Path, root: Path | None, option: str) -> AnnotatedDataset:
     return data
 
 
-def _drawn(model: Network, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
+def _drawn(model: OpenVocabularySegmenter, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
     """What a shipped model was trained on, drawn once into a folder that a resumed run finds again."""
     side, words = model.config.longest_side, model.config.training_vocabulary
-    order = Order(role="base", split="train", count=DRAWN_OLD, seed=OTHERS, size=(side, side), vocabulary=words)
+    order = StorybookSpec(role="base", split="train", count=DRAWN_OLD, seed=OTHERS, size=(side, side), vocabulary=words)
     return draw_once(order, settings.out / f"old-{DRAWN_OLD}", settings, reporters)
 
 
@@ -198,7 +202,11 @@ class _Figures:
 
 
 def _go_back(
-    model: Network, untrained: Mapping[str, Tensor], old: Source, least: float, reporters: Reporters
+    model: OpenVocabularySegmenter,
+    untrained: Mapping[str, Tensor],
+    old: FinetuneData,
+    least: float,
+    reporters: Reporters,
 ) -> tuple[float, float]:
     """Goes back from the trained weights towards the start until the old words are good enough.
 
@@ -227,7 +235,7 @@ def _go_back(
     return SHARES[-1], figure
 
 
-def _with_the_better_words(model: Network, known: Vocabulary, new: Source) -> float:
+def _with_the_better_words(model: OpenVocabularySegmenter, known: Vocabulary, new: FinetuneData) -> float:
     """The new figure with the new names among the training vocabulary or without; the model is left with the better.
 
     A name with a handful of examples may be learned too little to do without CLIP. Old names are training words both
@@ -242,12 +250,12 @@ def _with_the_better_words(model: Network, known: Vocabulary, new: Source) -> fl
     return max(as_seen, as_unseen)
 
 
-def _figures(model: Network, new: Source, old: Source | None) -> _Figures:
+def _figures(model: OpenVocabularySegmenter, new: FinetuneData, old: FinetuneData | None) -> _Figures:
     name, value = _figure(new, model)
     return _Figures(name=name, new=value, old=None if old is None else _figure(old, model)[1])
 
 
-def _figure(source: Source, model: Network) -> tuple[str, float]:
+def _figure(source: FinetuneData, model: OpenVocabularySegmenter) -> tuple[str, float]:
     """Name and value of the figure of the held-out pictures.
 
     Raises:

@@ -39,7 +39,7 @@ class ClosedSetTask(SegmentationTask[SegmentationRecipe, ClosedSet]):
                 LayerOutput(
                     mask_logits=layer.mask_logits.float(), class_logits=self.model.classify(layer.query_embed).float()
                 )
-                for layer in (*last.earlier, last)
+                for layer in (*last.aux, last)
             ]
 
 
@@ -177,13 +177,13 @@ class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
         with self.autocast():
             clip_map = self.model.clip_map(images)
             last = self.model.propose(images, every_layer=True)
-            class_embeds = [self.model.class_embed(layer, clip_map) for layer in (*last.earlier, last)]
+            class_embeds = [self.model.class_embed(layer, clip_map) for layer in (*last.aux, last)]
             iou_scores = self.model.iou_scores(last)
         return [
             LayerOutput(
                 mask_logits=layer.mask_logits.float(),
-                class_logits=self.model.training_logits(class_embed, self._words),
+                class_logits=self.model.class_logits_with_void(class_embed, self._words),
                 iou_scores=iou_scores if layer is last else None,
             )
-            for layer, class_embed in zip((*last.earlier, last), class_embeds, strict=True)
+            for layer, class_embed in zip((*last.aux, last), class_embeds, strict=True)
         ]

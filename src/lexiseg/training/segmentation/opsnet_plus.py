@@ -17,7 +17,7 @@ from lexiseg.data.samples.labelled import LabelledBatch, LabelledPictures, colla
 from lexiseg.data.samples.segmentation import training_keys
 from lexiseg.layers.modulation import modulated_logits
 from lexiseg.models.opsnet import OPSNet
-from lexiseg.training.engine.microbatches import Split
+from lexiseg.training.engine.microbatches import BatchSplit
 from lexiseg.training.engine.task import Evaluation
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.segmentation.batches import SegmentBatch
@@ -151,9 +151,9 @@ class OPSNetPlusTask:
         """AdamW over everything but CLIP."""
         return self._masked.optimizer()
 
-    def batches(self, start: int, split: Split | None = None) -> Iterator[MixedBatch]:
+    def batches(self, start: int, split: BatchSplit | None = None) -> Iterator[MixedBatch]:
         """Batches from step `start` on; each kind of picture in an order of its own, by seed and step alone."""
-        split = split or Split()
+        split = split or BatchSplit()
         loader: Any = DataLoader(
             self.pictures,
             batch_size=split.part_size(self.recipe.labelled_batch_size),
@@ -164,7 +164,7 @@ class OPSNetPlusTask:
         for masked, labelled in zip(self._masked.batches(start, split), loader, strict=False):
             yield MixedBatch(masked=masked, labelled=labelled)
 
-    def _keys(self, start: int, split: Split) -> Iterator[tuple[int, int]]:
+    def _keys(self, start: int, split: BatchSplit) -> Iterator[tuple[int, int]]:
         return training_keys(
             len(self.pictures),
             seed=self.recipe.seed,
@@ -175,7 +175,7 @@ class OPSNetPlusTask:
 
     def pictures_of(self, step: int) -> list[str]:
         """File names of the whole batch of a step: with masks, then with labels."""
-        keys = islice(self._keys(step, Split()), self.recipe.labelled_batch_size)
+        keys = islice(self._keys(step, BatchSplit()), self.recipe.labelled_batch_size)
         return [*self._masked.pictures_of(step), *(self.pictures.samples[index].file_name for _, index in keys)]
 
     def losses(self, batch: MixedBatch, step: int) -> Mapping[str, Tensor]:

@@ -125,7 +125,7 @@ class OVSegTask(SegmentationTask[OVSegRecipe, OVSeg]):
             return [
                 LayerOutput(
                     mask_logits=layer.mask_logits.float(),
-                    class_logits=self.model.training_logits(self.model.class_embed(layer), self._words).float(),
+                    class_logits=self.model.class_logits_with_void(self.model.class_embed(layer), self._words).float(),
                 )
-                for layer in (*last.earlier, last)
+                for layer in (*last.aux, last)
             ]

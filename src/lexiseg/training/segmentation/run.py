@@ -11,9 +11,9 @@ from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.formats.coco_panoptic import PanopticDataset, read_panoptic
 from lexiseg.data.formats.label_maps import SemanticDataset
 from lexiseg.encoders.segmenters.mask2former_weights import write_mask2former
-from lexiseg.io.config_json import to_plain
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import is_hub_name, save_model, system_of
-from lexiseg.storybook.export import Order, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import Role
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import Validation
@@ -30,7 +30,7 @@ def train_closed_set(recipe: SegmentationRecipe, settings: TrainSettings, report
     recipe = overridden(recipe, settings)
     data = _panoptic_data(recipe, settings, reporters)
     task = ClosedSetTask(recipe, data, device=settings.device, workers=settings.workers)
-    run_task(task, settings, reporters, {"recipe": to_plain(recipe)})
+    run_task(task, settings, reporters, {"recipe": to_jsonable(recipe)})
     model = task.model.cpu()
     return write_model(
         settings,
@@ -59,7 +59,7 @@ def train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters:
         workers=settings.workers,
     )
     task.validation = _validation(settings)
-    run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
+    run_task(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
     model = task.model.cpu().eval()
     return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
 
@@ -70,7 +70,7 @@ def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporte
         raise ValueError("OPSNet+ goes on from an OPSNet: pass its folder as --start.")
     recipe = overridden(recipe, settings)
     model, weights = first_opsnet(recipe, settings)
-    origin: dict[str, object] = {"recipe": to_plain(recipe), **weights}
+    origin: dict[str, object] = {"recipe": to_jsonable(recipe), **weights}
     # what is given is read before anything is drawn
     data = _panoptic_data(recipe, settings, reporters) if settings.data else None
     labelled = _labelled_data(recipe, settings, reporters) if recipe.learns_from_labels else None
@@ -103,7 +103,7 @@ def train_ovseg(recipe: OVSegRecipe, settings: TrainSettings, reporters: Reporte
         workers=settings.workers,
     )
     task.validation = _validation(settings)
-    run_task(task, settings, reporters, {"recipe": to_plain(recipe), **origin})
+    run_task(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
     model = task.model.cpu().eval()
     return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
 
@@ -235,11 +235,11 @@ def _drawn(
     prefix = "data" if role == "base" else role
     folder = (settings.drawn or settings.out) / f"{prefix}-{count}"
     size = recipe.framing.image_size
-    order = Order(role=role, split="train", count=count, size=(size, size), vocabulary=vocabulary)
+    order = StorybookSpec(role=role, split="train", count=count, size=(size, size), vocabulary=vocabulary)
     return draw_once(order, folder, settings, reporters)
 
 
-def draw_once(order: Order, folder: Path, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
+def draw_once(order: StorybookSpec, folder: Path, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
     """Draws a data set in the first process, if an earlier run has not drawn it there; every process reads it."""
     if processes.rank() == 0 and not (folder / "panoptic.json").is_file():
         workers = max(1, settings.workers)

@@ -22,7 +22,7 @@ from lexiseg.encoders.segmenters.block_wrapping import blocks_of
 from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.training.engine.microbatches import Split
+from lexiseg.training.engine.microbatches import BatchSplit
 from lexiseg.training.engine.run_settings import Precision
 from lexiseg.training.engine.task import Evaluation
 from lexiseg.training.engine.trainer import OptimConfig, decay_groups, scheduled_lr
@@ -191,9 +191,9 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
         other.model = copy.deepcopy(self.model, frozen)
         return other
 
-    def batches(self, start: int, split: Split | None = None) -> Iterator[SegmentBatch]:
+    def batches(self, start: int, split: BatchSplit | None = None) -> Iterator[SegmentBatch]:
         """Batches from step `start` on, read by worker processes; of a split batch, this process's slices in turn."""
-        recipe, split = self.recipe, split or Split()
+        recipe, split = self.recipe, split or BatchSplit()
         loader: Any = torch.utils.data.DataLoader(
             self._mixed(),
             batch_size=split.part_size(recipe.batch_size),
@@ -225,7 +225,7 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
             seed=self.recipe.seed,
         )
 
-    def _keys(self, start: int, split: Split) -> Iterator[tuple[int, int, int]]:
+    def _keys(self, start: int, split: BatchSplit) -> Iterator[tuple[int, int, int]]:
         return mixed_keys(
             [len(data.samples) for data in self._parts],
             0.0 if self.rehearsal is None else self.rehearsal.share,
@@ -237,7 +237,7 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
 
     def pictures_of(self, step: int) -> list[str]:
         """File names of the whole batch of a step."""
-        keys = islice(self._keys(step, Split()), self.recipe.batch_size)
+        keys = islice(self._keys(step, BatchSplit()), self.recipe.batch_size)
         return [self._parts[part].samples[index].file_name for part, _, index in keys]
 
     def pictures_in(self, batch: SegmentBatch) -> int:
