@@ -37,7 +37,7 @@ from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import panoptic_map
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.training.engine.parallel import OpenVocabularySegmenter
+from lexiseg.training.engine.parallel import ParallelModule
 from lexiseg.training.engine.run_settings import Precision
 from lexiseg.training.launch import find_recipe
 from lexiseg.training.segmentation.opsnet import OPSNetTask, new_opsnet
@@ -158,7 +158,7 @@ def compile_parts(model: OPSNet | OVSeg) -> None:
 
 def training_step(task: SegmenterTask) -> Callable[[], object]:
     """A whole step on one batch."""
-    network, optimizer = OpenVocabularySegmenter(task, sharding="ddp"), task.optimizer()
+    network, optimizer = ParallelModule(task, sharding="ddp"), task.optimizer()
     batch = next(iter(task.batches(0))).to(task.device)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
@@ -177,7 +177,7 @@ def inference(task: SegmenterTask) -> Callable[[], object]:
     """Forward pass and merge of the same pictures, with the training vocabulary."""
     model: Any = task.model
     images = next(iter(task.batches(0))).images.to(task.device)
-    words = model.prepare(WORDS, negatives=False).to(task.device)
+    words = model.embed_vocabulary(WORDS, negatives=False).to(task.device)
 
     @torch.inference_mode()
     def ask() -> None:

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from PIL import Image
+
+import lexiseg  # modules of it are imported in fixtures alone: shapes are checked of what is imported later
 
 # Examples come from the test's name, not from a clock: a failure in CI is a failure at home;
 # no deadline, because the two cores may be busy with something else.
@@ -64,3 +67,47 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder of shared data does not lie beside this repository")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps remembered words out of the user's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEXISEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder as people have them, with random weights."""
+    import tiny as tiny_models
+    from lexiseg.io.models import save_model
+    from lexiseg.models.opsnet import OPSNet, OPSNetConfig
+
+    config = OPSNetConfig(
+        segmenter=tiny_models.RESNET,
+        clip=tiny_models.CLIP,
+        training_vocabulary=tiny_models.TRAINING,
+        longest_side=64,
+    )
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)  # a start that finds something in noise; not `tiny.model`, whose masks are all or nothing
+        network = OPSNet(config)
+    return save_model(network, tmp_path_factory.mktemp("models") / "tiny model")
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder: Path) -> "lexiseg.Model":
+    """That model, loaded."""
+    from lexiseg.inference.predictor import load
+
+    return load(tiny_folder, device="cpu")
+
+
+@pytest.fixture
+def picture(tmp_path: Path, np_rng: np.random.Generator) -> Path:
+    """A small picture on disk."""
+    path = tmp_path / "a picture.png"
+    Image.fromarray(np_rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(path)
+    return path

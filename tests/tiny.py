@@ -110,7 +110,7 @@ def words(
 ) -> VocabularyEmbeddings:
     """Prepares a vocabulary with the training templates."""
     templates = network.config.training_vocabulary.templates
-    return network.prepare(Vocabulary.of(asked, templates), negatives=negatives)
+    return network.embed_vocabulary(Vocabulary.of(asked, templates), negatives=negatives)
 
 
 def scores(prediction: MaskPrediction) -> Tensor:

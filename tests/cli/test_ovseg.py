@@ -11,7 +11,7 @@ import torch
 import tiny as tiny_models
 from command_runs import Run
 from lexiseg.cli.evaluate import Data, _tell_lambda
-from lexiseg.cli.options import Inference, Regions
+from lexiseg.cli.options import CropOptions, Inference
 from lexiseg.cli.overrides import fusion_for, regions_for
 from lexiseg.core.errors import ModelError
 from lexiseg.encoders.clip.vit import VitClip
@@ -182,7 +182,7 @@ def test_region_switches_reach_the_crops_and_a_picture_without_any_is_void(
     refused = run(*common, "-m", tiny_folder, "--crops-per-pass", 2, "--out", tmp_path / "o")
     assert refused.code == 2
     assert "--crops-per-pass means nothing to an OPSNet" in refused.err
-    assert regions_for(Regions(min_object=0.25, crops_per_pass=3), RegionConfig(fill="keep")) == RegionConfig(
+    assert regions_for(CropOptions(min_object=0.25, crops_per_pass=3), RegionConfig(fill="keep")) == RegionConfig(
         fill="keep", min_object_prob=0.25, crops_per_pass=3
     )
 
@@ -213,13 +213,15 @@ def test_the_wrong_fusion_is_refused_from_python_too(model: Model, tiny: Model, 
 
 def test_simbaselines_one_lambda_weighs_seen_and_unseen_words_from_both_sides() -> None:
     how = Inference(model="m", device="cpu", negatives=False, clip_weight=0.8)
-    assert fusion_for(how, EnsembleConfig(clip_weight=0.5, seen_clip_weight=0.5)).weights == pytest.approx((0.8, 0.2))  # type: ignore[union-attr]
-    assert fusion_for(how, EnsembleConfig()).weights == (0.8, 0.8)  # type: ignore[union-attr]
+    assert fusion_for(
+        how, tiny_models.ovseg(ensemble=EnsembleConfig(clip_weight=0.5, seen_clip_weight=0.5))
+    ).weights == pytest.approx((0.8, 0.2))  # type: ignore[union-attr]
+    assert fusion_for(how, tiny_models.ovseg(ensemble=EnsembleConfig())).weights == (0.8, 0.8)  # type: ignore[union-attr]
 
 
 def test_clip_only_leaves_nothing_of_zegformers_fusion() -> None:
     how = Inference(model="m", device="cpu", negatives=False, clip_only=True)
-    assert fusion_for(how, presets.ZEGFORMER_ENSEMBLE) == CLIP_BRANCH_ONLY
+    assert fusion_for(how, tiny_models.ovseg(ensemble=presets.ZEGFORMER_ENSEMBLE)) == CLIP_BRANCH_ONLY
 
 
 @pytest.mark.parametrize("switch", [("--score-threshold", 0.5), ("--rank-by", "iou"), ("--clip-weight", 0.5)])
@@ -243,7 +245,7 @@ def test_regions_are_drawn_as_clip_was_shown_them(model: Model, scene: np.ndarra
 
 def test_words_of_find_are_encoded_once(model: Model, scene: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     model.find(scene, "zebra, gnu")
-    monkeypatch.setattr(model.network, "prepare", lambda *_, **__: pytest.fail("encoded again"))
+    monkeypatch.setattr(model.network, "embed_vocabulary", lambda *_, **__: pytest.fail("encoded again"))
     model.find(scene, "zebra, gnu")
 
 

@@ -30,7 +30,7 @@ from lexiseg.evaluation.diagnosis import (
 from lexiseg.evaluation.evaluator import evaluate
 from lexiseg.evaluation.loading import Truth, TruthBatch, batched, open_all, open_panoptic
 from lexiseg.evaluation.metrics.panoptic_quality import Tally, summarise, tally_pair
-from lexiseg.evaluation.oracles import ALONE, LADDER, Scene, answer, look, true_proposals
+from lexiseg.evaluation.oracles import ALONE, LADDER, MatchedImage, answer, look, true_proposals
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.evaluation.study import ORACLE, study
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
@@ -83,18 +83,18 @@ def predicted(parts: Sequence[tuple[np.ndarray, int, float]], *, strength: float
     )
 
 
-def scene_of(prediction: MaskPrediction, truth: Truth, merge: MergeConfig | None = None) -> Scene:
+def scene_of(prediction: MaskPrediction, truth: Truth, merge: MergeConfig | None = None) -> MatchedImage:
     frame = Frame(original=(SIDE, SIDE), resized=(SIDE, SIDE), padded=(SIDE, SIDE))
     return look(prediction, 0, frame, truth, WORDS, IDS, merge or MergeConfig())
 
 
-def pq(scene: Scene, *oracles: str, names: Sequence[int] = ()) -> float:
+def pq(scene: MatchedImage, *oracles: str, names: Sequence[int] = ()) -> float:
     ids, segments = answer(scene, oracles, names)  # pyright: ignore[reportArgumentType]
     tally = tally_pair(scene.truth.ids, scene.truth.sample.segments, ids, segments, CATEGORIES)
     return summarise(tally, CATEGORIES).all.pq
 
 
-def random_scene(seed: int, *, merge: MergeConfig | None = None) -> Scene:
+def random_scene(seed: int, *, merge: MergeConfig | None = None) -> MatchedImage:
     """Boxes over one sky, void and perhaps a crowd; proposals that are these, shifted, or nothing of the kind."""
     rng = np.random.default_rng(seed)
 

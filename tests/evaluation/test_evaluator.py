@@ -392,7 +392,7 @@ def test_true_masks_are_named_by_what_clip_sees_under_them(
     knowing = copy.deepcopy(model)
     monkeypatch.setattr(knowing, "clip_map", map_of_names)
     monkeypatch.setattr(knowing, "embed", embed)
-    monkeypatch.setattr(knowing, "prepare", words)
+    monkeypatch.setattr(knowing, "embed_vocabulary", words)
 
     rows = true_mask_top1(knowing, dataset, WORDS, groups=GROUPS, sizes=(16.0, 32.0))
 

@@ -42,15 +42,15 @@ import torch
 torch.set_num_threads(1)
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.panoptic_format import read_panoptic
-from lexiseg.data.storybook.kinds import NOVEL
+from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.storybook.kinds import NOVEL
 from lexiseg.evaluation.evaluator import evaluate
 from lexiseg.evaluation.report import EvaluationSettings, write_report
 from lexiseg.io.models import load_model
-from lexiseg.models.postprocess import MergeConfig
+from lexiseg.models.postprocess.panoptic import MergeConfig
 root, pause = Path(sys.argv[1]), float(sys.argv[2])
 settings = EvaluationSettings(merge=MergeConfig(score_threshold=0.0, overlap_threshold=0.1), batch_size=2)
-with processes.joined():
+with processes.process_group():
     report = evaluate(
         load_model(root / "model"), read_panoptic(root / "data"), Vocabulary.of(NOVEL, {ONE_TEMPLATE!r}), settings,
         parts=root / "parts", report=lambda done, total: time.sleep(pause),

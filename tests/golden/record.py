@@ -26,7 +26,7 @@ def compute(name: str) -> dict[str, Any]:
     images = to_image_batch(pictures, longest=model.config.longest_side)
     numbers: dict[str, Any] = {}
     for listed in ("storybook", "storybook-novel"):
-        words = model.prepare(Vocabulary.of(listed), negatives=False)
+        words = model.embed_vocabulary(Vocabulary.of(listed), negatives=False)
         with torch.inference_mode():
             prediction = model(images, words)
         best = prediction.class_logits.max(-1)

@@ -48,13 +48,13 @@ def test_a_vocabulary_leaves_no_trace_in_the_model(tiny: Model, pixels: np.ndarr
 def test_words_are_encoded_once_per_content(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(tiny.network)
     calls: list[Vocabulary] = []
-    real = tiny.network.prepare
+    real = tiny.network.embed_vocabulary
 
     def counting(asked: Vocabulary, **settings: object) -> object:
         calls.append(asked)
         return real(asked, **settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tiny.network, "prepare", counting)
+    monkeypatch.setattr(tiny.network, "embed_vocabulary", counting)
     first = model.encode(Vocabulary.of(WORDS))
     assert model.encode(Vocabulary.of(WORDS.replace(", ", ","))) is first
     assert len(calls) == 1

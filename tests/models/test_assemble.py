@@ -22,7 +22,7 @@ from lexiseg.encoders.segmenters.mask2former import (
 from lexiseg.encoders.segmenters.mask2former_weights import published_names, read_mask2former, write_mask2former
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.models.assemble import assemble, concept_embed
-from lexiseg.models.vocabulary_embedding import prepare
+from lexiseg.models.vocabulary_embedding import embed_vocabulary
 from tiny import CLIP, RESNET, SWIN, TRAINING, pictures, same, seeded, state
 
 LABELS = ("cat", "dog", "a very odd word", "sky", "grass")
@@ -83,7 +83,7 @@ def test_an_assembled_model_gives_the_masks_and_class_probabilities_of_the_publi
 def test_an_assembled_model_answers_words_outside_its_closed_set(folder: Path, clip_weights: Path) -> None:
     opsnet = assemble(folder, CLIP, clip_weights, longest_side=96)
     training = opsnet.config.training_vocabulary
-    words = prepare(opsnet.clip, Vocabulary.of("lamp|lantern, tiger"), training, negatives=True)
+    words = embed_vocabulary(opsnet.clip, Vocabulary.of("lamp|lantern, tiger"), training, negatives=True)
 
     prediction = opsnet(pictures(), words)
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lexiseg.core.structures import MaskPrediction, MaskProposals, Targets
+from lexiseg.core.structures import LayerPrediction, MaskPrediction, MaskProposals, Targets
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
-from lexiseg.training.segmentation.criterion import CriterionConfig, LayerOutput, segmentation_losses
+from lexiseg.training.segmentation.criterion import CriterionConfig, segmentation_losses
 from tiny import TRAINING, model, pictures, same, state, words
 
 NOVEL = "lamp|lantern, tiger, sea:stuff"
@@ -143,7 +143,7 @@ def test_clip_is_frozen_in_eval_mode_and_a_training_step_changes_none_of_its_bit
 
     proposals = opsnet.propose(images, every_layer=True)
     embed = opsnet.class_embed(proposals, opsnet.clip_map(images))
-    layer = LayerOutput(
+    layer = LayerPrediction(
         mask_logits=proposals.mask_logits,
         class_logits=opsnet.class_logits_with_void(embed, asked),
         iou_scores=opsnet.iou_scores(proposals),

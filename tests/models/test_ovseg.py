@@ -9,7 +9,7 @@ from lexiseg.core.structures import MaskPrediction, MaskProposals, VocabularyEmb
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, EnsembleConfig
 from lexiseg.models import presets
-from lexiseg.models.best_regions import best_regions, prepare_free_words
+from lexiseg.models.best_regions import best_regions, embed_free_words
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
@@ -69,8 +69,8 @@ def test_an_empty_proposal_changes_no_other_and_takes_no_part_in_the_merge(model
     own = model.propose(pictures())
     emptied = replace(own, mask_logits=own.mask_logits.clone())
     emptied.mask_logits[:, 3] = -5.0
-    whole = model.name(pictures(), own, asked)
-    found = model.name(pictures(), emptied, asked)
+    whole = model.classify(pictures(), own, asked)
+    found = model.classify(pictures(), emptied, asked)
     others = [0, 1, 2, 4, 5, 6, 7]
     torch.testing.assert_close(scores(found)[:, others], scores(whole)[:, others])
     assert (found.iou_scores[:, 3] == 0).all()
@@ -86,7 +86,7 @@ def test_a_picture_in_which_no_proposal_survives_is_void_and_never_crashes(
 ) -> None:
     asked = words(model, NOVEL)
     nothing = proposals_with(model, torch.tensor(-9.0))
-    prediction = model.name(pictures(), nothing, asked, ensemble)
+    prediction = model.classify(pictures(), nothing, asked, ensemble)
     assert prediction.counts.encoded == 0
     panoptic = panoptic_map(
         prediction, 0, pictures().frames[0], Vocabulary.of(NOVEL), MergeConfig(score_threshold=0.0, rank_by="class")
@@ -132,7 +132,7 @@ def test_calibrated_stacking_takes_from_seen_words_at_every_pixel(model: OVSeg) 
 @torch.no_grad()
 def test_the_models_own_sentences_replace_those_of_the_vocabulary() -> None:
     single = ovseg(templates=("a sculpture of a {}.",))
-    asked = single.prepare(Vocabulary.of(NOVEL, ("no {}",)), negatives=False)
+    asked = single.embed_vocabulary(Vocabulary.of(NOVEL, ("no {}",)), negatives=False)
     row = F.normalize(single.clip.encode_text(["a sculpture of a tiger."]), dim=-1)[0]
     torch.testing.assert_close(asked.text_embed[2], row)
 
@@ -141,12 +141,12 @@ def test_the_models_own_sentences_replace_those_of_the_vocabulary() -> None:
 def test_a_learned_prompt_stands_before_each_word() -> None:
     prompted, plain = ovseg(prompt_length=4), ovseg()
     asked = Vocabulary.of(NOVEL)
-    first = prompted.prepare(asked, negatives=False).text_embed
-    assert not torch.equal(first, plain.prepare(asked, negatives=False).text_embed)
+    first = prompted.embed_vocabulary(asked, negatives=False).text_embed
+    assert not torch.equal(first, plain.embed_vocabulary(asked, negatives=False).text_embed)
     fingerprint = prompted.text_encoder.fingerprint
     assert prompted.prompt is not None
     prompted.prompt.vectors += 1.0
-    assert not torch.equal(first, prompted.prepare(asked, negatives=False).text_embed)
+    assert not torch.equal(first, prompted.embed_vocabulary(asked, negatives=False).text_embed)
     assert prompted.text_encoder.fingerprint != fingerprint
 
 
@@ -184,8 +184,8 @@ def test_free_words_get_their_best_region_each_and_a_single_word_a_contrast(mode
     masks[:, 0, :8] = 9.0
     masks[:, 1, 8:] = 9.0
     asked = Vocabulary.of("cat, dog")
-    prepared = prepare_free_words(model, asked)
-    prediction = model.name(pictures(), replace(own, mask_logits=masks), prepared, CLIP_BRANCH_ONLY)
+    prepared = embed_free_words(model, asked)
+    prediction = model.classify(pictures(), replace(own, mask_logits=masks), prepared, CLIP_BRANCH_ONLY)
     chosen = torch.full_like(prediction.class_logits, -9.0)
     chosen[:, 0, 1] = chosen[:, 1, 0] = 9.0  # region 0 is the dog, region 1 the cat
     found = best_regions(replace(prediction, class_logits=chosen), 0, frame, asked)
@@ -193,9 +193,9 @@ def test_free_words_get_their_best_region_each_and_a_single_word_a_contrast(mode
         ("cat", (0, 32, 96, 32)),
         ("dog", (0, 0, 96, 32)),
     ]
-    single = prepare_free_words(model, Vocabulary.of("cat"))
+    single = embed_free_words(model, Vocabulary.of("cat"))
     assert (single.num_concepts, len(single.text_embed)) == (1, 2)
-    alone = best_regions(model.name(pictures(), own, single, CLIP_BRANCH_ONLY), 0, frame, Vocabulary.of("cat"))
+    alone = best_regions(model.classify(pictures(), own, single, CLIP_BRANCH_ONLY), 0, frame, Vocabulary.of("cat"))
     assert [segment.name for segment in alone.segments] == ["cat"]
     assert 0 < alone.segments[0].score < 1
 

@@ -72,7 +72,7 @@ def test_the_numbers_are_those_of_papers_and_code() -> None:
 def test_zegformer_is_what_its_paper_and_code_compute() -> None:
     model = at_tiny_size(presets.zegformer())
     model.head.void_embed.mul_(3.0)  # no unit vector, and must not be made one
-    words = model.prepare(Vocabulary.of(MIXED), negatives=False)
+    words = model.embed_vocabulary(Vocabulary.of(MIXED), negatives=False)
     sentences = [f"A photo of a {name} in the scene" for name in ("cat", "sky", "tiger", "sea")]
     text = F.normalize(model.clip.encode_text(sentences), dim=-1)
     queries = F.normalize(model.head.project(model.propose(tiny.pictures()).query_embed), dim=-1)
@@ -95,7 +95,7 @@ def test_zegformer_is_what_its_paper_and_code_compute() -> None:
 @torch.no_grad()
 def test_simbaseline_is_what_its_paper_and_code_compute() -> None:
     model = at_tiny_size(presets.simbaseline())
-    words = model.prepare(Vocabulary.of(MIXED), negatives=False)
+    words = model.embed_vocabulary(Vocabulary.of(MIXED), negatives=False)
     assert model.prompt is not None
     assert model.prompt.vectors.shape == (16, tiny.VIT.text_width)
     text = words.text_embed
@@ -115,7 +115,7 @@ def test_they_survive_their_folder_and_make_both_maps(preset, tmp_path: Path) ->
     again = load_model(save_model(model, tmp_path / "model"))
     assert isinstance(again, OVSeg)
     assert again.config == model.config
-    made = [m(tiny.pictures(), m.prepare(vocabulary, negatives=False)) for m in (model, again)]
+    made = [m(tiny.pictures(), m.embed_vocabulary(vocabulary, negatives=False)) for m in (model, again)]
     assert torch.equal(made[0].class_logits, made[1].class_logits)
     frame = tiny.pictures().frames[0]
     soft = soft_semantic_map(made[1], 0, frame)

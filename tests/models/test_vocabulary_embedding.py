@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from fake_text import HashedTextEncoder
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.text import text_embed
-from lexiseg.models.vocabulary_embedding import MIN_SIMILARITY, prepare
+from lexiseg.models.vocabulary_embedding import MIN_SIMILARITY, embed_vocabulary
 
 TEMPLATES = ("a photo of a {}.", "There is a {} in the scene")
 TRAINING = Vocabulary.of("cat|kitten, dog|puppy, car, sky:stuff", templates=TEMPLATES)
@@ -23,7 +23,7 @@ def expected_rows(*names: str, encoder: HashedTextEncoder | None = None) -> torc
 
 @pytest.mark.parametrize("negatives", [True, False])
 def test_the_training_vocabulary_has_similarity_exactly_one(negatives: bool):
-    found = prepare(HashedTextEncoder(), TRAINING, TRAINING, negatives=negatives, general=())
+    found = embed_vocabulary(HashedTextEncoder(), TRAINING, TRAINING, negatives=negatives, general=())
 
     assert torch.equal(found.similarity, torch.ones(4))
     assert found.domain_similarity == 1.0
@@ -33,7 +33,7 @@ def test_the_training_vocabulary_has_similarity_exactly_one(negatives: bool):
 
 @given(st.lists(st.sampled_from(TRAINING.row_names()), min_size=1, unique=True))
 def test_names_of_training_are_exactly_one_in_any_choice_and_order(names: list[str]):
-    found = prepare(HashedTextEncoder(), asked_words(",".join(names)), TRAINING, negatives=False)
+    found = embed_vocabulary(HashedTextEncoder(), asked_words(",".join(names)), TRAINING, negatives=False)
 
     assert found.domain_similarity == 1.0
     assert bool((found.similarity == 1).all())
@@ -45,7 +45,9 @@ def test_names_of_training_are_exactly_one_in_any_choice_and_order(names: list[s
 )
 def test_a_training_word_in_place_of_a_foreign_one_never_makes_the_vocabulary_more_foreign(foreign, known):
     def similarity(*names: str) -> float:
-        return prepare(HashedTextEncoder(), asked_words(",".join(names)), TRAINING, negatives=False).domain_similarity
+        return embed_vocabulary(
+            HashedTextEncoder(), asked_words(",".join(names)), TRAINING, negatives=False
+        ).domain_similarity
 
     assert similarity(*foreign) < similarity(known, *foreign[1:]) <= 1.0
 
@@ -53,7 +55,7 @@ def test_a_training_word_in_place_of_a_foreign_one_never_makes_the_vocabulary_mo
 def test_the_same_names_in_other_templates_are_measured_not_assumed():
     asked = Vocabulary.of(TRAINING, templates=("{}",))
 
-    found = prepare(HashedTextEncoder(), asked, TRAINING, negatives=False)
+    found = embed_vocabulary(HashedTextEncoder(), asked, TRAINING, negatives=False)
 
     assert bool((found.similarity < 1).all())
     assert found.domain_similarity < 1
@@ -62,7 +64,7 @@ def test_the_same_names_in_other_templates_are_measured_not_assumed():
 def test_similarity_is_the_largest_cosine_over_names_and_training_rows():
     asked = asked_words("lion|tiger, dog, tree")
 
-    found = prepare(HashedTextEncoder(), asked, TRAINING, negatives=False)
+    found = embed_vocabulary(HashedTextEncoder(), asked, TRAINING, negatives=False)
 
     cosine = expected_rows("lion", "tiger", "tree") @ expected_rows(*TRAINING.row_names()).T
     lion = cosine[:2].max().clamp_min(MIN_SIMILARITY)
@@ -76,13 +78,13 @@ def test_opposite_words_keep_a_positive_similarity():
         def _noise(self, text: str) -> torch.Tensor:
             return torch.ones(self.dim) * (-1 if "anticat" in text else 1)
 
-    found = prepare(Opposed(), asked_words("anticat"), TRAINING, negatives=False)
+    found = embed_vocabulary(Opposed(), asked_words("anticat"), TRAINING, negatives=False)
 
     assert found.similarity.tolist() == pytest.approx([MIN_SIMILARITY])
 
 
 def test_negatives_are_the_training_and_general_words_that_nobody_asked_for():
-    found = prepare(HashedTextEncoder(), asked_words("kitten, tree"), TRAINING, negatives=True)
+    found = embed_vocabulary(HashedTextEncoder(), asked_words("kitten, tree"), TRAINING, negatives=True)
 
     rows = ["kitten", "tree", "dog", "puppy", "car", "sky", "background", "object"]
     torch.testing.assert_close(found.text_embed, expected_rows(*rows))
@@ -95,14 +97,16 @@ def test_negatives_are_the_training_and_general_words_that_nobody_asked_for():
 
 
 def test_without_negatives_only_the_asked_rows_are_there():
-    found = prepare(HashedTextEncoder(), asked_words("kitten, tree"), TRAINING, negatives=False)
+    found = embed_vocabulary(HashedTextEncoder(), asked_words("kitten, tree"), TRAINING, negatives=False)
 
     torch.testing.assert_close(found.text_embed, expected_rows("kitten", "tree"))
     assert found.similarity.shape == (2,)
 
 
 def test_a_negative_that_shares_a_name_in_another_case_is_left_out():
-    found = prepare(HashedTextEncoder(), asked_words("hound|PUPPY"), TRAINING, negatives=True, general=("Car", "Hound"))
+    found = embed_vocabulary(
+        HashedTextEncoder(), asked_words("hound|PUPPY"), TRAINING, negatives=True, general=("Car", "Hound")
+    )
 
     # "dog|puppy" goes by its synonym, "Car" is training's own, "Hound" was asked for
     torch.testing.assert_close(found.text_embed, expected_rows("hound", "PUPPY", "cat", "kitten", "car", "sky"))
@@ -113,7 +117,7 @@ def test_a_negative_that_means_the_same_is_left_out(threshold: float, has_car: b
     encoder = HashedTextEncoder(alike={"auto": "car"})
     asked = asked_words("auto")
 
-    found = prepare(encoder, asked, TRAINING, negatives=True, negative_similarity=threshold, general=())
+    found = embed_vocabulary(encoder, asked, TRAINING, negatives=True, negative_similarity=threshold, general=())
 
     assert 0.9 < float(found.similarity[0]) < 1
     assert (len(found.similarity) == 1 + 4) is has_car
@@ -124,22 +128,22 @@ def test_a_negative_that_means_the_same_is_left_out(threshold: float, has_car: b
 def test_one_close_name_takes_the_whole_negative_along():
     encoder = HashedTextEncoder(alike={"whelp": "puppy"})
 
-    found = prepare(encoder, asked_words("whelp"), TRAINING, negatives=True, general=())
+    found = embed_vocabulary(encoder, asked_words("whelp"), TRAINING, negatives=True, general=())
 
     torch.testing.assert_close(found.text_embed, expected_rows("whelp", "cat", "kitten", "car", "sky", encoder=encoder))
 
 
 def test_all_negatives_may_fall_away():
-    found = prepare(HashedTextEncoder(), TRAINING, TRAINING, negatives=True, general=("dog",))
+    found = embed_vocabulary(HashedTextEncoder(), TRAINING, TRAINING, negatives=True, general=("dog",))
 
     assert found.similarity.shape == (4,)
 
 
 def test_another_question_encodes_only_its_own_words(tmp_path):
-    prepare(HashedTextEncoder(), asked_words("tree"), TRAINING, negatives=True, cache_dir=tmp_path)
+    embed_vocabulary(HashedTextEncoder(), asked_words("tree"), TRAINING, negatives=True, cache_dir=tmp_path)
     encoder = HashedTextEncoder()
 
-    prepare(encoder, asked_words("lion"), TRAINING, negatives=True, cache_dir=tmp_path)
+    embed_vocabulary(encoder, asked_words("lion"), TRAINING, negatives=True, cache_dir=tmp_path)
 
     assert len(encoder.prompts) == len(TEMPLATES)
     assert all("lion" in prompt for prompt in encoder.prompts)
@@ -147,4 +151,4 @@ def test_another_question_encodes_only_its_own_words(tmp_path):
 
 def test_a_threshold_that_is_no_cosine_is_refused():
     with pytest.raises(ValueError, match="negative_similarity"):
-        prepare(HashedTextEncoder(), TRAINING, TRAINING, negatives=True, negative_similarity=0.0)
+        embed_vocabulary(HashedTextEncoder(), TRAINING, TRAINING, negatives=True, negative_similarity=0.0)

@@ -26,10 +26,11 @@ from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
 from lexiseg.evaluation.evaluator import comparisons
 from lexiseg.evaluation.evaluator import evaluate as measure
 from lexiseg.evaluation.loading import match_words
-from lexiseg.evaluation.measures import SemanticRule, TaskName, measure_of
+from lexiseg.evaluation.measures import TaskName, measure_of
 from lexiseg.evaluation.report import EvaluationSettings, Report, write_report
 from lexiseg.inference.predictor import Model, load
 from lexiseg.io.config_json import to_jsonable
+from lexiseg.models.base import SemanticRule
 from lexiseg.models.opsnet import OPSNetConfig
 from lexiseg.models.ovseg import OVSegConfig
 from lexiseg.models.presets import CLIP_WEIGHTS
@@ -107,7 +108,7 @@ def run_evaluate(
             task=measured.task or TASK_OF.get(data.name),
             semantic_rule=measured.semantic_rule,
             negatives=how.negatives,
-            fusion=fusion_for(how, config.fusion),
+            fusion=fusion_for(how, model.network),
             merge=merge_for(how, config.merge),
             limit=data.limit,
             cache_dir=default_cache_dir(),

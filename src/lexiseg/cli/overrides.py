@@ -5,25 +5,27 @@ from typing import Any
 
 from lexiseg.cli.options import CropOptions, Inference
 from lexiseg.core.errors import UsageError
-from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, EnsembleConfig
-from lexiseg.layers.modulation import ModulationConfig
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.crops import RegionConfig
-from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import MergeConfig
 
 
-def fusion_for(how: Inference, default: Fusion) -> Fusion:
+def fusion_for(how: Inference, model: OpenVocabularySegmenter) -> Fusion:
     """The model's own fusion with what was asked otherwise.
 
     Raises:
-        UsageError: if a switch of the other system was asked for, or a number that means nothing.
+        UsageError: if an option of another kind of model was given, or a number that means nothing.
     """
-    if isinstance(default, EnsembleConfig):
-        _refuse({"--alpha": how.alpha, "--beta": how.beta, "--clip-ratio": how.clip_ratio}, "OVSeg", "--clip-weight")
-        return _ensemble_for(how, default)
-    _refuse({"--clip-weight": how.clip_weight}, "OPSNet", "--alpha, --beta or --clip-ratio")
-    return _modulation_for(how, default)
+    own: Fusion = model.config.fusion
+    names = ("alpha", "beta", "clip_ratio", "clip_weight")
+    given: dict[str, Any] = {name: getattr(how, name) for name in names if getattr(how, name) is not None}
+    if how.clip_only:
+        given["clip_only"] = True
+    _refuse_foreign(model, given, own.OPTIONS)
+    try:
+        return own.overridden(**given) if given else own
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def merge_for(how: Inference, default: MergeConfig) -> MergeConfig:
@@ -44,47 +46,27 @@ def regions_for(asked: CropOptions, default: RegionConfig) -> RegionConfig:
     return replace(default, **changed)
 
 
-def set_regions(network: OpenVocabularySegmenter, asked: CropOptions) -> None:
+def set_regions(model: OpenVocabularySegmenter, asked: CropOptions) -> None:
     """Lets a model that was just loaded cut crops as asked.
 
     Raises:
-        UsageError: if it cuts none, being an OPSNet, and something was asked for.
+        UsageError: if it cuts none, and something was asked for.
     """
-    if isinstance(network, OVSeg):
-        network.config = replace(network.config, regions=regions_for(asked, network.config.regions))
-    elif asked != CropOptions():
-        options = {f"--{name.replace('_', '-')}": value for name, value in asdict(asked).items()}
-        _refuse(options, "OPSNet", "an OVSeg as --model, or leave it out")
+    if model.regions is not None:
+        model.config = replace(model.config, regions=regions_for(asked, model.regions))
+        return
+    _refuse_foreign(model, {name: value for name, value in asdict(asked).items() if value is not None}, ())
 
 
-def _modulation_for(how: Inference, default: ModulationConfig) -> ModulationConfig:
-    changed: dict[str, Any] = {} if how.beta is None else {"beta": how.beta}
-    if how.alpha is not None:
-        changed |= {"alpha": how.alpha, "clip_ratio": None}
-    if how.clip_ratio is not None:
-        changed |= {"clip_ratio": how.clip_ratio}
-    if how.clip_only:
-        changed = {"beta": 0.0, **changed, "clip_only": True}
-    try:
-        return replace(default, **changed)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+def _refuse_foreign(model: OpenVocabularySegmenter, given: dict[str, Any], known: tuple[str, ...]) -> None:
+    """Refuses options that mean nothing to a model."""
+    if foreign := [name for name in given if name not in known]:
+        others = " or ".join(_option(name) for name in known) or "no option of that kind"
+        raise UsageError(
+            f"{_option(foreign[0])} means nothing to an {type(model).__name__}, which is what the model is: "
+            f"give {others}."
+        )
 
 
-def _ensemble_for(how: Inference, default: EnsembleConfig) -> EnsembleConfig:
-    if how.clip_only:
-        return CLIP_BRANCH_ONLY
-    if how.clip_weight is None:
-        return default
-    if how.clip_weight == 0:
-        return MASKFORMER_ONLY
-    # SimBaseline and ZegFormer have one lambda: seen words weigh the query as unseen ones weigh CLIP.
-    seen = None if default.seen_clip_weight is None else 1 - how.clip_weight
-    return replace(default, clip_weight=how.clip_weight, seen_clip_weight=seen)
-
-
-def _refuse(switches: dict[str, float | None], system: str, instead: str) -> None:
-    """Refuses switches that mean nothing to a system."""
-    given = [switch for switch, value in switches.items() if value is not None]
-    if given:
-        raise UsageError(f"{given[0]} means nothing to an {system}, which is what the model is: give {instead}.")
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

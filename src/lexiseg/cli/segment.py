@@ -85,7 +85,7 @@ def _answers(
 ) -> Iterator[_Answer]:
     """Segments one picture after the other; one that fails does not stop the rest."""
     merge = merge_for(how, model.network.config.merge)
-    fusion = fusion_for(how, model.network.config.fusion)
+    fusion = fusion_for(how, model.network)
     for path, stem in zip(paths, stems, strict=True):
         start = time.perf_counter()
         try:

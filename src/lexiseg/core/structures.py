@@ -178,3 +178,14 @@ class PanopticMap:
     segmentation: np.ndarray
     """int32 (H, W): segment ids; 0 is void."""
     segments: tuple[Segment, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPrediction:
+    """What one decoder layer predicts, for the criterion."""
+
+    mask_logits: Float[Tensor, "B Q h w"]
+    class_logits: Float[Tensor, "B Q K1"]
+    """The last column is no-object."""
+    iou_scores: Float[Tensor, "B Q"] | None = None
+    """Predicted IoUs; the last layer alone has them, and a closed-set model none."""

@@ -252,14 +252,13 @@ def tally_batch(
     """
     images = batch.images.to(task.words.text_embed.device)
     proposals = model.propose(images)
-    naming: Any = model.name  # `check_fusion` saw to it that the fusion is of the model's kind
-    prediction = naming(images, proposals, task.words, fusion)
+    prediction = model.classify(images, proposals, task.words, fusion)
     for index, (frame, truth) in enumerate(zip(images.frames, batch.truths, strict=True)):
         scene = look(prediction, index, frame, truth, task.vocabulary, task.category_ids, merge)
         masks = true_proposals(scene, proposals.query_embed[index])
         names: list[int] = []
         if masks is not None:
-            named = naming(images.only(index), masks, task.words, fusion)
+            named = model.classify(images.only(index), masks, task.words, fusion)
             names = named.class_logits[0, :, : named.num_concepts].argmax(-1).tolist()
         yield tally_scene(scene, names, task.measure.categories)
 

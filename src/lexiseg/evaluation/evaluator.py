@@ -21,7 +21,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.formats.coco_panoptic import Category
 from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, match_groups, match_words, open_all
-from lexiseg.evaluation.measures import Answer, Measure, SemanticRule, measure_of
+from lexiseg.evaluation.measures import Answer, Measure, measure_of
 from lexiseg.evaluation.report import (
     EvaluationSettings,
     ImageScore,
@@ -32,8 +32,7 @@ from lexiseg.evaluation.report import (
 from lexiseg.evaluation.shards import ShardStore, digest, shards_of
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
-from lexiseg.models.base import OpenVocabularySegmenter, check_fusion
-from lexiseg.models.ovseg import OVSeg
+from lexiseg.models.base import OpenVocabularySegmenter, SemanticRule
 from lexiseg.models.postprocess.panoptic import MergeConfig
 
 
@@ -97,7 +96,7 @@ def open_task(
     unseen = frozenset(category.name for category in named_groups.get("unseen", ()))
     measure = measure_of(dataset, settings.task, unseen)
     matched, category_ids = match_words(dataset.categories, vocabulary)
-    words = model.prepare(matched, negatives=settings.negatives, cache_dir=settings.cache_dir)
+    words = model.embed_vocabulary(matched, negatives=settings.negatives, cache_dir=settings.cache_dir)
     return EvaluationTask(
         measure=measure,
         vocabulary=matched,
@@ -172,12 +171,12 @@ def evaluate(
 def filled(settings: EvaluationSettings | None, model: OpenVocabularySegmenter) -> EvaluationSettings:
     """Settings in which fusion, merge and semantic rule are named: the model's own where nothing was."""
     settings = settings or EvaluationSettings()
-    check_fusion(model, settings.fusion)
+    model.check_fusion(settings.fusion)
     return replace(
         settings,
         fusion=settings.fusion or model.config.fusion,
         merge=settings.merge or model.config.merge,
-        semantic_rule=settings.semantic_rule or ("soft" if isinstance(model, OVSeg) else "merged"),
+        semantic_rule=settings.semantic_rule or model.semantic_rule,
     )
 
 

@@ -50,13 +50,12 @@ from lexiseg.evaluation.metrics.semantic_quality import (
     summarise_semantic,
     tally_labels,
 )
+from lexiseg.models.base import SemanticRule
 from lexiseg.models.postprocess.instances import instances
 from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
 from lexiseg.models.postprocess.semantic import semantic_map, soft_semantic_map
 
 TaskName = Literal["panoptic", "semantic", "instance"]
-SemanticRule = Literal["merged", "soft"]
-"""From masks to classes of pixels: the panoptic map merged by category (OPSNet), or a sum of soft masks (OVSeg)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

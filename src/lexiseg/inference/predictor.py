@@ -20,8 +20,8 @@ from lexiseg.encoders.text import default_cache_dir
 from lexiseg.inference.result import Result
 from lexiseg.io.models import find_model, load_model
 from lexiseg.io.shipped import SHIPPED, SHIPPED_NAME, shipped_folder, unknown_concepts
-from lexiseg.models.base import Fusion, OpenVocabularySegmenter, check_fusion
-from lexiseg.models.best_regions import best_regions, clip_only, prepare_free_words, region_threshold
+from lexiseg.models.base import Fusion, OpenVocabularySegmenter
+from lexiseg.models.best_regions import best_regions, embed_free_words
 from lexiseg.models.postprocess.instances import Instance, instances
 from lexiseg.models.postprocess.panoptic import RankBy, panoptic_map
 
@@ -138,7 +138,7 @@ class Model:
         asked = Vocabulary.of(vocabulary)
         given = {"score_threshold": score_threshold, "rank_by": rank_by}
         merge = replace(self.network.config.merge, **{k: v for k, v in given.items() if v is not None})
-        check_fusion(self.network, fusion)
+        self.network.check_fusion(fusion)
         opened = self._open(image)
         words = self.encode(asked, negatives=negatives)
         frame = opened.images.frames[0]
@@ -164,9 +164,9 @@ class Model:
         """
         asked = Vocabulary.of(vocabulary)
         opened = self._open(image)
-        threshold = region_threshold(self.network)
+        threshold = self.network.region_threshold
         with torch.inference_mode():
-            prediction = self.network(opened.images, self._free_words(asked), clip_only(self.network))
+            prediction = self.network(opened.images, self._free_words(asked), self.network.clip_only)
             panoptic = best_regions(prediction, 0, opened.images.frames[0], asked, mask_threshold=threshold)
         return opened.result(panoptic, asked)
 
@@ -215,22 +215,22 @@ class Model:
         self._say_unknown(vocabulary)
         return self._remembered(
             (vocabulary, f"negatives: {negatives}"),
-            lambda: self.network.prepare(vocabulary, negatives=negatives, cache_dir=default_cache_dir()),
+            lambda: self.network.embed_vocabulary(vocabulary, negatives=negatives, cache_dir=default_cache_dir()),
         )
 
     def _free_words(self, vocabulary: Vocabulary) -> VocabularyEmbeddings:
         self._say_unknown(vocabulary)
         return self._remembered(
             (vocabulary, "free words"),
-            lambda: prepare_free_words(self.network, vocabulary, cache_dir=default_cache_dir()),
+            lambda: embed_free_words(self.network, vocabulary, cache_dir=default_cache_dir()),
         )
 
     def _remembered(
-        self, key: tuple[Vocabulary, str], prepare: Callable[[], VocabularyEmbeddings]
+        self, key: tuple[Vocabulary, str], embed_vocabulary: Callable[[], VocabularyEmbeddings]
     ) -> VocabularyEmbeddings:
         """The words of a key, prepared at its first use; the least recently used are forgotten."""
         if key not in self._known:
-            self._known[key] = prepare().to(self.device)
+            self._known[key] = embed_vocabulary().to(self.device)
         self._known.move_to_end(key)
         while len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)

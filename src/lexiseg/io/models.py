@@ -15,14 +15,20 @@ from lexiseg.core.messages import printable
 from lexiseg.io.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_folder, load_into, save_folder
 from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.io.shipped import SHIPPED, shipped_folder
-from lexiseg.models.base import NetworkConfig, OpenVocabularySegmenter
+from lexiseg.models.base import ModelConfig, OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
 OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SYSTEM = "system"
-_SYSTEM_NAMES: Mapping[type[NetworkConfig], str] = {OPSNetConfig: "opsnet", OVSegConfig: "ovseg"}
+MODELS: Mapping[str, tuple[type[Any], type[OpenVocabularySegmenter]]] = {
+    "opsnet": (OPSNetConfig, OPSNet),
+    "ovseg": (OVSegConfig, OVSeg),
+}
+"""Every kind of model that a folder can hold: what its config.json calls it, its configuration, and itself."""
+_FIRST = "opsnet"
+"""The kind of folders that do not say it, as they are older than the others."""
 _TRUE = ("1", "on", "yes", "true")  # what huggingface_hub takes for a yes
 
 
@@ -49,7 +55,8 @@ def save_model(
     Raises:
         ModelError: if it can't be written.
     """
-    document = {_SYSTEM: _SYSTEM_NAMES[type(model.config)], **to_jsonable(model.config)}
+    name = next(name for name, (_, kind) in MODELS.items() if type(model) is kind)
+    document = {_SYSTEM: name, **to_jsonable(model.config)}
     return save_folder(folder, document, model.state_dict(), dtype=dtype, extra_files=extra_files, overwrite=overwrite)
 
 
@@ -60,10 +67,10 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
         ModelError: if the folder is missing, incomplete or damaged, or weights and config disagree.
     """
     document, weights = load_folder(folder)
-    config = _read_config(document, source=f"{CONFIG_FILE} in {printable(folder)}")
+    kind, config = _read_config(document, source=f"{CONFIG_FILE} in {printable(folder)}")
     try:
         with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
-            model = OPSNet(config) if isinstance(config, OPSNetConfig) else OVSeg(config)
+            model: OpenVocabularySegmenter = kind(config)
     except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, MemoryError) as error:
         raise ModelError(
             f"{CONFIG_FILE} in {printable(folder)} describes no model that can be built "
@@ -81,19 +88,19 @@ def system_of(folder: str | Path) -> str | None:
         return None
     if not isinstance(document, dict) or "training_vocabulary" not in document:
         return None
-    return str(document.get(_SYSTEM, _SYSTEM_NAMES[OPSNetConfig]))
+    return str(document.get(_SYSTEM, _FIRST))
 
 
-def _read_config(document: Mapping[str, Any], source: str) -> NetworkConfig:
-    """The configuration of a folder; folders older than OVSeg do not say that they hold an OPSNet."""
+def _read_config(document: Mapping[str, Any], source: str) -> tuple[Any, ModelConfig]:
+    """The kind of model of a folder, and its configuration."""
     fields = dict(document)
     if "text_width" in fields and "training_vocabulary" not in fields:
         raise ModelError(f"{source} is that of a CLIP alone; give the folder of a whole model, or pass it as --clip.")
-    system = fields.pop(_SYSTEM, _SYSTEM_NAMES[OPSNetConfig])
-    kinds = {name: kind for kind, name in _SYSTEM_NAMES.items()}
-    if system not in kinds:
-        raise ModelError(f"{source}: {_SYSTEM} must be one of {', '.join(kinds)}, got {system!r}.")
-    return from_jsonable(kinds[system], fields, source=source)
+    system = fields.pop(_SYSTEM, _FIRST)
+    if system not in MODELS:
+        raise ModelError(f"{source}: {_SYSTEM} must be one of {', '.join(MODELS)}, got {system!r}.")
+    config_type, kind = MODELS[system]
+    return kind, from_jsonable(config_type, fields, source=source)
 
 
 def is_hub_name(name_or_dir: str | Path) -> bool:

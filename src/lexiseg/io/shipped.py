@@ -11,13 +11,13 @@ from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS
 
 SHIPPED_NAME = "storybook"
 """The one that is meant where nobody names a model."""
-SHIPPED: Mapping[str, str] = {SHIPPED_NAME: "storybook", "tiny-ovseg": "tiny_ovseg"}
+SHIPPED: Mapping[str, str] = {SHIPPED_NAME: "opsnet", "tiny-ovseg": "ovseg"}
 """Each shipped model's name and folder: an OPSNet and an OVSeg, both of the drawn world."""
 
 
 def shipped_folder(name: str = SHIPPED_NAME) -> Path:
     """The folder of a shipped model."""
-    return Path(__file__).with_name(SHIPPED[name])
+    return Path(__file__).with_name("shipped_weights") / SHIPPED[name]
 
 
 def unknown_concepts(vocabulary: Vocabulary) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Two opinions on every proposal, the query's and CLIP's, become one score per word (OVSeg, SimBaseline, ZegFormer)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,6 +26,8 @@ class EnsembleConfig:
     calibration: float = 0.0
     """gamma: taken from every seen word's sum at every pixel of the soft semantic map (calibrated stacking)."""
 
+    OPTIONS: ClassVar[tuple[str, ...]] = ("clip_weight", "clip_only")
+
     def __post_init__(self) -> None:
         weights = {"clip_weight": self.clip_weight, "seen_clip_weight": self.seen_clip_weight}
         for name, weight in weights.items():
@@ -47,6 +50,25 @@ class EnsembleConfig:
     def is_clip_only(self) -> bool:
         """Whether the query has no say at all."""
         return self.weights == (1, 1)
+
+    def overridden(self, **options: Any) -> "EnsembleConfig":
+        """The same with some of `OPTIONS` set; a `clip_weight` of 0 is the query alone, as `clip_only` is CLIP alone.
+
+        SimBaseline and ZegFormer have one lambda for both kinds of words: seen ones weigh the query as unseen ones
+        weigh CLIP.
+
+        Raises:
+            ValueError: if the weight does not lie in [0, 1].
+        """
+        clip_weight = options.get("clip_weight")
+        if options.get("clip_only"):
+            return CLIP_BRANCH_ONLY
+        if clip_weight is None:
+            return self
+        if clip_weight == 0:
+            return MASKFORMER_ONLY
+        seen = None if self.seen_clip_weight is None else 1 - clip_weight
+        return replace(self, clip_weight=clip_weight, seen_clip_weight=seen)
 
 
 MASKFORMER_ONLY = EnsembleConfig(clip_weight=0.0)

@@ -1,7 +1,8 @@
 """Embedding modulation: how far frozen CLIP is trusted, by how far the asked words are from the training words."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -24,6 +25,8 @@ class ModulationConfig:
     clip_only: bool = False
     """CLIP's embedding alone, without void."""
 
+    OPTIONS: ClassVar[tuple[str, ...]] = ("alpha", "beta", "clip_ratio", "clip_only")
+
     def __post_init__(self) -> None:
         numbers = (self.alpha, self.beta, 0.0 if self.clip_ratio is None else self.clip_ratio)
         if not all(math.isfinite(number) and number >= 0 for number in numbers):
@@ -31,6 +34,18 @@ class ModulationConfig:
                 "alpha, beta and clip_ratio must not be negative and must be finite, "
                 f"got {self.alpha}, {self.beta} and {self.clip_ratio}."
             )
+
+    def overridden(self, **options: Any) -> "ModulationConfig":
+        """The same with some of `OPTIONS` set; alpha takes the place of a fixed ratio, and CLIP alone needs no beta.
+
+        Raises:
+            ValueError: if a number is out of its range.
+        """
+        if options.get("alpha") is not None:
+            options = {"clip_ratio": None, **options}
+        if options.get("clip_only"):
+            options = {"beta": 0.0, **options}
+        return replace(self, **options)
 
 
 QUERY_ONLY = ModulationConfig(clip_ratio=0.0, beta=0.0)

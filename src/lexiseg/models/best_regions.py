@@ -11,28 +11,14 @@ from lexiseg.core.concepts import Concept, same_word
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, PanopticMap, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY
-from lexiseg.layers.modulation import CLIP_ONLY
-from lexiseg.models.base import Fusion, OpenVocabularySegmenter
-from lexiseg.models.opsnet import OPSNet, OPSNetConfig
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.postprocess.panoptic import MergeConfig, Ranking, assign_pixels, merge_segments
 
 CONTRAST = "others"
 """What a single word is held against: a softmax over one word knows no doubt."""
 
 
-def clip_only(network: OpenVocabularySegmenter) -> Fusion:
-    """The fusion in which the trained query has no say."""
-    return CLIP_ONLY if isinstance(network, OPSNet) else CLIP_BRANCH_ONLY
-
-
-def region_threshold(network: OpenVocabularySegmenter) -> float:
-    """The mask probability from which on a pixel belongs to the region that CLIP was shown."""
-    config = network.config
-    return config.merge.mask_threshold if isinstance(config, OPSNetConfig) else config.regions.mask_threshold
-
-
-def prepare_free_words(
+def embed_free_words(
     network: OpenVocabularySegmenter, asked: Vocabulary, *, cache_dir: Path | None = None
 ) -> VocabularyEmbeddings:
     """Encodes the words; a single one gets a contrast beside it, which wins nothing.
@@ -45,7 +31,7 @@ def prepare_free_words(
     words = asked
     if len(asked) == 1 and same_word(CONTRAST) not in map(same_word, asked.row_names()):
         words = Vocabulary((*asked.concepts, Concept(CONTRAST)), asked.templates)
-    prepared = network.prepare(words, negatives=False, cache_dir=cache_dir)
+    prepared = network.embed_vocabulary(words, negatives=False, cache_dir=cache_dir)
     return replace(prepared, num_concepts=len(asked))
 
 
@@ -55,7 +41,7 @@ def best_regions(
     """The best region of every word as a map; masks are hard, and a pixel goes to the word that fits its region best.
 
     Args:
-        prediction: by CLIP alone, for words from `prepare_free_words`.
+        prediction: by CLIP alone, for words from `embed_free_words`.
         index: which picture of the batch.
         frame: how that picture entered the batch.
         vocabulary: the asked words.

@@ -9,17 +9,25 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals, RegionEmbeddings, VocabularyEmbeddings
+from lexiseg.core.structures import (
+    ImageBatch,
+    LayerPrediction,
+    MaskPrediction,
+    MaskProposals,
+    RegionEmbeddings,
+    VocabularyEmbeddings,
+)
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, resize_positions
 from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig
 from lexiseg.layers.heads import AssembledHead, ProjectionHead, mean_inside
-from lexiseg.layers.modulation import ModulationConfig, class_cosines, modulated_logits
+from lexiseg.layers.modulation import CLIP_ONLY, ModulationConfig, class_cosines, modulated_logits
 from lexiseg.layers.pooling import mask_pool, region_weights
 from lexiseg.layers.query_enhancer import QueryEnhancer
 from lexiseg.layers.spatial_adapter import SpatialAdapter
+from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.postprocess.panoptic import MergeConfig
-from lexiseg.models.vocabulary_embedding import prepare
+from lexiseg.models.vocabulary_embedding import embed_vocabulary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +70,13 @@ class OPSNetConfig:
             )
 
 
-class OPSNet(nn.Module):
-    """The whole model. The vocabulary is an argument of the call; two calls never change a weight."""
+class OPSNet(OpenVocabularySegmenter):
+    """The whole model (section 3, Figure 2)."""
+
+    clip_only = CLIP_ONLY
+    semantic_rule = "merged"
+    has_targets_per_class = False
+    samples_points = True
 
     def __init__(self, config: OPSNetConfig) -> None:
         super().__init__()
@@ -84,38 +97,50 @@ class OPSNet(nn.Module):
         )
         self.iou_head = None if config.is_assembled else nn.Linear(query_dim, 1)
 
-    def prepare(
+    def embed_vocabulary(
         self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
     ) -> VocabularyEmbeddings:
-        """All that the model needs to know of the words; `models.words.prepare` says what negatives are."""
-        return prepare(self.clip, vocabulary, self.config.training_vocabulary, negatives=negatives, cache_dir=cache_dir)
-
-    def forward(
-        self, images: ImageBatch, words: VocabularyEmbeddings, modulation: ModulationConfig | None = None
-    ) -> MaskPrediction:
-        """Segments pictures against one vocabulary.
-
-        Args:
-            images: pictures of one padded size.
-            words: the asked vocabulary, prepared once.
-            modulation: how CLIP and query are joined; the model's own default if not given.
-        """
-        return self.name(images, self.propose(images), words, modulation)
-
-    def name(
-        self,
-        images: ImageBatch,
-        proposals: MaskProposals,
-        words: VocabularyEmbeddings,
-        modulation: ModulationConfig | None = None,
-    ) -> MaskPrediction:
-        """All of `forward` that comes after the proposals, which may be anybody's."""
-        regions = self.embed(proposals, self.clip_map(images))
-        return self.predict(proposals, regions, words, modulation or self.config.modulation)
+        """All that the model needs to know of the words; `models.words.embed_vocabulary` says what negatives are."""
+        return embed_vocabulary(
+            self.clip, vocabulary, self.config.training_vocabulary, negatives=negatives, cache_dir=cache_dir
+        )
 
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
         """Class-agnostic masks and the queries behind them."""
         return self.segmenter(images.pixel_values, every_layer=every_layer)
+
+    def classify(
+        self,
+        images: ImageBatch,
+        proposals: MaskProposals,
+        words: VocabularyEmbeddings,
+        fusion: Fusion | None = None,
+    ) -> MaskPrediction:
+        """Embeds every proposal twice, joins both embeddings and compares them with the words."""
+        modulation = fusion or self.config.modulation
+        assert isinstance(modulation, ModulationConfig), "check_fusion was called"
+        regions = self.embed(proposals, self.clip_map(images))
+        return self.predict(proposals, regions, words, modulation)
+
+    def predict_layers(self, images: ImageBatch, words: VocabularyEmbeddings) -> tuple[LayerPrediction, ...]:
+        """Masks and cosines after every layer, and IoUs after the last; in float32 under autocast too."""
+        clip_map = self.clip_map(images)
+        last = self.propose(images, every_layer=True)
+        return tuple(
+            LayerPrediction(
+                mask_logits=layer.mask_logits.float(),
+                class_logits=self.class_logits_with_void(self.class_embed(layer, clip_map), words),
+                iou_scores=self.iou_scores(last) if layer is last else None,
+            )
+            for layer in (*last.aux, last)
+        )
+
+    @property
+    def untrainable_because(self) -> str | None:
+        """An assembled model cannot be trained."""
+        if not self.config.is_assembled:
+            return None
+        return "an assembled model has a closed-set class head, which no recipe trains; start from another."
 
     @torch.no_grad()
     def clip_map(self, images: ImageBatch) -> Float[Tensor, "B D gh gw"]:
@@ -204,9 +229,3 @@ class OPSNet(nn.Module):
         """Height and width of CLIP's input: scaled, to a multiple of 32."""
         height, width = (max(32, round(side * self.config.clip_scale / 32) * 32) for side in canvas.shape[-2:])
         return height, width
-
-    def train(self, mode: bool = True) -> "OPSNet":
-        """Switches the mode of everything but CLIP, which stays frozen in eval mode."""
-        super().train(mode)
-        self.clip.eval()
-        return self

@@ -8,22 +8,30 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals, RegionCounts, VocabularyEmbeddings
+from lexiseg.core.structures import (
+    ImageBatch,
+    LayerPrediction,
+    MaskPrediction,
+    MaskProposals,
+    RegionCounts,
+    VocabularyEmbeddings,
+)
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
 from lexiseg.encoders.segmenters.mask2former import MEAN
 from lexiseg.encoders.segmenters.maskformer import MaskFormer, MaskFormerConfig
 from lexiseg.encoders.text import TextEncoder
-from lexiseg.layers.ensemble import EnsembleConfig, ensemble_scores
+from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig, ensemble_scores
 from lexiseg.layers.heads import ProjectionHead
 from lexiseg.layers.modulation import class_cosines
+from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.crops import RegionConfig, cut_regions, mask_probs_on
 from lexiseg.models.learned_prompt import LearnedPrompt
 from lexiseg.models.postprocess.panoptic import MergeConfig
-from lexiseg.models.vocabulary_embedding import prepare
+from lexiseg.models.vocabulary_embedding import embed_vocabulary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +103,13 @@ class CropEmbeddings:
         )
 
 
-class OVSeg(nn.Module):
-    """The whole model. The vocabulary is an argument of the call; two calls never change a weight."""
+class OVSeg(OpenVocabularySegmenter):
+    """The whole model (section 3, Figure 2)."""
+
+    clip_only = CLIP_BRANCH_ONLY
+    semantic_rule = "soft"
+    has_targets_per_class = True
+    samples_points = False
 
     def __init__(self, config: OVSegConfig) -> None:
         super().__init__()
@@ -111,11 +124,11 @@ class OVSeg(nn.Module):
         self.clip = VitClip(config.clip).requires_grad_(False).eval()
         self.prompt = LearnedPrompt(config.prompt_length, config.clip.text_width) if config.prompt_length else None
 
-    def prepare(
+    def embed_vocabulary(
         self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
     ) -> VocabularyEmbeddings:
-        """All that the model needs to know of the words; `models.words.prepare` says what negatives are."""
-        return prepare(
+        """All that the model needs to know of the words; `models.words.embed_vocabulary` says what negatives are."""
+        return embed_vocabulary(
             self.text_encoder,
             self._phrased(vocabulary),
             self._phrased(self.config.training_vocabulary),
@@ -128,34 +141,44 @@ class OVSeg(nn.Module):
         """What turns words into vectors: CLIP's text tower, behind the learned prompt where there is one."""
         return self.clip if self.prompt is None else self.prompt.before(self.clip)
 
-    def forward(
-        self, images: ImageBatch, words: VocabularyEmbeddings, ensemble: EnsembleConfig | None = None
-    ) -> MaskPrediction:
-        """Segments pictures against one vocabulary.
+    def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
+        """Class-agnostic masks and the queries behind them; padding is the segmenter's mean colour, as in the code."""
+        return self.segmenter(_with_mean_padding(images), every_layer=every_layer)
 
-        Args:
-            images: pictures of one padded size.
-            words: the asked vocabulary, prepared once.
-            ensemble: how query and CLIP are joined; the model's own default if not given.
-        """
-        return self.name(images, self.propose(images), words, ensemble)
-
-    def name(
+    def classify(
         self,
         images: ImageBatch,
         proposals: MaskProposals,
         words: VocabularyEmbeddings,
-        ensemble: EnsembleConfig | None = None,
+        fusion: Fusion | None = None,
     ) -> MaskPrediction:
-        """All of `forward` that comes after the proposals, which may be anybody's."""
-        ensemble = ensemble or self.config.ensemble
+        """Compares the query with the words, shows CLIP every region that may matter, and joins both opinions."""
+        ensemble = fusion or self.config.ensemble
+        assert isinstance(ensemble, EnsembleConfig), "check_fusion was called"
         query_logits = self.class_logits_with_void(self.class_embed(proposals), words)
         regions = self.look(images, proposals, query_logits, ensemble)
         return self.predict(proposals, query_logits, regions, words, ensemble)
 
-    def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
-        """Class-agnostic masks and the queries behind them; padding is the segmenter's mean colour, as in the code."""
-        return self.segmenter(_with_mean_padding(images), every_layer=every_layer)
+    def predict_layers(self, images: ImageBatch, words: VocabularyEmbeddings) -> tuple[LayerPrediction, ...]:
+        """Masks and cosines after every layer; in float32 under autocast too."""
+        last = self.propose(images, every_layer=True)
+        return tuple(
+            LayerPrediction(
+                mask_logits=layer.mask_logits.float(),
+                class_logits=self.class_logits_with_void(self.class_embed(layer), words).float(),
+            )
+            for layer in (*last.aux, last)
+        )
+
+    @property
+    def regions(self) -> RegionConfig:
+        """How proposals are cut out for CLIP."""
+        return self.config.regions
+
+    @property
+    def region_threshold(self) -> float:
+        """The mask probability from which on a pixel belongs to a crop, in [0, 1]."""
+        return self.config.regions.mask_threshold
 
     def class_embed(self, proposals: MaskProposals) -> Float[Tensor, "B Q D"]:
         """The query in the joint space, of unit length."""
@@ -244,12 +267,6 @@ class OVSeg(nn.Module):
         """The vocabulary in the model's own sentences, where it has some."""
         templates = ("{}",) if self.prompt is not None else self.config.templates
         return vocabulary if templates is None else Vocabulary(vocabulary.concepts, templates)
-
-    def train(self, mode: bool = True) -> "OVSeg":
-        """Switches the mode of everything but CLIP, which stays frozen in eval mode."""
-        super().train(mode)
-        self.clip.eval()
-        return self
 
 
 def _with_mean_padding(images: ImageBatch) -> Float[Tensor, "B 3 H W"]:

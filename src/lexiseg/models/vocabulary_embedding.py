@@ -19,7 +19,7 @@ MIN_SIMILARITY = 1e-6  # debiasing divides by a power of it; opposite words must
 SAME_COSINE = 1 - 1e-6  # above it only float32's rounding tells two embeddings apart
 
 
-def prepare(
+def embed_vocabulary(
     encoder: TextEncoder,
     asked: Vocabulary,
     training: Vocabulary,

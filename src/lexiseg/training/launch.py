@@ -12,11 +12,7 @@ from lexiseg.training.clip.grounding import GroundingRecipe
 from lexiseg.training.clip.learned_prompt import LearnedPromptRecipe
 from lexiseg.training.clip.run import train_adaptation, train_clip, train_grounding, train_prompt
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, consequences
-from lexiseg.training.recipes import finetune as recipes_finetune
-from lexiseg.training.recipes import opsnet as recipes_opsnet
-from lexiseg.training.recipes import opsnet_plus as recipes_plus
-from lexiseg.training.recipes import ovseg as recipes_ovseg
-from lexiseg.training.recipes import storybook as recipes
+from lexiseg.training.recipes import finetuning, opsnet, opsnet_plus, ovseg, storybook
 from lexiseg.training.recipes.own import AnyRecipe, is_own, load_own
 from lexiseg.training.segmentation.data_check import DataReport
 from lexiseg.training.segmentation.finetune import FinetuneRecipe
@@ -59,39 +55,39 @@ SEGMENTER = ("data", "root", *RATES, "precision")
 """Of all that learn from pictures with masks."""
 FAMILIES = (
     Family(
-        recipes={"clip-tiny": recipes.clip_tiny},
+        recipes={"clip-tiny": storybook.clip_tiny},
         takes=lambda recipe: isinstance(recipe, ClipRecipe) and not recipe.locks_text,
         train=train_clip,
         options=(),
     ),
     Family(
-        recipes={"clip-tiny-words": recipes.clip_tiny_words},
+        recipes={"clip-tiny-words": storybook.clip_tiny_words},
         takes=lambda recipe: isinstance(recipe, GroundingRecipe),
         train=train_grounding,
         options=("start",),
     ),
     Family(
-        recipes={"clip-vit-tiny": recipes.clip_vit_tiny},
+        recipes={"clip-vit-tiny": storybook.clip_vit_tiny},
         takes=lambda recipe: isinstance(recipe, ClipRecipe) and recipe.locks_text,
         train=train_clip,
         options=("clip",),
     ),
     Family(
-        recipes={"mask2former-tiny": recipes.mask2former_tiny},
+        recipes={"mask2former-tiny": storybook.mask2former_tiny},
         takes=lambda recipe: isinstance(recipe, SegmentationRecipe) and recipe.is_closed_set,
         train=train_closed_set,
         options=(*SEGMENTER, "from_scratch"),
     ),
     Family(
         recipes={
-            "opsnet-tiny": recipes.opsnet_tiny,
-            "opsnet-tiny-more": recipes.opsnet_tiny_more,
-            "opsnet-tiny-short": recipes.opsnet_tiny_short,
-            "opsnet-tiny-plain": recipes.opsnet_tiny_plain,
-            "opsnet-r50": recipes_opsnet.opsnet_r50,
-            "opsnet-r101": recipes_opsnet.opsnet_r101,
-            "opsnet-swin-s": recipes_opsnet.opsnet_swin_s,
-            "opsnet-swin-l": recipes_opsnet.opsnet_swin_l,
+            "opsnet-tiny": storybook.opsnet_tiny,
+            "opsnet-tiny-more": storybook.opsnet_tiny_more,
+            "opsnet-tiny-short": storybook.opsnet_tiny_short,
+            "opsnet-tiny-plain": storybook.opsnet_tiny_plain,
+            "opsnet-r50": opsnet.opsnet_r50,
+            "opsnet-r101": opsnet.opsnet_r101,
+            "opsnet-swin-s": opsnet.opsnet_swin_s,
+            "opsnet-swin-l": opsnet.opsnet_swin_l,
         },
         takes=lambda recipe: type(recipe) is SegmentationRecipe and not recipe.is_closed_set,
         train=train_opsnet,
@@ -99,32 +95,32 @@ FAMILIES = (
     ),
     Family(
         recipes={
-            "opsnet-plus-tiny": recipes_plus.opsnet_plus_tiny,
-            "opsnet-plus-tiny-classes": recipes_plus.opsnet_plus_tiny_classes,
-            "opsnet-plus-r50": recipes_plus.opsnet_plus_r50,
-            "opsnet-plus-r101": recipes_plus.opsnet_plus_r101,
-            "opsnet-plus-swin-s": recipes_plus.opsnet_plus_swin_s,
-            "opsnet-plus-swin-l": recipes_plus.opsnet_plus_swin_l,
+            "opsnet-plus-tiny": opsnet_plus.opsnet_plus_tiny,
+            "opsnet-plus-tiny-classes": opsnet_plus.opsnet_plus_tiny_classes,
+            "opsnet-plus-r50": opsnet_plus.opsnet_plus_r50,
+            "opsnet-plus-r101": opsnet_plus.opsnet_plus_r101,
+            "opsnet-plus-swin-s": opsnet_plus.opsnet_plus_swin_s,
+            "opsnet-plus-swin-l": opsnet_plus.opsnet_plus_swin_l,
         },
         takes=lambda recipe: isinstance(recipe, OPSNetPlusRecipe) and recipe.learns_from_labels,
         train=train_opsnet_plus,
         options=(*SEGMENTER, "labels", "start", "val"),
     ),
     Family(
-        recipes={"opsnet-plus-tiny-control": recipes_plus.opsnet_plus_tiny_control},
+        recipes={"opsnet-plus-tiny-control": opsnet_plus.opsnet_plus_tiny_control},
         takes=lambda recipe: isinstance(recipe, OPSNetPlusRecipe) and not recipe.learns_from_labels,
         train=train_opsnet_plus,
         options=(*SEGMENTER, "start", "val"),
     ),
     Family(
         recipes={
-            "maskformer-tiny": recipes_ovseg.maskformer_tiny,
-            "maskformer-tiny-part": recipes_ovseg.maskformer_tiny_part,
-            "ovseg-swin-base": recipes_ovseg.ovseg_swin_base,
-            "ovseg-r101": recipes_ovseg.ovseg_r101,
-            "simbaseline": recipes_ovseg.simbaseline,
-            "simbaseline-cross": recipes_ovseg.simbaseline_cross,
-            "zegformer": recipes_ovseg.zegformer,
+            "maskformer-tiny": ovseg.maskformer_tiny,
+            "maskformer-tiny-part": ovseg.maskformer_tiny_part,
+            "ovseg-swin-base": ovseg.ovseg_swin_base,
+            "ovseg-r101": ovseg.ovseg_r101,
+            "simbaseline": ovseg.simbaseline,
+            "simbaseline-cross": ovseg.simbaseline_cross,
+            "zegformer": ovseg.zegformer,
         },
         takes=lambda recipe: isinstance(recipe, OVSegRecipe),
         train=train_ovseg,
@@ -132,16 +128,16 @@ FAMILIES = (
     ),
     Family(
         recipes={
-            "adapt-tiny-ft": recipes_ovseg.adapt_tiny_ft,
-            "adapt-tiny-mpt": recipes_ovseg.adapt_tiny_mpt,
-            "adapt-tiny-joint": recipes_ovseg.adapt_tiny_joint,
-            "adapt-tiny-vpt": recipes_ovseg.adapt_tiny_vpt,
-            "adapt-tiny-pixel": recipes_ovseg.adapt_tiny_pixel,
-            "adapt-tiny-token": recipes_ovseg.adapt_tiny_token,
-            "adapt-ft": recipes_ovseg.adapt_ft,
-            "adapt-mpt": recipes_ovseg.adapt_mpt,
-            "adapt-vpt": recipes_ovseg.adapt_vpt,
-            "adapt-joint": recipes_ovseg.adapt_joint,
+            "adapt-tiny-ft": ovseg.adapt_tiny_ft,
+            "adapt-tiny-mpt": ovseg.adapt_tiny_mpt,
+            "adapt-tiny-joint": ovseg.adapt_tiny_joint,
+            "adapt-tiny-vpt": ovseg.adapt_tiny_vpt,
+            "adapt-tiny-pixel": ovseg.adapt_tiny_pixel,
+            "adapt-tiny-token": ovseg.adapt_tiny_token,
+            "adapt-ft": ovseg.adapt_ft,
+            "adapt-mpt": ovseg.adapt_mpt,
+            "adapt-vpt": ovseg.adapt_vpt,
+            "adapt-joint": ovseg.adapt_joint,
         },
         takes=lambda recipe: isinstance(recipe, AdaptationRecipe),
         train=train_adaptation,
@@ -149,15 +145,15 @@ FAMILIES = (
         joins_data=True,
     ),
     Family(
-        recipes={"finetune": recipes_finetune.finetune, "finetune-head": recipes_finetune.finetune_head},
+        recipes={"finetune": finetuning.finetune, "finetune-head": finetuning.finetune_head},
         takes=lambda recipe: isinstance(recipe, FinetuneRecipe),
         train=train_finetune,
         options=(*SEGMENTER, "start", "vocabulary", "old_data"),
     ),
     Family(
         recipes={
-            "prompt-tiny": recipes_ovseg.prompt_tiny,
-            "prompt-simbaseline": recipes_ovseg.prompt_simbaseline,
+            "prompt-tiny": ovseg.prompt_tiny,
+            "prompt-simbaseline": ovseg.prompt_simbaseline,
         },
         takes=lambda recipe: isinstance(recipe, LearnedPromptRecipe),
         train=train_prompt,

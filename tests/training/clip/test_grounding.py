@@ -194,7 +194,8 @@ def test_an_opsnet_goes_on_with_its_grounded_clip_and_all_else_as_it_was(tmp_pat
     assert torch.equal(other.adapter.bias, adapter.bias)
     asked = Vocabulary.of("cat, sky:stuff", tiny.TRAINING.templates)
     assert torch.equal(
-        other.prepare(asked, negatives=False).text_embed, model.prepare(asked, negatives=False).text_embed
+        other.embed_vocabulary(asked, negatives=False).text_embed,
+        model.embed_vocabulary(asked, negatives=False).text_embed,
     )
 
 

@@ -5,17 +5,17 @@ import torch
 from torch import Tensor
 
 from lexiseg.core.frames import Frame
-from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.core.structures import ImageBatch, LayerPrediction, Targets
 from lexiseg.training.engine.microbatches import BatchSplit, Microbatch, Rows, Shares
 from lexiseg.training.segmentation.batches import split_batches
-from lexiseg.training.segmentation.criterion import CriterionConfig, LayerOutput, segmentation_losses
+from lexiseg.training.segmentation.criterion import CriterionConfig, segmentation_losses
 
 Q, K, SIDE = 6, 5, 8
 
 
-def layer(pictures: int, rng: torch.Generator) -> LayerOutput:
+def layer(pictures: int, rng: torch.Generator) -> LayerPrediction:
     """Random predictions that want gradients."""
-    return LayerOutput(
+    return LayerPrediction(
         mask_logits=torch.randn(pictures, Q, SIDE, SIDE, generator=rng).requires_grad_(),
         class_logits=torch.randn(pictures, Q, K + 1, generator=rng).requires_grad_(),
         iou_scores=torch.rand(pictures, Q, generator=rng).requires_grad_(),
@@ -31,10 +31,10 @@ def target(num_segments: int, rng: torch.Generator, *, is_void: bool = False) ->
     )
 
 
-def some(outputs: LayerOutput, places: tuple[int, ...]) -> LayerOutput:
+def some(outputs: LayerPrediction, places: tuple[int, ...]) -> LayerPrediction:
     rows = list(places)
     assert outputs.iou_scores is not None
-    return LayerOutput(
+    return LayerPrediction(
         mask_logits=outputs.mask_logits[rows],
         class_logits=outputs.class_logits[rows],
         iou_scores=outputs.iou_scores[rows],
@@ -73,7 +73,7 @@ def test_slices_add_up_to_the_batch(num_points: int | None, rng: torch.Generator
 def test_queries_that_are_told_nothing_are_counted_over_slices_that_are_alike(rng: torch.Generator) -> None:
     targets = (target(2, rng, is_void=True),) * 2
     outputs = layer(1, rng)
-    twice = LayerOutput(
+    twice = LayerPrediction(
         **{name: torch.cat([getattr(outputs, name)] * 2) for name in ("mask_logits", "class_logits", "iou_scores")}
     )
     config = CriterionConfig(num_points=None)

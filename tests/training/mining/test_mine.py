@@ -48,15 +48,15 @@ import torch
 torch.set_num_threads(1)
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.captions import own_captions
-from lexiseg.data.nouns import NounFinder
-from lexiseg.data.panoptic_format import read_panoptic
+from lexiseg.data.captions.format import own_captions
+from lexiseg.data.captions.nouns import NounFinder
+from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.io.models import load_model
-from lexiseg.training.mining import MiningConfig, mine
+from lexiseg.training.mining.mine import MiningConfig, mine
 root = Path(sys.argv[1])
 dataset, nouns = read_panoptic(root / "data"), NounFinder(words=Vocabulary.of("storybook-all"))
 config = MiningConfig(templates=("a photo of a {}.",), shard_size=2)
-with processes.joined():
+with processes.process_group():
     captions = own_captions(dataset.samples)
     mine(load_model(root / "model"), dataset, config, root / "shared", captions=captions, nouns=nouns)
 """

@@ -22,8 +22,8 @@ from lexiseg.training.engine.run_settings import Reporters, TrainSettings
 from lexiseg.training.engine.task import Evaluation
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.launch import check, train
-from lexiseg.training.recipes.finetune import finetune as finetune_recipe
-from lexiseg.training.recipes.finetune import finetune_head
+from lexiseg.training.recipes.finetuning import finetune as finetune_recipe
+from lexiseg.training.recipes.finetuning import finetune_head
 from lexiseg.training.segmentation import finetune_run as finetune_runs
 from lexiseg.training.segmentation.finetune import FinetuneData, finetune_task, join_vocabularies, split, vocabulary_for
 

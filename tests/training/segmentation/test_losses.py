@@ -8,8 +8,8 @@ from transformers import Mask2FormerConfig
 from transformers.models.mask2former import modeling_mask2former as theirs
 from transformers.models.maskformer.modeling_maskformer import MaskFormerHungarianMatcher, MaskFormerLoss
 
-from lexiseg.core.structures import Targets
-from lexiseg.training.segmentation.criterion import CriterionConfig, LayerOutput, segmentation_losses
+from lexiseg.core.structures import LayerPrediction, Targets
+from lexiseg.training.segmentation.criterion import CriterionConfig, segmentation_losses
 from lexiseg.training.segmentation.losses import (
     class_loss,
     dice_loss,
@@ -38,10 +38,10 @@ def target(num_segments: int, seed: int, *, ignored: bool = False) -> Targets:
     )
 
 
-def layer(seed: int, *, iou: bool = False, batch: int = 2) -> LayerOutput:
+def layer(seed: int, *, iou: bool = False, batch: int = 2) -> LayerPrediction:
     rng = torch.Generator().manual_seed(seed)
     coarse = torch.randn(batch, 6, 4, 6, generator=rng) * 4
-    return LayerOutput(
+    return LayerPrediction(
         mask_logits=torch.nn.functional.interpolate(coarse, (16, 24), mode="bilinear"),
         class_logits=torch.randn(batch, 6, NUM_CLASSES + 1, generator=rng),
         iou_scores=torch.rand(batch, 6, generator=rng) if iou else None,
@@ -49,7 +49,7 @@ def layer(seed: int, *, iou: bool = False, batch: int = 2) -> LayerOutput:
 
 
 def losses(
-    layers: list[LayerOutput], targets: tuple[Targets, ...], seed: int = 7, **changes: object
+    layers: list[LayerPrediction], targets: tuple[Targets, ...], seed: int = 7, **changes: object
 ) -> dict[str, Tensor]:
     config = CriterionConfig(**{"num_points": 112, **changes})
     return segmentation_losses(layers, targets, config, generator=torch.Generator().manual_seed(seed))
@@ -166,7 +166,7 @@ def test_a_perfect_mask_has_iou_one_and_an_unmatched_query_should_predict_zero()
     assert torch.equal(mask_iou(truth.masks[:1], truth.masks[1:2]), torch.zeros(1))
     nothing = torch.zeros(1, 4, 4, dtype=torch.bool)
     assert torch.equal(mask_iou(nothing, nothing), torch.zeros(1))
-    perfect = LayerOutput(
+    perfect = LayerPrediction(
         mask_logits=(torch.cat([truth.masks, ~truth.masks]).float() * 40 - 20)[None],
         class_logits=torch.nn.functional.one_hot(
             torch.cat([truth.class_ids, torch.full((3,), NUM_CLASSES)]), NUM_CLASSES + 1

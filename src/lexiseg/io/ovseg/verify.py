@@ -171,7 +171,7 @@ class _Staged:
             1, *frame.padded
         )  # the official padding, zero when normalised
         canvas[:, :height, :width] = image.float() / 255
-        words = model.prepare(Vocabulary(tuple(Concept(name) for name in class_names)), negatives=False)
+        words = model.embed_vocabulary(Vocabulary(tuple(Concept(name) for name in class_names)), negatives=False)
         return _Staged(
             model=model, images=ImageBatch(pixel_values=canvas[None], frames=(frame,)), frame=frame, words=words
         )

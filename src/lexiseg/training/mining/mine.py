@@ -24,7 +24,6 @@ from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.crops import RegionConfig
-from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.mining.pairing import MiningConfig, opener, pairs_of
 
 __all__ = ["MiningConfig", "mine"]
@@ -92,7 +91,7 @@ def mine(
 
 def own_regions(model: OpenVocabularySegmenter) -> RegionConfig:
     """How a model cuts its crops; the papers' way for an OPSNet, which cuts none."""
-    return model.config.regions if isinstance(model, OVSeg) else RegionConfig()
+    return model.regions or RegionConfig()
 
 
 def _words_of(

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from lexiseg.core.structures import Targets
+from lexiseg.core.structures import LayerPrediction, Targets
 from lexiseg.training.engine.microbatches import Microbatch, Shares
 from lexiseg.training.segmentation.losses import (
     class_loss,
@@ -23,17 +23,6 @@ from lexiseg.training.segmentation.matcher import LossWeights, Match, match
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerOutput:
-    """What one decoder layer predicts, for the criterion."""
-
-    mask_logits: Float[Tensor, "B Q h w"]
-    class_logits: Float[Tensor, "B Q K1"]
-    """The last column is no-object."""
-    iou_scores: Float[Tensor, "B Q"] | None = None
-    """Predicted IoUs; the last layer alone has them, and a closed-set model none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CriterionConfig:
     """The criterion's numbers."""
 
@@ -46,7 +35,7 @@ class CriterionConfig:
 
 
 def segmentation_losses(
-    layers: Sequence[LayerOutput],
+    layers: Sequence[LayerPrediction],
     targets: tuple[Targets, ...],
     config: CriterionConfig,
     *,
@@ -102,7 +91,7 @@ class _Truth:
 
     @staticmethod
     def of(
-        layer: LayerOutput, targets: tuple[Targets, ...], matches: tuple[Match, ...], unknown_share: float | None
+        layer: LayerPrediction, targets: tuple[Targets, ...], matches: tuple[Match, ...], unknown_share: float | None
     ) -> "_Truth":
         batch, num_queries, num_columns = layer.class_logits.shape
         device = layer.class_logits.device
@@ -122,7 +111,7 @@ class _Truth:
 
 
 def _mask_terms(
-    layer: LayerOutput,
+    layer: LayerPrediction,
     targets: tuple[Targets, ...],
     matches: tuple[Match, ...],
     config: CriterionConfig,

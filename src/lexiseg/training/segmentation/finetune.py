@@ -20,6 +20,7 @@ from lexiseg.data.samples.segmentation import example_generator
 from lexiseg.data.samples.transforms import MASK_STRIDE, Framing
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet
+from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.engine.run_settings import Precision
 from lexiseg.training.engine.trainer import OptimConfig
 from lexiseg.training.engine.validation import Validation
@@ -221,6 +222,7 @@ def finetune_task(
         )
         task = OPSNetTask(same, new.train, model, **running)
     else:
+        assert isinstance(model, OVSeg)
         losses = CriterionConfig(num_points=None, weights=MASKFORMER_LOSSES)
         task = OVSegTask(OVSegRecipe(model=model.config, criterion=losses, **common), new.train, model, **running)
     task.validation = new.held_out

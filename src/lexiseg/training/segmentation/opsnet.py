@@ -6,13 +6,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lexiseg.core.structures import ImageBatch
+from lexiseg.core.structures import ImageBatch, LayerPrediction
 from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.segmenters.mask2former import freeze_batch_norm
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
-from lexiseg.training.segmentation.criterion import LayerOutput
 from lexiseg.training.segmentation.task import ClosedSet, SegmentationRecipe, SegmentationTask, seed_initial_weights
 
 _NOT_TEXT = ("visual.", "logit_scale")
@@ -31,12 +30,12 @@ class ClosedSetTask(SegmentationTask[SegmentationRecipe, ClosedSet]):
         seed_initial_weights(recipe)
         self.model = ClosedSet(recipe.segmenter, len(recipe.vocabulary)).train().to(device)
 
-    def predict(self, images: ImageBatch) -> list[LayerOutput]:
+    def predict(self, images: ImageBatch) -> list[LayerPrediction]:
         """Masks and classes after every layer."""
         with self.autocast():
             last = self.model.segmenter(images.pixel_values, every_layer=True)
             return [
-                LayerOutput(
+                LayerPrediction(
                     mask_logits=layer.mask_logits.float(), class_logits=self.model.classify(layer.query_embed).float()
                 )
                 for layer in (*last.aux, last)
@@ -166,13 +165,13 @@ class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
         """
         super().__init__(recipe, recipe.vocabulary, data, device=device, workers=workers)
         self.model = model
-        self._words = model.prepare(recipe.vocabulary, negatives=False).to(device)
+        self._words = model.embed_vocabulary(recipe.vocabulary, negatives=False).to(device)
         model.train().to(device)
         model.clip.to(memory_format=torch.channels_last)  # its convolutions take 0.6 of the time so on a CPU
         if keeps_batch_norm:
             freeze_batch_norm(model.segmenter)
 
-    def predict(self, images: ImageBatch) -> list[LayerOutput]:
+    def predict(self, images: ImageBatch) -> list[LayerPrediction]:
         """Masks and cosines after every layer, and IoUs after the last."""
         with self.autocast():
             clip_map = self.model.clip_map(images)
@@ -180,7 +179,7 @@ class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
             class_embeds = [self.model.class_embed(layer, clip_map) for layer in (*last.aux, last)]
             iou_scores = self.model.iou_scores(last)
         return [
-            LayerOutput(
+            LayerPrediction(
                 mask_logits=layer.mask_logits.float(),
                 class_logits=self.model.class_logits_with_void(class_embed, self._words),
                 iou_scores=iou_scores if layer is last else None,

@@ -93,7 +93,7 @@ class OPSNetPlusTask:
         self.pictures = LabelledPictures(labelled, recipe.framing, seed=recipe.seed)
         """Those that have labels."""
         vocabulary = replace(own_words(labelled.categories), templates=recipe.vocabulary.templates)
-        self.words = model.prepare(vocabulary, negatives=False).to(device)
+        self.words = model.embed_vocabulary(vocabulary, negatives=False).to(device)
         """What their labels choose from."""
         self._masked = OPSNetTask(recipe, data, model, keeps_batch_norm=True, device=device, workers=workers)
         self._device = device

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float
 from torch import Tensor
 
-from lexiseg.core.structures import ImageBatch
+from lexiseg.core.structures import ImageBatch, LayerPrediction
 from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.encoders.clip.vit import VitClip
 from lexiseg.encoders.segmenters.mask2former import Segmenter, freeze_batch_norm
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
-from lexiseg.training.segmentation.criterion import LayerOutput
 from lexiseg.training.segmentation.task import SegmentationTask, TrainingRecipe, seed_initial_weights
 
 
@@ -111,19 +110,20 @@ class OVSegTask(SegmentationTask[OVSegRecipe, OVSeg]):
         """
         vocabulary = model.config.training_vocabulary
         super().__init__(recipe, vocabulary, data, device=device, workers=workers)
-        self.model = model.train().to(device)
-        self._words = model.prepare(vocabulary, negatives=False).to(device)
+        self.model = model
+        model.train().to(device)
+        self._words = model.embed_vocabulary(vocabulary, negatives=False).to(device)
         if model.prompt is not None:
             model.prompt.requires_grad_(False)
         if keeps_batch_norm:
             freeze_batch_norm(model.segmenter)
 
-    def predict(self, images: ImageBatch) -> list[LayerOutput]:
+    def predict(self, images: ImageBatch) -> list[LayerPrediction]:
         """Masks and cosines after every layer."""
         with self.autocast():
             last = self.model.propose(images, every_layer=True)
             return [
-                LayerOutput(
+                LayerPrediction(
                     mask_logits=layer.mask_logits.float(),
                     class_logits=self.model.class_logits_with_void(self.model.class_embed(layer), self._words).float(),
                 )

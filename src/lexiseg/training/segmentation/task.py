@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lexiseg.core.concepts import same_word
-from lexiseg.core.structures import ImageBatch
+from lexiseg.core.structures import ImageBatch, LayerPrediction
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.formats.coco_panoptic import Category
@@ -28,7 +28,7 @@ from lexiseg.training.engine.task import Evaluation
 from lexiseg.training.engine.trainer import OptimConfig, decay_groups, scheduled_lr
 from lexiseg.training.engine.validation import Validation, evaluate_on
 from lexiseg.training.segmentation.batches import SegmentBatch, split_batches
-from lexiseg.training.segmentation.criterion import CriterionConfig, LayerOutput, segmentation_losses
+from lexiseg.training.segmentation.criterion import CriterionConfig, segmentation_losses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
         self._workers = workers
 
     @abstractmethod
-    def predict(self, images: ImageBatch) -> list[LayerOutput]:
+    def predict(self, images: ImageBatch) -> list[LayerPrediction]:
         """What every layer predicts, for the criterion, which takes float32 alone."""
 
     def autocast(self) -> torch.autocast:
