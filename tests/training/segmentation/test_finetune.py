@@ -254,7 +254,7 @@ def test_a_head_alone_leaves_masks_as_they_are(mine: Path, tmp_path: Path) -> No
 
 def test_a_run_that_gains_nothing_writes_no_model(mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     same = Evaluation(figures={"pq": 0.5})
-    for module in ("segmentation", "finetune_runs"):
+    for module in ("segmentation.task", "segmentation.finetune_run"):
         monkeypatch.setattr(f"lexiseg.training.{module}.evaluate_on", lambda *_: same)
     start = save_model(tiny.model(), tmp_path / "start")
     settings = TrainSettings(out=tmp_path / "run", start=start, data=(mine,), steps=1, batch_size=2, workers=0)
