@@ -24,8 +24,9 @@ from lexiseg.data.formats.label_maps import SemanticDataset
 from lexiseg.data.samples.segmentation import SegmentationDataset, collate, training_keys
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.launch import find_recipe
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe
 from lexiseg.training.segmentation.ovseg import OVSegRecipe
-from lexiseg.training.segmentation.task import SegmentationRecipe, match_categories
+from lexiseg.training.segmentation.task import match_categories
 
 WARM_UP = 2
 """Batches that are not timed: the workers start."""
@@ -44,7 +45,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     recipe = find_recipe(given.recipe)
-    if not isinstance(recipe, SegmentationRecipe | OVSegRecipe):
+    if not isinstance(recipe, OPSNetRecipe | OVSegRecipe):
         raise SystemExit(f"{given.recipe} does not read pictures with masks: take a recipe of a segmenter.")
     recipe = replace(recipe, batch_size=given.batch_size or recipe.batch_size)
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +56,7 @@ def main() -> None:
 
 
 def pictures_per_second(
-    recipe: SegmentationRecipe | OVSegRecipe,
+    recipe: OPSNetRecipe | OVSegRecipe,
     data: PanopticDataset | SemanticDataset,
     words: Vocabulary,
     *,
@@ -82,7 +83,7 @@ def pictures_per_second(
 
 
 def _data(
-    given: argparse.Namespace, recipe: SegmentationRecipe | OVSegRecipe, folder: Path
+    given: argparse.Namespace, recipe: OPSNetRecipe | OVSegRecipe, folder: Path
 ) -> tuple[PanopticDataset | SemanticDataset, Vocabulary]:
     """The data set, and words of which it has some."""
     if given.data is None:

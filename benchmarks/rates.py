@@ -40,16 +40,16 @@ from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.engine.parallel import ParallelModule
 from lexiseg.training.engine.run_settings import Precision
 from lexiseg.training.launch import find_recipe
-from lexiseg.training.segmentation.opsnet import OPSNetTask, new_opsnet
-from lexiseg.training.segmentation.ovseg import OVSegRecipe, OVSegTask
-from lexiseg.training.segmentation.task import SegmentationRecipe
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe, new_opsnet
+from lexiseg.training.segmentation.ovseg import OVSegRecipe
+from lexiseg.training.segmentation.task import SegmentationTask
 
 WARM_UP = 3
 """Calls that are not timed: torch chooses its kernels, and compiles."""
 SQUARE = {"cuda": 8192, "mps": 4096, "cpu": 2048}
 WORDS = replace(Vocabulary.of("storybook"), templates=("{}",))
-SegmenterTask = OPSNetTask | OVSegTask
-RecipeT = TypeVar("RecipeT", SegmentationRecipe, OVSegRecipe)
+SegmenterTask = SegmentationTask[OPSNet] | SegmentationTask[OVSeg]
+RecipeT = TypeVar("RecipeT", OPSNetRecipe, OVSegRecipe)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,10 +137,10 @@ def new_task(name: str, data: PanopticDataset, given: argparse.Namespace, precis
     running: dict[str, Any] = {"keeps_batch_norm": True, "device": given.device, "workers": 0}
     if isinstance(recipe, OVSegRecipe):
         recipe = replace(_sized(recipe, given, precision), model=replace(recipe.model, training_vocabulary=WORDS))
-        return OVSegTask(recipe, data, OVSeg(recipe.model), **running)
-    if isinstance(recipe, SegmentationRecipe) and recipe.clip is not None:
+        return SegmentationTask(recipe, data, OVSeg(recipe.model), **running)
+    if isinstance(recipe, OPSNetRecipe) and recipe.clip is not None:
         recipe, clip = replace(_sized(recipe, given, precision), vocabulary=WORDS), recipe.clip
-        return OPSNetTask(recipe, data, new_opsnet(recipe, clip, None), **running)
+        return SegmentationTask(recipe, data, new_opsnet(recipe, clip, None), **running)
     raise SystemExit(f"{name} is not a full recipe of an OPSNet or OVSeg: take one of those, such as opsnet-r50.")
 
 
@@ -158,7 +158,7 @@ def compile_parts(model: OPSNet | OVSeg) -> None:
 
 def training_step(task: SegmenterTask) -> Callable[[], object]:
     """A whole step on one batch."""
-    network, optimizer = ParallelModule(task, sharding="ddp"), task.optimizer()
+    network, optimizer = ParallelModule(task, sharding="ddp"), task.optim_plan.optimizer(task.parameter_groups())
     batch = next(iter(task.batches(0))).to(task.device)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
@@ -166,8 +166,8 @@ def training_step(task: SegmenterTask) -> Callable[[], object]:
         task.model.train()
         optimizer.zero_grad(set_to_none=True)
         network.backward(batch, 0, is_last=True)
-        if task.clip_norm is not None:
-            nn.utils.clip_grad_norm_(parameters, task.clip_norm)
+        if task.recipe.optim.clip_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, task.recipe.optim.clip_norm)
         optimizer.step()
 
     return step

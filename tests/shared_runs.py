@@ -15,10 +15,13 @@ from lexiseg.core import processes
 from lexiseg.data.formats.coco_panoptic import PanopticDataset, read_panoptic
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip
-from lexiseg.training.engine.trainer import EngineConfig, OptimConfig, run
+from lexiseg.models.opsnet import OPSNet
+from lexiseg.training.engine.optim import OptimConfig
+from lexiseg.training.engine.trainer import EngineConfig, run
 from lexiseg.training.recipes.storybook import opsnet_tiny
 from lexiseg.training.segmentation.criterion import CriterionConfig
-from lexiseg.training.segmentation.opsnet import OPSNetTask, new_opsnet
+from lexiseg.training.segmentation.opsnet import new_opsnet
+from lexiseg.training.segmentation.task import SegmentationTask
 
 STEPS, PAUSE = 20, 4
 AVERAGED = EngineConfig(ema_decay=0.9)
@@ -34,10 +37,10 @@ RECIPE = replace(
 )
 
 
-def opsnet_task(data: PanopticDataset) -> OPSNetTask:
+def opsnet_task(data: PanopticDataset) -> SegmentationTask[OPSNet]:
     """An OPSNet with a Swin around a random CLIP."""
     clip = tiny.seeded(Clip(tiny.CLIP))
-    return OPSNetTask(RECIPE, data, new_opsnet(RECIPE, tiny.CLIP, clip.state_dict()), workers=0)
+    return SegmentationTask(RECIPE, data, new_opsnet(RECIPE, tiny.CLIP, clip.state_dict()), workers=0)
 
 
 def partly_known(data: PanopticDataset) -> PanopticDataset:

@@ -7,15 +7,18 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lexiseg.core import processes
+from lexiseg.core.random import fork_random
 from lexiseg.training.engine import trainer
 from lexiseg.training.engine.microbatches import BatchSplit
+from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage, decay_groups
 from lexiseg.training.engine.task import Evaluation
-from lexiseg.training.engine.trainer import OptimConfig, decay_groups, run, scheduled_lr
+from lexiseg.training.engine.trainer import run
 
 OPTIM = OptimConfig(lr=0.05, weight_decay=0.1)
 BATCH = 8
@@ -25,11 +28,13 @@ DESERTED_AT = 4
 class Toy:
     """A line with a batch norm behind a frozen layer."""
 
+    optim = OPTIM
+
     def __init__(self, total_steps: int = 30, width: int = 4, breaks_at: int | None = None) -> None:
-        torch.random.default_generator.manual_seed(0)
-        self._module = nn.Sequential(
-            nn.Linear(3, width).requires_grad_(False), nn.BatchNorm1d(width), nn.Linear(width, 1)
-        )
+        with fork_random(0):
+            self._module = nn.Sequential(
+                nn.Linear(3, width).requires_grad_(False), nn.BatchNorm1d(width), nn.Linear(width, 1)
+            )
         self._total_steps = total_steps
         self._breaks_at = breaks_at
 
@@ -38,18 +43,11 @@ class Toy:
         return self._module
 
     @property
-    def total_steps(self) -> int:
-        return self._total_steps
+    def optim_plan(self) -> OptimPlan:
+        return OptimPlan(config=self.optim, stages=(Stage(steps=self._total_steps),))
 
-    @property
-    def clip_norm(self) -> float:
-        return 1.0
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(decay_groups(self._module, OPTIM.weight_decay))
-
-    def lr_at(self, step: int) -> float:
-        return scheduled_lr(OPTIM, step, self._total_steps)
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return decay_groups(self._module, OPTIM.weight_decay)
 
     def batches(self, start: int) -> Iterator[Tensor]:
         for step in range(start, self._total_steps):
@@ -96,7 +94,7 @@ class Shared(Toy):
 
     def batches(self, start: int, split: BatchSplit | None = None) -> Iterator[Tensor]:
         split = split or BatchSplit()
-        size = split.part_size(BATCH)
+        size = split.microbatch_size(BATCH)
         for batch in super().batches(start):
             for number in range(split.num_slices):
                 yield batch[list(split.places(number, size))]

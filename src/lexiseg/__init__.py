@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lexiseg.models.opsnet import OPSNet, OPSNetConfig
     from lexiseg.models.ovseg import OVSeg, OVSegConfig
     from lexiseg.models.postprocess.panoptic import MergeConfig
+    from lexiseg.training.launch import train
 
 __version__ = "0.1.0"
 
@@ -61,6 +62,7 @@ __all__ = [
     "load",
     "load_model",
     "save_model",
+    "train",
 ]
 
 _HOMES = {
@@ -91,6 +93,7 @@ _HOMES = {
     "load": "lexiseg.inference.predictor",
     "load_model": "lexiseg.io.models",
     "save_model": "lexiseg.io.models",
+    "train": "lexiseg.training.launch",
 }
 """Where each public name is defined."""
 

@@ -9,17 +9,19 @@ import pytest
 import tiny
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip
+from lexiseg.models.opsnet import OPSNet
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.recipes.storybook import opsnet_tiny
 from lexiseg.training.segmentation.criterion import CriterionConfig
-from lexiseg.training.segmentation.opsnet import OPSNetTask, new_opsnet
+from lexiseg.training.segmentation.opsnet import new_opsnet
+from lexiseg.training.segmentation.task import SegmentationTask
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import rates
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> OPSNetTask:
+def task(tmp_path_factory: pytest.TempPathFactory) -> SegmentationTask[OPSNet]:
     """The smallest OPSNet and two pictures."""
     drawn = tmp_path_factory.mktemp("drawn") / "data"
     data = write_storybook(StorybookSpec(role="base", split="train", count=2, size=(64, 64)), drawn)
@@ -31,10 +33,10 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> OPSNetTask:
         batch_size=2,
         criterion=CriterionConfig(num_points=64),
     )
-    return OPSNetTask(recipe, data, new_opsnet(recipe, tiny.CLIP, Clip(tiny.CLIP).state_dict()), workers=0)
+    return SegmentationTask(recipe, data, new_opsnet(recipe, tiny.CLIP, Clip(tiny.CLIP).state_dict()), workers=0)
 
 
-def test_a_training_step_changes_weights_and_costs_more_than_twice_an_answer(task: OPSNetTask) -> None:
+def test_a_training_step_changes_weights_and_costs_more_than_twice_an_answer(task: SegmentationTask[OPSNet]) -> None:
     answered = rates.timed(rates.inference(task), "cpu", rounds=1)
     before = tiny.state(task.model.segmenter)
     trained = rates.timed(rates.training_step(task), "cpu", rounds=1)
@@ -43,7 +45,7 @@ def test_a_training_step_changes_weights_and_costs_more_than_twice_an_answer(tas
     assert trained[2] >= answered[2] > 0
 
 
-def test_an_answer_changes_nothing(task: OPSNetTask) -> None:
+def test_an_answer_changes_nothing(task: SegmentationTask[OPSNet]) -> None:
     before = tiny.state(task.model)
     rates.inference(task)()
     assert tiny.same(before, tiny.state(task.model))

@@ -7,7 +7,7 @@ from lexiseg.training.launch import describe, find_recipe, recipe_names
 from lexiseg.training.recipes.own import is_own
 from lexiseg.training.recipes.summary import count_parameters, count_pictures, estimate_memory, list_fields
 from lexiseg.training.segmentation.data_check import DataReport
-from lexiseg.training.segmentation.task import TrainingRecipe
+from lexiseg.training.segmentation.recipe import TrainingRecipe
 
 FINE, FLAWED = 0, 3
 """Exit codes of a check, as those of `lexiseg data check`."""

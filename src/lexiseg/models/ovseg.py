@@ -122,7 +122,9 @@ class OVSeg(OpenVocabularySegmenter):
             has_unit_void=config.has_unit_void,
         )
         self.clip = VitClip(config.clip).requires_grad_(False).eval()
-        self.prompt = LearnedPrompt(config.prompt_length, config.clip.text_width) if config.prompt_length else None
+        self.prompt = None
+        if config.prompt_length:  # trained alone, before the rest, and frozen since
+            self.prompt = LearnedPrompt(config.prompt_length, config.clip.text_width).requires_grad_(False)
 
     def embed_vocabulary(
         self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None

@@ -49,13 +49,13 @@ def test_slices_add_up_to_the_batch(num_points: int | None, rng: torch.Generator
     leaves = [leaf for out in layers for leaf in (out.mask_logits, out.class_logits, out.iou_scores)]
     config = CriterionConfig(num_points=num_points)
 
-    def losses(part: Microbatch | None, places: tuple[int, ...]) -> tuple[dict[str, float], tuple[Tensor, ...]]:
+    def losses(microbatch: Microbatch | None, places: tuple[int, ...]) -> tuple[dict[str, float], tuple[Tensor, ...]]:
         terms = segmentation_losses(
             [some(out, places) for out in layers],
             tuple(targets[place] for place in places),
             config,
             generator=torch.Generator().manual_seed(5),
-            part=part,
+            microbatch=microbatch,
         )
         return {name: float(term.detach()) for name, term in terms.items()}, torch.autograd.grad(
             sum(terms.values()), leaves
@@ -85,7 +85,7 @@ def test_queries_that_are_told_nothing_are_counted_over_slices_that_are_alike(rn
             targets[:1],
             config,
             generator=rng,
-            part=Microbatch(places=(place,), num_segments=(2, 2), num_slices=2),
+            microbatch=Microbatch(places=(place,), num_segments=(2, 2), num_slices=2),
         )
         for place in (0, 1)
     ]
@@ -95,8 +95,8 @@ def test_queries_that_are_told_nothing_are_counted_over_slices_that_are_alike(rn
 
 
 def test_a_batch_in_one_piece_has_every_share_to_the_last_digit() -> None:
-    part = Microbatch.whole((3, 0, 9))
-    shares = Shares.of(part, Q, torch.tensor(4), 0.1)
+    microbatch = Microbatch.whole((3, 0, 9))
+    shares = Shares.of(microbatch, Q, torch.tensor(4), 0.1)
     assert [float(s) for s in (shares.masks, shares.unmatched, shares.class_weight)] == [1.0, 1.0, 1.0]
 
 
@@ -111,7 +111,7 @@ def test_rows_are_those_that_one_process_would_draw() -> None:
 
 def test_parts_share_the_places_of_a_batch() -> None:
     splits = [BatchSplit(rank=rank, num_processes=2, num_slices=2) for rank in (0, 1)]
-    size = splits[0].part_size(12)
+    size = splits[0].microbatch_size(12)
     places = [split.places(number, size) for split in splits for number in (0, 1)]
     assert size == 3
     assert sorted(place for some_places in places for place in some_places) == list(range(12))
@@ -119,7 +119,7 @@ def test_parts_share_the_places_of_a_batch() -> None:
 
 def test_a_batch_that_cannot_be_split_is_refused_in_a_sentence() -> None:
     with pytest.raises(ValueError, match="a batch of 16 can't be split evenly among 3 processes with 2 slices each"):
-        BatchSplit(num_processes=3, num_slices=2).part_size(16)
+        BatchSplit(num_processes=3, num_slices=2).microbatch_size(16)
 
 
 def test_slices_are_padded_to_the_canvas_of_their_batch(rng: torch.Generator) -> None:
@@ -139,5 +139,5 @@ def test_slices_are_padded_to_the_canvas_of_their_batch(rng: torch.Generator) ->
         assert truth.masks.shape == (2, 16, 16)
         assert truth.ignored.sum() == truth.masks[0].sum() == height // 4 * (width // 4)
         assert batch.images.pixel_values.sum() == 3 * height * width
-    assert (wide.part.places, tall.part.places) == ((0,), (1,))
-    assert wide.part.num_segments == tall.part.num_segments == (2, 2)
+    assert (wide.microbatch.places, tall.microbatch.places) == ((0,), (1,))
+    assert wide.microbatch.num_segments == tall.microbatch.num_segments == (2, 2)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from lexiseg.io import checkpoint
 from lexiseg.training.engine import trainer
 from lexiseg.training.engine.checkpoints import trained_state
 from lexiseg.training.engine.log import TrainingProgress
-from lexiseg.training.engine.trainer import OptimConfig, Steps, decay_groups, run, scheduled_lr
+from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage, decay_groups, scheduled_lr
+from lexiseg.training.engine.trainer import Steps, run
 from toy import OPTIM, Toy
 
 
@@ -142,13 +144,13 @@ def test_a_long_run_has_no_longer_warm_up_than_its_limit() -> None:
 
 def test_without_a_norm_gradients_are_not_clipped(tmp_path: Path) -> None:
     class Unclipped(Toy):
-        clip_norm = None
+        optim = replace(OPTIM, clip_norm=None)
 
     class Loose(Toy):
-        clip_norm = 1e9
+        optim = replace(OPTIM, clip_norm=1e9)
 
     class Tight(Toy):
-        clip_norm = 1e-3
+        optim = replace(OPTIM, clip_norm=1e-3)
 
     unclipped, loose, tight = (run(toy(), tmp_path / toy.__name__) for toy in (Unclipped, Loose, Tight))
 
@@ -170,3 +172,47 @@ def test_steps_go_on_where_a_run_stopped() -> None:
     assert [number for numbers in whole for number in numbers] == list(range(13))
     assert list(Steps(sizes, 2)) == whole[2:]
     assert len(Steps(sizes, 2)) == 2
+
+
+def test_a_run_of_several_stages_warms_up_in_each_and_drops_where_it_is_told() -> None:
+    plan = OptimPlan(config=OPTIM, stages=(Stage(steps=50), Stage(steps=100, lr=0.01)), rate_drops=(0.5,))
+
+    assert plan.total_steps == 150
+    assert [plan.lr_at(step) for step in range(50)] == [scheduled_lr(OPTIM, step, 50) for step in range(50)]
+    second = [plan.lr_at(step) / scheduled_lr(OPTIM, step - 50, 100) for step in range(50, 150)]
+    assert second == pytest.approx([0.2] * 25 + [0.02] * 75)
+    with pytest.raises(IndexError):
+        plan.lr_at(150)
+
+
+OF_FE5387F = {"steps": 4, "vocabulary": ["cat"], "is_closed_set": True, "has_enhancer": True}
+OF_FE5387F |= {"enhancer_shares_projection": True, "clip": None, "test_sides": None}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now"),
+    [
+        (OF_FE5387F, {"vocabulary": ["cat"], "steps": 4}),
+        (
+            OF_FE5387F | {"is_closed_set": False},
+            {key: value for key, value in OF_FE5387F.items() if key != "is_closed_set"},
+        ),
+    ],
+    ids=["closed set", "OPSNet"],
+)
+def test_a_run_of_an_earlier_version_goes_on(
+    earlier: dict[str, object], now: dict[str, object], tmp_path: Path
+) -> None:
+    run(Toy(), tmp_path, origin={"recipe": earlier, "clip": "1"}, stop_after=3)
+
+    with pytest.raises(ValueError, match="was begun otherwise"):
+        run(Toy(), tmp_path, origin={"recipe": now | {"steps": 5}, "clip": "1"}, resume=True)
+    assert len(run(Toy(), tmp_path, origin={"recipe": now, "clip": "1"}, resume=True)) == 27
+
+
+def test_a_run_leaves_torchs_generator_as_it_was(tmp_path: Path) -> None:
+    before = torch.random.get_rng_state()
+
+    run(Toy(3), tmp_path)
+
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -21,9 +21,9 @@ from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.launch import find_recipe
 from lexiseg.training.recipes.summary import build, count_parameters
-from lexiseg.training.segmentation.opsnet import OPSNetTask, new_opsnet
-from lexiseg.training.segmentation.ovseg import OVSegRecipe, OVSegTask, new_ovseg
-from lexiseg.training.segmentation.task import SegmentationRecipe, match_categories, rate_at
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe, new_opsnet
+from lexiseg.training.segmentation.ovseg import OVSegRecipe, new_ovseg
+from lexiseg.training.segmentation.task import SegmentationTask, match_categories, rate_at
 
 OPSNETS = ("opsnet-r50", "opsnet-r101", "opsnet-swin-s", "opsnet-swin-l")
 OVSEGS = ("ovseg-r101", "ovseg-swin-base")
@@ -78,7 +78,7 @@ def test_the_parts_of_a_recipe_add_up_to_its_model(name: str) -> None:
 @pytest.mark.parametrize(("name", "steps"), [("opsnet-r50", 368_750), ("opsnet-swin-l", 737_500)])
 def test_the_rate_falls_twice_to_a_tenth_where_mask2formers_does(name: str, steps: int) -> None:
     recipe = find_recipe(name)
-    assert isinstance(recipe, SegmentationRecipe)
+    assert isinstance(recipe, OPSNetRecipe)
     first, second = (round(share * steps) for share in (327_778 / 368_750, 355_092 / 368_750))
 
     assert recipe.steps == steps
@@ -120,22 +120,25 @@ def coco(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
     return read_panoptic(root / "set")
 
 
-def small_opsnet(recipe: SegmentationRecipe, data: PanopticDataset) -> tuple[OPSNetTask, list[nn.Module]]:
+def small_opsnet(recipe: OPSNetRecipe, data: PanopticDataset) -> tuple[SegmentationTask[OPSNet], list[nn.Module]]:
     recipe = replace(recipe, framing=replace(recipe.framing, image_size=64), vocabulary=WORDS, batch_size=2)
     assert recipe.clip is not None
     model = new_opsnet(recipe, replace(recipe.clip, text_layers=1), None)
     assert model.enhancer is not None
     assert model.iou_head is not None
     trained = [model.segmenter.backbone, model.segmenter, model.enhancer, model.head, model.iou_head]
-    return OPSNetTask(recipe, data, model, keeps_batch_norm=True, workers=0), trained
+    return SegmentationTask(recipe, data, model, keeps_batch_norm=True, workers=0), trained
 
 
-def small_ovseg(recipe: OVSegRecipe, data: PanopticDataset) -> tuple[OVSegTask, list[nn.Module]]:
+def small_ovseg(recipe: OVSegRecipe, data: PanopticDataset) -> tuple[SegmentationTask[OVSeg], list[nn.Module]]:
     framing = Framing(image_size=64, scale_range=recipe.framing.scale_range, jitters_colour=True)
     clip = replace(recipe.model.clip, text_layers=1)
     recipe = replace(recipe, framing=framing, batch_size=2, model=replace(recipe.model, training_vocabulary=WORDS))
     model = new_ovseg(recipe, VitClip(clip))
-    return OVSegTask(recipe, data, model, keeps_batch_norm=True, workers=0), [model.segmenter.backbone, model.head]
+    return SegmentationTask(recipe, data, model, keeps_batch_norm=True, workers=0), [
+        model.segmenter.backbone,
+        model.head,
+    ]
 
 
 @pytest.mark.slow
@@ -175,7 +178,7 @@ def test_one_step_moves_every_trained_part_and_leaves_clip_alone(name: str, coco
 
 def test_pictures_of_any_size_are_cropped_to_one_canvas(coco: PanopticDataset) -> None:
     recipe = find_recipe("opsnet-r50")
-    assert isinstance(recipe, SegmentationRecipe)
+    assert isinstance(recipe, OPSNetRecipe)
     framing = replace(recipe.framing, image_size=64)
     data = SegmentationDataset(coco, match_categories(coco.categories, WORDS), framing)
 

@@ -12,7 +12,7 @@ from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
 from lexiseg.training.launch import SEQUENCES, WHOLE, find_recipe, recipe_names
 from lexiseg.training.recipes.storybook import mask2former_tiny
 from lexiseg.training.recipes.summary import count_parameters, count_pictures, estimate_memory, list_fields
-from lexiseg.training.segmentation.task import ClosedSet
+from lexiseg.training.segmentation.closed_set import ClosedSet
 
 
 def test_every_field_is_listed_once_by_its_dotted_name() -> None:

@@ -24,7 +24,7 @@ from lexiseg.training.engine.run_settings import TrainSettings
 from lexiseg.training.recipes.opsnet import opsnet_r50
 from lexiseg.training.recipes.ovseg import maskformer_tiny, ovseg_r101
 from lexiseg.training.segmentation.initial_weights import first_opsnet, first_ovseg, lacking_weights
-from lexiseg.training.segmentation.task import Published
+from lexiseg.training.segmentation.recipe import Published
 
 PUBLISHED = Published(backbone="somebody/backbone", clip="somebody/clip")
 OPSNET = replace(

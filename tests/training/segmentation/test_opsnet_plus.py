@@ -25,8 +25,9 @@ from lexiseg.training.recipes.opsnet_plus import (
 )
 from lexiseg.training.recipes.storybook import opsnet_tiny
 from lexiseg.training.segmentation.criterion import CriterionConfig
-from lexiseg.training.segmentation.opsnet import OPSNetTask, new_opsnet
+from lexiseg.training.segmentation.opsnet import new_opsnet
 from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe, OPSNetPlusTask
+from lexiseg.training.segmentation.task import SegmentationTask
 
 RECIPE = replace(
     opsnet_plus_tiny(),
@@ -139,7 +140,7 @@ def test_losses_on_masks_are_those_without_labels(data: PanopticDataset, labelle
     task = plus_task(data, labelled)
     clip = tiny.seeded(Clip(tiny.CLIP))
     model = new_opsnet(RECIPE, tiny.CLIP, clip.state_dict())
-    control = OPSNetTask(RECIPE, data, model, keeps_batch_norm=True, workers=0)
+    control = SegmentationTask(RECIPE, data, model, keeps_batch_norm=True, workers=0)
 
     mixed = task.losses(next(task.batches(1)), 1)
     alone = control.losses(next(control.batches(1)), 1)

@@ -15,10 +15,12 @@ from lexiseg.encoders.clip.vit import VitClip
 from lexiseg.encoders.segmenters.mask2former import Segmenter
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.training.engine.trainer import run, scheduled_lr
+from lexiseg.training.engine.optim import scheduled_lr
+from lexiseg.training.engine.trainer import run
 from lexiseg.training.recipes import ovseg as recipes_ovseg
 from lexiseg.training.recipes.ovseg import maskformer_tiny, ovseg_r101, ovseg_swin_base, simbaseline, zegformer
-from lexiseg.training.segmentation.ovseg import OVSegRecipe, OVSegTask, new_ovseg, ovseg_to_go_on_with, take_backbone
+from lexiseg.training.segmentation.ovseg import OVSegRecipe, new_ovseg, ovseg_to_go_on_with, take_backbone
+from lexiseg.training.segmentation.task import SegmentationTask
 
 WHOLE = maskformer_tiny()
 PLAIN = replace(tiny.VIT, prompts=None)
@@ -44,9 +46,9 @@ def clip() -> VitClip:
     return tiny.seeded(VitClip(PLAIN)).eval()
 
 
-def task(data: PanopticDataset, clip: VitClip, recipe: OVSegRecipe = RECIPE) -> OVSegTask:
+def task(data: PanopticDataset, clip: VitClip, recipe: OVSegRecipe = RECIPE) -> SegmentationTask[OVSeg]:
     """A training around a random CLIP."""
-    return OVSegTask(recipe, data, new_ovseg(recipe, clip), workers=0)
+    return SegmentationTask(recipe, data, new_ovseg(recipe, clip), workers=0)
 
 
 def test_a_resumed_run_with_dropout_shows_the_losses_of_an_uninterrupted_one(
@@ -142,7 +144,7 @@ def test_a_learned_prompt_goes_into_the_model_and_stays_as_it_is(
     vectors = torch.randn(4, PLAIN.text_width, generator=torch.Generator().manual_seed(1))
     model = new_ovseg(recipe, clip, vectors)
 
-    run(OVSegTask(recipe, data, model, workers=0), tmp_path)
+    run(SegmentationTask(recipe, data, model, workers=0), tmp_path)
 
     assert model.prompt is not None
     assert torch.equal(model.prompt.vectors, vectors)

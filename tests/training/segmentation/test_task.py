@@ -9,20 +9,23 @@ import torch
 from torch import nn
 
 import tiny
+from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.datasets.folders import own_words
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.models.opsnet import OPSNet
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.engine.run_settings import Precision
 from lexiseg.training.engine.trainer import EngineConfig, run
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.recipes.storybook import opsnet_tiny, opsnet_tiny_plain
+from lexiseg.training.segmentation.closed_set import ClosedSet
 from lexiseg.training.segmentation.criterion import CriterionConfig
-from lexiseg.training.segmentation.opsnet import ClosedSetTask, OPSNetTask, new_opsnet, opsnet_to_go_on_with
-from lexiseg.training.segmentation.task import SegmentationRecipe
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe, new_opsnet, opsnet_to_go_on_with
+from lexiseg.training.segmentation.task import SegmentationTask
 
 RECIPE = replace(
     opsnet_tiny(),
@@ -42,10 +45,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
     return write_storybook(StorybookSpec(role="base", split="train", count=6, size=(64, 64)), root)
 
 
-def opsnet_task(data: PanopticDataset, recipe: SegmentationRecipe = RECIPE) -> OPSNetTask:
+def opsnet_task(data: PanopticDataset, recipe: OPSNetRecipe = RECIPE) -> SegmentationTask[OPSNet]:
     """An OPSNet training around a random CLIP."""
     clip = tiny.seeded(Clip(tiny.CLIP))
-    return OPSNetTask(recipe, data, new_opsnet(recipe, tiny.CLIP, clip.state_dict()), workers=0)
+    return SegmentationTask(recipe, data, new_opsnet(recipe, tiny.CLIP, clip.state_dict()), workers=0)
+
+
+def closed_set_task(recipe: OPSNetRecipe, data: PanopticDataset) -> SegmentationTask[ClosedSet]:
+    """A closed-set training by a recipe of an OPSNet, which has all that one needs."""
+    with fork_random(recipe.seed):
+        model = ClosedSet(recipe.segmenter, recipe.vocabulary)
+    return SegmentationTask(recipe, data, model, workers=0)
 
 
 def test_a_resumed_run_shows_the_losses_of_an_uninterrupted_one(data: PanopticDataset, tmp_path: Path) -> None:
@@ -97,10 +107,10 @@ def test_the_network_computes_in_the_recipes_precision_and_the_criterion_in_floa
 
 
 def test_a_pretrained_start_keeps_its_batch_norms(data: PanopticDataset, tmp_path: Path) -> None:
-    start = ClosedSetTask(RECIPE, data, workers=0).model.segmenter.state_dict()
+    start = closed_set_task(RECIPE, data).model.segmenter.state_dict()
     clip = tiny.seeded(Clip(tiny.CLIP))
     model = new_opsnet(RECIPE, tiny.CLIP, clip.state_dict(), start)
-    task = OPSNetTask(RECIPE, data, model, keeps_batch_norm=True, workers=0)
+    task = SegmentationTask(RECIPE, data, model, keeps_batch_norm=True, workers=0)
 
     run(task, tmp_path / "run")
 
@@ -136,7 +146,7 @@ def test_the_closed_set_baseline_learns_two_pictures_by_heart(data: PanopticData
     recipe = replace(RECIPE, steps=60, batch_size=2, optim=replace(RECIPE.optim, lr=3e-3, weight_decay=0.0))
     two = replace(data, samples=data.samples[:2])
 
-    losses = run(ClosedSetTask(recipe, two, workers=0), tmp_path / "run")
+    losses = run(closed_set_task(recipe, two), tmp_path / "run")
 
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
 

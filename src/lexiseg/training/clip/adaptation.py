@@ -8,12 +8,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lexiseg.core.random import fork_random
 from lexiseg.data.pairs.format import PairDataset
 from lexiseg.encoders.clip.vit import PromptConfig, VitClip
-from lexiseg.models.ovseg import OVSeg
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.training.clip.contrastive import contrastive_loss, towers_in_bf16
 from lexiseg.training.clip.pair_batches import CroppedPairs, PairBatch, pair_batches
-from lexiseg.training.engine.trainer import OptimConfig, decay_groups, scheduled_lr
+from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage, decay_groups
 
 LARGEST_SCALE = math.log(100)
 """CLIP's own bound of its learned logit scale."""
@@ -73,8 +74,8 @@ def clip_to_adapt(recipe: AdaptationRecipe, clip: VitClip) -> VitClip:
         )
     if wanted is None and recipe.trained != "full":
         raise ValueError("there are no prompts to train: give the recipe some, or start from a CLIP that has them.")
-    torch.random.default_generator.manual_seed(recipe.seed)
-    adapted = VitClip(replace(clip.config, prompts=wanted))
+    with fork_random(recipe.seed):
+        adapted = VitClip(replace(clip.config, prompts=wanted))
     adapted.load_state_dict({**adapted.state_dict(), **clip.state_dict()})
     adapted.requires_grad_(False)
     trained = [adapted.clip.logit_scale]
@@ -91,8 +92,8 @@ def _told(prompts: PromptConfig | None) -> str:
     return "none" if prompts is None else f"{prompts.kind} prompts of depth {prompts.depth}"
 
 
-def with_clip(model: OVSeg, clip: VitClip) -> OVSeg:
-    """The same OVSeg with another CLIP for its crops: what becomes of an adapted one (section 3.1 stays as trained).
+def with_clip(model: OpenVocabularySegmenter, clip: VitClip) -> OpenVocabularySegmenter:
+    """The same model with another CLIP for its crops: what becomes of an adapted one (section 3.1 stays as trained).
 
     Args:
         model: left as it is.
@@ -107,8 +108,8 @@ def with_clip(model: OVSeg, clip: VitClip) -> OVSeg:
             "expected a CLIP with the text tower that the model was trained with, got another: "
             "adapt the model's own CLIP."
         )
-    with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
-        changed = OVSeg(replace(model.config, clip=clip.config))
+    with fork_random():
+        changed = type(model)(replace(model.config, clip=clip.config))
     kept = {name: value for name, value in model.state_dict().items() if not name.startswith("clip.")}
     changed.load_state_dict(kept | {f"clip.{name}": value for name, value in clip.state_dict().items()})
     return changed.eval()
@@ -147,23 +148,15 @@ class AdaptationTask:
         return self.clip
 
     @property
-    def total_steps(self) -> int:
-        """The recipe's, or as many as its epochs take."""
+    def optim_plan(self) -> OptimPlan:
+        """As many steps as the recipe says, or as its epochs take."""
         recipe = self.recipe
-        return recipe.steps or max(1, recipe.epochs * len(self._pairs) // recipe.batch_size)
+        steps = recipe.steps or max(1, recipe.epochs * len(self._pairs) // recipe.batch_size)
+        return OptimPlan(config=recipe.optim, stages=(Stage(steps=steps),))
 
-    @property
-    def clip_norm(self) -> float | None:
-        """Largest L2 norm of the gradient."""
-        return self.recipe.optim.clip_norm
-
-    def lr_at(self, step: int) -> float:
-        """Warm-up and cosine."""
-        return scheduled_lr(self.recipe.optim, step, self.total_steps)
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW over what is trained: the tower with weight decay, prompts and logit scale without."""
-        recipe, optim = self.recipe, self.recipe.optim
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is trained: the tower with weight decay, prompts and logit scale without."""
+        recipe = self.recipe
         groups: list[dict[str, Any]] = [
             {
                 "params": [self.clip.clip.logit_scale],
@@ -172,11 +165,11 @@ class AdaptationTask:
             }
         ]
         if recipe.trained != "prompts":
-            groups += decay_groups(self.clip.visual, optim.weight_decay)
+            groups += decay_groups(self.clip.visual, recipe.optim.weight_decay)
         if recipe.trained != "full":
             prompts = self.clip.prompt_parameters
             groups.append({"params": prompts, "weight_decay": 0.0, "lr_scale": recipe.prompt_lr_scale})
-        return torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, eps=optim.eps)
+        return groups
 
     def batches(self, start: int) -> Iterator[PairBatch]:
         """Batches from step `start` on, read by worker processes."""

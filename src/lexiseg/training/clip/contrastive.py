@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lexiseg.core.random import fork_random
 from lexiseg.encoders.clip.base import OpenClip
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
 from lexiseg.storybook.captions import Rng, caption
 from lexiseg.storybook.kinds import CASTS
 from lexiseg.storybook.scene import Scene, compose, draw_close_up, draw_view, generator
-from lexiseg.training.engine.trainer import OptimConfig, Steps, decay_groups, scheduled_lr
+from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage, decay_groups
+from lexiseg.training.engine.trainer import Steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +100,11 @@ class DrawnPictures(torch.utils.data.Dataset[tuple[Tensor, SaidT]], Generic[Said
         """Batches from step `start` on, each of its phase's size, drawn by worker processes."""
         sizes = [phase.batch_size for phase in self.phases for _ in range(phase.steps)]
         loader: Any = torch.utils.data.DataLoader(
-            self, batch_sampler=Steps(sizes, start), num_workers=workers, collate_fn=collate
+            self,
+            batch_sampler=Steps(sizes, start),
+            num_workers=workers,
+            collate_fn=collate,
+            generator=torch.Generator(),  # not torch's own, which is the caller's
         )
         return iter(loader)
 
@@ -233,28 +239,14 @@ class PhasedTask(Generic[RecipeT, ClipT]):
         return self.clip
 
     @property
-    def total_steps(self) -> int:
-        """Steps of all phases."""
-        return sum(phase.steps for phase in self.recipe.phases)
-
-    @property
-    def clip_norm(self) -> float | None:
-        """Largest L2 norm of the gradient."""
-        return self.recipe.optim.clip_norm
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW without weight decay on vectors."""
-        optim = self.recipe.optim
-        return torch.optim.AdamW(decay_groups(self.clip, optim.weight_decay), betas=optim.betas, eps=optim.eps)
-
-    def lr_at(self, step: int) -> float:
+    def optim_plan(self) -> OptimPlan:
         """Every phase has its own rate, with a warm-up and decay of its own."""
-        optim = self.recipe.optim
-        for phase in self.recipe.phases:
-            if step < phase.steps:
-                return scheduled_lr(optim, step, phase.steps) / optim.lr * phase.lr
-            step -= phase.steps
-        raise IndexError("a step behind the last phase")
+        stages = tuple(Stage(steps=phase.steps, lr=phase.lr) for phase in self.recipe.phases)
+        return OptimPlan(config=self.recipe.optim, stages=stages)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """No weight decay on vectors."""
+        return decay_groups(self.clip, self.recipe.optim.weight_decay)
 
     def pictures_in(self, batch: Any) -> int:
         """Pictures of a batch."""
@@ -278,8 +270,8 @@ class ClipTask(PhasedTask[ClipRecipe, Clip | VitClip]):
         Raises:
             ValueError: if the recipe locks a text tower and gets none, or one of other sizes.
         """
-        torch.random.default_generator.manual_seed(recipe.seed)  # initial weights; nothing later draws from it
-        clip = new_clip(recipe.model)
+        with fork_random(recipe.seed):
+            clip = new_clip(recipe.model)
         if recipe.locks_text:
             lock_text(clip, text)
         super().__init__(recipe, clip, device=device, workers=workers)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from lexiseg.core.messages import printable
+from lexiseg.core.random import fork_random
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
 from lexiseg.io.checkpoint import CONFIG_FILE, load_folder, load_into, save_folder
@@ -56,14 +56,14 @@ def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
     document, weights = load_folder(folder)
     kind = VitConfig if "patch_size" in document else ClipConfig
     config = from_jsonable(kind, document, source=f"{CONFIG_FILE} in {printable(folder)}")
-    with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
+    with fork_random():
         clip = new_clip(config)
     load_into(clip, weights, folder)
     return clip.eval()
 
 
 def _with_pool(model: OPSNet) -> Clip:
-    with torch.random.fork_rng(devices=()):
+    with fork_random():
         clip = Clip(replace(model.config.clip, has_pool=True))
     missing = clip.load_state_dict(model.clip.state_dict(), strict=False).missing_keys
     assert all(".attnpool." in name for name in missing), missing
@@ -78,7 +78,7 @@ def _read_open_clip(file: Path, sizes: ClipConfig | None) -> Clip | VitClip:
     if sizes is None:
         return import_clip(file)
     state = read_clip_state(sizes, file, f"the recipe's CLIP ({sizes.embed_dim} dimensions, ResNet {sizes.layers})")
-    with torch.random.fork_rng(devices=()):
+    with fork_random():
         clip = Clip(sizes)
     clip.clip.load_state_dict({**clip.clip.state_dict(), **state})
     return clip.eval()
@@ -145,7 +145,7 @@ def read_prompt(folder: Path) -> Float[Tensor, "P W"]:
     """
     document, weights = load_folder(folder)
     sizes = from_jsonable(PromptSizes, document, source=f"{CONFIG_FILE} in {printable(folder)}")
-    with torch.random.fork_rng(devices=()):
+    with fork_random():
         prompt = LearnedPrompt(sizes.prompt_length, sizes.text_width)
     load_into(prompt, weights, folder)
     return prompt.vectors.detach()

@@ -21,7 +21,7 @@ from lexiseg.layers.spatial_adapter import folded
 from lexiseg.storybook.captions import Rng, named_words
 from lexiseg.storybook.scene import Scene
 from lexiseg.training.clip.contrastive import DrawnPictures, Phase, PhasedTask, towers_in_bf16, varied_light
-from lexiseg.training.engine.trainer import OptimConfig
+from lexiseg.training.engine.optim import OptimConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lexiseg.core.random import fork_random
 from lexiseg.data.pairs.format import PairDataset
 from lexiseg.encoders.clip.vit import VitClip
 from lexiseg.models.learned_prompt import LearnedPrompt
 from lexiseg.training.clip.contrastive import towers_in_bf16
 from lexiseg.training.clip.pair_batches import CroppedPairs, PairBatch, pair_batches
-from lexiseg.training.engine.trainer import OptimConfig, scheduled_lr
+from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +57,9 @@ class LearnedPromptTask:
             raise ValueError(
                 f"a prompt is learned by telling words apart, got pairs of {len(pairs.words)}: mine pairs with labels."
             )
-        torch.random.default_generator.manual_seed(recipe.seed)
         self.recipe = recipe
-        self.prompt = LearnedPrompt(recipe.length, clip.config.text_width).to(device)
+        with fork_random(recipe.seed):
+            self.prompt = LearnedPrompt(recipe.length, clip.config.text_width).to(device)
         self._clip = clip.requires_grad_(False).eval().to(device)
         self._tokens = clip.tokenize(pairs.words).to(device)
         self._pairs = pairs
@@ -70,28 +72,14 @@ class LearnedPromptTask:
         return self.prompt
 
     @property
-    def total_steps(self) -> int:
-        """Steps of the whole run."""
-        return self.recipe.steps
-
-    @property
-    def clip_norm(self) -> float | None:
-        """Largest L2 norm of the gradient."""
-        return self.recipe.optim.clip_norm
-
-    def lr_at(self, step: int) -> float:
-        """Warm-up and decay."""
-        return scheduled_lr(self.recipe.optim, step, self.recipe.steps)
-
-    def optimizer(self) -> torch.optim.Optimizer:
+    def optim_plan(self) -> OptimPlan:
         """SGD with momentum."""
         recipe = self.recipe
-        return torch.optim.SGD(
-            self.prompt.parameters(),
-            lr=recipe.optim.lr,
-            momentum=recipe.momentum,
-            weight_decay=recipe.optim.weight_decay,
-        )
+        return OptimPlan(config=recipe.optim, stages=(Stage(steps=recipe.steps),), sgd_momentum=recipe.momentum)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The vectors."""
+        return [{"params": list(self.prompt.parameters())}]
 
     def batches(self, start: int) -> Iterator[PairBatch]:
         """Batches of whole crops from step `start` on, read by worker processes."""

@@ -107,7 +107,14 @@ def draw_window(side: int, scale_range: tuple[float, float], generator: torch.Ge
 def pair_batches(dataset: CroppedPairs, batch_size: int, *, seed: int, start: int, workers: int) -> Iterator[PairBatch]:
     """Batches without end from step `start` on, each epoch in an order of its own."""
     keys = training_keys(len(dataset), seed=seed, start=start * batch_size)
-    loader: Any = DataLoader(dataset, batch_size=batch_size, sampler=keys, num_workers=workers, collate_fn=_together)
+    loader: Any = DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=keys,
+        num_workers=workers,
+        collate_fn=_together,
+        generator=torch.Generator(),  # not torch's own, which is the caller's
+    )
     return iter(loader)
 
 

@@ -12,7 +12,7 @@ from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import load_model, save_model, system_of
 from lexiseg.io.shipped import shipped_folder
-from lexiseg.models.ovseg import OVSeg
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.training.clip.adaptation import AdaptationRecipe, AdaptationTask, with_clip
 from lexiseg.training.clip.contrastive import ClipRecipe, ClipTask
 from lexiseg.training.clip.folders import read_clip, read_resnet_clip, read_vit_clip, write_clip, write_prompt
@@ -64,29 +64,29 @@ def train_adaptation(recipe: AdaptationRecipe, settings: TrainSettings, reporter
     with the adapted CLIP, which also lies beside it alone, in `clip`.
     """
     recipe = overridden(recipe, settings)
-    start, pairs, origin = _start_and_pairs(settings)
-    clip = start.clip if isinstance(start, OVSeg) else start
+    clip, whole, pairs, origin = _start_and_pairs(settings)
     task = AdaptationTask(recipe, clip, pairs, device=settings.device, workers=settings.workers)
     run_task(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
     adapted, folder = task.clip.cpu().eval(), model_folder(settings)
-    if not isinstance(start, OVSeg):
+    if whole is None:
         return write_clip(folder, adapted)
     write_clip(settings.out / "clip", adapted)
-    return save_model(with_clip(start, adapted), folder, overwrite=True)
+    return save_model(with_clip(whole, adapted), folder, overwrite=True)
 
 
 def train_prompt(recipe: LearnedPromptRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
     """Trains a learned prompt; its folder is what --prompt takes."""
     recipe = overridden(recipe, settings)
-    start, pairs, origin = _start_and_pairs(settings)
-    clip = start.clip if isinstance(start, OVSeg) else start
+    clip, _, pairs, origin = _start_and_pairs(settings)
     task = LearnedPromptTask(recipe, clip, pairs, device=settings.device, workers=settings.workers)
     run_task(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
     return write_prompt(model_folder(settings), task.prompt.cpu())
 
 
-def _start_and_pairs(settings: TrainSettings) -> tuple[VitClip | OVSeg, PairDataset, dict[str, object]]:
-    """The CLIP to go on from, alone or in its OVSeg; its pairs; and what tells both from others."""
+def _start_and_pairs(
+    settings: TrainSettings,
+) -> tuple[VitClip, OpenVocabularySegmenter | None, PairDataset, dict[str, object]]:
+    """The CLIP to go on from; the model that it came in, if that shows it crops; its pairs; what tells all apart."""
     if settings.start is None:
         raise ValueError(
             "this recipe goes on from a CLIP: train one with 'lexiseg train clip-vit-tiny', then pass its folder, or "
@@ -94,7 +94,9 @@ def _start_and_pairs(settings: TrainSettings) -> tuple[VitClip | OVSeg, PairData
         )
     if not settings.data:
         raise ValueError("this recipe needs pairs of crops and words: make them with 'lexiseg mine', then pass --data.")
-    whole = load_model(settings.start) if system_of(settings.start) == "ovseg" else None
-    start = whole if isinstance(whole, OVSeg) else read_vit_clip(settings.start)
+    whole = load_model(settings.start) if system_of(settings.start) is not None else None
+    if whole is not None and whole.regions is None:
+        whole = None
+    clip = read_vit_clip(settings.start) if whole is None else whole.clip
     pairs = PairDataset(*settings.data)
-    return start, pairs, {"start": weights_hash(start.state_dict()), "pairs": len(pairs)}
+    return clip, whole, pairs, {"start": weights_hash((whole or clip).state_dict()), "pairs": len(pairs)}

@@ -1,5 +1,6 @@
 """The checkpoints of a run: the last few and the best, each whole whatever processes hold parts of it."""
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -81,6 +82,29 @@ class Checkpoints:
             atomic_save(content, self._folder / BEST_FILE)
 
 
+RETIRED: Mapping[tuple[str, bool], tuple[str, ...]] = {
+    ("is_closed_set", True): ("has_enhancer", "enhancer_shares_projection", "clip", "test_sides"),
+    ("is_closed_set", False): (),
+}
+"""What recipes of earlier versions say and today's do not: a field with its value, and the fields that go with it.
+
+Up to fe5387f the recipe of a closed-set Mask2Former was one of an OPSNet's with `is_closed_set`, and had fields that
+only an OPSNet reads.
+"""
+
+
+def _converted(recipe: str) -> Any:
+    """What decides a run, as today's recipes say it."""
+    origin = json.loads(recipe)
+    fields = origin.get("recipe") if isinstance(origin, dict) else None
+    if isinstance(fields, dict):
+        for (name, value), others in RETIRED.items():
+            if fields.get(name) is value:
+                for gone in (name, *others):
+                    fields.pop(gone, None)
+    return origin
+
+
 def trained_state(module: nn.Module) -> dict[str, Tensor]:
     """The state of a module without what is frozen: trained parameters and the buffers beside them."""
     frozen = {name for name, p in module.named_parameters() if not p.requires_grad}
@@ -101,7 +125,7 @@ def restore_weights(module: nn.Module, saved: Mapping[str, Any], recipe: str) ->
             f"the checkpoint belongs to another recipe (first differing weight: {[*needed, *foreign][0]}): "
             "choose another --out."
         )
-    if saved.get("recipe", recipe) != recipe:
+    if "recipe" in saved and _converted(saved["recipe"]) != _converted(recipe):
         raise ValueError(
             "the checkpoint was begun otherwise (recipe.json beside it says how: recipe, seed, steps, CLIP, start): "
             "resume it with what it was begun with, or choose another --out."
@@ -110,8 +134,8 @@ def restore_weights(module: nn.Module, saved: Mapping[str, Any], recipe: str) ->
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """An optimiser's state with whole tensors, for any number of processes."""
-    return whole(optimizer.state_dict())
+    """An optimiser's state with whole tensors, for any number of processes; in the first process alone."""
+    return whole(optimizer.state_dict(), in_first=True)
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""Parts of a batch: what each process sees of it, one slice after the other, and what all parts hold together.
+"""Microbatches: what each process sees of a batch, one slice after the other, and what all of them hold together.
 
-A loss that is a mean over the batch becomes, in every part, the part's mean times the part's share of what the mean is
-taken over; random points are drawn for the whole batch, and a part keeps its own. So the losses and gradients of all
-parts add up to those of the batch in one piece, however many processes and slices there are.
+A loss that is a mean over the batch becomes, in each one, its mean times its share of what the mean is
+taken over; random points are drawn for the whole batch, and each keeps its own. So the losses and gradients of all
+microbatches add up to those of the batch in one piece, however many processes and slices there are.
 """
 
 from collections.abc import Iterable
@@ -26,22 +26,22 @@ class BatchSplit:
     """Slices that each process takes one after the other before a step of the optimiser: gradient accumulation."""
 
     @property
-    def num_parts(self) -> int:
+    def num_microbatches(self) -> int:
         """Slices of all processes."""
         return self.num_processes * self.num_slices
 
-    def part_size(self, batch_size: int) -> int:
+    def microbatch_size(self, batch_size: int) -> int:
         """Pictures of one slice of one process.
 
         Raises:
             ValueError: if the batch can't be split evenly.
         """
-        if batch_size % self.num_parts:
+        if batch_size % self.num_microbatches:
             raise ValueError(
                 f"a batch of {batch_size} can't be split evenly among {self.num_processes} processes with "
                 f"{self.num_slices} slices each: choose numbers whose product divides {batch_size}."
             )
-        return batch_size // self.num_parts
+        return batch_size // self.num_microbatches
 
     def places(self, number: int, size: int) -> tuple[int, ...]:
         """Places in the batch of the `size` pictures of this process's slice `number`.
@@ -70,18 +70,18 @@ class Microbatch:
         return Microbatch(places=tuple(range(len(counts))), num_segments=counts)
 
     def picture_rows(self) -> "Rows":
-        """The part's rows in a tensor with a row per picture."""
+        """The microbatch's rows in a tensor with a row per picture."""
         return Rows(own=self.places, total=len(self.num_segments))
 
     def mask_rows(self, num_queries: int) -> "Rows":
-        """The part's rows in a tensor with a row per matched mask; a picture has no more of them than queries."""
+        """The microbatch's rows in a tensor with a row per matched mask; a picture has no more of them than queries."""
         counts = [min(num_queries, count) for count in self.num_segments]
         ends = torch.tensor(counts).cumsum(0).tolist()
         own = tuple(row for place in self.places for row in range(ends[place] - counts[place], ends[place]))
         return Rows(own=own, total=sum(counts))
 
     def of_all(self, count: Int[Tensor, ""]) -> Int[Tensor, ""]:
-        """What all parts count together.
+        """What all microbatches count together.
 
         It is exact over processes. The slices of a process that are still to come, or have gone, are taken to be like
         this one: use it for what depends on predictions, which nobody knows before the forward pass.
@@ -107,7 +107,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """What a part holds of that which a mean over the batch is taken over; 1 for a batch in one piece."""
+    """What a microbatch holds of that which a mean over the batch is taken over; 1 for a batch in one piece."""
 
     masks: Float[Tensor, ""]
     """Of the matched masks."""
@@ -117,21 +117,21 @@ class Shares:
     """Of the weight of all queries in the cross-entropy of classes."""
 
     @staticmethod
-    def of(part: Microbatch, num_queries: int, left_out: Int[Tensor, ""], void_weight: float) -> "Shares":
+    def of(microbatch: Microbatch, num_queries: int, left_out: Int[Tensor, ""], void_weight: float) -> "Shares":
         """The shares under one matching.
 
         Args:
-            part: the part.
+            microbatch: of a batch.
             num_queries: Q.
-            left_out: queries of the part that are told nothing.
+            left_out: its queries that are told nothing.
             void_weight: of no-object in the cross-entropy.
         """
-        matched = part.mask_rows(num_queries)
+        matched = microbatch.mask_rows(num_queries)
         device = left_out.device
         own_masks = torch.tensor(float(len(matched.own)), device=device)
         all_masks = torch.tensor(float(matched.total), device=device)
-        own_unmatched = num_queries * len(part.places) - own_masks - left_out
-        all_unmatched = num_queries * len(part.num_segments) - all_masks - part.of_all(left_out)
+        own_unmatched = num_queries * len(microbatch.places) - own_masks - left_out
+        all_unmatched = num_queries * len(microbatch.num_segments) - all_masks - microbatch.of_all(left_out)
         return Shares(
             masks=_share(own_masks, all_masks),
             unmatched=_share(own_unmatched, all_unmatched),

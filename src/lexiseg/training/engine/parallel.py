@@ -1,17 +1,16 @@
-"""One network in the hands of several processes: DDP, FSDP2, and what either needs of the rest."""
+"""One network shared by several processes: DDP, FSDP2, and what either needs of the rest."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.distributed import init_device_mesh
+from torch.distributed._composable import checkpoint
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.checkpoint import checkpoint
 
 from lexiseg.core import processes
 from lexiseg.training.engine.task import SharedTask, Task
@@ -53,9 +52,9 @@ class ParallelModule:
             _shard(self._losses, task.blocks)
 
     def backward(self, batch: Any, step: int, *, is_last: bool) -> dict[str, Tensor]:
-        """Adds the gradient of a part of the batch, and returns its terms.
+        """Adds the gradient of a microbatch, and returns its terms.
 
-        Gradients are summed over the processes once, with the last part.
+        Gradients are summed over the processes once, with the last microbatch.
         """
         waits = nullcontext()
         if isinstance(self._losses, FSDPModule):
@@ -80,9 +79,12 @@ def _shard(losses: nn.Module, blocks: Sequence[nn.Module]) -> None:
 
 
 def checkpoint_activations(blocks: Sequence[nn.Module]) -> None:
-    """Lets every block forget what it computed and compute it again in the backward pass (Chen et al., 2016)."""
+    """Lets every block forget what it computed and compute it again in the backward pass (Chen et al., 2016).
+
+    Modules and their names stay as they are.
+    """
     for block in blocks:
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        checkpoint(block)
 
 
 def share_batch_norms(module: nn.Module, *, is_split: bool) -> None:
@@ -107,14 +109,20 @@ def share_batch_norms(module: nn.Module, *, is_split: bool) -> None:
     nn.SyncBatchNorm.convert_sync_batchnorm(module)
 
 
-def whole(tree: Any) -> Any:
-    """A tree of plain data in which sharded tensors are whole; all processes must call it together."""
+def whole(tree: Any, *, in_first: bool = False) -> Any:
+    """A tree of plain data in which sharded tensors are whole, on the CPU; all processes must call it together.
+
+    Args:
+        tree: of mappings and lists.
+        in_first: only the first process keeps them, one tensor after the other; those of the others are empty.
+    """
     if isinstance(tree, DTensor):
-        return tree.full_tensor().cpu()
+        gathered = tree.full_tensor()
+        return gathered.new_empty(0, device="cpu") if in_first and processes.rank() != 0 else gathered.cpu()
     if isinstance(tree, Mapping):
-        return {key: whole(value) for key, value in tree.items()}
+        return {key: whole(value, in_first=in_first) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return type(tree)(whole(value) for value in tree)
+        return type(tree)(whole(value, in_first=in_first) for value in tree)
     return tree
 
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
 from lexiseg.evaluation.evaluator import Comparison
 from lexiseg.training.engine.microbatches import BatchSplit
+from lexiseg.training.engine.optim import OptimPlan
 
 
 @runtime_checkable
@@ -25,16 +25,12 @@ class Task(Protocol):
         ...
 
     @property
-    def total_steps(self) -> int:
-        """Steps of the whole run."""
+    def optim_plan(self) -> OptimPlan:
+        """Optimiser, rate and clipping of the whole run, and its steps."""
         ...
 
-    def optimizer(self) -> torch.optim.Optimizer:
-        """A fresh optimiser over the trained parameters."""
-        ...
-
-    def lr_at(self, step: int) -> float:
-        """The learning rate of a step."""
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The trained parameters as `torch.optim` takes them; `lr_scale` scales the rate of a group."""
         ...
 
     def batches(self, start: int) -> Iterator[Any]:
@@ -42,16 +38,11 @@ class Task(Protocol):
         ...
 
     def losses(self, batch: Any, step: int) -> Mapping[str, Tensor]:
-        """The terms whose sum is minimised; of a part of a batch, what it adds to those of the batch."""
+        """The terms whose sum is minimised; of a microbatch, what it adds to those of the batch."""
         ...
 
     def pictures_in(self, batch: Any) -> int:
         """Size of a batch, for the log."""
-        ...
-
-    @property
-    def clip_norm(self) -> float | None:
-        """Largest L2 norm of the gradient; None: any."""
         ...
 
 
@@ -69,7 +60,7 @@ class SharedTask(Task, Protocol):
         ...
 
     def batches(self, start: int, split: BatchSplit | None = None) -> Iterator[Any]:
-        """The parts of this process, `split.num_slices` for every step."""
+        """The microbatches of this process, `split.num_slices` for every step."""
         ...
 
     def pictures_of(self, step: int) -> Sequence[str]:

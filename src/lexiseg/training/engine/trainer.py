@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,57 +32,13 @@ EVALUATIONS = 10
 """Evaluations of a run, unless it says how often."""
 NOT_FINITE_FILE = "not-finite.json"
 
-POLY_POWER = 0.9  # DeepLab's; MaskFormer's too
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimConfig:
-    """An optimiser's rate with warm-up and decay; AdamW's numbers where nothing else is said."""
-
-    lr: float
-    weight_decay: float
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    schedule: Literal["cosine", "poly"] = "cosine"
-    """How the rate falls after the warm-up: half a cosine, or a straight line to the power 0.9."""
-    warmup_share: float = 0.04
-    """Share of the steps in which the rate climbs from 0."""
-    warmup_limit: int | None = None
-    """Most steps of the warm-up, however long the run; None: no limit."""
-    final_share: float = 0.02
-    """Share of the rate that is left at the last step."""
-    clip_norm: float | None = 1.0
-    """Largest L2 norm of the whole gradient; None: any."""
-
-
-def scheduled_lr(config: OptimConfig, step: int, total_steps: int) -> float:
-    """The learning rate of step `step` of `total_steps`."""
-    warmup = max(1, round(config.warmup_share * total_steps))
-    if config.warmup_limit is not None:
-        warmup = min(warmup, config.warmup_limit)
-    if step < warmup:
-        return config.lr * (step + 1) / warmup
-    progress = (step - warmup) / max(1, total_steps - warmup)
-    height = 0.5 * (1 + math.cos(math.pi * progress)) if config.schedule == "cosine" else (1 - progress) ** POLY_POWER
-    low = config.lr * config.final_share
-    return low + (config.lr - low) * height
-
-
-def decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups: weight decay on matrices, none on vectors (norms, biases, single embeddings)."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """How a run is carried out. But for the average, none of it changes what is learned."""
 
     accumulate: int = 1
-    """Slices in which each process takes its part of a batch, one after the other, to need less memory."""
+    """Slices in which each process takes its share of a batch, one after the other, to need less memory."""
     sharding: Sharding = "ddp"
     """What several processes share: "ddp" the work, "fsdp2" weights, gradients and optimiser as well."""
     activation_checkpointing: bool = False
@@ -152,9 +108,10 @@ def run(
         raise ValueError(f"{out} already holds a training run: pass --resume to continue it or choose another --out.")
     saved = checkpoints.load() if checkpoints.found() else None
     start = 0 if saved is None else int(saved["step"])
-    last = task.total_steps if stop_after is None else min(task.total_steps, start + stop_after)
-    if start > task.total_steps:
-        raise ValueError(f"{out} stands at step {start}, behind the {task.total_steps} asked for: ask for more steps.")
+    total_steps = task.optim_plan.total_steps
+    last = total_steps if stop_after is None else min(total_steps, start + stop_after)
+    if start > total_steps:
+        raise ValueError(f"{out} stands at step {start}, behind the {total_steps} asked for: ask for more steps.")
     with processes.one_reason():
         training = _Training(task, config, saved, recipe)
         with writing(out):
@@ -162,11 +119,11 @@ def run(
             if processes.rank() == 0:
                 (out / "recipe.json").write_text(recipe + "\n")
         device = next(task.module.parameters()).device.type
-        run_log = RunLog(out, start=start, total_steps=task.total_steps, device=device, report=report, draw=draw)
-        evaluate_every = config.evaluate_every or max(1, task.total_steps // EVALUATIONS)
+        run_log = RunLog(out, start=start, total_steps=total_steps, device=device, report=report, draw=draw)
+        evaluate_every = config.evaluate_every or max(1, total_steps // EVALUATIONS)
         all_losses: list[float] = []
         saved_at = time.monotonic()
-        parts = training.parts(start)
+        microbatches = training.microbatches(start)
         stale_after = None if config.patience is None else config.patience * evaluate_every
         is_over = False
         for step in range(start, last):
@@ -174,7 +131,7 @@ def run(
                 checkpoints.save(training.content(step))
                 break
             with run_log.waiting():
-                own = list(islice(parts, config.accumulate))
+                own = list(islice(microbatches, config.accumulate))
             is_late = processes.rank() == 0 and time.monotonic() - saved_at > SAVE_EVERY_SECONDS
             found = training.step(own, step, is_late=is_late)
             if not found.is_finite:
@@ -184,19 +141,19 @@ def run(
             run_log.step(
                 step + 1,
                 found.terms,
-                lr=task.lr_at(step),
+                lr=task.optim_plan.lr_at(step),
                 gradient_norm=found.gradient_norm,
                 pictures=sum(map(task.pictures_in, own)) * processes.world_size(),
                 is_last=is_last,
             )
             with run_log.pausing():
-                if (step + 1) % evaluate_every == 0 or step + 1 == task.total_steps:
+                if (step + 1) % evaluate_every == 0 or step + 1 == total_steps:
                     training.evaluate(step + 1, run_log, checkpoints)
                 if found.is_late or is_last:
                     checkpoints.save(training.content(step + 1))
                     saved_at = time.monotonic()
         training.show()
-        if is_over or last == task.total_steps:
+        if is_over or last == total_steps:
             run_log.finish()
     return all_losses
 
@@ -220,30 +177,31 @@ class _Found:
 
 
 class _Training:
-    """A task with its network, optimiser and average, in the hands of this process or of all together."""
+    """A task with its network, optimiser and average, in this process or shared by all."""
 
     def __init__(self, task: Task, config: EngineConfig, saved: Mapping[str, Any] | None, recipe: str) -> None:
         self._shown, self._trained, self._recipe = task, task, recipe
         self._split = BatchSplit(
             rank=processes.rank(), num_processes=processes.world_size(), num_slices=config.accumulate
         )
-        is_plain = config.ema_decay is None and not config.activation_checkpointing and self._split.num_parts == 1
+        is_split = self._split.num_microbatches > 1 or config.activation_checkpointing
+        is_simple = config.ema_decay is None and not is_split
         if isinstance(task, SharedTask):
             if config.ema_decay is not None or (config.sharding == "fsdp2" and processes.world_size() > 1):
                 self._trained = task.twin()
-        elif not is_plain:
+        elif not is_simple:
             raise ValueError(
                 "this training compares all pictures of a batch with one another, so that it runs in one process and "
                 "in one piece: start it without torchrun, accumulation, average and checkpointed activations."
             )
         if saved is not None:
             restore_weights(self._trained.module, saved, recipe)
-        if isinstance(self._trained, SharedTask) and not is_plain:
+        if isinstance(self._trained, SharedTask) and not is_simple:
             share_batch_norms(self._trained.module, is_split=config.accumulate > 1 or config.activation_checkpointing)
             if config.activation_checkpointing:
                 checkpoint_activations(self._trained.blocks)
         self._network = ParallelModule(self._trained, sharding=config.sharding)
-        self._optimizer = self._trained.optimizer()
+        self._optimizer = task.optim_plan.optimizer(self._trained.parameter_groups())
         if saved is not None:
             restore_optimizer(self._optimizer, saved["optimizer"])
         self._average = None
@@ -252,28 +210,28 @@ class _Training:
             self._average = EMA(self._trained.module, config.ema_decay, average)
         self._best: Mapping[str, Any] | None = None if saved is None else saved.get("best")
 
-    def parts(self, start: int) -> Iterator[Any]:
-        """This process's parts of the batches from step `start` on."""
+    def microbatches(self, start: int) -> Iterator[Any]:
+        """This process's microbatches from step `start` on."""
         task = self._trained
         return task.batches(start, self._split) if isinstance(task, SharedTask) else task.batches(start)
 
-    def step(self, parts: Sequence[Any], step: int, *, is_late: bool) -> _Found:
+    def step(self, microbatches: Sequence[Any], step: int, *, is_late: bool) -> _Found:
         """One step of the optimiser; a loss or gradient that is not finite changes no weight."""
-        task, optimizer = self._trained, self._optimizer
+        plan, optimizer = self._trained.optim_plan, self._optimizer
         for group in optimizer.param_groups:
-            group["lr"] = task.lr_at(step) * group.get("lr_scale", 1.0)
+            group["lr"] = plan.lr_at(step) * group.get("lr_scale", 1.0)
         optimizer.zero_grad(set_to_none=True)
         own: dict[str, float] = {}
-        for number, part in enumerate(parts, start=1):
-            terms = self._network.backward(part, step, is_last=number == len(parts))
+        for number, microbatch in enumerate(microbatches, start=1):
+            terms = self._network.backward(microbatch, step, is_last=number == len(microbatches))
             own = {name: own.get(name, 0.0) + float(value) for name, value in terms.items()}
         *values, lateness = processes.add_up([*own.values(), float(is_late)])
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         norm = whole(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
         found = _Found(terms=dict(zip(own, values, strict=True)), gradient_norm=float(norm), is_late=lateness > 0)
         if found.is_finite:
-            if task.clip_norm is not None:
-                nn.utils.clip_grads_with_norm_(parameters, task.clip_norm, norm)
+            if plan.config.clip_norm is not None:
+                nn.utils.clip_grads_with_norm_(parameters, plan.config.clip_norm, norm)
             optimizer.step()
             if self._average is not None:
                 self._average.update(step)
@@ -284,7 +242,9 @@ class _Training:
         if self._shown is self._trained:
             return
         state = trained_state(self._trained.module) | (self._average.weights if self._average is not None else {})
-        self._shown.module.load_state_dict(whole(state), strict=False)
+        shown = self._shown.module.state_dict()
+        for name, value in state.items():  # one at a time, so that no process holds all of them twice
+            shown[name].copy_(whole(value))
 
     def evaluate(self, step: int, run_log: RunLog, checkpoints: Checkpoints) -> None:
         """Measures the weights that are to be seen, where the task can, and keeps them if they are the best."""
@@ -305,13 +265,13 @@ class _Training:
         return 0 if self._best is None else step - self._best["step"]
 
     def content(self, step: int) -> dict[str, Any]:
-        """All that decides the losses from step `step` on; every process must ask for it."""
+        """All that decides the losses from step `step` on; every process must ask for it, and the first gets it."""
         return {
             "step": step,
             "recipe": self._recipe,
-            "module": whole(trained_state(self._trained.module)),
+            "module": whole(trained_state(self._trained.module), in_first=True),
             "optimizer": optimizer_state(self._optimizer),
-            "average": None if self._average is None else whole(self._average.weights),
+            "average": None if self._average is None else whole(self._average.weights, in_first=True),
             "best": self._best,
         }
 

@@ -1,5 +1,9 @@
 """Recipes: functions that each return all that decides a training, as one frozen dataclass."""
 
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from lexiseg.training.recipes.finetuning import finetune, finetune_head
 from lexiseg.training.recipes.opsnet import opsnet_r50, opsnet_r101, opsnet_swin_l, opsnet_swin_s
 from lexiseg.training.recipes.opsnet_plus import (
@@ -45,6 +49,10 @@ from lexiseg.training.recipes.storybook import (
 )
 
 __all__ = [
+    "RECIPES",
+    "SEQUENCES",
+    "WHOLE",
+    "WHOLE_PARTS",
     "adapt_ft",
     "adapt_joint",
     "adapt_mpt",
@@ -58,6 +66,7 @@ __all__ = [
     "clip_tiny",
     "clip_tiny_words",
     "clip_vit_tiny",
+    "describe",
     "finetune",
     "finetune_head",
     "mask2former_tiny",
@@ -87,3 +96,107 @@ __all__ = [
     "simbaseline_cross",
     "zegformer",
 ]
+
+Recipe = Callable[..., Any]
+"""A function of the seed."""
+RECIPES: Mapping[str, Mapping[str, Recipe]] = {
+    "Your own pictures": {
+        "finetune": finetune,
+        "finetune-head": finetune_head,
+    },
+    "The papers' sizes": {
+        "opsnet-r50": opsnet_r50,
+        "opsnet-r101": opsnet_r101,
+        "opsnet-swin-s": opsnet_swin_s,
+        "opsnet-swin-l": opsnet_swin_l,
+        "opsnet-plus-r50": opsnet_plus_r50,
+        "opsnet-plus-r101": opsnet_plus_r101,
+        "opsnet-plus-swin-s": opsnet_plus_swin_s,
+        "opsnet-plus-swin-l": opsnet_plus_swin_l,
+        "ovseg-swin-base": ovseg_swin_base,
+        "ovseg-r101": ovseg_r101,
+        "simbaseline": simbaseline,
+        "simbaseline-cross": simbaseline_cross,
+        "zegformer": zegformer,
+        "adapt-ft": adapt_ft,
+        "adapt-mpt": adapt_mpt,
+        "adapt-vpt": adapt_vpt,
+        "adapt-joint": adapt_joint,
+        "prompt-simbaseline": prompt_simbaseline,
+    },
+    "The drawn world": {
+        "clip-tiny": clip_tiny,
+        "clip-tiny-words": clip_tiny_words,
+        "clip-vit-tiny": clip_vit_tiny,
+        "mask2former-tiny": mask2former_tiny,
+        "opsnet-tiny": opsnet_tiny,
+        "opsnet-tiny-more": opsnet_tiny_more,
+        "opsnet-tiny-short": opsnet_tiny_short,
+        "opsnet-tiny-plain": opsnet_tiny_plain,
+        "opsnet-plus-tiny": opsnet_plus_tiny,
+        "opsnet-plus-tiny-classes": opsnet_plus_tiny_classes,
+        "opsnet-plus-tiny-control": opsnet_plus_tiny_control,
+        "maskformer-tiny": maskformer_tiny,
+        "maskformer-tiny-part": maskformer_tiny_part,
+        "adapt-tiny-ft": adapt_tiny_ft,
+        "adapt-tiny-mpt": adapt_tiny_mpt,
+        "adapt-tiny-joint": adapt_tiny_joint,
+        "adapt-tiny-vpt": adapt_tiny_vpt,
+        "adapt-tiny-pixel": adapt_tiny_pixel,
+        "adapt-tiny-token": adapt_tiny_token,
+        "prompt-tiny": prompt_tiny,
+    },
+}
+"""Every built-in recipe by its name, grouped by what people want."""
+SEQUENCES: Mapping[str, tuple[str, ...]] = {
+    "adapt-tiny-ft-mpt": ("adapt-tiny-ft", "adapt-tiny-mpt"),
+    "adapt-tiny-mpt-ft": ("adapt-tiny-mpt", "adapt-tiny-ft"),
+    "adapt-tiny-ft-ft": ("adapt-tiny-ft", "adapt-tiny-ft"),
+    "adapt-ft-mpt": ("adapt-ft", "adapt-mpt"),
+    "adapt-mpt-ft": ("adapt-mpt", "adapt-ft"),
+}
+"""Adaptations in a row (OVSeg, appendix A.5), and the control of the two-step ones, which see twice as many pairs."""
+WHOLE = "storybook"
+WHOLE_PARTS = ("clip-tiny", "clip-tiny-words", "mask2former-tiny", "opsnet-tiny")
+"""Four recipes in a row, from nothing to an OPSNet of the drawn world."""
+
+
+def grouped_names() -> dict[str, tuple[str, ...]]:
+    """Every name that `lexiseg train` knows, by group; recipes in a row stand in the group of their first."""
+    rows = {WHOLE: WHOLE_PARTS, **SEQUENCES}
+    return {
+        group: (*(name for name, steps in rows.items() if steps[0] in recipes), *recipes)
+        for group, recipes in RECIPES.items()
+    }
+
+
+def describe(name: str) -> str:
+    """A built-in recipe in a line: the first of its docstring.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if name == WHOLE:
+        return f"{', '.join(WHOLE_PARTS[:-1])} and {WHOLE_PARTS[-1]} in a row: an OPSNet from nothing."
+    if name in SEQUENCES:
+        return f"{', then '.join(SEQUENCES[name])}, each from what the one before has made."
+    return (named(name).__doc__ or "").strip().splitlines()[0]
+
+
+def named(name: str) -> Recipe:
+    """The built-in recipe of a name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    for recipes in RECIPES.values():
+        if name in recipes:
+            return recipes[name]
+    raise ValueError(f"there is no recipe {name!r}: {advice(name)}")
+
+
+def advice(name: str | None) -> str:
+    """Where to find the recipes, and those whose names are near."""
+    names = [name for group in grouped_names().values() for name in group]
+    near = difflib.get_close_matches(name or "", names, n=3, cutoff=0.5) or ["opsnet-tiny"]
+    return f"take one that 'lexiseg train --list' shows, such as {', '.join(near)}."

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from lexiseg.training.engine.trainer import OptimConfig
+from lexiseg.training.engine.optim import OptimConfig
 from lexiseg.training.segmentation.finetune import FinetuneRecipe
 
 

@@ -19,16 +19,17 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import ClipConfig
 from lexiseg.encoders.segmenters.mask2former import ResNetBackbone, SegmenterConfig, SwinBackbone
-from lexiseg.training.engine.trainer import OptimConfig
+from lexiseg.training.engine.optim import OptimConfig
 from lexiseg.training.segmentation.criterion import CriterionConfig
-from lexiseg.training.segmentation.task import Published, SegmentationRecipe
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe
+from lexiseg.training.segmentation.recipe import Published
 
 CLIP_RN50 = "timm/resnet50_clip.openai"
 
 
-def opsnet_r50(*, seed: int = 0) -> SegmentationRecipe:
+def opsnet_r50(*, seed: int = 0) -> OPSNetRecipe:
     """OPSNet with a ResNet-50 on COCO panoptic: 368,750 steps of 16 pictures, 50 epochs."""
-    return SegmentationRecipe(
+    return OPSNetRecipe(
         segmenter=SegmenterConfig(resnet=ResNetBackbone(), num_queries=100),
         clip=ClipConfig.named("RN50-quickgelu"),
         vocabulary=Vocabulary.of("coco"),
@@ -58,7 +59,7 @@ def opsnet_r50(*, seed: int = 0) -> SegmentationRecipe:
     )
 
 
-def opsnet_r101(*, seed: int = 0) -> SegmentationRecipe:
+def opsnet_r101(*, seed: int = 0) -> OPSNetRecipe:
     """OPSNet with a ResNet-101 on COCO panoptic: 368,750 steps of 16 pictures, 50 epochs."""
     return replace(
         opsnet_r50(seed=seed),
@@ -67,7 +68,7 @@ def opsnet_r101(*, seed: int = 0) -> SegmentationRecipe:
     )
 
 
-def opsnet_swin_s(*, seed: int = 0) -> SegmentationRecipe:
+def opsnet_swin_s(*, seed: int = 0) -> OPSNetRecipe:
     """OPSNet with a Swin-S (ImageNet-1K) on COCO panoptic: 368,750 steps of 16 pictures, 50 epochs."""
     return replace(
         opsnet_r50(seed=seed),
@@ -76,7 +77,7 @@ def opsnet_swin_s(*, seed: int = 0) -> SegmentationRecipe:
     )
 
 
-def opsnet_swin_l(*, seed: int = 0) -> SegmentationRecipe:
+def opsnet_swin_l(*, seed: int = 0) -> OPSNetRecipe:
     """OPSNet with a Swin-L (ImageNet-22K), 200 queries, on COCO panoptic: 737,500 steps of 16 pictures, 100 epochs."""
     return replace(
         opsnet_r50(seed=seed),

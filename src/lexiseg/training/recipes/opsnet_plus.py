@@ -4,13 +4,11 @@ from dataclasses import fields, replace
 
 from lexiseg.training.recipes.opsnet import opsnet_r50, opsnet_r101, opsnet_swin_l, opsnet_swin_s
 from lexiseg.training.recipes.storybook import opsnet_tiny
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe
 from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
-from lexiseg.training.segmentation.task import SegmentationRecipe
 
 
-def plus(
-    recipe: SegmentationRecipe, *, steps: int = 80_000, lr: float = 1e-4, num_labelled: int = 0
-) -> OPSNetPlusRecipe:
+def plus(recipe: OPSNetRecipe, *, steps: int = 80_000, lr: float = 1e-4, num_labelled: int = 0) -> OPSNetPlusRecipe:
     """OPSNet+ after an OPSNet of the given recipe; in half of each batch labels take the place of masks.
 
     The paper gives no ratio of the two. Its "80K steps, about 5 epochs" are 5.4 epochs of COCO if 8 of 16 pictures are
@@ -67,6 +65,6 @@ def opsnet_plus_swin_l(*, seed: int = 0) -> OPSNetPlusRecipe:
     return _paper_size(opsnet_swin_l(seed=seed))
 
 
-def _paper_size(recipe: SegmentationRecipe) -> OPSNetPlusRecipe:
+def _paper_size(recipe: OPSNetRecipe) -> OPSNetPlusRecipe:
     """80,000 steps at 1e-4, a tenth of it from step 50,000 on (section 4)."""
     return replace(plus(recipe), rate_drops=(50 / 80,))

@@ -10,12 +10,12 @@ from lexiseg.models import presets
 from lexiseg.models.ovseg import OVSegConfig
 from lexiseg.training.clip.adaptation import AdaptationRecipe
 from lexiseg.training.clip.learned_prompt import LearnedPromptRecipe
-from lexiseg.training.engine.trainer import OptimConfig
+from lexiseg.training.engine.optim import OptimConfig
 from lexiseg.training.recipes.storybook import VIT_TINY, mask2former_tiny
 from lexiseg.training.segmentation.criterion import CriterionConfig
 from lexiseg.training.segmentation.matcher import MASKFORMER_LOSSES
 from lexiseg.training.segmentation.ovseg import OVSegRecipe
-from lexiseg.training.segmentation.task import Published
+from lexiseg.training.segmentation.recipe import Published
 
 
 def maskformer_tiny(*, seed: int = 0) -> OVSegRecipe:

@@ -10,14 +10,16 @@ from lexiseg.training.clip.adaptation import AdaptationRecipe
 from lexiseg.training.clip.contrastive import ClipRecipe
 from lexiseg.training.clip.grounding import GroundingRecipe
 from lexiseg.training.clip.learned_prompt import LearnedPromptRecipe
+from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
 from lexiseg.training.segmentation.finetune import FinetuneRecipe
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe
 from lexiseg.training.segmentation.ovseg import OVSegRecipe
-from lexiseg.training.segmentation.task import SegmentationRecipe
 
 AnyRecipe = (
     ClipRecipe
     | GroundingRecipe
-    | SegmentationRecipe
+    | ClosedSetRecipe
+    | OPSNetRecipe
     | OVSegRecipe
     | FinetuneRecipe
     | AdaptationRecipe

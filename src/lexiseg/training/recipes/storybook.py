@@ -1,6 +1,6 @@
-"""Recipes: each a function that returns one frozen config."""
+"""Recipes of the drawn world: its CLIPs, its closed-set Mask2Former and its OPSNets."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.samples.transforms import Framing
@@ -9,10 +9,16 @@ from lexiseg.encoders.clip.vit import VitConfig
 from lexiseg.encoders.segmenters.mask2former import ResNetBackbone, SegmenterConfig
 from lexiseg.training.clip.contrastive import ClipRecipe, Phase
 from lexiseg.training.clip.grounding import GroundingRecipe
-from lexiseg.training.engine.trainer import OptimConfig
+from lexiseg.training.engine.optim import OptimConfig
+from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
 from lexiseg.training.segmentation.criterion import CriterionConfig
 from lexiseg.training.segmentation.matcher import LossWeights
-from lexiseg.training.segmentation.task import SegmentationRecipe
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe
+
+_CLIP_OPTIM = OptimConfig(
+    lr=1e-3, weight_decay=0.1, betas=(0.9, 0.98), eps=1e-6, warmup_share=0.03, final_share=0.02, clip_norm=1.0
+)
+"""Of all CLIPs here."""
 
 
 def clip_tiny(*, seed: int = 0) -> ClipRecipe:
@@ -39,9 +45,7 @@ def clip_tiny(*, seed: int = 0) -> ClipRecipe:
             Phase(steps=2200, batch_size=128, image_size=96, view_share=0.5, lr=1e-3, smallest=0.3, detail=0.3),
             Phase(steps=900, batch_size=128, image_size=112, view_share=0.7, lr=7e-4, smallest=0.35, detail=0.3),
         ),
-        optim=OptimConfig(
-            lr=1e-3, weight_decay=0.1, betas=(0.9, 0.98), eps=1e-6, warmup_share=0.03, final_share=0.02, clip_norm=1.0
-        ),
+        optim=_CLIP_OPTIM,
         seed=seed,
     )
 
@@ -58,7 +62,7 @@ def clip_tiny_words(*, seed: int = 0) -> GroundingRecipe:
             Phase(steps=1000, batch_size=128, image_size=112, view_share=0.7, lr=7e-4, smallest=0.35),
             Phase(steps=600, batch_size=64, image_size=160, view_share=0.3, scene_share=0.7, lr=5e-4),
         ),
-        optim=clip_tiny().optim,
+        optim=_CLIP_OPTIM,
         seed=seed,
     )
 
@@ -90,20 +94,18 @@ def clip_vit_tiny(*, seed: int = 0) -> ClipRecipe:
             Phase(steps=4000, batch_size=128, image_size=64, view_share=0.0, lr=1e-3, smallest=0.5, detail=0.3),
             Phase(steps=1000, batch_size=128, image_size=64, view_share=0.5, lr=5e-4, smallest=0.4, detail=0.3),
         ),
-        optim=OptimConfig(
-            lr=1e-3, weight_decay=0.1, betas=(0.9, 0.98), eps=1e-6, warmup_share=0.03, final_share=0.02, clip_norm=1.0
-        ),
+        optim=_CLIP_OPTIM,
         locks_text=True,
         seed=seed,
     )
 
 
-def mask2former_tiny(*, seed: int = 0) -> SegmentationRecipe:
+def mask2former_tiny(*, seed: int = 0) -> ClosedSetRecipe:
     """A closed-set Mask2Former of 1.1 M parameters on the drawn world's base pictures, about 35 minutes on one core.
 
     It is the baseline of the paper's Table 9, the start of `opsnet_tiny`, and something that `assemble` can take.
     """
-    return SegmentationRecipe(
+    return ClosedSetRecipe(
         segmenter=SegmenterConfig(
             resnet=ResNetBackbone(
                 embedding_size=32, hidden_sizes=(32, 64, 96, 128), depths=(1, 1, 2, 1), layer_type="basic"
@@ -118,7 +120,6 @@ def mask2former_tiny(*, seed: int = 0) -> SegmentationRecipe:
             num_queries=24,
         ),
         vocabulary=Vocabulary.of("storybook"),
-        is_closed_set=True,
         framing=Framing(image_size=160, flip_probability=0.5),
         num_pictures=16_000,
         steps=2400,
@@ -129,15 +130,16 @@ def mask2former_tiny(*, seed: int = 0) -> SegmentationRecipe:
     )
 
 
-def opsnet_tiny(*, seed: int = 0) -> SegmentationRecipe:
+def opsnet_tiny(*, seed: int = 0) -> OPSNetRecipe:
     """The drawn world's OPSNet: `clip_tiny` frozen (--clip), from `mask2former_tiny` (--start) or from nothing.
 
     About 55 minutes on one core.
     """
-    return replace(mask2former_tiny(seed=seed), is_closed_set=False, steps=3700)
+    same = mask2former_tiny(seed=seed)
+    return replace(OPSNetRecipe(**{field.name: getattr(same, field.name) for field in fields(same)}), steps=3700)
 
 
-def opsnet_tiny_more(*, seed: int = 0) -> SegmentationRecipe:
+def opsnet_tiny_more(*, seed: int = 0) -> OPSNetRecipe:
     """What follows `opsnet_tiny`, or any OPSNet of its size (--start): 7,000 steps over twice the pictures.
 
     About 100 minutes on one core.
@@ -145,11 +147,11 @@ def opsnet_tiny_more(*, seed: int = 0) -> SegmentationRecipe:
     return replace(opsnet_tiny(seed=seed), steps=7000, num_pictures=32_000)
 
 
-def opsnet_tiny_short(*, seed: int = 0) -> SegmentationRecipe:
+def opsnet_tiny_short(*, seed: int = 0) -> OPSNetRecipe:
     """`opsnet_tiny` in 1,100 steps: for several seeds."""
     return replace(opsnet_tiny(seed=seed), steps=1100)
 
 
-def opsnet_tiny_plain(*, seed: int = 0) -> SegmentationRecipe:
+def opsnet_tiny_plain(*, seed: int = 0) -> OPSNetRecipe:
     """`opsnet_tiny_short` without the query enhancer (Table 1, rows without the dagger)."""
     return replace(opsnet_tiny_short(seed=seed), has_enhancer=False)

@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.clip.contrastive import ClipRecipe, new_clip
 from lexiseg.training.clip.grounding import GroundingRecipe
 from lexiseg.training.recipes.own import AnyRecipe
-from lexiseg.training.segmentation.opsnet import opsnet_config
+from lexiseg.training.segmentation.closed_set import ClosedSet, ClosedSetRecipe
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe, opsnet_config
 from lexiseg.training.segmentation.ovseg import OVSegRecipe
-from lexiseg.training.segmentation.task import ClosedSet, SegmentationRecipe
+from lexiseg.training.segmentation.recipe import TrainingRecipe
 
 TRAINED_BYTES, FROZEN_BYTES = 16, 4
 """Per parameter in float32: weight, gradient and AdamW's two moments; or the weight alone."""
@@ -64,20 +66,20 @@ def count_pictures(recipe: AnyRecipe) -> int | None:
     return None if recipe.steps is None else recipe.steps * recipe.batch_size
 
 
-def build(recipe: AnyRecipe) -> nn.Module | None:
+def build(recipe: AnyRecipe | TrainingRecipe) -> nn.Module | None:
     """The recipe's model on torch's current device, such as "meta"; None if what it starts from decides its sizes."""
     if isinstance(recipe, ClipRecipe):
         return new_clip(recipe.model)
     if isinstance(recipe, OVSegRecipe):
         return OVSeg(recipe.model)
-    if not isinstance(recipe, SegmentationRecipe):
-        return None
-    if recipe.is_closed_set:
-        return ClosedSet(recipe.segmenter, len(recipe.vocabulary))
-    return None if recipe.clip is None else OPSNet(opsnet_config(recipe, recipe.clip))
+    if isinstance(recipe, ClosedSetRecipe):
+        return ClosedSet(recipe.segmenter, recipe.vocabulary)
+    if isinstance(recipe, OPSNetRecipe) and recipe.clip is not None:
+        return OPSNet(opsnet_config(recipe, recipe.clip))
+    return None
 
 
-def count_parameters(recipe: AnyRecipe) -> tuple[ModuleSize, ...]:
+def count_parameters(recipe: AnyRecipe | TrainingRecipe) -> tuple[ModuleSize, ...]:
     """The parameters of each part of the recipe's model, built on the meta device; nothing if its sizes are open.
 
     Of an OPSNet's CLIP, image trunk, attention pool and text tower are told apart: only the trunk runs in training.
@@ -108,7 +110,7 @@ def count_parameters(recipe: AnyRecipe) -> tuple[ModuleSize, ...]:
     return tuple(found)
 
 
-def estimate_memory(recipe: SegmentationRecipe | OVSegRecipe) -> Memory | None:
+def estimate_memory(recipe: TrainingRecipe) -> Memory | None:
     """What a training of a segmenter will keep in memory, found without any: fake tensors know sizes alone.
 
     Saved activations are those of a forward pass of one picture of the full crop. Under activation checkpointing
@@ -124,7 +126,7 @@ def estimate_memory(recipe: SegmentationRecipe | OVSegRecipe) -> Memory | None:
         return tensor
 
     side = recipe.framing.image_size
-    with FakeTensorMode(), torch.random.fork_rng(devices=()):
+    with FakeTensorMode(), fork_random():
         model: Any = build(recipe)
         assert model is not None, "it has parameters"
         segmenter = model.segmenter.eval()  # in training mode, transformers looks at values

@@ -16,11 +16,11 @@ Pictures = tuple[ImageBatch, tuple[Targets, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentBatch:
-    """Pictures with their truth: a batch or a part of one."""
+    """Pictures with their truth: a batch or a microbatch."""
 
     images: ImageBatch
     targets: tuple[Targets, ...]
-    part: Microbatch
+    microbatch: Microbatch
 
     def to(self, device: str) -> "SegmentBatch":
         """The same on another device."""
@@ -42,18 +42,18 @@ def split_batches(slices: Iterator[Pictures], split: BatchSplit) -> Iterator[Seg
         told = [(images.pixel_values.shape[-2:], [len(t.class_ids) for t in targets]) for images, targets in own]
         everyone = processes.gather(told)
         size = len(own[0][1])
-        num_segments = [0] * (size * split.num_parts)
-        for rank, parts in enumerate(everyone):
-            for number, (_, counts) in enumerate(parts):
+        num_segments = [0] * (size * split.num_microbatches)
+        for rank, slices_of_rank in enumerate(everyone):
+            for number, (_, counts) in enumerate(slices_of_rank):
                 for place, count in zip(replace(split, rank=rank).places(number, size), counts, strict=True):
                     num_segments[place] = count
-        height, width = (max(canvas[axis] for parts in everyone for canvas, _ in parts) for axis in (0, 1))
+        height, width = (max(canvas[axis] for told in everyone for canvas, _ in told) for axis in (0, 1))
         for number, pictures in enumerate(own):
             images, targets = _padded(pictures, height, width)
-            part = Microbatch(
+            microbatch = Microbatch(
                 places=split.places(number, size), num_segments=tuple(num_segments), num_slices=split.num_slices
             )
-            yield SegmentBatch(images=images, targets=targets, part=part)
+            yield SegmentBatch(images=images, targets=targets, microbatch=microbatch)
 
 
 def _padded(pictures: Pictures, height: int, width: int) -> Pictures:

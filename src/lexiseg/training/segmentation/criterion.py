@@ -40,20 +40,20 @@ def segmentation_losses(
     config: CriterionConfig,
     *,
     generator: torch.Generator,
-    part: Microbatch | None = None,
+    microbatch: Microbatch | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
     """The weighted terms, each summed over layers (deep supervision); matching is done anew for every layer.
 
-    Of a part of a batch it is what the part adds to the terms of the batch.
+    Of a microbatch it is what it adds to the terms of the batch.
 
     Args:
         layers: predictions after each decoder layer, first to last.
         targets: the truth, its masks at the stride of the predicted ones.
         config: weights and points.
-        generator: source of all sampled points; every part of a batch needs one in the same state.
-        part: where the pictures stand in their batch; they are all of it if not given.
+        generator: source of all sampled points; every microbatch needs one in the same state.
+        microbatch: where the pictures stand in their batch; they are all of it if not given.
     """
-    part = part or Microbatch.whole(len(target.class_ids) for target in targets)
+    microbatch = microbatch or Microbatch.whole(len(target.class_ids) for target in targets)
     weights = config.weights
     terms: dict[str, Tensor] = {}
     for layer in layers:
@@ -64,13 +64,13 @@ def segmentation_losses(
             weights,
             num_points=config.num_points,
             generator=generator,
-            rows=part.picture_rows(),
+            rows=microbatch.picture_rows(),
         )
         truth = _Truth.of(layer, targets, matches, config.unknown_share)
-        shares = Shares.of(part, layer.class_logits.shape[1], (~truth.counts).sum(), weights.void)
+        shares = Shares.of(microbatch, layer.class_logits.shape[1], (~truth.counts).sum(), weights.void)
         class_term = class_loss(layer.class_logits.float(), truth.class_ids, truth.counts, void_weight=weights.void)
         found = {"classes": weights.classes * class_term * shares.class_weight}
-        mask_terms = _mask_terms(layer, targets, matches, config, generator, part)
+        mask_terms = _mask_terms(layer, targets, matches, config, generator, microbatch)
         found |= {name: term * shares.masks for name, term in mask_terms.items()}
         if layer.iou_scores is not None:
             iou_term = iou_loss(layer.iou_scores, truth.ious, truth.is_matched, truth.counts, shares)
@@ -116,9 +116,9 @@ def _mask_terms(
     matches: tuple[Match, ...],
     config: CriterionConfig,
     generator: torch.Generator,
-    part: Microbatch,
+    microbatch: Microbatch,
 ) -> dict[str, Float[Tensor, ""]]:
-    """The losses of the matched masks, averaged over the masks of the part.
+    """The losses of the matched masks, averaged over the masks of the microbatch.
 
     A pixel of which nothing is known is no part of any true mask, as in the official code of both models.
     """
@@ -132,8 +132,8 @@ def _mask_terms(
     predicted = torch.cat([layer.mask_logits[image, pairs.queries] for image, pairs in enumerate(matches)]).float()
     true = torch.cat([t.masks[pairs.segments] for t, pairs in zip(targets, matches, strict=True)]).float()
     points = None
-    if config.num_points is not None:  # also by a part without masks: other parts draw from the same stream
-        rows = part.mask_rows(layer.class_logits.shape[1])
+    if config.num_points is not None:  # also without masks: other microbatches draw from the same stream
+        rows = microbatch.mask_rows(layer.class_logits.shape[1])
         points = uncertain_points(predicted, config.num_points, generator=generator, rows=rows)
     if not len(predicted):
         return {name: layer.mask_logits.sum() * 0 for name, _, _ in used}

@@ -8,7 +8,7 @@ go back towards the start.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -19,19 +19,18 @@ from lexiseg.data.formats.coco_panoptic import Category
 from lexiseg.data.samples.segmentation import example_generator
 from lexiseg.data.samples.transforms import MASK_STRIDE, Framing
 from lexiseg.models.base import OpenVocabularySegmenter
-from lexiseg.models.opsnet import OPSNet
-from lexiseg.models.ovseg import OVSeg
+from lexiseg.training.engine.optim import OptimConfig
 from lexiseg.training.engine.run_settings import Precision
-from lexiseg.training.engine.trainer import OptimConfig
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.segmentation.criterion import CriterionConfig
 from lexiseg.training.segmentation.matcher import MASKFORMER_LOSSES
-from lexiseg.training.segmentation.opsnet import OPSNetTask
-from lexiseg.training.segmentation.ovseg import OVSegRecipe, OVSegTask
-from lexiseg.training.segmentation.task import Rehearsal, SegmentationRecipe
+from lexiseg.training.segmentation.recipe import TrainingRecipe
+from lexiseg.training.segmentation.task import Rehearsal, SegmentationTask
 
 LARGEST = 1024  # pixels of the longer side, as both papers train; models may be asked at more
 POINTS = 12_544  # Mask2Former's, for masks of 256 x 256 cells; smaller ones take a third of their cells
+SHARED_FIELDS = ("steps", "batch_size", "optim", "backbone_lr_scale", "paste_share", "precision", "seed")
+"""What a fine-tuning says as every training of a segmenter does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,12 +167,9 @@ def join_vocabularies(old: Vocabulary, new: Vocabulary) -> Vocabulary:
     return Vocabulary(tuple(concepts), old.templates)
 
 
-def set_training_vocabulary(model: OpenVocabularySegmenter, words: Vocabulary) -> None:
+def set_training_vocabulary(model: OpenVocabularySegmenter, vocabulary: Vocabulary) -> None:
     """Makes these the words that a model takes for trained; no weight changes."""
-    if isinstance(model, OPSNet):
-        model.config = replace(model.config, training_vocabulary=words)
-    else:
-        model.config = replace(model.config, training_vocabulary=words)
+    model.config = replace(model.config, training_vocabulary=vocabulary)
 
 
 def finetune_task(
@@ -184,48 +180,35 @@ def finetune_task(
     *,
     device: str,
     workers: int,
-) -> OPSNetTask | OVSegTask:
-    """The training of either system; the model is trained in place, and its training vocabulary is joined at once.
+) -> SegmentationTask[OpenVocabularySegmenter]:
+    """The training of any model; it is trained in place, and its training vocabulary is joined at once.
 
     Raises:
         ValueError: if the model can't be trained.
     """
     config = model.config
-    if isinstance(model, OPSNet) and model.config.is_assembled:
-        raise ValueError("an assembled model has a closed-set class head, which no recipe trains; start from another.")
-    vocabulary = join_vocabularies(config.training_vocabulary, new.held_out.vocabulary)
-    side = min(config.longest_side, LARGEST)
-    framing = Framing(image_size=side, flip_probability=0.5, scale_range=recipe.scale_range)
-    common: dict[str, Any] = {
-        "framing": framing,
-        "num_pictures": 0,
-        "steps": recipe.steps,
-        "batch_size": recipe.batch_size,
-        "optim": recipe.optim,
-        "backbone_lr_scale": recipe.backbone_lr_scale,
-        "paste_share": recipe.paste_share,
-        "precision": recipe.precision,
-        "seed": recipe.seed,
-    }
-    set_training_vocabulary(model, vocabulary)
+    if model.untrainable_because is not None:
+        raise ValueError(model.untrainable_because)
+    set_training_vocabulary(model, join_vocabularies(config.training_vocabulary, new.held_out.vocabulary))
     if recipe.trains == "head":
         model.segmenter.requires_grad_(False)
-    running: dict[str, Any] = {"keeps_batch_norm": True, "device": device, "workers": workers}
-    if isinstance(model, OPSNet):
-        points = min(POINTS, (side // MASK_STRIDE) ** 2 // 3)
-        same = SegmentationRecipe(
-            segmenter=model.config.segmenter,
-            vocabulary=vocabulary,
-            has_enhancer=model.config.has_enhancer,
-            criterion=CriterionConfig(num_points=points),
-            **common,
-        )
-        task = OPSNetTask(same, new.train, model, **running)
-    else:
-        assert isinstance(model, OVSeg)
-        losses = CriterionConfig(num_points=None, weights=MASKFORMER_LOSSES)
-        task = OVSegTask(OVSegRecipe(model=model.config, criterion=losses, **common), new.train, model, **running)
-    task.validation = new.held_out
-    if old is not None:
-        task.rehearsal = Rehearsal(data=old.train, share=recipe.old_share, validation=old.held_out)
-    return task
+    side = min(config.longest_side, LARGEST)
+    points = min(POINTS, (side // MASK_STRIDE) ** 2 // 3)
+    training = TrainingRecipe(
+        framing=Framing(image_size=side, flip_probability=0.5, scale_range=recipe.scale_range),
+        num_pictures=0,
+        criterion=CriterionConfig(num_points=points)
+        if model.samples_points
+        else CriterionConfig(num_points=None, weights=MASKFORMER_LOSSES),
+        **{name: getattr(recipe, name) for name in SHARED_FIELDS},
+    )
+    return SegmentationTask(
+        training,
+        new.train,
+        model,
+        keeps_batch_norm=True,
+        device=device,
+        workers=workers,
+        validation=new.held_out,
+        rehearsal=None if old is None else Rehearsal(data=old.train, share=recipe.old_share, validation=old.held_out),
+    )

@@ -18,7 +18,6 @@ from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import load_model, save_model
 from lexiseg.io.shipped import SHIPPED
 from lexiseg.models.base import OpenVocabularySegmenter
-from lexiseg.models.ovseg import OVSeg
 from lexiseg.storybook.export import StorybookSpec
 from lexiseg.training.engine.checkpoints import Checkpoints
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
@@ -59,8 +58,8 @@ class Outcome:
     """How far the weights went from the start towards that step's, in (0, 1]: all the way unless old words lost too
     much there."""
     calls_new_names_seen: bool
-    """Whether the new names count as training words, so that CLIP has no say in them (OPSNet) or a smaller one (OVSeg);
-    whichever was better on the held-out pictures."""
+    """Whether the new names count as training words, so that CLIP has no say in them or a smaller one; whichever was
+    better on the held-out pictures."""
 
 
 def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -143,7 +142,7 @@ def _given(settings: TrainSettings) -> tuple[Path, Path]:
 def _look(data: AnnotatedDataset, vocabulary: Vocabulary, model: OpenVocabularySegmenter) -> DataReport:
     if isinstance(data, InstanceDataset):
         return look_at_objects(data)
-    return look_at_lists(data, vocabulary, per_class=isinstance(model, OVSeg))
+    return look_at_lists(data, vocabulary, per_class=model.has_targets_per_class)
 
 
 def _new_source(

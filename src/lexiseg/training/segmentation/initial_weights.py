@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from lexiseg.core.messages import printable
+from lexiseg.core.random import fork_random
 from lexiseg.encoders.clip.vit import VitClip
 from lexiseg.encoders.segmenters.backbone_weights import is_backbone, load_backbone
 from lexiseg.encoders.segmenters.mask2former import Segmenter
@@ -16,15 +15,14 @@ from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.clip.folders import read_prompt, read_resnet_clip, read_vit_clip
 from lexiseg.training.engine.run_settings import TrainSettings
-from lexiseg.training.segmentation.opsnet import around_clip, new_opsnet, opsnet_to_go_on_with
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe, around_clip, new_opsnet, opsnet_to_go_on_with
 from lexiseg.training.segmentation.ovseg import OVSegRecipe, new_ovseg, ovseg_to_go_on_with, take_backbone
-from lexiseg.training.segmentation.task import SegmentationRecipe
 
 Origin = dict[str, str | None]
 """Hashes of the weights that a model was made of."""
 
 
-def lacking_weights(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings) -> str | None:
+def lacking_weights(recipe: OPSNetRecipe | OVSegRecipe, settings: TrainSettings) -> str | None:
     """What a recipe needs and was not given, in a sentence that says how to get it; None if nothing."""
     wholes, whole = (("ovseg",), "OVSeg") if isinstance(recipe, OVSegRecipe) else (("opsnet", "ovseg"), "OPSNet")
     if settings.start is not None and system_of(settings.start) in wholes:
@@ -56,7 +54,16 @@ def lacking_weights(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSet
     )
 
 
-def first_opsnet(recipe: SegmentationRecipe, settings: TrainSettings) -> tuple[OPSNet, Origin]:
+def first_model(recipe: OPSNetRecipe | OVSegRecipe, settings: TrainSettings) -> tuple[OPSNet | OVSeg, Origin]:
+    """The model of either system before its first step.
+
+    Raises:
+        ValueError: if something is missing, damaged, or of other sizes than the recipe's.
+    """
+    return first_ovseg(recipe, settings) if isinstance(recipe, OVSegRecipe) else first_opsnet(recipe, settings)
+
+
+def first_opsnet(recipe: OPSNetRecipe, settings: TrainSettings) -> tuple[OPSNet, Origin]:
     """The model before its first step.
 
     Raises:
@@ -112,8 +119,7 @@ def first_ovseg(recipe: OVSegRecipe, settings: TrainSettings) -> tuple[OVSeg, Or
 
 def _random_vit(recipe: OVSegRecipe) -> VitClip:
     """The recipe's CLIP from the recipe's seed."""
-    with torch.random.fork_rng(devices=()):
-        torch.random.default_generator.manual_seed(recipe.seed)
+    with fork_random(recipe.seed):
         return VitClip(recipe.model.clip).eval()
 
 

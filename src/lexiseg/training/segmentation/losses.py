@@ -63,7 +63,7 @@ def iou_loss(
         targets: true, likewise; 0 where nothing is matched.
         is_matched: queries with a true segment.
         counts: queries that are told anything.
-        shares: of a part in both means, where the batch is not in one piece.
+        shares: of a microbatch in both means, where the batch is not in one piece.
     """
     error = (iou_scores - targets) ** 2
     zero = error.sum() * 0

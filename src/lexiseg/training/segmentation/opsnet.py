@@ -1,18 +1,17 @@
-"""Training of segmenters on panoptic data: closed-set Mask2Former, and OPSNet around a frozen CLIP."""
+"""What an OPSNet is trained by, and what its training begins from."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from lexiseg.core.structures import ImageBatch, LayerPrediction
-from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.core.random import fork_random
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
-from lexiseg.encoders.segmenters.mask2former import freeze_batch_norm
+from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
-from lexiseg.training.segmentation.task import ClosedSet, SegmentationRecipe, SegmentationTask, seed_initial_weights
+from lexiseg.training.segmentation.recipe import TrainingRecipe
 
 _NOT_TEXT = ("visual.", "logit_scale")
 """Weights of a CLIP that are not its text tower's."""
@@ -20,29 +19,24 @@ _OF_TEXT = ("embed_dim", "text_width", "text_heads", "text_layers", "context_len
 """What a CLIP's text tower computes beside its weights."""
 
 
-class ClosedSetTask(SegmentationTask[SegmentationRecipe, ClosedSet]):
-    """Training of a closed-set Mask2Former."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OPSNetRecipe(TrainingRecipe):
+    """Everything that decides a training of an OPSNet, but the pictures and the CLIP."""
 
-    def __init__(
-        self, recipe: SegmentationRecipe, data: PanopticDataset, *, device: str = "cpu", workers: int = 1
-    ) -> None:
-        super().__init__(recipe, recipe.vocabulary, data, device=device, workers=workers)
-        seed_initial_weights(recipe)
-        self.model = ClosedSet(recipe.segmenter, len(recipe.vocabulary)).train().to(device)
-
-    def predict(self, images: ImageBatch) -> list[LayerPrediction]:
-        """Masks and classes after every layer."""
-        with self.autocast():
-            last = self.model.segmenter(images.pixel_values, every_layer=True)
-            return [
-                LayerPrediction(
-                    mask_logits=layer.mask_logits.float(), class_logits=self.model.classify(layer.query_embed).float()
-                )
-                for layer in (*last.aux, last)
-            ]
+    segmenter: SegmenterConfig
+    vocabulary: Vocabulary
+    has_enhancer: bool = True
+    """Cross-attention to CLIP's map."""
+    enhancer_shares_projection: bool = True
+    """See `OPSNetConfig`."""
+    clip: ClipConfig | None = None
+    """Sizes of the frozen CLIP; None: those of the one that is given."""
+    test_sides: tuple[int, int] | None = None
+    """To how many pixels the shorter side is brought when the model is used, and how many the longer one may have at
+    most; None: the longer one has the framing's."""
 
 
-def opsnet_config(recipe: SegmentationRecipe, clip: ClipConfig) -> OPSNetConfig:
+def opsnet_config(recipe: OPSNetRecipe, clip: ClipConfig) -> OPSNetConfig:
     """The model that a recipe trains around a CLIP of these sizes."""
     shortest, longest = recipe.test_sides or (None, recipe.framing.image_size)
     return OPSNetConfig(
@@ -57,7 +51,7 @@ def opsnet_config(recipe: SegmentationRecipe, clip: ClipConfig) -> OPSNetConfig:
 
 
 def new_opsnet(
-    recipe: SegmentationRecipe,
+    recipe: OPSNetRecipe,
     clip: ClipConfig,
     clip_state: Mapping[str, Tensor] | None,
     segmenter_state: Mapping[str, Tensor] | None = None,
@@ -70,8 +64,8 @@ def new_opsnet(
         clip_state: its weights; None leaves it random, to try or time a training.
         segmenter_state: weights of a Segmenter to begin from.
     """
-    seed_initial_weights(recipe)
-    model = OPSNet(opsnet_config(recipe, clip))
+    with fork_random(recipe.seed):
+        model = OPSNet(opsnet_config(recipe, clip))
     if clip_state is not None:
         model.clip.load_state_dict(clip_state)
     pool = model.clip.visual.attnpool
@@ -81,14 +75,14 @@ def new_opsnet(
     return model
 
 
-def opsnet_to_go_on_with(recipe: SegmentationRecipe, model: OPSNet) -> OPSNet:
+def opsnet_to_go_on_with(recipe: OPSNetRecipe, model: OPSNet) -> OPSNet:
     """The same weights under the recipe's words and picture size.
 
     Raises:
         ValueError: if the model's parts are not the recipe's.
     """
-    if model.config.is_assembled:
-        raise ValueError("an assembled model has a closed-set class head, which no recipe trains; start from another.")
+    if model.untrainable_because is not None:
+        raise ValueError(model.untrainable_because)
     config = opsnet_config(recipe, model.config.clip)
     if _parts(config) != _parts(model.config):
         raise ValueError(
@@ -125,7 +119,7 @@ def around_clip(model: OPSNet, clip: Clip) -> OPSNet:
             "an OPSNet takes over another CLIP only if both have the same text tower, as 'lexiseg train "
             "clip-tiny-words' leaves it: leave --clip out, or begin from --clip alone."
         )
-    with torch.random.fork_rng(devices=()):
+    with fork_random():
         other = OPSNet(replace(model.config, clip=clip.config))
     kept = {name: value for name, value in model.state_dict().items() if not name.startswith(("clip.", "adapter."))}
     other.load_state_dict(kept, strict=False)
@@ -138,51 +132,3 @@ def around_clip(model: OPSNet, clip: Clip) -> OPSNet:
 def _parts(config: OPSNetConfig) -> tuple[object, ...]:
     """What decides the shapes of the trained weights."""
     return config.segmenter, config.has_enhancer, config.enhancer_shares_projection
-
-
-class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
-    """Training of an OPSNet around a frozen CLIP (sections 3.1 to 3.4)."""
-
-    def __init__(
-        self,
-        recipe: SegmentationRecipe,
-        data: AnnotatedDataset,
-        model: OPSNet,
-        *,
-        keeps_batch_norm: bool = False,
-        device: str = "cpu",
-        workers: int = 1,
-    ) -> None:
-        """Takes the model in hand.
-
-        Args:
-            recipe: the recipe.
-            data: the pictures.
-            model: from `new_opsnet` or `opsnet_to_go_on_with`; it is trained in place.
-            keeps_batch_norm: leaves the backbone's batch norms as they are, as for every pretrained start.
-            device: where to train.
-            workers: processes that read pictures.
-        """
-        super().__init__(recipe, recipe.vocabulary, data, device=device, workers=workers)
-        self.model = model
-        self._words = model.embed_vocabulary(recipe.vocabulary, negatives=False).to(device)
-        model.train().to(device)
-        model.clip.to(memory_format=torch.channels_last)  # its convolutions take 0.6 of the time so on a CPU
-        if keeps_batch_norm:
-            freeze_batch_norm(model.segmenter)
-
-    def predict(self, images: ImageBatch) -> list[LayerPrediction]:
-        """Masks and cosines after every layer, and IoUs after the last."""
-        with self.autocast():
-            clip_map = self.model.clip_map(images)
-            last = self.model.propose(images, every_layer=True)
-            class_embeds = [self.model.class_embed(layer, clip_map) for layer in (*last.aux, last)]
-            iou_scores = self.model.iou_scores(last)
-        return [
-            LayerPrediction(
-                mask_logits=layer.mask_logits.float(),
-                class_logits=self.model.class_logits_with_void(class_embed, self._words),
-                iou_scores=iou_scores if layer is last else None,
-            )
-            for layer, class_embed in zip((*last.aux, last), class_embeds, strict=True)
-        ]

@@ -12,22 +12,23 @@ from torch.utils.data import DataLoader
 
 from lexiseg.data.datasets.folders import own_words
 from lexiseg.data.datasets.image_level import LabelDataset
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.samples.labelled import LabelledBatch, LabelledPictures, collate_labelled
 from lexiseg.data.samples.segmentation import training_keys
 from lexiseg.layers.modulation import modulated_logits
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.training.engine.microbatches import BatchSplit
+from lexiseg.training.engine.optim import OptimPlan
 from lexiseg.training.engine.task import Evaluation
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.segmentation.batches import SegmentBatch
 from lexiseg.training.segmentation.losses import match_loss, sum_loss
-from lexiseg.training.segmentation.opsnet import OPSNetTask
-from lexiseg.training.segmentation.task import SegmentationRecipe
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe
+from lexiseg.training.segmentation.task import SegmentationTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OPSNetPlusRecipe(SegmentationRecipe):
+class OPSNetPlusRecipe(OPSNetRecipe):
     """Everything that decides a training of an OPSNet+, but the pictures and the OPSNet that it goes on from."""
 
     labelled_batch_size: int
@@ -56,7 +57,7 @@ class OPSNetPlusRecipe(SegmentationRecipe):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixedBatch:
-    """The pictures of one step, or of a part of it; the two kinds never share a canvas or a vocabulary."""
+    """The pictures of one step, or a microbatch of them; the two kinds never share a canvas or a vocabulary."""
 
     masked: SegmentBatch
     labelled: LabelledBatch
@@ -68,23 +69,25 @@ class OPSNetPlusTask:
     def __init__(
         self,
         recipe: OPSNetPlusRecipe,
-        data: PanopticDataset,
+        data: AnnotatedDataset,
         labelled: LabelDataset,
         model: OPSNet,
         *,
         device: str = "cpu",
         workers: int = 1,
+        validation: Validation | None = None,
     ) -> None:
-        """Takes the model in hand; its batch norms stay as they are.
+        """Moves the model to the device; its batch norms stay as they are.
 
         Args:
             recipe: the recipe.
-            data: pictures with masks, of which an `OPSNetTask` takes care.
+            data: pictures with masks, of which a `SegmentationTask` takes care.
             labelled: pictures with labels; those with none are left out. Its categories are a vocabulary of their
                 own, under the templates of the recipe's, and the softmax is over them alone.
             model: from `opsnet_to_go_on_with`; it is trained in place.
             device: where to train.
             workers: processes that read pictures, for each kind.
+            validation: what the model is measured on now and then.
 
         Raises:
             ValueError: if no picture has a label, a label is no category, or two categories have one name.
@@ -95,7 +98,9 @@ class OPSNetPlusTask:
         vocabulary = replace(own_words(labelled.categories), templates=recipe.vocabulary.templates)
         self.words = model.embed_vocabulary(vocabulary, negatives=False).to(device)
         """What their labels choose from."""
-        self._masked = OPSNetTask(recipe, data, model, keeps_batch_norm=True, device=device, workers=workers)
+        self._masked = SegmentationTask(
+            recipe, data, model, keeps_batch_norm=True, device=device, workers=workers, validation=validation
+        )
         self._device = device
         self._workers = workers
 
@@ -110,28 +115,18 @@ class OPSNetPlusTask:
         return self._masked.module
 
     @property
-    def total_steps(self) -> int:
-        """Steps of the whole run."""
-        return self._masked.total_steps
+    def optim_plan(self) -> OptimPlan:
+        """The recipe's optimiser and rate."""
+        return self._masked.optim_plan
 
-    @property
-    def clip_norm(self) -> float | None:
-        """Largest L2 norm of the gradient."""
-        return self._masked.clip_norm
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Everything but CLIP."""
+        return self._masked.parameter_groups()
 
     @property
     def blocks(self) -> list[nn.Module]:
         """The repeated parts of the network."""
         return self._masked.blocks
-
-    @property
-    def validation(self) -> Validation | None:
-        """What the model is measured on now and then."""
-        return self._masked.validation
-
-    @validation.setter
-    def validation(self, validation: Validation | None) -> None:
-        self._masked.validation = validation
 
     def evaluate(self) -> Evaluation | None:
         """Figures of the model as it is; None where there is nothing to measure it on."""
@@ -143,23 +138,16 @@ class OPSNetPlusTask:
         other._masked = self._masked.twin()
         return other
 
-    def lr_at(self, step: int) -> float:
-        """Warm-up and decay."""
-        return self._masked.lr_at(step)
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW over everything but CLIP."""
-        return self._masked.optimizer()
-
     def batches(self, start: int, split: BatchSplit | None = None) -> Iterator[MixedBatch]:
         """Batches from step `start` on; each kind of picture in an order of its own, by seed and step alone."""
         split = split or BatchSplit()
         loader: Any = DataLoader(
             self.pictures,
-            batch_size=split.part_size(self.recipe.labelled_batch_size),
+            batch_size=split.microbatch_size(self.recipe.labelled_batch_size),
             sampler=self._keys(start, split),
             num_workers=self._workers,
             collate_fn=collate_labelled,
+            generator=torch.Generator(),  # not torch's own, which is the caller's
         )
         for masked, labelled in zip(self._masked.batches(start, split), loader, strict=False):
             yield MixedBatch(masked=masked, labelled=labelled)
@@ -180,14 +168,16 @@ class OPSNetPlusTask:
 
     def losses(self, batch: MixedBatch, step: int) -> Mapping[str, Tensor]:
         """OPSNet's losses on the pictures with masks, and the two of decoupled supervision on the others."""
-        return {**self._masked.losses(batch.masked, step), **self.labelled_losses(batch.labelled.to(self._device))}
+        with self._masked.seeded(batch.masked, step):
+            masked = self._masked.terms(batch.masked, step)
+            return masked | self.labelled_losses(batch.labelled.to(self._device))
 
     def labelled_losses(self, batch: LabelledBatch) -> dict[str, Tensor]:
         """The weighted terms of decoupled supervision, on the last layer's predictions.
 
         `match` compares E_m, as inference fuses it, but without debiasing: equation 1 is on the cosines themselves. It
         trains whatever makes E_q. CLIP is frozen, and masks and predicted IoUs only choose: none of them has a gradient
-        from it. `sum` trains what makes the masks. Both are means over pictures; a part of a batch gives its share.
+        from it. `sum` trains what makes the masks. Both are means over pictures; a microbatch gives its share.
         """
         recipe, model = self.recipe, self.model
         share = len(batch.labels) / recipe.labelled_batch_size

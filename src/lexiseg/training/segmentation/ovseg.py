@@ -1,16 +1,16 @@
-"""Training of OVSeg's first stage: a MaskFormer whose queries speak CLIP's language (OVSeg, section 3.1)."""
+"""What the first stage of an OVSeg is trained by, and what its training begins from (OVSeg, section 3.1)."""
 
 from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
 
-from lexiseg.core.structures import ImageBatch, LayerPrediction
-from lexiseg.data.datasets.spec import AnnotatedDataset
+from lexiseg.core.random import fork_random
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip.vit import VitClip
-from lexiseg.encoders.segmenters.mask2former import Segmenter, freeze_batch_norm
+from lexiseg.encoders.segmenters.mask2former import Segmenter
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
-from lexiseg.training.segmentation.task import SegmentationTask, TrainingRecipe, seed_initial_weights
+from lexiseg.training.segmentation.recipe import TrainingRecipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,11 @@ class OVSegRecipe(TrainingRecipe):
 
     model: OVSegConfig
     """What is built; the sizes of its CLIP give way to those of the CLIP that is put in."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What it is trained on."""
+        return self.model.training_vocabulary
 
 
 def new_ovseg(recipe: OVSegRecipe, clip: VitClip, prompt_vectors: Float[Tensor, "P W"] | None = None) -> OVSeg:
@@ -38,8 +43,8 @@ def new_ovseg(recipe: OVSegRecipe, clip: VitClip, prompt_vectors: Float[Tensor, 
             f"expected a learned prompt of {recipe.model.prompt_length} vectors, got {given}: "
             "choose the recipe that fits, or train a prompt with 'lexiseg train prompt-tiny'."
         )
-    seed_initial_weights(recipe)
-    model = OVSeg(replace(recipe.model, clip=clip.config))
+    with fork_random(recipe.seed):
+        model = OVSeg(replace(recipe.model, clip=clip.config))
     model.clip.load_state_dict(clip.state_dict())
     if model.prompt is not None and prompt_vectors is not None:
         model.prompt.vectors.data.copy_(prompt_vectors)
@@ -81,51 +86,3 @@ def ovseg_to_go_on_with(recipe: OVSegRecipe, model: OVSeg) -> OVSeg:
 def _parts(config: OVSegConfig) -> tuple[object, ...]:
     """What decides the shapes of the trained weights."""
     return config.segmenter, config.head_hidden, config.has_unit_void, config.prompt_length
-
-
-class OVSegTask(SegmentationTask[OVSegRecipe, OVSeg]):
-    """Training of segmenter, head and no-object embedding; CLIP and a learned prompt stay as they are."""
-
-    per_class = True
-
-    def __init__(
-        self,
-        recipe: OVSegRecipe,
-        data: AnnotatedDataset,
-        model: OVSeg,
-        *,
-        keeps_batch_norm: bool = False,
-        device: str = "cpu",
-        workers: int = 1,
-    ) -> None:
-        """Takes the model in hand.
-
-        Args:
-            recipe: the recipe.
-            data: the pictures, with whatever truth.
-            model: from `new_ovseg` or `ovseg_to_go_on_with`; it is trained in place.
-            keeps_batch_norm: leaves the backbone's batch norms as they are, as for every pretrained start.
-            device: where to train.
-            workers: processes that read pictures.
-        """
-        vocabulary = model.config.training_vocabulary
-        super().__init__(recipe, vocabulary, data, device=device, workers=workers)
-        self.model = model
-        model.train().to(device)
-        self._words = model.embed_vocabulary(vocabulary, negatives=False).to(device)
-        if model.prompt is not None:
-            model.prompt.requires_grad_(False)
-        if keeps_batch_norm:
-            freeze_batch_norm(model.segmenter)
-
-    def predict(self, images: ImageBatch) -> list[LayerPrediction]:
-        """Masks and cosines after every layer."""
-        with self.autocast():
-            last = self.model.propose(images, every_layer=True)
-            return [
-                LayerPrediction(
-                    mask_logits=layer.mask_logits.float(),
-                    class_logits=self.model.class_logits_with_void(self.model.class_embed(layer), self._words).float(),
-                )
-                for layer in (*last.aux, last)
-            ]

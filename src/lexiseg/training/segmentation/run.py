@@ -1,8 +1,10 @@
 """Trainings of segmenters, from a recipe to a model folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from lexiseg.core import processes
+from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.data.datasets.folders import own_words
@@ -13,25 +15,33 @@ from lexiseg.data.formats.label_maps import SemanticDataset
 from lexiseg.encoders.segmenters.mask2former_weights import write_mask2former
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import is_hub_name, save_model, system_of
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import Role
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import Validation
+from lexiseg.training.segmentation.closed_set import ClosedSet, ClosedSetRecipe
 from lexiseg.training.segmentation.data_check import DataReport, look_at_files, look_at_lists
-from lexiseg.training.segmentation.initial_weights import first_opsnet, first_ovseg, lacking_weights
-from lexiseg.training.segmentation.opsnet import ClosedSetTask, OPSNetTask
+from lexiseg.training.segmentation.initial_weights import first_model, first_opsnet, lacking_weights
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe
 from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe, OPSNetPlusTask
-from lexiseg.training.segmentation.ovseg import OVSegRecipe, OVSegTask
-from lexiseg.training.segmentation.task import SegmentationRecipe
+from lexiseg.training.segmentation.ovseg import OVSegRecipe
+from lexiseg.training.segmentation.recipe import TrainingRecipe
+from lexiseg.training.segmentation.task import SegmentationTask
+
+SegmenterRecipe = ClosedSetRecipe | OPSNetRecipe | OVSegRecipe
+"""Recipes of all that learns from pictures with masks alone; an OPSNet+'s is an OPSNet's."""
 
 
-def train_closed_set(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
+def train_closed_set(recipe: ClosedSetRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
     """Trains a closed-set Mask2Former; its folder is in transformers' layout."""
     recipe = overridden(recipe, settings)
-    data = _panoptic_data(recipe, settings, reporters)
-    task = ClosedSetTask(recipe, data, device=settings.device, workers=settings.workers)
+    data = training_data(recipe, settings, reporters)
+    with fork_random(recipe.seed):
+        model = ClosedSet(recipe.segmenter, recipe.vocabulary)
+    task = SegmentationTask(recipe, data, model, device=settings.device, workers=settings.workers)
     run_task(task, settings, reporters, {"recipe": to_jsonable(recipe)})
-    model = task.model.cpu()
+    model.cpu()
     return write_model(
         settings,
         lambda folder: write_mask2former(
@@ -45,23 +55,14 @@ def train_closed_set(recipe: SegmentationRecipe, settings: TrainSettings, report
     )
 
 
-def train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
-    """Trains an OPSNet around a frozen CLIP."""
+def train_segmenter(recipe: OPSNetRecipe | OVSegRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
+    """Trains an OPSNet, or the first stage of an OVSeg, around a frozen CLIP."""
     _refuse_to_draw(recipe, settings)
     recipe = overridden(recipe, settings)
-    model, origin = first_opsnet(recipe, settings)
-    task = OPSNetTask(
-        recipe,
-        _panoptic_data(recipe, settings, reporters),
-        model,
-        keeps_batch_norm=settings.start is not None,
-        device=settings.device,
-        workers=settings.workers,
-    )
-    task.validation = _validation(settings)
-    run_task(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
-    model = task.model.cpu().eval()
-    return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
+    model, origin = first_model(recipe, settings)
+    data = training_data(recipe, settings, reporters)
+    task = _task(recipe, data, model, settings, keeps_batch_norm=settings.start is not None)
+    return _run_and_save(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
 
 
 def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -72,57 +73,64 @@ def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporte
     model, weights = first_opsnet(recipe, settings)
     origin: dict[str, object] = {"recipe": to_jsonable(recipe), **weights}
     # what is given is read before anything is drawn
-    data = _panoptic_data(recipe, settings, reporters) if settings.data else None
+    data = training_data(recipe, settings, reporters) if settings.data else None
     labelled = _labelled_data(recipe, settings, reporters) if recipe.learns_from_labels else None
-    data = data or _panoptic_data(recipe, settings, reporters)
-    device, workers = settings.device, settings.workers
+    data = data or training_data(recipe, settings, reporters)
     if labelled is None:
-        task = OPSNetTask(recipe, data, model, keeps_batch_norm=True, device=device, workers=workers)
+        task = _task(recipe, data, model, settings, keeps_batch_norm=True)
     else:
-        task = OPSNetPlusTask(recipe, data, labelled, model, device=device, workers=workers)
+        device, workers, validation = settings.device, settings.workers, _validation(settings)
+        task = OPSNetPlusTask(recipe, data, labelled, model, device=device, workers=workers, validation=validation)
         used, skipped = len(task.pictures), task.pictures.num_skipped
         origin["labelled"] = {"classes": len(labelled.categories), "pictures": used, "skipped": skipped}
         reporters.note(f"{used} pictures have labels; {skipped} have none and are left out.")
-    task.validation = _validation(settings)
-    run_task(task, settings, reporters, origin)
-    trained = task.model.cpu().eval()
-    return write_model(settings, lambda folder: save_model(trained, folder, overwrite=True))
+    return _run_and_save(task, settings, reporters, origin)
 
 
-def train_ovseg(recipe: OVSegRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
-    """Trains the first stage of an OVSeg around a frozen CLIP."""
-    _refuse_to_draw(recipe, settings)
-    recipe = overridden(recipe, settings)
-    model, origin = first_ovseg(recipe, settings)
-    task = OVSegTask(
+def _task(
+    recipe: TrainingRecipe,
+    data: AnnotatedDataset,
+    model: OpenVocabularySegmenter,
+    settings: TrainSettings,
+    *,
+    keeps_batch_norm: bool,
+) -> SegmentationTask[OpenVocabularySegmenter]:
+    return SegmentationTask(
         recipe,
-        training_data(recipe, settings, reporters),
+        data,
         model,
-        keeps_batch_norm=settings.start is not None,
+        keeps_batch_norm=keeps_batch_norm,
         device=settings.device,
         workers=settings.workers,
+        validation=_validation(settings),
     )
-    task.validation = _validation(settings)
-    run_task(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
+
+
+def _run_and_save(
+    task: SegmentationTask[OpenVocabularySegmenter] | OPSNetPlusTask,
+    settings: TrainSettings,
+    reporters: Reporters,
+    origin: Mapping[str, object],
+) -> Path:
+    run_task(task, settings, reporters, origin)
     model = task.model.cpu().eval()
     return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
 
 
-def check_run(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings) -> DataReport:
+def check_run(recipe: SegmenterRecipe, settings: TrainSettings) -> DataReport:
     """Looks at data and initial weights as a training would, and takes no step; nothing is drawn or loaded whole."""
     weights = _look_at_weights(recipe, settings)
     if not settings.data and recipe.num_pictures:
         return weights + DataReport(num_pictures=0, notes=(f"{recipe.num_pictures} pictures will be drawn.",))
     data = _open_data(recipe, settings)
-    listed = look_at_lists(data, _vocabulary_of(recipe), per_class=isinstance(recipe, OVSegRecipe))
+    listed = look_at_lists(data, recipe.vocabulary, per_class=isinstance(recipe, OVSegRecipe))
     return listed + look_at_files(data) + weights
 
 
-def _look_at_weights(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings) -> DataReport:
+def _look_at_weights(recipe: SegmenterRecipe, settings: TrainSettings) -> DataReport:
     """Whether weights that are needed are given, and those that are given are here."""
     problems, notes = [], []
-    is_closed_set = isinstance(recipe, SegmentationRecipe) and recipe.is_closed_set
-    if not is_closed_set and (lacking := lacking_weights(recipe, settings)):
+    if not isinstance(recipe, ClosedSetRecipe) and (lacking := lacking_weights(recipe, settings)):
         problems.append(lacking)
     for option, path in (("--clip", settings.clip), ("--start", settings.start)):
         if path is not None and is_hub_name(path):
@@ -143,7 +151,7 @@ def _validation(settings: TrainSettings) -> Validation | None:
 
 
 def training_data(
-    recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings, reporters: Reporters
+    recipe: SegmenterRecipe, settings: TrainSettings, reporters: Reporters
 ) -> PanopticDataset | SemanticDataset:
     """The training set: the given one, or drawn once into a folder that a resumed run finds again.
 
@@ -153,7 +161,7 @@ def training_data(
     if not settings.data:
         return _drawn_data(recipe, settings, reporters)
     data = _open_data(recipe, settings)
-    found = look_at_lists(data, _vocabulary_of(recipe), per_class=isinstance(recipe, OVSegRecipe))
+    found = look_at_lists(data, recipe.vocabulary, per_class=isinstance(recipe, OVSegRecipe))
     heed(found, settings.data[0], reporters)
     return data
 
@@ -172,13 +180,7 @@ def heed(found: DataReport, path: Path, reporters: Reporters) -> None:
         raise ValueError(f"{path}: {found.problems[0]}{rest}")
 
 
-def _panoptic_data(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
-    data = training_data(recipe, settings, reporters)
-    assert isinstance(data, PanopticDataset), "_open_data takes no other for this recipe"
-    return data
-
-
-def _open_data(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings) -> PanopticDataset | SemanticDataset:
+def _open_data(recipe: SegmenterRecipe, settings: TrainSettings) -> PanopticDataset | SemanticDataset:
     """The data set that --data and --root name; an OVSeg may learn from label maps as well."""
     _refuse_to_draw(recipe, settings)
     (path,) = settings.data
@@ -189,20 +191,14 @@ def _open_data(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings
     raise ValueError(f"expected pictures with {kinds}, got those of {path} without: choose another data set.")
 
 
-def _refuse_to_draw(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings) -> None:
+def _refuse_to_draw(recipe: SegmenterRecipe, settings: TrainSettings) -> None:
     if not settings.data and not recipe.num_pictures:
         raise ValueError("this recipe learns from photographs, which can't be drawn: pass a data set as --data.")
 
 
-def _vocabulary_of(recipe: SegmentationRecipe | OVSegRecipe) -> Vocabulary:
-    return recipe.model.training_vocabulary if isinstance(recipe, OVSegRecipe) else recipe.vocabulary
-
-
-def _drawn_data(
-    recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings, reporters: Reporters
-) -> PanopticDataset:
+def _drawn_data(recipe: SegmenterRecipe, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
     """Pictures of the drawn world, the same for every seed of the training, as COCO is."""
-    return _drawn("base", recipe.num_pictures, _vocabulary_of(recipe), recipe, settings, reporters)
+    return _drawn("base", recipe.num_pictures, recipe.vocabulary, recipe, settings, reporters)
 
 
 def _labelled_data(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> LabelDataset:
@@ -227,7 +223,7 @@ def _drawn(
     role: Role,
     count: int,
     vocabulary: Vocabulary | None,
-    recipe: SegmentationRecipe | OVSegRecipe,
+    recipe: SegmenterRecipe,
     settings: TrainSettings,
     reporters: Reporters,
 ) -> PanopticDataset:

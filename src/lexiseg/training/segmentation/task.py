@@ -1,9 +1,9 @@
-"""What the trainings of all segmenters have in common: recipe, data, optimiser, criterion, evaluation."""
+"""The training of any segmenter: recipe, data, parameter groups, criterion, evaluation."""
 
 import copy
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -11,96 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from lexiseg.core.concepts import same_word
-from lexiseg.core.structures import ImageBatch, LayerPrediction
+from lexiseg.core.random import fork_random
+from lexiseg.core.structures import ImageBatch, LayerPrediction, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.formats.coco_panoptic import Category
 from lexiseg.data.samples.segmentation import MixedDataset, SegmentationDataset, collate, mixed_keys
-from lexiseg.data.samples.transforms import Framing
-from lexiseg.encoders.clip.resnet import ClipConfig
 from lexiseg.encoders.segmenters.block_wrapping import blocks_of
-from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig
-from lexiseg.models.opsnet import OPSNet
-from lexiseg.models.ovseg import OVSeg
+from lexiseg.encoders.segmenters.mask2former import freeze_batch_norm
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.training.engine.microbatches import BatchSplit
-from lexiseg.training.engine.run_settings import Precision
+from lexiseg.training.engine.optim import OptimPlan, Stage, decay_groups
 from lexiseg.training.engine.task import Evaluation
-from lexiseg.training.engine.trainer import OptimConfig, decay_groups, scheduled_lr
 from lexiseg.training.engine.validation import Validation, evaluate_on
 from lexiseg.training.segmentation.batches import SegmentBatch, split_batches
-from lexiseg.training.segmentation.criterion import CriterionConfig, segmentation_losses
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
-    """Names on the Hugging Face hub of the weights that a recipe begins from; they are never fetched unasked."""
-
-    backbone: str
-    """What --start should name: a backbone trained on ImageNet, of the recipe's sizes."""
-    clip: str
-    """What --clip should name: the frozen CLIP."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRecipe:
-    """What the recipes of all segmenters say of pictures and optimisation."""
-
-    framing: Framing
-    num_pictures: int
-    """Pictures that are drawn where no data set is given; 0: the recipe is for a data set of photographs."""
-    steps: int
-    batch_size: int
-    optim: OptimConfig
-    criterion: CriterionConfig = field(default_factory=CriterionConfig)
-    backbone_lr_scale: float = 1.0
-    """Learning rate of the backbone relative to the rest; 0.1 where it was pretrained on photographs."""
-    rate_drops: tuple[float, ...] = ()
-    """Shares of the steps at which the rate falls to a tenth, besides what `optim` says."""
-    published: Published | None = None
-    """What the recipe begins from; None: from whatever is given."""
-    paste_share: float = 0.0
-    """How probably things of a picture of the training data are pasted into each; see `data.scenes.paste_things`."""
-    precision: Precision = "bf16"
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentationRecipe(TrainingRecipe):
-    """Everything that decides a training of a Mask2Former or an OPSNet, but the pictures and the CLIP."""
-
-    segmenter: SegmenterConfig
-    vocabulary: Vocabulary
-    is_closed_set: bool = False
-    """A Mask2Former with a class head of its own, without CLIP; if not, an OPSNet."""
-    has_enhancer: bool = True
-    """OPSNet only: cross-attention to CLIP's map."""
-    enhancer_shares_projection: bool = True
-    """OPSNet only: see `OPSNetConfig`."""
-    clip: ClipConfig | None = None
-    """OPSNet only: sizes of the frozen CLIP; None: those of the one that is given."""
-    test_sides: tuple[int, int] | None = None
-    """OPSNet only: to how many pixels the shorter side is brought when the model is used, and how many the longer one
-    may have at most; None: the longer one has the framing's."""
-
-
-class ClosedSet(nn.Module):
-    """Mask2Former with its own closed class head: the baseline, and what `assemble` takes."""
-
-    def __init__(self, config: SegmenterConfig, num_classes: int) -> None:
-        super().__init__()
-        self.segmenter = Segmenter(config)
-        self.classify = nn.Linear(config.hidden_dim, num_classes + 1)
-
-
-def seed_initial_weights(recipe: TrainingRecipe) -> None:
-    """Makes torch's own generator begin with the recipe's seed; what is drawn later does not depend on it."""
-    torch.random.default_generator.manual_seed(recipe.seed)
-
-
-def rate_at(recipe: TrainingRecipe, step: int) -> float:
-    """The learning rate of a step: what the optimiser's schedule says, and a tenth of it after every drop."""
-    drops = sum(step >= round(share * recipe.steps) for share in recipe.rate_drops)
-    return scheduled_lr(recipe.optim, step, recipe.steps) * 0.1**drops
+from lexiseg.training.segmentation.closed_set import ClosedSet
+from lexiseg.training.segmentation.criterion import segmentation_losses
+from lexiseg.training.segmentation.recipe import TrainingRecipe
 
 
 def match_categories(categories: Sequence[Category], vocabulary: Vocabulary) -> dict[int, int]:
@@ -122,39 +49,67 @@ class Rehearsal:
     """What the model is measured on beside the new."""
 
 
-ModelT = TypeVar("ModelT", ClosedSet, OPSNet, OVSeg)
-RecipeT = TypeVar("RecipeT", bound=TrainingRecipe)
+ModelT = TypeVar("ModelT", bound=OpenVocabularySegmenter | ClosedSet)
 
 
-class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
-    """What the trainings of all segmenters share: data, optimiser, schedule, criterion."""
-
-    model: ModelT
-    per_class = False
-    """Whether a target is all that a picture has of a class, things too."""
-    validation: Validation | None = None
-    """What the model is measured on now and then."""
-    rehearsal: Rehearsal | None = None
-    """What it was trained on before, so that it is not forgotten."""
+class SegmentationTask(Generic[ModelT]):
+    """The training of a segmenter on pictures with masks, for the loop; CLIP stays frozen."""
 
     def __init__(
         self,
-        recipe: RecipeT,
-        vocabulary: Vocabulary,
+        recipe: TrainingRecipe,
         data: AnnotatedDataset,
+        model: ModelT,
         *,
-        device: str,
-        workers: int,
+        keeps_batch_norm: bool = False,
+        device: str = "cpu",
+        workers: int = 1,
+        validation: Validation | None = None,
+        rehearsal: Rehearsal | None = None,
     ) -> None:
+        """Moves the model to the device, and embeds its training vocabulary once.
+
+        Args:
+            recipe: the recipe.
+            data: the pictures, with whatever truth.
+            model: trained in place.
+            keeps_batch_norm: leaves the backbone's batch norms as they are, as for every pretrained start.
+            device: where to train.
+            workers: processes that read pictures.
+            validation: what the model is measured on now and then.
+            rehearsal: what it was trained on before, so that it is not forgotten.
+
+        Raises:
+            ValueError: if the model can't be trained.
+        """
         self.recipe = recipe
+        self.model = model
         self.device = device
-        self._vocabulary = vocabulary
+        self.validation = validation
+        self.rehearsal = rehearsal
         self._data = data
         self._workers = workers
+        model.train().to(device)
+        self._words: VocabularyEmbeddings | None = None
+        if isinstance(model, OpenVocabularySegmenter):
+            if model.untrainable_because is not None:
+                raise ValueError(model.untrainable_because)
+            self._vocabulary = model.config.training_vocabulary
+            self._words = model.embed_vocabulary(self._vocabulary, negatives=False).to(device)
+            if model.regions is None:
+                model.clip.to(memory_format=torch.channels_last)  # its convolutions take 0.6 of the time so on a CPU
+        else:
+            self._vocabulary = model.vocabulary
+        if keeps_batch_norm:
+            freeze_batch_norm(model.segmenter)
 
-    @abstractmethod
-    def predict(self, images: ImageBatch) -> list[LayerPrediction]:
+    def predict(self, images: ImageBatch) -> tuple[LayerPrediction, ...]:
         """What every layer predicts, for the criterion, which takes float32 alone."""
+        with self.autocast():
+            if isinstance(self.model, ClosedSet):
+                return self.model.predict_layers(images)
+            assert self._words is not None
+            return self.model.predict_layers(images, self._words)
 
     def autocast(self) -> torch.autocast:
         """What the network runs under: bf16 where that is its precision."""
@@ -166,25 +121,29 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
         return self.model
 
     @property
-    def total_steps(self) -> int:
-        """Steps of the whole run."""
-        return self.recipe.steps
+    def optim_plan(self) -> OptimPlan:
+        """The recipe's optimiser and rate."""
+        recipe = self.recipe
+        stages = (Stage(steps=recipe.steps),)
+        return OptimPlan(config=recipe.optim, stages=stages, rate_drops=recipe.rate_drops)
 
-    @property
-    def clip_norm(self) -> float | None:
-        """Largest L2 norm of the gradient."""
-        return self.recipe.optim.clip_norm
-
-    def lr_at(self, step: int) -> float:
-        """Warm-up, decay and drops."""
-        return rate_at(self.recipe, step)
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Everything but a frozen CLIP; the backbone at its own rate, vectors without weight decay."""
+        slow = {id(p) for p in self.model.segmenter.backbone_parameters}
+        groups = []
+        for group in decay_groups(self.model, self.recipe.optim.weight_decay):
+            for is_slow, scale in ((True, self.recipe.backbone_lr_scale), (False, 1.0)):
+                chosen = [p for p in group["params"] if (id(p) in slow) == is_slow]
+                if chosen:
+                    groups.append({**group, "params": chosen, "lr_scale": scale})
+        return groups
 
     @property
     def blocks(self) -> list[nn.Module]:
         """The repeated parts of the network."""
         return blocks_of(self.model.segmenter)
 
-    def twin(self) -> "SegmentationTask[RecipeT, ModelT]":
+    def twin(self) -> "SegmentationTask[ModelT]":
         """The same training with trained weights of its own; what is frozen is shared."""
         other = copy.copy(self)
         frozen = {id(p): p for p in self.model.parameters() if not p.requires_grad}
@@ -196,20 +155,21 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
         recipe, split = self.recipe, split or BatchSplit()
         loader: Any = torch.utils.data.DataLoader(
             self._mixed(),
-            batch_size=split.part_size(recipe.batch_size),
+            batch_size=split.microbatch_size(recipe.batch_size),
             sampler=self._keys(start, split),
             num_workers=self._workers,
             collate_fn=collate,
+            generator=torch.Generator(),  # not torch's own, which is the caller's
         )
         return split_batches(iter(loader), split)
 
     @property
-    def _parts(self) -> tuple[AnnotatedDataset, ...]:
+    def _sources(self) -> tuple[AnnotatedDataset, ...]:
         return (self._data,) if self.rehearsal is None else (self._data, self.rehearsal.data)
 
     def _mixed(self) -> MixedDataset:
         donors = self._examples(self._data)
-        return MixedDataset([self._examples(data, donors) for data in self._parts])
+        return MixedDataset([self._examples(data, donors) for data in self._sources])
 
     def _examples(self, data: AnnotatedDataset, donors: SegmentationDataset | None = None) -> SegmentationDataset:
         class_ids = match_categories(data.categories, self._vocabulary)
@@ -219,7 +179,7 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
             data,
             class_ids,
             self.recipe.framing,
-            per_class=self.per_class,
+            per_class=self.model.has_targets_per_class,
             donors=donors,
             paste_share=self.recipe.paste_share,
             seed=self.recipe.seed,
@@ -227,7 +187,7 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
 
     def _keys(self, start: int, split: BatchSplit) -> Iterator[tuple[int, int, int]]:
         return mixed_keys(
-            [len(data.samples) for data in self._parts],
+            [len(data.samples) for data in self._sources],
             0.0 if self.rehearsal is None else self.rehearsal.share,
             seed=self.recipe.seed,
             start=start * self.recipe.batch_size,
@@ -238,45 +198,43 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
     def pictures_of(self, step: int) -> list[str]:
         """File names of the whole batch of a step."""
         keys = islice(self._keys(step, BatchSplit()), self.recipe.batch_size)
-        return [self._parts[part].samples[index].file_name for part, _, index in keys]
+        return [self._sources[source].samples[index].file_name for source, _, index in keys]
 
     def pictures_in(self, batch: SegmentBatch) -> int:
-        """Pictures of a batch, or of a part of one."""
+        """Pictures of a batch, or of a microbatch."""
         return len(batch.targets)
 
     def losses(self, batch: SegmentBatch, step: int) -> Mapping[str, Tensor]:
-        """The criterion after every layer, its points drawn by the step's own generator.
+        """The criterion after every layer, with random numbers of the step's own."""
+        with self.seeded(batch, step):
+            return self.terms(batch, step)
 
-        Dropout and stochastic depth draw from torch's own generators, which begin anew with every step and part: a
-        resumed run drops the same. How a batch is split decides what is dropped, but for that no loss depends on it.
+    def seeded(self, batch: SegmentBatch, step: int) -> AbstractContextManager[None]:
+        """Lets torch's own generator, which dropout and stochastic depth draw from, begin anew within.
+
+        It begins by step and microbatch, so that a resumed run drops the same. How a batch is split decides what is
+        dropped, but for that no loss depends on it.
         """
-        seed = self.recipe.seed * 1_000_003 + step
-        torch.manual_seed(seed + (batch.part.places[0] << 40))
+        return fork_random(self._seed(step) + (batch.microbatch.places[0] << 40))
+
+    def terms(self, batch: SegmentBatch, step: int) -> dict[str, Tensor]:
+        """The criterion after every layer, its points drawn by the step's own generator; within `seeded`."""
         batch = batch.to(self.device)
         return segmentation_losses(
             self.predict(batch.images),
             batch.targets,
             self.recipe.criterion,
-            generator=torch.Generator(batch.images.pixel_values.device).manual_seed(seed),
-            part=batch.part,
+            generator=torch.Generator(batch.images.pixel_values.device).manual_seed(self._seed(step)),
+            microbatch=batch.microbatch,
         )
+
+    def _seed(self, step: int) -> int:
+        return self.recipe.seed * 1_000_003 + step
 
     def evaluate(self) -> Evaluation | None:
         """Figures of the model as it is, and a few pictures; None where there is nothing to measure it on."""
         if self.validation is None:
             return None
-        assert not isinstance(self.model, ClosedSet), "it knows no words to be asked for"
+        assert isinstance(self.model, OpenVocabularySegmenter), "a closed set knows no words to be asked for"
         new = evaluate_on(self.validation, self.model)
         return new if self.rehearsal is None else new.beside(evaluate_on(self.rehearsal.validation, self.model))
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW over everything but a frozen CLIP; the backbone at its own rate."""
-        optim = self.recipe.optim
-        slow = {id(p) for p in self.model.segmenter.backbone_parameters}
-        groups = []
-        for group in decay_groups(self.model, optim.weight_decay):
-            for is_slow, scale in ((True, self.recipe.backbone_lr_scale), (False, 1.0)):
-                chosen = [p for p in group["params"] if (id(p) in slow) == is_slow]
-                if chosen:
-                    groups.append({"params": chosen, "weight_decay": group["weight_decay"], "lr_scale": scale})
-        return torch.optim.AdamW(groups, betas=optim.betas, eps=optim.eps)

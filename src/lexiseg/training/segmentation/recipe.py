@@ -1,0 +1,41 @@
+"""What the recipes of all segmenters say of pictures and optimisation."""
+
+from dataclasses import dataclass, field
+
+from lexiseg.data.samples.transforms import Framing
+from lexiseg.training.engine.optim import OptimConfig
+from lexiseg.training.engine.run_settings import Precision
+from lexiseg.training.segmentation.criterion import CriterionConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Names on the Hugging Face hub of the weights that a recipe begins from; they are never fetched unasked."""
+
+    backbone: str
+    """What --start should name: a backbone trained on ImageNet, of the recipe's sizes."""
+    clip: str
+    """What --clip should name: the frozen CLIP."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRecipe:
+    """What the recipes of all segmenters say of pictures and optimisation."""
+
+    framing: Framing
+    num_pictures: int
+    """Pictures that are drawn where no data set is given; 0: the recipe is for a data set of photographs."""
+    steps: int
+    batch_size: int
+    optim: OptimConfig
+    criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    backbone_lr_scale: float = 1.0
+    """Learning rate of the backbone relative to the rest; 0.1 where it was pretrained on photographs."""
+    rate_drops: tuple[float, ...] = ()
+    """Shares of the steps at which the rate falls to a tenth, besides what `optim` says."""
+    published: Published | None = None
+    """What the recipe begins from; None: from whatever is given."""
+    paste_share: float = 0.0
+    """How probably things of a picture of the training data are pasted into each; see `data.scenes.paste_things`."""
+    precision: Precision = "bf16"
+    seed: int = 0
