@@ -30,9 +30,8 @@ from lexiseg.evaluation.measures import TaskName, measure_of
 from lexiseg.evaluation.report import EvaluationSettings, Report, write_report
 from lexiseg.inference.predictor import Model, load
 from lexiseg.io.config_json import to_jsonable
-from lexiseg.models.base import SemanticRule
-from lexiseg.models.opsnet import OPSNetConfig
-from lexiseg.models.ovseg import OVSegConfig
+from lexiseg.layers.ensemble import EnsembleConfig
+from lexiseg.models.base import Fusion, OpenVocabularySegmenter, SemanticRule
 from lexiseg.models.presets import CLIP_WEIGHTS
 from lexiseg.storybook.export import StorybookSpec, vocabulary_categories, write_storybook
 from lexiseg.storybook.kinds import CASTS, PART, Role, Split
@@ -119,7 +118,7 @@ def run_evaluate(
         dataset, own = _open(data, out, workers)
         _check(measured, measure_of(dataset, settings.task).name, is_panoptic=isinstance(dataset, PanopticDataset))
         vocabulary = asked or own
-        _tell_lambda(data, how, config)
+        _tell_lambda(data, how, config.fusion)
         groups = seen_and_unseen(dataset.categories, vocabulary, config.training_vocabulary)
         try:
             with progress("Segmenting") as bar:
@@ -144,7 +143,7 @@ def run_evaluate(
             worst, best = report.worst_and_best(SHOWN_SCENES)
             names = [scene.name for scene in (*worst, *best)]
             maps = comparisons(model.network, dataset, vocabulary, report.settings, names)
-            about = _about(data, how, dataset.categories, vocabulary) | _cutting(config)
+            about = _about(data, how, dataset.categories, vocabulary) | _cutting(model.network)
             page = write_page(report, diagnosis, worst, best, maps, out, about)
             write_report(report, out, about | ({} if diagnosis is None else {"diagnosis": diagnosis.to_jsonable()}))
             for folder in (PARTS_FOLDER, DIAGNOSIS_FOLDER):
@@ -156,13 +155,12 @@ def run_evaluate(
         return INCOMPLETE if report.unreadable and processes.rank() == 0 else 0
 
 
-def _tell_lambda(data: Data, how: Inference, config: OPSNetConfig | OVSegConfig) -> None:
+def _tell_lambda(data: Data, how: Inference, own: Fusion) -> None:
     """Says what OVSeg's authors take for lambda on this data set, where the model takes another."""
     entry = CATALOGUE.get(data.name)
     theirs = CLIP_WEIGHTS.get(entry.vocabulary) if entry is not None else None
-    if not isinstance(config, OVSegConfig) or theirs is None or how.clip_weight is not None or how.clip_only:
+    if not isinstance(own, EnsembleConfig) or theirs is None or how.clip_weight is not None or how.clip_only:
         return
-    own = config.ensemble
     if own.seen_clip_weight is None and own.clip_weight != theirs and processes.rank() == 0:
         note(
             f"lexiseg: OVSeg's authors take lambda {theirs:g} on {data.name}, and this model's own is "
@@ -213,9 +211,9 @@ def _about(data: Data, how: Inference, categories: tuple[Category, ...], asked: 
     }
 
 
-def _cutting(config: OPSNetConfig | OVSegConfig) -> dict[str, Any]:
-    """How an OVSeg cut its crops, for the report."""
-    return {"crops": to_jsonable(config.regions)} if isinstance(config, OVSegConfig) else {}
+def _cutting(network: OpenVocabularySegmenter) -> dict[str, Any]:
+    """How the model cut its crops, for the report, where it cuts any."""
+    return {} if network.regions is None else {"crops": to_jsonable(network.regions)}
 
 
 def _open(data: Data, out: Path, workers: int) -> tuple[AnnotatedDataset, Vocabulary]:

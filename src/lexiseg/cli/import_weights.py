@@ -81,7 +81,7 @@ def run_import_clip(file: Path, out: Path, *, model: str | None, quick_gelu: boo
         say(f"Imported {printable(file)} to {printable(out)}, a CLIP that 'lexiseg train' takes with --clip.")
         return
     base = load_model(find_model(model))
-    if not isinstance(base, OVSeg):
+    if base.regions is None:
         raise UsageError(f"--model must name an OVSeg, whose CLIP sees masked crops; {model} is another system.")
     clip = import_clip(file, quick_gelu=quick_gelu, base=base.clip)
     save_model(with_clip(base, clip), out, overwrite=overwrite)

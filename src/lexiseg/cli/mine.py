@@ -29,7 +29,6 @@ from lexiseg.inference.predictor import load
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
 from lexiseg.models.base import OpenVocabularySegmenter
-from lexiseg.models.ovseg import OVSeg
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import ALL, Role, Split
 from lexiseg.training.clip.adaptation import with_clip
@@ -154,7 +153,7 @@ def _network(cutting: Cutting) -> OpenVocabularySegmenter:
     network = load(cutting.model, device=cutting.device).network
     if cutting.clip is None:
         return network
-    if not isinstance(network, OVSeg):
+    if network.regions is None:
         raise ValueError("--clip is for an OVSeg, whose crops go through a CLIP of their own: leave it out.")
     device = next(network.parameters()).device
     return with_clip(network, read_vit_clip(find_model(cutting.clip))).to(device)

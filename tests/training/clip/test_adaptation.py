@@ -127,7 +127,7 @@ def test_the_logit_scale_never_passes_a_hundred(pairs: PairDataset) -> None:
 def test_every_part_has_its_rate_and_prompts_have_no_weight_decay(pairs: PairDataset) -> None:
     task = AdaptationTask(JOINT, plain_clip(), pairs, workers=0)
 
-    groups = task.optimizer().param_groups
+    groups = task.optim_plan.optimizer(task.parameter_groups()).param_groups
 
     of = {id(p): group for group in groups for p in group["params"]}
     prompts, scale = of[id(task.clip.prompt_parameters[0])], of[id(task.clip.clip.logit_scale)]
@@ -139,7 +139,7 @@ def test_every_part_has_its_rate_and_prompts_have_no_weight_decay(pairs: PairDat
 
 def test_without_steps_a_recipe_runs_its_epochs(pairs: PairDataset) -> None:
     whole = replace(adapt_ft(), batch_size=8)
-    assert AdaptationTask(whole, plain_clip(), pairs, workers=0).total_steps == 5 * 24 // 8
+    assert AdaptationTask(whole, plain_clip(), pairs, workers=0).optim_plan.total_steps == 5 * 24 // 8
 
 
 def test_the_papers_numbers_are_in_the_full_size_recipes() -> None:

@@ -33,7 +33,7 @@ def test_clip_learns_a_few_captions(model: ClipConfig | VitConfig) -> None:
     phases = (replace(PHASES[0], steps=30, batch_size=12),)
     task = ClipTask(ClipRecipe(model=model, phases=phases, optim=optim), workers=0)
     same_batch = next(task.batches(0))
-    optimizer = task.optimizer()
+    optimizer = task.optim_plan.optimizer(task.parameter_groups())
 
     losses = []
     for step in range(30):
@@ -104,6 +104,6 @@ def test_the_phases_of_clip_follow_one_another() -> None:
     task = ClipTask(whole, workers=0)
 
     ends = [whole.phases[0].steps - 1, whole.phases[0].steps]
-    assert task.total_steps == sum(p.steps for p in whole.phases)
-    assert task.lr_at(ends[0]) < 0.05 * whole.phases[0].lr
-    assert task.lr_at(ends[1]) < 0.2 * whole.phases[1].lr  # a warm-up of its own
+    assert task.optim_plan.total_steps == sum(p.steps for p in whole.phases)
+    assert task.optim_plan.lr_at(ends[0]) < 0.05 * whole.phases[0].lr
+    assert task.optim_plan.lr_at(ends[1]) < 0.2 * whole.phases[1].lr  # a warm-up of its own

@@ -106,7 +106,7 @@ def test_grounding_learns_a_few_pictures() -> None:
     optim = replace(RECIPE.optim, weight_decay=0.0, lr=2e-3)
     grounding = task(replace(RECIPE, optim=optim, phases=(replace(PHASES[0], steps=30, batch_size=8),)))
     same_batch = next(grounding.batches(0))
-    optimizer = grounding.optimizer()
+    optimizer = grounding.optim_plan.optimizer(grounding.parameter_groups())
     for group in optimizer.param_groups:
         group["lr"] = 2e-3
 

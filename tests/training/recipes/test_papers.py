@@ -23,7 +23,7 @@ from lexiseg.training.launch import find_recipe
 from lexiseg.training.recipes.summary import build, count_parameters
 from lexiseg.training.segmentation.opsnet import OPSNetRecipe, new_opsnet
 from lexiseg.training.segmentation.ovseg import OVSegRecipe, new_ovseg
-from lexiseg.training.segmentation.task import SegmentationTask, match_categories, rate_at
+from lexiseg.training.segmentation.task import SegmentationTask, match_categories
 
 OPSNETS = ("opsnet-r50", "opsnet-r101", "opsnet-swin-s", "opsnet-swin-l")
 OVSEGS = ("ovseg-r101", "ovseg-swin-base")
@@ -82,9 +82,9 @@ def test_the_rate_falls_twice_to_a_tenth_where_mask2formers_does(name: str, step
     first, second = (round(share * steps) for share in (327_778 / 368_750, 355_092 / 368_750))
 
     assert recipe.steps == steps
-    assert [rate_at(recipe, step) for step in (0, first - 1)] == [1e-4, 1e-4]
-    assert [rate_at(recipe, step) for step in (first, second - 1)] == pytest.approx([1e-5, 1e-5])
-    assert [rate_at(recipe, step) for step in (second, steps - 1)] == pytest.approx([1e-6, 1e-6])
+    assert [recipe.optim_plan.lr_at(step) for step in (0, first - 1)] == [1e-4, 1e-4]
+    assert [recipe.optim_plan.lr_at(step) for step in (first, second - 1)] == pytest.approx([1e-5, 1e-5])
+    assert [recipe.optim_plan.lr_at(step) for step in (second, steps - 1)] == pytest.approx([1e-6, 1e-6])
 
 
 def test_the_names_of_cocos_annotations_find_their_words() -> None:
@@ -159,7 +159,7 @@ def test_one_step_moves_every_trained_part_and_leaves_clip_alone(name: str, coco
     recipe: Any = find_recipe(name)
     make: Callable[..., Any] = small_ovseg if isinstance(recipe, OVSegRecipe) else small_opsnet
     task, parts = make(recipe, coco)
-    optimizer = task.optimizer()
+    optimizer = task.optim_plan.optimizer(task.parameter_groups())
     before = [
         [p.detach().sum(dtype=torch.float64) for p in module.parameters()] for module in (task.model.clip, *parts)
     ]

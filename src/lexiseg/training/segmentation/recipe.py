@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from lexiseg.data.samples.transforms import Framing
-from lexiseg.training.engine.optim import OptimConfig
+from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage
 from lexiseg.training.engine.run_settings import Precision
 from lexiseg.training.segmentation.criterion import CriterionConfig
 
@@ -39,3 +39,8 @@ class TrainingRecipe:
     """How probably things of a picture of the training data are pasted into each; see `data.scenes.paste_things`."""
     precision: Precision = "bf16"
     seed: int = 0
+
+    @property
+    def optim_plan(self) -> OptimPlan:
+        """One stage of all steps."""
+        return OptimPlan(config=self.optim, stages=(Stage(steps=self.steps),), rate_drops=self.rate_drops)

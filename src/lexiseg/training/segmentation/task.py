@@ -21,7 +21,7 @@ from lexiseg.encoders.segmenters.block_wrapping import blocks_of
 from lexiseg.encoders.segmenters.mask2former import freeze_batch_norm
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.training.engine.microbatches import BatchSplit
-from lexiseg.training.engine.optim import OptimPlan, Stage, decay_groups
+from lexiseg.training.engine.optim import OptimPlan, decay_groups
 from lexiseg.training.engine.task import Evaluation
 from lexiseg.training.engine.validation import Validation, evaluate_on
 from lexiseg.training.segmentation.batches import SegmentBatch, split_batches
@@ -123,9 +123,7 @@ class SegmentationTask(Generic[ModelT]):
     @property
     def optim_plan(self) -> OptimPlan:
         """The recipe's optimiser and rate."""
-        recipe = self.recipe
-        stages = (Stage(steps=recipe.steps),)
-        return OptimPlan(config=recipe.optim, stages=stages, rate_drops=recipe.rate_drops)
+        return self.recipe.optim_plan
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Everything but a frozen CLIP; the backbone at its own rate, vectors without weight decay."""
