@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+import lexiseg
 import tiny
 from drawn_pairs import write_pairs
 from lexiseg.encoders.clip.resnet import Clip
@@ -30,7 +31,8 @@ from lexiseg.training.launch import (
     train,
     unused,
 )
-from lexiseg.training.recipes.storybook import VIT_TINY, clip_tiny
+from lexiseg.training.recipes import RECIPES, grouped_names, named
+from lexiseg.training.recipes.storybook import VIT_TINY, clip_tiny, mask2former_tiny
 
 
 @pytest.fixture(scope="module")
@@ -323,4 +325,37 @@ def test_settings_without_a_use_are_named(tmp_path: Path) -> None:
 
 def test_every_recipe_says_what_it_makes() -> None:
     assert all(describe(name).endswith((".", ":")) or "," in describe(name) for name in recipe_names())
-    assert recipe_names()[0] == "storybook"
+
+
+def test_every_name_stands_in_one_group() -> None:
+    groups = grouped_names()
+
+    assert list(groups) == ["Your own pictures", "The papers' sizes", "The drawn world"]
+    assert groups["Your own pictures"] == ("finetune", "finetune-head")
+    assert groups["The drawn world"][0] == "storybook"
+    built_in = {name for recipes in RECIPES.values() for name in recipes}
+    assert sorted(recipe_names()) == sorted({"storybook", *SEQUENCES, *built_in})
+
+
+def test_every_kind_of_recipe_has_a_runner() -> None:
+    kinds = {type(named(name)()) for recipes in RECIPES.values() for name in recipes}
+
+    assert kinds == set(commands.RUNNERS)
+
+
+def test_a_recipe_is_trained_from_python(drawn: Path, tmp_path: Path) -> None:
+    told: list[int] = []
+    small = replace(mask2former_tiny(), segmenter=tiny.RESNET, batch_size=2)
+
+    reporters = Reporters(progress=lambda now: told.append(now.step))
+    folder = lexiseg.train(small, tmp_path / "run", reporters, data=str(drawn), steps=1, workers=0)
+
+    assert told == [1]
+    assert folder == tmp_path / "run" / "model"
+    assert read_mask2former(folder).config == tiny.RESNET
+    again = TrainSettings(out=tmp_path / "run", data=(drawn,), workers=0)
+    assert lexiseg.train(small, again, steps=1, resume=True) == folder
+    with pytest.raises(ValueError, match="there is no recipe"):
+        lexiseg.train("mask2former-huge", tmp_path / "run", data=drawn)
+    with pytest.raises(TypeError, match="epochs"):
+        lexiseg.train(small, tmp_path / "run", epochs=3)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from lexiseg.io import checkpoint
-from lexiseg.training.engine import trainer
+from lexiseg.training.engine import parallel, trainer
 from lexiseg.training.engine.checkpoints import trained_state
 from lexiseg.training.engine.log import TrainingProgress
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage, decay_groups, scheduled_lr
@@ -216,3 +217,36 @@ def test_a_run_leaves_torchs_generator_as_it_was(tmp_path: Path) -> None:
     run(Toy(3), tmp_path)
 
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_first_process_alone_keeps_what_is_gathered_for_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sharded(Tensor):
+        """Stands for a DTensor."""
+
+        def full_tensor(self) -> Tensor:
+            return torch.ones(3)
+
+    monkeypatch.setattr(parallel, "DTensor", Sharded)
+    state = {"weights": [torch.zeros(1).as_subclass(Sharded)], "step": 3}
+
+    kept = parallel.whole(state, in_first=True)
+    monkeypatch.setattr(parallel.processes, "rank", lambda: 1)
+    elsewhere = parallel.whole(state, in_first=True)
+
+    assert kept["weights"][0].tolist() == [1.0, 1.0, 1.0]
+    assert (len(elsewhere["weights"][0]), elsewhere["step"]) == (0, 3)
+    assert len(parallel.whole(state)["weights"][0]) == 3
+
+
+def test_activations_are_checkpointed_without_another_forward() -> None:
+    block = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Tanh())
+    names, pictures = list(block.state_dict()), torch.ones(2, 3)
+    calls: list[int] = []
+    block[0].register_forward_hook(lambda *_: calls.append(1))
+
+    parallel.checkpoint_activations([block])
+    block(pictures).sum().backward()
+
+    assert len(calls) == 2  # again on the way back
+    assert "forward" not in vars(block)
+    assert list(block.state_dict()) == names

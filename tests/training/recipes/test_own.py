@@ -9,7 +9,7 @@ from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.launch import TrainSettings, find_recipe, train, unused
 from lexiseg.training.recipes.own import load_own
 from lexiseg.training.recipes.storybook import mask2former_tiny
-from lexiseg.training.segmentation.opsnet import OPSNetRecipe
+from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
 
 GOOD = """
 from dataclasses import dataclass, replace
@@ -54,7 +54,7 @@ def mine(tmp_path: Path) -> Path:
 
 def test_a_function_of_a_file_returns_a_recipe_with_the_seed(mine: Path) -> None:
     recipe = load_own(f"{mine}:short", seed=5)
-    assert isinstance(recipe, OPSNetRecipe)
+    assert isinstance(recipe, ClosedSetRecipe)
     assert (recipe.seed, recipe.steps) == (5, 1)
     assert load_own(f"{mine}:no_seed", seed=5) == mask2former_tiny()
 

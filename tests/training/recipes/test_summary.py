@@ -42,7 +42,7 @@ def test_a_model_whose_clip_is_not_known_has_no_count() -> None:
 @pytest.mark.parametrize("segmenter", [tiny.RESNET, tiny.SWIN])
 def test_estimated_activations_are_what_a_real_pass_keeps(segmenter: SegmenterConfig) -> None:
     recipe = replace(mask2former_tiny(), segmenter=segmenter)
-    model = tiny.seeded(ClosedSet(segmenter, 56)).eval()
+    model = tiny.seeded(ClosedSet(segmenter, mask2former_tiny().vocabulary)).eval()
     side = recipe.framing.image_size
     kept: dict[int, Tensor] = {}
 

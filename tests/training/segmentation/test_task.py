@@ -194,3 +194,20 @@ def test_the_recipe_without_enhancer_differs_in_nothing_else() -> None:
     plain = opsnet_tiny_plain()
 
     assert replace(plain, has_enhancer=True, steps=opsnet_tiny().steps) == opsnet_tiny()
+
+
+def test_building_and_a_step_leave_torchs_generator_as_it_was(data: PanopticDataset, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, segmenter=tiny.SWIN, steps=2)  # with stochastic depth
+    clip = tiny.seeded(Clip(tiny.CLIP)).state_dict()
+
+    def losses(name: str) -> list[float]:
+        return run(SegmentationTask(recipe, data, new_opsnet(recipe, tiny.CLIP, clip), workers=0), tmp_path / name)
+
+    before = torch.random.get_rng_state()
+    first = losses("first")
+    after = torch.random.get_rng_state()
+    torch.rand(7)
+    second = losses("second")
+
+    assert torch.equal(after, before)
+    assert first == second  # what others have drawn decides nothing

@@ -127,7 +127,7 @@ class AdaptationTask:
     def __init__(
         self, recipe: AdaptationRecipe, clip: VitClip, pairs: PairDataset, *, device: str = "cpu", workers: int = 1
     ) -> None:
-        """Takes a copy in hand.
+        """Copies the CLIP to the device.
 
         Args:
             recipe: the recipe.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -50,16 +50,22 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClipRecipe:
-    """Everything that decides a training of CLIP."""
+class PhasedRecipe:
+    """What the recipes of a CLIP say that learns from pictures drawn in phases."""
 
-    model: ClipConfig | VitConfig
     phases: tuple[Phase, ...]
     optim: OptimConfig
     """Its `lr` is replaced by each phase's."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipRecipe(PhasedRecipe):
+    """Everything that decides a training of CLIP."""
+
+    model: ClipConfig | VitConfig
     locks_text: bool = False
     """The text tower is that of a trained CLIP and stays as it is (LiT; Zhai et al., 2022)."""
-    seed: int = 0
 
     def __post_init__(self) -> None:
         sizes = {phase.image_size for phase in self.phases}
@@ -191,26 +197,6 @@ def lock_text(clip: OpenClip, source: OpenClip | None) -> None:
             parameter.requires_grad_(False)
 
 
-@runtime_checkable
-class PhasedRecipe(Protocol):
-    """A recipe that draws its pictures in phases."""
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        """In the order in which they are gone through."""
-        ...
-
-    @property
-    def optim(self) -> OptimConfig:
-        """Its `lr` is replaced by each phase's."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Decides the pictures."""
-        ...
-
-
 RecipeT = TypeVar("RecipeT", bound=PhasedRecipe)
 ClipT = TypeVar("ClipT", bound=OpenClip)
 
@@ -219,7 +205,7 @@ class PhasedTask(Generic[RecipeT, ClipT]):
     """What trainings of a CLIP on drawn pictures have in common, for the loop."""
 
     def __init__(self, recipe: RecipeT, clip: ClipT, *, device: str, workers: int) -> None:
-        """Takes the CLIP in hand.
+        """Moves the CLIP to the device.
 
         Args:
             recipe: the recipe.

@@ -20,17 +20,20 @@ from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.layers.spatial_adapter import folded
 from lexiseg.storybook.captions import Rng, named_words
 from lexiseg.storybook.scene import Scene
-from lexiseg.training.clip.contrastive import DrawnPictures, Phase, PhasedTask, towers_in_bf16, varied_light
-from lexiseg.training.engine.optim import OptimConfig
+from lexiseg.training.clip.contrastive import (
+    DrawnPictures,
+    Phase,
+    PhasedRecipe,
+    PhasedTask,
+    towers_in_bf16,
+    varied_light,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroundingRecipe:
+class GroundingRecipe(PhasedRecipe):
     """Everything that decides a grounding, but the CLIP."""
 
-    phases: tuple[Phase, ...]
-    optim: OptimConfig
-    """Its `lr` is replaced by each phase's."""
     template: str = "a photo of a {}."
     """The sentence around a word."""
     logit_scale: float = 20.0
@@ -39,7 +42,6 @@ class GroundingRecipe:
     """1 / tau of a word's weights over the cells of a picture; 0 takes their plain mean."""
     synonym_cosine: float = 0.95
     """Words at least this alike are one: neither is held against the other."""
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if "{}" not in self.template:
@@ -112,7 +114,7 @@ class GroundingTask(PhasedTask[GroundingRecipe, Clip]):
     """The grounding of a CLIP by a recipe."""
 
     def __init__(self, recipe: GroundingRecipe, clip: Clip, *, device: str = "cpu", workers: int = 1) -> None:
-        """Takes the CLIP in hand: of it, the trunk and the pool's output projection are trained, in place.
+        """Moves the CLIP to the device: of it, the trunk and the pool's output projection are trained, in place.
 
         The pool's value projection is left alone, as the two are one linear map of the cells; what its queries and keys
         do matters to whole pictures only.
