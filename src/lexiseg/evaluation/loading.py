@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 from torch.utils.data import DataLoader, Dataset
 
@@ -67,7 +68,8 @@ def open_all(open_one: Open, samples: Sequence[Any], *, workers: int = 0) -> Ite
         samples: on disk, each with a `file_name`.
         workers: processes that read ahead; 0 reads in this one.
     """
-    loader: Any = DataLoader(_Samples(open_one, samples), batch_size=None, num_workers=workers)
+    own = torch.Generator()  # not torch's own, which is the caller's
+    loader: Any = DataLoader(_Samples(open_one, samples), batch_size=None, num_workers=workers, generator=own)
     yield from loader
 
 
