@@ -17,7 +17,7 @@ from lexiseg.evaluation.study import StudyRow, study
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import CASTS, UNSEEN, Split, Role
+from lexiseg.storybook.kinds import CASTS, UNSEEN, Role, Split
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4)
 MASK_THRESHOLDS = (0.4, 0.5)

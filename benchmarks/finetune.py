@@ -27,7 +27,7 @@ from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
 from lexiseg.storybook.export import StorybookSpec, add_scene, vocabulary_categories, write_storybook
-from lexiseg.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, Split, Cast
+from lexiseg.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, Cast, Split
 from lexiseg.storybook.scene import compose, generator
 from lexiseg.training.launch import Reporters, TrainSettings, find_recipe, train
 

@@ -24,7 +24,7 @@ from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.crops import RegionConfig, mask_probs_on
-from lexiseg.models.ovseg import OVSeg, CropEmbeddings
+from lexiseg.models.ovseg import CropEmbeddings, OVSeg
 from lexiseg.storybook.kinds import ALL, CONCEPTS, SEEN
 
 UNSEEN = tuple(name for name in ALL.names if name not in SEEN)
