@@ -11,7 +11,7 @@ import torch
 
 from lexiseg import MergeConfig
 from lexiseg.core.structures import MaskPrediction
-from lexiseg.data.formats.coco_panoptic import SegmentInfo
+from lexiseg.data.dataset import SegmentInfo
 from lexiseg.encoders.segmenters.mask2former import Segmenter
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
 from lexiseg.evaluation.loading import Skipped, read_batches

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from lexiseg.core.errors import FormatError
-from lexiseg.data.formats.coco_instances import paint_objects, read_instances
-from lexiseg.data.formats.coco_panoptic import Category
+from lexiseg.data.dataset import Category
+from lexiseg.data.formats.coco_instances import read_instances
 from miniatures import put_json, put_picture
 
 SQUARE = [1, 1, 4, 1, 4, 4, 1, 4]
@@ -137,7 +137,8 @@ def test_painted_objects_lie_on_crowds_and_smaller_ones_on_larger(tmp_path: Path
     ]
     data = read_instances(put_json(tmp_path / "objects.json", document), images=tmp_path)
 
-    ids, segments = paint_objects(data.samples[0])
+    painted = data.annotation(data.samples[0]).to_segmentation(data.categories)
+    ids, segments = painted.ids, painted.segments
 
     assert {s.id: (s.category_id, s.area, s.is_crowd) for s in segments} == {
         1: (3, 48 - 16, True),
@@ -147,7 +148,7 @@ def test_painted_objects_lie_on_crowds_and_smaller_ones_on_larger(tmp_path: Path
     assert (ids[1:3, 1:3] == 3).all()
     assert ids[0, 0] == 2
     assert ids[5, 7] == 1
-    assert paint_objects(data.samples[1])[1] == ()
+    assert data.annotation(data.samples[1]).to_segmentation(data.categories).segments == ()
 
 
 def test_a_hidden_object_is_left_out_and_a_mask_that_covers_other_pixels_is_named(tmp_path: Path):
@@ -155,9 +156,9 @@ def test_a_hidden_object_is_left_out_and_a_mask_that_covers_other_pixels_is_name
     (first,) = document["annotations"]
     document["annotations"] = [first, {**first, "id": 6}]
     data = read_instances(put_json(tmp_path / "objects.json", document), images=tmp_path)
-    assert [s.area for s in paint_objects(data.samples[0])[1]] == [9]
+    assert [s.area for s in data.annotation(data.samples[0]).to_segmentation(data.categories).segments] == [9]
 
     document = content(segmentation={"size": [6, 8], "counts": "04"})
     data = read_instances(put_json(tmp_path / "objects.json", document), images=tmp_path)
     with pytest.raises(FormatError, match=r"a\.jpg, object 5: the run-length code does not cover"):
-        paint_objects(data.samples[0])
+        data.annotation(data.samples[0]).to_segmentation(data.categories)

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from lexiseg.core.structures import ImageBatch, LayerPrediction
-from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.dataset import Dataset
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.segmenters.mask2former import freeze_batch_norm
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
@@ -23,9 +22,7 @@ _OF_TEXT = ("embed_dim", "text_width", "text_heads", "text_layers", "context_len
 class ClosedSetTask(SegmentationTask[SegmentationRecipe, ClosedSet]):
     """Training of a closed-set Mask2Former."""
 
-    def __init__(
-        self, recipe: SegmentationRecipe, data: PanopticDataset, *, device: str = "cpu", workers: int = 1
-    ) -> None:
+    def __init__(self, recipe: SegmentationRecipe, data: Dataset, *, device: str = "cpu", workers: int = 1) -> None:
         super().__init__(recipe, recipe.vocabulary, data, device=device, workers=workers)
         seed_initial_weights(recipe)
         self.model = ClosedSet(recipe.segmenter, len(recipe.vocabulary)).train().to(device)
@@ -146,7 +143,7 @@ class OPSNetTask(SegmentationTask[SegmentationRecipe, OPSNet]):
     def __init__(
         self,
         recipe: SegmentationRecipe,
-        data: AnnotatedDataset,
+        data: Dataset,
         model: OPSNet,
         *,
         keeps_batch_norm: bool = False,

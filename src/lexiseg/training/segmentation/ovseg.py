@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lexiseg.core.structures import ImageBatch, LayerPrediction
-from lexiseg.data.datasets.spec import AnnotatedDataset
+from lexiseg.data.dataset import Dataset
 from lexiseg.encoders.clip.vit import VitClip
 from lexiseg.encoders.segmenters.mask2former import Segmenter, freeze_batch_norm
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
@@ -91,7 +91,7 @@ class OVSegTask(SegmentationTask[OVSegRecipe, OVSeg]):
     def __init__(
         self,
         recipe: OVSegRecipe,
-        data: AnnotatedDataset,
+        data: Dataset,
         model: OVSeg,
         *,
         keeps_batch_norm: bool = False,

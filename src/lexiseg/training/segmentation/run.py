@@ -5,11 +5,10 @@ from pathlib import Path
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
-from lexiseg.data.datasets.folders import own_words
-from lexiseg.data.datasets.image_level import LabelDataset, label_dataset
-from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, read_panoptic
-from lexiseg.data.formats.label_maps import SemanticDataset
+from lexiseg.data.categories import own_vocabulary
+from lexiseg.data.dataset import MASK_KINDS, Dataset
+from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.data.samples.labelled import with_labels
 from lexiseg.encoders.segmenters.mask2former_weights import write_mask2former
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import is_hub_name, save_model, system_of
@@ -17,7 +16,7 @@ from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import Role
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import Validation
-from lexiseg.training.segmentation.data_check import DataReport, look_at_files, look_at_lists
+from lexiseg.training.segmentation.data_check import DataReport, look_at_data
 from lexiseg.training.segmentation.initial_weights import first_opsnet, first_ovseg, lacking_weights
 from lexiseg.training.segmentation.opsnet import ClosedSetTask, OPSNetTask
 from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe, OPSNetPlusTask
@@ -28,7 +27,7 @@ from lexiseg.training.segmentation.task import SegmentationRecipe
 def train_closed_set(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
     """Trains a closed-set Mask2Former; its folder is in transformers' layout."""
     recipe = overridden(recipe, settings)
-    data = _panoptic_data(recipe, settings, reporters)
+    data = training_data(recipe, settings, reporters)
     task = ClosedSetTask(recipe, data, device=settings.device, workers=settings.workers)
     run_task(task, settings, reporters, {"recipe": to_jsonable(recipe)})
     model = task.model.cpu()
@@ -52,7 +51,7 @@ def train_opsnet(recipe: SegmentationRecipe, settings: TrainSettings, reporters:
     model, origin = first_opsnet(recipe, settings)
     task = OPSNetTask(
         recipe,
-        _panoptic_data(recipe, settings, reporters),
+        training_data(recipe, settings, reporters),
         model,
         keeps_batch_norm=settings.start is not None,
         device=settings.device,
@@ -72,9 +71,9 @@ def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporte
     model, weights = first_opsnet(recipe, settings)
     origin: dict[str, object] = {"recipe": to_jsonable(recipe), **weights}
     # what is given is read before anything is drawn
-    data = _panoptic_data(recipe, settings, reporters) if settings.data else None
+    data = training_data(recipe, settings, reporters) if settings.data else None
     labelled = _labelled_data(recipe, settings, reporters) if recipe.learns_from_labels else None
-    data = data or _panoptic_data(recipe, settings, reporters)
+    data = data or training_data(recipe, settings, reporters)
     device, workers = settings.device, settings.workers
     if labelled is None:
         task = OPSNetTask(recipe, data, model, keeps_batch_norm=True, device=device, workers=workers)
@@ -114,8 +113,8 @@ def check_run(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings)
     if not settings.data and recipe.num_pictures:
         return weights + DataReport(num_pictures=0, notes=(f"{recipe.num_pictures} pictures will be drawn.",))
     data = _open_data(recipe, settings)
-    listed = look_at_lists(data, _vocabulary_of(recipe), per_class=isinstance(recipe, OVSegRecipe))
-    return listed + look_at_files(data) + weights
+    per_class = isinstance(recipe, OVSegRecipe)
+    return look_at_data(data, _vocabulary_of(recipe), per_class=per_class, files=True) + weights
 
 
 def _look_at_weights(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings) -> DataReport:
@@ -136,15 +135,11 @@ def _validation(settings: TrainSettings) -> Validation | None:
     """What --val names, asked for by its own words."""
     if settings.val is None:
         return None
-    data = open_dataset(settings.val, None)
-    if not isinstance(data, AnnotatedDataset):
-        raise ValueError(f"expected pictures with masks or label maps as --val, got those of {settings.val} without.")
-    return Validation(data=data, vocabulary=own_words(data.categories))
+    data = open_dataset(settings.val, None, needs=MASK_KINDS, option="--val")
+    return Validation(data=data, vocabulary=own_vocabulary(data.categories))
 
 
-def training_data(
-    recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings, reporters: Reporters
-) -> PanopticDataset | SemanticDataset:
+def training_data(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """The training set: the given one, or drawn once into a folder that a resumed run finds again.
 
     Raises:
@@ -153,7 +148,7 @@ def training_data(
     if not settings.data:
         return _drawn_data(recipe, settings, reporters)
     data = _open_data(recipe, settings)
-    found = look_at_lists(data, _vocabulary_of(recipe), per_class=isinstance(recipe, OVSegRecipe))
+    found = look_at_data(data, _vocabulary_of(recipe), per_class=isinstance(recipe, OVSegRecipe))
     heed(found, settings.data[0], reporters)
     return data
 
@@ -172,21 +167,13 @@ def heed(found: DataReport, path: Path, reporters: Reporters) -> None:
         raise ValueError(f"{path}: {found.problems[0]}{rest}")
 
 
-def _panoptic_data(recipe: SegmentationRecipe, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
-    data = training_data(recipe, settings, reporters)
-    assert isinstance(data, PanopticDataset), "_open_data takes no other for this recipe"
-    return data
-
-
-def _open_data(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings) -> PanopticDataset | SemanticDataset:
+def _open_data(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings) -> Dataset:
     """The data set that --data and --root name; an OVSeg may learn from label maps as well."""
     _refuse_to_draw(recipe, settings)
     (path,) = settings.data
-    data = open_dataset(path, settings.root, None if settings.root is None else "train")
-    if isinstance(data, PanopticDataset) or (isinstance(data, SemanticDataset) and isinstance(recipe, OVSegRecipe)):
-        return data
-    kinds = "panoptic or semantic truth" if isinstance(recipe, OVSegRecipe) else "panoptic truth"
-    raise ValueError(f"expected pictures with {kinds}, got those of {path} without: choose another data set.")
+    split = None if settings.root is None else "train"
+    needs = ("panoptic", "semantic") if isinstance(recipe, OVSegRecipe) else ("panoptic",)
+    return open_dataset(path, settings.root, split, needs=needs)
 
 
 def _refuse_to_draw(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings) -> None:
@@ -198,29 +185,21 @@ def _vocabulary_of(recipe: SegmentationRecipe | OVSegRecipe) -> Vocabulary:
     return recipe.model.training_vocabulary if isinstance(recipe, OVSegRecipe) else recipe.vocabulary
 
 
-def _drawn_data(
-    recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings, reporters: Reporters
-) -> PanopticDataset:
+def _drawn_data(recipe: SegmentationRecipe | OVSegRecipe, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """Pictures of the drawn world, the same for every seed of the training, as COCO is."""
     return _drawn("base", recipe.num_pictures, _vocabulary_of(recipe), recipe, settings, reporters)
 
 
-def _labelled_data(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> LabelDataset:
+def _labelled_data(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """The pictures with labels: the given ones, or drawn once."""
     if settings.labels is None and not recipe.num_labelled:
         raise ValueError(
             "this recipe learns from photographs, which can't be drawn: pass some with labels as --labels."
         )
     if settings.labels is None:
-        return label_dataset(_drawn("image-level", recipe.num_labelled, None, recipe, settings, reporters))
-    found = open_dataset(settings.labels, settings.root if str(settings.labels) in CATALOGUE else None)
-    if isinstance(found, PanopticDataset):
-        return label_dataset(found)
-    if not isinstance(found, LabelDataset):
-        raise ValueError(
-            f"expected pictures with labels, got those of {settings.labels} without: choose another data set."
-        )
-    return found
+        return with_labels(_drawn("image-level", recipe.num_labelled, None, recipe, settings, reporters))
+    root = settings.root if str(settings.labels) in CATALOGUE else None
+    return with_labels(open_dataset(settings.labels, root, needs=("labels", "panoptic"), option="--labels"))
 
 
 def _drawn(
@@ -230,7 +209,7 @@ def _drawn(
     recipe: SegmentationRecipe | OVSegRecipe,
     settings: TrainSettings,
     reporters: Reporters,
-) -> PanopticDataset:
+) -> Dataset:
     """Pictures of a role, drawn once into a folder that a resumed run finds again."""
     prefix = "data" if role == "base" else role
     folder = (settings.drawn or settings.out) / f"{prefix}-{count}"
@@ -239,7 +218,7 @@ def _drawn(
     return draw_once(order, folder, settings, reporters)
 
 
-def draw_once(order: StorybookSpec, folder: Path, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
+def draw_once(order: StorybookSpec, folder: Path, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """Draws a data set in the first process, if an earlier run has not drawn it there; every process reads it."""
     if processes.rank() == 0 and not (folder / "panoptic.json").is_file():
         workers = max(1, settings.workers)

@@ -2,7 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Generic, TypeVar
@@ -10,11 +10,10 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lexiseg.core.concepts import same_word
 from lexiseg.core.structures import ImageBatch, LayerPrediction
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.data.formats.coco_panoptic import Category
+from lexiseg.data.categories import match_categories
+from lexiseg.data.dataset import Dataset
 from lexiseg.data.samples.segmentation import MixedDataset, SegmentationDataset, collate, mixed_keys
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import ClipConfig
@@ -103,19 +102,11 @@ def rate_at(recipe: TrainingRecipe, step: int) -> float:
     return scheduled_lr(recipe.optim, step, recipe.steps) * 0.1**drops
 
 
-def match_categories(categories: Sequence[Category], vocabulary: Vocabulary) -> dict[int, int]:
-    """Category id to the number of its concept, found by name or, failing that, by synonym; others are left out."""
-    concepts = list(enumerate(vocabulary.concepts))
-    numbers = {same_word(name): number for number, concept in concepts for name in concept.synonyms}
-    numbers |= {same_word(concept.name): number for number, concept in concepts}
-    return {c.id: numbers[same_word(c.name)] for c in categories if same_word(c.name) in numbers}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
     """Pictures of what a model knows already, evenly mixed into what it is to learn."""
 
-    data: AnnotatedDataset
+    data: Dataset
     share: float
     """Of all pictures, in [0, 1]."""
     validation: Validation
@@ -141,7 +132,7 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
         self,
         recipe: RecipeT,
         vocabulary: Vocabulary,
-        data: AnnotatedDataset,
+        data: Dataset,
         *,
         device: str,
         workers: int,
@@ -204,14 +195,14 @@ class SegmentationTask(ABC, Generic[RecipeT, ModelT]):
         return split_batches(iter(loader), split)
 
     @property
-    def _parts(self) -> tuple[AnnotatedDataset, ...]:
+    def _parts(self) -> tuple[Dataset, ...]:
         return (self._data,) if self.rehearsal is None else (self._data, self.rehearsal.data)
 
     def _mixed(self) -> MixedDataset:
         donors = self._examples(self._data)
         return MixedDataset([self._examples(data, donors) for data in self._parts])
 
-    def _examples(self, data: AnnotatedDataset, donors: SegmentationDataset | None = None) -> SegmentationDataset:
+    def _examples(self, data: Dataset, donors: SegmentationDataset | None = None) -> SegmentationDataset:
         class_ids = match_categories(data.categories, self._vocabulary)
         if not class_ids:
             raise ValueError("no category of the training data is in the recipe's vocabulary: check --data.")
