@@ -399,8 +399,8 @@ class Knowing(torch.nn.Module):
         truths = next(self._batches).truths
         mask_logits = torch.full((len(truths), 16, *pixel_values.shape[-2:]), -20.0)
         for index, truth in enumerate(truths):
-            for query, segment in enumerate(truth.sample.segments[:16]):
-                mask_logits[index, query][torch.from_numpy(truth.ids == segment.id)] = 20.0
+            for query, segment in enumerate(truth.panoptic.segments[:16]):
+                mask_logits[index, query][torch.from_numpy(truth.panoptic.ids == segment.id)] = 20.0
         return MaskProposals(mask_logits=mask_logits, query_embed=torch.zeros(len(truths), 16, 32))
 
 

@@ -90,9 +90,9 @@ class Knowing(torch.nn.Module):
         canvas = pixel_values.shape[-2:]
         mask_logits = torch.full((len(pixel_values), 16, *canvas), -20.0)
         for index, truth in enumerate(batch.truths):
-            for query, segment in enumerate(truth.sample.segments[:16]):
-                height, width = truth.ids.shape
-                inside = torch.from_numpy(truth.ids == segment.id)
+            for query, segment in enumerate(truth.panoptic.segments[:16]):
+                height, width = truth.panoptic.ids.shape
+                inside = torch.from_numpy(truth.panoptic.ids == segment.id)
                 mask_logits[index, query, :height, :width] = torch.where(inside, 20.0, -20.0)
         return MaskProposals(mask_logits=mask_logits, query_embed=torch.zeros(len(pixel_values), 16, 32))
 
@@ -367,8 +367,8 @@ def test_true_masks_are_named_by_what_clip_sees_under_them(
         truths = next(batches).truths
         found = torch.zeros(len(truths), len(WORDS), *(side // 4 for side in images.pixel_values.shape[-2:]))
         for index, truth in enumerate(truths):
-            for segment in truth.sample.segments:
-                inside = torch.from_numpy(truth.ids == segment.id)[None, None].float()
+            for segment in truth.panoptic.segments:
+                inside = torch.from_numpy(truth.panoptic.ids == segment.id)[None, None].float()
                 code = codes[WORDS.names.index(name_of[segment.category_id])]
                 found[index] += code[:, None, None] * F.avg_pool2d(inside, 4)[0, 0]
         return found

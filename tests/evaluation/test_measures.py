@@ -171,11 +171,11 @@ def test_the_truth_can_be_looked_at(root: Path, make: Any, task: TaskName | None
 
 def test_a_truth_whose_map_and_list_disagree_can_be_looked_at(root: Path) -> None:
     measure, truth = measured(root, panoptic, None)
-    cat, sky, _ = truth.sample.segments  # the dog's pixels are listed no more
+    cat, sky, _ = truth.panoptic.segments  # the dog's pixels are listed no more
     ghost = replace(cat, id=2**24 - 1)  # and this has no pixel
-    sample = replace(truth.sample, segments=(ghost, cat, sky))
+    listed = replace(truth.panoptic, segments=(ghost, cat, sky))
 
-    shown = measure.truth_map(replace(truth, sample=sample))
+    shown = measure.truth_map(replace(truth, panoptic=listed))
 
     assert {s.name: int((shown.segmentation == s.id).sum()) for s in shown.segments} == {"cat": 128, "sky": 192}
     assert overlay(np.zeros((*SIZE, 3), np.uint8), shown).width > 0

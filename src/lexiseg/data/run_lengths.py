@@ -14,6 +14,8 @@ rle: Any = mask  # its declared types leave out what it takes and gives
 
 TOO_FAR = 10  # a polygon may reach this many picture sides; tracing one costs time in proportion to its length
 
+NO_POLYGON = "a polygon must be a list of x and y of three points or more"
+
 
 def pixels_of(counts: str, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
     """The pixels of a compressed run-length code that covers the picture of that height and width."""
@@ -55,11 +57,11 @@ def code_of(where: str, segmentation: Any, size: tuple[int, int]) -> str:
         # pycocotools trusts what it gets: a wrong code makes it write beyond its memory.
         runs = _runs_of(counts)
         if runs is None or any(run < 0 for run in runs) or sum(runs) != height * width:
-            raise FormatError(f"{where}: the run-length code does not cover the {height} x {width} pixels.")
+            raise FormatError(f"{where}: {_uncovered(size)}.")
         return counts
     reach = TOO_FAR * max(size)
     if any(abs(x) > reach for polygon in segmentation for x in polygon):
-        raise FormatError(f"{where}: a polygon lies far outside the picture.")
+        raise FormatError(f"{where}: {NO_POLYGON}, near the picture.")
     return rle.merge(rle.frPyObjects(segmentation, height, width))["counts"].decode("ascii")
 
 
@@ -70,20 +72,25 @@ def problem_of_mask(segmentation: object, size: tuple[int, int]) -> str:
     """
     if isinstance(segmentation, Mapping):
         if tuple(segmentation.get("size", ())) != size:
-            return f"the RLE is {segmentation.get('size')}, but height and width of the picture are {list(size)}"
-        counts = segmentation.get("counts")
+            got = segmentation.get("size")
+            return f"the RLE is of size {got}, but the picture is {size[0]} x {size[1]}: its size must be {list(size)}"
+        counts, uncovered = segmentation.get("counts"), _uncovered(size)
         if isinstance(counts, str | bytes) and counts:
             return ""
         if not isinstance(counts, list) or not all(type(run) is int and run >= 0 for run in counts):
-            return "the counts of the RLE must be text, or a list of numbers that are not negative"
+            return f"{uncovered}: its counts must be text, or a list of numbers that are not negative"
         pixels = size[0] * size[1]
-        return "" if sum(counts) == pixels else f"the RLE covers {sum(counts)} pixels, but the picture has {pixels}"
+        return "" if sum(counts) == pixels else f"{uncovered}: it has {sum(counts)} pixels, not {pixels}"
     if not isinstance(segmentation, list) or not segmentation:
-        return "the segmentation must be polygons or an RLE"
+        return f"a mask must be polygons or a run-length code, got {type(segmentation).__name__}"
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 or not is_finite(polygon):
-            return "a polygon must be a list of x and y of three points or more"
+            return NO_POLYGON
     return ""
+
+
+def _uncovered(size: tuple[int, int]) -> str:
+    return f"the run-length code does not cover the {size[0]} x {size[1]} pixels"
 
 
 def is_finite(numbers: Sequence[Any]) -> bool:

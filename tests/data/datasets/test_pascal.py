@@ -80,7 +80,7 @@ def test_context_is_read_from_its_matrices_and_the_same_from_prepared_files(tmp_
 
     assert frequent.kinds == {"semantic"}
     assert all_labels.kinds == {"semantic"}
-    assert frequent.encoding == ("grey" if is_prepared else "mat")
+    assert frequent.read.encoding == ("grey" if is_prepared else "mat")
     assert [s.file_name for s in frequent.samples] == ["2008_000003.jpg", "2008_000002.jpg"]
     found = all_labels.annotation(all_labels.samples[0]).to_semantic(())[:, 0].tolist()
     assert found == [1, 419, 0, 458, -1, 283]

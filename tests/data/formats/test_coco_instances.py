@@ -52,12 +52,12 @@ def test_objects_are_kept_with_their_pictures_as_they_stand(tmp_path: Path):
         Category(id=3, name="cat", is_thing=True),
         Category(id=90, name="toothbrush", is_thing=True),
     )
-    assert [(s.image_id, s.file_name, s.height, s.width, len(s.annotations)) for s in data.samples] == [
+    assert [(s.image_id, s.file_name, *s.size, len(s.objects)) for s in data.samples] == [
         (8, "a.jpg", 6, 8, 1),
         (9, "b.jpg", 6, 8, 0),
     ]
     assert data.samples[0].image_path == tmp_path / "val2017" / "a.jpg"
-    assert data.samples[0].annotations[0]["segmentation"] == [SQUARE]
+    assert data.samples[0].objects[0]["segmentation"] == [SQUARE]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_objects_are_kept_with_their_pictures_as_they_stand(tmp_path: Path):
 def test_polygons_and_both_forms_of_rle_are_masks(tmp_path: Path, segmentation: object):
     path = put_json(tmp_path / "a.json", content(segmentation=segmentation, iscrowd=1))
 
-    assert read_instances(path).samples[0].annotations[0]["segmentation"] == segmentation
+    assert read_instances(path).samples[0].objects[0]["segmentation"] == segmentation
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_polygons_and_both_forms_of_rle_are_masks(tmp_path: Path, segmentation: 
         ({"bbox": [1, 2, "3", 3]}, ["bbox"]),
         ({"area": -1}, ["area", "-1"]),
         ({"area": None}, ["area", "None"]),
-        ({"segmentation": []}, ["polygons or an RLE"]),
+        ({"segmentation": []}, ["polygons or a run-length code"]),
         ({"segmentation": [[1, 2, 3, 4]]}, ["three points"]),
         ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, ["three points"]),
         ({"segmentation": [[1, 2, 3, 4, 5, "6"]]}, ["three points"]),
@@ -93,7 +93,7 @@ def test_polygons_and_both_forms_of_rle_are_masks(tmp_path: Path, segmentation: 
         ({"segmentation": {"size": [6, 8], "counts": [3, 40]}}, ["43 pixels", "48"]),
         ({"segmentation": {"size": [6, 8], "counts": [-3, 51]}}, ["not negative"]),
         ({"segmentation": {"size": [6, 8]}}, ["counts"]),
-        ({"segmentation": None}, ["polygons or an RLE"]),
+        ({"segmentation": None}, ["polygons or a run-length code"]),
     ],
 )
 def test_an_object_that_is_none_is_refused_by_name(tmp_path: Path, changes: dict[str, Any], parts: list[str]):

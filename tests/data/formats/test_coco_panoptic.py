@@ -266,11 +266,20 @@ def test_a_missing_picture_is_found_when_it_is_loaded(tmp_path: Path):
         data.annotation(data.samples[0], strict=True)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"annotations": 3, "categories": []}', "\x00"])
-def test_a_json_of_another_kind_ends_in_a_sentence(tmp_path: Path, text: str):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "this is no JSON"),
+        ("\x00", "this is no JSON"),
+        ("[]", "not in COCO panoptic format"),
+        ("{}", "not in COCO panoptic format"),
+        ('{"annotations": 3, "categories": []}', "not in COCO panoptic format"),
+    ],
+)
+def test_a_json_of_another_kind_ends_in_a_sentence(tmp_path: Path, text: str, said: str):
     (tmp_path / "panoptic.json").write_text(text)
 
-    with pytest.raises(FormatError, match=r"panoptic\.json: not in COCO panoptic format"):
+    with pytest.raises(FormatError, match=rf"panoptic\.json: {said}"):
         read_panoptic(tmp_path)
 
 

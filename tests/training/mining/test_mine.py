@@ -47,7 +47,6 @@ import torch
 torch.set_num_threads(1)
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
-
 from lexiseg.data.captions.nouns import NounFinder
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.io.models import load_model

@@ -193,9 +193,7 @@ PANOPTIC = DatasetSpec(
     resources=(
         _PICTURES,
         Resource(
-            what="annotations",
-            places=("ade20k_panoptic_{split}.json",),
-            source=f"{_MADE}annotations_instance.tar.",
+            what="annotations", places=("ade20k_panoptic_{split}.json",), source=f"{_MADE}annotations_instance.tar."
         ),
         Resource(what="id maps", places=("ade20k_panoptic_{split}",), source=f"{_MADE}annotations_instance.tar."),
     ),

@@ -90,16 +90,8 @@ PANOPTIC = DatasetSpec(
     homes=("cityscapes",),
     resources=(
         _PICTURES,
-        Resource(
-            what="annotations",
-            places=("gtFine/cityscapes_panoptic_{split}.json",),
-            source=_PREPARE,
-        ),
-        Resource(
-            what="id maps",
-            places=("gtFine/cityscapes_panoptic_{split}",),
-            source=_PREPARE,
-        ),
+        Resource(what="annotations", places=("gtFine/cityscapes_panoptic_{split}.json",), source=_PREPARE),
+        Resource(what="id maps", places=("gtFine/cityscapes_panoptic_{split}",), source=_PREPARE),
     ),
     read=read_cityscapes_panoptic,
     make=make_panoptic,

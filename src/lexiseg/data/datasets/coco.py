@@ -22,9 +22,7 @@ from lexiseg.data.formats.label_maps import semantic_dataset
 NO_CLASS = 255
 _SITE = "Get it from https://cocodataset.org/#download: "
 _PICTURES = Resource(
-    what="pictures",
-    places=("{split}2017", "images/{split}2017"),
-    source=f"{_SITE}2017 Train images, 2017 Val images.",
+    what="pictures", places=("{split}2017", "images/{split}2017"), source=f"{_SITE}2017 Train images, 2017 Val images."
 )
 _PANOPTIC = Resource(
     what="annotations",

@@ -38,17 +38,17 @@ class Findings:
     """What a check found."""
 
     home: Path
-    resources: FoundResources
-    lacking: tuple[str, ...]
+    resources: FoundResources = ()
+    lacking: tuple[str, ...] = ()
     """A sentence for each resource that is missing."""
-    num_samples: int
-    num_missing: int
+    num_samples: int = 0
+    num_missing: int = 0
     """Files that are listed, but are not there."""
-    missing: tuple[Path, ...]
+    missing: tuple[Path, ...] = ()
     """The first of them."""
-    num_opened: int
-    broken: tuple[str, ...]
-    """A sentence for each picture that could not be read."""
+    num_opened: int = 0
+    broken: tuple[str, ...] = ()
+    """A sentence for each picture that could not be read, or one where they can't be listed."""
 
     @property
     def is_fine(self) -> bool:
@@ -108,11 +108,11 @@ class DatasetSpec:
         split = self._split(split)
         home, resources = self.find(root, split)
         if lacking := _lacking(home, resources, split):
-            return _nothing(home, resources, lacking)
+            return Findings(home=home, resources=resources, lacking=lacking)
         try:
             dataset = self._read(resources, split)
         except FormatError as error:
-            return _nothing(home, resources, (), (str(error),))
+            return Findings(home=home, resources=resources, broken=(str(error),))
         return replace(examine(dataset, home, every=every, workers=workers, report=report), resources=resources)
 
     def prepare(self, root: Path, report: ProgressCallback, split: str | None = None, *, workers: int = 1) -> int:
@@ -168,8 +168,6 @@ def examine(
     chosen = there if every else there[:: max(1, len(there) // OPENED)][:OPENED]
     return Findings(
         home=home,
-        resources=(),
-        lacking=(),
         num_samples=len(dataset.samples),
         num_missing=len(missing),
         missing=tuple(missing[:SHOWN]),
@@ -198,20 +196,6 @@ def _problems(dataset: Dataset, samples: Sequence[Sample], workers: int, report:
             problems.append(problem)
         report(done, len(samples))
     return problems
-
-
-def _nothing(home: Path, resources: FoundResources, lacking: tuple[str, ...], broken: tuple[str, ...] = ()) -> Findings:
-    """What is found where the samples can't be listed."""
-    return Findings(
-        home=home,
-        resources=resources,
-        lacking=lacking,
-        num_samples=0,
-        num_missing=0,
-        missing=(),
-        num_opened=0,
-        broken=broken,
-    )
 
 
 def _lacking(home: Path, resources: FoundResources, split: str) -> tuple[str, ...]:

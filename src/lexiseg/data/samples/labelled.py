@@ -14,8 +14,8 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.messages import shown
 from lexiseg.core.structures import ImageBatch
 from lexiseg.data.dataset import Dataset, Sample
-from lexiseg.data.samples.segmentation import example_generator, pad
-from lexiseg.data.samples.transforms import MASK_STRIDE, Framing, draw_view, view_ids, view_picture
+from lexiseg.data.samples.segmentation import example_generator, join_images, pad
+from lexiseg.data.samples.transforms import Framing, draw_view, view_ids, view_picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +134,9 @@ def with_labels(pictures: Dataset) -> Dataset:
 
 def collate_labelled(examples: Sequence[LabelledExample]) -> LabelledBatch:
     """Joins examples to a batch: all are padded on the right and below to the largest canvas."""
-    height = max(example.frame.padded[0] for example in examples)
-    width = max(example.frame.padded[1] for example in examples)
-    cells = height // MASK_STRIDE, width // MASK_STRIDE
+    images, cells = join_images([(example.pixel_values, example.frame) for example in examples])
     return LabelledBatch(
-        images=ImageBatch(
-            pixel_values=torch.stack([pad(e.pixel_values, (height, width)) for e in examples]),
-            frames=tuple(replace(e.frame, padded=(height, width)) for e in examples),
-        ),
+        images=images,
         inside=torch.stack([pad(e.inside, cells) for e in examples]),
         labels=torch.stack([e.labels for e in examples]),
     )

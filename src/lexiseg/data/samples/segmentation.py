@@ -175,17 +175,22 @@ class MixedDataset(TorchDataset[Example]):
 
 def collate(examples: Sequence[Example]) -> tuple[ImageBatch, tuple[Targets, ...]]:
     """Joins examples to a batch: all are padded on the right and below to the largest canvas."""
-    height = max(example.frame.padded[0] for example in examples)
-    width = max(example.frame.padded[1] for example in examples)
-    cells = height // MASK_STRIDE, width // MASK_STRIDE
-    images = ImageBatch(
-        pixel_values=torch.stack([pad(e.pixel_values, (height, width)) for e in examples]),
-        frames=tuple(replace(e.frame, padded=(height, width)) for e in examples),
-    )
+    images, cells = join_images([(example.pixel_values, example.frame) for example in examples])
     targets = tuple(
         replace(e.targets, masks=pad(e.targets.masks, cells), ignored=pad(e.targets.ignored, cells)) for e in examples
     )
     return images, targets
+
+
+def join_images(pictures: Sequence[tuple[Float[Tensor, "3 _ _"], Frame]]) -> tuple[ImageBatch, tuple[int, int]]:
+    """Pads pictures on the right and below to the largest canvas; and its height and width at the masks' stride."""
+    height = max(frame.padded[0] for _, frame in pictures)
+    width = max(frame.padded[1] for _, frame in pictures)
+    images = ImageBatch(
+        pixel_values=torch.stack([pad(pixel_values, (height, width)) for pixel_values, _ in pictures]),
+        frames=tuple(replace(frame, padded=(height, width)) for _, frame in pictures),
+    )
+    return images, (height // MASK_STRIDE, width // MASK_STRIDE)
 
 
 def training_keys(
