@@ -98,7 +98,7 @@ def random_scene(seed: int, *, merge: MergeConfig | None = None) -> MatchedImage
     parts = [(some_box(), SKY), *((some_box(), int(rng.choice([CAT, DOG]))) for _ in range(rng.integers(0, 5)))]
     crowd = [12] if len(parts) > 1 and rng.random() < 0.3 else []
     visible = truth_of(parts, crowd=crowd)
-    kept = {s.id for s in visible.sample.segments}
+    kept = {s.id for s in visible.segments}
     proposals = []
     for number, (_, class_id) in enumerate(parts, start=11):
         for _ in range(int(rng.integers(0, 3)) if number in kept else 0):
