@@ -8,7 +8,7 @@ from typing import Any
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import read_json
 from lexiseg.data.dataset import Annotation, Category, Dataset, Instances, ObjectMask, Sample
-from lexiseg.data.formats.layouts import find_images
+from lexiseg.data.formats.layouts import find_images, in_format
 from lexiseg.data.run_lengths import code_of, is_finite, problem_of_mask
 
 
@@ -23,7 +23,7 @@ def read_instances(annotations: Path, *, images: Path | None = None) -> Dataset:
         FormatError: if the JSON is not in format, or an object of it is none; the message names its picture.
     """
     content = read_json(annotations)
-    try:
+    with in_format(annotations, "COCO instance format"):
         categories = tuple(Category(id=int(c["id"]), name=str(c["name"]), is_thing=True) for c in content["categories"])
         pictures = {int(picture["id"]): picture for picture in content["images"]}
         _check_unique([category.id for category in categories], "category")
@@ -51,10 +51,6 @@ def read_instances(annotations: Path, *, images: Path | None = None) -> Dataset:
             )
             for image_id, picture in pictures.items()
         )
-    except FormatError as error:
-        raise FormatError(f"{annotations}: {error}") from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise FormatError(f"{annotations}: not in COCO instance format ({type(error).__name__}: {error}).") from error
     return Dataset(categories=categories, samples=samples, kinds=frozenset({"instance"}), read=read_objects)
 
 

@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,7 +20,7 @@ from PIL import Image
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import read_json
 from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, Segmentation, SegmentInfo, describe_segments
-from lexiseg.data.formats.layouts import find_annotations, find_images
+from lexiseg.data.formats.layouts import find_annotations, find_images, in_format
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, load_ids, run_lengths, save_ids
 
 IMAGE_KEYS = ("id", "file_name", "height", "width")
@@ -55,16 +56,12 @@ def read_panoptic(
     masks = masks or annotations.with_suffix("")
     is_prediction = categories is not None  # its own list of pictures, if there is one, means nothing
     content = read_json(annotations)
-    try:
+    with in_format(annotations, "COCO panoptic format"):
         if categories is None:
             categories = [_to_category(entry) for entry in content["categories"]]
         pictures = {} if is_prediction else _pictures_of(content)
         folder = images or find_images(root, masks, [p["file_name"] for p in pictures.values()])
         samples = tuple(_to_sample(entry, pictures, folder, masks) for entry in content["annotations"])
-    except FormatError as error:
-        raise FormatError(f"{annotations}: {error}") from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _not_in_format(annotations, error) from error
     if len({category.id for category in categories}) < len(categories):
         raise FormatError(f"{annotations}: two categories have one id. Give each its own.")
     if len({sample.image_id for sample in samples}) < len(samples):
@@ -91,7 +88,7 @@ def read_named_panoptic(
     content = read_json(annotations)
     known = {category.id for category in categories}
     samples: list[Sample] = []
-    try:
+    with in_format(annotations, "COCO panoptic format"):
         if strange := sorted({int(c["id"]) for c in content["categories"]} - known):
             raise FormatError(
                 f"category {strange[0]} is none of this data set; the JSON belongs to another one, or was made with "
@@ -99,23 +96,9 @@ def read_named_panoptic(
             )
         pictures = _pictures_of(content)
         for number, entry in enumerate(content["annotations"], start=1):
-            image_id = _to_id(entry["image_id"])
-            if image_id not in pictures:
-                raise FormatError(f"picture {image_id} is not among the images.")
-            image_path = find_image(str(pictures[image_id]["file_name"]))
-            samples.append(
-                Sample(
-                    image_id=number,
-                    file_name=image_path.name,
-                    image_path=image_path,
-                    mask_path=masks / str(entry["file_name"]),
-                    segments=tuple(_to_segment(segment) for segment in entry["segments_info"]),
-                )
-            )
-    except FormatError as error:
-        raise FormatError(f"{annotations}: {error}") from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _not_in_format(annotations, error) from error
+            sample = _to_sample(entry, pictures, masks.parent, masks)
+            image_path = find_image(sample.file_name)
+            samples.append(replace(sample, image_id=number, file_name=image_path.name, image_path=image_path))
     return _dataset(categories, samples)
 
 
@@ -393,7 +376,3 @@ def _to_segment(entry: Mapping[str, Any]) -> SegmentInfo:
         box=(int(x), int(y), int(width), int(height)),
         is_crowd=bool(entry.get("iscrowd", 0)),
     )
-
-
-def _not_in_format(path: Path, error: Exception) -> FormatError:
-    return FormatError(f"{path}: not in COCO panoptic format ({type(error).__name__}: {error}).")
