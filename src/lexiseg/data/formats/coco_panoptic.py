@@ -96,6 +96,8 @@ def read_named_panoptic(
             )
         pictures = _pictures_of(content)
         for number, entry in enumerate(content["annotations"], start=1):
+            if (image_id := _to_id(entry["image_id"])) not in pictures:
+                raise FormatError(f"picture {image_id} is not among the images.")
             sample = _to_sample(entry, pictures, masks.parent, masks)
             image_path = find_image(sample.file_name)
             samples.append(replace(sample, image_id=number, file_name=image_path.name, image_path=image_path))
