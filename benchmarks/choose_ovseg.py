@@ -15,7 +15,7 @@ from pathlib import Path
 from ovseg_study.measure import Answering, count
 
 from lexiseg import EnsembleConfig, OVSeg, load_model
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.evaluator import inference, open_task, read_task
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.storybook.export import StorybookSpec, write_storybook
@@ -28,12 +28,12 @@ SCORE_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 MASK_THRESHOLDS = (0.4, 0.5)
 
 
-def draw(role: Role, count: int, folder: Path) -> PanopticDataset:
+def draw(role: Role, count: int, folder: Path) -> Dataset:
     """Validation pictures."""
     return write_storybook(StorybookSpec(role=role, split="val", count=count), folder / role)
 
 
-def choose_ensemble(model: OVSeg, val: PanopticDataset) -> list[tuple[float, float, Answering]]:
+def choose_ensemble(model: OVSeg, val: Dataset) -> list[tuple[float, float, Answering]]:
     """Each way of answering with its mIoU and hIoU in percent, the best first."""
     answerings = [
         Answering(
@@ -52,7 +52,7 @@ def choose_ensemble(model: OVSeg, val: PanopticDataset) -> list[tuple[float, flo
     )
 
 
-def choose_merge(model: OVSeg, vals: dict[Role, PanopticDataset]) -> list[tuple[dict[Role, float], float, float]]:
+def choose_merge(model: OVSeg, vals: dict[Role, Dataset]) -> list[tuple[dict[Role, float], float, float]]:
     """PQ in percent of every pair of score threshold and mask cut, the best mean first; one pass over the pictures."""
     pairs = list(itertools.product(SCORE_THRESHOLDS, MASK_THRESHOLDS))
     figures: dict[tuple[float, float], dict[Role, float]] = {pair: {} for pair in pairs}
@@ -91,7 +91,7 @@ def main() -> None:
         model.config = replace(
             model.config, clip_logit_scale=best.clip_logit_scale, ensemble=best.ensemble, regions=best.regions
         )
-        vals: dict[Role, PanopticDataset] = {role: draw(role, wanted.count, folder) for role in ("base", "novel")}
+        vals: dict[Role, Dataset] = {role: draw(role, wanted.count, folder) for role in ("base", "novel")}
         for figures, score, cut in choose_merge(model, vals)[:4]:
             shown = "   ".join(f"{role} {pq:5.1f}" for role, pq in figures.items())
             print(f"{shown}   score threshold {score:g}, masks {cut:g}")

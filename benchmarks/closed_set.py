@@ -11,7 +11,7 @@ import torch
 
 from lexiseg import MergeConfig
 from lexiseg.core.structures import MaskPrediction
-from lexiseg.data.formats.coco_panoptic import SegmentInfo
+from lexiseg.data.dataset import SegmentInfo
 from lexiseg.encoders.segmenters.mask2former import Segmenter
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
 from lexiseg.evaluation.loading import Skipped, read_batches
@@ -52,7 +52,8 @@ def measure(folder: Path, split: str, count: int, merge: MergeConfig) -> Panopti
                     SegmentInfo(id=s.id, category_id=numbers[s.class_id], area=s.area, box=s.box)
                     for s in found.segments
                 ]
-                tally += tally_pair(truth.ids, truth.sample.segments, found.segmentation, segments, data.categories)
+                true = truth.to_segmentation(data.categories)
+                tally += tally_pair(true.ids, true.segments, found.segmentation, segments, data.categories)
         return summarise(tally, data.categories)
 
 

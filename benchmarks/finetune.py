@@ -21,12 +21,14 @@ from pathlib import Path
 
 from lexiseg import load_model
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, PanopticWriter, read_panoptic
+from lexiseg.data.categories import vocabulary_categories
+from lexiseg.data.dataset import Dataset
+from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
 from lexiseg.evaluation.evaluator import evaluate
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
-from lexiseg.storybook.export import StorybookSpec, add_scene, vocabulary_categories, write_storybook
+from lexiseg.storybook.export import StorybookSpec, add_scene, write_storybook
 from lexiseg.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, Cast, Split
 from lexiseg.storybook.scene import compose, generator
 from lexiseg.training.launch import Reporters, TrainSettings, find_recipe, train
@@ -111,7 +113,7 @@ def figures_of(seed: int, given: argparse.Namespace) -> Sequence[float]:
 
 def compose_scenes(
     names: tuple[str, ...], words: Vocabulary, split: Split, count: int, seed: int, folder: Path
-) -> PanopticDataset:
+) -> Dataset:
     """Scenes whose things are these names alone, among the stuff of role novel; `words` are what they are called."""
     order = StorybookSpec(role="novel", split=split, count=count, seed=seed, size=SIZE, vocabulary=words)
     categories = vocabulary_categories(words)
@@ -131,7 +133,7 @@ def compose_scenes(
     return read_panoptic(folder)
 
 
-def _pq(folder: Path, data: PanopticDataset, words: Vocabulary) -> float:
+def _pq(folder: Path, data: Dataset, words: Vocabulary) -> float:
     return 100 * evaluate(load_model(folder), data, words, EvaluationSettings()).quality.all.pq
 
 

@@ -19,14 +19,13 @@ import torch
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import open_dataset
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
-from lexiseg.data.formats.label_maps import SemanticDataset
+from lexiseg.data.categories import match_categories
+from lexiseg.data.dataset import Dataset
 from lexiseg.data.samples.segmentation import SegmentationDataset, collate, training_keys
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.launch import find_recipe
 from lexiseg.training.segmentation.opsnet import OPSNetRecipe
 from lexiseg.training.segmentation.ovseg import OVSegRecipe
-from lexiseg.training.segmentation.task import match_categories
 
 WARM_UP = 2
 """Batches that are not timed: the workers start."""
@@ -57,7 +56,7 @@ def main() -> None:
 
 def pictures_per_second(
     recipe: OPSNetRecipe | OVSegRecipe,
-    data: PanopticDataset | SemanticDataset,
+    data: Dataset,
     words: Vocabulary,
     *,
     workers: int,
@@ -82,16 +81,12 @@ def pictures_per_second(
     return batches * recipe.batch_size / (time.perf_counter() - start)
 
 
-def _data(
-    given: argparse.Namespace, recipe: OPSNetRecipe | OVSegRecipe, folder: Path
-) -> tuple[PanopticDataset | SemanticDataset, Vocabulary]:
+def _data(given: argparse.Namespace, recipe: OPSNetRecipe | OVSegRecipe, folder: Path) -> tuple[Dataset, Vocabulary]:
     """The data set, and words of which it has some."""
     if given.data is None:
         drawn = write_storybook(StorybookSpec(role="base", split="train", count=64, size=(480, 640)), folder / "drawn")
         return drawn, Vocabulary.of("storybook")
-    data = open_dataset(given.data, given.root, "train" if given.root else None)
-    if not isinstance(data, PanopticDataset | SemanticDataset):
-        raise SystemExit(f"{given.data} has no panoptic or semantic truth: take another data set.")
+    data = open_dataset(given.data, given.root, "train" if given.root else None, needs=("panoptic", "semantic"))
     return data, recipe.model.training_vocabulary if isinstance(recipe, OVSegRecipe) else recipe.vocabulary
 
 

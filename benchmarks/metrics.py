@@ -15,8 +15,8 @@ import alternating
 import numpy as np
 from PIL import Image
 
-from lexiseg.data.formats.coco_panoptic import Category, SegmentInfo, describe_segments
-from lexiseg.data.formats.id_maps import load_ids, save_ids
+from lexiseg.data.dataset import Category, SegmentInfo, describe_segments
+from lexiseg.data.id_maps import load_ids, save_ids
 from lexiseg.evaluation.metrics.panoptic_quality import Tally, tally_pair
 from lexiseg.evaluation.metrics.semantic_quality import tally_labels
 

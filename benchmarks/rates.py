@@ -32,7 +32,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.dataset import Dataset
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import panoptic_map
@@ -131,7 +131,7 @@ def main() -> None:
                 sys.stdout.flush()
 
 
-def new_task(name: str, data: PanopticDataset, given: argparse.Namespace, precision: Precision) -> SegmenterTask:
+def new_task(name: str, data: Dataset, given: argparse.Namespace, precision: Precision) -> SegmenterTask:
     """A recipe's training with random weights."""
     recipe = find_recipe(name)
     running: dict[str, Any] = {"keeps_batch_norm": True, "device": given.device, "workers": 0}

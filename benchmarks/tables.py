@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lexiseg import Vocabulary, load_model
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.study import TABLES, Study, StudyRow, at_thresholds, study
 from lexiseg.evaluation.upper_bounds import TopOne, true_mask_top1
 from lexiseg.models.opsnet import OPSNet
@@ -53,7 +53,7 @@ def tables_of(model: OPSNet) -> dict[str, tuple[StudyRow, ...]]:
     }
 
 
-def measure(model: OPSNet, dataset: PanopticDataset, vocabulary: Vocabulary, role: str) -> tuple[Study, list[TopOne]]:
+def measure(model: OPSNet, dataset: Dataset, vocabulary: Vocabulary, role: str) -> tuple[Study, list[TopOne]]:
     """Runs all rows in one pass, then names the true masks."""
     rows = [row for table in tables_of(model).values() for row in table]
     groups = groups_of(role)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lexiseg.data.formats.id_maps import save_ids
+from lexiseg.data.id_maps import save_ids
 
 HEIGHT, WIDTH = 6, 8
 

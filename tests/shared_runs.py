@@ -12,7 +12,8 @@ import torch
 
 import tiny
 from lexiseg.core import processes
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, read_panoptic
+from lexiseg.data.dataset import Dataset
+from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.models.opsnet import OPSNet
@@ -37,13 +38,13 @@ RECIPE = replace(
 )
 
 
-def opsnet_task(data: PanopticDataset) -> SegmentationTask[OPSNet]:
+def opsnet_task(data: Dataset) -> SegmentationTask[OPSNet]:
     """An OPSNet with a Swin around a random CLIP."""
     clip = tiny.seeded(Clip(tiny.CLIP))
     return SegmentationTask(RECIPE, data, new_opsnet(RECIPE, tiny.CLIP, clip.state_dict()), workers=0)
 
 
-def partly_known(data: PanopticDataset) -> PanopticDataset:
+def partly_known(data: Dataset) -> Dataset:
     """The same pictures; every third name is unknown, so that its pixels are void."""
     categories = [replace(c, name=f"x{c.name}") if n % 3 == 0 else c for n, c in enumerate(data.categories)]
     return replace(data, categories=tuple(categories))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.evaluator import EvaluationTask, inference, open_task, read_task
 from lexiseg.evaluation.loading import TruthBatch
 from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality
@@ -88,7 +88,7 @@ Figures = Mapping[str, float]
 """In percent, by name."""
 
 
-def choose(model: OVSeg, val: PanopticDataset, rows: Iterable[Row]) -> dict[str, Answering]:
+def choose(model: OVSeg, val: Dataset, rows: Iterable[Row]) -> dict[str, Answering]:
     """The best candidate of every row; the first one among equals."""
     candidates = {row.name: row.candidates() for row in rows}
     figures, _ = count(model, val, [c for found in candidates.values() if len(found) > 1 for c in found])
@@ -100,7 +100,7 @@ def choose(model: OVSeg, val: PanopticDataset, rows: Iterable[Row]) -> dict[str,
 
 def count(
     model: OVSeg,
-    dataset: PanopticDataset,
+    dataset: Dataset,
     answerings: Iterable[Answering],
     views: Mapping[str, RegionConfig] | None = None,
 ) -> tuple[Mapping[Answering, Figures], Mapping[str, Figures]]:
@@ -148,7 +148,7 @@ class Scene:
         self._images = batch.images
         (frame,), (truth,) = batch.images.frames, batch.truths
         class_of = {category_id: index for index, category_id in enumerate(task.category_ids)}
-        ids = torch.from_numpy(truth.labels)
+        ids = torch.from_numpy(truth.to_semantic(task.measure.categories))
         places = [place for place in ids.unique().tolist() if place >= 0]
         self._classes = torch.tensor([class_of[task.measure.categories[place].id] for place in places])
         inside = torch.cat([frame.enter((ids == place)[None].float()) for place in places]) > 0.5

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, read_panoptic
+from lexiseg.data.dataset import Dataset
+from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.evaluation.evaluator import evaluate
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.evaluation.study import StudyRow, study
@@ -89,7 +90,7 @@ def measure(
     return {"weights": weights, "merge": to_jsonable(merge), "figures": figures}
 
 
-def choose(network: OPSNet, val: PanopticDataset) -> MergeConfig:
+def choose(network: OPSNet, val: Dataset) -> MergeConfig:
     """The model's own way to merge, at the threshold of the best PQ."""
     config = network.config
     merges = [replace(config.merge, score_threshold=threshold) for threshold in THRESHOLDS]
@@ -98,7 +99,7 @@ def choose(network: OPSNet, val: PanopticDataset) -> MergeConfig:
     return max(results, key=lambda result: result.quality.all.pq).row.merge
 
 
-def figures_of(network: OPSNet, role: Role, pictures: PanopticDataset, merge: MergeConfig) -> dict[str, float]:
+def figures_of(network: OPSNet, role: Role, pictures: Dataset, merge: MergeConfig) -> dict[str, float]:
     """PQ or mIoU of a role, and the same of the names that no training mask ever carried, where there are both."""
     is_semantic = role == "semantic-only"
     settings = EvaluationSettings(task="semantic" if is_semantic else "panoptic", merge=merge)

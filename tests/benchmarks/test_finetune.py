@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import load_segmentation
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
@@ -25,7 +24,7 @@ def test_scenes_show_the_names_alone_under_their_new_words(tmp_path: Path) -> No
     segments = [segment for sample in data.samples for segment in sample.segments]
     assert {segment.category_id for segment in segments} == {category.id for category in data.categories}
     for sample in data.samples:
-        ids = load_segmentation(sample, data.categories)
+        ids = data.annotation(sample, strict=True).to_segmentation(()).ids
         assert set(np.unique(ids).tolist()) == {0, *(segment.id for segment in sample.segments)}  # 0: other stuff
 
 

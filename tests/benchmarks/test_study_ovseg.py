@@ -12,8 +12,8 @@ import torch
 
 import tiny
 from lexiseg.core.structures import MaskProposals
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
-from lexiseg.data.formats.id_maps import load_ids
+from lexiseg.data.dataset import Dataset
+from lexiseg.data.id_maps import load_ids
 from lexiseg.evaluation.evaluator import evaluate
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.models import save_model
@@ -43,7 +43,7 @@ def model() -> OVSeg:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> PanopticDataset:
+def pictures(tmp_path: Path) -> Dataset:
     return write_storybook(
         StorybookSpec(role="semantic-only", split="val", count=2, size=(64, 64)), tmp_path / "pictures"
     )
@@ -157,7 +157,7 @@ def test_two_steps_and_their_controls_see_as_many_samples() -> None:
     assert samples("ft-mpt") == samples("ft-ft") == samples("mpt-ft") == samples("joint") == 2 * samples("ft")
 
 
-def test_figures_are_those_of_the_evaluator(model: OVSeg, pictures: PanopticDataset) -> None:
+def test_figures_are_those_of_the_evaluator(model: OVSeg, pictures: Dataset) -> None:
     ensemble, regions = EnsembleConfig(clip_weight=0.35), RegionConfig(mask_threshold=0.4)
     answering = measure.Answering(masks="proposed", regions=regions, ensemble=ensemble, clip_logit_scale=100.0)
     found = measure.count(model, pictures, [answering])[0][answering]
@@ -180,9 +180,9 @@ class Truthful(torch.nn.Module):
         return MaskProposals(mask_logits=logits, query_embed=torch.zeros(1, len(self.masks), 32))
 
 
-def test_with_true_masks_the_oracle_is_perfect_and_noisy_is_clean(pictures: PanopticDataset) -> None:
+def test_with_true_masks_the_oracle_is_perfect_and_noisy_is_clean(pictures: Dataset) -> None:
     sample = pictures.samples[0]
-    ids = torch.from_numpy(load_ids(sample.segmentation_path))
+    ids = torch.from_numpy(load_ids(sample.mask_path))
     model = tiny.ovseg(longest_side=64)
     model.segmenter = Truthful(torch.stack([ids == segment.id for segment in sample.segments]))  # type: ignore[assignment]
     one = replace(pictures, samples=(sample,))
@@ -193,9 +193,7 @@ def test_with_true_masks_the_oracle_is_perfect_and_noisy_is_clean(pictures: Pano
     assert named["clean, mask"]["masks"] == len(sample.segments)
 
 
-def test_a_row_takes_what_is_best_on_val(
-    model: OVSeg, pictures: PanopticDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_takes_what_is_best_on_val(model: OVSeg, pictures: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     def figures(_: Any, __: Any, answerings: Any) -> tuple[Mapping[measure.Answering, Mapping[str, float]], Any]:
         return {a: {"mIoU": a.ensemble.clip_weight, "hIoU": a.regions.mask_threshold} for a in answerings}, {}
 

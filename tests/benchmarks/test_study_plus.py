@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tiny
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.evaluator import evaluate
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.models import save_model
@@ -27,7 +27,7 @@ sys.path.pop(0)
 START = {"start": "opsnet", "weights": "hash"}
 
 
-def drawn(folder: Path, role: Role) -> PanopticDataset:
+def drawn(folder: Path, role: Role) -> Dataset:
     return write_storybook(StorybookSpec(role=role, split="val", count=2, size=(64, 64)), folder)
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from command_runs import Run
-from lexiseg.data.formats.coco_panoptic import load_segmentation, read_panoptic
+from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.inference.predictor import Model
 
 COMMANDS = ("demo", "segment", "evaluate", "storybook", "vocabulary", "assemble", "import", "train", "mine")
@@ -77,7 +77,7 @@ def test_what_segment_writes_is_coco_panoptic_format(ask: Run, picture: Path, tm
     assert ran.out.splitlines()[0].startswith(f"{picture}: ")
     dataset = read_panoptic(out, annotations=out / "panoptic.json", masks=out, images=Path("/"))
     (sample,) = dataset.samples
-    assert load_segmentation(sample, dataset.categories).shape == (40, 60)
+    assert dataset.annotation(sample, strict=True).to_segmentation(()).ids.shape == (40, 60)
     assert len(sample.segments) > 0
     assert [(c.id, c.name, c.is_thing) for c in dataset.categories] == [
         (1, "cat", True),
@@ -172,7 +172,8 @@ def test_demo_shows_six_scenes_and_what_to_try_next(
         with Image.open(out / f"{name}.picture.png") as drawn, Image.open(out / f"{name}.overlay.png") as overlay:
             assert overlay.width > 2 * drawn.width
     dataset = read_panoptic(out, annotations=out / "panoptic.json", masks=out, images=out)
-    assert all(load_segmentation(sample, dataset.categories).shape == (160, 160) for sample in dataset.samples)
+    annotations = [dataset.annotation(sample, strict=True) for sample in dataset.samples]
+    assert all(annotation.to_segmentation(()).ids.shape == (160, 160) for annotation in annotations)
     assert "--model" not in ran.out
     ran = run("demo", "--out", out, "--no-negatives", "--model", "tiny-ovseg")
     assert ran.code == 0

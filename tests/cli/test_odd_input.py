@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from command_runs import Ran, Run
-from lexiseg.data.formats.id_maps import load_ids
+from lexiseg.data.id_maps import load_ids
 
 
 def size_of_map(ran: Ran, out: Path, stem: str) -> tuple[int, int]:

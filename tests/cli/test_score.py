@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from command_runs import Ran, Run
-from lexiseg.data.formats.coco_panoptic import Category, PanopticWriter
+from lexiseg.data.dataset import Category
+from lexiseg.data.formats.coco_panoptic import PanopticWriter
 
 CATEGORIES = (Category(id=3, name="cat", is_thing=True), Category(id=8, name="sky", is_thing=False))
 IDS = np.repeat(np.array([[70_000, 9], [0, 9]], np.int32), 8, axis=0)

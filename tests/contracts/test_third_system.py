@@ -24,7 +24,7 @@ from lexiseg.core.structures import (
     VocabularyEmbeddings,
 )
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.id_maps import save_ids
+from lexiseg.data.id_maps import save_ids
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.io.models import MODELS
 from lexiseg.layers.modulation import class_cosines

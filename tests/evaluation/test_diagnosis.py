@@ -18,7 +18,7 @@ import tiny
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, Sample, describe_segments
+from lexiseg.data.dataset import Annotation, Category, Dataset, Segmentation, describe_segments
 from lexiseg.evaluation.diagnosis import (
     DiagnosisTally,
     diagnose,
@@ -28,7 +28,7 @@ from lexiseg.evaluation.diagnosis import (
     tally_segments,
 )
 from lexiseg.evaluation.evaluator import evaluate
-from lexiseg.evaluation.loading import Truth, TruthBatch, batched, open_all, open_panoptic
+from lexiseg.evaluation.loading import TruthBatch, batched, open_all
 from lexiseg.evaluation.metrics.panoptic_quality import Tally, summarise, tally_pair
 from lexiseg.evaluation.oracles import ALONE, LADDER, MatchedImage, answer, look, true_proposals
 from lexiseg.evaluation.report import EvaluationSettings
@@ -53,20 +53,13 @@ def box(left: int, top: int, right: int, bottom: int) -> np.ndarray:
     return mask
 
 
-def truth_of(parts: Sequence[tuple[np.ndarray, int]], *, crowd: Sequence[int] = ()) -> Truth:
+def truth_of(parts: Sequence[tuple[np.ndarray, int]], *, crowd: Sequence[int] = ()) -> Segmentation:
     """Segments 11, 12 ... with their masks and class ids."""
     ids = np.zeros((SIDE, SIDE), np.int32)
     for number, (mask, _) in enumerate(parts, start=11):
         ids[mask] = number
     category_ids = {number: IDS[class_id] for number, (_, class_id) in enumerate(parts, start=11)}
-    sample = Sample(
-        image_id=1,
-        file_name="a.png",
-        image_path=Path("a.png"),
-        segmentation_path=Path("a.png"),
-        segments=describe_segments(ids, category_ids, crowd=crowd),
-    )
-    return Truth(sample=sample, ids=ids)
+    return Segmentation(ids=ids, segments=describe_segments(ids, category_ids, crowd=crowd))
 
 
 def predicted(parts: Sequence[tuple[np.ndarray, int, float]], *, strength: float = 8.0) -> MaskPrediction:
@@ -83,14 +76,14 @@ def predicted(parts: Sequence[tuple[np.ndarray, int, float]], *, strength: float
     )
 
 
-def scene_of(prediction: MaskPrediction, truth: Truth, merge: MergeConfig | None = None) -> MatchedImage:
+def scene_of(prediction: MaskPrediction, truth: Annotation, merge: MergeConfig | None = None) -> MatchedImage:
     frame = Frame(original=(SIDE, SIDE), resized=(SIDE, SIDE), padded=(SIDE, SIDE))
     return look(prediction, 0, frame, truth, WORDS, IDS, merge or MergeConfig())
 
 
 def pq(scene: MatchedImage, *oracles: str, names: Sequence[int] = ()) -> float:
     ids, segments = answer(scene, oracles, names)  # pyright: ignore[reportArgumentType]
-    tally = tally_pair(scene.truth.ids, scene.truth.sample.segments, ids, segments, CATEGORIES)
+    tally = tally_pair(scene.truth.ids, scene.truth.segments, ids, segments, CATEGORIES)
     return summarise(tally, CATEGORIES).all.pq
 
 
@@ -105,7 +98,7 @@ def random_scene(seed: int, *, merge: MergeConfig | None = None) -> MatchedImage
     parts = [(some_box(), SKY), *((some_box(), int(rng.choice([CAT, DOG]))) for _ in range(rng.integers(0, 5)))]
     crowd = [12] if len(parts) > 1 and rng.random() < 0.3 else []
     visible = truth_of(parts, crowd=crowd)
-    kept = {s.id for s in visible.sample.segments}
+    kept = {s.id for s in visible.segments}
     proposals = []
     for number, (_, class_id) in enumerate(parts, start=11):
         for _ in range(int(rng.integers(0, 3)) if number in kept else 0):
@@ -158,7 +151,7 @@ def test_sizes_add_up_to_the_model_and_every_true_segment_is_in_the_confusions(s
 
     scene = random_scene(seed)
     found_ids, found_segments = answer(scene, (), ())
-    ids, segments = enlarged(scene.truth.ids), scene.truth.sample.segments
+    ids, segments = enlarged(scene.truth.ids), scene.truth.segments
 
     sizes, confusions = tally_segments(ids, segments, enlarged(found_ids), found_segments)
 
@@ -388,7 +381,7 @@ def model() -> OPSNet:
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     root = tmp_path_factory.mktemp("novel")
     return write_storybook(StorybookSpec(role="novel", split="val", count=3, size=(96, 96)), root / "data")
 
@@ -396,9 +389,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
 class Knowing(torch.nn.Module):
     """Proposes the true masks, one after the other, in the order in which the pictures are read."""
 
-    def __init__(self, dataset: PanopticDataset) -> None:
+    def __init__(self, dataset: Dataset) -> None:
         super().__init__()
-        opened = open_all(lambda sample: open_panoptic(sample, dataset.categories), dataset.samples)
+        opened = open_all(dataset.load, dataset.samples)
         read = batched(opened, longest=96, batch_size=4)
         self._batches = iter([part for part in read if isinstance(part, TruthBatch)])
 
@@ -406,13 +399,13 @@ class Knowing(torch.nn.Module):
         truths = next(self._batches).truths
         mask_logits = torch.full((len(truths), 16, *pixel_values.shape[-2:]), -20.0)
         for index, truth in enumerate(truths):
-            for query, segment in enumerate(truth.sample.segments[:16]):
-                mask_logits[index, query][torch.from_numpy(truth.ids == segment.id)] = 20.0
+            for query, segment in enumerate(truth.panoptic.segments[:16]):
+                mask_logits[index, query][torch.from_numpy(truth.panoptic.ids == segment.id)] = 20.0
         return MaskProposals(mask_logits=mask_logits, query_embed=torch.zeros(len(truths), 16, 32))
 
 
 def test_a_diagnosis_starts_at_the_evaluation_passes_oracle_naming_and_ends_at_100(
-    model: OPSNet, dataset: PanopticDataset
+    model: OPSNet, dataset: Dataset
 ) -> None:
     progress: list[tuple[int, int]] = []
     how = EvaluationSettings(merge=LOOSE, batch_size=2)
@@ -434,7 +427,7 @@ def test_a_diagnosis_starts_at_the_evaluation_passes_oracle_naming_and_ends_at_1
 
 
 def test_perfect_masks_lose_nothing_to_masks_and_merge(
-    model: OPSNet, dataset: PanopticDataset, monkeypatch: pytest.MonkeyPatch
+    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     knowing = copy.deepcopy(model)
     monkeypatch.setattr(knowing, "segmenter", Knowing(dataset))
@@ -447,7 +440,7 @@ def test_perfect_masks_lose_nothing_to_masks_and_merge(
     assert done.sizes["medium"].all.n > 0
 
 
-def test_a_diagnosis_is_told_in_tables_and_as_plain_data(model: OPSNet, dataset: PanopticDataset) -> None:
+def test_a_diagnosis_is_told_in_tables_and_as_plain_data(model: OPSNet, dataset: Dataset) -> None:
     done = diagnose(model, dataset, DRAWN, EvaluationSettings(merge=LOOSE, limit=2))
 
     plain = json.loads(json.dumps(done.to_jsonable()))
@@ -473,7 +466,7 @@ def test_a_diagnosis_is_told_in_tables_and_as_plain_data(model: OPSNet, dataset:
 
 
 def test_an_unreadable_picture_is_named_and_the_rest_is_diagnosed(
-    model: OPSNet, dataset: PanopticDataset, tmp_path: Path
+    model: OPSNet, dataset: Dataset, tmp_path: Path
 ) -> None:
     lost = replace(dataset.samples[0], image_path=tmp_path / "lost.png")
 
@@ -483,7 +476,7 @@ def test_an_unreadable_picture_is_named_and_the_rest_is_diagnosed(
     assert done.num_pictures == 1
 
 
-def test_a_diagnosis_leaves_the_model_as_it_was(model: OPSNet, dataset: PanopticDataset) -> None:
+def test_a_diagnosis_leaves_the_model_as_it_was(model: OPSNet, dataset: Dataset) -> None:
     before, modes = tiny.state(model), [part.training for part in model.modules()]
 
     diagnose(model, dataset, DRAWN, EvaluationSettings(limit=1))

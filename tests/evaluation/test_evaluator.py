@@ -15,11 +15,12 @@ import tiny
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch, MaskProposals, PanopticMap, RegionEmbeddings, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset
+from lexiseg.data.categories import match_words
+from lexiseg.data.dataset import Category, Dataset
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.evaluation import measures
 from lexiseg.evaluation.evaluator import evaluate
-from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, match_words, open_all, open_panoptic
+from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, open_all
 from lexiseg.evaluation.metrics.panoptic_quality import ClassTally, PanopticQuality
 from lexiseg.evaluation.report import EvaluationSettings, write_report
 from lexiseg.evaluation.study import (
@@ -71,7 +72,7 @@ def model() -> OPSNet:
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     root = tmp_path_factory.mktemp("novel")
     return write_storybook(StorybookSpec(role="novel", split="val", count=3, size=(96, 96)), root / "data")
 
@@ -89,19 +90,19 @@ class Knowing(torch.nn.Module):
         canvas = pixel_values.shape[-2:]
         mask_logits = torch.full((len(pixel_values), 16, *canvas), -20.0)
         for index, truth in enumerate(batch.truths):
-            for query, segment in enumerate(truth.sample.segments[:16]):
-                height, width = truth.ids.shape
-                inside = torch.from_numpy(truth.ids == segment.id)
+            for query, segment in enumerate(truth.panoptic.segments[:16]):
+                height, width = truth.panoptic.ids.shape
+                inside = torch.from_numpy(truth.panoptic.ids == segment.id)
                 mask_logits[index, query, :height, :width] = torch.where(inside, 20.0, -20.0)
         return MaskProposals(mask_logits=mask_logits, query_embed=torch.zeros(len(pixel_values), 16, 32))
 
 
-def read(dataset: PanopticDataset, *, batch_size: int = 4) -> list[TruthBatch | Skipped]:
-    opened = open_all(lambda sample: open_panoptic(sample, dataset.categories), dataset.samples)
+def read(dataset: Dataset, *, batch_size: int = 4) -> list[TruthBatch | Skipped]:
+    opened = open_all(dataset.load, dataset.samples)
     return list(batched(opened, longest=96, batch_size=batch_size))
 
 
-def batches_of(dataset: PanopticDataset) -> list[TruthBatch]:
+def batches_of(dataset: Dataset) -> list[TruthBatch]:
     return [part for part in read(dataset) if isinstance(part, TruthBatch)]
 
 
@@ -116,7 +117,7 @@ def tallies(quality: PanopticQuality) -> tuple[ClassTally, ...]:
 
 
 def test_figures_do_not_depend_on_the_batch_size_and_progress_counts_every_sample(
-    model: OPSNet, dataset: PanopticDataset
+    model: OPSNet, dataset: Dataset
 ) -> None:
     progress: list[tuple[int, int]] = []
     one = evaluate(model, dataset, WORDS, EvaluationSettings(batch_size=1, merge=LOOSE))
@@ -134,9 +135,7 @@ def test_figures_do_not_depend_on_the_batch_size_and_progress_counts_every_sampl
     assert progress == [(2, 3), (3, 3)]
 
 
-def test_the_report_is_json_with_fractions_at_its_top_level(
-    model: OPSNet, dataset: PanopticDataset, tmp_path: Path
-) -> None:
+def test_the_report_is_json_with_fractions_at_its_top_level(model: OPSNet, dataset: Dataset, tmp_path: Path) -> None:
     report = evaluate(model, dataset, WORDS, EvaluationSettings(limit=1, merge=LOOSE), groups=GROUPS)
 
     path = write_report(report, tmp_path / "a folder" / "deep")
@@ -161,9 +160,7 @@ def test_the_report_is_json_with_fractions_at_its_top_level(
     assert report.table()[1][1] == f"{100 * document['pq']:.1f}"
 
 
-def test_a_report_that_cannot_be_written_ends_in_one_sentence(
-    model: OPSNet, dataset: PanopticDataset, tmp_path: Path
-) -> None:
+def test_a_report_that_cannot_be_written_ends_in_one_sentence(model: OPSNet, dataset: Dataset, tmp_path: Path) -> None:
     report = evaluate(model, dataset, WORDS, EvaluationSettings(limit=1))
     (tmp_path / "taken").write_text("a file")
 
@@ -171,7 +168,7 @@ def test_a_report_that_cannot_be_written_ends_in_one_sentence(
         write_report(report, tmp_path / "taken" / "inside")
 
 
-def test_evaluation_leaves_the_model_as_it_was(model: OPSNet, dataset: PanopticDataset) -> None:
+def test_evaluation_leaves_the_model_as_it_was(model: OPSNet, dataset: Dataset) -> None:
     model.train()
     model.segmenter.mask2former.pixel_level_module.encoder.eval()
     modes = [part.training for part in model.modules()]
@@ -185,7 +182,7 @@ def test_evaluation_leaves_the_model_as_it_was(model: OPSNet, dataset: PanopticD
 
 
 def test_an_unreadable_picture_is_named_and_the_rest_is_counted(
-    model: OPSNet, dataset: PanopticDataset, tmp_path: Path
+    model: OPSNet, dataset: Dataset, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(dataset.samples[1].image_path.read_bytes()[:200])
@@ -210,7 +207,7 @@ def test_an_unreadable_picture_is_named_and_the_rest_is_counted(
         evaluate(model, replace(dataset, samples=(samples[0],)), WORDS)
 
 
-def test_words_and_categories_must_fit_and_the_message_names_what_is_near(dataset: PanopticDataset) -> None:
+def test_words_and_categories_must_fit_and_the_message_names_what_is_near(dataset: Dataset) -> None:
     first = dataset.categories[0]
     misspelt = (replace(first, name=first.name + "x"), *dataset.categories[1:])
 
@@ -232,7 +229,7 @@ def test_a_synonym_matches_and_the_data_set_decides_what_is_a_thing() -> None:
     assert matched.names == ("sky", "cat")
 
 
-def test_a_group_with_an_unknown_name_is_refused(model: OPSNet, dataset: PanopticDataset) -> None:
+def test_a_group_with_an_unknown_name_is_refused(model: OPSNet, dataset: Dataset) -> None:
     with pytest.raises(ValueError, match="'zebroid' of group 'odd' is no category"):
         evaluate(model, dataset, WORDS, groups={"odd": ("zebroid",)})
 
@@ -242,7 +239,7 @@ def test_pictures_of_other_shapes_are_batched_apart(tmp_path: Path) -> None:
     tall = write_storybook(StorybookSpec(role="base", split="val", count=2, size=(96, 40)), tmp_path / "tall")
     mixed = [sample for pair in zip(wide.samples, tall.samples, strict=True) for sample in pair]
 
-    batches = batches_of(PanopticDataset(categories=wide.categories, samples=tuple(mixed)))
+    batches = batches_of(replace(wide, samples=tuple(mixed)))
 
     shapes = [tuple(batch.images.pixel_values.shape) for batch in batches]
     assert shapes == [(2, 3, 64, 96), (2, 3, 96, 64)]
@@ -251,7 +248,7 @@ def test_pictures_of_other_shapes_are_batched_apart(tmp_path: Path) -> None:
 
 
 def test_perfect_masks_with_perfect_names_reach_a_pq_of_one(
-    model: OPSNet, dataset: PanopticDataset, monkeypatch: pytest.MonkeyPatch
+    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole way round: truth in, merge, count. A mistake in any index or frame would cost something."""
     knowing = copy.deepcopy(model)
@@ -266,7 +263,7 @@ def test_perfect_masks_with_perfect_names_reach_a_pq_of_one(
     assert done.results[1].quality.all.pq < 0.5  # random names for perfect masks
 
 
-def test_every_row_of_a_study_equals_an_evaluation_of_its_own(model: OPSNet, dataset: PanopticDataset) -> None:
+def test_every_row_of_a_study_equals_an_evaluation_of_its_own(model: OPSNet, dataset: Dataset) -> None:
     rows = at_thresholds((*TABLE_4[:2], TABLE_4[4], TABLE_7[1], TABLE_4[8], *TABLE_5), LOOSE)
     few = replace(dataset, samples=dataset.samples[:1])
 
@@ -282,7 +279,7 @@ def test_every_row_of_a_study_equals_an_evaluation_of_its_own(model: OPSNet, dat
 
 
 def test_cropping_keeps_the_background_and_masking_removes_it(
-    model: OPSNet, dataset: PanopticDataset, monkeypatch: pytest.MonkeyPatch
+    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
 
@@ -299,7 +296,7 @@ def test_cropping_keeps_the_background_and_masking_removes_it(
 
 
 def test_rows_that_differ_only_in_their_name_are_counted_once(
-    model: OPSNet, dataset: PanopticDataset, monkeypatch: pytest.MonkeyPatch
+    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[MergeConfig] = []
     real = measures.panoptic_map
@@ -344,7 +341,7 @@ def test_the_tables_hold_every_row_of_the_paper_once() -> None:
     assert TABLE_4[0].modulation == QUERY_ONLY
 
 
-def test_a_study_gives_plain_rows(model: OPSNet, dataset: PanopticDataset) -> None:
+def test_a_study_gives_plain_rows(model: OPSNet, dataset: Dataset) -> None:
     done = study(model, dataset, WORDS, TABLE_1[:2], EvaluationSettings(limit=1), groups=GROUPS)
 
     plain = json.loads(json.dumps([result.to_jsonable() for result in done.results]))
@@ -359,7 +356,7 @@ def test_a_study_gives_plain_rows(model: OPSNet, dataset: PanopticDataset) -> No
 
 
 def test_true_masks_are_named_by_what_clip_sees_under_them(
-    model: OPSNet, dataset: PanopticDataset, monkeypatch: pytest.MonkeyPatch
+    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A CLIP map that holds, in every cell, the code of what is there must name nearly everything."""
     batches = iter(batches_of(dataset))
@@ -370,8 +367,8 @@ def test_true_masks_are_named_by_what_clip_sees_under_them(
         truths = next(batches).truths
         found = torch.zeros(len(truths), len(WORDS), *(side // 4 for side in images.pixel_values.shape[-2:]))
         for index, truth in enumerate(truths):
-            for segment in truth.sample.segments:
-                inside = torch.from_numpy(truth.ids == segment.id)[None, None].float()
+            for segment in truth.panoptic.segments:
+                inside = torch.from_numpy(truth.panoptic.ids == segment.id)[None, None].float()
                 code = codes[WORDS.names.index(name_of[segment.category_id])]
                 found[index] += code[:, None, None] * F.avg_pool2d(inside, 4)[0, 0]
         return found
@@ -407,7 +404,7 @@ def test_true_masks_are_named_by_what_clip_sees_under_them(
     assert found["shared", True, "all"].count + found["unseen", True, "all"].count == found["all", True, "all"].count
 
 
-def test_a_clip_that_knows_nothing_names_few_true_masks(model: OPSNet, dataset: PanopticDataset) -> None:
+def test_a_clip_that_knows_nothing_names_few_true_masks(model: OPSNet, dataset: Dataset) -> None:
     rows = true_mask_top1(model, dataset, WORDS, EvaluationSettings(limit=2, negatives=True))
 
     assert len(rows) == 8
@@ -470,9 +467,9 @@ def test_padding_is_no_part_of_a_crop(model: OPSNet) -> None:
     assert torch.equal(first, second)
 
 
-def test_a_missing_segmentation_is_told_and_the_next_picture_is_read(dataset: PanopticDataset, tmp_path: Path) -> None:
+def test_a_missing_segmentation_is_told_and_the_next_picture_is_read(dataset: Dataset, tmp_path: Path) -> None:
     first, second = dataset.samples[:2]
-    bad = replace(dataset, samples=(replace(first, segmentation_path=tmp_path / "lost.png"), second))
+    bad = replace(dataset, samples=(replace(first, mask_path=tmp_path / "lost.png"), second))
 
     skipped, batch = read(bad, batch_size=2)
 

@@ -15,11 +15,11 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction
 from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.data.catalogue import open_dataset
-from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.data.formats.coco_instances import InstanceDataset, read_instances
-from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, PanopticWriter, read_panoptic
-from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample
-from lexiseg.evaluation.measures import Answer, Measure, TaskName, measure_of
+from lexiseg.data.dataset import Category, Dataset, Sample, TaskName
+from lexiseg.data.formats.coco_instances import read_instances
+from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
+from lexiseg.data.formats.label_maps import semantic_dataset
+from lexiseg.evaluation.measures import Answer, Measure, measure_of
 from lexiseg.evaluation.metrics.semantic_quality import tally_labels
 from lexiseg.inference.visualize import overlay
 from lexiseg.models.postprocess.panoptic import MergeConfig
@@ -67,18 +67,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def panoptic(root: Path) -> PanopticDataset:
+def panoptic(root: Path) -> Dataset:
     return read_panoptic(root / "panoptic")
 
 
-def semantic(root: Path) -> SemanticDataset:
-    sample = SemanticSample(
-        file_name="one.png", image_path=root / "panoptic" / "images" / "one.png", labels_path=root / "labels.png"
+def semantic(root: Path) -> Dataset:
+    sample = Sample(
+        file_name="one.png", image_path=root / "panoptic" / "images" / "one.png", mask_path=root / "labels.png"
     )
-    return SemanticDataset(categories=CATEGORIES, samples=(sample,), class_of={4: 0, 7: 1, 9: 2})
+    return semantic_dataset(CATEGORIES, (sample,), {4: 0, 7: 1, 9: 2})
 
 
-def instance(root: Path) -> InstanceDataset:
+def instance(root: Path) -> Dataset:
     return read_instances(root / "instances.json", images=root / "panoptic" / "images")
 
 
@@ -116,11 +116,11 @@ MEASURES = [
 
 
 def measured(root: Path, make: Any, task: TaskName | None) -> tuple[Measure, Any]:
-    dataset: AnnotatedDataset = make(root)
-    if isinstance(dataset, InstanceDataset):  # its words are things alone
+    dataset: Dataset = make(root)
+    if dataset.kinds == {"instance"}:  # its words are things alone
         dataset = replace(dataset, categories=CATEGORIES)
     measure = measure_of(dataset, task)
-    return measure, measure.open(measure.samples[0]).truth
+    return measure, measure.open(measure.samples[0]).annotation
 
 
 @pytest.mark.parametrize(("make", "task", "figure"), MEASURES)
@@ -171,11 +171,11 @@ def test_the_truth_can_be_looked_at(root: Path, make: Any, task: TaskName | None
 
 def test_a_truth_whose_map_and_list_disagree_can_be_looked_at(root: Path) -> None:
     measure, truth = measured(root, panoptic, None)
-    cat, sky, _ = truth.sample.segments  # the dog's pixels are listed no more
+    cat, sky, _ = truth.panoptic.segments  # the dog's pixels are listed no more
     ghost = replace(cat, id=2**24 - 1)  # and this has no pixel
-    sample = replace(truth.sample, segments=(ghost, cat, sky))
+    listed = replace(truth.panoptic, segments=(ghost, cat, sky))
 
-    shown = measure.truth_map(replace(truth, sample=sample))
+    shown = measure.truth_map(replace(truth, panoptic=listed))
 
     assert {s.name: int((shown.segmentation == s.id).sum()) for s in shown.segments} == {"cat": 128, "sky": 192}
     assert overlay(np.zeros((*SIZE, 3), np.uint8), shown).width > 0
@@ -205,7 +205,7 @@ def test_hiou_splits_by_the_data_sets_own_unseen_names_or_by_the_given_ones(
 ) -> None:
     dataset = replace(semantic(root), unseen=own)
     measure = measure_of(dataset, None, given)
-    truth = measure.open(measure.samples[0]).truth
+    truth = measure.open(measure.samples[0]).annotation
 
     quality = measure.summarise(measure.tally(perfect(names=(2, 1, 2)), truth), measure.categories)
 
@@ -226,7 +226,7 @@ def test_a_label_map_of_another_size_than_its_picture_is_refused(root: Path, tmp
     dataset = semantic(root)
     sample = replace(dataset.samples[0], image_path=tmp_path / "one.png")
 
-    with pytest.raises(FormatError, match=r"one\.png: the picture is 5 x 4 pixels, its segmentation 32 x 16"):
+    with pytest.raises(FormatError, match=r"one\.png: the picture is 5 x 4 pixels, its annotation 32 x 16"):
         measure_of(dataset, None).open(sample)
 
 
@@ -235,7 +235,7 @@ def test_objects_of_another_size_than_their_picture_are_refused(root: Path, tmp_
     dataset = instance(root)
     sample = replace(dataset.samples[0], image_path=tmp_path / "one.png")
 
-    with pytest.raises(FormatError, match="its objects are drawn for 32 x 16"):
+    with pytest.raises(FormatError, match="its annotation 32 x 16"):
         measure_of(dataset, None).open(sample)
 
 
@@ -253,12 +253,12 @@ def test_a_real_truth_agrees_wholly_with_itself(
             (home / kind).mkdir(parents=True)
             (home / kind / "validation").symlink_to(shared / "real" / place / "sampleData" / kind)
     dataset = open_dataset(name, home, split)
-    assert isinstance(dataset, SemanticDataset)
+    assert dataset.kinds == {"semantic"}
     measure = measure_of(dataset, None)
     tally = measure.zero()
 
     for sample in dataset.samples:
-        labels = measure.open(sample).truth.labels
+        labels = measure.open(sample).annotation.to_semantic(measure.categories)
         tally += tally_labels(labels, labels, len(dataset.categories))
 
     quality = measure.summarise(tally, dataset.categories)

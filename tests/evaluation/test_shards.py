@@ -16,7 +16,8 @@ import torch
 
 import tiny
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, read_panoptic
+from lexiseg.data.dataset import Dataset
+from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.evaluation import evaluator, shards
 from lexiseg.evaluation.evaluator import evaluate
 from lexiseg.evaluation.report import EvaluationSettings, Report
@@ -82,7 +83,7 @@ def model(root: Path) -> OPSNet:
 
 
 @pytest.fixture
-def dataset(root: Path) -> PanopticDataset:
+def dataset(root: Path) -> Dataset:
     return read_panoptic(root / "data")
 
 
@@ -92,7 +93,7 @@ def _three_pictures_a_shard(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def whole(model: OPSNet, dataset: PanopticDataset) -> dict[str, Any]:
+def whole(model: OPSNet, dataset: Dataset) -> dict[str, Any]:
     return plain(evaluate(model, dataset, WORDS, LOOSE))
 
 
@@ -123,7 +124,7 @@ def test_shards_cover_every_picture_once() -> None:
 
 
 def test_an_interrupted_evaluation_resumes_to_the_same_digits(
-    model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], tmp_path: Path
+    model: OPSNet, dataset: Dataset, whole: dict[str, Any], tmp_path: Path
 ) -> None:
     parts = tmp_path / "parts"
     with pytest.raises(StoppedError):
@@ -140,7 +141,7 @@ def test_an_interrupted_evaluation_resumes_to_the_same_digits(
 
 
 def test_without_resume_everything_is_counted_anew(
-    model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], tmp_path: Path
+    model: OPSNet, dataset: Dataset, whole: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises(StoppedError):
         evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
@@ -154,7 +155,7 @@ def test_without_resume_everything_is_counted_anew(
     assert told[0] <= 2
 
 
-def test_parts_of_another_evaluation_are_not_resumed(model: OPSNet, dataset: PanopticDataset, tmp_path: Path) -> None:
+def test_parts_of_another_evaluation_are_not_resumed(model: OPSNet, dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
 
@@ -163,7 +164,7 @@ def test_parts_of_another_evaluation_are_not_resumed(model: OPSNet, dataset: Pan
 
 
 def test_parts_of_a_model_that_answered_otherwise_are_not_resumed(
-    model: OPSNet, dataset: PanopticDataset, tmp_path: Path
+    model: OPSNet, dataset: Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(StoppedError):
         evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
@@ -175,7 +176,7 @@ def test_parts_of_a_model_that_answered_otherwise_are_not_resumed(
 
 
 def test_parts_of_other_pictures_of_the_same_names_are_not_resumed(
-    model: OPSNet, dataset: PanopticDataset, tmp_path: Path
+    model: OPSNet, dataset: Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(StoppedError):
         evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
@@ -189,7 +190,7 @@ def test_parts_of_other_pictures_of_the_same_names_are_not_resumed(
 
 
 def test_what_could_not_be_read_is_tried_again_on_resume(
-    model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], tmp_path: Path
+    model: OPSNet, dataset: Dataset, whole: dict[str, Any], tmp_path: Path
 ) -> None:
     mended = tmp_path / "mended.png"
     mended.write_bytes(bytes(dataset.samples[0].image_path.stat().st_size))
@@ -203,7 +204,7 @@ def test_what_could_not_be_read_is_tried_again_on_resume(
 
 
 def test_a_damaged_part_is_counted_again(
-    model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], tmp_path: Path
+    model: OPSNet, dataset: Dataset, whole: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises(StoppedError):
         evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
@@ -212,9 +213,7 @@ def test_a_damaged_part_is_counted_again(
     assert plain(evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", resume=True)) == whole
 
 
-def test_parts_that_cannot_be_written_end_in_one_sentence(
-    model: OPSNet, dataset: PanopticDataset, tmp_path: Path
-) -> None:
+def test_parts_that_cannot_be_written_end_in_one_sentence(model: OPSNet, dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
 
     with pytest.raises(ValueError, match="choose another folder"):
@@ -222,13 +221,13 @@ def test_parts_that_cannot_be_written_end_in_one_sentence(
 
 
 def test_pictures_read_by_other_processes_change_no_digit(
-    model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any]
+    model: OPSNet, dataset: Dataset, whole: dict[str, Any]
 ) -> None:
     assert plain(evaluate(model, dataset, WORDS, LOOSE, workers=2)) == whole
 
 
 @pytest.mark.parametrize("tally", ["zero", "some"])
-def test_a_tally_survives_as_plain_data(model: OPSNet, dataset: PanopticDataset, tally: str) -> None:
+def test_a_tally_survives_as_plain_data(model: OPSNet, dataset: Dataset, tally: str) -> None:
     measure = evaluator.open_task(model, dataset, WORDS, LOOSE).measure
     kept = measure.zero()
     if tally == "some":
@@ -244,7 +243,7 @@ def environment() -> dict[str, str]:
 
 @pytest.mark.slow
 def test_a_killed_evaluation_loses_only_the_shard_in_work(
-    root: Path, model: OPSNet, dataset: PanopticDataset, whole: dict[str, Any], environment: dict[str, str]
+    root: Path, model: OPSNet, dataset: Dataset, whole: dict[str, Any], environment: dict[str, str]
 ) -> None:
     (root / "script.py").write_text(SCRIPT)
     process = subprocess.Popen([sys.executable, root / "script.py", root, "0.3"], env=environment)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from lexiseg.core.structures import Guess, Segment
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.id_maps import load_ids
+from lexiseg.data.id_maps import load_ids
 from lexiseg.inference.result import Result
 from lexiseg.inference.result_files import Categories, ResultWriter, check_unspoilt
 

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, load_segmentation
+from lexiseg.data.categories import vocabulary_categories
+from lexiseg.data.dataset import Dataset
 from lexiseg.storybook.captions import labels
 from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS, Look, random_look
-from lexiseg.storybook.export import CAPTIONS_PER_PICTURE, StorybookSpec, vocabulary_categories, write_storybook
+from lexiseg.storybook.export import CAPTIONS_PER_PICTURE, StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import (
     ALL,
     BASE,
@@ -92,7 +93,7 @@ def files_of(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-def segments_with_names(dataset: PanopticDataset) -> Iterator[list[str]]:
+def segments_with_names(dataset: Dataset) -> Iterator[list[str]]:
     names = {category.id: category.name for category in dataset.categories}
     for sample in dataset.samples:
         yield [names[segment.category_id] for segment in sample.segments]
@@ -284,7 +285,7 @@ def test_void_and_crowd_are_written_as_coco_has_them(tmp_path: Path) -> None:
     strangers, crowds = 0, 0
 
     for sample, scene in zip(dataset.samples, scenes, strict=True):
-        ids = load_segmentation(sample, dataset.categories)
+        ids = dataset.annotation(sample, strict=True).to_segmentation(()).ids
         named = np.isin(scene.ids, [s.id for s in scene.segments if not s.is_stranger])
         assert ((ids > 0) == named).all()
         assert {s.id for s in sample.segments if s.is_crowd} == {s.id for s in scene.segments if s.is_crowd}
@@ -325,7 +326,8 @@ def test_the_part_annotation_leaves_out_a_fifth_of_the_names_and_nothing_else(tm
     assert {c.name for c in part.categories} == set(PART.names)
     left_out = 0
     for one, other, names in zip(whole.samples, part.samples, segments_with_names(whole), strict=True):
-        full, less = load_segmentation(one, whole.categories), load_segmentation(other, part.categories)
+        full = whole.annotation(one, strict=True).to_segmentation(()).ids
+        less = part.annotation(other, strict=True).to_segmentation(()).ids
         kept = [s.id for s, name in zip(one.segments, names, strict=True) if name in PART.names]
         assert np.array_equal(less, np.where(np.isin(full, kept), full, 0))
         assert one.image_path.read_bytes() == other.image_path.read_bytes()

@@ -156,8 +156,8 @@ def _found(entry: DatasetSpec, root: Path) -> str:
 
 def _tell_findings(name: str, findings: Findings) -> int:
     """Prints findings; the code says whether the data set can be used as it is."""
-    if findings.parts:
-        rows = [(part.what, "-" if path is None else str(path)) for part, path in findings.parts]
+    if findings.resources:
+        rows = [(resource.what, "-" if path is None else str(path)) for resource, path in findings.resources]
         say(f"{name} in {findings.home}")
         show("", ("part", "where"), rows)
     for sentence in findings.lacking:

@@ -13,27 +13,32 @@ from lexiseg.cli.overrides import fusion_for, merge_for, set_regions
 from lexiseg.cli.report_page import diagnosis_tables, write_page
 from lexiseg.cli.words import read_words
 from lexiseg.core import processes
-from lexiseg.core.concepts import same_word
 from lexiseg.core.errors import UsageError
 from lexiseg.core.messages import printable
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
-from lexiseg.data.datasets.folders import own_words
-from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, read_panoptic
+from lexiseg.data.categories import (
+    concept_names,
+    match_words,
+    own_vocabulary,
+    renamed,
+    seen_and_unseen,
+    vocabulary_categories,
+)
+from lexiseg.data.dataset import MASK_KINDS, Category, Dataset, TaskName
+from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
 from lexiseg.evaluation.evaluator import comparisons
 from lexiseg.evaluation.evaluator import evaluate as measure
-from lexiseg.evaluation.loading import match_words
-from lexiseg.evaluation.measures import TaskName, measure_of
+from lexiseg.evaluation.measures import measure_of
 from lexiseg.evaluation.report import EvaluationSettings, Report, write_report
 from lexiseg.inference.predictor import Model, load
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter, SemanticRule
 from lexiseg.models.presets import CLIP_WEIGHTS
-from lexiseg.storybook.export import StorybookSpec, vocabulary_categories, write_storybook
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import CASTS, PART, Role, Split
 
 DRAWN: Mapping[str, tuple[Role, Vocabulary]] = {
@@ -116,7 +121,7 @@ def run_evaluate(
             _check(measured, settings.task or "panoptic", is_panoptic=True)
             match_words(vocabulary_categories(DRAWN[data.name][1]), asked or DRAWN[data.name][1])
         dataset, own = _open(data, out, workers)
-        _check(measured, measure_of(dataset, settings.task).name, is_panoptic=isinstance(dataset, PanopticDataset))
+        _check(measured, measure_of(dataset, settings.task).name, is_panoptic="panoptic" in dataset.kinds)
         vocabulary = asked or own
         _tell_lambda(data, how, config.fusion)
         groups = seen_and_unseen(dataset.categories, vocabulary, config.training_vocabulary)
@@ -134,7 +139,7 @@ def run_evaluate(
                     report=bar,
                 )
             diagnosis = None
-            if measured.diagnose and isinstance(dataset, PanopticDataset):
+            if measured.diagnose:
                 diagnosis = _diagnose(model, dataset, vocabulary, report.settings, out, workers=workers, resume=resume)
         except KeyboardInterrupt:
             note(f"lexiseg: what is finished lies in {out}; the same command with --resume goes on from there.")
@@ -170,7 +175,7 @@ def _tell_lambda(data: Data, how: Inference, own: Fusion) -> None:
 
 def _diagnose(
     model: Model,
-    dataset: PanopticDataset,
+    dataset: Dataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings,
     out: Path,
@@ -207,7 +212,7 @@ def _about(data: Data, how: Inference, categories: tuple[Category, ...], asked: 
     return {
         "data": {"name": data.name, "limit": data.limit, **(drawn if is_drawn else stored)},
         "model": how.model,
-        "words": word_of_categories(categories, asked),
+        "words": concept_names(categories, asked),
     }
 
 
@@ -216,7 +221,7 @@ def _cutting(network: OpenVocabularySegmenter) -> dict[str, Any]:
     return {} if network.regions is None else {"crops": to_jsonable(network.regions)}
 
 
-def _open(data: Data, out: Path, workers: int) -> tuple[AnnotatedDataset, Vocabulary]:
+def _open(data: Data, out: Path, workers: int) -> tuple[Dataset, Vocabulary]:
     """The data set and its own words; a drawn one is written first, and read like any other."""
     if data.name in DRAWN:
         folder, vocabulary = out / "data", DRAWN[data.name][1]
@@ -234,12 +239,10 @@ def _open(data: Data, out: Path, workers: int) -> tuple[AnnotatedDataset, Vocabu
             f"there is no data set {data.name!r}: give a folder, one of {', '.join(DRAWN)}, "
             "or a name that 'lexiseg data list' shows."
         )
-    dataset = open_dataset(data.name, data.root, data.split)
-    if not isinstance(dataset, AnnotatedDataset):
-        raise ValueError(f"{data.name} has no masks to measure a segmentation by: choose another data set.")
+    dataset = open_dataset(data.name, data.root, data.split, needs=MASK_KINDS)
     if data.name in CATALOGUE and CATALOGUE[data.name].vocabulary:
         return dataset, Vocabulary.of(CATALOGUE[data.name].vocabulary)
-    return dataset, own_words(dataset.categories)
+    return dataset, own_vocabulary(dataset.categories)
 
 
 def _draw(data: Data, folder: Path, workers: int) -> None:
@@ -254,33 +257,6 @@ def _draw(data: Data, folder: Path, workers: int) -> None:
         )
     about = {"data": data.name, "split": split, "count": data.count, "seed": data.seed}
     (folder / DRAWN_SIGN).write_text(json.dumps(about))
-
-
-def word_of_categories(categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, str]:
-    """The word that stands for each category."""
-    word_of = {same_word(name): concept.name for concept in asked.concepts for name in concept.names}
-    return {category.name: word_of[same_word(category.name)] for category in categories}
-
-
-def renamed(categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, str]:
-    """The categories that another word stands for, with that word."""
-    return {
-        name: word for name, word in word_of_categories(categories, asked).items() if same_word(name) != same_word(word)
-    }
-
-
-def seen_and_unseen(
-    categories: tuple[Category, ...], asked: Vocabulary, training: Vocabulary
-) -> dict[str, tuple[str, ...]]:
-    """Names of categories that training had masks of, and the others; nothing if all are of one kind."""
-    trained = {same_word(name) for name in training.row_names()}
-    names_of = {same_word(name): concept.names for concept in asked.concepts for name in concept.names}
-    groups: dict[str, list[str]] = {"seen": [], "unseen": []}
-    for category in categories:
-        names = names_of.get(same_word(category.name), (category.name,))
-        is_seen = any(same_word(name) in trained for name in names)
-        groups["seen" if is_seen else "unseen"].append(category.name)
-    return {key: tuple(names) for key, names in groups.items()} if all(groups.values()) else {}
 
 
 def _tell(report: Report, page: Path, other_words: Mapping[str, str]) -> None:

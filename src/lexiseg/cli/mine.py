@@ -3,10 +3,10 @@
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar, cast, get_args
+from typing import cast, get_args
 
 from lexiseg.cli.console import note, progress, say, show
-from lexiseg.cli.evaluate import INCOMPLETE, SHOWN_SKIPPED, word_of_categories
+from lexiseg.cli.evaluate import INCOMPLETE, SHOWN_SKIPPED
 from lexiseg.cli.options import CropOptions
 from lexiseg.cli.overrides import regions_for
 from lexiseg.cli.pair_sheet import SHEET_FILE, Statistics, frequencies, write_sheet
@@ -15,13 +15,12 @@ from lexiseg.core import processes
 from lexiseg.core.errors import UsageError
 from lexiseg.core.messages import printable
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.captions.format import captions_of, own_captions, read_captions
+from lexiseg.data.captions.format import captions_of, read_captions
 from lexiseg.data.captions.nouns import NounFinder
 from lexiseg.data.captions.taggers import TAGGERS
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
-from lexiseg.data.datasets.folders import own_words
-from lexiseg.data.datasets.image_level import CaptionDataset
-from lexiseg.data.datasets.spec import AnyDataset
+from lexiseg.data.categories import concept_names, own_vocabulary
+from lexiseg.data.dataset import Dataset
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.data.pairs.format import INDEX, PairDataset
 from lexiseg.data.pairs.writer import check_free
@@ -44,8 +43,6 @@ ORDER = "order.json"
 """Beside drawn data: what was drawn, so that another run draws nothing twice and nothing else."""
 WORDS_ALONE = "none"
 """Instead of a tagger: the names of the words, and no others."""
-
-DatasetT = TypeVar("DatasetT", bound=AnyDataset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +176,7 @@ def _refuse_idle(data: MiningData, finding: Finding, config: MiningConfig) -> No
 
 def _open(
     data: MiningData, out: Path, workers: int, *, resume: bool, overwrite: bool
-) -> tuple[AnyDataset, Vocabulary | None]:
+) -> tuple[Dataset, Vocabulary | None]:
     """The data set under its words' names, and its words; a drawn one is written first, and read like any other."""
     if data.name == DRAWN:
         folder = out / "data"
@@ -195,15 +192,16 @@ def _open(
     entry = CATALOGUE.get(data.name)
     split = data.split or (TRAIN if entry is not None and TRAIN in entry.splits else None)
     dataset = _first(open_dataset(data.name, data.root, split), data.limit)
-    if isinstance(dataset, CaptionDataset):
+    if not dataset.categories:
         return dataset, None
-    words = Vocabulary.of(entry.vocabulary) if entry is not None and entry.vocabulary else own_words(dataset.categories)
-    word_of = word_of_categories(dataset.categories, words)
-    categories = tuple(replace(category, name=word_of[category.name]) for category in dataset.categories)
-    return replace(dataset, categories=categories), words
+    listed = entry.vocabulary if entry is not None else ""
+    vocabulary = Vocabulary.of(listed) if listed else own_vocabulary(dataset.categories)
+    name_of = concept_names(dataset.categories, vocabulary)
+    categories = tuple(replace(category, name=name_of[category.name]) for category in dataset.categories)
+    return replace(dataset, categories=categories), vocabulary
 
 
-def _first(dataset: DatasetT, limit: int | None) -> DatasetT:
+def _first(dataset: Dataset, limit: int | None) -> Dataset:
     return replace(dataset, samples=dataset.samples[:limit])
 
 
@@ -230,11 +228,11 @@ def _draw(data: MiningData, folder: Path, workers: int, *, overwrite: bool) -> N
     told.write_text(wanted, encoding="utf-8")
 
 
-def _captions(dataset: AnyDataset, file: Path | None) -> tuple[tuple[str, ...], ...]:
+def _captions(dataset: Dataset, file: Path | None) -> tuple[tuple[str, ...], ...]:
     """Every picture's captions, from the file or the data set."""
     if file is not None:
         return captions_of([sample.file_name for sample in dataset.samples], read_captions(file))
-    captions = own_captions(dataset.samples)
+    captions = tuple(sample.captions for sample in dataset.samples)
     if not any(captions):
         raise ValueError("the data set has no captions of its own: name a file of them with --captions.")
     return captions

@@ -7,7 +7,8 @@ from typing import Any
 from lexiseg.cli.console import progress, say, show
 from lexiseg.core.errors import FormatError
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import Category, read_panoptic
+from lexiseg.data.dataset import Category
+from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, jsonable_quality, percent, summarise
 from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality, summarise_semantic
 from lexiseg.evaluation.scoring import LabelCode, score_panoptic, score_semantic

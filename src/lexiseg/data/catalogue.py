@@ -1,13 +1,14 @@
 """The data sets that are known by name. To add one: a file in `datasets/`, and a line here."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from lexiseg.core.errors import FormatError
+from lexiseg.data.dataset import AnnotationKind, Dataset
 from lexiseg.data.datasets import ade20k, cityscapes, coco, imagenet, pascal
 from lexiseg.data.datasets.own_folder import open_folder
-from lexiseg.data.datasets.spec import AnyDataset, DatasetSpec
+from lexiseg.data.datasets.spec import DatasetSpec
 
 CATALOGUE: Mapping[str, DatasetSpec] = {
     "coco-panoptic": coco.PANOPTIC,
@@ -25,19 +26,47 @@ CATALOGUE: Mapping[str, DatasetSpec] = {
     "pascal-voc": pascal.VOC,
     "imagenet-real": imagenet.REAL,
 }
+KIND_WORDS: Mapping[AnnotationKind, str] = {
+    "panoptic": "panoptic masks",
+    "semantic": "label maps",
+    "instance": "masks of objects",
+    "captions": "captions",
+    "labels": "labels",
+}
+"""The kinds of annotations, as messages name them."""
 
 
-def open_dataset(name_or_dir: str | Path, root: Path | None, split: str | None = None) -> AnyDataset:
+def open_dataset(
+    name_or_dir: str | Path,
+    root: Path | None,
+    split: str | None = None,
+    *,
+    needs: Collection[AnnotationKind] = (),
+    option: str = "",
+) -> Dataset:
     """Opens a data set of the catalogue, or a user's own folder, recognised by its content.
 
     Args:
         name_or_dir: a name of the catalogue; or a folder, or a COCO JSON in it.
         root: where the data set of that name lies: its folder, or the one around it. Not for an own folder.
         split: val, train ...; the data set's first if not given.
+        needs: what annotations are wanted for: one of these kinds, if any.
+        option: the command line's option that names the data set, for messages.
 
     Raises:
-        FormatError: if the name is unknown, the root is missing, or the data set can't be read.
+        FormatError: if the name is unknown, the root is missing, or the data set can't be read or lacks what it needs.
     """
+    dataset = _open(name_or_dir, root, split)
+    if needs and dataset.kinds.isdisjoint(needs):
+        wanted = " or ".join(dict.fromkeys(KIND_WORDS[kind] for kind in needs))
+        place = f" as {option}" if option else ""
+        raise FormatError(
+            f"expected pictures with {wanted}{place}, got those of {name_or_dir} without: choose another data set."
+        )
+    return dataset
+
+
+def _open(name_or_dir: str | Path, root: Path | None, split: str | None) -> Dataset:
     name = str(name_or_dir)
     if name in CATALOGUE:
         if root is None:

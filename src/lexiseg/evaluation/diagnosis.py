@@ -11,7 +11,7 @@ from jaxtyping import Integer
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import RegionCounts
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, SegmentInfo
+from lexiseg.data.dataset import Category, Dataset, SegmentInfo
 from lexiseg.evaluation.evaluator import EvaluationTask, count_shards, filled, inference, open_task
 from lexiseg.evaluation.loading import Skipped, TruthBatch
 from lexiseg.evaluation.metrics.panoptic_quality import (
@@ -172,7 +172,7 @@ class Diagnosis:
 
 def diagnose(
     model: OpenVocabularySegmenter,
-    dataset: PanopticDataset,
+    dataset: Dataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings | None = None,
     *,
@@ -254,7 +254,15 @@ def tally_batch(
     proposals = model.propose(images)
     prediction = model.classify(images, proposals, task.words, fusion)
     for index, (frame, truth) in enumerate(zip(images.frames, batch.truths, strict=True)):
-        scene = look(prediction, index, frame, truth, task.vocabulary, task.category_ids, merge)
+        scene = look(
+            prediction,
+            index,
+            frame,
+            truth.to_segmentation(task.measure.categories),
+            task.vocabulary,
+            task.category_ids,
+            merge,
+        )
         masks = true_proposals(scene, proposals.query_embed[index])
         names: list[int] = []
         if masks is not None:
@@ -303,7 +311,7 @@ def tally_scene(scene: MatchedImage, names_of_truth: Sequence[int], categories: 
         categories: all that may occur.
     """
     quality: dict[Oracles, Tally] = {}
-    true_ids, true_segments = scene.truth.ids, scene.truth.sample.segments
+    true_ids, true_segments = scene.truth.ids, scene.truth.segments
     for oracles in dict.fromkeys((*LADDER, *ALONE)):
         ids, segments = answer(scene, oracles, names_of_truth)
         quality[oracles] = tally_pair(true_ids, true_segments, ids, segments, categories)

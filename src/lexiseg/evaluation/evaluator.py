@@ -18,9 +18,9 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import MaskPrediction, PanopticMap, RegionCounts, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.data.formats.coco_panoptic import Category
-from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, match_groups, match_words, open_all
+from lexiseg.data.categories import match_groups, match_words
+from lexiseg.data.dataset import Category, Dataset, Sample
+from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, open_all
 from lexiseg.evaluation.measures import Answer, Measure, measure_of
 from lexiseg.evaluation.report import (
     EvaluationSettings,
@@ -79,7 +79,7 @@ class EvaluationTask:
 
 def open_task(
     model: OpenVocabularySegmenter,
-    dataset: AnnotatedDataset,
+    dataset: Dataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings,
     groups: Mapping[str, Sequence[str]] | None = None,
@@ -109,7 +109,7 @@ def open_task(
 
 def evaluate(
     model: OpenVocabularySegmenter,
-    dataset: AnnotatedDataset,
+    dataset: Dataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings | None = None,
     *,
@@ -362,12 +362,9 @@ def _plan(
     }
 
 
-def _identity(sample: Any) -> str:
+def _identity(sample: Sample) -> str:
     """What tells a sample from another of its name: its annotation and the sizes of its files."""
-    paths = [sample.image_path, getattr(sample, "segmentation_path", None), getattr(sample, "labels_path", None)]
-    sizes = [path.stat().st_size if path is not None and path.is_file() else None for path in paths]
-    annotation = getattr(sample, "segments", None) or getattr(sample, "annotations", None)
-    return f"{sample.file_name} {sizes} {annotation!r}"
+    return f"{sample.file_name} {sample.file_sizes()} {sample.segments or sample.objects!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -381,7 +378,7 @@ class Comparison:
 
 def comparisons(
     model: OpenVocabularySegmenter,
-    dataset: AnnotatedDataset,
+    dataset: Dataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings,
     names: Sequence[str],
@@ -406,7 +403,7 @@ def comparisons(
             prediction = model(images.to(task.words.text_embed.device), task.words, settings.fusion)
             yield Comparison(
                 picture=opened.picture,
-                truth=task.measure.truth_map(opened.truth),
+                truth=task.measure.truth_map(opened.annotation),
                 prediction=task.measure.answer_map(task.answer(prediction, 0, images.frames[0], settings.merge)),
             )
 

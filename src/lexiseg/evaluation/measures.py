@@ -4,34 +4,27 @@ A measure is bound to a data set and goes to the processes that read it. Its tal
 data they can be kept on disk and sent to other processes.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int32
 
-from lexiseg.core.errors import FormatError
 from lexiseg.core.frames import Frame
-from lexiseg.core.images import open_picture
 from lexiseg.core.structures import MaskPrediction, PanopticMap, Segment
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.data.formats.coco_instances import InstanceDataset, InstanceSample
-from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, Sample, SegmentInfo
-from lexiseg.data.formats.id_maps import compact, segments_of
-from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample, load_labels
-from lexiseg.data.formats.run_lengths import pixels_of
-from lexiseg.evaluation.loading import Opened, check_size, open_panoptic
+from lexiseg.data.categories import places
+from lexiseg.data.dataset import MASK_KINDS, Annotation, Category, Dataset, Loaded, Sample, SegmentInfo, TaskName
+from lexiseg.data.id_maps import compact, segments_of
+from lexiseg.data.run_lengths import pixels_of
 from lexiseg.evaluation.metrics.instance_quality import (
     InstanceQuality,
     InstanceTally,
-    TrueMask,
     found_masks,
     summarise_instances,
     tally_instances,
-    true_masks_of_annotations,
-    true_masks_of_map,
 )
 from lexiseg.evaluation.metrics.panoptic_quality import (
     ClassQuality,
@@ -54,8 +47,6 @@ from lexiseg.models.base import SemanticRule
 from lexiseg.models.postprocess.instances import instances
 from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
 from lexiseg.models.postprocess.semantic import semantic_map, soft_semantic_map
-
-TaskName = Literal["panoptic", "semantic", "instance"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,140 +79,116 @@ class ClassRow:
     """As they stand under the heading, in percent."""
 
 
-@runtime_checkable
-class Measure(Protocol):
+@dataclass(frozen=True, slots=True)
+class Measure(ABC):
     """One task on one data set."""
 
-    @property
-    def name(self) -> TaskName:
-        """The task."""
-        ...
+    dataset: Dataset
+
+    name: ClassVar[TaskName]
+    """The task."""
+    heading: ClassVar[tuple[str, ...]]
+    """Names of the figures; the first column, of names, has none."""
 
     @property
-    def samples(self) -> Sequence[Any]:
-        """On disk, each with a `file_name`."""
-        ...
-
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """Of the data set."""
-        ...
-
-    @property
-    def heading(self) -> tuple[str, ...]:
-        """Names of the figures; the first column, of names, has none."""
-        ...
-
-    def open(self, sample: Any) -> Opened:
-        """Reads one sample.
-
-        Raises:
-            PictureError, FormatError: if it cannot be read.
-        """
-        ...
-
-    def zero(self) -> Any:
-        """The tally of nothing."""
-        ...
-
-    def tally(self, answer: Answer, truth: Any) -> Any:
-        """Counts one picture."""
-        ...
-
-    def scene_score(self, tally: Any) -> float | None:
-        """How good one picture's answer is, as a fraction; None where nothing was to be found and nothing was."""
-        ...
-
-    def truth_map(self, truth: Any) -> PanopticMap:
-        """The truth as an answer would look, for pictures."""
-        ...
-
-    def answer_map(self, answer: Answer) -> PanopticMap:
-        """The answer that is counted, for pictures."""
-        ...
-
-    def to_jsonable(self, tally: Any) -> Any:
-        """The tally as JSON has it."""
-        ...
-
-    def from_jsonable(self, plain: Any) -> Any:
-        """The inverse of `to_jsonable`."""
-        ...
-
-    def summarise(self, tally: Any, categories: Sequence[Category]) -> Any:
-        """Turns counts into figures over some of the classes."""
-        ...
-
-    def jsonable_figures(self, quality: Any, *, per_class: bool) -> dict[str, Any]:
-        """Figures as fractions, for JSON; the main ones at the top level."""
-        ...
-
-    def rows(self, quality: Any) -> list[tuple[str, ...]]:
-        """Figures in percent, for the terminal."""
-        ...
-
-    def class_rows(self, quality: Any) -> list[ClassRow]:
-        """Every class that occurs."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class PanopticMeasure:
-    """Panoptic quality by COCO's official rules."""
-
-    dataset: PanopticDataset
-    name: TaskName = "panoptic"
-    heading: tuple[str, ...] = ("", "PQ", "SQ", "RQ", "classes")
-
-    @property
-    def samples(self) -> Sequence[Any]:
+    def samples(self) -> tuple[Sample, ...]:
         """On disk."""
         return self.dataset.samples
 
     @property
     def categories(self) -> tuple[Category, ...]:
-        """Of the data set."""
+        """Of the data set; their places are the class ids."""
         return self.dataset.categories
 
-    def open(self, sample: Any) -> Opened:
-        """Reads a picture and its id map."""
-        return open_panoptic(sample, self.dataset.categories)
+    def open(self, sample: Sample) -> Loaded:
+        """Reads one sample, with the kind of annotation that the task needs and no other.
+
+        Raises:
+            PictureError, FormatError: if it cannot be read.
+        """
+        loaded = self.dataset.load(sample)
+        return replace(loaded, annotation=loaded.annotation.as_kind(self.name, self.categories))
+
+    def to_jsonable(self, tally: Any) -> Any:
+        """The tally as JSON has it."""
+        return tally.to_jsonable()
+
+    def from_jsonable(self, plain: Any) -> Any:
+        """The inverse of `to_jsonable`."""
+        return type(self.zero()).from_jsonable(plain)
+
+    @abstractmethod
+    def zero(self) -> Any:
+        """The tally of nothing."""
+
+    @abstractmethod
+    def tally(self, answer: Answer, truth: Annotation) -> Any:
+        """Counts one picture."""
+
+    @abstractmethod
+    def scene_score(self, tally: Any) -> float | None:
+        """How good one picture's answer is, as a fraction; None where nothing was to be found and nothing was."""
+
+    @abstractmethod
+    def truth_map(self, truth: Annotation) -> PanopticMap:
+        """The truth as an answer would look, for pictures."""
+
+    @abstractmethod
+    def answer_map(self, answer: Answer) -> PanopticMap:
+        """The answer that is counted, for pictures."""
+
+    @abstractmethod
+    def summarise(self, tally: Any, categories: Sequence[Category]) -> Any:
+        """Turns counts into figures over some of the classes."""
+
+    @abstractmethod
+    def jsonable_figures(self, quality: Any, *, per_class: bool) -> dict[str, Any]:
+        """Figures as fractions, for JSON; the main ones at the top level."""
+
+    @abstractmethod
+    def rows(self, quality: Any) -> list[tuple[str, ...]]:
+        """Figures in percent, for the terminal."""
+
+    @abstractmethod
+    def class_rows(self, quality: Any) -> list[ClassRow]:
+        """Every class that occurs."""
+
+
+@dataclass(frozen=True, slots=True)
+class PanopticMeasure(Measure):
+    """Panoptic quality by COCO's official rules."""
+
+    name = "panoptic"
+    heading = ("", "PQ", "SQ", "RQ", "classes")
 
     def zero(self) -> Tally:
         """No segments."""
         return Tally()
 
-    def tally(self, answer: Answer, truth: Any) -> Tally:
+    def tally(self, answer: Answer, truth: Annotation) -> Tally:
         """Merges the masks into a map and matches its segments."""
         found = answer.merged()
         segments = [
             SegmentInfo(id=s.id, category_id=answer.category_ids[s.class_id], area=s.area, box=s.box)
             for s in found.segments
         ]
-        return tally_pair(truth.ids, truth.sample.segments, found.segmentation, segments, self.dataset.categories)
+        true = truth.to_segmentation(self.categories)
+        return tally_pair(true.ids, true.segments, found.segmentation, segments, self.categories)
 
     def scene_score(self, tally: Tally) -> float | None:
         """PQ of the picture as if all its segments were of one class."""
         whole = sum(tally.classes.values(), ClassTally())
         return whole.iou_sum / (whole.tp + whole.fp / 2 + whole.fn / 2) if whole.count else None
 
-    def truth_map(self, truth: Any) -> PanopticMap:
+    def truth_map(self, truth: Annotation) -> PanopticMap:
         """Its listed segments, crowds included; pixels of others are void here."""
-        listed = truth.sample.segments
-        ids = compact(truth.ids, [s.id for s in listed]) + 1
-        return true_map(ids, [s.category_id for s in listed], self.categories)
+        true = truth.to_segmentation(self.categories)
+        ids = compact(true.ids, [s.id for s in true.segments]) + 1
+        return true_map(ids, [s.category_id for s in true.segments], self.categories)
 
     def answer_map(self, answer: Answer) -> PanopticMap:
         """The merged map."""
         return answer.merged()
-
-    def to_jsonable(self, tally: Tally) -> Any:
-        """Counts by category id."""
-        return tally.to_jsonable()
-
-    def from_jsonable(self, plain: Any) -> Tally:
-        """The inverse of `to_jsonable`."""
-        return Tally.from_jsonable(plain)
 
     def summarise(self, tally: Tally, categories: Sequence[Category]) -> PanopticQuality:
         """PQ, SQ and RQ."""
@@ -253,56 +220,22 @@ class PanopticMeasure:
         ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LabelTruth:
-    """One picture's semantic annotation, in memory."""
-
-    sample: Sample | SemanticSample
-    labels: Int32[np.ndarray, "H W"]
-    """Places in the data set's categories; -1 is ignored."""
-
-
 @dataclass(frozen=True, slots=True)
-class SemanticMeasure:
+class SemanticMeasure(Measure):
     """Mean IoU, on label maps or on panoptic truth whose segments are merged by category."""
 
-    dataset: PanopticDataset | SemanticDataset
+    name = "semantic"
+    heading = ("", "IoU", "accuracy", "classes")
     unseen: frozenset[str] = frozenset()
     """Names of categories that training had no masks of, for hIoU."""
-    name: TaskName = "semantic"
-    heading: tuple[str, ...] = ("", "IoU", "accuracy", "classes")
-
-    @property
-    def samples(self) -> Sequence[Any]:
-        """On disk."""
-        return self.dataset.samples
-
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """Of the data set; their places are the class ids."""
-        return self.dataset.categories
-
-    def open(self, sample: Any) -> Opened:
-        """Reads a picture and its label map."""
-        if isinstance(self.dataset, SemanticDataset):
-            labels = load_labels(sample, self.dataset)
-            picture = open_picture(sample.image_path)
-            check_size(sample.file_name, picture, labels)
-            return Opened(picture=picture, truth=LabelTruth(sample=sample, labels=labels))
-        opened = open_panoptic(sample, self.dataset.categories)
-        places = {category.id: place for place, category in enumerate(self.dataset.categories)}
-        segments = {s.id: places[s.category_id] for s in sample.segments}
-        class_of = np.array([*segments.values(), -1], np.int32)
-        labels = class_of[compact(opened.truth.ids, list(segments))]  # -1, no segment, reads the last
-        return Opened(picture=opened.picture, truth=LabelTruth(sample=sample, labels=labels))
 
     def zero(self) -> SemanticTally:
         """No pixels."""
         return SemanticTally.zero(len(self.categories))
 
-    def tally(self, answer: Answer, truth: Any) -> SemanticTally:
+    def tally(self, answer: Answer, truth: Annotation) -> SemanticTally:
         """Gives every pixel a class by the asked rule, and counts."""
-        return tally_labels(truth.labels, self._labels(answer), len(self.categories))
+        return tally_labels(truth.to_semantic(self.categories), self._labels(answer), len(self.categories))
 
     def _labels(self, answer: Answer) -> Int32[np.ndarray, "H W"]:
         """Places in the categories; -1 is none."""
@@ -310,17 +243,17 @@ class SemanticMeasure:
             concepts = soft_semantic_map(answer.prediction, answer.index, answer.frame)
         else:
             concepts = semantic_map(answer.merged(), len(answer.vocabulary))
-        places = {category.id: place for place, category in enumerate(self.categories)}
-        class_of = np.array([*(places[i] for i in answer.category_ids), -1], np.int32)
+        place_of = places(self.categories)
+        class_of = np.array([*(place_of[i] for i in answer.category_ids), -1], np.int32)
         return class_of[concepts]
 
     def scene_score(self, tally: SemanticTally) -> float | None:
         """The picture's own mIoU."""
         return summarise_semantic(tally, self.categories).miou if tally.confusion.any() else None
 
-    def truth_map(self, truth: Any) -> PanopticMap:
+    def truth_map(self, truth: Annotation) -> PanopticMap:
         """One segment for each class."""
-        return self._map_of(truth.labels)
+        return self._map_of(truth.to_semantic(self.categories))
 
     def answer_map(self, answer: Answer) -> PanopticMap:
         """Likewise."""
@@ -328,14 +261,6 @@ class SemanticMeasure:
 
     def _map_of(self, labels: Int32[np.ndarray, "H W"]) -> PanopticMap:
         return true_map(labels + 1, [category.id for category in self.categories], self.categories)
-
-    def to_jsonable(self, tally: SemanticTally) -> Any:
-        """The filled places of the confusion matrix."""
-        return tally.to_jsonable()
-
-    def from_jsonable(self, plain: Any) -> SemanticTally:
-        """The inverse of `to_jsonable`."""
-        return SemanticTally.from_jsonable(plain)
 
     def summarise(self, tally: SemanticTally, categories: Sequence[Category]) -> SemanticQuality:
         """Mean IoU and its kin; over all classes also hIoU, if there is a split."""
@@ -377,84 +302,39 @@ class SemanticMeasure:
         ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MaskTruth:
-    """One picture's objects, in memory."""
-
-    sample: Sample | InstanceSample
-    masks: tuple[TrueMask, ...]
-    size: tuple[int, int]
-    """Height and width in pixels."""
-
-
 @dataclass(frozen=True, slots=True)
-class InstanceMeasure:
+class InstanceMeasure(Measure):
     """Mask AP by COCO's official program, on objects or on the things of a panoptic truth."""
 
-    dataset: PanopticDataset | InstanceDataset
-    name: TaskName = "instance"
-    heading: tuple[str, ...] = ("", "AP", "AP50", "AP75", "classes")
-
-    @property
-    def samples(self) -> Sequence[Any]:
-        """On disk."""
-        return self.dataset.samples
-
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """Of the data set."""
-        return self.dataset.categories
-
-    def open(self, sample: Any) -> Opened:
-        """Reads a picture and the masks of its objects."""
-        if isinstance(self.dataset, PanopticDataset):
-            opened = open_panoptic(sample, self.categories)
-            masks = true_masks_of_map(opened.truth.ids, sample.segments, self.categories)
-            truth = MaskTruth(sample=sample, masks=masks, size=opened.truth.ids.shape)
-            return Opened(picture=opened.picture, truth=truth)
-        picture = open_picture(sample.image_path)
-        size = sample.height, sample.width
-        if picture.shape[:2] != size:
-            raise FormatError(
-                f"{sample.file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} pixels, "
-                f"its objects are drawn for {sample.width} x {sample.height}."
-            )
-        masks = true_masks_of_annotations(sample.file_name, sample.annotations, size)
-        return Opened(picture=picture, truth=MaskTruth(sample=sample, masks=masks, size=size))
+    name = "instance"
+    heading = ("", "AP", "AP50", "AP75", "classes")
 
     def zero(self) -> InstanceTally:
         """No pictures."""
         return InstanceTally()
 
-    def tally(self, answer: Answer, truth: Any) -> InstanceTally:
+    def tally(self, answer: Answer, truth: Annotation) -> InstanceTally:
         """Keeps the picture's masks. AP ranks them itself, so the score threshold does not apply."""
         merge = replace(answer.merge, score_threshold=0.0)
         found = instances(answer.prediction, answer.index, answer.frame, answer.vocabulary, merge)
-        return tally_instances(truth.sample.image_id, truth.size, truth.masks, found_masks(found, answer.category_ids))
+        true = truth.to_instances(self.categories)
+        return tally_instances(truth.sample.key, true.size, true.masks, found_masks(found, answer.category_ids))
 
     def scene_score(self, tally: InstanceTally) -> float | None:
         """AP of the picture alone."""
         return summarise_instances(tally, self.categories).ap
 
-    def truth_map(self, truth: Any) -> PanopticMap:
+    def truth_map(self, truth: Annotation) -> PanopticMap:
         """Objects over one another, the largest lowest."""
-        ids = np.zeros(truth.size, np.int32)
-        order = sorted(range(len(truth.masks)), key=lambda number: -truth.masks[number].area)
-        for number in order:
-            ids[pixels_of(truth.masks[number].counts, truth.size)] = number + 1
-        return true_map(ids, [mask.category_id for mask in truth.masks], self.categories)
+        true = truth.to_instances(self.categories)
+        ids = np.zeros(true.size, np.int32)
+        for number in sorted(range(len(true.masks)), key=lambda number: -true.masks[number].area):
+            ids[pixels_of(true.masks[number].counts, true.size)] = number + 1
+        return true_map(ids, [mask.category_id for mask in true.masks], self.categories)
 
     def answer_map(self, answer: Answer) -> PanopticMap:
         """The merged map, in which no two masks overlap as those that are counted may."""
         return answer.merged()
-
-    def to_jsonable(self, tally: InstanceTally) -> Any:
-        """Masks as run-length codes."""
-        return tally.to_jsonable()
-
-    def from_jsonable(self, plain: Any) -> InstanceTally:
-        """The inverse of `to_jsonable`."""
-        return InstanceTally.from_jsonable(plain)
 
     def summarise(self, tally: InstanceTally, categories: Sequence[Category]) -> InstanceQuality:
         """AP and its kin."""
@@ -490,7 +370,7 @@ def _without_classes(plain: dict[str, Any], *, per_class: bool) -> dict[str, Any
     return plain if per_class else {key: value for key, value in plain.items() if key != "per_class"}
 
 
-def measure_of(dataset: AnnotatedDataset, task: TaskName | None, unseen: frozenset[str] = frozenset()) -> Measure:
+def measure_of(dataset: Dataset, task: TaskName | None, unseen: frozenset[str] = frozenset()) -> Measure:
     """The measure of a task on a data set; what the data set is made for if no task is named.
 
     Args:
@@ -501,20 +381,14 @@ def measure_of(dataset: AnnotatedDataset, task: TaskName | None, unseen: frozens
     Raises:
         ValueError: if the data set has no truth for the task.
     """
-    match dataset, task:
-        case PanopticDataset(), None | "panoptic":
-            return PanopticMeasure(dataset)
-        case PanopticDataset(), "semantic":
-            return SemanticMeasure(dataset, unseen)
-        case PanopticDataset(), "instance":
-            return InstanceMeasure(dataset)
-        case SemanticDataset(), None | "semantic":
-            return SemanticMeasure(dataset, dataset.unseen or unseen)
-        case InstanceDataset(), None | "instance":
-            return InstanceMeasure(dataset)
-        case _:
-            kind = type(dataset).__name__.removesuffix("Dataset").lower()
-            raise ValueError(f"a data set of {kind} truth has none for the {task or 'panoptic'} task: name another.")
+    own: list[TaskName] = [kind for kind in MASK_KINDS if kind in dataset.kinds]
+    if not own or not (task is None or task in own or ("panoptic" in own and task in MASK_KINDS)):
+        kinds = " and ".join(own) or "no"
+        raise ValueError(f"a data set of {kinds} truth has none for the {task or 'panoptic'} task: name another.")
+    task = task or own[0]
+    if task == "semantic":
+        return SemanticMeasure(dataset, dataset.unseen or unseen)
+    return PanopticMeasure(dataset) if task == "panoptic" else InstanceMeasure(dataset)
 
 
 def true_map(ids: Int32[np.ndarray, "H W"], category_ids: Sequence[int], categories: Sequence[Category]) -> PanopticMap:
@@ -525,10 +399,10 @@ def true_map(ids: Int32[np.ndarray, "H W"], category_ids: Sequence[int], categor
         category_ids: of the segments, in the order of their numbers.
         categories: of the data set.
     """
-    places = {category.id: place for place, category in enumerate(categories)}
+    place_of = places(categories)
     segments: list[Segment] = []
     for number, (area, box) in segments_of(ids).items():
-        place = places[category_ids[number - 1]]
+        place = place_of[category_ids[number - 1]]
         category = categories[place]
         segments.append(
             Segment(

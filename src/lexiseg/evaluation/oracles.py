@@ -36,10 +36,9 @@ from torch.nn import functional as F
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals, PanopticMap
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import SegmentInfo
-from lexiseg.data.formats.id_maps import VOID, compact
+from lexiseg.data.dataset import Segmentation, SegmentInfo
+from lexiseg.data.id_maps import VOID, compact
 from lexiseg.data.samples.transforms import MASK_STRIDE
-from lexiseg.evaluation.loading import Truth
 from lexiseg.evaluation.upper_bounds import SURE
 from lexiseg.models.postprocess.panoptic import (
     MergeConfig,
@@ -67,7 +66,7 @@ class MatchedImage:
     prediction: MaskPrediction
     """Of this picture alone."""
     frame: Frame
-    truth: Truth
+    truth: Segmentation
     vocabulary: Vocabulary
     category_ids: tuple[int, ...]
     merge: MergeConfig
@@ -98,7 +97,7 @@ def look(
     prediction: MaskPrediction,
     index: int,
     frame: Frame,
-    truth: Truth,
+    truth: Segmentation,
     vocabulary: Vocabulary,
     category_ids: tuple[int, ...],
     merge: MergeConfig,
@@ -114,7 +113,7 @@ def look(
         category_ids: the category of each concept.
         merge: how masks are cut and compete.
     """
-    segments = tuple(s for s in truth.sample.segments if not s.is_crowd)
+    segments = tuple(s for s in truth.segments if not s.is_crowd)
     # What is neither void nor one of the segments is crowd: it counts in the union and matches nothing.
     places = compact(truth.ids, [VOID, *(s.id for s in segments)])
     count = len(segments) + 2

@@ -11,8 +11,9 @@ from typing import Any
 
 from lexiseg.core.messages import printable
 from lexiseg.core.structures import RegionCounts
+from lexiseg.data.dataset import TaskName
 from lexiseg.evaluation.loading import Skipped
-from lexiseg.evaluation.measures import Measure, TaskName
+from lexiseg.evaluation.measures import Measure
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.models.base import Fusion, SemanticRule
 from lexiseg.models.postprocess.panoptic import MergeConfig

@@ -15,9 +15,9 @@ from jaxtyping import Int32
 from lexiseg.core.errors import FormatError
 from lexiseg.core.messages import few
 from lexiseg.core.pool import ProgressCallback
-from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, Sample
-from lexiseg.data.formats.id_maps import load_ids
+from lexiseg.data.dataset import Category, Dataset, Sample
 from lexiseg.data.formats.label_maps import load_values, to_places
+from lexiseg.data.id_maps import load_ids
 from lexiseg.evaluation.metrics.panoptic_quality import Tally, tally_pair
 from lexiseg.evaluation.metrics.semantic_quality import SemanticTally, tally_labels
 
@@ -25,8 +25,8 @@ CHUNK = 32  # pictures that a worker process takes at once
 
 
 def score_panoptic(
-    truth: PanopticDataset,
-    predicted: PanopticDataset,
+    truth: Dataset,
+    predicted: Dataset,
     *,
     workers: int = 1,
     report: ProgressCallback = lambda done, total: None,
@@ -50,8 +50,8 @@ def score_panoptic(
     _refuse_missing("pictures have no prediction", truth.samples, lambda s: s.image_id in prediction_of)
     pairs = [(sample, prediction_of[sample.image_id]) for sample in truth.samples]
     for side, samples in (("true", [pair[0] for pair in pairs]), ("predicted", [pair[1] for pair in pairs])):
-        there = _files_beside(sample.segmentation_path for sample in samples)
-        _refuse_missing(f"{side} id PNGs are missing", samples, lambda s, there=there: s.segmentation_path in there)
+        there = _files_beside(sample.files[-1] for sample in samples)
+        _refuse_missing(f"{side} id PNGs are missing", samples, lambda s, there=there: s.files[-1] in there)
     tally, done = Tally(), 0
     with _mapped(partial(_score_pairs, categories=truth.categories), _chunks(pairs), workers) as counted:
         for part, number in counted:
@@ -165,9 +165,9 @@ def _score_pairs(pairs: Sequence[tuple[Sample, Sample]], categories: Sequence[Ca
     """The counts of some pictures, and how many they were."""
     tally = Tally()
     for true, found in pairs:
-        ids, found_ids = load_ids(true.segmentation_path), load_ids(found.segmentation_path)
+        ids, found_ids = load_ids(true.files[-1]), load_ids(found.files[-1])
         try:
-            tally += tally_pair(ids, true.segments, found_ids, found.segments, categories)
+            tally += tally_pair(ids, true.segments or (), found_ids, found.segments or (), categories)
         except ValueError as error:
             raise FormatError(f"{true.file_name}: {error}") from error
     return tally, len(pairs)
@@ -176,7 +176,7 @@ def _score_pairs(pairs: Sequence[tuple[Sample, Sample]], categories: Sequence[Ca
 def _refuse_missing(what: str, samples: Sequence[Sample], is_there: Callable[[Sample], bool]) -> None:
     missing = [sample for sample in samples if not is_there(sample)]
     if missing:
-        names = [s.segmentation_path.name if "PNG" in what else s.file_name for s in missing]
+        names = [s.files[-1].name if "PNG" in what else s.file_name for s in missing]
         raise FormatError(
             f"{len(missing)} of {len(samples)} {what}: {few(names)}. Add them, or take the pictures out of the truth."
         )

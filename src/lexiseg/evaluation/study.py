@@ -7,7 +7,7 @@ from typing import Any, Literal
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals, RegionEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.evaluator import inference, open_task, read_task
 from lexiseg.evaluation.loading import Skipped
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, Tally, jsonable_quality, percent
@@ -155,7 +155,7 @@ class Study:
 
 def study(
     model: OPSNet,
-    dataset: PanopticDataset,
+    dataset: Dataset,
     vocabulary: Vocabulary,
     rows: Sequence[StudyRow],
     settings: EvaluationSettings | None = None,

@@ -15,11 +15,11 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
-from lexiseg.data.formats.id_maps import VOID, compact
+from lexiseg.data.dataset import Dataset, Segmentation
+from lexiseg.data.id_maps import VOID, compact
 from lexiseg.data.samples.transforms import MASK_STRIDE
 from lexiseg.evaluation.evaluator import EvaluationTask, inference, open_task, read_task
-from lexiseg.evaluation.loading import Skipped, Truth, TruthBatch
+from lexiseg.evaluation.loading import Skipped, TruthBatch
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.opsnet import OPSNet
@@ -48,7 +48,8 @@ def name_perfectly(
     class_logits = iou_scores.new_zeros((*shape, len(task.category_ids)))
     void_probs = torch.ones_like(iou_scores)
     for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.truths, strict=True)):
-        for query, category_id in enumerate(_true_categories(proposals.mask_logits[index], frame, truth)):
+        segmentation = truth.to_segmentation(task.measure.categories)
+        for query, category_id in enumerate(_true_categories(proposals.mask_logits[index], frame, segmentation)):
             if category_id is not None:
                 class_logits[index, query, class_of[category_id]] = SURE
                 void_probs[index, query] = 0
@@ -80,7 +81,7 @@ class TopOne:
 
 def true_mask_top1(
     model: OPSNet,
-    dataset: PanopticDataset,
+    dataset: Dataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings | None = None,
     *,
@@ -119,7 +120,8 @@ def true_mask_top1(
         for batch in read_task(model, task, settings, skipped, report):
             clip_map = model.clip_map(batch.images.to(task.words.text_embed.device))
             for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.truths, strict=True)):
-                named = _name_true_masks(model, task, clip_map[index : index + 1], frame, truth)
+                segmentation = truth.to_segmentation(dataset.categories)
+                named = _name_true_masks(model, task, clip_map[index : index + 1], frame, segmentation)
                 for category_id, is_right, side in named:
                     size: Size = "small" if side < sizes[0] else "medium" if side < sizes[1] else "large"
                     inside = [name for name, ids in group_ids.items() if category_id in ids]
@@ -135,9 +137,9 @@ def true_mask_top1(
     return tuple(rows)
 
 
-def _true_categories(mask_logits: Float[Tensor, "Q h w"], frame: Frame, truth: Truth) -> list[int | None]:
+def _true_categories(mask_logits: Float[Tensor, "Q h w"], frame: Frame, truth: Segmentation) -> list[int | None]:
     """The category of the true segment that each mask matches; None where it matches none."""
-    segments = truth.sample.segments
+    segments = truth.segments
     places = compact(truth.ids, [VOID, *(s.id for s in segments)])
     areas = np.bincount(places.ravel(), minlength=len(segments) + 1)
     found: list[int | None] = []
@@ -154,10 +156,10 @@ def _true_categories(mask_logits: Float[Tensor, "Q h w"], frame: Frame, truth: T
 
 
 def _name_true_masks(
-    model: OPSNet, task: EvaluationTask, clip_map: Float[Tensor, "1 D gh gw"], frame: Frame, truth: Truth
+    model: OPSNet, task: EvaluationTask, clip_map: Float[Tensor, "1 D gh gw"], frame: Frame, truth: Segmentation
 ) -> list[tuple[int, bool, float]]:
     """For each true segment of a picture: its category, whether CLIP's first name is right, and its size in pixels."""
-    segments = [s for s in truth.sample.segments if not s.is_crowd]
+    segments = [s for s in truth.segments if not s.is_crowd]
     if not segments:
         return []
     places = compact(truth.ids, [s.id for s in segments])

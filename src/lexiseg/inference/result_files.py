@@ -15,7 +15,9 @@ from lexiseg.core.messages import printable
 from lexiseg.core.picture_files import OVERLAY_MARK
 from lexiseg.core.structures import PanopticMap
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.id_maps import save_ids
+from lexiseg.data.dataset import Category, SegmentInfo
+from lexiseg.data.formats.coco_panoptic import annotation_entry, category_entry, image_entry
+from lexiseg.data.id_maps import save_ids
 
 DOCUMENT = "panoptic.json"
 
@@ -35,7 +37,8 @@ class Categories:
 
     def to_coco(self) -> list[dict[str, Any]]:
         """The JSON's `categories`."""
-        return [{"id": i, "name": name, "isthing": int(thing)} for (name, thing), i in self.numbers.items()]
+        numbered = (Category(id=i, name=name, is_thing=thing) for (name, thing), i in self.numbers.items())
+        return [category_entry(category) for category in numbered]
 
 
 class ResultWriter:
@@ -104,10 +107,16 @@ class ResultWriter:
         height, width = panoptic.segmentation.shape
         image_id = len(self._images) + 1
         self._names += names
-        self._images.append({"id": image_id, "file_name": picture_name, "height": height, "width": width})
-        self._annotations.append(
-            {"image_id": image_id, "file_name": names[1], "segments_info": self._segments_info(panoptic)}
-        )
+        numbers = [self._categories.numbers[s.name, s.is_thing] for s in panoptic.segments]
+        segments = [
+            SegmentInfo(id=s.id, category_id=number, area=s.area, box=s.box)
+            for s, number in zip(panoptic.segments, numbers, strict=True)
+        ]
+        annotation = annotation_entry(image_id, names[1], segments)
+        for entry, segment in zip(annotation["segments_info"], panoptic.segments, strict=True):
+            entry["score"] = round(segment.score, 4)
+        self._images.append(image_entry(image_id, picture_name, height, width))
+        self._annotations.append(annotation)
         return self.folder / names[0], self.folder / names[1]
 
     def add_picture(self, name: str, picture: Image.Image) -> Path:
@@ -160,19 +169,6 @@ class ResultWriter:
             self.close()
         else:
             self.discard()
-
-    def _segments_info(self, panoptic: PanopticMap) -> list[dict[str, Any]]:
-        return [
-            {
-                "id": segment.id,
-                "category_id": self._categories.numbers[segment.name, segment.is_thing],
-                "area": segment.area,
-                "bbox": list(segment.box),
-                "iscrowd": 0,
-                "score": round(segment.score, 4),
-            }
-            for segment in panoptic.segments
-        ]
 
 
 def check_unspoilt(folder: Path, stems: list[str], pictures: list[Path]) -> None:

@@ -9,21 +9,15 @@ from pathlib import Path
 from PIL import Image
 
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, PanopticWriter, read_panoptic
+from lexiseg.data.categories import vocabulary_categories
+from lexiseg.data.dataset import Category, Dataset
+from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
 from lexiseg.storybook.captions import caption, labels
 from lexiseg.storybook.kinds import CASTS, Cast, Role, Split
 from lexiseg.storybook.scene import Scene, draw_scene, generator
 
 CAPTIONS_PER_PICTURE = 5
 """As in COCO captions."""
-
-
-def vocabulary_categories(vocabulary: Vocabulary) -> tuple[Category, ...]:
-    """The categories of a vocabulary, numbered from 1 in its order."""
-    return tuple(
-        Category(id=number, name=concept.name, is_thing=concept.is_thing)
-        for number, concept in enumerate(vocabulary.concepts, start=1)
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +41,7 @@ def write_storybook(
     overwrite: bool = False,
     workers: int = 1,
     report: Callable[[int], None] = lambda done: None,
-) -> PanopticDataset:
+) -> Dataset:
     """Draws the pictures into a folder that `read_panoptic` reads; the bytes do not depend on `workers`.
 
     Beside masks, every picture carries `captions` and `labels` (the names of all that it shows, strangers included).

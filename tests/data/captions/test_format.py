@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 
 from lexiseg.core.errors import FormatError
-from lexiseg.data.captions.format import captions_of, own_captions, read_captions
-from lexiseg.data.datasets.image_level import CaptionSample
-from lexiseg.data.formats.coco_panoptic import Sample
-from lexiseg.data.formats.label_maps import SemanticSample
+from lexiseg.data.captions.format import captions_of, read_captions
+from lexiseg.data.dataset import Sample
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from miniatures import put_json, put_text
 
@@ -34,7 +32,7 @@ def test_the_drawn_worlds_json_is_a_file_of_captions(tmp_path: Path) -> None:
 
     captions = read_captions(tmp_path / "data" / "panoptic.json")
 
-    own = own_captions(dataset.samples)
+    own = tuple(sample.captions for sample in dataset.samples)
     assert captions_of([sample.file_name for sample in dataset.samples], captions) == own
     assert [len(texts) for texts in own] == [5, 5]
 
@@ -125,8 +123,8 @@ def test_captions_of_other_pictures_are_told_apart() -> None:
 
 def test_data_sets_without_captions_have_none() -> None:
     somewhere = Path("somewhere")
-    drawn = Sample(image_id=1, file_name="1", image_path=somewhere, segmentation_path=somewhere, segments=())
-    semantic = SemanticSample(file_name="1", image_path=somewhere, labels_path=somewhere)
-    captioned = CaptionSample(image_id=1, file_name="1", image_path=somewhere, captions=("a cat",))
+    drawn = Sample(image_id=1, file_name="1", image_path=somewhere, mask_path=somewhere, segments=())
+    semantic = Sample(file_name="1", image_path=somewhere, mask_path=somewhere)
+    captioned = Sample(image_id=1, file_name="1", image_path=somewhere, captions=("a cat",))
 
-    assert own_captions([drawn, semantic, captioned]) == ((), (), ("a cat",))
+    assert tuple(sample.captions for sample in [drawn, semantic, captioned]) == ((), (), ("a cat",))

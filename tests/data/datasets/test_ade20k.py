@@ -11,9 +11,7 @@ from lexiseg.core.images import open_picture
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.data.datasets.ade20k import _bilinear
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, load_segmentation
-from lexiseg.data.formats.id_maps import load_ids, segments_of
-from lexiseg.data.formats.label_maps import SemanticDataset, load_labels
+from lexiseg.data.id_maps import load_ids, segments_of
 from miniatures import put_grey, put_ids, put_json, put_picture, put_rgb, put_text, rows
 
 
@@ -40,9 +38,9 @@ def test_semantic_maps_count_from_one_and_nought_is_ignored(tmp_path: Path, insi
 
     data = open_dataset("ade20k", tmp_path / inside)
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     assert [s.file_name for s in data.samples] == ["ADE_val_00000001.jpg", "ADE_val_00000002.jpg"]
-    assert load_labels(data.samples[0], data)[:, 0].tolist() == [-1, 0, 2, 12, 149, -1]
+    assert data.annotation(data.samples[0]).to_semantic(())[:, 0].tolist() == [-1, 0, 2, 12, 149, -1]
     assert [data.categories[i].name for i in (0, 2, 12, 149)] == ["wall", "sky", "person", "flag"]
     assert CATALOGUE["ade20k"].check(tmp_path).is_fine
 
@@ -56,9 +54,10 @@ def test_the_scene_parsing_samples_are_read_whole(tmp_path: Path, shared: Path):
 
     data = open_dataset("ade20k", tmp_path)
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     assert CATALOGUE["ade20k"].check(tmp_path, every=True).is_fine
-    seen = {data.categories[i].name for s in data.samples for i in np.unique(load_labels(s, data)) if i >= 0}
+    maps = [data.annotation(sample).to_semantic(()) for sample in data.samples]
+    seen = {data.categories[i].name for one in maps for i in np.unique(one) if i >= 0}
     assert {"wall", "building", "sky", "tree"} <= seen
     # The papers' list calls some classes otherwise than the challenge, but nearly all have a name in common.
     shared_names = [
@@ -75,8 +74,8 @@ def test_panoptic_is_stuff_of_the_semantic_map_with_things_of_the_instances_over
     data = open_dataset("ade20k-panoptic", tmp_path)
 
     assert made == 2
-    assert isinstance(data, PanopticDataset)
-    ids = load_segmentation(data.samples[0], data.categories)
+    assert data.kinds == {"panoptic"}
+    ids = data.annotation(data.samples[0], strict=True).to_segmentation(()).ids
     names = {segment.id: data.categories[segment.category_id].name for segment in data.samples[0].segments}
     painted = [[names.get(int(i), "") for i in row[[0, -1]]] for row in ids]
     # Row 4 is a flag and row 5 a value without meaning in the semantic map; the flag's instance lies on row 5.
@@ -100,9 +99,9 @@ def test_each_of_the_100_instance_classes_is_its_thing_among_the_150(tmp_path: P
     CATALOGUE["ade20k-panoptic"].prepare(tmp_path, silent)
     data = open_dataset("ade20k-panoptic", tmp_path)
 
-    assert isinstance(data, PanopticDataset)
+    assert data.kinds == {"panoptic"}
     category_of = {segment.id: segment.category_id for segment in data.samples[0].segments}
-    found = [category_of[int(i)] for i in load_ids(data.samples[0].segmentation_path).ravel()]
+    found = [category_of[int(i)] for i in load_ids(data.samples[0].mask_path).ravel()]
     assert found == things
     assert found[:4] == [7, 8, 10, 12]  # bed, window, cabinet, person
 
@@ -156,9 +155,9 @@ def test_a_json_of_mask2formers_script_is_read_under_our_names(tmp_path: Path):
 
     data = open_dataset("ade20k-panoptic", tmp_path)
 
-    assert isinstance(data, PanopticDataset)
+    assert data.kinds == {"panoptic"}
     assert [data.categories[s.category_id].name for s in data.samples[0].segments] == ["road", "window"]
-    assert load_segmentation(data.samples[0], data.categories).shape == (6, 8)
+    assert data.annotation(data.samples[0], strict=True).to_segmentation(()).ids.shape == (6, 8)
     for change, part in (
         ({"categories": [{"id": 150, "name": "x"}]}, "category 150 is none of this data set"),
         ({"images": []}, "is not among the images"),
@@ -174,7 +173,7 @@ def test_the_full_data_set_has_the_official_selection(shared: Path):
 
     data = open_dataset("ade20k-full", shared / "real" / "ade20k_full", "train")
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     assert [category.id for category in data.categories] == [entry["ade_id"] for entry in official]
     for category, concept, entry in zip(data.categories, Vocabulary.of("ade20k-full").concepts, official, strict=True):
         assert category.name == concept.name
@@ -186,13 +185,13 @@ def test_the_full_data_set_has_the_official_selection(shared: Path):
 
 def test_true_samples_of_the_full_data_set_show_what_their_json_says(shared: Path):
     data = open_dataset("ade20k-full", shared / "real" / "ade20k_full", "train")
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     chosen = {category.id for category in data.categories}
 
     for sample in data.samples:
         text = sample.image_path.with_suffix(".json").read_text(encoding="latin-1")
         objects = {o["name_ndx"]: o["name"] for o in json.loads(text)["annotation"]["object"]}
-        labels = load_labels(sample, data)
+        labels = data.annotation(sample).to_semantic(())
         seen = {data.categories[i].id for i in np.unique(labels) if i >= 0}
         assert seen <= objects.keys()
         assert (labels < 0).mean() < 0.2
@@ -221,9 +220,9 @@ def test_the_full_data_set_is_read_as_published_at_its_own_size(tmp_path: Path):
 
     data = open_dataset("ade20k-full", tmp_path)
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     assert [s.file_name for s in data.samples] == ["urban/street/ADE_val_00000001.jpg"]
-    assert load_labels(data.samples[0], data)[[0, 599], 0].tolist() == [0, -1]
+    assert data.annotation(data.samples[0]).to_semantic(())[[0, 599], 0].tolist() == [0, -1]
     assert CATALOGUE["ade20k-full"].check(tmp_path).is_fine
 
 
@@ -235,12 +234,12 @@ def test_preparing_the_full_data_set_makes_512_pixels_and_places_of_classes(tmp_
     data = open_dataset("ade20k-full", tmp_path)
 
     assert (made, steps[-1]) == (2, (2, 2))
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     assert (
-        data.samples[0].labels_path
+        data.samples[0].mask_path
         == tmp_path / "ADE20K_2021_17_01/annotations_detectron2/validation/ADE_val_00000001.tif"
     )
-    labels = load_labels(data.samples[0], data)
+    labels = data.annotation(data.samples[0]).to_semantic(())
     assert labels.shape == (512, 768)
     assert open_picture(data.samples[0].image_path).shape == (512, 768, 3)
     assert labels[[0, 255, 256, 511], 0].tolist() == [0, 0, -1, -1]
@@ -253,8 +252,8 @@ def test_pictures_below_512_pixels_keep_their_size(tmp_path: Path):
     CATALOGUE["ade20k-full"].prepare(tmp_path, silent)
 
     data = open_dataset("ade20k-full", tmp_path)
-    assert isinstance(data, SemanticDataset)
-    assert load_labels(data.samples[0], data).shape == (700, 500)
+    assert data.kinds == {"semantic"}
+    assert data.annotation(data.samples[0]).to_semantic(()).shape == (700, 500)
 
 
 def test_half_prepared_data_is_not_mixed_with_published_data(tmp_path: Path):

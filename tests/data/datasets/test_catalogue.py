@@ -30,7 +30,7 @@ def test_every_entry_stands_under_its_name_with_a_list_that_exists_and_says_wher
         assert not entry.vocabulary or entry.vocabulary in builtin_names()
         assert entry.title
         assert entry.splits
-        for part in entry.parts:
+        for part in entry.resources:
             assert "https://" in part.source or "http://" in part.source or "lexiseg data prepare" in part.source
 
 
@@ -48,7 +48,7 @@ def test_every_data_set_tells_an_empty_folder_what_is_missing(tmp_path: Path, na
 
     findings = entry.check(tmp_path)
 
-    assert len(findings.lacking) == len(entry.parts)
+    assert len(findings.lacking) == len(entry.resources)
     assert not findings.is_fine
     with pytest.raises(FormatError, match=f"{name}: the .* are missing, expected at {tmp_path}"):
         entry.open(tmp_path)

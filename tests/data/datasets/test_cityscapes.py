@@ -7,8 +7,6 @@ import pytest
 from lexiseg.core.errors import FormatError
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.data.datasets.cityscapes import IDS
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, load_segmentation
-from lexiseg.data.formats.label_maps import SemanticDataset, load_labels
 from miniatures import put_grey, put_picture, rows
 
 SCENES = ("frankfurt/frankfurt_000000_000294", "munster/munster_000001_000019")
@@ -35,9 +33,9 @@ def test_semantic_maps_are_read_by_their_ids_in_every_city(tmp_path: Path, insid
 
     data = open_dataset("cityscapes", tmp_path / inside)
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     assert [s.file_name for s in data.samples] == [f"{scene}_leftImg8bit.png" for scene in SCENES]
-    assert load_labels(data.samples[0], data)[:, 0].tolist() == [0, 13, 13, 10, -1, -1]
+    assert data.annotation(data.samples[0]).to_semantic(())[:, 0].tolist() == [0, 13, 13, 10, -1, -1]
     assert CATALOGUE["cityscapes"].check(tmp_path).is_fine
 
 
@@ -47,7 +45,7 @@ def test_the_classes_are_the_official_19_with_their_kinds(tmp_path: Path, shared
 
     data = open_dataset("cityscapes", tmp_path)
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     assert [(c.name, c.is_thing) for c in data.categories] == [(e["name"], bool(e["isthing"])) for e in official]
     assert tuple(category.id for category in data.categories) == IDS
 
@@ -59,10 +57,10 @@ def test_panoptic_is_made_of_instances_as_cityscapes_own_script_does(tmp_path: P
     data = open_dataset("cityscapes-panoptic", tmp_path)
 
     assert made == 2
-    assert isinstance(data, PanopticDataset)
+    assert data.kinds == {"panoptic"}
     assert data.samples[0].image_path == home / f"leftImg8bit/val/{SCENES[0]}_leftImg8bit.png"
-    assert data.samples[0].segmentation_path.name == "frankfurt_000000_000294_gtFine_panoptic.png"
-    ids = load_segmentation(data.samples[0], data.categories)
+    assert data.samples[0].mask_path.name == "frankfurt_000000_000294_gtFine_panoptic.png"
+    ids = data.annotation(data.samples[0], strict=True).to_segmentation(()).ids
     assert ids[:, 0].tolist() == [7, 26_003, 26, 23, 0, 0]
     assert {(s.id, s.category_id, s.is_crowd) for s in data.samples[0].segments} == {
         (7, 7, False),

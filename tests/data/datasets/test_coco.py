@@ -8,11 +8,8 @@ import pytest
 from lexiseg.core.errors import FormatError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
-from lexiseg.data.datasets.image_level import CaptionDataset
-from lexiseg.data.formats.coco_instances import InstanceDataset
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
-from lexiseg.data.formats.id_maps import load_ids
-from lexiseg.data.formats.label_maps import SemanticDataset, load_labels, load_values
+from lexiseg.data.formats.label_maps import load_values
+from lexiseg.data.id_maps import load_ids
 from miniatures import put_grey, put_ids, put_json, put_picture, put_text, rows
 
 CATEGORIES = [{"id": 1, "name": "person", "isthing": 1}, {"id": 200, "name": "rug-merged", "isthing": 0}]
@@ -54,9 +51,9 @@ def test_panoptic_is_found_as_it_unpacks_from_its_folder_or_the_one_around(tmp_p
 
     data = open_dataset("coco-panoptic", tmp_path / inside)
 
-    assert isinstance(data, PanopticDataset)
+    assert data.kinds == {"panoptic"}
     assert [s.image_path for s in data.samples] == [tmp_path / f"coco/val2017/00000000000{n}.jpg" for n in (8, 9)]
-    assert data.samples[0].segmentation_path == tmp_path / "coco" / masks / "000000000008.png"
+    assert data.samples[0].mask_path == tmp_path / "coco" / masks / "000000000008.png"
     assert CATALOGUE["coco-panoptic"].check(tmp_path).is_fine
 
 
@@ -77,8 +74,8 @@ def test_panoptic_to_semantic_is_by_category_and_255_is_void(tmp_path: Path, sha
 
     assert made == 2
     assert load_values(tmp_path / "coco/panoptic_semseg_val2017/000000000008.png")[::2, 0].tolist() == [255, 0, 132]
-    assert isinstance(data, SemanticDataset)
-    assert load_labels(data.samples[0], data)[::2, 0].tolist() == [-1, 0, 132]
+    assert data.kinds == {"semantic"}
+    assert data.annotation(data.samples[0]).to_semantic(())[::2, 0].tolist() == [-1, 0, 132]
     assert data.categories[132].name == "rug"
 
 
@@ -108,15 +105,15 @@ def test_true_samples_become_semantic_maps_of_the_same_area(tmp_path: Path, shar
     (home / "panoptic_val2017").symlink_to(real / "panoptic_examples")
     (home / "annotations/panoptic_val2017.json").symlink_to(real / "panoptic_examples.json")
     truth = open_dataset("coco-panoptic", tmp_path)
-    assert isinstance(truth, PanopticDataset)
+    assert truth.kinds == {"panoptic"}
 
     CATALOGUE["coco-semantic"].prepare(tmp_path, silent)
     data = open_dataset("coco-semantic", tmp_path)
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     for sample, source in zip(data.samples, truth.samples, strict=True):
-        counts = np.bincount(load_labels(sample, data).ravel() + 1, minlength=134)
-        assert counts[0] == (load_ids(source.segmentation_path) == 0).sum()
+        counts = np.bincount(data.annotation(sample).to_semantic(()).ravel() + 1, minlength=134)
+        assert counts[0] == (load_ids(source.mask_path) == 0).sum()
         expected = np.zeros(133, np.int64)
         for segment in source.segments:
             expected[[c.id for c in truth.categories].index(segment.category_id)] += segment.area
@@ -143,9 +140,9 @@ def test_coco_stuff_counts_from_person_and_skips_the_numbers_without_a_class(tmp
 
     data = open_dataset("coco-stuff", tmp_path)
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     assert [s.file_name for s in data.samples] == ["000000000008.jpg"]
-    assert load_labels(data.samples[0], data)[:, 0].tolist() == [0, 10, -1, 11, 170, -1]
+    assert data.annotation(data.samples[0]).to_semantic(())[:, 0].tolist() == [0, 10, -1, 11, 170, -1]
     assert [data.categories[i].name for i in (0, 10, 11, 170)] == ["person", "fire hydrant", "stop sign", "wood"]
 
 
@@ -155,8 +152,8 @@ def test_coco_stuff_in_maskformers_form_is_read_as_places(tmp_path: Path):
 
     data = open_dataset("coco-stuff", tmp_path)
 
-    assert isinstance(data, SemanticDataset)
-    assert load_labels(data.samples[0], data)[[0, 2, 3, 4, 5], 0].tolist() == [0, 11, 170, -1, -1]
+    assert data.kinds == {"semantic"}
+    assert data.annotation(data.samples[0]).to_semantic(())[[0, 2, 3, 4, 5], 0].tolist() == [0, 11, 170, -1, -1]
 
 
 def test_coco_stuff_has_the_official_classes_numbers_and_unseen_split(tmp_path: Path, shared: Path):
@@ -166,7 +163,7 @@ def test_coco_stuff_has_the_official_classes_numbers_and_unseen_split(tmp_path: 
 
     data = open_dataset("coco-stuff", tmp_path)
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     for category, concept, entry in zip(data.categories, Vocabulary.of("coco-stuff").concepts, official, strict=True):
         assert category.name == concept.name
         assert entry["name"] in concept.names
@@ -212,7 +209,7 @@ def test_instances_are_read_with_their_pictures(tmp_path: Path):
 
     data = open_dataset("coco-instances", tmp_path)
 
-    assert isinstance(data, InstanceDataset)
+    assert data.kinds == {"instance"}
     assert data.samples[0].image_path == home / "val2017/a.jpg"
     assert CATALOGUE["coco-instances"].check(tmp_path).is_fine
     put_picture(home / "val2017/a.jpg", height=5)
@@ -233,7 +230,7 @@ def test_captions_come_with_their_pictures_and_without_blanks(tmp_path: Path):
 
     data = open_dataset("coco-captions", tmp_path)
 
-    assert isinstance(data, CaptionDataset)
+    assert data.kinds == {"captions"}
     assert [(s.image_id, s.file_name, s.captions) for s in data.samples] == [
         (8, "a.jpg", ("A cat.", "猫")),
         (9, "b.jpg", ()),

@@ -6,9 +6,8 @@ from PIL import Image
 
 from lexiseg.core.errors import FormatError
 from lexiseg.data.catalogue import open_dataset
-from lexiseg.data.formats.coco_instances import InstanceDataset
-from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, PanopticWriter
-from lexiseg.data.formats.label_maps import SemanticDataset, load_labels
+from lexiseg.data.dataset import Category
+from lexiseg.data.formats.coco_panoptic import PanopticWriter
 from miniatures import put_grey, put_json, put_picture, put_text, rows
 
 ROAD, SKY = Category(id=7, name="road", is_thing=False), Category(id=11, name="sky", is_thing=False)
@@ -33,10 +32,10 @@ def refusal(path: Path, split: str | None = None) -> str:
 def test_a_label_png_per_picture_is_read_with_its_list_of_classes(tmp_path: Path):
     data = open_dataset(own(tmp_path), None)
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     assert data.categories == (ROAD, SKY, Category(id=12, name="cat", is_thing=True))
     assert [s.file_name for s in data.samples] == ["a.jpg", "deep/b.png"]
-    assert load_labels(data.samples[0], data)[[0, 2, 4, 5], 0].tolist() == [0, 1, 2, -1]
+    assert data.annotation(data.samples[0]).to_semantic(())[[0, 2, 4, 5], 0].tolist() == [0, 1, 2, -1]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +50,7 @@ def test_a_label_png_per_picture_is_read_with_its_list_of_classes(tmp_path: Path
 def test_classes_may_be_written_in_several_forms(tmp_path: Path, file: str, text: str):
     data = open_dataset(own(tmp_path, text, file), None)
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     assert data.categories == (ROAD, SKY)
 
 
@@ -59,7 +58,7 @@ def test_classes_may_be_written_in_several_forms(tmp_path: Path, file: str, text
 def test_without_numbers_classes_count_from_nought(tmp_path: Path, file: str, text: str):
     data = open_dataset(own(tmp_path, text, file), None)
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     assert [(c.id, c.name) for c in data.categories] == [(0, "wall"), (1, "sky")]
 
 
@@ -71,8 +70,8 @@ def test_a_split_is_a_folder_below_both(tmp_path: Path):
 
     data = open_dataset(str(tmp_path), None, "val")
 
-    assert isinstance(data, SemanticDataset)
-    assert [s.labels_path for s in data.samples] == [tmp_path / "annotations/val/a.png"]
+    assert data.kinds == {"semantic"}
+    assert [s.mask_path for s in data.samples] == [tmp_path / "annotations/val/a.png"]
     assert "no split 'test'" in refusal(tmp_path, "test")
 
 
@@ -117,8 +116,8 @@ def test_coco_panoptic_is_recognised_and_its_split_by_the_jsons_name(tmp_path: P
 
     data = open_dataset(tmp_path, None, "val")
 
-    assert isinstance(data, PanopticDataset)
-    assert data.samples[0].segmentation_path.parent == tmp_path / "one_val"
+    assert data.kinds == {"panoptic"}
+    assert data.samples[0].mask_path.parent == tmp_path / "one_val"
     assert data.samples[0].image_path.is_file()
     assert "several data sets" in refusal(tmp_path)
 
@@ -128,7 +127,7 @@ def test_our_own_layout_is_recognised(tmp_path: Path):
         writer.add(1, Image.new("RGB", (8, 6)), rows(1), {1: 7})
 
     for path in (tmp_path, tmp_path / "panoptic.json"):
-        assert isinstance(open_dataset(path, None), PanopticDataset)
+        assert open_dataset(path, None).kinds == {"panoptic"}
 
 
 def test_coco_instances_are_recognised_by_their_content(tmp_path: Path):
@@ -142,7 +141,7 @@ def test_coco_instances_are_recognised_by_their_content(tmp_path: Path):
 
     for where in (tmp_path, path):
         data = open_dataset(where, None)
-        assert isinstance(data, InstanceDataset)
+        assert data.kinds == {"instance"}
         assert data.samples[0].image_path == tmp_path / "train/a.jpg"
     put_json(tmp_path / "other.json", content)
     assert "several data sets (objects.json, other.json)" in refusal(tmp_path)
@@ -151,7 +150,7 @@ def test_coco_instances_are_recognised_by_their_content(tmp_path: Path):
 def test_the_true_coco_sample_is_recognised(shared: Path):
     data = open_dataset(shared / "real" / "coco_panoptic" / "panoptic_examples.json", None)
 
-    assert isinstance(data, PanopticDataset)
+    assert data.kinds == {"panoptic"}
     assert len(data.samples) == 2
 
 
@@ -171,9 +170,9 @@ def test_a_value_that_is_no_class_is_told_with_its_picture(tmp_path: Path):
     put_text(tmp_path / "classes.txt", "1 cat\n")
     data = open_dataset(tmp_path, None)
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     with pytest.raises(FormatError, match=r"one\.jpg: its label map holds 2, which is no class"):
-        load_labels(data.samples[0], data)
+        data.annotation(data.samples[0]).to_semantic(())
 
 
 def test_pictures_may_lie_in_a_folder_of_the_name_of_their_instance_json(tmp_path: Path):
@@ -189,5 +188,5 @@ def test_pictures_may_lie_in_a_folder_of_the_name_of_their_instance_json(tmp_pat
 
     data = open_dataset(tmp_path, None)
 
-    assert isinstance(data, InstanceDataset)
+    assert data.kinds == {"instance"}
     assert data.samples[0].image_path.is_file()

@@ -8,7 +8,7 @@ from scipy.io import savemat
 from lexiseg.core.errors import FormatError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
-from lexiseg.data.formats.label_maps import SemanticDataset, load_labels, load_values
+from lexiseg.data.formats.label_maps import load_values
 from miniatures import put_grey, put_palette, put_picture, put_text, rows
 
 LABELS = rows(2, 420, 1, 459, 0, 284)  # aeroplane, a frequent and two rare labels, none, a frequent one
@@ -43,9 +43,9 @@ def test_voc_reads_its_list_and_ignores_background_and_border(tmp_path: Path, in
 
     data = open_dataset("pascal-voc", tmp_path / inside)
 
-    assert isinstance(data, SemanticDataset)
+    assert data.kinds == {"semantic"}
     assert [s.file_name for s in data.samples] == ["2007_000033.jpg", "2007_000061.jpg"]
-    assert load_labels(data.samples[0], data)[[0, 2, 4, 5], 0].tolist() == [-1, 0, 19, -1]
+    assert data.annotation(data.samples[0]).to_semantic(())[[0, 2, 4, 5], 0].tolist() == [-1, 0, 19, -1]
     assert CATALOGUE["pascal-voc"].check(tmp_path).is_fine
 
 
@@ -78,13 +78,14 @@ def test_context_is_read_from_its_matrices_and_the_same_from_prepared_files(tmp_
 
     frequent, all_labels = (open_dataset(f"pascal-context-{n}", tmp_path) for n in (59, 459))
 
-    assert isinstance(frequent, SemanticDataset)
-    assert isinstance(all_labels, SemanticDataset)
-    assert frequent.encoding == ("grey" if is_prepared else "mat")
+    assert frequent.kinds == {"semantic"}
+    assert all_labels.kinds == {"semantic"}
+    assert frequent.read.encoding == ("grey" if is_prepared else "mat")
     assert [s.file_name for s in frequent.samples] == ["2008_000003.jpg", "2008_000002.jpg"]
-    found = load_labels(all_labels.samples[0], all_labels)[:, 0].tolist()
+    found = all_labels.annotation(all_labels.samples[0]).to_semantic(())[:, 0].tolist()
     assert found == [1, 419, 0, 458, -1, 283]
-    names = [frequent.categories[i].name if i >= 0 else "" for i in load_labels(frequent.samples[0], frequent)[:, 0]]
+    column = frequent.annotation(frequent.samples[0]).to_semantic(())[:, 0]
+    names = [frequent.categories[i].name if i >= 0 else "" for i in column]
     assert names == ["aeroplane", all_labels.categories[419].name, "", "", "", all_labels.categories[283].name]
     assert CATALOGUE["pascal-context-59"].check(tmp_path, every=True).is_fine
 
@@ -94,8 +95,8 @@ def test_the_59_are_found_among_the_459_by_their_names(tmp_path: Path):
 
     frequent, all_labels = (open_dataset(f"pascal-context-{n}", tmp_path) for n in (59, 459))
 
-    assert isinstance(frequent, SemanticDataset)
-    assert isinstance(all_labels, SemanticDataset)
+    assert frequent.kinds == {"semantic"}
+    assert all_labels.kinds == {"semantic"}
     whole = {category.id: category for category in all_labels.categories}
     assert [c.name for c in frequent.categories] == [whole[c.id].name for c in frequent.categories]
     assert sorted(whole) == list(range(1, 460))
@@ -109,8 +110,8 @@ def test_pngs_of_mmsegmentation_number_the_59_by_the_alphabet(tmp_path: Path):
 
     data = open_dataset("pascal-context-59", tmp_path)
 
-    assert isinstance(data, SemanticDataset)
-    names = [data.categories[i].name if i >= 0 else "" for i in load_labels(data.samples[0], data)[:, 0]]
+    assert data.kinds == {"semantic"}
+    names = [data.categories[i].name if i >= 0 else "" for i in data.annotation(data.samples[0]).to_semantic(())[:, 0]]
     assert names == ["", "aeroplane", "bag", "person", "wood", ""]
 
 

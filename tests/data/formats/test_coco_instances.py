@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from lexiseg.core.errors import FormatError
-from lexiseg.data.formats.coco_instances import paint_objects, read_instances
-from lexiseg.data.formats.coco_panoptic import Category
+from lexiseg.data.dataset import Category
+from lexiseg.data.formats.coco_instances import read_instances
 from miniatures import put_json, put_picture
 
 SQUARE = [1, 1, 4, 1, 4, 4, 1, 4]
@@ -52,12 +52,12 @@ def test_objects_are_kept_with_their_pictures_as_they_stand(tmp_path: Path):
         Category(id=3, name="cat", is_thing=True),
         Category(id=90, name="toothbrush", is_thing=True),
     )
-    assert [(s.image_id, s.file_name, s.height, s.width, len(s.annotations)) for s in data.samples] == [
+    assert [(s.image_id, s.file_name, *s.size, len(s.objects)) for s in data.samples] == [
         (8, "a.jpg", 6, 8, 1),
         (9, "b.jpg", 6, 8, 0),
     ]
     assert data.samples[0].image_path == tmp_path / "val2017" / "a.jpg"
-    assert data.samples[0].annotations[0]["segmentation"] == [SQUARE]
+    assert data.samples[0].objects[0]["segmentation"] == [SQUARE]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_objects_are_kept_with_their_pictures_as_they_stand(tmp_path: Path):
 def test_polygons_and_both_forms_of_rle_are_masks(tmp_path: Path, segmentation: object):
     path = put_json(tmp_path / "a.json", content(segmentation=segmentation, iscrowd=1))
 
-    assert read_instances(path).samples[0].annotations[0]["segmentation"] == segmentation
+    assert read_instances(path).samples[0].objects[0]["segmentation"] == segmentation
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_polygons_and_both_forms_of_rle_are_masks(tmp_path: Path, segmentation: 
         ({"bbox": [1, 2, "3", 3]}, ["bbox"]),
         ({"area": -1}, ["area", "-1"]),
         ({"area": None}, ["area", "None"]),
-        ({"segmentation": []}, ["polygons or an RLE"]),
+        ({"segmentation": []}, ["polygons or a run-length code"]),
         ({"segmentation": [[1, 2, 3, 4]]}, ["three points"]),
         ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, ["three points"]),
         ({"segmentation": [[1, 2, 3, 4, 5, "6"]]}, ["three points"]),
@@ -93,7 +93,7 @@ def test_polygons_and_both_forms_of_rle_are_masks(tmp_path: Path, segmentation: 
         ({"segmentation": {"size": [6, 8], "counts": [3, 40]}}, ["43 pixels", "48"]),
         ({"segmentation": {"size": [6, 8], "counts": [-3, 51]}}, ["not negative"]),
         ({"segmentation": {"size": [6, 8]}}, ["counts"]),
-        ({"segmentation": None}, ["polygons or an RLE"]),
+        ({"segmentation": None}, ["polygons or a run-length code"]),
     ],
 )
 def test_an_object_that_is_none_is_refused_by_name(tmp_path: Path, changes: dict[str, Any], parts: list[str]):
@@ -137,7 +137,8 @@ def test_painted_objects_lie_on_crowds_and_smaller_ones_on_larger(tmp_path: Path
     ]
     data = read_instances(put_json(tmp_path / "objects.json", document), images=tmp_path)
 
-    ids, segments = paint_objects(data.samples[0])
+    painted = data.annotation(data.samples[0]).to_segmentation(data.categories)
+    ids, segments = painted.ids, painted.segments
 
     assert {s.id: (s.category_id, s.area, s.is_crowd) for s in segments} == {
         1: (3, 48 - 16, True),
@@ -147,7 +148,7 @@ def test_painted_objects_lie_on_crowds_and_smaller_ones_on_larger(tmp_path: Path
     assert (ids[1:3, 1:3] == 3).all()
     assert ids[0, 0] == 2
     assert ids[5, 7] == 1
-    assert paint_objects(data.samples[1])[1] == ()
+    assert data.annotation(data.samples[1]).to_segmentation(data.categories).segments == ()
 
 
 def test_a_hidden_object_is_left_out_and_a_mask_that_covers_other_pixels_is_named(tmp_path: Path):
@@ -155,9 +156,9 @@ def test_a_hidden_object_is_left_out_and_a_mask_that_covers_other_pixels_is_name
     (first,) = document["annotations"]
     document["annotations"] = [first, {**first, "id": 6}]
     data = read_instances(put_json(tmp_path / "objects.json", document), images=tmp_path)
-    assert [s.area for s in paint_objects(data.samples[0])[1]] == [9]
+    assert [s.area for s in data.annotation(data.samples[0]).to_segmentation(data.categories).segments] == [9]
 
     document = content(segmentation={"size": [6, 8], "counts": "04"})
     data = read_instances(put_json(tmp_path / "objects.json", document), images=tmp_path)
     with pytest.raises(FormatError, match=r"a\.jpg, object 5: the run-length code does not cover"):
-        paint_objects(data.samples[0])
+        data.annotation(data.samples[0]).to_segmentation(data.categories)

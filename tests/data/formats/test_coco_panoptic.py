@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lexiseg.core.errors import FormatError
-from lexiseg.data.formats.coco_panoptic import Category, PanopticWriter, load_segmentation, read_panoptic
-from lexiseg.data.formats.id_maps import compact, load_ids, save_ids, segments_of
+from lexiseg.data.dataset import Category
+from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
+from lexiseg.data.id_maps import compact, load_ids, save_ids, segments_of
 
 CATEGORIES = (
     Category(id=3, name="cat", is_thing=True),
@@ -129,7 +130,7 @@ def test_what_is_written_is_read_back(tmp_path: Path):
         (5, 70, 6, (0, 3, 6, 1), False),
         (70_000, 3, 6, (2, 1, 3, 2), True),
     ]
-    assert np.array_equal(load_segmentation(sample, data.categories), IDS)
+    assert np.array_equal(data.annotation(sample, strict=True).to_segmentation(()).ids, IDS)
 
 
 def test_a_finished_data_set_leaves_no_temporary_names(tmp_path: Path):
@@ -244,7 +245,7 @@ def test_a_contradiction_is_found_when_the_picture_is_loaded(tmp_path: Path, key
     data = read_panoptic(tmp_path)
 
     with pytest.raises(FormatError, match=rf"^000000000008\.png: .*{said}"):
-        load_segmentation(data.samples[0], data.categories)
+        data.annotation(data.samples[0], strict=True)
 
 
 def test_a_segment_without_pixels_is_found(tmp_path: Path):
@@ -253,7 +254,7 @@ def test_a_segment_without_pixels_is_found(tmp_path: Path):
     data = read_panoptic(tmp_path)
 
     with pytest.raises(FormatError, match="segment 5 is in the JSON but not in the PNG"):
-        load_segmentation(data.samples[0], data.categories)
+        data.annotation(data.samples[0], strict=True)
 
 
 def test_a_missing_picture_is_found_when_it_is_loaded(tmp_path: Path):
@@ -262,14 +263,23 @@ def test_a_missing_picture_is_found_when_it_is_loaded(tmp_path: Path):
     data = read_panoptic(tmp_path)
 
     with pytest.raises(FormatError, match=r"000000000008\.png: the picture is missing.*images"):
-        load_segmentation(data.samples[0], data.categories)
+        data.annotation(data.samples[0], strict=True)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"annotations": 3, "categories": []}', "\x00"])
-def test_a_json_of_another_kind_ends_in_a_sentence(tmp_path: Path, text: str):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "this is no JSON"),
+        ("\x00", "this is no JSON"),
+        ("[]", "not in COCO panoptic format"),
+        ("{}", "not in COCO panoptic format"),
+        ('{"annotations": 3, "categories": []}', "not in COCO panoptic format"),
+    ],
+)
+def test_a_json_of_another_kind_ends_in_a_sentence(tmp_path: Path, text: str, said: str):
     (tmp_path / "panoptic.json").write_text(text)
 
-    with pytest.raises(FormatError, match=r"panoptic\.json: not in COCO panoptic format"):
+    with pytest.raises(FormatError, match=rf"panoptic\.json: {said}"):
         read_panoptic(tmp_path)
 
 
@@ -307,7 +317,7 @@ def test_the_folders_of_coco_are_found(tmp_path: Path):
         read_panoptic(tmp_path / "annotations/panoptic_val2017.json"),
     ):
         assert data.samples[0].image_path == tmp_path / "val2017" / "000000000008.png"
-        assert np.array_equal(load_segmentation(data.samples[0], data.categories), IDS)
+        assert np.array_equal(data.annotation(data.samples[0], strict=True).to_segmentation(()).ids, IDS)
 
 
 def test_a_true_coco_sample_reads_without_help_and_its_own_figures_agree(coco: Path):
@@ -317,7 +327,7 @@ def test_a_true_coco_sample_reads_without_help_and_its_own_figures_agree(coco: P
     assert sum(category.is_thing for category in data.categories) == 80
     assert [sample.image_id for sample in data.samples] == [142238, 439180]
     for sample in data.samples:
-        measured = segments_of(load_segmentation(sample, data.categories))
+        measured = segments_of(data.annotation(sample, strict=True).to_segmentation(()).ids)
         assert {s.id: (s.area, s.box) for s in sample.segments} == measured
 
 
@@ -328,7 +338,7 @@ def test_a_true_coco_sample_survives_the_round_trip(coco: Path, tmp_path: Path):
             writer.add(
                 s.image_id,
                 Image.open(s.image_path),
-                load_ids(s.segmentation_path),
+                load_ids(s.mask_path),
                 {segment.id: segment.category_id for segment in s.segments},
                 crowd={segment.id for segment in s.segments if segment.is_crowd},
                 extras=s.extras,
@@ -341,4 +351,4 @@ def test_a_true_coco_sample_survives_the_round_trip(coco: Path, tmp_path: Path):
     for ours, theirs in zip(copy.samples, source.samples, strict=True):
         assert set(ours.segments) == set(theirs.segments)
         assert ours.extras == theirs.extras
-        assert np.array_equal(load_ids(ours.segmentation_path), load_ids(theirs.segmentation_path))
+        assert np.array_equal(load_ids(ours.mask_path), load_ids(theirs.mask_path))

@@ -9,30 +9,22 @@ from PIL import Image
 from scipy.io import savemat
 
 from lexiseg.core.errors import FormatError
-from lexiseg.data.formats.coco_panoptic import Category
-from lexiseg.data.formats.label_maps import (
-    IGNORED,
-    Encoding,
-    SemanticDataset,
-    SemanticSample,
-    load_labels,
-    load_values,
-    to_places,
-)
+from lexiseg.data.dataset import IGNORED, Category, Dataset, Sample
+from lexiseg.data.formats.label_maps import Encoding, load_values, semantic_dataset, to_places
 from miniatures import put_grey, put_palette, put_picture, put_rgb, rows
 
 CATEGORIES = (Category(id=7, name="road", is_thing=False), Category(id=300, name="cat", is_thing=True))
 
 
-def dataset_of(path: Path, encoding: Encoding = "grey") -> SemanticDataset:
-    sample = SemanticSample(file_name="a.jpg", image_path=path.with_name("a.jpg"), labels_path=path)
-    return SemanticDataset(categories=CATEGORIES, samples=(sample,), class_of={7: 0, 300: 1}, encoding=encoding)
+def dataset_of(path: Path, encoding: Encoding = "grey") -> Dataset:
+    sample = Sample(file_name="a.jpg", image_path=path.with_name("a.jpg"), mask_path=path)
+    return semantic_dataset(CATEGORIES, (sample,), {7: 0, 300: 1}, encoding=encoding)
 
 
 def refusal(path: Path, encoding: Encoding = "grey") -> str:
     dataset = dataset_of(path, encoding)
     with pytest.raises(FormatError) as caught:
-        load_labels(dataset.samples[0], dataset)
+        dataset.annotation(dataset.samples[0]).to_semantic(())
     message = str(caught.value)
     assert message.startswith("a.jpg: ")
     assert len(message.splitlines()) == 1
@@ -42,7 +34,7 @@ def refusal(path: Path, encoding: Encoding = "grey") -> str:
 def test_values_become_places_and_all_others_are_ignored(tmp_path: Path):
     dataset = dataset_of(put_grey(tmp_path / "a.png", rows(7, 300, 299, 65535, 0, 301), bits=16))
 
-    labels = load_labels(dataset.samples[0], dataset)
+    labels = dataset.annotation(dataset.samples[0]).to_semantic(())
 
     assert labels.dtype == np.int32
     assert labels[:, 0].tolist() == [0, 1, IGNORED, IGNORED, IGNORED, IGNORED]

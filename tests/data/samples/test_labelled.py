@@ -9,10 +9,10 @@ import torch
 from lexiseg.core.errors import FormatError, VocabularyError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import open_dataset
-from lexiseg.data.datasets.folders import builtin_categories, own_words
-from lexiseg.data.datasets.image_level import LabelDataset, LabelSample, label_dataset
-from lexiseg.data.formats.coco_panoptic import Category, read_panoptic
-from lexiseg.data.samples.labelled import LabelledPictures, collate_labelled
+from lexiseg.data.categories import builtin_categories, own_vocabulary
+from lexiseg.data.dataset import Category, Dataset, Sample
+from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.data.samples.labelled import LabelledPictures, collate_labelled, with_labels
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from miniatures import put_json, put_picture
@@ -21,12 +21,13 @@ FRAMING = Framing(image_size=64, flip_probability=0.5, scale_range=(0.1, 2.0))
 CATEGORIES = tuple(Category(id=i, name=name, is_thing=True) for i, name in ((7, "cat"), (3, "dog"), (9, "bee")))
 
 
-def labelled(folder: Path, *labels: tuple[int, ...]) -> LabelDataset:
+def labelled(folder: Path, *labels: tuple[int, ...]) -> Dataset:
     sizes = [(40, 30), (30, 40), (20, 20), (64, 64)]
-    return LabelDataset(
+    return Dataset(
+        kinds=frozenset({"labels"}),
         categories=CATEGORIES,
         samples=tuple(
-            LabelSample(
+            Sample(
                 file_name=f"{number}.png",
                 image_path=put_picture(folder / f"{number}.png", height=height, width=width),
                 labels=places,
@@ -97,7 +98,7 @@ def test_drawn_labels_are_read_without_opening_a_mask(tmp_path: Path) -> None:
     for path in (tmp_path / "drawn" / "panoptic").glob("*.png"):
         path.unlink()
 
-    found = label_dataset(read_panoptic(tmp_path / "drawn"))
+    found = with_labels(read_panoptic(tmp_path / "drawn"))
 
     names = [[found.categories[place].name for place in sample.labels] for sample in found.samples]
     assert names == [list(sample.extras["labels"]) for sample in written.samples]
@@ -111,9 +112,9 @@ def test_a_label_that_is_no_category_is_refused(tmp_path: Path) -> None:
     strange = replace(written.samples[1], extras={"labels": ["cat", "unicorn"]})
 
     with pytest.raises(FormatError, match="is labelled 'unicorn', which is none of the"):
-        label_dataset(replace(written, samples=(written.samples[0], strange)))
+        with_labels(replace(written, samples=(written.samples[0], strange)))
     with pytest.raises(FormatError, match="no picture has labels"):
-        label_dataset(replace(written, samples=(replace(strange, extras={}),)))
+        with_labels(replace(written, samples=(replace(strange, extras={}),)))
 
 
 def test_reals_labels_make_batches_of_a_thousand_classes(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_reals_labels_make_batches_of_a_thousand_classes(tmp_path: Path) -> None
     put_json(tmp_path / "imagenet/real.json", [[970, 795], [], [0]])
 
     found = open_dataset("imagenet-real", tmp_path)
-    assert isinstance(found, LabelDataset)
+    assert found.kinds == {"labels"}
     pictures = LabelledPictures(found, FRAMING, seed=0)
     batch = collate_labelled([pictures[0, place] for place in range(len(pictures))])
 
@@ -132,10 +133,10 @@ def test_reals_labels_make_batches_of_a_thousand_classes(tmp_path: Path) -> None
 
 def test_words_keep_the_order_of_the_categories_and_get_the_synonyms_of_their_list() -> None:
     listed = builtin_categories("storybook", range(len(Vocabulary.of("storybook"))))
-    words = own_words(listed[::-1])
+    words = own_vocabulary(listed[::-1])
 
     assert words.names == Vocabulary.of("storybook").names[::-1]
     assert "kitten" in words.row_names()
-    assert own_words(CATEGORIES).row_names() == ("cat", "dog", "bee")
+    assert own_vocabulary(CATEGORIES).row_names() == ("cat", "dog", "bee")
     with pytest.raises(VocabularyError, match="'cat' stands twice"):
-        own_words((*CATEGORIES, replace(CATEGORIES[0], id=1)))
+        own_vocabulary((*CATEGORIES, replace(CATEGORIES[0], id=1)))

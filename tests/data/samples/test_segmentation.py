@@ -12,14 +12,9 @@ from torch.utils.data import DataLoader
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.frames import Frame
-from lexiseg.data.formats.coco_panoptic import (
-    Category,
-    PanopticDataset,
-    PanopticWriter,
-    load_segmentation,
-    read_panoptic,
-)
-from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample
+from lexiseg.data.dataset import Category, Dataset, Sample
+from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
+from lexiseg.data.formats.label_maps import semantic_dataset
 from lexiseg.data.samples.copy_paste import TrueSegment
 from lexiseg.data.samples.segmentation import (
     MixedDataset,
@@ -41,7 +36,7 @@ JITTER = Framing(image_size=64, flip_probability=0.5, scale_range=(0.5, 2.0))
 
 
 @pytest.fixture(scope="module")
-def panoptic(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
+def panoptic(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Four pictures of different sizes; a pixel's colour is a function of its segment."""
     root = tmp_path_factory.mktemp("scenes")
     with PanopticWriter(root, CATEGORIES) as writer:
@@ -55,7 +50,7 @@ def panoptic(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
     return read_panoptic(root)
 
 
-def test_an_example_at_its_own_size_keeps_every_pixel(panoptic: PanopticDataset):
+def test_an_example_at_its_own_size_keeps_every_pixel(panoptic: Dataset):
     data = SegmentationDataset(panoptic, {3: 0, 70: 1, 71: 1}, Framing(image_size=64))
 
     example = data[2]
@@ -65,7 +60,7 @@ def test_an_example_at_its_own_size_keeps_every_pixel(panoptic: PanopticDataset)
     assert example.frame == Frame.fit((64, 64), longest=64)
 
 
-def test_stuff_is_one_mask_per_class_and_things_one_each(panoptic: PanopticDataset):
+def test_stuff_is_one_mask_per_class_and_things_one_each(panoptic: Dataset):
     data = SegmentationDataset(panoptic, {3: 0, 70: 1, 71: 1}, Framing(image_size=60))
 
     targets = data[0].targets
@@ -82,7 +77,7 @@ def test_stuff_is_one_mask_per_class_and_things_one_each(panoptic: PanopticDatas
     assert (targets.masks.any(0) | targets.ignored)[:10, :15].all()
 
 
-def test_crowd_void_and_unmapped_categories_are_ignored(panoptic: PanopticDataset):
+def test_crowd_void_and_unmapped_categories_are_ignored(panoptic: Dataset):
     data = SegmentationDataset(panoptic, {3: 0, 71: 1}, Framing(image_size=64))
 
     targets = data[2].targets
@@ -94,14 +89,14 @@ def test_crowd_void_and_unmapped_categories_are_ignored(panoptic: PanopticDatase
     assert not (targets.ignored & targets.masks.any(0)).any()
 
 
-def test_a_picture_without_known_segments_has_no_masks(panoptic: PanopticDataset):
+def test_a_picture_without_known_segments_has_no_masks(panoptic: Dataset):
     targets = SegmentationDataset(panoptic, {}, Framing(image_size=64))[0].targets
 
     assert targets.masks.shape[0] == targets.class_ids.shape[0] == 0
     assert targets.ignored.any()
 
 
-def test_flipping_mirrors_picture_and_masks_together(panoptic: PanopticDataset):
+def test_flipping_mirrors_picture_and_masks_together(panoptic: Dataset):
     class_ids = {3: 0, 70: 1, 71: 2}
     straight = SegmentationDataset(panoptic, class_ids, Framing(image_size=64))[2]
     mirrored = SegmentationDataset(panoptic, class_ids, Framing(image_size=64, flip_probability=1.0))[2]
@@ -156,7 +151,7 @@ def test_masks_lie_where_the_picture_shows_them(seed: int):
     assert (seen[(cells < 0.001) & inside] == 1).all()
 
 
-def test_the_same_key_gives_the_same_example_and_epochs_differ(panoptic: PanopticDataset):
+def test_the_same_key_gives_the_same_example_and_epochs_differ(panoptic: Dataset):
     data = SegmentationDataset(panoptic, {3: 0, 70: 1}, JITTER, seed=5)
 
     again = SegmentationDataset(panoptic, {3: 0, 70: 1}, JITTER, seed=5)
@@ -169,7 +164,7 @@ def test_the_same_key_gives_the_same_example_and_epochs_differ(panoptic: Panopti
     assert [other[epoch, 1].frame for epoch in range(6)] != frames
 
 
-def test_workers_change_nothing(panoptic: PanopticDataset):
+def test_workers_change_nothing(panoptic: Dataset):
     data = SegmentationDataset(panoptic, {3: 0, 70: 1, 71: 2}, JITTER, seed=1)
     keys = list(islice(training_keys(4, seed=1), 8))
 
@@ -187,7 +182,7 @@ def test_workers_change_nothing(panoptic: PanopticDataset):
             assert torch.equal(one.ignored, other.ignored)
 
 
-def test_a_batch_has_one_canvas_and_padding_belongs_to_nothing(panoptic: PanopticDataset):
+def test_a_batch_has_one_canvas_and_padding_belongs_to_nothing(panoptic: Dataset):
     data = SegmentationDataset(panoptic, {3: 0, 70: 1, 71: 2}, Framing(image_size=64))
     examples = [data[i] for i in range(4)]
 
@@ -225,7 +220,7 @@ def test_an_empty_data_set_cannot_train():
         next(training_keys(0, seed=0))
 
 
-def test_a_picture_of_another_size_is_named(tmp_path: Path, panoptic: PanopticDataset):
+def test_a_picture_of_another_size_is_named(tmp_path: Path, panoptic: Dataset):
     with PanopticWriter(tmp_path / "set", CATEGORIES) as writer:
         writer.add(1, Image.new("RGB", (8, 8)), np.ones((8, 8), np.int32), {1: 3})
     Image.new("RGB", (8, 9)).save(tmp_path / "set/images/000000000001.png")
@@ -251,7 +246,7 @@ def test_a_segment_that_falls_between_the_cells_has_no_mask():
     assert targets.masks.all()
 
 
-def test_things_of_donors_are_pasted_the_more_often_the_larger_the_share(panoptic: PanopticDataset):
+def test_things_of_donors_are_pasted_the_more_often_the_larger_the_share(panoptic: Dataset):
     class_ids = {3: 0, 70: 1, 71: 2}
     keys = [(epoch, index) for epoch in range(20) for index in range(len(panoptic.samples))]
 
@@ -281,7 +276,7 @@ def test_a_framing_refuses_nonsense(wrong: dict[str, object]):
         Framing(**{"image_size": 64, **wrong})
 
 
-def test_semantic_targets_are_one_mask_per_class_crowds_included(panoptic: PanopticDataset):
+def test_semantic_targets_are_one_mask_per_class_crowds_included(panoptic: Dataset):
     class_ids, framing = {3: 0, 70: 1, 71: 2}, Framing(image_size=64)
     apart = SegmentationDataset(panoptic, class_ids, framing)[2].targets
     targets = SegmentationDataset(panoptic, class_ids, framing, per_class=True)[2].targets
@@ -296,18 +291,16 @@ def test_semantic_targets_are_one_mask_per_class_crowds_included(panoptic: Panop
     assert (targets.masks.sum(0) + targets.ignored == 1).all()
 
 
-def test_label_maps_make_the_targets_of_the_panoptic_truth_they_were_painted_from(
-    panoptic: PanopticDataset, tmp_path: Path
-):
+def test_label_maps_make_the_targets_of_the_panoptic_truth_they_were_painted_from(panoptic: Dataset, tmp_path: Path):
     samples = []
     for sample in panoptic.samples:
-        ids = load_segmentation(sample, panoptic.categories)
+        ids = panoptic.annotation(sample, strict=True).to_segmentation(()).ids
         category_of = {segment.id: segment.category_id for segment in sample.segments}
         labels = np.vectorize(lambda i, of=category_of: of.get(int(i), 255))(ids).astype(np.uint8)
         path = tmp_path / f"{sample.image_id}.png"
         Image.fromarray(labels).save(path)
-        samples.append(SemanticSample(file_name=path.name, image_path=sample.image_path, labels_path=path))
-    semantic = SemanticDataset(
+        samples.append(Sample(file_name=path.name, image_path=sample.image_path, mask_path=path))
+    semantic = semantic_dataset(
         categories=panoptic.categories,
         samples=tuple(samples),
         class_of={category.id: place for place, category in enumerate(panoptic.categories)},
@@ -355,7 +348,7 @@ def test_large_scale_jitter_keeps_ids_exact_and_shows_only_what_is_in_the_window
         assert frame.padded == (64, 64)
 
 
-def test_colour_jitter_changes_pixels_alone_and_leaves_the_view_as_it_was(panoptic: PanopticDataset):
+def test_colour_jitter_changes_pixels_alone_and_leaves_the_view_as_it_was(panoptic: Dataset):
     class_ids = {3: 0, 70: 1}
     plain = SegmentationDataset(panoptic, class_ids, JITTER, seed=7)
     jittered = SegmentationDataset(panoptic, class_ids, replace(JITTER, jitters_colour=True), seed=7)
@@ -389,7 +382,7 @@ def test_a_mixture_is_even_and_processes_share_and_resume_its_sequence(share: fl
         assert list(islice(mine, 20)) == whole[start + rank :: world][:20]
 
 
-def test_each_part_of_a_mixture_has_classes_of_its_own(panoptic: PanopticDataset):
+def test_each_part_of_a_mixture_has_classes_of_its_own(panoptic: Dataset):
     framing = Framing(image_size=64)
     new, old = (SegmentationDataset(panoptic, ids, framing) for ids in ({3: 0}, {70: 5}))
     mixed = MixedDataset([new, old])

@@ -14,17 +14,15 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from lexiseg.core.errors import FormatError
-from lexiseg.data.formats.coco_panoptic import Category, describe_segments
+from lexiseg.data.dataset import Category, ObjectMask, Segmentation, describe_segments, things_of
+from lexiseg.data.formats.coco_instances import masks_of
 from lexiseg.evaluation.metrics.instance_quality import (
     FoundMask,
     InstanceTally,
-    TrueMask,
     found_masks,
     found_masks_of_results,
     summarise_instances,
     tally_instances,
-    true_masks_of_annotations,
-    true_masks_of_map,
 )
 from lexiseg.models.postprocess.instances import Instance
 
@@ -47,8 +45,8 @@ def code(mask: np.ndarray) -> dict[str, Any]:
     return {"size": list(made["size"]), "counts": made["counts"].decode()}
 
 
-def true(mask: np.ndarray, category_id: int = 3, *, is_crowd: bool = False) -> TrueMask:
-    return TrueMask(category_id=category_id, counts=code(mask)["counts"], area=float(mask.sum()), is_crowd=is_crowd)
+def true(mask: np.ndarray, category_id: int = 3, *, is_crowd: bool = False) -> ObjectMask:
+    return ObjectMask(category_id=category_id, counts=code(mask)["counts"], area=float(mask.sum()), is_crowd=is_crowd)
 
 
 def found(mask: np.ndarray, score: float, category_id: int = 3) -> FoundMask:
@@ -197,7 +195,7 @@ def test_things_of_a_panoptic_truth_become_objects_and_crowds_stay_crowds():
     ids = np.array([[5, 5, 6, 8], [5, 0, 6, 8]], np.int32)
     segments = describe_segments(ids, {5: 3, 6: 7, 8: 9}, crowd=[6])
 
-    masks = true_masks_of_map(ids, segments, CATEGORIES)
+    masks = things_of(Segmentation(ids=ids, segments=segments), CATEGORIES).masks
 
     assert [(m.category_id, m.area, m.is_crowd) for m in masks] == [(3, 3.0, False), (7, 2.0, True)]
     assert masks[0].counts == code(ids == 5)["counts"]
@@ -213,7 +211,7 @@ def test_every_way_in_which_coco_writes_a_mask_gives_the_same_object():
         {"id": i, "category_id": 3, "area": 800, "iscrowd": 0, "segmentation": w} for i, w in enumerate(ways)
     ]
 
-    objects = true_masks_of_annotations("a.jpg", annotations, SIZE)
+    objects = masks_of("a.jpg", annotations, SIZE)
     found = found_masks_of_results("a.jpg", [{**a, "score": 1} for a in annotations], SIZE)
 
     assert objects == (true(mask),) * 3

@@ -10,15 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lexiseg.data.formats.coco_panoptic import (
-    Category,
-    PanopticDataset,
-    SegmentInfo,
-    describe_segments,
-    load_segmentation,
-    read_panoptic,
-)
-from lexiseg.data.formats.id_maps import load_ids
+from lexiseg.data.dataset import Category, Dataset, SegmentInfo, describe_segments
+from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.data.id_maps import load_ids
 from lexiseg.evaluation.metrics.panoptic_quality import ClassTally, Tally, summarise, tally_pair
 
 CATEGORIES = (
@@ -97,20 +91,20 @@ def tally(truth: Side, predicted: Side) -> Tally:
 
 
 @pytest.fixture
-def golden(shared: Path) -> tuple[PanopticDataset, PanopticDataset, dict]:
+def golden(shared: Path) -> tuple[Dataset, Dataset, dict]:
     folder = shared / "golden" / "pq"
     truth = read_panoptic(folder, annotations=folder / "gt.json")
     predicted = read_panoptic(folder, annotations=folder / "pred.json", categories=truth.categories)
     return truth, predicted, json.loads((folder / "expected.json").read_text())
 
 
-def golden_tallies(truth: PanopticDataset, predicted: PanopticDataset) -> list[Tally]:
+def golden_tallies(truth: Dataset, predicted: Dataset) -> list[Tally]:
     answers = {sample.image_id: sample for sample in predicted.samples}
     return [
         tally_pair(
-            load_ids(sample.segmentation_path),
+            load_ids(sample.mask_path),
             sample.segments,
-            load_ids(answers[sample.image_id].segmentation_path),
+            load_ids(answers[sample.image_id].mask_path),
             answers[sample.image_id].segments,
             truth.categories,
         )
@@ -157,7 +151,7 @@ def test_a_true_coco_sample_agrees_perfectly_with_itself(shared: Path):
     data = read_panoptic(shared / "real" / "coco_panoptic")
     total = Tally()
     for sample in data.samples:
-        ids = load_segmentation(sample, data.categories)
+        ids = data.annotation(sample, strict=True).to_segmentation(()).ids
         total += tally_pair(ids, sample.segments, ids, sample.segments, data.categories)
 
     report = summarise(total, data.categories)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexiseg.core.structures import PanopticMap, Segment
-from lexiseg.data.formats.coco_panoptic import Category
+from lexiseg.data.dataset import Category
 from lexiseg.evaluation.metrics.semantic_quality import (
     SemanticTally,
     harmonic_mean,

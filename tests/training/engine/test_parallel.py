@@ -11,7 +11,7 @@ import torch
 
 import shared_runs
 import tiny
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.dataset import Dataset
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.engine.trainer import EngineConfig, run
 from shared_runs import AVERAGED, PAUSE, STEPS, opsnet_task, partly_known
@@ -26,19 +26,19 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def data(root: Path) -> PanopticDataset:
+def data(root: Path) -> Dataset:
     """Ten drawn pictures."""
     return write_storybook(StorybookSpec(role="base", split="train", count=10, size=(64, 64)), root / "data")
 
 
 @pytest.fixture(scope="module")
-def one(data: PanopticDataset, root: Path) -> list[float]:
+def one(data: Dataset, root: Path) -> list[float]:
     """The losses of one process."""
     return run(opsnet_task(data), root / "whole")
 
 
 @pytest.fixture(scope="module")
-def two(data: PanopticDataset, root: Path) -> dict[str, list[float]]:
+def two(data: Dataset, root: Path) -> dict[str, list[float]]:
     """The losses of all that two processes do; they must agree on them."""
     run(opsnet_task(data), root / "one", config=AVERAGED, stop_after=PAUSE)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0"]
@@ -56,7 +56,7 @@ def two(data: PanopticDataset, root: Path) -> dict[str, list[float]]:
 
 @pytest.mark.parametrize("sharding", ["ddp", "fsdp2"])
 def test_two_processes_give_the_losses_and_weights_of_one(
-    sharding: str, data: PanopticDataset, two: dict[str, list[float]], root: Path, tmp_path: Path
+    sharding: str, data: Dataset, two: dict[str, list[float]], root: Path, tmp_path: Path
 ) -> None:
     task = opsnet_task(partly_known(data))
     losses = run(task, tmp_path)
@@ -72,13 +72,11 @@ def test_slices_of_two_processes_give_the_losses_of_one(one: list[float], two: d
     assert two["slices"] == pytest.approx(one[:PAUSE], **CLOSE)
 
 
-def test_accumulation_gives_the_losses_of_a_batch_in_one_piece(
-    one: list[float], data: PanopticDataset, tmp_path: Path
-) -> None:
+def test_accumulation_gives_the_losses_of_a_batch_in_one_piece(one: list[float], data: Dataset, tmp_path: Path) -> None:
     assert run(opsnet_task(data), tmp_path, config=EngineConfig(accumulate=2)) == pytest.approx(one, **CLOSE)
 
 
-def test_checkpointed_activations_change_no_loss(one: list[float], data: PanopticDataset, tmp_path: Path) -> None:
+def test_checkpointed_activations_change_no_loss(one: list[float], data: Dataset, tmp_path: Path) -> None:
     config = EngineConfig(activation_checkpointing=True)
 
     assert run(opsnet_task(data), tmp_path, config=config, stop_after=3) == one[:3]
@@ -86,7 +84,7 @@ def test_checkpointed_activations_change_no_loss(one: list[float], data: Panopti
 
 @pytest.mark.parametrize(("paused", "config"), [("paused-ddp", EngineConfig()), ("paused-fsdp2", AVERAGED)])
 def test_a_checkpoint_of_two_processes_goes_on_in_one(
-    paused: str, config: EngineConfig, one: list[float], two: dict[str, list[float]], data: PanopticDataset, root: Path
+    paused: str, config: EngineConfig, one: list[float], two: dict[str, list[float]], data: Dataset, root: Path
 ) -> None:
     rest = run(opsnet_task(data), root / paused, config=config, resume=True, stop_after=PAUSE)
 
@@ -98,7 +96,7 @@ def test_a_checkpoint_of_one_process_goes_on_in_two(one: list[float], two: dict[
 
 
 def test_sharded_processes_make_the_average_that_one_makes(
-    two: dict[str, list[float]], data: PanopticDataset, root: Path, tmp_path: Path
+    two: dict[str, list[float]], data: Dataset, root: Path, tmp_path: Path
 ) -> None:
     task = opsnet_task(data)
     run(task, tmp_path, config=AVERAGED, stop_after=PAUSE)

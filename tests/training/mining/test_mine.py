@@ -19,12 +19,11 @@ from lexiseg.core.batches import to_image_batch
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import MaskProposals
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.captions.format import own_captions
 from lexiseg.data.captions.nouns import NounFinder
-from lexiseg.data.datasets.image_level import CaptionDataset, CaptionSample
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, read_panoptic
-from lexiseg.data.formats.id_maps import load_ids
-from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample
+from lexiseg.data.dataset import Dataset, Sample
+from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.data.formats.label_maps import semantic_dataset
+from lexiseg.data.id_maps import load_ids
 from lexiseg.data.pairs.format import PairDataset
 from lexiseg.encoders.text import embed_names
 from lexiseg.io.models import load_model, save_model
@@ -48,7 +47,6 @@ import torch
 torch.set_num_threads(1)
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.captions.format import own_captions
 from lexiseg.data.captions.nouns import NounFinder
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.io.models import load_model
@@ -57,7 +55,7 @@ root = Path(sys.argv[1])
 dataset, nouns = read_panoptic(root / "data"), NounFinder(words=Vocabulary.of("storybook-all"))
 config = MiningConfig(templates=("a photo of a {}.",), shard_size=2)
 with processes.process_group():
-    captions = own_captions(dataset.samples)
+    captions = tuple(sample.captions for sample in dataset.samples)
     mine(load_model(root / "model"), dataset, config, root / "shared", captions=captions, nouns=nouns)
 """
 
@@ -100,16 +98,16 @@ def model() -> OVSeg:
 
 
 @pytest.fixture
-def dataset(root: Path) -> PanopticDataset:
+def dataset(root: Path) -> Dataset:
     return read_panoptic(root / "data")
 
 
 @pytest.fixture
-def mine(model: OVSeg, dataset: PanopticDataset, tmp_path: Path) -> Callable[..., PairDataset]:
+def mine(model: OVSeg, dataset: Dataset, tmp_path: Path) -> Callable[..., PairDataset]:
     """Mines the five pictures with their own captions."""
 
     def _mine(config: MiningConfig = FEW, out: str = "pairs", **changes: Any) -> PairDataset:
-        how = {"captions": own_captions(dataset.samples), "nouns": NOUNS} | changes
+        how = {"captions": tuple(sample.captions for sample in dataset.samples), "nouns": NOUNS} | changes
         return mining.mine(how.pop("model", model), how.pop("dataset", dataset), config, tmp_path / out, **how)
 
     return _mine
@@ -121,7 +119,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 @torch.no_grad()
 def test_each_noun_takes_the_crop_that_plain_clip_finds_most_like_it(
-    mine: Callable[..., PairDataset], model: OVSeg, dataset: PanopticDataset
+    mine: Callable[..., PairDataset], model: OVSeg, dataset: Dataset
 ) -> None:
     pairs = mine()
 
@@ -145,7 +143,7 @@ def test_each_noun_takes_the_crop_that_plain_clip_finds_most_like_it(
     assert len(chosen) > PICTURES  # the choice is one
 
 
-def test_labels_name_every_true_segment_but_crowds(mine: Callable[..., PairDataset], dataset: PanopticDataset) -> None:
+def test_labels_name_every_true_segment_but_crowds(mine: Callable[..., PairDataset], dataset: Dataset) -> None:
     first, *others = dataset.samples
     crowded = replace(first, segments=(replace(first.segments[0], is_crowd=True), *first.segments[1:]))
 
@@ -170,19 +168,19 @@ def test_labels_name_every_true_segment_but_crowds(mine: Callable[..., PairDatas
 
 
 def test_a_true_masks_crop_shows_its_segment_and_nothing_else(
-    mine: Callable[..., PairDataset], dataset: PanopticDataset
+    mine: Callable[..., PairDataset], dataset: Dataset
 ) -> None:
     pairs = mine(replace(FEW, source="labels", regions=RegionConfig(fill="zero")), captions=(), nouns=None)
 
     segment = dataset.samples[0].segments[-1]
     record = pairs[len(dataset.samples[0].segments) - 1]
     x, y, width, height = segment.box
-    inside = load_ids(dataset.samples[0].segmentation_path)[y : y + height, x : x + width] == segment.id
+    inside = load_ids(dataset.samples[0].mask_path)[y : y + height, x : x + width] == segment.id
     assert record.mask.mean() == pytest.approx(inside.mean(), abs=0.1)
     assert record.crop[~record.mask].mean() < 0.2 * record.crop[record.mask].mean()
 
 
-def test_nouns_can_be_paired_with_true_masks(mine: Callable[..., PairDataset], dataset: PanopticDataset) -> None:
+def test_nouns_can_be_paired_with_true_masks(mine: Callable[..., PairDataset], dataset: Dataset) -> None:
     pairs = mine(replace(FEW, source="true-masks"))
 
     boxes = {(sample.file_name, segment.box) for sample in dataset.samples for segment in sample.segments}
@@ -194,11 +192,9 @@ def test_of_a_semantic_map_all_pixels_of_a_class_are_one_region(model: OVSeg, tm
     put_picture(tmp_path / "1.png", height=SIZE, width=SIZE)
     put_grey(tmp_path / "labels.png", rows(7, 255, 9, 7, height=SIZE, width=SIZE))
     categories = tiny_categories("sky", "grass")
-    dataset = SemanticDataset(
+    dataset = semantic_dataset(
         categories=categories,
-        samples=(
-            SemanticSample(file_name="1.png", image_path=tmp_path / "1.png", labels_path=tmp_path / "labels.png"),
-        ),
+        samples=(Sample(file_name="1.png", image_path=tmp_path / "1.png", mask_path=tmp_path / "labels.png"),),
         class_of={7: 0, 9: 1},
     )
 
@@ -209,12 +205,12 @@ def test_of_a_semantic_map_all_pixels_of_a_class_are_one_region(model: OVSeg, tm
 
 
 def tiny_categories(*names: str) -> Any:
-    from lexiseg.data.formats.coco_panoptic import Category
+    from lexiseg.data.dataset import Category
 
     return tuple(Category(id=number, name=name, is_thing=False) for number, name in enumerate(names))
 
 
-def test_more_captions_name_more(mine: Callable[..., PairDataset], dataset: PanopticDataset) -> None:
+def test_more_captions_name_more(mine: Callable[..., PairDataset], dataset: Dataset) -> None:
     one, five = mine(), mine(replace(FEW, captions=5), out="five")
 
     def words(pairs: PairDataset, picture: str) -> list[str]:
@@ -284,7 +280,7 @@ def test_two_processes_write_the_bytes_of_one(mine: Callable[..., PairDataset], 
 
 
 def test_an_unreadable_picture_is_left_out_named_and_tried_again(
-    mine: Callable[..., PairDataset], dataset: PanopticDataset, tmp_path: Path
+    mine: Callable[..., PairDataset], dataset: Dataset, tmp_path: Path
 ) -> None:
     picture = dataset.samples[1].image_path
     content = picture.read_bytes()
@@ -304,16 +300,16 @@ def test_an_unreadable_picture_is_left_out_named_and_tried_again(
 def test_a_picture_whose_captions_name_nothing_is_not_even_opened(model: OVSeg, tmp_path: Path) -> None:
     put_picture(tmp_path / "1.png", height=SIZE, width=SIZE)
     samples = tuple(
-        CaptionSample(image_id=n, file_name=f"{n}.png", image_path=tmp_path / f"{n}.png", captions=(caption,))
+        Sample(image_id=n, file_name=f"{n}.png", image_path=tmp_path / f"{n}.png", captions=(caption,))
         for n, caption in ((1, "a cat and a dog"), (2, "there is nothing"))
     )
 
     pairs = mining.mine(
         model,
-        CaptionDataset(samples=samples),
+        Dataset(samples=samples, kinds=frozenset({"captions"})),
         FEW,
         tmp_path / "pairs",
-        captions=own_captions(samples),
+        captions=tuple(sample.captions for sample in samples),
         nouns=NOUNS,
     )
 
@@ -327,8 +323,8 @@ def test_a_region_that_no_pixel_of_its_crop_shows_makes_no_pair(model: OVSeg, tm
     labels[1, 1] = 9  # between the pixels that a square of half the side keeps
     put_picture(tmp_path / "1.png", height=SIZE, width=SIZE)
     put_grey(tmp_path / "labels.png", labels)
-    sample = SemanticSample(file_name="1.png", image_path=tmp_path / "1.png", labels_path=tmp_path / "labels.png")
-    dataset = SemanticDataset(categories=tiny_categories("sky", "grass"), samples=(sample,), class_of={7: 0, 9: 1})
+    sample = Sample(file_name="1.png", image_path=tmp_path / "1.png", mask_path=tmp_path / "labels.png")
+    dataset = semantic_dataset(tiny_categories("sky", "grass"), (sample,), {7: 0, 9: 1})
     config = replace(FEW, source=source, regions=RegionConfig(extent="picture"))
 
     pairs = mining.mine(model, dataset, config, tmp_path / "pairs", captions=[("sky",)], nouns=NOUNS)
@@ -340,11 +336,9 @@ def test_a_region_that_no_pixel_of_its_crop_shows_makes_no_pair(model: OVSeg, tm
 def test_a_box_lies_in_the_original_picture_and_may_touch_every_edge(model: OVSeg, tmp_path: Path) -> None:
     put_picture(tmp_path / "1.png", height=50, width=97)
     put_grey(tmp_path / "labels.png", rows(7, height=50, width=97))
-    dataset = SemanticDataset(
+    dataset = semantic_dataset(
         categories=tiny_categories("sky"),
-        samples=(
-            SemanticSample(file_name="1.png", image_path=tmp_path / "1.png", labels_path=tmp_path / "labels.png"),
-        ),
+        samples=(Sample(file_name="1.png", image_path=tmp_path / "1.png", mask_path=tmp_path / "labels.png"),),
         class_of={7: 0},
     )
 
@@ -355,10 +349,11 @@ def test_a_box_lies_in_the_original_picture_and_may_touch_every_edge(model: OVSe
 
 
 def test_what_a_source_needs_and_does_not_get_is_told(
-    mine: Callable[..., PairDataset], dataset: PanopticDataset, tmp_path: Path
+    mine: Callable[..., PairDataset], dataset: Dataset, tmp_path: Path
 ) -> None:
-    captioned = CaptionDataset(
-        samples=(CaptionSample(image_id=1, file_name="1", image_path=tmp_path / "1.png", captions=("a cat",)),)
+    captioned = Dataset(
+        kinds=frozenset({"captions"}),
+        samples=(Sample(image_id=1, file_name="1", image_path=tmp_path / "1.png", captions=("a cat",)),),
     )
 
     with pytest.raises(ValueError, match="source labels needs panoptic or semantic masks"):

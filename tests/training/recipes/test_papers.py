@@ -13,7 +13,9 @@ from PIL import Image
 from torch import nn
 
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, PanopticWriter, read_panoptic
+from lexiseg.data.categories import match_categories
+from lexiseg.data.dataset import Category, Dataset
+from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
 from lexiseg.data.samples.segmentation import SegmentationDataset, collate
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.vit import VitClip
@@ -23,7 +25,7 @@ from lexiseg.training.launch import find_recipe
 from lexiseg.training.recipes.summary import build, count_parameters
 from lexiseg.training.segmentation.opsnet import OPSNetRecipe, new_opsnet
 from lexiseg.training.segmentation.ovseg import OVSegRecipe, new_ovseg
-from lexiseg.training.segmentation.task import SegmentationTask, match_categories
+from lexiseg.training.segmentation.task import SegmentationTask
 
 OPSNETS = ("opsnet-r50", "opsnet-r101", "opsnet-swin-s", "opsnet-swin-l")
 OVSEGS = ("ovseg-r101", "ovseg-swin-base")
@@ -107,7 +109,7 @@ def test_words_of_the_drawn_world_are_found_by_their_names_alone() -> None:
 
 
 @pytest.fixture(scope="module")
-def coco(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
+def coco(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Two pictures of a cat under the sky."""
     root = tmp_path_factory.mktemp("coco")
     categories = (Category(id=17, name="cat", is_thing=True), Category(id=187, name="sky", is_thing=False))
@@ -120,7 +122,7 @@ def coco(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
     return read_panoptic(root / "set")
 
 
-def small_opsnet(recipe: OPSNetRecipe, data: PanopticDataset) -> tuple[SegmentationTask[OPSNet], list[nn.Module]]:
+def small_opsnet(recipe: OPSNetRecipe, data: Dataset) -> tuple[SegmentationTask[OPSNet], list[nn.Module]]:
     recipe = replace(recipe, framing=replace(recipe.framing, image_size=64), vocabulary=WORDS, batch_size=2)
     assert recipe.clip is not None
     model = new_opsnet(recipe, replace(recipe.clip, text_layers=1), None)
@@ -130,7 +132,7 @@ def small_opsnet(recipe: OPSNetRecipe, data: PanopticDataset) -> tuple[Segmentat
     return SegmentationTask(recipe, data, model, keeps_batch_norm=True, workers=0), trained
 
 
-def small_ovseg(recipe: OVSegRecipe, data: PanopticDataset) -> tuple[SegmentationTask[OVSeg], list[nn.Module]]:
+def small_ovseg(recipe: OVSegRecipe, data: Dataset) -> tuple[SegmentationTask[OVSeg], list[nn.Module]]:
     framing = Framing(image_size=64, scale_range=recipe.framing.scale_range, jitters_colour=True)
     clip = replace(recipe.model.clip, text_layers=1)
     recipe = replace(recipe, framing=framing, batch_size=2, model=replace(recipe.model, training_vocabulary=WORDS))
@@ -155,7 +157,7 @@ def small_ovseg(recipe: OVSegRecipe, data: PanopticDataset) -> tuple[Segmentatio
         for name in OPSNETS + OVSEGS
     ],
 )
-def test_one_step_moves_every_trained_part_and_leaves_clip_alone(name: str, coco: PanopticDataset) -> None:
+def test_one_step_moves_every_trained_part_and_leaves_clip_alone(name: str, coco: Dataset) -> None:
     recipe: Any = find_recipe(name)
     make: Callable[..., Any] = small_ovseg if isinstance(recipe, OVSegRecipe) else small_opsnet
     task, parts = make(recipe, coco)
@@ -176,7 +178,7 @@ def test_one_step_moves_every_trained_part_and_leaves_clip_alone(name: str, coco
     assert moved == [False] + [True] * len(parts)
 
 
-def test_pictures_of_any_size_are_cropped_to_one_canvas(coco: PanopticDataset) -> None:
+def test_pictures_of_any_size_are_cropped_to_one_canvas(coco: Dataset) -> None:
     recipe = find_recipe("opsnet-r50")
     assert isinstance(recipe, OPSNetRecipe)
     framing = replace(recipe.framing, image_size=64)

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, PanopticWriter, read_panoptic
-from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample
+from lexiseg.data.dataset import Category, Dataset, Sample
+from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
+from lexiseg.data.formats.label_maps import semantic_dataset
 from lexiseg.training.launch import Reporters, TrainSettings, check, train
 from lexiseg.training.segmentation.data_check import DataReport, look_at_files, look_at_lists
 
@@ -116,7 +117,7 @@ def test_a_category_that_is_not_listed_is_a_problem(data: Path) -> None:
 
 
 def test_an_empty_set_one_picture_and_crowds_alone_are_told(data: Path) -> None:
-    def only(count: int) -> PanopticDataset:
+    def only(count: int) -> Dataset:
         found = read_panoptic(data)
         return replace(found, samples=found.samples[:count])
 
@@ -151,8 +152,15 @@ def test_label_maps_are_looked_at_too(data: Path) -> None:
     labels = data / "label.png"
     Image.fromarray(np.zeros((24, 31), np.uint8)).save(labels)
     picture = data / "images" / "000000000000.png"
-    sample = SemanticSample(file_name="a.png", image_path=picture, labels_path=labels)
-    semantic = SemanticDataset(categories=categories, samples=(sample, sample), class_of={0: 0, 1: 1})
+    sample = Sample(file_name="a.png", image_path=picture, mask_path=labels)
+    semantic = semantic_dataset(
+        categories,
+        (
+            sample,
+            sample,
+        ),
+        {0: 0, 1: 1},
+    )
 
     assert look_at_lists(semantic, WORDS, per_class=True) == DataReport(num_pictures=2)
     assert "2 of 2 masks have another size" in look_at_files(semantic).problems[0]

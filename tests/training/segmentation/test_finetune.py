@@ -15,6 +15,7 @@ from torch import Tensor
 
 import tiny
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.categories import vocabulary_for
 from lexiseg.data.datasets.own_folder import open_folder
 from lexiseg.io.models import load_model, save_model
 from lexiseg.storybook.export import StorybookSpec, write_storybook
@@ -25,7 +26,7 @@ from lexiseg.training.launch import check, train
 from lexiseg.training.recipes.finetuning import finetune as finetune_recipe
 from lexiseg.training.recipes.finetuning import finetune_head
 from lexiseg.training.segmentation import finetune_run as finetune_runs
-from lexiseg.training.segmentation.finetune import FinetuneData, finetune_task, join_vocabularies, split, vocabulary_for
+from lexiseg.training.segmentation.finetune import FinetuneData, finetune_task, join_vocabularies, split
 
 NEW = "owl, castle, dog, snow:stuff"
 

@@ -9,8 +9,8 @@ import torch
 
 import tiny
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.datasets.image_level import LabelDataset, label_dataset
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.dataset import Dataset
+from lexiseg.data.samples.labelled import with_labels
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.storybook.export import StorybookSpec, write_storybook
@@ -43,21 +43,19 @@ RECIPE = replace(
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     root = tmp_path_factory.mktemp("drawn") / "data"
     return write_storybook(StorybookSpec(role="base", split="train", count=4, size=(64, 64)), root)
 
 
 @pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> LabelDataset:
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     root = tmp_path_factory.mktemp("drawn") / "labels"
-    return label_dataset(
-        write_storybook(StorybookSpec(role="image-level", split="train", count=4, size=(64, 48)), root)
-    )
+    return with_labels(write_storybook(StorybookSpec(role="image-level", split="train", count=4, size=(64, 48)), root))
 
 
 def plus_task(
-    data: PanopticDataset, labelled: LabelDataset, recipe: OPSNetPlusRecipe = RECIPE, *, workers: int = 0
+    data: Dataset, labelled: Dataset, recipe: OPSNetPlusRecipe = RECIPE, *, workers: int = 0
 ) -> OPSNetPlusTask:
     clip = tiny.seeded(Clip(tiny.CLIP))
     return OPSNetPlusTask(recipe, data, labelled, new_opsnet(recipe, tiny.CLIP, clip.state_dict()), workers=workers)
@@ -72,7 +70,7 @@ def parts(names: set[str]) -> set[str]:
 
 
 def test_a_resumed_run_shows_the_losses_of_an_uninterrupted_one(
-    data: PanopticDataset, labelled: LabelDataset, tmp_path: Path
+    data: Dataset, labelled: Dataset, tmp_path: Path
 ) -> None:
     whole = run(plus_task(data, labelled), tmp_path / "whole")
 
@@ -83,7 +81,7 @@ def test_a_resumed_run_shows_the_losses_of_an_uninterrupted_one(
 
 
 def test_a_step_trains_what_it_should_and_leaves_the_frozen_rest_bit_identical(
-    data: PanopticDataset, labelled: LabelDataset, tmp_path: Path
+    data: Dataset, labelled: Dataset, tmp_path: Path
 ) -> None:
     task = plus_task(data, labelled, replace(RECIPE, steps=1))
     before = tiny.state(task.model)
@@ -97,7 +95,7 @@ def test_a_step_trains_what_it_should_and_leaves_the_frozen_rest_bit_identical(
     assert parts(changed) == {"segmenter", "enhancer", "head", "iou_head"}
 
 
-def test_class_supervision_trains_names_and_not_masks(data: PanopticDataset, labelled: LabelDataset) -> None:
+def test_class_supervision_trains_names_and_not_masks(data: Dataset, labelled: Dataset) -> None:
     task = plus_task(data, labelled, replace(RECIPE, sum_weight=0.0))
     batch = next(task.batches(0)).labelled
 
@@ -111,7 +109,7 @@ def test_class_supervision_trains_names_and_not_masks(data: PanopticDataset, lab
     assert any("queries_features" in name for name in reached)
 
 
-def test_mask_supervision_trains_masks_and_not_names(data: PanopticDataset, labelled: LabelDataset) -> None:
+def test_mask_supervision_trains_masks_and_not_names(data: Dataset, labelled: Dataset) -> None:
     task = plus_task(data, labelled, replace(RECIPE, match_weight=0.0))
     batch = next(task.batches(0)).labelled
 
@@ -124,7 +122,7 @@ def test_mask_supervision_trains_masks_and_not_names(data: PanopticDataset, labe
     assert any("mask_embedder" in name for name in reached)
 
 
-def test_terms_carry_their_weights(data: PanopticDataset, labelled: LabelDataset) -> None:
+def test_terms_carry_their_weights(data: Dataset, labelled: Dataset) -> None:
     task = plus_task(data, labelled)
     batch = next(task.batches(0)).labelled
     once = task.labelled_losses(batch)
@@ -136,7 +134,7 @@ def test_terms_carry_their_weights(data: PanopticDataset, labelled: LabelDataset
     assert all(torch.allclose(thrice[name], 3 * once[name]) for name in thrice)
 
 
-def test_losses_on_masks_are_those_without_labels(data: PanopticDataset, labelled: LabelDataset) -> None:
+def test_losses_on_masks_are_those_without_labels(data: Dataset, labelled: Dataset) -> None:
     task = plus_task(data, labelled)
     clip = tiny.seeded(Clip(tiny.CLIP))
     model = new_opsnet(RECIPE, tiny.CLIP, clip.state_dict())
@@ -150,9 +148,7 @@ def test_losses_on_masks_are_those_without_labels(data: PanopticDataset, labelle
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_steps_batch_is_a_function_of_seed_and_step_alone(
-    data: PanopticDataset, labelled: LabelDataset, workers: int
-) -> None:
+def test_a_steps_batch_is_a_function_of_seed_and_step_alone(data: Dataset, labelled: Dataset, workers: int) -> None:
     stream = plus_task(data, labelled).batches(0)
     first, second = next(stream), next(stream)
     again = next(plus_task(data, labelled, workers=workers).batches(1))
@@ -164,7 +160,7 @@ def test_a_steps_batch_is_a_function_of_seed_and_step_alone(
     assert plus_task(data, labelled).pictures_in(again) == 2 + 3
 
 
-def test_slices_of_a_batch_add_up_to_it(data: PanopticDataset, labelled: LabelDataset) -> None:
+def test_slices_of_a_batch_add_up_to_it(data: Dataset, labelled: Dataset) -> None:
     recipe = replace(RECIPE, batch_size=4, labelled_batch_size=4)
     task = plus_task(data, labelled, recipe)
     whole = task.losses(next(task.batches(0)), 0)
@@ -177,7 +173,7 @@ def test_slices_of_a_batch_add_up_to_it(data: PanopticDataset, labelled: LabelDa
     assert len(task.pictures_of(0)) == 8
 
 
-def test_a_twin_has_trained_weights_of_its_own(data: PanopticDataset, labelled: LabelDataset) -> None:
+def test_a_twin_has_trained_weights_of_its_own(data: Dataset, labelled: Dataset) -> None:
     task = plus_task(data, labelled)
     assert isinstance(task, SharedTask)
     assert isinstance(task, EvaluatedTask)
@@ -189,7 +185,7 @@ def test_a_twin_has_trained_weights_of_its_own(data: PanopticDataset, labelled: 
     assert twin.model.clip.visual.conv1.weight is task.model.clip.visual.conv1.weight
 
 
-def test_the_softmax_is_over_the_names_of_the_labels_alone(data: PanopticDataset, labelled: LabelDataset) -> None:
+def test_the_softmax_is_over_the_names_of_the_labels_alone(data: Dataset, labelled: Dataset) -> None:
     task = plus_task(data, labelled)
 
     assert task.words.num_concepts == len(labelled.categories) > len(RECIPE.vocabulary)
@@ -197,7 +193,7 @@ def test_the_softmax_is_over_the_names_of_the_labels_alone(data: PanopticDataset
     assert 0 < task.words.domain_similarity < 1  # to the names of the masks
 
 
-def test_labels_that_no_class_carries_are_refused(data: PanopticDataset, labelled: LabelDataset) -> None:
+def test_labels_that_no_class_carries_are_refused(data: Dataset, labelled: Dataset) -> None:
     stray = replace(labelled.samples[0], labels=(len(labelled.categories),))
 
     with pytest.raises(ValueError, match="labels must be places among the"):

@@ -9,7 +9,7 @@ import torch
 
 import tiny
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.dataset import Dataset
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.vit import VitClip
 from lexiseg.encoders.segmenters.mask2former import Segmenter
@@ -35,7 +35,7 @@ RECIPE = replace(
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Six drawn pictures, written and read like COCO."""
     root = tmp_path_factory.mktemp("drawn") / "data"
     return write_storybook(StorybookSpec(role="base", split="train", count=6, size=(64, 64)), root)
@@ -46,13 +46,13 @@ def clip() -> VitClip:
     return tiny.seeded(VitClip(PLAIN)).eval()
 
 
-def task(data: PanopticDataset, clip: VitClip, recipe: OVSegRecipe = RECIPE) -> SegmentationTask[OVSeg]:
+def task(data: Dataset, clip: VitClip, recipe: OVSegRecipe = RECIPE) -> SegmentationTask[OVSeg]:
     """A training around a random CLIP."""
     return SegmentationTask(recipe, data, new_ovseg(recipe, clip), workers=0)
 
 
 def test_a_resumed_run_with_dropout_shows_the_losses_of_an_uninterrupted_one(
-    data: PanopticDataset, clip: VitClip, tmp_path: Path
+    data: Dataset, clip: VitClip, tmp_path: Path
 ) -> None:
     whole = run(task(data, clip), tmp_path / "whole")
 
@@ -63,7 +63,7 @@ def test_a_resumed_run_with_dropout_shows_the_losses_of_an_uninterrupted_one(
     assert first + second == whole
 
 
-def test_training_leaves_clip_bit_identical_and_gives_all_else_a_gradient(data: PanopticDataset, clip: VitClip) -> None:
+def test_training_leaves_clip_bit_identical_and_gives_all_else_a_gradient(data: Dataset, clip: VitClip) -> None:
     training = task(data, clip)
     before = tiny.state(training.model.clip)
 
@@ -76,14 +76,14 @@ def test_training_leaves_clip_bit_identical_and_gives_all_else_a_gradient(data: 
     assert not training.model.clip.training
 
 
-def test_the_targets_are_one_mask_per_class(data: PanopticDataset, clip: VitClip) -> None:
+def test_the_targets_are_one_mask_per_class(data: Dataset, clip: VitClip) -> None:
     targets = next(task(data, clip).batches(0)).targets
 
     assert all(len(t.class_ids) == len(t.class_ids.unique()) for t in targets)
     assert all((t.masks.sum(0) <= 1).all() for t in targets)
 
 
-def test_it_learns_two_pictures_by_heart(data: PanopticDataset, clip: VitClip, tmp_path: Path) -> None:
+def test_it_learns_two_pictures_by_heart(data: Dataset, clip: VitClip, tmp_path: Path) -> None:
     optim = replace(RECIPE.optim, lr=3e-3, weight_decay=0.0)
     recipe = replace(RECIPE, steps=50, optim=optim, model=replace(RECIPE.model, segmenter=tiny.MASKFORMER))
     two = replace(data, samples=data.samples[:2])
@@ -137,9 +137,7 @@ def test_a_model_of_other_parts_is_no_start(clip: VitClip) -> None:
         ovseg_to_go_on_with(replace(RECIPE, model=replace(RECIPE.model, head_hidden=None)), new_ovseg(RECIPE, clip))
 
 
-def test_a_learned_prompt_goes_into_the_model_and_stays_as_it_is(
-    data: PanopticDataset, clip: VitClip, tmp_path: Path
-) -> None:
+def test_a_learned_prompt_goes_into_the_model_and_stays_as_it_is(data: Dataset, clip: VitClip, tmp_path: Path) -> None:
     recipe = replace(RECIPE, model=replace(RECIPE.model, prompt_length=4), steps=2)
     vectors = torch.randn(4, PLAIN.text_width, generator=torch.Generator().manual_seed(1))
     model = new_ovseg(recipe, clip, vectors)

@@ -11,8 +11,8 @@ from torch import nn
 import tiny
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.datasets.folders import own_words
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.categories import own_vocabulary
+from lexiseg.data.dataset import Dataset
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.evaluation.evaluator import evaluate
@@ -39,26 +39,26 @@ RECIPE = replace(
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> PanopticDataset:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Six drawn pictures, written and read like COCO."""
     root = tmp_path_factory.mktemp("drawn") / "data"
     return write_storybook(StorybookSpec(role="base", split="train", count=6, size=(64, 64)), root)
 
 
-def opsnet_task(data: PanopticDataset, recipe: OPSNetRecipe = RECIPE) -> SegmentationTask[OPSNet]:
+def opsnet_task(data: Dataset, recipe: OPSNetRecipe = RECIPE) -> SegmentationTask[OPSNet]:
     """An OPSNet training around a random CLIP."""
     clip = tiny.seeded(Clip(tiny.CLIP))
     return SegmentationTask(recipe, data, new_opsnet(recipe, tiny.CLIP, clip.state_dict()), workers=0)
 
 
-def closed_set_task(recipe: OPSNetRecipe, data: PanopticDataset) -> SegmentationTask[ClosedSet]:
+def closed_set_task(recipe: OPSNetRecipe, data: Dataset) -> SegmentationTask[ClosedSet]:
     """A closed-set training by a recipe of an OPSNet, which has all that one needs."""
     with fork_random(recipe.seed):
         model = ClosedSet(recipe.segmenter, recipe.vocabulary)
     return SegmentationTask(recipe, data, model, workers=0)
 
 
-def test_a_resumed_run_shows_the_losses_of_an_uninterrupted_one(data: PanopticDataset, tmp_path: Path) -> None:
+def test_a_resumed_run_shows_the_losses_of_an_uninterrupted_one(data: Dataset, tmp_path: Path) -> None:
     whole = run(opsnet_task(data), tmp_path / "whole")
 
     first = run(opsnet_task(data), tmp_path / "parts", stop_after=2)
@@ -67,7 +67,7 @@ def test_a_resumed_run_shows_the_losses_of_an_uninterrupted_one(data: PanopticDa
     assert first + second == whole
 
 
-def test_training_leaves_clip_and_its_buffers_bit_identical(data: PanopticDataset, tmp_path: Path) -> None:
+def test_training_leaves_clip_and_its_buffers_bit_identical(data: Dataset, tmp_path: Path) -> None:
     task = opsnet_task(data)
     before = tiny.state(task.model.clip)
     adapter_before = tiny.state(task.model.adapter)
@@ -79,7 +79,7 @@ def test_training_leaves_clip_and_its_buffers_bit_identical(data: PanopticDatase
     assert not task.model.clip.training
 
 
-def test_every_trained_part_of_an_opsnet_gets_a_gradient(data: PanopticDataset) -> None:
+def test_every_trained_part_of_an_opsnet_gets_a_gradient(data: Dataset) -> None:
     task = opsnet_task(data)
     batch = next(task.batches(0))
 
@@ -93,7 +93,7 @@ def test_every_trained_part_of_an_opsnet_gets_a_gradient(data: PanopticDataset) 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("float32", torch.float32)])
 def test_the_network_computes_in_the_recipes_precision_and_the_criterion_in_float32(
-    data: PanopticDataset, precision: Precision, dtype: torch.dtype
+    data: Dataset, precision: Precision, dtype: torch.dtype
 ) -> None:
     task = opsnet_task(data, replace(RECIPE, precision=precision))
     computed: set[torch.dtype] = set()
@@ -106,7 +106,7 @@ def test_the_network_computes_in_the_recipes_precision_and_the_criterion_in_floa
     assert {x.dtype for layer in layers for x in (layer.mask_logits, layer.class_logits)} == {torch.float32}
 
 
-def test_a_pretrained_start_keeps_its_batch_norms(data: PanopticDataset, tmp_path: Path) -> None:
+def test_a_pretrained_start_keeps_its_batch_norms(data: Dataset, tmp_path: Path) -> None:
     start = closed_set_task(RECIPE, data).model.segmenter.state_dict()
     clip = tiny.seeded(Clip(tiny.CLIP))
     model = new_opsnet(RECIPE, tiny.CLIP, clip.state_dict(), start)
@@ -124,7 +124,7 @@ def test_a_pretrained_start_keeps_its_batch_norms(data: PanopticDataset, tmp_pat
     )
 
 
-def test_an_opsnet_goes_on_under_other_words_with_the_same_weights(data: PanopticDataset) -> None:
+def test_an_opsnet_goes_on_under_other_words_with_the_same_weights(data: Dataset) -> None:
     model = opsnet_task(data).model
     before = tiny.state(model)
     words = Vocabulary.of("cat, sky")
@@ -135,14 +135,14 @@ def test_an_opsnet_goes_on_under_other_words_with_the_same_weights(data: Panopti
     assert tiny.same(before, tiny.state(went_on))
 
 
-def test_an_opsnet_of_other_parts_is_no_start(data: PanopticDataset) -> None:
+def test_an_opsnet_of_other_parts_is_no_start(data: Dataset) -> None:
     model = opsnet_task(data).model
 
     with pytest.raises(ValueError, match="whose segmenter and enhancer are the recipe's"):
         opsnet_to_go_on_with(replace(RECIPE, has_enhancer=False), model)
 
 
-def test_the_closed_set_baseline_learns_two_pictures_by_heart(data: PanopticDataset, tmp_path: Path) -> None:
+def test_the_closed_set_baseline_learns_two_pictures_by_heart(data: Dataset, tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=60, batch_size=2, optim=replace(RECIPE.optim, lr=3e-3, weight_decay=0.0))
     two = replace(data, samples=data.samples[:2])
 
@@ -152,10 +152,10 @@ def test_the_closed_set_baseline_learns_two_pictures_by_heart(data: PanopticData
 
 
 @pytest.mark.slow
-def test_a_model_in_training_is_measured_like_a_finished_one(data: PanopticDataset, tmp_path: Path) -> None:
+def test_a_model_in_training_is_measured_like_a_finished_one(data: Dataset, tmp_path: Path) -> None:
     task = opsnet_task(data)
     few = replace(data, samples=data.samples[:2])
-    task.validation = Validation(data=few, vocabulary=own_words(data.categories), num_scenes=1)
+    task.validation = Validation(data=few, vocabulary=own_vocabulary(data.categories), num_scenes=1)
     drawn: list[Path] = []
     plain = run(opsnet_task(data), tmp_path / "plain")
 
@@ -166,7 +166,7 @@ def test_a_model_in_training_is_measured_like_a_finished_one(data: PanopticDatas
         draw=lambda scene, path: drawn.append(path),
     )
 
-    figures = evaluate(task.model, few, own_words(data.categories)).to_jsonable()
+    figures = evaluate(task.model, few, own_vocabulary(data.categories)).to_jsonable()
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     told = [line for line in lines if "val_pq" in line]
     assert [line["step"] for line in told] == [2, 4]
@@ -175,7 +175,7 @@ def test_a_model_in_training_is_measured_like_a_finished_one(data: PanopticDatas
     assert losses == plain
 
 
-def test_a_step_knows_its_pictures(data: PanopticDataset) -> None:
+def test_a_step_knows_its_pictures(data: Dataset) -> None:
     task = opsnet_task(data)
 
     names = [name for step in range(3) for name in task.pictures_of(step)]
@@ -183,7 +183,7 @@ def test_a_step_knows_its_pictures(data: PanopticDataset) -> None:
     assert sorted(names) == sorted(sample.file_name for sample in data.samples)
 
 
-def test_data_without_a_known_name_is_refused(data: PanopticDataset) -> None:
+def test_data_without_a_known_name_is_refused(data: Dataset) -> None:
     strangers = replace(data, categories=tuple(replace(c, name=f"x{c.name}") for c in data.categories))
 
     with pytest.raises(ValueError, match="no category of the training data"):
@@ -196,7 +196,7 @@ def test_the_recipe_without_enhancer_differs_in_nothing_else() -> None:
     assert replace(plain, has_enhancer=True, steps=opsnet_tiny().steps) == opsnet_tiny()
 
 
-def test_building_and_a_step_leave_torchs_generator_as_it_was(data: PanopticDataset, tmp_path: Path) -> None:
+def test_building_and_a_step_leave_torchs_generator_as_it_was(data: Dataset, tmp_path: Path) -> None:
     recipe = replace(RECIPE, segmenter=tiny.SWIN, steps=2)  # with stochastic depth
     clip = tiny.seeded(Clip(tiny.CLIP)).state_dict()
 

@@ -9,9 +9,7 @@ from typing import Any
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import read_json
 from lexiseg.core.messages import shown
-from lexiseg.data.datasets.image_level import CaptionSample
 from lexiseg.data.formats.coco_captions import coco_captions
-from lexiseg.data.formats.coco_panoptic import Sample
 
 Captions = Mapping[str, tuple[str, ...]]
 """The captions of a picture, by its file name."""
@@ -72,21 +70,6 @@ def captions_of(file_names: Sequence[str], captions: Captions) -> tuple[tuple[st
             f"{shown(theirs)}; give the captions of these pictures."
         )
     return tuple(found)
-
-
-def own_captions(samples: Sequence[Any]) -> tuple[tuple[str, ...], ...]:
-    """The captions that a data set itself has: COCO's captions do, and drawn pictures; none where there are none."""
-    return tuple(_own_captions(sample) for sample in samples)
-
-
-def _own_captions(sample: Any) -> tuple[str, ...]:
-    match sample:
-        case CaptionSample():
-            return sample.captions
-        case Sample():
-            return tuple(sample.extras.get("captions", ()))
-        case _:
-            return ()
 
 
 def _is_end(name: str, other: str) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -10,12 +9,14 @@ from PIL import Image
 from lexiseg.core.errors import FormatError
 from lexiseg.core.images import open_picture
 from lexiseg.core.pool import ProgressCallback
-from lexiseg.data.datasets.folders import builtin_categories, either, pair, places, read_named_panoptic, stems
-from lexiseg.data.datasets.prepare import make_folder, segments_info, write_panoptic_json
+from lexiseg.data.categories import builtin_categories, places
+from lexiseg.data.dataset import IGNORED, Dataset
+from lexiseg.data.datasets.folders import either, pair, stems
+from lexiseg.data.datasets.prepare import make_folder, write_panoptic_json
 from lexiseg.data.datasets.spec import LONG, DatasetSpec, Resource
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
-from lexiseg.data.formats.id_maps import VOID, load_ids, save_ids
-from lexiseg.data.formats.label_maps import IGNORED, SemanticDataset, load_values, to_places
+from lexiseg.data.formats.coco_panoptic import read_named_panoptic
+from lexiseg.data.formats.label_maps import load_values, semantic_dataset, to_places
+from lexiseg.data.id_maps import VOID, load_ids, save_ids
 
 _CATEGORIES = builtin_categories("ade20k", range(150))
 _THINGS = np.array([0, *(c.id + 1 for c in _CATEGORIES if c.is_thing)])
@@ -30,20 +31,17 @@ _PICTURES = Resource(what="pictures", places=("images/{long}",), source=f"{_SITE
 _HOMES = ("ADEChallengeData2016", "ade/ADEChallengeData2016")
 
 
-def read_semantic(parts: Mapping[str, Path], split: str) -> SemanticDataset:
+def read_semantic(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads maps of 1 to 150, in which 0 is ignored."""
-    names = either(stems(parts["pictures"], ".jpg"), stems(parts["labels"], ".png"))
-    return SemanticDataset(
-        categories=_CATEGORIES,
-        samples=pair(parts["pictures"], parts["labels"], names),
-        class_of={category.id + 1: category.id for category in _CATEGORIES},
-    )
+    names = either(stems(paths["pictures"], ".jpg"), stems(paths["labels"], ".png"))
+    samples = pair(paths["pictures"], paths["labels"], names)
+    return semantic_dataset(_CATEGORIES, samples, {category.id + 1: category.id for category in _CATEGORIES})
 
 
-def read_ade_panoptic(parts: Mapping[str, Path], split: str) -> PanopticDataset:
+def read_ade_panoptic(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads what Mask2Former's script or `make_panoptic` wrote, under our list's names."""
     return read_named_panoptic(
-        parts["annotations"], parts["id maps"], _CATEGORIES, lambda name: parts["pictures"] / name
+        paths["annotations"], paths["id maps"], _CATEGORIES, lambda name: paths["pictures"] / name
     )
 
 
@@ -58,7 +56,7 @@ def make_panoptic(home: Path, split: str, report: ProgressCallback, workers: int
     count = make_folder(masks, sources, _join, report, workers)
     if not (target := masks.with_suffix(".json")).exists():
         pictures = {name: Path(name).with_suffix(".jpg").name for name in sources}
-        write_panoptic_json(target, masks, pictures, _CATEGORIES, _describe, workers)
+        write_panoptic_json(target, masks, pictures, _CATEGORIES, _category_of, workers)
     return count
 
 
@@ -80,31 +78,22 @@ def _join(source: tuple[Path, Path], path: Path) -> None:
     save_ids(path, np.where(is_thing, _THINGS[np.where(is_thing, classes, 0)] + 256 * numbers, ids))
 
 
-def _describe(path: Path) -> tuple[list[dict[str, Any]], tuple[int, int]]:
-    ids = load_ids(path)
-    height, width = ids.shape
-    return segments_info(ids, lambda i: i % 256 - 1), (height, width)
+def _category_of(segment_id: int) -> int:
+    return segment_id % 256 - 1
 
 
-def read_full(parts: Mapping[str, Path], split: str) -> SemanticDataset:
+def read_full(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads the prepared pictures and labels where both are there, or else the published ones at their full size."""
     categories = builtin_categories("ade20k-full")
-    pictures, labels = parts["pictures"], parts["labels"]
+    pictures, labels = paths["pictures"], paths["labels"]
     if pictures.parent.name == labels.parent.name == "ADE":
         names = _names(pictures)
-        return SemanticDataset(
-            categories=categories,
-            samples=pair(pictures, labels, names, labels_end="_seg.png"),
-            class_of=places(categories),
-            encoding="ade-full",
-        )
+        samples = pair(pictures, labels, names, labels_end="_seg.png")
+        return semantic_dataset(categories, samples, places(categories), encoding="ade-full")
     if "ADE" in (pictures.parent.name, labels.parent.name):
         raise FormatError(f"{labels} and {pictures} do not belong together. Call `lexiseg data prepare ade20k-full`.")
-    return SemanticDataset(
-        categories=categories,
-        samples=pair(pictures, labels, either(stems(pictures, ".jpg"), stems(labels, ".tif")), labels_end=".tif"),
-        class_of={place: place for place in range(len(categories))},
-    )
+    samples = pair(pictures, labels, either(stems(pictures, ".jpg"), stems(labels, ".tif")), labels_end=".tif")
+    return semantic_dataset(categories, samples, {place: place for place in range(len(categories))})
 
 
 def make_full(home: Path, split: str, report: ProgressCallback, workers: int) -> int:
@@ -187,7 +176,7 @@ SEMANTIC = DatasetSpec(
     task="semantic",
     vocabulary="ade20k",
     homes=_HOMES,
-    parts=(
+    resources=(
         _PICTURES,
         Resource(what="labels", places=("annotations/{long}",), source=f"{_SITE}ADEChallengeData2016.zip."),
     ),
@@ -201,12 +190,10 @@ PANOPTIC = DatasetSpec(
     task="panoptic",
     vocabulary="ade20k",
     homes=_HOMES,
-    parts=(
+    resources=(
         _PICTURES,
         Resource(
-            what="annotations",
-            places=("ade20k_panoptic_{split}.json",),
-            source=f"{_MADE}annotations_instance.tar.",
+            what="annotations", places=("ade20k_panoptic_{split}.json",), source=f"{_MADE}annotations_instance.tar."
         ),
         Resource(what="id maps", places=("ade20k_panoptic_{split}",), source=f"{_MADE}annotations_instance.tar."),
     ),
@@ -221,7 +208,7 @@ FULL = DatasetSpec(
     task="semantic",
     vocabulary="ade20k-full",
     homes=("ADE20K_2021_17_01", "ade/ADE20K_2021_17_01"),
-    parts=(
+    resources=(
         Resource(what="pictures", places=("images_detectron2/{long}", "images/ADE/{long}"), source=_FULL_SITE),
         Resource(what="labels", places=("annotations_detectron2/{long}", "images/ADE/{long}"), source=_FULL_SITE),
     ),

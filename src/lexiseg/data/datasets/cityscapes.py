@@ -8,12 +8,14 @@ import numpy as np
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.pool import ProgressCallback
-from lexiseg.data.datasets.folders import builtin_categories, either, pair, places, read_named_panoptic, stems
-from lexiseg.data.datasets.prepare import make_folder, segments_info, write_panoptic_json
+from lexiseg.data.categories import builtin_categories, places
+from lexiseg.data.dataset import Dataset
+from lexiseg.data.datasets.folders import either, pair, stems
+from lexiseg.data.datasets.prepare import make_folder, write_panoptic_json
 from lexiseg.data.datasets.spec import DatasetSpec, Resource
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
-from lexiseg.data.formats.id_maps import VOID, load_ids, save_ids
-from lexiseg.data.formats.label_maps import SemanticDataset, load_values
+from lexiseg.data.formats.coco_panoptic import read_named_panoptic
+from lexiseg.data.formats.label_maps import load_values, semantic_dataset
+from lexiseg.data.id_maps import VOID, save_ids
 
 IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """Cityscapes' own ids of the 19 classes that count, in the order of their trainIds."""
@@ -26,28 +28,23 @@ _PICTURES = Resource(what="pictures", places=("leftImg8bit/{split}",), source=f"
 _IMAGE_END = "_leftImg8bit.png"
 
 
-def read_semantic(parts: Mapping[str, Path], split: str) -> SemanticDataset:
+def read_semantic(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads the maps of ids, which every download has; maps of trainIds are not needed."""
     names = either(
-        stems(parts["pictures"], _IMAGE_END, deep=True), stems(parts["labels"], "_gtFine_labelIds.png", deep=True)
+        stems(paths["pictures"], _IMAGE_END, deep=True), stems(paths["labels"], "_gtFine_labelIds.png", deep=True)
     )
-    return SemanticDataset(
-        categories=_CATEGORIES,
-        samples=pair(
-            parts["pictures"], parts["labels"], names, image_end=_IMAGE_END, labels_end="_gtFine_labelIds.png"
-        ),
-        class_of=places(_CATEGORIES),
-    )
+    samples = pair(paths["pictures"], paths["labels"], names, image_end=_IMAGE_END, labels_end="_gtFine_labelIds.png")
+    return semantic_dataset(_CATEGORIES, samples, places(_CATEGORIES))
 
 
-def read_cityscapes_panoptic(parts: Mapping[str, Path], split: str) -> PanopticDataset:
+def read_cityscapes_panoptic(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads what Cityscapes' own script or `make_panoptic` wrote; pictures lie in a folder per city."""
 
     def find_image(name: str) -> Path:
         scene = name.removesuffix(_IMAGE_END).removesuffix("_gtFine")  # the script's JSON names files that are not
-        return parts["pictures"] / scene.split("_")[0] / f"{scene}{_IMAGE_END}"
+        return paths["pictures"] / scene.split("_")[0] / f"{scene}{_IMAGE_END}"
 
-    return read_named_panoptic(parts["annotations"], parts["id maps"], _CATEGORIES, find_image)
+    return read_named_panoptic(paths["annotations"], paths["id maps"], _CATEGORIES, find_image)
 
 
 def make_panoptic(home: Path, split: str, report: ProgressCallback, workers: int) -> int:
@@ -62,7 +59,8 @@ def make_panoptic(home: Path, split: str, report: ProgressCallback, workers: int
     count = make_folder(masks, sources, _make_ids, report, workers)
     if not (target := masks.with_suffix(".json")).exists():
         pictures = {name: name.replace("_panoptic.png", _IMAGE_END) for name in sources}
-        write_panoptic_json(target, masks, pictures, _CATEGORIES, _describe, workers)
+        things = frozenset(category.id for category in _CATEGORIES if category.is_thing)
+        write_panoptic_json(target, masks, pictures, _CATEGORIES, _category_of, workers, crowds=things)
     return count
 
 
@@ -74,11 +72,8 @@ def _make_ids(source: Path, path: Path) -> None:
     save_ids(path, np.where(np.isin(_class_of(values), IDS), values, VOID))
 
 
-def _describe(path: Path) -> tuple[list[dict[str, Any]], tuple[int, int]]:
-    ids = load_ids(path)
-    things = {category.id for category in _CATEGORIES if category.is_thing}
-    height, width = ids.shape
-    return segments_info(ids, lambda i: int(_class_of(i)), lambda i: i in things), (height, width)
+def _category_of(segment_id: int) -> int:
+    return int(_class_of(segment_id))
 
 
 def _class_of(ids: Any) -> Any:
@@ -93,18 +88,10 @@ PANOPTIC = DatasetSpec(
     task="panoptic",
     vocabulary="cityscapes",
     homes=("cityscapes",),
-    parts=(
+    resources=(
         _PICTURES,
-        Resource(
-            what="annotations",
-            places=("gtFine/cityscapes_panoptic_{split}.json",),
-            source=_PREPARE,
-        ),
-        Resource(
-            what="id maps",
-            places=("gtFine/cityscapes_panoptic_{split}",),
-            source=_PREPARE,
-        ),
+        Resource(what="annotations", places=("gtFine/cityscapes_panoptic_{split}.json",), source=_PREPARE),
+        Resource(what="id maps", places=("gtFine/cityscapes_panoptic_{split}",), source=_PREPARE),
     ),
     read=read_cityscapes_panoptic,
     make=make_panoptic,
@@ -116,7 +103,7 @@ SEMANTIC = DatasetSpec(
     task="semantic",
     vocabulary="cityscapes",
     homes=("cityscapes",),
-    parts=(
+    resources=(
         _PICTURES,
         Resource(what="labels", places=("gtFine/{split}",), source=f"{_SITE}gtFine_trainvaltest.zip."),
     ),

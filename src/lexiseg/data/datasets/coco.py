@@ -1,6 +1,7 @@
 """COCO 2017: panoptic, its semantic form, instances and captions; and COCO-Stuff, which is pixel maps of its own."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,22 +9,20 @@ from PIL import Image
 
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.vocabulary import label_table
-from lexiseg.data.datasets.folders import builtin_categories, either, pair, places, stems
-from lexiseg.data.datasets.image_level import CaptionDataset, CaptionSample
+from lexiseg.data.categories import builtin_categories, places
+from lexiseg.data.dataset import IGNORED, Dataset, Sample
+from lexiseg.data.datasets.folders import either, pair, stems
 from lexiseg.data.datasets.prepare import make_folder
 from lexiseg.data.datasets.spec import DatasetSpec, Resource
 from lexiseg.data.formats.coco_captions import coco_captions
-from lexiseg.data.formats.coco_instances import InstanceDataset, read_instances
-from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, Sample, check_segmentation, read_panoptic
-from lexiseg.data.formats.id_maps import VOID, compact, load_ids
-from lexiseg.data.formats.label_maps import SemanticDataset
+from lexiseg.data.formats.coco_instances import read_instances
+from lexiseg.data.formats.coco_panoptic import check_segmentation, read_panoptic
+from lexiseg.data.formats.label_maps import semantic_dataset
 
 NO_CLASS = 255
 _SITE = "Get it from https://cocodataset.org/#download: "
 _PICTURES = Resource(
-    what="pictures",
-    places=("{split}2017", "images/{split}2017"),
-    source=f"{_SITE}2017 Train images, 2017 Val images.",
+    what="pictures", places=("{split}2017", "images/{split}2017"), source=f"{_SITE}2017 Train images, 2017 Val images."
 )
 _PANOPTIC = Resource(
     what="annotations",
@@ -37,71 +36,63 @@ _MASKS = Resource(
 )
 
 
-def read_coco_panoptic(parts: Mapping[str, Path], split: str) -> PanopticDataset:
+def read_coco_panoptic(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads the 133 categories and all pictures."""
     return read_panoptic(
-        parts["annotations"].parent.parent,
-        annotations=parts["annotations"],
-        images=parts["pictures"],
-        masks=parts["id maps"],
+        paths["annotations"].parent.parent,
+        annotations=paths["annotations"],
+        images=paths["pictures"],
+        masks=paths["id maps"],
     )
 
 
 def make_semantic(home: Path, split: str, report: ProgressCallback, workers: int) -> int:
     """Paints each id map anew with places in the list of categories; 255 is void."""
     found = PANOPTIC.open(home, split)
-    assert isinstance(found, PanopticDataset)
-    place_of = places(found.categories)
-    sources = {sample.segmentation_path.name: (sample, found.categories, place_of) for sample in found.samples}
+    without_samples = replace(found, samples=())  # what every job is sent
+    sources = {sample.files[-1].name: (without_samples, sample) for sample in found.samples}
     return make_folder(home / f"panoptic_semseg_{split}2017", sources, _paint, report, workers)
 
 
-def _paint(source: tuple[Sample, tuple[Category, ...], dict[int, int]], path: Path) -> None:
-    sample, categories, place_of = source
-    ids = load_ids(sample.segmentation_path)
-    check_segmentation(sample.file_name, ids, sample.segments, categories)
-    known = compact(ids, [VOID, *(segment.id for segment in sample.segments)])
-    table = np.array([NO_CLASS, *(place_of[segment.category_id] for segment in sample.segments)], np.uint8)
-    Image.fromarray(table[known]).save(path, format="PNG")
+def _paint(source: tuple[Dataset, Sample], path: Path) -> None:
+    dataset, sample = source
+    annotation = dataset.annotation(sample)
+    segmentation = annotation.to_segmentation(dataset.categories)
+    check_segmentation(sample.file_name, segmentation.ids, segmentation.segments)
+    classes = annotation.to_semantic(dataset.categories)
+    Image.fromarray(np.where(classes == IGNORED, NO_CLASS, classes).astype(np.uint8)).save(path, format="PNG")
 
 
-def read_coco_semantic(parts: Mapping[str, Path], split: str) -> SemanticDataset:
+def read_coco_semantic(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads the label maps that `make_semantic` wrote, or Mask2Former's script."""
-    names = either(stems(parts["pictures"], ".jpg"), stems(parts["labels"], ".png"))
+    names = either(stems(paths["pictures"], ".jpg"), stems(paths["labels"], ".png"))
     categories = builtin_categories("coco", range(133))
-    return SemanticDataset(
-        categories=categories, samples=pair(parts["pictures"], parts["labels"], names), class_of=places(categories)
-    )
+    return semantic_dataset(categories, pair(paths["pictures"], paths["labels"], names), places(categories))
 
 
-def read_coco_stuff(parts: Mapping[str, Path], split: str) -> SemanticDataset:
+def read_coco_stuff(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads pixel maps, whose values are COCO's category ids less one, or, in MaskFormer's form, places of classes."""
-    labels, table = parts["labels"], label_table("coco-stuff")
+    labels, table = paths["labels"], label_table("coco-stuff")
     ours = [name for name in stems(labels, ".png") if not name.endswith("_labelTrainIds")]  # which mmsegmentation adds
     categories = builtin_categories("coco-stuff")
     is_renumbered = "_detectron2" in labels.parent.name
-    return SemanticDataset(
-        categories=categories,
-        samples=pair(parts["pictures"], labels, either(stems(parts["pictures"], ".jpg"), ours)),
-        class_of={place: place for place in range(len(categories))} if is_renumbered else places(categories),
-        unseen=table.unseen,
-    )
+    samples = pair(paths["pictures"], labels, either(stems(paths["pictures"], ".jpg"), ours))
+    class_of = {place: place for place in range(len(categories))} if is_renumbered else places(categories)
+    return semantic_dataset(categories, samples, class_of, unseen=table.unseen)
 
 
-def read_coco_instances(parts: Mapping[str, Path], split: str) -> InstanceDataset:
+def read_coco_instances(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads the 80 things with boxes and masks."""
-    return read_instances(parts["annotations"], images=parts["pictures"])
+    return read_instances(paths["annotations"], images=paths["pictures"])
 
 
-def read_captions(parts: Mapping[str, Path], split: str) -> CaptionDataset:
+def read_captions(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads five captions or so per picture."""
     samples = tuple(
-        CaptionSample(
-            image_id=image_id, file_name=file_name, image_path=parts["pictures"] / file_name, captions=captions
-        )
-        for image_id, file_name, captions in coco_captions(parts["annotations"])
+        Sample(image_id=image_id, file_name=file_name, image_path=paths["pictures"] / file_name, captions=captions)
+        for image_id, file_name, captions in coco_captions(paths["annotations"])
     )
-    return CaptionDataset(samples=samples)
+    return Dataset(samples=samples, kinds=frozenset({"captions"}))
 
 
 PANOPTIC = DatasetSpec(
@@ -110,7 +101,7 @@ PANOPTIC = DatasetSpec(
     task="panoptic",
     vocabulary="coco",
     homes=("coco",),
-    parts=(_PICTURES, _PANOPTIC, _MASKS),
+    resources=(_PICTURES, _PANOPTIC, _MASKS),
     read=read_coco_panoptic,
 )
 
@@ -120,7 +111,7 @@ SEMANTIC = DatasetSpec(
     task="semantic",
     vocabulary="coco",
     homes=("coco",),
-    parts=(
+    resources=(
         _PICTURES,
         Resource(
             what="labels",
@@ -138,7 +129,7 @@ STUFF = DatasetSpec(
     task="semantic",
     vocabulary="coco-stuff",
     homes=("coco", "coco-stuff", "coco_stuff164k"),
-    parts=(
+    resources=(
         _PICTURES,
         Resource(
             what="labels",
@@ -160,7 +151,7 @@ INSTANCES = DatasetSpec(
     task="instance",
     vocabulary="",
     homes=("coco",),
-    parts=(
+    resources=(
         _PICTURES,
         Resource(
             what="annotations",
@@ -177,7 +168,7 @@ CAPTIONS = DatasetSpec(
     task="captions",
     vocabulary="",
     homes=("coco",),
-    parts=(
+    resources=(
         _PICTURES,
         Resource(
             what="annotations",

@@ -16,11 +16,12 @@ from lexiseg.core.errors import FormatError, VocabularyError
 from lexiseg.core.files import read_json, read_lines
 from lexiseg.core.messages import few
 from lexiseg.core.vocabulary import Concept, Vocabulary
-from lexiseg.data.datasets.folders import places, stems
-from lexiseg.data.datasets.spec import AnyDataset
-from lexiseg.data.formats.coco_instances import InstanceDataset, read_instances
-from lexiseg.data.formats.coco_panoptic import Category, read_panoptic
-from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample
+from lexiseg.data.categories import places
+from lexiseg.data.dataset import Category, Dataset, Sample
+from lexiseg.data.datasets.folders import stems
+from lexiseg.data.formats.coco_instances import read_instances
+from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.data.formats.label_maps import semantic_dataset
 
 IMAGE_ENDS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".JPG", ".JPEG", ".PNG")
 LABEL_FOLDERS = ("labels", "annotations", "masks")
@@ -31,7 +32,7 @@ FORMS = (
 )
 
 
-def open_folder(path: Path, split: str | None = None) -> AnyDataset:
+def open_folder(path: Path, split: str | None = None) -> Dataset:
     """Opens a folder, or a COCO JSON in it.
 
     Args:
@@ -65,7 +66,7 @@ def open_folder(path: Path, split: str | None = None) -> AnyDataset:
     raise FormatError(f"{path}: this is no data set that is known; expected {FORMS}.")
 
 
-def read_labels_folder(root: Path, classes: Path, split: str | None = None) -> SemanticDataset:
+def read_labels_folder(root: Path, classes: Path, split: str | None = None) -> Dataset:
     """Reads a label PNG per picture.
 
     Raises:
@@ -89,19 +90,15 @@ def read_labels_folder(root: Path, classes: Path, split: str | None = None) -> S
     names = sorted({*image_of, *stems(labels, ".png", deep=True)})
     if not names:
         raise FormatError(f"{images}: there are no pictures.")
-    return SemanticDataset(
-        categories=categories,
-        samples=tuple(
-            SemanticSample(
-                file_name=image_of.get(name, name),
-                image_path=images / image_of.get(name, f"{name}.jpg"),
-                labels_path=labels / f"{name}.png",
-            )
-            for name in names
-        ),
-        class_of=places(categories),
-        ignored=frozenset({0, 255, 65535}),
+    samples = tuple(
+        Sample(
+            file_name=image_of.get(name, name),
+            image_path=images / image_of.get(name, f"{name}.jpg"),
+            mask_path=labels / f"{name}.png",
+        )
+        for name in names
     )
+    return semantic_dataset(categories, samples, places(categories), ignored=frozenset({0, 255, 65535}))
 
 
 def read_classes(path: Path) -> tuple[Category, ...]:
@@ -165,7 +162,7 @@ def _concept(written: Any, path: Path) -> Concept:
         raise FormatError(f"{path}: {error}") from error
 
 
-def _open_json(path: Path) -> AnyDataset:
+def _open_json(path: Path) -> Dataset:
     """Opens a COCO JSON, panoptic or instance by its content."""
     content = read_json(path)
     annotations = content.get("annotations") if isinstance(content, Mapping) else None
@@ -174,5 +171,4 @@ def _open_json(path: Path) -> AnyDataset:
     first = annotations[0] if annotations and isinstance(annotations[0], Mapping) else {}
     if "segments_info" in first:
         return read_panoptic(path)
-    dataset: InstanceDataset = read_instances(path)
-    return dataset
+    return read_instances(path)

@@ -10,10 +10,12 @@ from PIL import Image
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import read_lines
 from lexiseg.core.pool import ProgressCallback
-from lexiseg.data.datasets.folders import builtin_categories, pair, places
+from lexiseg.data.categories import builtin_categories, places
+from lexiseg.data.dataset import Dataset
+from lexiseg.data.datasets.folders import pair
 from lexiseg.data.datasets.prepare import make_folder
 from lexiseg.data.datasets.spec import DatasetSpec, Resource
-from lexiseg.data.formats.label_maps import SemanticDataset, load_values
+from lexiseg.data.formats.label_maps import load_values, semantic_dataset
 
 NO_CLASS = 65535
 
@@ -27,35 +29,28 @@ _CONTEXT_LISTS = (
 )
 
 
-def read_voc(parts: Mapping[str, Path], split: str) -> SemanticDataset:
+def read_voc(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads palette PNGs, in which 0 (background) and 255 (border) are ignored."""
     categories = builtin_categories("pascal-voc")
-    return SemanticDataset(
-        categories=categories,
-        samples=pair(parts["pictures"], parts["labels"], read_lines(parts["names"])),
-        class_of=places(categories),
-    )
+    samples = pair(paths["pictures"], paths["labels"], read_lines(paths["names"]))
+    return semantic_dataset(categories, samples, places(categories))
 
 
-def read_context(parts: Mapping[str, Path], split: str, *, listed: str) -> SemanticDataset:
+def read_context(paths: Mapping[str, Path], split: str, *, listed: str) -> Dataset:
     """Reads the published matrices, prepared TIFFs, or, for the 59 classes, mmsegmentation's PNGs.
 
     The 59 classes are found by their numbers among the 459. Label maps of 59 classes that other projects prepare
     lie in one folder but number the classes in two different orders, so those are not read.
     """
     categories = builtin_categories(listed)
-    labels = parts["labels"]
+    labels = paths["labels"]
     end, class_of = ".mat", places(categories)
     if labels.name.startswith("pc459"):  # MaskFormer's successors count from 0
         end, class_of = ".tif", {value - 1: place for value, place in class_of.items()}
     elif labels.name == "SegmentationClassContext":  # the 59 in the order of their numbers, from 1
         end, class_of = ".png", {n: class_of[value] for n, value in enumerate(sorted(class_of), start=1)}
-    return SemanticDataset(
-        categories=categories,
-        samples=pair(parts["pictures"], labels, _names(parts["names"]), labels_end=end),
-        class_of=class_of,
-        encoding="mat" if end == ".mat" else "grey",
-    )
+    samples = pair(paths["pictures"], labels, _names(paths["names"]), labels_end=end)
+    return semantic_dataset(categories, samples, class_of, encoding="mat" if end == ".mat" else "grey")
 
 
 def make_context(home: Path, split: str, report: ProgressCallback, workers: int) -> int:
@@ -87,7 +82,7 @@ VOC = DatasetSpec(
     task="semantic",
     vocabulary="pascal-voc",
     homes=("VOCdevkit/VOC2012", "VOC2012"),
-    parts=(
+    resources=(
         Resource(what="pictures", places=("JPEGImages",), source=_VOC),
         Resource(what="labels", places=("SegmentationClass",), source=_VOC),
         Resource(what="names", places=("ImageSets/Segmentation/{split}.txt",), source=_VOC),
@@ -105,7 +100,7 @@ CONTEXT_59 = DatasetSpec(
     task="semantic",
     vocabulary="pascal-context-59",
     homes=_HOMES,
-    parts=(
+    resources=(
         _PICTURES,
         _LIST,
         Resource(
@@ -124,7 +119,7 @@ CONTEXT_459 = DatasetSpec(
     task="semantic",
     vocabulary="pascal-context-459",
     homes=_HOMES,
-    parts=(
+    resources=(
         _PICTURES,
         _LIST,
         Resource(what="labels", places=("annotations_detectron2/pc459_{split}", "trainval"), source=_CONTEXT),

@@ -1,22 +1,21 @@
 """Files made of other files: in worker processes, whole or not at all, and begun again where it stopped."""
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+import numpy as np
 
 from lexiseg.core.errors import FormatError, PictureError
 from lexiseg.core.pool import ProgressCallback, map_in_pool
+from lexiseg.data.dataset import Category, Sample, SegmentInfo, describe_segments
 from lexiseg.data.datasets.folders import SHOWN
-from lexiseg.data.formats.coco_panoptic import Category
-from lexiseg.data.formats.id_maps import segments_of
+from lexiseg.data.formats.coco_panoptic import to_json
+from lexiseg.data.id_maps import VOID, load_ids
 
 PARTIAL = ".partial"
-
-In = TypeVar("In")
-Out = TypeVar("Out")
 
 
 def make_folder(
@@ -64,7 +63,7 @@ def make_folder(
                 left.unlink()
             work.rename(target)
     except OSError as error:
-        raise FormatError(f"{target} cannot be written ({error.strerror or error}). Is the disk full?") from error
+        raise _unwritable(target, error) from error
     return len(jobs)
 
 
@@ -73,8 +72,10 @@ def write_panoptic_json(
     masks: Path,
     pictures: Mapping[str, str],
     categories: Sequence[Category],
-    describe: Callable[[Path], tuple[list[dict[str, Any]], tuple[int, int]]],
+    category_of: Callable[[int], int],
     workers: int,
+    *,
+    crowds: frozenset[int] = frozenset(),
 ) -> None:
     """Writes the JSON beside a folder of id PNGs, last, so that where it stands the PNGs stand too.
 
@@ -83,40 +84,35 @@ def write_panoptic_json(
         masks: the folder.
         pictures: for each PNG's name, the picture's.
         categories: all of them.
-        describe: the segments and the size of a PNG; a function of a module.
+        category_of: the category of a segment's id; a function of a module.
         workers: processes.
+        crowds: segment ids that stand for groups of things.
     """
-    described = list(map_in_pool(describe, [masks / name for name in pictures], workers))
-    images, annotations = [], []
-    for number, ((mask, picture), (segments, (height, width))) in enumerate(
-        zip(pictures.items(), described, strict=True), start=1
-    ):
-        images.append({"id": number, "file_name": picture, "height": height, "width": width})
-        annotations.append({"image_id": number, "file_name": mask, "segments_info": segments})
-    listed = [{"id": c.id, "name": c.name, "isthing": int(c.is_thing)} for c in categories]
-    text = json.dumps({"images": images, "annotations": annotations, "categories": listed}, ensure_ascii=False)
+    describe = partial(_describe, category_of=category_of, crowds=crowds)
+    described = map_in_pool(describe, [masks / name for name in pictures], workers)
+    listed = [
+        (Sample(image_id=number, file_name=picture, image_path=Path(picture), mask_path=masks / mask, segments=s), size)
+        for number, ((mask, picture), (s, size)) in enumerate(zip(pictures.items(), described, strict=True), start=1)
+    ]
     partial_file = target.with_name(f".part-{os.getpid()}-{target.name}")
     try:
-        partial_file.write_text(text, encoding="utf-8")
+        partial_file.write_text(to_json(listed, categories), encoding="utf-8")
         partial_file.replace(target)
     except OSError as error:
-        raise FormatError(f"{target} cannot be written ({error.strerror or error}). Is the disk full?") from error
+        raise _unwritable(target, error) from error
 
 
-def segments_info(
-    ids: Any, category_of: Callable[[int], int], is_crowd: Callable[[int], bool] = lambda _: False
-) -> list[dict[str, Any]]:
-    """COCO's list of the segments of a map, measured."""
-    return [
-        {
-            "id": i,
-            "category_id": category_of(i),
-            "area": area,
-            "bbox": list(box),
-            "iscrowd": int(is_crowd(i)),
-        }
-        for i, (area, box) in segments_of(ids).items()
-    ]
+def _describe(
+    path: Path, category_of: Callable[[int], int], crowds: frozenset[int]
+) -> tuple[tuple[SegmentInfo, ...], tuple[int, ...]]:
+    """The segments and the size of a PNG."""
+    ids = load_ids(path)
+    category_ids = {i: category_of(i) for i in np.unique(ids).tolist() if i != VOID}
+    return describe_segments(ids, category_ids, crowd=crowds), ids.shape
+
+
+def _unwritable(path: Path, error: OSError) -> FormatError:
+    return FormatError(f"{path} cannot be written ({error.strerror or error}). Is the disk full?")
 
 
 def _make_one(job: tuple[Path, Any], make: Callable[[Any, Path], None]) -> str | None:

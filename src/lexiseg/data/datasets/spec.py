@@ -4,23 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from lexiseg.core.errors import FormatError, PictureError
-from lexiseg.core.images import open_picture
 from lexiseg.core.pool import ProgressCallback, map_in_pool
+from lexiseg.data.dataset import IGNORED, AnnotationKind, Dataset, Sample
 from lexiseg.data.datasets.folders import SHOWN, absent
-from lexiseg.data.datasets.image_level import CaptionDataset, CaptionSample, LabelDataset, LabelSample
-from lexiseg.data.formats.coco_instances import InstanceDataset, InstanceSample
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, Sample, check_list
-from lexiseg.data.formats.id_maps import load_ids
-from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample, load_labels
 
-AnnotationKind = Literal["panoptic", "semantic", "instance", "captions", "labels"]
-AnnotatedDataset = PanopticDataset | SemanticDataset | InstanceDataset
-"""What has masks, to learn from or to be measured on."""
-AnyDataset = AnnotatedDataset | CaptionDataset | LabelDataset
-AnySample = Sample | SemanticSample | InstanceSample | CaptionSample | LabelSample
 OPENED = 16
 """How many pictures a check opens where it is not asked to open all."""
 
@@ -40,8 +29,8 @@ class Resource:
     """Where to get it."""
 
 
-Resources = tuple[tuple[Resource, Path | None], ...]
-"""Each part of a data set, and where it is."""
+FoundResources = tuple[tuple[Resource, Path | None], ...]
+"""Each resource of a data set, and where it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +38,17 @@ class Findings:
     """What a check found."""
 
     home: Path
-    parts: Resources
-    lacking: tuple[str, ...]
-    """A sentence for each part that is missing."""
-    num_samples: int
-    num_missing: int
+    resources: FoundResources = ()
+    lacking: tuple[str, ...] = ()
+    """A sentence for each resource that is missing."""
+    num_samples: int = 0
+    num_missing: int = 0
     """Files that are listed, but are not there."""
-    missing: tuple[Path, ...]
+    missing: tuple[Path, ...] = ()
     """The first of them."""
-    num_opened: int
-    broken: tuple[str, ...]
-    """A sentence for each picture that could not be read."""
+    num_opened: int = 0
+    broken: tuple[str, ...] = ()
+    """A sentence for each picture that could not be read, or one where they can't be listed."""
 
     @property
     def is_fine(self) -> bool:
@@ -78,25 +67,25 @@ class DatasetSpec:
     """The built-in list of its classes; empty if it has none."""
     homes: tuple[str, ...]
     """Names of its folder; a person may give that folder or the one around it."""
-    parts: tuple[Resource, ...]
-    read: Callable[[Mapping[str, Path], str], AnyDataset]
-    """Makes the data set of its parts and the split's name."""
+    resources: tuple[Resource, ...]
+    read: Callable[[Mapping[str, Path], str], Dataset]
+    """Makes the data set of its resources and the split's name."""
     splits: tuple[str, ...] = ("val", "train")
     """The first is meant where none is named."""
     make: Callable[[Path, str, ProgressCallback, int], int] | None = None
     """Makes files of others, given the data set's folder, split, report and number of processes."""
 
-    def open(self, root: Path, split: str | None = None) -> AnyDataset:
+    def open(self, root: Path, split: str | None = None) -> Dataset:
         """Lists the samples; pictures and label maps are opened later, one by one.
 
         Raises:
-            FormatError: if a part is missing, or a list of pictures can't be read.
+            FormatError: if a resource is missing, or a list of pictures can't be read.
         """
         split = self._split(split)
-        home, parts = self.find(root, split)
-        if lacking := _lacking(home, parts, split):
+        home, resources = self.find(root, split)
+        if lacking := _lacking(home, resources, split):
             raise FormatError(f"{self.name}: {lacking[0]}")
-        return self.read({part.what: path for part, path in parts if path}, split)
+        return self._read(resources, split)
 
     def check(
         self,
@@ -107,7 +96,7 @@ class DatasetSpec:
         workers: int = 1,
         report: ProgressCallback = lambda done, of: None,
     ) -> Findings:
-        """Looks for all parts and all listed files, and opens some pictures with their annotations.
+        """Looks for all resources and all listed files, and opens some pictures with their annotations.
 
         Args:
             root: the data set's folder, or the one around it.
@@ -117,14 +106,14 @@ class DatasetSpec:
             report: is told about progress.
         """
         split = self._split(split)
-        home, parts = self.find(root, split)
-        if lacking := _lacking(home, parts, split):
-            return _nothing(home, parts, lacking)
+        home, resources = self.find(root, split)
+        if lacking := _lacking(home, resources, split):
+            return Findings(home=home, resources=resources, lacking=lacking)
         try:
-            dataset = self.read({part.what: path for part, path in parts if path}, split)
+            dataset = self._read(resources, split)
         except FormatError as error:
-            return _nothing(home, parts, (), (str(error),))
-        return replace(examine(dataset, home, every=every, workers=workers, report=report), parts=parts)
+            return Findings(home=home, resources=resources, broken=(str(error),))
+        return replace(examine(dataset, home, every=every, workers=workers, report=report), resources=resources)
 
     def prepare(self, root: Path, report: ProgressCallback, split: str | None = None, *, workers: int = 1) -> int:
         """Makes the files that others publish scripts for; those that are there already are kept.
@@ -135,7 +124,7 @@ class DatasetSpec:
             How many files were made.
 
         Raises:
-            FormatError: if there is nothing to make, a part is missing, or a picture can't be used.
+            FormatError: if there is nothing to make, a resource is missing, or a picture can't be used.
         """
         if self.make is None:
             raise FormatError(f"{self.name} needs no preparation: it is read as it is published.")
@@ -143,16 +132,20 @@ class DatasetSpec:
         home, _ = self.find(root, split)
         return self.make(home, split, report, workers)
 
-    def find(self, root: Path, split: str) -> tuple[Path, Resources]:
-        """The data set's folder, which is the one where most parts are, and the place of each part.
+    def find(self, root: Path, split: str) -> tuple[Path, FoundResources]:
+        """The data set's folder, which is the one where most resources are, and the place of each resource.
 
         Raises:
             FormatError: if there is no such folder.
         """
         if not root.is_dir():
             raise FormatError(f"{root}: there is no such folder. Name the folder of {self.name}, or the one around it.")
-        found = [(home, _parts_in(home, self.parts, split)) for home in (*(root / h for h in self.homes), root)]
+        found = [(home, _resources_in(home, self.resources, split)) for home in (*(root / h for h in self.homes), root)]
         return max(found, key=lambda one: (sum(path is not None for _, path in one[1]), one[0].is_dir()))
+
+    def _read(self, resources: FoundResources, split: str) -> Dataset:
+        found = {resource.what: path for resource, path in resources if path}
+        return replace(self.read(found, split), name=self.name)
 
     def _split(self, split: str | None) -> str:
         if split is not None and split not in self.splits:
@@ -161,7 +154,7 @@ class DatasetSpec:
 
 
 def examine(
-    dataset: AnyDataset,
+    dataset: Dataset,
     home: Path,
     *,
     every: bool = False,
@@ -169,14 +162,12 @@ def examine(
     report: ProgressCallback = lambda done, of: None,
 ) -> Findings:
     """Looks for all files of a data set, and opens some pictures with their annotations; see `DatasetSpec.check`."""
-    missing = absent(path for sample in dataset.samples for path in files_of(sample))
+    missing = absent(path for sample in dataset.samples for path in sample.files)
     lost = set(missing)
-    there = [sample for sample in dataset.samples if lost.isdisjoint(files_of(sample))]
+    there = [sample for sample in dataset.samples if lost.isdisjoint(sample.files)]
     chosen = there if every else there[:: max(1, len(there) // OPENED)][:OPENED]
     return Findings(
         home=home,
-        parts=(),
-        lacking=(),
         num_samples=len(dataset.samples),
         num_missing=len(missing),
         missing=tuple(missing[:SHOWN]),
@@ -185,44 +176,18 @@ def examine(
     )
 
 
-def files_of(sample: AnySample) -> tuple[Path, ...]:
-    """The files of one sample: its picture first."""
-    match sample:
-        case Sample():
-            return sample.image_path, sample.segmentation_path
-        case SemanticSample():
-            return sample.image_path, sample.labels_path
-        case _:
-            return (sample.image_path,)
-
-
-def problem_of(sample: AnySample, dataset: AnyDataset) -> str | None:
-    """What keeps a sample from being read, or nothing."""
+def problem_of(sample: Sample, dataset: Dataset, *, strict: bool = False) -> str | None:
+    """What keeps a sample from being read, or nothing; strict as `Dataset.load` has it."""
     try:
-        picture = open_picture(sample.image_path)
-        if isinstance(sample, Sample) and isinstance(dataset, PanopticDataset):
-            check_list(sample.file_name, sample.segments, dataset.categories)  # what an evaluation asks for, no more
-            size = load_ids(sample.segmentation_path).shape
-        elif isinstance(sample, SemanticSample) and isinstance(dataset, SemanticDataset):
-            labels = load_labels(sample, dataset)
-            if (labels < 0).all():
-                return f"{sample.file_name}: its label map {sample.labels_path} holds no class of the data set."
-            size = labels.shape
-        elif isinstance(sample, InstanceSample):
-            size = sample.height, sample.width
-        else:
-            return None
+        annotation = dataset.load(sample, strict=strict).annotation
     except (PictureError, FormatError) as error:
         return str(error)
-    if picture.shape[:2] == size:
-        return None
-    return (
-        f"{sample.file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} pixels, "
-        f"its annotation {size[1]} x {size[0]}."
-    )
+    if annotation.semantic is not None and (annotation.semantic == IGNORED).all():
+        return f"{sample.file_name}: its label map {sample.mask_path} holds no class of the data set."
+    return None
 
 
-def _problems(dataset: AnyDataset, samples: Sequence[AnySample], workers: int, report: ProgressCallback) -> list[str]:
+def _problems(dataset: Dataset, samples: Sequence[Sample], workers: int, report: ProgressCallback) -> list[str]:
     """Opens samples and keeps what went wrong; a worker is sent the categories, not all other samples."""
     look = partial(problem_of, dataset=replace(dataset, samples=()))
     problems = []
@@ -233,33 +198,19 @@ def _problems(dataset: AnyDataset, samples: Sequence[AnySample], workers: int, r
     return problems
 
 
-def _nothing(home: Path, parts: Resources, lacking: tuple[str, ...], broken: tuple[str, ...] = ()) -> Findings:
-    """What is found where the samples can't be listed."""
-    return Findings(
-        home=home,
-        parts=parts,
-        lacking=lacking,
-        num_samples=0,
-        num_missing=0,
-        missing=(),
-        num_opened=0,
-        broken=broken,
-    )
-
-
-def _lacking(home: Path, parts: Resources, split: str) -> tuple[str, ...]:
-    """A sentence for each part that is missing: where it belongs and where to get it."""
+def _lacking(home: Path, resources: FoundResources, split: str) -> tuple[str, ...]:
+    """A sentence for each resource that is missing: where it belongs and where to get it."""
     return tuple(
-        f"the {part.what} are missing, expected at {' or '.join(str(home / p) for p in _places(part, split))}. "
-        f"{part.source}"
-        for part, path in parts
+        f"the {resource.what} are missing, expected at {' or '.join(str(home / p) for p in _places(resource, split))}. "
+        f"{resource.source}"
+        for resource, path in resources
         if path is None
     )
 
 
-def _parts_in(home: Path, parts: Sequence[Resource], split: str) -> Resources:
-    return tuple((p, next((home / at for at in _places(p, split) if (home / at).exists()), None)) for p in parts)
+def _resources_in(home: Path, resources: Sequence[Resource], split: str) -> FoundResources:
+    return tuple((p, next((home / at for at in _places(p, split) if (home / at).exists()), None)) for p in resources)
 
 
-def _places(part: Resource, split: str) -> list[str]:
-    return [place.format(split=split, long=LONG.get(split, split)) for place in part.places]
+def _places(resource: Resource, split: str) -> list[str]:
+    return [place.format(split=split, long=LONG.get(split, split)) for place in resource.places]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import read_json
+from lexiseg.data.formats.layouts import in_format
 
 
 def coco_captions(path: Path) -> list[tuple[int, str, tuple[str, ...]]]:
@@ -14,7 +15,7 @@ def coco_captions(path: Path) -> list[tuple[int, str, tuple[str, ...]]]:
         FormatError: if it is not in format, or captions a picture that is not listed.
     """
     content = read_json(path)
-    try:
+    with in_format(path, "COCO's caption format"):
         captions: dict[int, list[str]] = defaultdict(list)
         for annotation in content["annotations"]:
             captions[int(annotation["image_id"])].append(str(annotation["caption"]).strip())
@@ -22,8 +23,6 @@ def coco_captions(path: Path) -> list[tuple[int, str, tuple[str, ...]]]:
             (int(picture["id"]), str(picture["file_name"]), tuple(captions.pop(int(picture["id"]), ())))
             for picture in content["images"]
         ]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise FormatError(f"{path}: not in COCO's caption format ({type(error).__name__}: {error}).") from error
     if captions:
         raise FormatError(f"{path}: there are captions of picture {min(captions)}, which is not listed.")
     return pictures

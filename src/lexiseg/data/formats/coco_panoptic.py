@@ -1,13 +1,14 @@
 """COCO panoptic format, read and written: id PNGs beside one JSON, for drawings and photographs.
 
-A pixel's id is R + 256 G + 65536 B of the PNG; 0 is void. Nothing here needs torch.
+A pixel's id is R + 256 G + 65536 B of the PNG; 0 is void. Nothing here needs torch. The entries of the JSON, in and
+out, are named in this file alone.
 """
 
 import json
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,78 +18,12 @@ from jaxtyping import Int32, Integer
 from PIL import Image
 
 from lexiseg.core.errors import FormatError
-from lexiseg.data.formats.id_maps import MAX_ID, VOID, Box, compact, load_ids, run_lengths, save_ids, segments_of
-from lexiseg.data.formats.layouts import find_annotations, find_images
+from lexiseg.core.files import read_json
+from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, Segmentation, SegmentInfo, describe_segments
+from lexiseg.data.formats.layouts import find_annotations, find_images, in_format
+from lexiseg.data.id_maps import MAX_ID, VOID, compact, load_ids, run_lengths, save_ids
 
 IMAGE_KEYS = ("id", "file_name", "height", "width")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Category:
-    """One class of a data set."""
-
-    id: int
-    """The data set's own number for it: any non-negative number, with gaps."""
-    name: str
-    is_thing: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentInfo:
-    """One segment of one picture."""
-
-    id: int
-    """Value of its pixels in the id map; positive."""
-    category_id: int
-    area: int
-    """Pixels."""
-    box: Box
-    """x, y, width, height in pixels."""
-    is_crowd: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One picture with its segmentation, still on disk."""
-
-    image_id: int | str
-    """A number as COCO has it, or a name as the files of ADE20K and Cityscapes have it that other programs make."""
-    file_name: str
-    image_path: Path
-    segmentation_path: Path
-    segments: tuple[SegmentInfo, ...]
-    extras: Mapping[str, Any] = field(default_factory=dict)
-    """Whatever else the JSON says of the picture: captions, labels, a licence."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PanopticDataset:
-    """Categories and samples, in the order of the JSON."""
-
-    categories: tuple[Category, ...]
-    samples: tuple[Sample, ...]
-
-
-def describe_segments(
-    ids: Integer[np.ndarray, "H W"], category_ids: Mapping[int, int], *, crowd: Collection[int] = ()
-) -> tuple[SegmentInfo, ...]:
-    """Describes the segments of a map: area and box are measured, never taken on trust.
-
-    Args:
-        ids: the map; 0 is void.
-        category_ids: for each segment id, its category. Ids without a pixel are left out.
-        crowd: ids that are regions of many things.
-
-    Raises:
-        ValueError: if the map holds an id that has no category.
-    """
-    measured = segments_of(ids)
-    if missing := sorted(measured.keys() - category_ids.keys()):
-        raise ValueError(f"segment {missing[0]} is in the map but has no category. Name it or paint it 0.")
-    return tuple(
-        SegmentInfo(id=i, category_id=category_ids[i], area=area, box=box, is_crowd=i in crowd)
-        for i, (area, box) in measured.items()
-    )
 
 
 def read_panoptic(
@@ -98,11 +33,11 @@ def read_panoptic(
     images: Path | None = None,
     masks: Path | None = None,
     categories: Sequence[Category] | None = None,
-) -> PanopticDataset:
+) -> Dataset:
     """Reads the JSON of a data set; pictures and masks are opened later, one sample at a time.
 
-    Found without help: our own layout (`images/`, `panoptic/`, `panoptic.json`), and every JSON in
-    the folder or in its `annotations/` that has a folder of the same name beside it, as COCO has.
+    Found without help: our own layout (`images/`, `panoptic/`, `panoptic.json`), and every JSON in the folder or in its
+    `annotations/` that has a folder of the same name beside it, as COCO has.
 
     Args:
         root: the folder, or the JSON itself.
@@ -120,51 +55,86 @@ def read_panoptic(
     annotations = annotations or find_annotations(root)
     masks = masks or annotations.with_suffix("")
     is_prediction = categories is not None  # its own list of pictures, if there is one, means nothing
-    try:
-        content = json.loads(annotations.read_text(encoding="utf-8-sig"))
+    content = read_json(annotations)
+    with in_format(annotations, "COCO panoptic format"):
         if categories is None:
-            categories = [
-                Category(id=int(c["id"]), name=str(c["name"]), is_thing=bool(c["isthing"]))
-                for c in content["categories"]
-            ]
-        pictures = {} if is_prediction else {_to_id(p["id"]): p for p in content.get("images", ())}
-        if images is None:
-            images = find_images(root, masks, [p["file_name"] for p in pictures.values()])
-        samples = tuple(_to_sample(entry, pictures, images, masks) for entry in content["annotations"])
-    except FormatError as error:
-        raise FormatError(f"{annotations}: {error}") from error
-    except OSError as error:
-        raise FormatError(f"{annotations}: cannot be read ({error.strerror or error}).") from error
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise FormatError(f"{annotations}: not in COCO panoptic format ({type(error).__name__}: {error}).") from error
+            categories = [_to_category(entry) for entry in content["categories"]]
+        pictures = {} if is_prediction else _pictures_of(content)
+        folder = images or find_images(root, masks, [p["file_name"] for p in pictures.values()])
+        samples = tuple(_to_sample(entry, pictures, folder, masks) for entry in content["annotations"])
     if len({category.id for category in categories}) < len(categories):
         raise FormatError(f"{annotations}: two categories have one id. Give each its own.")
     if len({sample.image_id for sample in samples}) < len(samples):
         raise FormatError(f"{annotations}: a picture has two annotations. Leave one of them out.")
-    return PanopticDataset(categories=tuple(categories), samples=samples)
+    return _dataset(categories, samples)
 
 
-def load_segmentation(sample: Sample, categories: Sequence[Category]) -> Int32[np.ndarray, "H W"]:
-    """Loads the id map of a sample and holds it against the JSON.
+def read_named_panoptic(
+    annotations: Path, masks: Path, categories: Sequence[Category], find_image: Callable[[str], Path]
+) -> Dataset:
+    """Reads a JSON whose pictures have names for ids, as those of ADE20K and Cityscapes have.
+
+    Pictures are numbered from 1 in the order of the JSON.
+
+    Args:
+        annotations: the JSON.
+        masks: the folder of id PNGs.
+        categories: what the numbers in the JSON mean; the JSON's own names are not used.
+        find_image: where the picture lies that the JSON calls so.
 
     Raises:
-        FormatError: naming the picture, if the picture is missing, a category is unknown, or an id
-            is listed twice or stands in only one of PNG and JSON.
+        FormatError: if the JSON is not in format, or speaks of other categories.
     """
-    name = sample.file_name
-    if not sample.image_path.is_file():
+    content = read_json(annotations)
+    known = {category.id for category in categories}
+    samples: list[Sample] = []
+    with in_format(annotations, "COCO panoptic format"):
+        if strange := sorted({int(c["id"]) for c in content["categories"]} - known):
+            raise FormatError(
+                f"category {strange[0]} is none of this data set; the JSON belongs to another one, or was made with "
+                "other numbers."
+            )
+        pictures = _pictures_of(content)
+        for number, entry in enumerate(content["annotations"], start=1):
+            if (image_id := _to_id(entry["image_id"])) not in pictures:
+                raise FormatError(f"picture {image_id} is not among the images.")
+            sample = _to_sample(entry, pictures, masks.parent, masks)
+            image_path = find_image(sample.file_name)
+            samples.append(replace(sample, image_id=number, file_name=image_path.name, image_path=image_path))
+    return _dataset(categories, samples)
+
+
+def _dataset(categories: Sequence[Category], samples: Sequence[Sample]) -> Dataset:
+    has_captions = any(sample.captions for sample in samples)
+    return Dataset(
+        categories=tuple(categories),
+        samples=tuple(samples),
+        kinds=frozenset({"panoptic", "captions"}) if has_captions else frozenset({"panoptic"}),
+        read=read_segmentation,
+    )
+
+
+def read_segmentation(sample: Sample, categories: Sequence[Category], strict: bool) -> Annotation:
+    """Reads the id map of a sample; see `Dataset.annotation`.
+
+    Raises:
+        FormatError: naming the picture, if the map can't be read, a category is unknown, or an id is listed twice; if
+            strict, also where the picture is missing, or an id stands in only one of PNG and JSON.
+    """
+    name, segments = sample.file_name, sample.segments or ()
+    assert sample.mask_path is not None, "every sample of this format has its PNG"
+    if strict and not sample.image_path.is_file():
         raise FormatError(f"{name}: the picture is missing, expected it at {sample.image_path}.")
-    return check_segmentation(name, load_ids(sample.segmentation_path), sample.segments, categories)
-
-
-def check_segmentation(
-    name: str,
-    ids: Int32[np.ndarray, "H W"],
-    segments: Sequence[SegmentInfo],
-    categories: Sequence[Category],
-) -> Int32[np.ndarray, "H W"]:
-    """Returns `ids` unchanged if map and list agree; `name` stands in the message if not."""
     check_list(name, segments, categories)
+    ids = load_ids(sample.mask_path)
+    if strict:
+        check_segmentation(name, ids, segments)
+    panoptic = Segmentation(ids=ids, segments=segments)
+    return Annotation(sample=sample, panoptic=panoptic, captions=sample.captions)
+
+
+def check_segmentation(name: str, ids: Int32[np.ndarray, "H W"], segments: Sequence[SegmentInfo]) -> None:
+    """Refuses a map and a list that do not agree; `name` stands in the message."""
     listed = [segment.id for segment in segments]
     (values,), _ = run_lengths(ids)
     places = compact(values, [VOID, *listed])
@@ -174,7 +144,6 @@ def check_segmentation(
     runs = np.bincount(places, minlength=len(listed) + 1)[1:]
     if not runs.all():
         raise FormatError(f"{name}: segment {listed[int(runs.argmin())]} is in the JSON but not in the PNG.")
-    return ids
 
 
 def check_list(name: str, segments: Sequence[SegmentInfo], categories: Sequence[Category]) -> None:
@@ -275,8 +244,9 @@ class PanopticWriter:
             image_id=image_id,
             file_name=file_name,
             image_path=self.root / "images" / file_name,
-            segmentation_path=self.root / "panoptic" / mask_name,
+            mask_path=self.root / "panoptic" / mask_name,
             segments=segments,
+            captions=tuple((extras or {}).get("captions") or ()),
             extras=dict(extras or {}),
         )
         self._samples[image_id], self._sizes[image_id] = sample, ids.shape
@@ -285,13 +255,9 @@ class PanopticWriter:
 
     def close(self) -> None:
         """Writes the JSON and moves everything to its final name."""
-        content = {
-            "images": [self._to_image(sample) for sample in self._samples.values()],
-            "annotations": [_to_annotation(sample) for sample in self._samples.values()],
-            "categories": [{"id": c.id, "name": c.name, "isthing": int(c.is_thing)} for c in self._categories],
-        }
+        listed = ((sample, self._sizes[sample.key]) for sample in self._samples.values())
         try:
-            text = json.dumps(content, ensure_ascii=False)
+            text = to_json(listed, self._categories)
             (self._partial / "panoptic.json").write_text(text, encoding="utf-8")
         except (OSError, TypeError, ValueError):
             self.discard()
@@ -324,10 +290,53 @@ class PanopticWriter:
         else:
             self.discard()
 
-    def _to_image(self, sample: Sample) -> dict[str, Any]:
-        height, width = self._sizes[sample.image_id]
-        named = dict(zip(IMAGE_KEYS, (sample.image_id, sample.file_name, height, width), strict=True))
-        return {**sample.extras, **named}
+
+def to_json(samples: Iterable[tuple[Sample, tuple[int, ...]]], categories: Sequence[Category]) -> str:
+    """The JSON of samples, each with the height and width of its picture.
+
+    Raises:
+        TypeError, ValueError: if JSON can't hold what a sample's extras say.
+    """
+    images, annotations = [], []
+    for sample, (height, width) in samples:
+        assert sample.mask_path is not None, "every sample of this format has its PNG"
+        images.append({**sample.extras, **image_entry(sample.key, sample.file_name, height, width)})
+        annotations.append(annotation_entry(sample.key, sample.mask_path.name, sample.segments or ()))
+    content = {"images": images, "annotations": annotations, "categories": [category_entry(c) for c in categories]}
+    return json.dumps(content, ensure_ascii=False)
+
+
+def image_entry(image_id: int | str, file_name: str, height: int, width: int) -> dict[str, Any]:
+    """A picture, as the JSON lists it."""
+    return dict(zip(IMAGE_KEYS, (image_id, file_name, height, width), strict=True))
+
+
+def annotation_entry(image_id: int | str, mask_name: str, segments: Iterable[SegmentInfo]) -> dict[str, Any]:
+    """A picture's segments, as the JSON lists them."""
+    listed = [
+        {
+            "id": s.id,
+            "category_id": s.category_id,
+            "area": s.area,
+            "bbox": list(s.box),
+            "iscrowd": int(s.is_crowd),
+        }
+        for s in segments
+    ]
+    return {"image_id": image_id, "file_name": mask_name, "segments_info": listed}
+
+
+def category_entry(category: Category) -> dict[str, Any]:
+    """A category, as the JSON lists it."""
+    return {"id": category.id, "name": category.name, "isthing": int(category.is_thing)}
+
+
+def _to_category(entry: Mapping[str, Any]) -> Category:
+    return Category(id=int(entry["id"]), name=str(entry["name"]), is_thing=bool(entry["isthing"]))
+
+
+def _pictures_of(content: Mapping[str, Any]) -> dict[int | str, Mapping[str, Any]]:
+    return {_to_id(picture["id"]): picture for picture in content.get("images", ())}
 
 
 def _to_sample(
@@ -342,8 +351,9 @@ def _to_sample(
         image_id=image_id,
         file_name=str(picture["file_name"]),
         image_path=images / picture["file_name"],
-        segmentation_path=masks / mask_name,
+        mask_path=masks / mask_name,
         segments=tuple(_to_segment(segment) for segment in entry["segments_info"]),
+        captions=tuple(picture.get("captions") or ()),
         extras={key: value for key, value in picture.items() if key not in IMAGE_KEYS},
     )
 
@@ -368,21 +378,3 @@ def _to_segment(entry: Mapping[str, Any]) -> SegmentInfo:
         box=(int(x), int(y), int(width), int(height)),
         is_crowd=bool(entry.get("iscrowd", 0)),
     )
-
-
-def _to_annotation(sample: Sample) -> dict[str, Any]:
-    segments = [
-        {
-            "id": s.id,
-            "category_id": s.category_id,
-            "area": s.area,
-            "bbox": list(s.box),
-            "iscrowd": int(s.is_crowd),
-        }
-        for s in sample.segments
-    ]
-    return {
-        "image_id": sample.image_id,
-        "file_name": sample.segmentation_path.name,
-        "segments_info": segments,
-    }

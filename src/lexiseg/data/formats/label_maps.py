@@ -10,10 +10,7 @@ from jaxtyping import Int32, Integer
 from PIL import Image
 
 from lexiseg.core.errors import FormatError
-from lexiseg.data.formats.coco_panoptic import Category
-
-IGNORED = -1
-"""What `load_labels` says of a pixel without a class."""
+from lexiseg.data.dataset import IGNORED, Annotation, Category, Dataset, Sample
 
 Encoding = Literal["grey", "ade-full", "mat"]
 """How a file holds its values: one channel; ADE20K's red and green; a MATLAB matrix `LabelMap`."""
@@ -22,50 +19,58 @@ _GREY = ("L", "P", "1", "I", "I;16", "I;16L", "I;16B")  # a palette's values are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SemanticSample:
-    """One picture with its label map, still on disk."""
+class LabelMapReader:
+    """Reads label maps as places in a data set's categories; the `read` of a semantic `Dataset`."""
 
-    file_name: str
-    """Unique in the data set, for messages."""
-    image_path: Path
-    labels_path: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SemanticDataset:
-    """Categories, samples, and what the values in the label maps mean."""
-
-    categories: tuple[Category, ...]
-    """The place in this tuple is the class index of metrics."""
-    samples: tuple[SemanticSample, ...]
     class_of: Mapping[int, int]
-    """Value in a label map to place in `categories`; every other value is ignored."""
-    unseen: frozenset[str] = frozenset()
-    """Names of categories that a zero-shot split holds out."""
+    """Value in a label map to place in the categories; every other value is ignored."""
     encoding: Encoding = "grey"
     ignored: frozenset[int] | None = None
     """The only other values that may occur; None: any."""
 
+    def __call__(self, sample: Sample, categories: tuple[Category, ...], strict: bool) -> Annotation:
+        """Reads a sample's label map; see `Dataset.annotation`.
 
-def load_labels(sample: SemanticSample, dataset: SemanticDataset) -> Int32[np.ndarray, "H W"]:
-    """Loads a label map as places in `dataset.categories`; -1 is ignored.
+        Raises:
+            FormatError: naming the picture, if its label map is missing, damaged or of another form.
+        """
+        assert sample.mask_path is not None, "every sample of this format has its label map"
+        try:
+            values = load_values(sample.mask_path, self.encoding)
+        except FormatError as error:
+            raise FormatError(f"{sample.file_name}: {error}") from error
+        classes = to_places(values, self.class_of)
+        if self.ignored is not None:
+            strange = set(np.unique(values[classes < 0]).tolist()) - self.ignored
+            if strange:
+                raise FormatError(
+                    f"{sample.file_name}: its label map holds {min(strange)}, which is no class. "
+                    "Name it among the classes, or paint it 255, which is ignored."
+                )
+        return Annotation(sample=sample, semantic=classes)
 
-    Raises:
-        FormatError: naming the picture, if its label map is missing, damaged or of another form.
+
+def semantic_dataset(
+    categories: tuple[Category, ...],
+    samples: tuple[Sample, ...],
+    class_of: Mapping[int, int],
+    *,
+    encoding: Encoding = "grey",
+    ignored: frozenset[int] | None = None,
+    unseen: frozenset[str] = frozenset(),
+) -> Dataset:
+    """A data set of label maps.
+
+    Args:
+        categories: their places are the class indices of metrics.
+        samples: each with a label map.
+        class_of: value in a label map to place in the categories; every other value is ignored.
+        encoding: how the files hold their values.
+        ignored: the only other values that may occur; None: any.
+        unseen: names of categories that a zero-shot split holds out.
     """
-    try:
-        values = load_values(sample.labels_path, dataset.encoding)
-    except FormatError as error:
-        raise FormatError(f"{sample.file_name}: {error}") from error
-    places = to_places(values, dataset.class_of)
-    if dataset.ignored is not None:
-        strange = set(np.unique(values[places < 0]).tolist()) - dataset.ignored
-        if strange:
-            raise FormatError(
-                f"{sample.file_name}: its label map holds {min(strange)}, which is no class. "
-                "Name it among the classes, or paint it 255, which is ignored."
-            )
-    return places
+    read = LabelMapReader(class_of=class_of, encoding=encoding, ignored=ignored)
+    return Dataset(categories=categories, samples=samples, kinds=frozenset({"semantic"}), read=read, unseen=unseen)
 
 
 def load_values(path: Path, encoding: Encoding = "grey") -> Integer[np.ndarray, "H W"]:

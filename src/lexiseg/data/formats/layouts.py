@@ -1,9 +1,29 @@
-"""Where the parts of a panoptic data set lie: our own folders and those that people have."""
+"""Where the files of a COCO data set lie: our own folders and those that people have; and what they must hold."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lexiseg.core.errors import FormatError
+
+
+@contextmanager
+def in_format(path: Path, form: str) -> Generator[None, None, None]:
+    """Turns what goes wrong while the content of a JSON is taken apart into a sentence that names the file.
+
+    Args:
+        path: the JSON.
+        form: what it should be: COCO panoptic format.
+
+    Raises:
+        FormatError: if it is not.
+    """
+    try:
+        yield
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise FormatError(f"{path}: not in {form} ({type(error).__name__}: {error}).") from error
 
 
 def find_annotations(root: Path) -> Path:

@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.messages import printable
-from lexiseg.data.formats.id_maps import Box
+from lexiseg.data.id_maps import Box
 
 FORMAT = "lexiseg pairs 1"
 INDEX = "index.json"

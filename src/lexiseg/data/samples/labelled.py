@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset as TorchDataset
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.frames import Frame
-from lexiseg.core.images import open_picture
+from lexiseg.core.messages import shown
 from lexiseg.core.structures import ImageBatch
-from lexiseg.data.datasets.image_level import LabelDataset
-from lexiseg.data.samples.segmentation import example_generator, pad
-from lexiseg.data.samples.transforms import MASK_STRIDE, Framing, draw_view, view_ids, view_picture
+from lexiseg.data.dataset import Dataset, Sample
+from lexiseg.data.samples.segmentation import example_generator, join_images, pad
+from lexiseg.data.samples.transforms import Framing, draw_view, view_ids, view_picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +46,13 @@ class LabelledBatch:
         )
 
 
-class LabelledPictures(Dataset[LabelledExample]):
+class LabelledPictures(TorchDataset[LabelledExample]):
     """The pictures of a data set that have labels, seen whole: a crop might lose what a label speaks of.
 
     Keys are `(epoch, index)`. A class that a picture's labels name twice counts once.
     """
 
-    def __init__(self, source: LabelDataset, framing: Framing, *, seed: int) -> None:
+    def __init__(self, source: Dataset, framing: Framing, *, seed: int) -> None:
         """Keeps what is needed; nothing is opened yet.
 
         Args:
@@ -70,6 +70,7 @@ class LabelledPictures(Dataset[LabelledExample]):
         self._framing = Framing(
             image_size=framing.image_size, stride=framing.stride, flip_probability=framing.flip_probability
         )
+        self._source = replace(source, samples=())
         self._seed = seed
         if not self.samples:
             raise FormatError(f"none of the {len(source.samples)} pictures has a label: choose another data set.")
@@ -91,7 +92,7 @@ class LabelledPictures(Dataset[LabelledExample]):
         """
         epoch, index = key
         sample = self.samples[index]
-        picture = open_picture(sample.image_path)
+        picture = self._source.load(sample).picture
         size = picture.shape[0], picture.shape[1]
         view = draw_view(size, self._framing, example_generator(self._seed, epoch, index))
         _, inside = view_ids(np.zeros(size, np.int32), view)
@@ -105,16 +106,37 @@ class LabelledPictures(Dataset[LabelledExample]):
         )
 
 
+def with_labels(pictures: Dataset) -> Dataset:
+    """A data set with labels as it is; or the `labels`, lists of names, that each picture of a JSON may have.
+
+    Drawn pictures have such lists. Masks are not opened.
+
+    Raises:
+        FormatError: if no picture has labels, or a label is no category.
+    """
+    if "labels" in pictures.kinds:
+        return pictures
+    place_of = {category.name: place for place, category in enumerate(pictures.categories)}
+    samples = []
+    for sample in pictures.samples:
+        names = sample.extras.get("labels", ())
+        if stranger := next((name for name in names if name not in place_of), None):
+            raise FormatError(
+                f"{sample.file_name} is labelled {shown(stranger)}, which is none of the {len(place_of)} categories: "
+                "name it there, or leave the label out."
+            )
+        labels = tuple(place_of[name] for name in names)
+        samples.append(Sample(file_name=sample.file_name, image_path=sample.image_path, labels=labels))
+    if not any(sample.labels for sample in samples):
+        raise FormatError('no picture has labels: give each entry of the JSON\'s images "labels", a list of names.')
+    return Dataset(categories=pictures.categories, samples=tuple(samples), kinds=frozenset({"labels"}))
+
+
 def collate_labelled(examples: Sequence[LabelledExample]) -> LabelledBatch:
     """Joins examples to a batch: all are padded on the right and below to the largest canvas."""
-    height = max(example.frame.padded[0] for example in examples)
-    width = max(example.frame.padded[1] for example in examples)
-    cells = height // MASK_STRIDE, width // MASK_STRIDE
+    images, cells = join_images([(example.pixel_values, example.frame) for example in examples])
     return LabelledBatch(
-        images=ImageBatch(
-            pixel_values=torch.stack([pad(e.pixel_values, (height, width)) for e in examples]),
-            frames=tuple(replace(e.frame, padded=(height, width)) for e in examples),
-        ),
+        images=images,
         inside=torch.stack([pad(e.inside, cells) for e in examples]),
         labels=torch.stack([e.labels for e in examples]),
     )

@@ -9,17 +9,12 @@ import torch
 from jaxtyping import Bool, Float, Int32
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset as TorchDataset
 
-from lexiseg.core.errors import FormatError
 from lexiseg.core.frames import Frame
-from lexiseg.core.images import open_picture
 from lexiseg.core.structures import ImageBatch, Targets
-from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.data.formats.coco_instances import InstanceDataset, paint_objects
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, SegmentInfo, describe_segments, load_segmentation
-from lexiseg.data.formats.id_maps import VOID, compact
-from lexiseg.data.formats.label_maps import SemanticDataset, load_labels
+from lexiseg.data.dataset import Dataset
+from lexiseg.data.id_maps import VOID, compact
 from lexiseg.data.samples.colour_jitter import change_colours, draw_colours
 from lexiseg.data.samples.copy_paste import AnnotatedImage, TrueSegment, paste_things
 from lexiseg.data.samples.transforms import MASK_STRIDE, Framing, draw_view, view_ids, view_picture
@@ -35,7 +30,7 @@ class Example:
     targets: Targets
 
 
-class SegmentationDataset(Dataset[Example]):
+class SegmentationDataset(TorchDataset[Example]):
     """A data set seen through a framing, with classes of a training vocabulary.
 
     Keys are `(epoch, index)`, or an index alone for epoch 0. The epoch is part of the key, not
@@ -44,7 +39,7 @@ class SegmentationDataset(Dataset[Example]):
 
     def __init__(
         self,
-        source: AnnotatedDataset,
+        source: Dataset,
         class_ids: Mapping[int, int],
         framing: Framing,
         *,
@@ -79,7 +74,7 @@ class SegmentationDataset(Dataset[Example]):
         """Loads, checks and frames one sample.
 
         Raises:
-            FormatError: naming the picture, if its files contradict each other.
+            PictureError, FormatError: naming the picture, if its files can't be read or contradict each other.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
         scene, generator = self.scene(index), example_generator(self.seed, epoch, index)
@@ -103,19 +98,13 @@ class SegmentationDataset(Dataset[Example]):
         """Loads and checks one sample as it is.
 
         Raises:
-            FormatError: naming the picture, if its files contradict each other.
+            PictureError, FormatError: naming the picture, if its files can't be read or contradict each other.
         """
-        sample = self.source.samples[index]
-        ids, segments = self._annotation(index)
-        picture = open_picture(sample.image_path)
-        if picture.shape[:2] != ids.shape:
-            raise FormatError(
-                f"{sample.file_name}: the picture is {picture.shape[1]} x {picture.shape[0]} "
-                f"pixels, its segmentation {ids.shape[1]} x {ids.shape[0]}."
-            )
+        loaded = self.source.load(self.source.samples[index], strict=True)
+        segmentation = loaded.annotation.to_segmentation(self.source.categories)
         # of a label map each class is one segment, however many things it shows
-        is_map = isinstance(self.source, SemanticDataset)
-        things = {category.id for category in self.source.categories if category.is_thing and not is_map}
+        has_things = loaded.annotation.has_things
+        things = {category.id for category in self.source.categories if category.is_thing and has_things}
         told = (
             TrueSegment(
                 id=segment.id,
@@ -123,19 +112,9 @@ class SegmentationDataset(Dataset[Example]):
                 is_thing=segment.category_id in things,
                 is_crowd=segment.is_crowd,
             )
-            for segment in segments
+            for segment in segmentation.segments
         )
-        return AnnotatedImage(picture=picture, ids=ids, segments=tuple(told))
-
-    def _annotation(self, index: int) -> tuple[Int32[np.ndarray, "h0 w0"], tuple[SegmentInfo, ...]]:
-        """A sample's map and its segments; of a label map each class is one."""
-        if isinstance(self.source, PanopticDataset):
-            sample = self.source.samples[index]
-            return load_segmentation(sample, self.source.categories), sample.segments
-        if isinstance(self.source, InstanceDataset):
-            return paint_objects(self.source.samples[index])
-        ids = load_labels(self.source.samples[index], self.source) + 1  # void is -1 in one format, 0 in the other
-        return ids, describe_segments(ids, {place: c.id for place, c in enumerate(self.source.categories, start=1)})
+        return AnnotatedImage(picture=loaded.picture, ids=segmentation.ids, segments=tuple(told))
 
 
 def to_targets(
@@ -179,7 +158,7 @@ def to_targets(
     )
 
 
-class MixedDataset(Dataset[Example]):
+class MixedDataset(TorchDataset[Example]):
     """Several data sets as one, each with classes of its own; keys are (part, epoch, index)."""
 
     def __init__(self, parts: Sequence[SegmentationDataset]) -> None:
@@ -196,17 +175,22 @@ class MixedDataset(Dataset[Example]):
 
 def collate(examples: Sequence[Example]) -> tuple[ImageBatch, tuple[Targets, ...]]:
     """Joins examples to a batch: all are padded on the right and below to the largest canvas."""
-    height = max(example.frame.padded[0] for example in examples)
-    width = max(example.frame.padded[1] for example in examples)
-    cells = height // MASK_STRIDE, width // MASK_STRIDE
-    images = ImageBatch(
-        pixel_values=torch.stack([pad(e.pixel_values, (height, width)) for e in examples]),
-        frames=tuple(replace(e.frame, padded=(height, width)) for e in examples),
-    )
+    images, cells = join_images([(example.pixel_values, example.frame) for example in examples])
     targets = tuple(
         replace(e.targets, masks=pad(e.targets.masks, cells), ignored=pad(e.targets.ignored, cells)) for e in examples
     )
     return images, targets
+
+
+def join_images(pictures: Sequence[tuple[Float[Tensor, "3 _ _"], Frame]]) -> tuple[ImageBatch, tuple[int, int]]:
+    """Pads pictures on the right and below to the largest canvas; and its height and width at the masks' stride."""
+    height = max(frame.padded[0] for _, frame in pictures)
+    width = max(frame.padded[1] for _, frame in pictures)
+    images = ImageBatch(
+        pixel_values=torch.stack([pad(pixel_values, (height, width)) for pixel_values, _ in pictures]),
+        frames=tuple(replace(frame, padded=(height, width)) for _, frame in pictures),
+    )
+    return images, (height // MASK_STRIDE, width // MASK_STRIDE)
 
 
 def training_keys(

@@ -13,30 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32
 from pycocotools import cocoeval
 
 from lexiseg.core.errors import FormatError
-from lexiseg.data.formats.coco_panoptic import Category, SegmentInfo
-from lexiseg.data.formats.run_lengths import area_of, code_of, encode
+from lexiseg.data.dataset import Category, ObjectMask
+from lexiseg.data.run_lengths import area_of, code_of, encode
 from lexiseg.models.postprocess.instances import Instance
 
 COCOeval: Any = cocoeval.COCOeval  # its declared type leaves out what it takes and gives
 
 MAX_DETECTIONS = 100  # of one class in one picture, as COCO has it
 SIZES = ("all", "small", "medium", "large")  # of COCO's area ranges: below 32^2, up to 96^2, and above
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrueMask:
-    """One annotated object."""
-
-    category_id: int
-    counts: str
-    """Its pixels in COCO's compressed run-length code."""
-    area: float
-    """What decides its size: the annotation's own figure, in pixels."""
-    is_crowd: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +43,7 @@ class PictureMasks:
     image_id: int | str
     size: tuple[int, int]
     """Height and width in pixels."""
-    truths: tuple[TrueMask, ...] = ()
+    truths: tuple[ObjectMask, ...] = ()
     found: tuple[FoundMask, ...] = ()
 
 
@@ -89,7 +76,7 @@ class InstanceTally:
                 PictureMasks(
                     image_id=image_id,
                     size=(size[0], size[1]),
-                    truths=tuple(TrueMask(category_id=c, counts=m, area=a, is_crowd=w) for c, m, a, w in truths),
+                    truths=tuple(ObjectMask(category_id=c, counts=m, area=a, is_crowd=w) for c, m, a, w in truths),
                     found=tuple(FoundMask(category_id=c, counts=m, score=s) for c, m, s in found),
                 )
                 for image_id, size, truths, found in content
@@ -141,7 +128,7 @@ class InstanceQuality:
 
 
 def tally_instances(
-    image_id: int | str, size: tuple[int, int], truths: Iterable[TrueMask], found: Iterable[FoundMask]
+    image_id: int | str, size: tuple[int, int], truths: Iterable[ObjectMask], found: Iterable[FoundMask]
 ) -> InstanceTally:
     """Keeps one picture.
 
@@ -153,56 +140,6 @@ def tally_instances(
     """
     picture = PictureMasks(image_id=image_id, size=size, truths=tuple(truths), found=tuple(found))
     return InstanceTally(pictures=(picture,))
-
-
-def true_masks_of_map(
-    ids: Int32[np.ndarray, "H W"], segments: Iterable[SegmentInfo], categories: Sequence[Category]
-) -> tuple[TrueMask, ...]:
-    """The things of a panoptic truth; a crowd region stays a crowd region.
-
-    Args:
-        ids: the map; 0 is void.
-        segments: its list; `area` and `box` are not used.
-        categories: what is a thing.
-    """
-    things = {category.id for category in categories if category.is_thing}
-    masks: list[TrueMask] = []
-    for segment in segments:
-        if segment.category_id in things:
-            pixels = ids == segment.id
-            masks.append(
-                TrueMask(
-                    category_id=segment.category_id,
-                    counts=encode(pixels),
-                    area=float(np.count_nonzero(pixels)),
-                    is_crowd=segment.is_crowd,
-                )
-            )
-    return tuple(masks)
-
-
-def true_masks_of_annotations(
-    name: str, annotations: Iterable[Mapping[str, Any]], size: tuple[int, int]
-) -> tuple[TrueMask, ...]:
-    """The objects of a picture in COCO instance format, with polygons or run-length codes.
-
-    Args:
-        name: of the picture, for messages.
-        annotations: as `data.instance_format` has checked them.
-        size: height and width in pixels.
-
-    Raises:
-        FormatError: if a mask cannot be drawn.
-    """
-    return tuple(
-        TrueMask(
-            category_id=annotation["category_id"],
-            counts=code_of(f"{name}, object {annotation.get('id')}", annotation["segmentation"], size),
-            area=float(annotation["area"]),
-            is_crowd=bool(annotation.get("iscrowd", 0)),
-        )
-        for annotation in annotations
-    )
 
 
 def found_masks(instances: Iterable[Instance], category_ids: Sequence[int]) -> tuple[FoundMask, ...]:
@@ -326,7 +263,7 @@ def _precision(pictures: Sequence[PictureMasks], category_ids: Sequence[int]) ->
                 "category_id": one.category_id,
                 "segmentation": code,
             }
-            if isinstance(one, TrueMask):
+            if isinstance(one, ObjectMask):
                 truths[picture.image_id].append({**entry, "area": one.area, "iscrowd": int(one.is_crowd)})
             else:
                 area = area_of(one.counts, picture.size)

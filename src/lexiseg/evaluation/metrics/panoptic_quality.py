@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Int, Integer
 
-from lexiseg.data.formats.coco_panoptic import Category, SegmentInfo
-from lexiseg.data.formats.id_maps import MAX_ID, VOID, compact, run_lengths
+from lexiseg.data.dataset import Category, SegmentInfo
+from lexiseg.data.id_maps import MAX_ID, VOID, compact, run_lengths
 
 # A match has an IoU above one half, and doubles in (1/2, 1] are whole multiples of 2^-53. So the
 # sum of the IoUs is kept as a whole number of these: exact, of constant size, and free of order.

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Integer
 
-from lexiseg.data.formats.coco_panoptic import Category
-from lexiseg.data.formats.id_maps import run_lengths
+from lexiseg.data.dataset import Category
+from lexiseg.data.id_maps import run_lengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.datasets.spec import AnnotatedDataset
+from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.evaluator import comparisons, evaluate
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.models.base import OpenVocabularySegmenter
@@ -15,7 +15,7 @@ from lexiseg.training.engine.task import Evaluation
 class Validation:
     """A data set, what is asked for in it, and how much of it is looked at."""
 
-    data: AnnotatedDataset
+    data: Dataset
     vocabulary: Vocabulary
     limit: int | None = 500
     """Only the first so many pictures; None: all."""

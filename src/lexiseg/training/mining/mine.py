@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lexiseg.core import processes
 from lexiseg.data.captions.nouns import NounFinder
-from lexiseg.data.datasets.spec import AnyDataset
+from lexiseg.data.dataset import Dataset
 from lexiseg.data.pairs.format import PairDataset, PairRecord
 from lexiseg.data.pairs.writer import PairWriter
 from lexiseg.encoders.text import embed_names
@@ -37,7 +37,7 @@ ResultT = TypeVar("ResultT")
 
 def mine(
     model: OpenVocabularySegmenter,
-    dataset: AnyDataset,
+    dataset: Dataset,
     config: MiningConfig,
     out: Path,
     *,
@@ -95,7 +95,7 @@ def own_regions(model: OpenVocabularySegmenter) -> RegionConfig:
 
 
 def _words_of(
-    dataset: AnyDataset, captions: Sequence[tuple[str, ...]], nouns: NounFinder | None, config: MiningConfig
+    dataset: Dataset, captions: Sequence[tuple[str, ...]], nouns: NounFinder | None, config: MiningConfig
 ) -> list[tuple[str, ...]]:
     """The nouns of every picture, found by all processes together; none for labels."""
     if not dataset.samples:
@@ -119,7 +119,7 @@ def _words_of(
 
 def _write_own(
     model: OpenVocabularySegmenter,
-    dataset: AnyDataset,
+    dataset: Dataset,
     words: Sequence[tuple[str, ...]],
     config: MiningConfig,
     writer: PairWriter,
@@ -169,15 +169,15 @@ def _encode(model: OpenVocabularySegmenter, words: Sequence[str], config: Mining
 
 
 def _plan(
-    model: OpenVocabularySegmenter, dataset: AnyDataset, words: Sequence[tuple[str, ...]], config: MiningConfig
+    model: OpenVocabularySegmenter, dataset: Dataset, words: Sequence[tuple[str, ...]], config: MiningConfig
 ) -> dict[str, Any]:
     """All that decides the bytes of the pairs."""
     parameter = next(model.parameters())
     identities = [
-        json.dumps([sample.file_name, _sizes(sample), repr(getattr(sample, "segments", None)), found])
+        json.dumps([sample.file_name, sample.file_sizes(), repr(sample.segments), found])
         for sample, found in zip(dataset.samples, words, strict=True)
     ]
-    categories = [(category.id, category.name) for category in getattr(dataset, "categories", ())]
+    categories = [(category.id, category.name) for category in dataset.categories]
     return {
         "config": to_jsonable(config),
         "weights": weights_hash(model.state_dict()),
@@ -187,12 +187,6 @@ def _plan(
         "device": str(parameter.device),
         "dtype": str(parameter.dtype),
     }
-
-
-def _sizes(sample: Any) -> list[int | None]:
-    """Bytes of a sample's files, which tell it from another one of its name."""
-    paths = [getattr(sample, name, None) for name in ("image_path", "segmentation_path", "labels_path")]
-    return [path.stat().st_size if path is not None and path.is_file() else None for path in paths]
 
 
 def _in_first_process(act: Callable[[], ResultT]) -> ResultT:

@@ -6,10 +6,10 @@ rejected. What they do not say are fields of `MiningConfig`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -22,12 +22,9 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import ImageBatch
 from lexiseg.core.vocabulary import VILD_TEMPLATES
-from lexiseg.data.datasets.spec import AnyDataset
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, Sample
-from lexiseg.data.formats.id_maps import Box, segments_of
-from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample, load_labels
+from lexiseg.data.dataset import Dataset, Sample
+from lexiseg.data.id_maps import Box, segments_of
 from lexiseg.data.pairs.format import PairRecord
-from lexiseg.evaluation.loading import Open, Opened, check_size, open_panoptic
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.crops import RegionConfig, cut_regions, mask_probs_on
 
@@ -80,41 +77,38 @@ class MiningConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Annotation:
-    """What is known of a picture before anything is proposed."""
+class AnnotatedPicture:
+    """A picture, and what is known of it before anything is proposed."""
 
     file_name: str
+    picture: UInt8[np.ndarray, "H W 3"]
     ids: Int32[np.ndarray, "H W"] | None = None
     """Each pixel's segment; None where masks are to be proposed."""
     labels: Mapping[int, str] = field(default_factory=dict)
     """The names of the segments that are regions, by their ids."""
 
 
-def opener(dataset: AnyDataset, config: MiningConfig) -> Open:
-    """What opens one sample, in any process; the truth of what it opens is an `Annotation`.
+def opener(dataset: Dataset, config: MiningConfig) -> Callable[[Sample], AnnotatedPicture]:
+    """What opens one sample, in any process.
 
     A panoptic segment is a region, unless it is a crowd; of a semantic map, all pixels of one class are.
 
     Raises:
         ValueError: if true masks are wanted, and the data set has none.
     """
-    match dataset:
-        case _ if not config.has_true_masks:
-            return _open_picture
-        case PanopticDataset():
-            return partial(_open_segments, dataset)
-        case SemanticDataset():
-            return partial(_open_classes, dataset)
-        case _:
-            raise ValueError(
-                f"the source {config.source} needs panoptic or semantic masks, and the data set has none: take "
-                "proposals, or another data set."
-            )
+    if not config.has_true_masks:
+        return _open_picture
+    if dataset.kinds.isdisjoint(("panoptic", "semantic")):
+        raise ValueError(
+            f"the source {config.source} needs panoptic or semantic masks, and the data set has none: take "
+            "proposals, or another data set."
+        )
+    return partial(_open_segments, replace(dataset, samples=()))
 
 
 def pairs_of(
     model: OpenVocabularySegmenter,
-    opened: Opened,
+    annotated: AnnotatedPicture,
     nouns: Sequence[str],
     text_embed: Float[Tensor, "N D"],
     config: MiningConfig,
@@ -123,19 +117,18 @@ def pairs_of(
 
     Args:
         model: proposes, and carries the CLIP; its prompts take no part.
-        opened: the picture with its `Annotation`.
+        annotated: the picture.
         nouns: of its captions; not read for labels.
         text_embed: their embeddings, unit rows on the CPU.
         config: `regions` is set.
     """
-    annotation = opened.truth
-    images = to_image_batch([opened.picture], longest=model.config.longest_side, shortest=model.config.shortest_side)
+    images = to_image_batch([annotated.picture], longest=model.config.longest_side, shortest=model.config.shortest_side)
     (frame,) = images.frames
     images = images.to(next(model.parameters()).device)
-    if annotation.ids is None:
+    if annotated.ids is None:
         mask_logits = model.propose(images).mask_logits
     else:
-        mask_logits = _true_mask_logits(annotation, frame).to(images.pixel_values.device)
+        mask_logits = _true_mask_logits(annotated, frame).to(images.pixel_values.device)
     regions = _cut_out(model, images, mask_logits, config)
     if not regions.queries:
         return []
@@ -144,14 +137,14 @@ def pairs_of(
         found = zip(nouns, places.tolist(), [round(cosine, 6) for cosine in cosines.tolist()], strict=True)
         chosen = [(word, place, cosine) for word, place, cosine in found if cosine >= config.least_cosine]
     else:
-        labels = list(annotation.labels.values())
+        labels = list(annotated.labels.values())
         chosen = [(labels[query], place, None) for place, query in enumerate(regions.queries)]
     return [
         PairRecord(
             crop=regions.crops[place],
             mask=regions.masks[place],
             word=word,
-            picture=annotation.file_name,
+            picture=annotated.file_name,
             score=score,
             box=_box(mask_logits[0, regions.queries[place]], frame, config),
             source=config.title,
@@ -189,30 +182,23 @@ def _cut_out(
     return regions
 
 
-def _open_picture(sample: Any) -> Opened:
-    return Opened(picture=open_picture(sample.image_path), truth=Annotation(file_name=sample.file_name))
+def _open_picture(sample: Sample) -> AnnotatedPicture:
+    return AnnotatedPicture(file_name=sample.file_name, picture=open_picture(sample.image_path))
 
 
-def _open_segments(dataset: PanopticDataset, sample: Sample) -> Opened:
-    opened = open_panoptic(sample, dataset.categories)
+def _open_segments(dataset: Dataset, sample: Sample) -> AnnotatedPicture:
+    loaded = dataset.load(sample)
+    segmentation = loaded.annotation.to_segmentation(dataset.categories)
     names = {category.id: category.name for category in dataset.categories}
-    labels = {segment.id: names[segment.category_id] for segment in sample.segments if not segment.is_crowd}
-    return replace(opened, truth=Annotation(file_name=sample.file_name, ids=opened.truth.ids, labels=labels))
+    labels = {segment.id: names[segment.category_id] for segment in segmentation.segments if not segment.is_crowd}
+    return AnnotatedPicture(file_name=sample.file_name, picture=loaded.picture, ids=segmentation.ids, labels=labels)
 
 
-def _open_classes(dataset: SemanticDataset, sample: SemanticSample) -> Opened:
-    places = load_labels(sample, dataset)
-    picture = open_picture(sample.image_path)
-    check_size(sample.file_name, picture, places)
-    labels = {place: dataset.categories[place].name for place in np.unique(places[places >= 0]).tolist()}
-    return Opened(picture=picture, truth=Annotation(file_name=sample.file_name, ids=places, labels=labels))
-
-
-def _true_mask_logits(annotation: Annotation, frame: Frame) -> Float[Tensor, "1 N H W"]:
+def _true_mask_logits(annotated: AnnotatedPicture, frame: Frame) -> Float[Tensor, "1 N H W"]:
     """Masks on the padded canvas: a pixel is inside where most of what it covers is."""
-    ids = torch.from_numpy(annotation.ids)
-    logits = torch.empty(1, len(annotation.labels), *frame.padded)
-    for place, segment in enumerate(annotation.labels):
+    ids = torch.from_numpy(annotated.ids)
+    logits = torch.empty(1, len(annotated.labels), *frame.padded)
+    for place, segment in enumerate(annotated.labels):
         inside = frame.enter((ids == segment)[None].float())[0] > 0.5
         logits[0, place] = torch.where(inside, SURE, -SURE)
     return logits

@@ -1,25 +1,24 @@
 """What is wrong with training data, in sentences with counts, before the first step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
 
-from lexiseg.core.errors import FormatError
 from lexiseg.core.images import EXIF_ORIENTATION
 from lexiseg.core.messages import few
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.categories import match_categories
+from lexiseg.data.dataset import AnnotationKind, Dataset, Sample
 from lexiseg.data.datasets.folders import absent
-from lexiseg.data.datasets.spec import OPENED, files_of, problem_of
-from lexiseg.data.formats.coco_instances import InstanceDataset, InstanceSample, paint_objects
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, Sample, load_segmentation
-from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample
-from lexiseg.training.segmentation.task import match_categories
+from lexiseg.data.datasets.spec import OPENED, problem_of
 
 ItemT = TypeVar("ItemT")
 
+MAPS = frozenset[AnnotationKind](("panoptic", "semantic"))
+"""Annotations that lie in files beside the pictures."""
 HEADERS = 2000
 """Pictures whose size a thorough look reads from the files' headers; it takes about a second."""
 SIDEWAYS = range(5, 9)
@@ -55,16 +54,31 @@ def _told_missing(missing: Sequence[Path], count: int, what: str) -> str:
     )
 
 
-def _told_broken(samples: list[ItemT], problem: Callable[[ItemT], str | None]) -> list[str]:
-    """Opens a few of the samples, from all over the list."""
+def _told_broken(samples: list[Sample], data: Dataset) -> list[str]:
+    """Opens a few of the samples, from all over the list, as strictly as a training does."""
     opened = _evenly(samples, OPENED)
-    broken = [told for told in map(problem, opened) if told is not None]
+    broken = [told for sample in opened if (told := problem_of(sample, data, strict=True)) is not None]
     if not broken:
         return []
     return [f"{len(broken)} of {len(opened)} pictures that were opened can't be used, first {broken[0]}"]
 
 
-def look_at_lists(data: PanopticDataset | SemanticDataset, vocabulary: Vocabulary, *, per_class: bool) -> DataReport:
+def look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool, files: bool = False) -> DataReport:
+    """Looks at a training set as its annotations allow.
+
+    Args:
+        data: the training set.
+        vocabulary: the recipe's words.
+        per_class: whether crowds count as parts of their class; see `data.samples.to_targets`.
+        files: opens files as well. Objects are opened in any case, as their lists tell too little.
+    """
+    if not MAPS & data.kinds:
+        return look_at_objects(data)
+    found = look_at_lists(data, vocabulary, per_class=per_class)
+    return found + look_at_files(data) if files else found
+
+
+def look_at_lists(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> DataReport:
     """Holds lists against the vocabulary and the folders; opens no file, so every training begins with it.
 
     Args:
@@ -76,8 +90,9 @@ def look_at_lists(data: PanopticDataset | SemanticDataset, vocabulary: Vocabular
     if not count:
         return _NOTHING
     problems, notes = [], []
-    for what, place in (("pictures", 0), ("masks", 1)):
-        if missing := absent(files_of(sample)[place] for sample in data.samples):
+    masks = (sample.mask_path for sample in data.samples if sample.mask_path is not None)
+    for what, paths in (("pictures", (sample.image_path for sample in data.samples)), ("masks", masks)):
+        if missing := absent(paths):
             problems.append(_told_missing(missing, count, what))
     class_ids = match_categories(data.categories, vocabulary)
     unknown = [c.name for c in data.categories if c.id not in class_ids]
@@ -91,7 +106,7 @@ def look_at_lists(data: PanopticDataset | SemanticDataset, vocabulary: Vocabular
             f"{len(unknown)} of {len(data.categories)} categories are not in the vocabulary ({few(unknown)}): "
             f"{_segments_of(data, unknown)}their pixels are told nothing."
         )
-    if isinstance(data, PanopticDataset):
+    if any(sample.segments is not None for sample in data.samples):
         more = _look_at_segments(data, set(class_ids), per_class=per_class)
         problems += more.problems
         notes += more.notes
@@ -100,19 +115,19 @@ def look_at_lists(data: PanopticDataset | SemanticDataset, vocabulary: Vocabular
     return DataReport(num_pictures=count, problems=tuple(problems), notes=tuple(notes))
 
 
-def look_at_files(data: PanopticDataset | SemanticDataset) -> DataReport:
+def look_at_files(data: Dataset) -> DataReport:
     """Opens files that are there: headers of up to 2,000 pictures and masks, and 16 of both as a whole. Seconds."""
-    lost = set(absent(path for sample in data.samples for path in files_of(sample)))
-    there = [sample for sample in data.samples if lost.isdisjoint(files_of(sample))]
+    lost = set(absent(path for sample in data.samples for path in sample.files))
+    there = [sample for sample in data.samples if lost.isdisjoint(sample.files)]
     looked = _evenly(there, HEADERS)
     other_sizes, outside = [], []
     for sample in looked:
-        size, mask_size = _size(sample.image_path), _size(_mask_path(sample))
+        size, mask_size = _size(sample.image_path), None if sample.mask_path is None else _size(sample.mask_path)
         if size is None or mask_size is None:
             continue  # opening them as a whole says more, and a broken file is seldom alone
         if size != mask_size:
             other_sizes.append(f"{sample.file_name}: {size[0]} x {size[1]} and {mask_size[0]} x {mask_size[1]}")
-        elif isinstance(sample, Sample) and not all(_is_inside(s.box, size) for s in sample.segments):
+        elif not all(_is_inside(s.box, size) for s in sample.segments or ()):
             outside.append(sample.file_name)
     problems = []
     if other_sizes:
@@ -126,11 +141,11 @@ def look_at_files(data: PanopticDataset | SemanticDataset) -> DataReport:
             f"{outside[0]}: the annotations belong to other pictures."
         )
     if not other_sizes:
-        problems += _told_broken(there, lambda sample: _problem_of(sample, data))
+        problems += _told_broken(there, data)
     return DataReport(num_pictures=len(data.samples), problems=tuple(problems))
 
 
-def look_at_objects(data: InstanceDataset) -> DataReport:
+def look_at_objects(data: Dataset) -> DataReport:
     """The same for objects of a COCO instance JSON, whose reader has refused malformed ones; opens 16 pictures."""
     count = len(data.samples)
     if not count:
@@ -139,45 +154,40 @@ def look_at_objects(data: InstanceDataset) -> DataReport:
     missing = absent(sample.image_path for sample in data.samples)
     if missing:
         problems.append(_told_missing(missing, count, "pictures"))
-    empty = [s.file_name for s in data.samples if not any(not a.get("iscrowd", 0) for a in s.annotations)]
+    listed = [(s.file_name, s.objects) for s in data.samples if s.objects is not None]
+    empty = [name for name, objects in listed if all(one.get("iscrowd", 0) for one in objects)]
     if len(empty) == count:
         problems.append(f"none of the {count} pictures has an object that is no crowd: mark things one by one.")
     elif empty:
         notes.append(f"{len(empty)} of {count} pictures have no object, or crowds alone, first {empty[0]}.")
     lost = set(missing)
     there = [sample for sample in data.samples if sample.image_path not in lost]
-    problems += _told_broken(there, lambda sample: _problem_of_objects(sample, data))
+    problems += _told_broken(there, data)
     if count == 1:
         notes.append(_ONE_PICTURE)
     return DataReport(num_pictures=count, problems=tuple(problems), notes=tuple(notes))
 
 
-def _problem_of_objects(sample: InstanceSample, data: InstanceDataset) -> str | None:
-    try:
-        paint_objects(sample)
-    except FormatError as error:
-        return str(error)
-    return problem_of(sample, data)
-
-
-def _look_at_segments(data: PanopticDataset, known: set[int], *, per_class: bool) -> DataReport:
+def _look_at_segments(data: Dataset, known: set[int], *, per_class: bool) -> DataReport:
     """Whether there is something to learn in every picture."""
     count = len(data.samples)
     listed = {category.id for category in data.categories}
-    strange = [s.file_name for s in data.samples if any(segment.category_id not in listed for segment in s.segments)]
+    strange = [
+        s.file_name for s in data.samples if any(segment.category_id not in listed for segment in s.segments or ())
+    ]
     problems, notes = [], []
     if strange:
         problems.append(
             f"{len(strange)} of {count} pictures have segments of a category that the annotations do not list, first "
             f"{strange[0]}: list it, or leave them out."
         )
-    crowds = sum(segment.is_crowd for s in data.samples for segment in s.segments)
+    crowds = sum(segment.is_crowd for s in data.samples for segment in s.segments or ())
     empty = [
         sample.file_name
         for sample in data.samples
-        if not any(s.category_id in known and (per_class or not s.is_crowd) for s in sample.segments)
+        if not any(s.category_id in known and (per_class or not s.is_crowd) for s in sample.segments or ())
     ]
-    if len(empty) == count and crowds == sum(len(s.segments) for s in data.samples) > 0:
+    if len(empty) == count and crowds == sum(len(s.segments or ()) for s in data.samples) > 0:
         problems.append(
             f"all {crowds} segments of the {count} pictures are crowds, of which nothing is learned: mark things one "
             "by one."
@@ -192,28 +202,11 @@ def _look_at_segments(data: PanopticDataset, known: set[int], *, per_class: bool
     return DataReport(num_pictures=count, problems=tuple(problems), notes=tuple(notes))
 
 
-def _segments_of(data: PanopticDataset | SemanticDataset, names: Sequence[str]) -> str:
+def _segments_of(data: Dataset, names: Sequence[str]) -> str:
     """How many segments have one of these categories, where the lists tell."""
-    if not isinstance(data, PanopticDataset):
-        return ""
     ids = {category.id for category in data.categories if category.name in set(names)}
-    owners = [segment.category_id in ids for sample in data.samples for segment in sample.segments]
-    return f"{sum(owners)} of {len(owners)} segments are theirs, and "
-
-
-def _problem_of(sample: Sample | SemanticSample, data: PanopticDataset | SemanticDataset) -> str | None:
-    """What keeps a training from reading a sample: more than what keeps an evaluation from it."""
-    problem = problem_of(sample, data)
-    if problem is None and isinstance(sample, Sample) and isinstance(data, PanopticDataset):
-        try:
-            load_segmentation(sample, data.categories)
-        except FormatError as error:
-            return str(error)
-    return problem
-
-
-def _mask_path(sample: Sample | SemanticSample) -> Path:
-    return files_of(sample)[1]
+    owners = [segment.category_id in ids for sample in data.samples for segment in sample.segments or ()]
+    return f"{sum(owners)} of {len(owners)} segments are theirs, and " if owners else ""
 
 
 def _evenly(items: list[ItemT], most: int) -> list[ItemT]:

@@ -6,16 +6,14 @@ pictures that were held out, the old ones' too where there are some; and if the 
 go back towards the start.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
 from lexiseg.core.concepts import same_word
-from lexiseg.core.vocabulary import Concept, Vocabulary
-from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.data.formats.coco_panoptic import Category
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.dataset import Dataset
 from lexiseg.data.samples.segmentation import example_generator
 from lexiseg.data.samples.transforms import MASK_STRIDE, Framing
 from lexiseg.models.base import OpenVocabularySegmenter
@@ -77,11 +75,11 @@ class FinetuneRecipe:
 class FinetuneData:
     """Pictures to learn from, and others to measure on."""
 
-    train: AnnotatedDataset
+    train: Dataset
     held_out: Validation
 
     @staticmethod
-    def of(data: AnnotatedDataset, vocabulary: Vocabulary, recipe: FinetuneRecipe) -> "FinetuneData":
+    def of(data: Dataset, vocabulary: Vocabulary, recipe: FinetuneRecipe) -> "FinetuneData":
         """Splits a data set.
 
         Args:
@@ -93,9 +91,7 @@ class FinetuneData:
         return FinetuneData(train=train, held_out=Validation(data=held_out, vocabulary=vocabulary, num_scenes=4))
 
 
-def split(
-    data: AnnotatedDataset, held_out_share: float, held_out_most: int, *, seed: int
-) -> tuple[AnnotatedDataset, AnnotatedDataset]:
+def split(data: Dataset, held_out_share: float, held_out_most: int, *, seed: int) -> tuple[Dataset, Dataset]:
     """Parts a data set at random into pictures to train on and pictures that are held out, one of each at least.
 
     Args:
@@ -119,32 +115,6 @@ def split(
         replace(data, samples=tuple(data.samples[place] for place in train)),
         replace(data, samples=tuple(data.samples[place] for place in held_out)),
     )
-
-
-def vocabulary_for(
-    categories: Sequence[Category], vocabulary: Vocabulary | None, templates: tuple[str, ...]
-) -> Vocabulary:
-    """The words for a data set's categories, one concept for each: of a vocabulary, or the categories' own names.
-
-    Raises:
-        ValueError: naming the first category that the vocabulary lacks, or that shares a concept with another.
-    """
-    concepts: dict[str, Concept] = {}
-    if vocabulary is None:
-        concepts = {same_word(c.name): Concept(c.name, is_thing=c.is_thing) for c in categories}
-    else:
-        concepts = {same_word(name): concept for concept in vocabulary.concepts for name in concept.names}
-    found: list[Concept] = []
-    for category in categories:
-        concept = concepts.get(same_word(category.name))
-        if concept is None or concept in found:
-            problem = "is none of the words" if concept is None else "shares its word with another category"
-            raise ValueError(
-                f"the data set's category {category.name!r} {problem}: each needs one of its own, in --vocabulary, or "
-                "in what the model knows where it is old data."
-            )
-        found.append(concept)
-    return Vocabulary(tuple(found), templates)
 
 
 def join_vocabularies(old: Vocabulary, new: Vocabulary) -> Vocabulary:

@@ -10,9 +10,8 @@ from torch import Tensor
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import open_dataset
-from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.data.formats.coco_instances import InstanceDataset
-from lexiseg.data.formats.coco_panoptic import PanopticDataset
+from lexiseg.data.categories import vocabulary_for
+from lexiseg.data.dataset import MASK_KINDS, Dataset
 from lexiseg.io.checkpoint import weights_hash, writing
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import load_model, save_model
@@ -22,14 +21,13 @@ from lexiseg.storybook.export import StorybookSpec
 from lexiseg.training.engine.checkpoints import Checkpoints
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import evaluate_on
-from lexiseg.training.segmentation.data_check import DataReport, look_at_files, look_at_lists, look_at_objects
+from lexiseg.training.segmentation.data_check import DataReport, look_at_data
 from lexiseg.training.segmentation.finetune import (
     FinetuneData,
     FinetuneRecipe,
     finetune_task,
     join_vocabularies,
     set_training_vocabulary,
-    vocabulary_for,
 )
 from lexiseg.training.segmentation.run import draw_once, heed
 
@@ -126,8 +124,7 @@ def check_finetune(settings: TrainSettings) -> DataReport:
     data = _annotated(path, settings.root, "--data")
     known = model.config.training_vocabulary
     vocabulary = join_vocabularies(known, vocabulary_for(data.categories, settings.vocabulary, known.templates))
-    found = _look(data, vocabulary, model)
-    return found if isinstance(data, InstanceDataset) else found + look_at_files(data)
+    return look_at_data(data, vocabulary, per_class=model.has_targets_per_class, files=True)
 
 
 def _given(settings: TrainSettings) -> tuple[Path, Path]:
@@ -139,12 +136,6 @@ def _given(settings: TrainSettings) -> tuple[Path, Path]:
     return settings.start, settings.data[0]
 
 
-def _look(data: AnnotatedDataset, vocabulary: Vocabulary, model: OpenVocabularySegmenter) -> DataReport:
-    if isinstance(data, InstanceDataset):
-        return look_at_objects(data)
-    return look_at_lists(data, vocabulary, per_class=model.has_targets_per_class)
-
-
 def _new_source(
     recipe: FinetuneRecipe, model: OpenVocabularySegmenter, settings: TrainSettings, reporters: Reporters
 ) -> FinetuneData:
@@ -153,7 +144,8 @@ def _new_source(
     data = _annotated(path, settings.root, "--data")
     known = model.config.training_vocabulary
     vocabulary = vocabulary_for(data.categories, settings.vocabulary, known.templates)
-    heed(_look(data, join_vocabularies(known, vocabulary), model), path, reporters)
+    found = look_at_data(data, join_vocabularies(known, vocabulary), per_class=model.has_targets_per_class)
+    heed(found, path, reporters)
     return FinetuneData.of(data, vocabulary, recipe)
 
 
@@ -171,14 +163,11 @@ def _old_source(
     return FinetuneData.of(data, vocabulary_for(data.categories, known, known.templates), recipe)
 
 
-def _annotated(path: Path, root: Path | None, option: str) -> AnnotatedDataset:
-    data = open_dataset(path, root, None if root is None else "train")
-    if not isinstance(data, AnnotatedDataset):
-        raise ValueError(f"expected pictures with masks or label maps as {option}, got those of {path} without.")
-    return data
+def _annotated(path: Path, root: Path | None, option: str) -> Dataset:
+    return open_dataset(path, root, None if root is None else "train", needs=MASK_KINDS, option=option)
 
 
-def _drawn(model: OpenVocabularySegmenter, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
+def _drawn(model: OpenVocabularySegmenter, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """What a shipped model was trained on, drawn once into a folder that a resumed run finds again."""
     side, words = model.config.longest_side, model.config.training_vocabulary
     order = StorybookSpec(role="base", split="train", count=DRAWN_OLD, seed=OTHERS, size=(side, side), vocabulary=words)

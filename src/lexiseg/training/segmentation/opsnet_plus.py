@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from lexiseg.data.datasets.folders import own_words
-from lexiseg.data.datasets.image_level import LabelDataset
-from lexiseg.data.datasets.spec import AnnotatedDataset
+from lexiseg.data.categories import own_vocabulary
+from lexiseg.data.dataset import Dataset
 from lexiseg.data.samples.labelled import LabelledBatch, LabelledPictures, collate_labelled
 from lexiseg.data.samples.segmentation import training_keys
 from lexiseg.layers.modulation import modulated_logits
@@ -69,8 +68,8 @@ class OPSNetPlusTask:
     def __init__(
         self,
         recipe: OPSNetPlusRecipe,
-        data: AnnotatedDataset,
-        labelled: LabelDataset,
+        data: Dataset,
+        labelled: Dataset,
         model: OPSNet,
         *,
         device: str = "cpu",
@@ -95,7 +94,7 @@ class OPSNetPlusTask:
         self.recipe = recipe
         self.pictures = LabelledPictures(labelled, recipe.framing, seed=recipe.seed)
         """Those that have labels."""
-        vocabulary = replace(own_words(labelled.categories), templates=recipe.vocabulary.templates)
+        vocabulary = replace(own_vocabulary(labelled.categories), templates=recipe.vocabulary.templates)
         self.words = model.embed_vocabulary(vocabulary, negatives=False).to(device)
         """What their labels choose from."""
         self._masked = SegmentationTask(

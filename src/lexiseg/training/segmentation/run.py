@@ -7,11 +7,10 @@ from lexiseg.core import processes
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
-from lexiseg.data.datasets.folders import own_words
-from lexiseg.data.datasets.image_level import LabelDataset, label_dataset
-from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.data.formats.coco_panoptic import PanopticDataset, read_panoptic
-from lexiseg.data.formats.label_maps import SemanticDataset
+from lexiseg.data.categories import own_vocabulary
+from lexiseg.data.dataset import MASK_KINDS, Dataset
+from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.data.samples.labelled import with_labels
 from lexiseg.encoders.segmenters.mask2former_weights import write_mask2former
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import is_hub_name, save_model, system_of
@@ -21,7 +20,7 @@ from lexiseg.storybook.kinds import Role
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.segmentation.closed_set import ClosedSet, ClosedSetRecipe
-from lexiseg.training.segmentation.data_check import DataReport, look_at_files, look_at_lists
+from lexiseg.training.segmentation.data_check import DataReport, look_at_data
 from lexiseg.training.segmentation.initial_weights import first_model, first_opsnet, lacking_weights
 from lexiseg.training.segmentation.opsnet import OPSNetRecipe
 from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe, OPSNetPlusTask
@@ -89,7 +88,7 @@ def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporte
 
 def _task(
     recipe: TrainingRecipe,
-    data: AnnotatedDataset,
+    data: Dataset,
     model: OpenVocabularySegmenter,
     settings: TrainSettings,
     *,
@@ -123,8 +122,8 @@ def check_run(recipe: SegmenterRecipe, settings: TrainSettings) -> DataReport:
     if not settings.data and recipe.num_pictures:
         return weights + DataReport(num_pictures=0, notes=(f"{recipe.num_pictures} pictures will be drawn.",))
     data = _open_data(recipe, settings)
-    listed = look_at_lists(data, recipe.vocabulary, per_class=isinstance(recipe, OVSegRecipe))
-    return listed + look_at_files(data) + weights
+    per_class = isinstance(recipe, OVSegRecipe)
+    return look_at_data(data, recipe.vocabulary, per_class=per_class, files=True) + weights
 
 
 def _look_at_weights(recipe: SegmenterRecipe, settings: TrainSettings) -> DataReport:
@@ -144,15 +143,11 @@ def _validation(settings: TrainSettings) -> Validation | None:
     """What --val names, asked for by its own words."""
     if settings.val is None:
         return None
-    data = open_dataset(settings.val, None)
-    if not isinstance(data, AnnotatedDataset):
-        raise ValueError(f"expected pictures with masks or label maps as --val, got those of {settings.val} without.")
-    return Validation(data=data, vocabulary=own_words(data.categories))
+    data = open_dataset(settings.val, None, needs=MASK_KINDS, option="--val")
+    return Validation(data=data, vocabulary=own_vocabulary(data.categories))
 
 
-def training_data(
-    recipe: SegmenterRecipe, settings: TrainSettings, reporters: Reporters
-) -> PanopticDataset | SemanticDataset:
+def training_data(recipe: SegmenterRecipe, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """The training set: the given one, or drawn once into a folder that a resumed run finds again.
 
     Raises:
@@ -161,7 +156,7 @@ def training_data(
     if not settings.data:
         return _drawn_data(recipe, settings, reporters)
     data = _open_data(recipe, settings)
-    found = look_at_lists(data, recipe.vocabulary, per_class=isinstance(recipe, OVSegRecipe))
+    found = look_at_data(data, recipe.vocabulary, per_class=isinstance(recipe, OVSegRecipe))
     heed(found, settings.data[0], reporters)
     return data
 
@@ -180,15 +175,13 @@ def heed(found: DataReport, path: Path, reporters: Reporters) -> None:
         raise ValueError(f"{path}: {found.problems[0]}{rest}")
 
 
-def _open_data(recipe: SegmenterRecipe, settings: TrainSettings) -> PanopticDataset | SemanticDataset:
+def _open_data(recipe: SegmenterRecipe, settings: TrainSettings) -> Dataset:
     """The data set that --data and --root name; an OVSeg may learn from label maps as well."""
     _refuse_to_draw(recipe, settings)
     (path,) = settings.data
-    data = open_dataset(path, settings.root, None if settings.root is None else "train")
-    if isinstance(data, PanopticDataset) or (isinstance(data, SemanticDataset) and isinstance(recipe, OVSegRecipe)):
-        return data
-    kinds = "panoptic or semantic truth" if isinstance(recipe, OVSegRecipe) else "panoptic truth"
-    raise ValueError(f"expected pictures with {kinds}, got those of {path} without: choose another data set.")
+    split = None if settings.root is None else "train"
+    needs = ("panoptic", "semantic") if isinstance(recipe, OVSegRecipe) else ("panoptic",)
+    return open_dataset(path, settings.root, split, needs=needs)
 
 
 def _refuse_to_draw(recipe: SegmenterRecipe, settings: TrainSettings) -> None:
@@ -196,27 +189,21 @@ def _refuse_to_draw(recipe: SegmenterRecipe, settings: TrainSettings) -> None:
         raise ValueError("this recipe learns from photographs, which can't be drawn: pass a data set as --data.")
 
 
-def _drawn_data(recipe: SegmenterRecipe, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
+def _drawn_data(recipe: SegmenterRecipe, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """Pictures of the drawn world, the same for every seed of the training, as COCO is."""
     return _drawn("base", recipe.num_pictures, recipe.vocabulary, recipe, settings, reporters)
 
 
-def _labelled_data(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> LabelDataset:
+def _labelled_data(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """The pictures with labels: the given ones, or drawn once."""
     if settings.labels is None and not recipe.num_labelled:
         raise ValueError(
             "this recipe learns from photographs, which can't be drawn: pass some with labels as --labels."
         )
     if settings.labels is None:
-        return label_dataset(_drawn("image-level", recipe.num_labelled, None, recipe, settings, reporters))
-    found = open_dataset(settings.labels, settings.root if str(settings.labels) in CATALOGUE else None)
-    if isinstance(found, PanopticDataset):
-        return label_dataset(found)
-    if not isinstance(found, LabelDataset):
-        raise ValueError(
-            f"expected pictures with labels, got those of {settings.labels} without: choose another data set."
-        )
-    return found
+        return with_labels(_drawn("image-level", recipe.num_labelled, None, recipe, settings, reporters))
+    root = settings.root if str(settings.labels) in CATALOGUE else None
+    return with_labels(open_dataset(settings.labels, root, needs=("labels", "panoptic"), option="--labels"))
 
 
 def _drawn(
@@ -226,7 +213,7 @@ def _drawn(
     recipe: SegmenterRecipe,
     settings: TrainSettings,
     reporters: Reporters,
-) -> PanopticDataset:
+) -> Dataset:
     """Pictures of a role, drawn once into a folder that a resumed run finds again."""
     prefix = "data" if role == "base" else role
     folder = (settings.drawn or settings.out) / f"{prefix}-{count}"
@@ -235,7 +222,7 @@ def _drawn(
     return draw_once(order, folder, settings, reporters)
 
 
-def draw_once(order: StorybookSpec, folder: Path, settings: TrainSettings, reporters: Reporters) -> PanopticDataset:
+def draw_once(order: StorybookSpec, folder: Path, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """Draws a data set in the first process, if an earlier run has not drawn it there; every process reads it."""
     if processes.rank() == 0 and not (folder / "panoptic.json").is_file():
         workers = max(1, settings.workers)

@@ -1,7 +1,7 @@
 """The training of any segmenter: recipe, data, parameter groups, criterion, evaluation."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
@@ -10,12 +10,10 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lexiseg.core.concepts import same_word
 from lexiseg.core.random import fork_random
 from lexiseg.core.structures import ImageBatch, LayerPrediction, VocabularyEmbeddings
-from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.datasets.spec import AnnotatedDataset
-from lexiseg.data.formats.coco_panoptic import Category
+from lexiseg.data.categories import match_categories
+from lexiseg.data.dataset import Dataset
 from lexiseg.data.samples.segmentation import MixedDataset, SegmentationDataset, collate, mixed_keys
 from lexiseg.encoders.segmenters.block_wrapping import blocks_of
 from lexiseg.encoders.segmenters.mask2former import freeze_batch_norm
@@ -30,19 +28,11 @@ from lexiseg.training.segmentation.criterion import segmentation_losses
 from lexiseg.training.segmentation.recipe import TrainingRecipe
 
 
-def match_categories(categories: Sequence[Category], vocabulary: Vocabulary) -> dict[int, int]:
-    """Category id to the number of its concept, found by name or, failing that, by synonym; others are left out."""
-    concepts = list(enumerate(vocabulary.concepts))
-    numbers = {same_word(name): number for number, concept in concepts for name in concept.synonyms}
-    numbers |= {same_word(concept.name): number for number, concept in concepts}
-    return {c.id: numbers[same_word(c.name)] for c in categories if same_word(c.name) in numbers}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
     """Pictures of what a model knows already, evenly mixed into what it is to learn."""
 
-    data: AnnotatedDataset
+    data: Dataset
     share: float
     """Of all pictures, in [0, 1]."""
     validation: Validation
@@ -58,7 +48,7 @@ class SegmentationTask(Generic[ModelT]):
     def __init__(
         self,
         recipe: TrainingRecipe,
-        data: AnnotatedDataset,
+        data: Dataset,
         model: ModelT,
         *,
         keeps_batch_norm: bool = False,
@@ -162,14 +152,14 @@ class SegmentationTask(Generic[ModelT]):
         return split_batches(iter(loader), split)
 
     @property
-    def _sources(self) -> tuple[AnnotatedDataset, ...]:
+    def _sources(self) -> tuple[Dataset, ...]:
         return (self._data,) if self.rehearsal is None else (self._data, self.rehearsal.data)
 
     def _mixed(self) -> MixedDataset:
         donors = self._examples(self._data)
         return MixedDataset([self._examples(data, donors) for data in self._sources])
 
-    def _examples(self, data: AnnotatedDataset, donors: SegmentationDataset | None = None) -> SegmentationDataset:
+    def _examples(self, data: Dataset, donors: SegmentationDataset | None = None) -> SegmentationDataset:
         class_ids = match_categories(data.categories, self._vocabulary)
         if not class_ids:
             raise ValueError("no category of the training data is in the recipe's vocabulary: check --data.")

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexiseg.data.formats.id_maps import MAX_ID, compact, run_lengths, segments_of
+from lexiseg.data.id_maps import MAX_ID, compact, run_lengths, segments_of
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -1,6 +1,7 @@
 """Masks as COCO writes them: polygons and run-length codes. pycocotools' mask code is named in this file alone."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from lexiseg.core.errors import FormatError
 rle: Any = mask  # its declared types leave out what it takes and gives
 
 TOO_FAR = 10  # a polygon may reach this many picture sides; tracing one costs time in proportion to its length
+
+NO_POLYGON = "a polygon must be a list of x and y of three points or more"
 
 
 def pixels_of(counts: str, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
@@ -44,33 +47,58 @@ def code_of(where: str, segmentation: Any, size: tuple[int, int]) -> str:
         FormatError: if it is none of them, or does not fit the picture.
     """
     height, width = size
+    if problem := problem_of_mask(segmentation, size):
+        raise FormatError(f"{where}: {problem}.")
+    if isinstance(segmentation, Mapping):
+        counts = segmentation["counts"]
+        if not isinstance(counts, str | bytes):
+            return rle.frPyObjects({"size": [height, width], "counts": counts}, height, width)["counts"].decode("ascii")
+        counts = counts if isinstance(counts, str) else counts.decode("ascii", "replace")
+        # pycocotools trusts what it gets: a wrong code makes it write beyond its memory.
+        runs = _runs_of(counts)
+        if runs is None or any(run < 0 for run in runs) or sum(runs) != height * width:
+            raise FormatError(f"{where}: {_uncovered(size)}.")
+        return counts
+    reach = TOO_FAR * max(size)
+    if any(abs(x) > reach for polygon in segmentation for x in polygon):
+        raise FormatError(f"{where}: {NO_POLYGON}, near the picture.")
+    return rle.merge(rle.frPyObjects(segmentation, height, width))["counts"].decode("ascii")
+
+
+def problem_of_mask(segmentation: object, size: tuple[int, int]) -> str:
+    """What is wrong with a mask in any of COCO's three ways, or nothing; quick, as millions are asked after.
+
+    Whether compressed code covers the picture, and polygons lie near it, shows in `code_of`.
+    """
     if isinstance(segmentation, Mapping):
         if tuple(segmentation.get("size", ())) != size:
-            raise FormatError(
-                f"{where}: the mask is of size {segmentation.get('size')}, but the picture is {height} x {width} "
-                "(height x width)."
-            )
-        counts: Any = segmentation.get("counts")
-        if isinstance(counts, bytes):
-            counts = counts.decode("ascii", "replace")
-        runs: Any = _runs_of(counts) if isinstance(counts, str) else counts
-        # pycocotools trusts what it gets: a wrong code makes it write beyond its memory.
-        is_whole = isinstance(runs, list) and all(type(run) is int and run >= 0 for run in runs)
-        if not is_whole or sum(runs) != height * width:
-            raise FormatError(f"{where}: the run-length code does not cover the {height} x {width} pixels.")
-        if isinstance(counts, str):
-            return counts
-        return rle.frPyObjects({"size": [height, width], "counts": runs}, height, width)["counts"].decode("ascii")
+            got = segmentation.get("size")
+            return f"the RLE is of size {got}, but the picture is {size[0]} x {size[1]}: its size must be {list(size)}"
+        counts, uncovered = segmentation.get("counts"), _uncovered(size)
+        if isinstance(counts, str | bytes) and counts:
+            return ""
+        if not isinstance(counts, list) or not all(type(run) is int and run >= 0 for run in counts):
+            return f"{uncovered}: its counts must be text, or a list of numbers that are not negative"
+        pixels = size[0] * size[1]
+        return "" if sum(counts) == pixels else f"{uncovered}: it has {sum(counts)} pixels, not {pixels}"
     if not isinstance(segmentation, list) or not segmentation:
-        raise FormatError(f"{where}: a mask must be polygons or a run-length code, got {type(segmentation).__name__}.")
-    reach = TOO_FAR * max(size)
+        return f"a mask must be polygons or a run-length code, got {type(segmentation).__name__}"
     for polygon in segmentation:
-        is_polygon = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
-        if not is_polygon or not all(isinstance(x, int | float) and abs(x) <= reach for x in polygon):
-            raise FormatError(
-                f"{where}: a polygon must be a list of x and y of three points or more, near the picture."
-            )
-    return rle.merge(rle.frPyObjects(segmentation, height, width))["counts"].decode("ascii")
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 or not is_finite(polygon):
+            return NO_POLYGON
+    return ""
+
+
+def _uncovered(size: tuple[int, int]) -> str:
+    return f"the run-length code does not cover the {size[0]} x {size[1]} pixels"
+
+
+def is_finite(numbers: Sequence[Any]) -> bool:
+    """Whether all are numbers, and none is infinite or NaN; the sum says so at once."""
+    try:
+        return math.isfinite(math.fsum(numbers))
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _runs_of(text: str) -> list[int] | None:
