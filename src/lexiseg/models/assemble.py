@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lexiseg.core.concepts import Concept, same_word
+from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary, builtin_names
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
@@ -66,7 +67,7 @@ def assemble(
         # "class" is what Mask2Former itself ranks by; its mask score was never trained to tell good masks from bad
         merge=MergeConfig(rank_by="class", score_threshold=SCORE_THRESHOLD),
     )
-    with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
+    with fork_random():
         model = OPSNet(config).eval()
     model.segmenter.load_state_dict(dict(closed.segmenter))
     model.clip.clip.load_state_dict({**model.clip.clip.state_dict(), **clip_state})

@@ -356,7 +356,7 @@ def test_files_that_are_no_checkpoint_end_in_a_sentence(tmp_path: Path, write: A
     with pytest.raises(ModelError, match="holds a CLIP alone; import it with 'lexiseg import clip'"):
         import_ovseg(write({"visual.conv1.weight": torch.ones(2, 3, 4, 4)}))
     (tmp_path / "settings.json").write_text("[")
-    with pytest.raises(ModelError, match="not valid JSON"):
+    with pytest.raises(ModelError, match="this is no JSON"):
         read_settings(tmp_path / "settings.json")
     (tmp_path / "settings.json").write_text("[]")
     with pytest.raises(ModelError, match="must hold an object"):

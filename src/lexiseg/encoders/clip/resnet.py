@@ -12,6 +12,7 @@ from open_clip.modified_resnet import Bottleneck, ModifiedResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lexiseg.core.weights import weight_complaint
 from lexiseg.encoders.clip.base import MEAN, STD, OpenClip, read_tensors
 
 __all__ = ["MEAN", "STD", "Clip", "ClipConfig", "read_clip_state", "read_clip_weights", "resize_positions"]
@@ -231,13 +232,10 @@ def read_clip_state(config: ClipConfig, path: Path, architecture: str) -> dict[s
     with torch.device("meta"):
         own = Clip(config).clip.state_dict()
     weights = {name: value for name, value in read_clip_weights(path).items() if name not in _NO_WEIGHTS}
-    lacking = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
-    unknown = [name for name in weights if name not in own]
-    reshaped = [name for name, value in own.items() if name in weights and weights[name].shape != value.shape]
-    if lacking or unknown or reshaped:
-        first = (*lacking, *unknown, *reshaped)[0]
+    complaint = weight_complaint(weights, own, is_optional=lambda name: name.endswith("num_batches_tracked"))
+    if complaint:
         raise ValueError(
-            f"the CLIP weights in {path} don't fit {architecture} ({len(lacking)} are missing, {len(unknown)} unknown, "
-            f"{len(reshaped)} of another shape; the first is {first}): name the architecture that they belong to."
+            f"the CLIP weights in {path} don't fit {architecture}: the file {complaint}; name the architecture that "
+            "they belong to."
         )
     return weights
