@@ -27,7 +27,7 @@ from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
 from lexiseg.storybook.export import StorybookSpec, add_scene, vocabulary_categories, write_storybook
-from lexiseg.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, BatchSplit, Cast
+from lexiseg.storybook.roles import BASE, NOVEL, ROLE_CONTENTS, UNSEEN, BatchSplit, Cast
 from lexiseg.storybook.scene import compose, generator
 from lexiseg.training.launch import Reporters, TrainSettings, find_recipe, train
 
@@ -120,7 +120,7 @@ def compose_scenes(
     cast = Cast(
         vocabulary=words,
         things=tuple(concept.name for concept in chosen if concept.is_thing),
-        stuff=CASTS["novel"].stuff,
+        stuff=ROLE_CONTENTS["novel"].stuff,
         names={concept.name: word for concept, word in zip(chosen, words.names, strict=True)},
     )
     with PanopticWriter(folder, categories, overwrite=True) as writer:

@@ -25,7 +25,7 @@ from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.crops import RegionConfig, mask_probs_on
 from lexiseg.models.ovseg import OVSeg, Regions
-from lexiseg.storybook.kinds import ALL, CONCEPTS, SEEN
+from lexiseg.storybook.roles import ALL, CONCEPTS, SEEN
 
 UNSEEN = tuple(name for name in ALL.names if name not in SEEN)
 """Names that no mask of segmentation training carried."""

@@ -31,7 +31,7 @@ from lexiseg.io.models import find_model
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import ALL, Role, Split
+from lexiseg.storybook.roles import ALL, Role, Split
 from lexiseg.training.clip.adaptation import with_clip
 from lexiseg.training.clip.folders import read_vit_clip
 from lexiseg.training.mining.mine import MiningConfig, mine, own_regions

@@ -7,10 +7,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
-from lexiseg.storybook.drawings.pen import RGB
+from lexiseg.storybook.drawings.pen import RGB, Rng
 
 Texture = UInt8[np.ndarray, "h w 3"]
-Rng = np.random.Generator
 
 
 def _noise(rng: Rng, size: tuple[int, int], cells: float) -> Float[np.ndarray, "h w"]:

@@ -14,7 +14,7 @@ from lexiseg.encoders.segmenters.mask2former_weights import write_mask2former
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import is_hub_name, save_model, system_of
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import Role
+from lexiseg.storybook.roles import Role
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.segmentation.data_check import DataReport, look_at_files, look_at_lists
