@@ -179,7 +179,7 @@ class Scene:
         kinds: tuple[tuple[str, Masks], ...] = (("clean", "true"), ("noisy", "proposed"))
         for kind, masks in kinds:
             embed = self._look(masks, regions).clip_embed
-            cosines = class_cosines(embed, words.text_embed, words.concept_index, len(words.similarity))
+            cosines = class_cosines(embed, words)
             found = cosines[0].argmax(-1)
             found = found if kind == "clean" else found[queries]
             for word, truth, iou in zip(found.tolist(), self._classes.tolist(), best.tolist(), strict=True):

@@ -85,8 +85,7 @@ class Vocabulary:
 
     @staticmethod
     def of(
-        spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]",
-        templates: tuple[str, ...] | None = None,
+        spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]", templates: tuple[str, ...] | None = None
     ) -> "Vocabulary":
         """Reads a vocabulary from any of the forms in which people write one.
 

@@ -104,11 +104,7 @@ def text_embed(encoder: TextEncoder, vocabulary: Vocabulary, *, cache_dir: Path 
 
 
 def cached_names(
-    encoder: TextEncoder,
-    names: Sequence[str],
-    templates: Sequence[str],
-    *,
-    cache_dir: Path | None,
+    encoder: TextEncoder, names: Sequence[str], templates: Sequence[str], *, cache_dir: Path | None
 ) -> Float[Tensor, "R D"]:
     """`embed_names`, remembered on disk by content: weights, templates and names, in order.
 

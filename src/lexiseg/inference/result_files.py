@@ -67,13 +67,7 @@ class ResultWriter:
             raise _unwritable(folder, error) from error
 
     def add(
-        self,
-        panoptic: PanopticMap,
-        *,
-        stem: str,
-        overlay: Image.Image,
-        picture_name: str,
-        map_name: str | None = None,
+        self, panoptic: PanopticMap, *, stem: str, overlay: Image.Image, picture_name: str, map_name: str | None = None
     ) -> tuple[Path, Path]:
         """Writes the overlay and the map of one picture.
 
@@ -129,11 +123,7 @@ class ResultWriter:
         Raises:
             ValueError: if it can't be written.
         """
-        content = {
-            "images": self._images,
-            "annotations": self._annotations,
-            "categories": self._categories.to_coco(),
-        }
+        content = {"images": self._images, "annotations": self._annotations, "categories": self._categories.to_coco()}
         try:
             # ASCII alone: a file name that is no valid text would not survive UTF-8
             (self._partial / self._document).write_text(json.dumps(content), encoding="ascii")

@@ -280,11 +280,7 @@ def _add_legend(drawing: Image.Image, entries: tuple[LegendEntry, ...], colours:
 
 
 def _write_entry(
-    sheet: Image.Image,
-    entry: LegendEntry,
-    box: tuple[int, int, int, int],
-    size: int,
-    colour: RGB,
+    sheet: Image.Image, entry: LegendEntry, box: tuple[int, int, int, int], size: int, colour: RGB
 ) -> None:
     """Writes one line of the legend: swatch, name, how many, best score."""
     left, top, width, height = box

@@ -9,13 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from torch import nn
 
-from lexiseg.core.structures import (
-    ImageBatch,
-    LayerPrediction,
-    MaskPrediction,
-    MaskProposals,
-    VocabularyEmbeddings,
-)
+from lexiseg.core.structures import ImageBatch, LayerPrediction, MaskPrediction, MaskProposals, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
@@ -111,11 +105,7 @@ class OpenVocabularySegmenter(nn.Module, ABC):
 
     @abstractmethod
     def classify(
-        self,
-        images: ImageBatch,
-        proposals: MaskProposals,
-        words: VocabularyEmbeddings,
-        fusion: Fusion | None = None,
+        self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
     ) -> MaskPrediction:
         """All of `forward` that comes after the proposals, which may be anybody's."""
 

@@ -1,6 +1,6 @@
-"""Free words, OVSeg's demo: for each word the one region that fits it best, by CLIP alone (METHOD B.2).
+"""Free words, OVSeg's demo: for each word the one region that fits it best, by CLIP alone.
 
-MaskFormer's classifier has no say, since it fits the words of its training.
+MaskFormer's classifier is ignored, since it fits the words of its training.
 """
 
 from collections.abc import Sequence

@@ -20,8 +20,8 @@ from lexiseg.core.structures import (
     VocabularyEmbeddings,
 )
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders import colours
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
-from lexiseg.encoders.segmenters.mask2former import MEAN
 from lexiseg.encoders.segmenters.maskformer import MaskFormer, MaskFormerConfig
 from lexiseg.encoders.text import TextEncoder
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig, ensemble_scores
@@ -104,7 +104,12 @@ class CropEmbeddings:
 
 
 class OVSeg(OpenVocabularySegmenter):
-    """The whole model (section 3, Figure 2)."""
+    """The whole model (section 3, Figure 2).
+
+    The picture goes to the segmenter, which proposes masks with a query behind each. The query, projected to the joint
+    space of pictures and words, is compared with the words and with no-object; every masked crop goes through CLIP,
+    whose embedding is compared with the same words. The ensemble joins both scores.
+    """
 
     clip_only = CLIP_BRANCH_ONLY
     semantic_rule = "soft"
@@ -127,7 +132,7 @@ class OVSeg(OpenVocabularySegmenter):
     def embed_vocabulary(
         self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
     ) -> VocabularyEmbeddings:
-        """All that the model needs to know of the words; `models.words.embed_vocabulary` says what negatives are."""
+        """All that the model needs to know of the words; `models.vocabulary_embedding` says what negatives are."""
         return embed_vocabulary(
             self.text_encoder,
             self._phrased(vocabulary),
@@ -146,11 +151,7 @@ class OVSeg(OpenVocabularySegmenter):
         return self.segmenter(_with_mean_padding(images), every_layer=every_layer)
 
     def classify(
-        self,
-        images: ImageBatch,
-        proposals: MaskProposals,
-        words: VocabularyEmbeddings,
-        fusion: Fusion | None = None,
+        self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
     ) -> MaskPrediction:
         """Compares the query with the words, shows CLIP every region that may matter, and joins both opinions."""
         ensemble = fusion or self.config.ensemble
@@ -188,8 +189,7 @@ class OVSeg(OpenVocabularySegmenter):
         self, class_embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings
     ) -> Float[Tensor, "B Q K1"]:
         """Cosines to every concept and, last, to no-object, times the logit scale (section 3.1)."""
-        cosines = class_cosines(class_embed, words.text_embed, words.concept_index, len(words.similarity))
-        return torch.cat([cosines, self.head.void_cosines(class_embed)], -1) * self.config.logit_scale
+        return self.head.class_logits(class_embed, words, self.config.logit_scale)
 
     def look(
         self,
@@ -232,8 +232,7 @@ class OVSeg(OpenVocabularySegmenter):
         the soft sum and the panoptic merge, are those of OPSNet. There is no IoU head: a mask that has a pixel counts
         as good, and one that has none takes no part in the merge.
         """
-        num_columns = len(words.similarity)
-        cosines = class_cosines(regions.clip_embed, words.text_embed, words.concept_index, num_columns)
+        cosines = class_cosines(regions.clip_embed, words)
         is_seen = words.similarity == 1
         log_scores = ensemble_scores(
             query_logits, cosines * self._clip_scale, regions.has_pixels, is_seen, ensemble
@@ -274,7 +273,8 @@ def _with_mean_padding(images: ImageBatch) -> Float[Tensor, "B 3 H W"]:
     height, width = images.pixel_values.shape[-2:]
     if all(frame.resized == (height, width) for frame in images.frames):
         return images.pixel_values
-    padded = images.pixel_values.new_tensor(MEAN)[None, :, None, None].expand_as(images.pixel_values).clone()
+    mean = images.pixel_values.new_tensor(colours.IMAGENET.mean)
+    padded = mean[None, :, None, None].expand_as(images.pixel_values).clone()
     for canvas, picture, frame in zip(padded, images.pixel_values, images.frames, strict=True):
         bottom, right = frame.resized
         canvas[:, :bottom, :right] = picture[:, :bottom, :right]

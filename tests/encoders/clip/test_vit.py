@@ -13,7 +13,7 @@ from open_clip.transformer import QuickGELU
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lexiseg.encoders.clip.base import MEAN
+from lexiseg.encoders import colours
 from lexiseg.encoders.clip.vit import PromptConfig, VitClip, VitConfig
 from lexiseg.encoders.clip.vit_weights import PROMPT_KEY, read_vit_weights, vit_config_of
 from tiny import seeded
@@ -172,9 +172,9 @@ def test_the_mean_colour_is_exactly_zero_to_clip(prompted: VitClip) -> None:
     pixels = crops()
     hidden = torch.zeros(3, 32, 32, dtype=torch.bool)
     hidden[:, 10:20] = True
-    filled = torch.where(hidden[:, None], torch.tensor(MEAN).view(3, 1, 1), pixels)
+    filled = torch.where(hidden[:, None], torch.tensor(colours.CLIP.mean).view(3, 1, 1), pixels)
     assert prompted.normalise(filled).permute(1, 0, 2, 3)[:, hidden].abs().max() == 0
-    blank = torch.tensor(MEAN).view(1, 3, 1, 1).expand(1, 3, 32, 32)
+    blank = torch.tensor(colours.CLIP.mean).view(1, 3, 1, 1).expand(1, 3, 32, 32)
     assert not prompted.visual.conv1(prompted.normalise(blank)).any()  # a masked patch is a zero token
 
 

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from transformers import Mask2FormerConfig, Mask2FormerModel, ResNetConfig, SwinConfig
 
 from lexiseg.core.structures import MaskProposals
-
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+from lexiseg.encoders import colours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +38,7 @@ class SwinBackbone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmenterConfig:
-    """A Mask2Former; the defaults are the published one's (METHOD: hidden 256, FFN 2048, 9 decoder layers)."""
+    """A Mask2Former; the defaults are the published one's (Cheng et al., 2022)."""
 
     resnet: ResNetBackbone | None = None
     swin: SwinBackbone | None = None
@@ -241,9 +239,7 @@ class Segmenter(nn.Module):
             pixel_values: RGB in [0, 1]; H and W are multiples of 32.
             every_layer: also return what each earlier layer predicts, for deep supervision.
         """
-        mean = pixel_values.new_tensor(MEAN).view(3, 1, 1)
-        std = pixel_values.new_tensor(STD).view(3, 1, 1)
-        out = self.mask2former((pixel_values - mean) / std, output_hidden_states=True)
+        out = self.mask2former(colours.IMAGENET.normalise(pixel_values), output_hidden_states=True)
         layers = [
             MaskProposals(mask_logits=masks, query_embed=queries.transpose(0, 1))
             for masks, queries in zip(
