@@ -92,6 +92,9 @@ def _embed_chunk(encoder: TextEncoder, names: Sequence[str], templates: Sequence
 def text_embed(encoder: TextEncoder, vocabulary: Vocabulary, *, cache_dir: Path | None) -> Float[Tensor, "R D"]:
     """Embeds all names of a vocabulary, one row per name as in `Vocabulary.row_names`.
 
+    Answers are remembered on disk by content: weights, templates and names, in order. A file that is damaged or does
+    not fit is rebuilt and reported as a warning; a folder that cannot be written costs a warning and nothing else.
+
     Args:
         encoder: the text tower.
         vocabulary: names and templates.
@@ -100,17 +103,7 @@ def text_embed(encoder: TextEncoder, vocabulary: Vocabulary, *, cache_dir: Path 
     Returns:
         Unit rows; float32, on the CPU.
     """
-    return cached_names(encoder, vocabulary.row_names(), vocabulary.templates, cache_dir=cache_dir)
-
-
-def cached_names(
-    encoder: TextEncoder, names: Sequence[str], templates: Sequence[str], *, cache_dir: Path | None
-) -> Float[Tensor, "R D"]:
-    """`embed_names`, remembered on disk by content: weights, templates and names, in order.
-
-    A file that is damaged or does not fit is rebuilt and reported as a warning; a folder that
-    cannot be written costs a warning and nothing else.
-    """
+    names, templates = vocabulary.row_names(), vocabulary.templates
     if cache_dir is None:
         return embed_names(encoder, names, templates)
     key = _key(encoder.fingerprint, names, templates)

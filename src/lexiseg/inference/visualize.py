@@ -165,13 +165,11 @@ def _paint(
 def _borders(segmentation: Int32[np.ndarray, "H W"], thickness: int) -> np.ndarray:
     """Marks pixels with a different id within `thickness` pixels along a row or a column."""
     border = np.zeros(segmentation.shape, dtype=bool)
-    for offset in range(1, thickness + 1):
-        differs = segmentation[offset:] != segmentation[:-offset]
-        border[offset:] |= differs
-        border[:-offset] |= differs
-        differs = segmentation[:, offset:] != segmentation[:, :-offset]
-        border[:, offset:] |= differs
-        border[:, :-offset] |= differs
+    for ids, marks in ((segmentation, border), (segmentation.T, border.T)):  # down the columns, along the rows
+        for offset in range(1, thickness + 1):
+            differs = ids[offset:] != ids[:-offset]
+            marks[offset:] |= differs
+            marks[:-offset] |= differs
     return border
 
 

@@ -70,10 +70,7 @@ def best_regions(
 
 def _first_of_each(order: Sequence[int], queries: Sequence[int]) -> list[int]:
     """The first word of every region: masks are hard, so a second one could win none of its pixels."""
-    taken: set[int] = set()
-    kept: list[int] = []
+    first: dict[int, int] = {}
     for concept in order:
-        if queries[concept] not in taken:
-            taken.add(queries[concept])
-            kept.append(concept)
-    return kept
+        first.setdefault(queries[concept], concept)
+    return list(first.values())

@@ -1,7 +1,6 @@
 """OPSNet: Mask2Former proposes, frozen CLIP looks once, embedding modulation joins the two (ICCV 2023)."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -27,7 +26,6 @@ from lexiseg.layers.query_enhancer import QueryEnhancer
 from lexiseg.layers.spatial_adapter import SpatialAdapter
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.postprocess.panoptic import MergeConfig
-from lexiseg.models.vocabulary_embedding import embed_vocabulary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,14 +100,6 @@ class OPSNet(OpenVocabularySegmenter):
             else ProjectionHead(query_dim, clip_dim)
         )
         self.iou_head = None if config.is_assembled else nn.Linear(query_dim, 1)
-
-    def embed_vocabulary(
-        self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
-    ) -> VocabularyEmbeddings:
-        """All that the model needs to know of the words; `models.vocabulary_embedding` says what negatives are."""
-        return embed_vocabulary(
-            self.clip, vocabulary, self.config.training_vocabulary, negatives=negatives, cache_dir=cache_dir
-        )
 
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
         """Class-agnostic masks and the queries behind them."""

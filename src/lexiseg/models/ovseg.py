@@ -4,7 +4,6 @@ SimBaseline and ZegFormer are configurations of the same parts; `models.presets`
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
@@ -31,7 +30,6 @@ from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.crops import RegionConfig, cut_regions, mask_probs_on
 from lexiseg.models.learned_prompt import LearnedPrompt
 from lexiseg.models.postprocess.panoptic import MergeConfig
-from lexiseg.models.vocabulary_embedding import embed_vocabulary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,22 +127,15 @@ class OVSeg(OpenVocabularySegmenter):
         self.clip = VitClip(config.clip).requires_grad_(False).eval()
         self.prompt = LearnedPrompt(config.prompt_length, config.clip.text_width) if config.prompt_length else None
 
-    def embed_vocabulary(
-        self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
-    ) -> VocabularyEmbeddings:
-        """All that the model needs to know of the words; `models.vocabulary_embedding` says what negatives are."""
-        return embed_vocabulary(
-            self.text_encoder,
-            self._phrased(vocabulary),
-            self._phrased(self.config.training_vocabulary),
-            negatives=negatives,
-            cache_dir=cache_dir,
-        )
-
     @property
     def text_encoder(self) -> TextEncoder:
         """What turns words into vectors: CLIP's text tower, behind the learned prompt where there is one."""
         return self.clip if self.prompt is None else self.prompt.before(self.clip)
+
+    def phrased(self, vocabulary: Vocabulary) -> Vocabulary:
+        """The vocabulary in the model's own sentences, where it has some."""
+        templates = ("{}",) if self.prompt is not None else self.config.templates
+        return vocabulary if templates is None else Vocabulary(vocabulary.concepts, templates)
 
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
         """Class-agnostic masks and the queries behind them; padding is the segmenter's mean colour, as in the code."""
@@ -261,11 +252,6 @@ class OVSeg(OpenVocabularySegmenter):
     def _clip_scale(self) -> float | Float[Tensor, ""]:
         own = self.config.clip_logit_scale
         return self.clip.clip.logit_scale.exp() if own is None else own
-
-    def _phrased(self, vocabulary: Vocabulary) -> Vocabulary:
-        """The vocabulary in the model's own sentences, where it has some."""
-        templates = ("{}",) if self.prompt is not None else self.config.templates
-        return vocabulary if templates is None else Vocabulary(vocabulary.concepts, templates)
 
 
 def _with_mean_padding(images: ImageBatch) -> Float[Tensor, "B 3 H W"]:

@@ -1,7 +1,9 @@
 """The roles of the drawn world, as data sets have them in the papers: which names appear in the scenes of each."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from lexiseg.core.vocabulary import Concept, Vocabulary
@@ -31,44 +33,9 @@ NOVEL = Vocabulary.of("storybook-novel")
 PART = Vocabulary.of("storybook-part")
 DUSK = Vocabulary.of("storybook-dusk")
 
-DUSK_DRAWINGS: Mapping[str, str] = {
-    "kitty": "cat",
-    "hound": "dog",
-    "steed": "horse",
-    "goldfish": "fish",
-    "automobile": "car",
-    "omnibus": "bus",
-    "yacht": "boat",
-    "jet": "airplane",
-    "cottage": "house",
-    "marquee": "tent",
-    "oak": "tree",
-    "rose": "flower",
-    "toadstool": "mushroom",
-    "parasol": "umbrella",
-    "armchair": "chair",
-    "desk": "table",
-    "mug": "cup",
-    "pail": "bucket",
-    "bonnet": "hat",
-    "pedestrian": "person",
-    "stoplight": "traffic light",
-    "bunny": "rabbit",
-    "lamb": "sheep",
-    "toad": "frog",
-    "bike": "bicycle",
-    "fortress": "castle",
-    "crescent": "moon",
-    "lantern": "lamp",
-    "heavens": "sky",
-    "lawn": "grass",
-    "sea": "water",
-    "street": "road",
-    "floorboards": "wooden floor",
-    "hills": "mountain",
-    "beach": "sand",
-    "bushes": "hedge",
-}
+DUSK_DRAWINGS: Mapping[str, str] = json.loads(
+    Path(__file__).with_name("dusk_drawings.json").read_text(encoding="utf-8")
+)
 """What each near-synonym of role dusk is a drawing of."""
 
 CONCEPTS: Mapping[str, Concept] = {concept.name: concept for concept in ALL.concepts}

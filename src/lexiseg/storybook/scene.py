@@ -135,7 +135,8 @@ class _Stage:
 
     def visible_after(self, sprite: np.ndarray, top: int, left: int) -> bool:
         """Whether every thing stays visible enough, and the new one inside enough, if the sprite goes here."""
-        mask, window = self._window(sprite, top, left)
+        part, window = self._inside(sprite, top, left)
+        mask = part[..., 3] >= 128
         if mask.sum() < 0.7 * (sprite[..., 3] >= 128).sum():
             return False
         covered = np.bincount(self.ids[window][mask], minlength=len(self.segments) + 1)
@@ -148,8 +149,8 @@ class _Stage:
 
     def add_sprite(self, sprite: np.ndarray, top: int, left: int, number: int) -> int:
         """Blends a sprite and gives its pixels to a segment; returns how many."""
-        mask, window = self._window(sprite, top, left)
-        part = self._part(sprite, top, left)
+        part, window = self._inside(sprite, top, left)
+        mask = part[..., 3] >= 128
         alpha = part[..., 3:].astype(np.float32) / 255
         self.picture[window] += (part[..., :3] - self.picture[window]) * alpha
         self.ids[window][mask] = number
@@ -172,18 +173,12 @@ class _Stage:
         picture = picture + rng.normal(0, 3.0, (*self.size, 1)).astype(np.float32)
         return Scene(picture=np.clip(picture, 0, 255).astype(np.uint8), ids=self.ids, segments=tuple(segments))
 
-    def _bounds(self, sprite: np.ndarray, top: int, left: int) -> tuple[int, int, int, int]:
-        height, width = sprite.shape[:2]
-        return max(0, top), max(0, left), min(self.size[0], top + height), min(self.size[1], left + width)
-
-    def _part(self, sprite: np.ndarray, top: int, left: int) -> np.ndarray:
-        y0, x0, y1, x1 = self._bounds(sprite, top, left)
-        return sprite[max(0, y0 - top) : max(0, y1 - top), max(0, x0 - left) : max(0, x1 - left)]
-
-    def _window(self, sprite: np.ndarray, top: int, left: int) -> tuple[np.ndarray, tuple[slice, slice]]:
-        y0, x0, y1, x1 = self._bounds(sprite, top, left)
-        window = slice(y0, max(y0, y1)), slice(x0, max(x0, x1))
-        return self._part(sprite, top, left)[..., 3] >= 128, window
+    def _inside(self, sprite: np.ndarray, top: int, left: int) -> tuple[np.ndarray, tuple[slice, slice]]:
+        """The part of a sprite that lies in the picture, and where."""
+        y0, x0 = max(0, top), max(0, left)
+        y1 = max(y0, min(self.size[0], top + sprite.shape[0]))
+        x1 = max(x0, min(self.size[1], left + sprite.shape[1]))
+        return sprite[y0 - top : y1 - top, x0 - left : x1 - left], (slice(y0, y1), slice(x0, x1))
 
 
 def _lay_stuff(stage: _Stage, rng: Rng, contents: RoleContents, unit: float) -> float:

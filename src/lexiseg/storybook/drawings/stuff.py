@@ -245,22 +245,9 @@ def curtain(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     return _paint(colour, (0.9 * wave).astype(np.float32))
 
 
+_OUTDOORS = (sky, night_sky, grass, hedge, sand, dirt, snow, mountain, water, road)
+_INDOORS = (tiles, wooden_floor, carpet, brick_wall, stone_wall, wallpaper, curtain)
 TEXTURES: Mapping[str, Callable[[Rng, tuple[int, int], float], Texture]] = {
-    "sky": sky,
-    "night sky": night_sky,
-    "grass": grass,
-    "hedge": hedge,
-    "sand": sand,
-    "dirt": dirt,
-    "snow": snow,
-    "mountain": mountain,
-    "water": water,
-    "road": road,
-    "tiles": tiles,
-    "wooden floor": wooden_floor,
-    "carpet": carpet,
-    "brick wall": brick_wall,
-    "stone wall": stone_wall,
-    "wallpaper": wallpaper,
-    "curtain": curtain,
+    function.__name__.replace("_", " "): function for function in (*_OUTDOORS, *_INDOORS)
 }
+"""By name; a texture takes random numbers, height and width in pixels, and the size of its marks."""
