@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, ResNetConfig, SwinConfig
 
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders import colours
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.segmenters.mask2former import (
-    MEAN,
-    STD,
     Segmenter,
     SegmenterConfig,
     from_transformers,
@@ -66,7 +65,8 @@ def test_an_assembled_model_gives_the_masks_and_class_probabilities_of_the_publi
 ) -> None:
     theirs = Mask2FormerForUniversalSegmentation.from_pretrained(folder).eval()
     images = pictures()
-    normalised = (images.pixel_values - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (colours.IMAGENET.mean, colours.IMAGENET.std))
+    normalised = (images.pixel_values - mean) / std
     expected = theirs(normalised)
 
     opsnet = assemble(folder, CLIP, clip_weights, longest_side=96)
