@@ -23,7 +23,7 @@ def panel(model: lexiseg.Model, role: Role, number: int) -> Image.Image:
     picture = draw_scene(role, "val", number, size=(160, 160)).picture
     result = model.segment(picture, ROLE_CONTENTS[role].vocabulary)
     words = [name for cast in (ROLE_CONTENTS["base"], ROLE_CONTENTS["novel"]) for name in cast.vocabulary.names]
-    return side_by_side(result.picture, result.panoptic, words=words)
+    return side_by_side(result.picture, result.panoptic, asked=words)
 
 
 def main() -> None:

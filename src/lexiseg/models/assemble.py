@@ -104,15 +104,15 @@ def _training_vocabulary(given: Vocabulary | str | None, labels: tuple[str, ...]
             f"{folder} does not say what its {len(labels)} classes are called (id2label has numbers only): "
             "give their vocabulary, in the order of the classes."
         )
-    forms = [_words(label) for label in labels]
+    forms = [_names(label) for label in labels]
     for listed in builtin_names():
         known = Vocabulary.of(listed)
         if len(known) == len(forms) and all(map(_is_named, known.concepts, forms)):
             return known
-    return Vocabulary.of(["|".join(words) for words in forms])
+    return Vocabulary.of(["|".join(names) for names in forms])
 
 
-def _words(label: str) -> tuple[str, ...]:
+def _names(label: str) -> tuple[str, ...]:
     """The names in a label: ADE20K's hold several, with commas between."""
     words = (" ".join(word.split()) for word in label.replace(";", ",").replace("|", ",").split(","))
     return tuple({same_word(word): word for word in words if word}.values())

@@ -28,10 +28,10 @@ def embed_free_words(
         asked: stays as it is.
         cache_dir: folder of remembered embeddings.
     """
-    words = asked
+    vocabulary = asked
     if len(asked) == 1 and same_word(CONTRAST) not in map(same_word, asked.row_names()):
-        words = Vocabulary((*asked.concepts, Concept(CONTRAST)), asked.templates)
-    prepared = network.embed_vocabulary(words, negatives=False, cache_dir=cache_dir)
+        vocabulary = Vocabulary((*asked.concepts, Concept(CONTRAST)), asked.templates)
+    prepared = network.embed_vocabulary(vocabulary, negatives=False, cache_dir=cache_dir)
     return replace(prepared, num_concepts=len(asked))
 
 
