@@ -17,7 +17,7 @@ from lexiseg.evaluation.study import StudyRow, study
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import CASTS, UNSEEN, Role, Split
+from lexiseg.storybook.roles import ROLE_CONTENTS, UNSEEN, Role, Split
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4)
 MASK_THRESHOLDS = (0.4, 0.5)
@@ -54,7 +54,7 @@ def measure(
     groups = {"unseen": UNSEEN} if role == "novel" else {}
     with tempfile.TemporaryDirectory() as folder:
         dataset = write_storybook(StorybookSpec(role=role, split=split, count=count), Path(folder) / "data")
-        found = study(model, dataset, CASTS[role].vocabulary, rows, groups=groups)
+        found = study(model, dataset, ROLE_CONTENTS[role].vocabulary, rows, groups=groups)
     return {
         result.row.name: {
             name: 100 * quality.all.pq for name, quality in {"all": result.quality, **result.groups}.items()

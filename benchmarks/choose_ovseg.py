@@ -19,7 +19,7 @@ from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.evaluator import inference, open_task, read_task
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import CASTS, Role
+from lexiseg.storybook.roles import ROLE_CONTENTS, Role
 
 LAMBDAS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 SCALES = (25.0, 50.0, 100.0)
@@ -58,7 +58,7 @@ def choose_merge(model: OVSeg, vals: dict[Role, Dataset]) -> list[tuple[dict[Rol
     figures: dict[tuple[float, float], dict[Role, float]] = {pair: {} for pair in pairs}
     for role, val in vals.items():
         with inference(model):
-            task = open_task(model, val, CASTS[role].vocabulary, EvaluationSettings())
+            task = open_task(model, val, ROLE_CONTENTS[role].vocabulary, EvaluationSettings())
             tallies = {pair: task.measure.zero() for pair in pairs}
             for batch in read_task(model, task, EvaluationSettings(), [], lambda done, total: None):
                 prediction = model(batch.images, task.words)

@@ -18,7 +18,7 @@ from lexiseg.evaluation.loading import Skipped, read_batches
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, Tally, summarise, tally_pair
 from lexiseg.models.postprocess.panoptic import panoptic_map
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import BASE
+from lexiseg.storybook.roles import BASE
 
 LONGEST = 160
 """Side of the pictures in training."""

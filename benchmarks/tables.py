@@ -18,7 +18,7 @@ from lexiseg.evaluation.study import TABLES, Study, StudyRow, at_thresholds, stu
 from lexiseg.evaluation.upper_bounds import TopOne, true_mask_top1
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import CASTS, SHARED, UNSEEN
+from lexiseg.storybook.roles import ROLE_CONTENTS, SHARED, UNSEEN
 
 
 def groups_of(role: str) -> dict[str, Sequence[str]]:
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--split", choices=["val", "test"], default="test")
     parser.add_argument("--count", type=int, default=200)
     wanted = parser.parse_args()
-    model, vocabulary = load_model(wanted.model), CASTS[wanted.role].vocabulary
+    model, vocabulary = load_model(wanted.model), ROLE_CONTENTS[wanted.role].vocabulary
     with tempfile.TemporaryDirectory() as folder:
         order = StorybookSpec(role=wanted.role, split=wanted.split, count=wanted.count)
         dataset = write_storybook(order, Path(folder) / "data")

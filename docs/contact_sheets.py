@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from lexiseg.storybook.captions import caption, labels
 from lexiseg.storybook.drawings.pen import random_look
 from lexiseg.storybook.drawings.stuff import TEXTURES
-from lexiseg.storybook.kinds import CASTS, CONCEPTS, ROLES, STUFF, THINGS, Role
-from lexiseg.storybook.scene import Scene, draw_close_up, draw_scene, draw_view, generator, sprite
+from lexiseg.storybook.roles import CONCEPTS, ROLE_CONTENTS, ROLES, STUFF, THINGS, Role
+from lexiseg.storybook.scene import Scene, draw_close_up, draw_scene, draw_small_scene, generator, sprite
 
 PAPER = (252, 250, 244)
 FONT = ImageFont.load_default(13)
@@ -71,7 +71,7 @@ def role_sheet(role: Role) -> Image.Image:
     """Twelve pictures of a role, with what they hold or what is written under them."""
     rng = generator(role, "val", 1, 0)
     if role == "captions":
-        scenes = [draw_view(rng, 200) if n % 3 == 2 else draw_close_up(rng, (200, 200)) for n in range(12)]
+        scenes = [draw_small_scene(rng, 200) if n % 3 == 2 else draw_close_up(rng, (200, 200)) for n in range(12)]
         texts = [caption(rng, scene) for scene in scenes]
     else:
         scenes = [draw_scene(role, "val", n, size=(200, 240)) for n in range(12)]
@@ -81,7 +81,7 @@ def role_sheet(role: Role) -> Image.Image:
 
 def named(scene: Scene, role: Role) -> str:
     """The names in a scene, as the role says them."""
-    return ", ".join(CASTS[role].name_of(name) for name in labels(scene))
+    return ", ".join(ROLE_CONTENTS[role].name_of(name) for name in labels(scene))
 
 
 if __name__ == "__main__":

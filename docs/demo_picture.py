@@ -10,8 +10,8 @@ from PIL import Image
 
 import lexiseg
 from lexiseg.inference.visualize import PAPER, side_by_side
-from lexiseg.storybook.kinds import CASTS, Role
-from lexiseg.storybook.scene import draw_scene
+from lexiseg.storybook import draw_scene
+from lexiseg.storybook.roles import ROLE_CONTENTS, Role
 
 SCENES: tuple[tuple[Role, int], ...] = (("novel", 5), ("novel", 6), ("base", 7), ("base", 8))
 """Some of `lexiseg demo`'s: role, and number in its validation split."""
@@ -21,9 +21,9 @@ WIDTH, GAP, COLOURS = 1100, 12, 256
 def panel(model: lexiseg.Model, role: Role, number: int) -> Image.Image:
     """A scene and its overlay, side by side."""
     picture = draw_scene(role, "val", number, size=(160, 160)).picture
-    result = model.segment(picture, CASTS[role].vocabulary)
-    words = [name for cast in (CASTS["base"], CASTS["novel"]) for name in cast.vocabulary.names]
-    return side_by_side(result.picture, result.panoptic, words=words)
+    result = model.segment(picture, ROLE_CONTENTS[role].vocabulary)
+    words = [name for cast in (ROLE_CONTENTS["base"], ROLE_CONTENTS["novel"]) for name in cast.vocabulary.names]
+    return side_by_side(result.picture, result.panoptic, asked=words)
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.crops import RegionConfig, mask_probs_on
 from lexiseg.models.ovseg import CropEmbeddings, OVSeg
-from lexiseg.storybook.kinds import ALL, CONCEPTS, SEEN
+from lexiseg.storybook.roles import ALL, CONCEPTS, SEEN
 
 UNSEEN = tuple(name for name in ALL.names if name not in SEEN)
 """Names that no mask of segmentation training carried."""
@@ -179,7 +179,7 @@ class Scene:
         kinds: tuple[tuple[str, Masks], ...] = (("clean", "true"), ("noisy", "proposed"))
         for kind, masks in kinds:
             embed = self._look(masks, regions).clip_embed
-            cosines = class_cosines(embed, words.text_embed, words.concept_index, len(words.similarity))
+            cosines = class_cosines(embed, words)
             found = cosines[0].argmax(-1)
             found = found if kind == "clean" else found[queries]
             for word, truth, iou in zip(found.tolist(), self._classes.tolist(), best.tolist(), strict=True):

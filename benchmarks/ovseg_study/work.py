@@ -12,7 +12,7 @@ from lexiseg.io.models import load_model, save_model
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import ALL, BASE, Role, Split
+from lexiseg.storybook.roles import ALL, BASE, Role, Split
 from lexiseg.training.clip.adaptation import AdaptationRecipe, AdaptationTask, with_clip
 from lexiseg.training.clip.folders import read_vit_clip, write_clip
 from lexiseg.training.engine.run_settings import TrainSettings

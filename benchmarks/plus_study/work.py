@@ -15,7 +15,7 @@ from lexiseg.io.models import load_model
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import CASTS, SEEN, Role, Split
+from lexiseg.storybook.roles import ROLE_CONTENTS, SEEN, Role, Split
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings
 from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
 from lexiseg.training.segmentation.run import train_opsnet_plus
@@ -95,7 +95,7 @@ def choose(network: OPSNet, val: Dataset) -> MergeConfig:
     config = network.config
     merges = [replace(config.merge, score_threshold=threshold) for threshold in THRESHOLDS]
     rows = [StudyRow(name=str(m.score_threshold), modulation=config.modulation, merge=m) for m in merges]
-    results = study(network, val, CASTS["base"].vocabulary, rows).results
+    results = study(network, val, ROLE_CONTENTS["base"].vocabulary, rows).results
     return max(results, key=lambda result: result.quality.all.pq).row.merge
 
 
@@ -103,7 +103,7 @@ def figures_of(network: OPSNet, role: Role, pictures: Dataset, merge: MergeConfi
     """PQ or mIoU of a role, and the same of the names that no training mask ever carried, where there are both."""
     is_semantic = role == "semantic-only"
     settings = EvaluationSettings(task="semantic" if is_semantic else "panoptic", merge=merge)
-    vocabulary = CASTS[role].vocabulary
+    vocabulary = ROLE_CONTENTS[role].vocabulary
     report = evaluate(network, pictures, vocabulary, settings, groups=_unseen(vocabulary.names))
     name = f"{role} {'mIoU' if is_semantic else 'PQ'}"
     found = {name: report.quality} | {f"{name} {group}": quality for group, quality in report.groups.items()}

@@ -7,95 +7,78 @@ Usage:
 Names are imported on first use, so that the command line starts without torch.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lexiseg.core.concepts import Concept
-    from lexiseg.core.errors import ModelError, PictureError, VocabularyError
-    from lexiseg.core.structures import Guess, PanopticMap, Segment
-    from lexiseg.core.vocabulary import Vocabulary
-    from lexiseg.encoders.clip.resnet import ClipConfig
-    from lexiseg.encoders.clip.vit import PromptConfig, VitConfig
-    from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
-    from lexiseg.encoders.segmenters.maskformer import MaskFormerConfig
-    from lexiseg.inference.predictor import Model, load
-    from lexiseg.inference.result import Result
-    from lexiseg.io.models import load_model, save_model
-    from lexiseg.layers.ensemble import EnsembleConfig
-    from lexiseg.layers.modulation import ModulationConfig
-    from lexiseg.models.assemble import assemble
-    from lexiseg.models.crops import RegionConfig
-    from lexiseg.models.opsnet import OPSNet, OPSNetConfig
-    from lexiseg.models.ovseg import OVSeg, OVSegConfig
-    from lexiseg.models.postprocess.panoptic import MergeConfig
-    from lexiseg.training.launch import train
+    from lexiseg.core.concepts import Concept as Concept
+    from lexiseg.core.errors import DeviceError as DeviceError
+    from lexiseg.core.errors import FormatError as FormatError
+    from lexiseg.core.errors import ModelError as ModelError
+    from lexiseg.core.errors import PictureError as PictureError
+    from lexiseg.core.errors import UsageError as UsageError
+    from lexiseg.core.errors import VocabularyError as VocabularyError
+    from lexiseg.core.structures import Guess as Guess
+    from lexiseg.core.structures import PanopticMap as PanopticMap
+    from lexiseg.core.structures import Segment as Segment
+    from lexiseg.core.vocabulary import Vocabulary as Vocabulary
+    from lexiseg.encoders.clip.resnet import ClipConfig as ClipConfig
+    from lexiseg.encoders.clip.vit import PromptConfig as PromptConfig
+    from lexiseg.encoders.clip.vit import VitConfig as VitConfig
+    from lexiseg.encoders.segmenters.mask2former import SegmenterConfig as SegmenterConfig
+    from lexiseg.encoders.segmenters.maskformer import MaskFormerConfig as MaskFormerConfig
+    from lexiseg.inference.predictor import Model as Model
+    from lexiseg.inference.predictor import load as load
+    from lexiseg.inference.result import Result as Result
+    from lexiseg.io.models import load_model as load_model
+    from lexiseg.io.models import save_model as save_model
+    from lexiseg.layers.ensemble import EnsembleConfig as EnsembleConfig
+    from lexiseg.layers.modulation import ModulationConfig as ModulationConfig
+    from lexiseg.models.assemble import assemble as assemble
+    from lexiseg.models.crops import RegionConfig as RegionConfig
+    from lexiseg.models.opsnet import OPSNet as OPSNet
+    from lexiseg.models.opsnet import OPSNetConfig as OPSNetConfig
+    from lexiseg.models.ovseg import OVSeg as OVSeg
+    from lexiseg.models.ovseg import OVSegConfig as OVSegConfig
+    from lexiseg.models.postprocess.instances import Instance as Instance
+    from lexiseg.models.postprocess.panoptic import MergeConfig as MergeConfig
+    from lexiseg.training.launch import train as train
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "ClipConfig",
-    "Concept",
-    "EnsembleConfig",
-    "Guess",
-    "MaskFormerConfig",
-    "MergeConfig",
-    "Model",
-    "ModelError",
-    "ModulationConfig",
-    "OPSNet",
-    "OPSNetConfig",
-    "OVSeg",
-    "OVSegConfig",
-    "PanopticMap",
-    "PictureError",
-    "PromptConfig",
-    "RegionConfig",
-    "Result",
-    "Segment",
-    "SegmenterConfig",
-    "VitConfig",
-    "Vocabulary",
-    "VocabularyError",
-    "__version__",
-    "assemble",
-    "load",
-    "load_model",
-    "save_model",
-    "train",
-]
-
-_HOMES = {
-    "ClipConfig": "lexiseg.encoders.clip.resnet",
-    "Concept": "lexiseg.core.concepts",
-    "EnsembleConfig": "lexiseg.layers.ensemble",
-    "Guess": "lexiseg.core.structures",
-    "MaskFormerConfig": "lexiseg.encoders.segmenters.maskformer",
-    "MergeConfig": "lexiseg.models.postprocess.panoptic",
-    "Model": "lexiseg.inference.predictor",
-    "ModelError": "lexiseg.core.errors",
-    "ModulationConfig": "lexiseg.layers.modulation",
-    "OPSNet": "lexiseg.models.opsnet",
-    "OPSNetConfig": "lexiseg.models.opsnet",
-    "OVSeg": "lexiseg.models.ovseg",
-    "OVSegConfig": "lexiseg.models.ovseg",
-    "PanopticMap": "lexiseg.core.structures",
-    "PictureError": "lexiseg.core.errors",
-    "PromptConfig": "lexiseg.encoders.clip.vit",
-    "RegionConfig": "lexiseg.models.crops",
-    "Result": "lexiseg.inference.result",
-    "Segment": "lexiseg.core.structures",
-    "SegmenterConfig": "lexiseg.encoders.segmenters.mask2former",
-    "VitConfig": "lexiseg.encoders.clip.vit",
-    "Vocabulary": "lexiseg.core.vocabulary",
-    "VocabularyError": "lexiseg.core.errors",
-    "assemble": "lexiseg.models.assemble",
-    "load": "lexiseg.inference.predictor",
-    "load_model": "lexiseg.io.models",
-    "save_model": "lexiseg.io.models",
-    "train": "lexiseg.training.launch",
+_EXPORTS: Mapping[str, tuple[str, ...]] = {
+    "lexiseg.core.concepts": ("Concept",),
+    "lexiseg.core.errors": (
+        "DeviceError",
+        "FormatError",
+        "ModelError",
+        "PictureError",
+        "UsageError",
+        "VocabularyError",
+    ),
+    "lexiseg.core.structures": ("Guess", "PanopticMap", "Segment"),
+    "lexiseg.core.vocabulary": ("Vocabulary",),
+    "lexiseg.encoders.clip.resnet": ("ClipConfig",),
+    "lexiseg.encoders.clip.vit": ("PromptConfig", "VitConfig"),
+    "lexiseg.encoders.segmenters.mask2former": ("SegmenterConfig",),
+    "lexiseg.encoders.segmenters.maskformer": ("MaskFormerConfig",),
+    "lexiseg.inference.predictor": ("Model", "load"),
+    "lexiseg.inference.result": ("Result",),
+    "lexiseg.io.models": ("load_model", "save_model"),
+    "lexiseg.layers.ensemble": ("EnsembleConfig",),
+    "lexiseg.layers.modulation": ("ModulationConfig",),
+    "lexiseg.models.assemble": ("assemble",),
+    "lexiseg.models.crops": ("RegionConfig",),
+    "lexiseg.models.opsnet": ("OPSNet", "OPSNetConfig"),
+    "lexiseg.models.ovseg": ("OVSeg", "OVSegConfig"),
+    "lexiseg.models.postprocess.instances": ("Instance",),
+    "lexiseg.models.postprocess.panoptic": ("MergeConfig",),
+    "lexiseg.training.launch": ("train",),
 }
-"""Where each public name is defined."""
+"""The public names by the module that defines each; the imports above tell type checkers the same."""
+_HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
+__all__ = ["__version__", *sorted(_HOMES)]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

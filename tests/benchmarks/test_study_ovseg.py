@@ -21,7 +21,7 @@ from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import ALL
+from lexiseg.storybook.roles import ALL
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 

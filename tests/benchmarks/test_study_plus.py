@@ -14,7 +14,7 @@ from lexiseg.evaluation.evaluator import evaluate
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.models import save_model
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import ALL, NOVEL, SEEN, Role
+from lexiseg.storybook.roles import ALL, NOVEL, SEEN, Role
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 

@@ -154,7 +154,7 @@ def test_a_model_folder_without_config(ask: Run, picture: Path, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("{", "not valid JSON"),
+        ("{", "this is no JSON"),
         ("{}", "lacks fields"),
         ('{"heads": 3}', "unknown fields"),
         ("[]", "must hold an object"),

@@ -36,7 +36,7 @@ from lexiseg.evaluation.study import ORACLE, study
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import NOVEL
+from lexiseg.storybook.roles import NOVEL
 
 WORDS = Vocabulary.of("cat, dog, sky:stuff, sea:stuff")
 CAT, DOG, SKY, SEA, NEGATIVE = range(5)

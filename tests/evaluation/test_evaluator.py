@@ -42,7 +42,7 @@ from lexiseg.models.crops import crop_embed
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import NOVEL, SHARED, UNSEEN
+from lexiseg.storybook.roles import NOVEL, SHARED, UNSEEN
 
 ONE_TEMPLATE = ("a photo of a {}.",)
 WORDS = Vocabulary.of(NOVEL, ONE_TEMPLATE)

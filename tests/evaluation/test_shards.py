@@ -26,7 +26,7 @@ from lexiseg.io.models import load_model, save_model
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import NOVEL
+from lexiseg.storybook.roles import NOVEL
 
 ONE_TEMPLATE = ("a photo of a {}.",)
 WORDS = Vocabulary.of(NOVEL, ONE_TEMPLATE)
@@ -44,7 +44,7 @@ torch.set_num_threads(1)
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import read_panoptic
-from lexiseg.storybook.kinds import NOVEL
+from lexiseg.storybook.roles import NOVEL
 from lexiseg.evaluation.evaluator import evaluate
 from lexiseg.evaluation.report import EvaluationSettings, write_report
 from lexiseg.io.models import load_model

@@ -11,7 +11,7 @@ from lexiseg.core.batches import to_image_batch
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.io.models import load_model
 from lexiseg.io.shipped import SHIPPED, shipped_folder
-from lexiseg.storybook.scene import draw_scene
+from lexiseg.storybook import draw_scene
 
 
 def record_of(name: str) -> Path:

@@ -3,7 +3,7 @@
 import pytest
 
 import lexiseg
-from lexiseg.storybook.scene import draw_scene
+from lexiseg.storybook import draw_scene
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def share_of_names_found(model: lexiseg.Model, scenes: int) -> float:
     wanted, found = 0, 0
     for number in range(scenes):
         scene = draw_scene("base", "val", number)
-        names = {s.name for s in scene.segments if not s.is_stranger and not s.is_crowd and s.hidden < 0.3}
+        names = {s.name for s in scene.segments if not s.is_distractor and not s.is_crowd and s.hidden < 0.3}
         seen = {segment.name for segment in model.segment(scene.picture, "storybook").segments}
         wanted, found = wanted + len(names), found + len(names & seen)
     return found / wanted

@@ -1,3 +1,4 @@
+import inspect
 import logging
 from pathlib import Path
 
@@ -142,3 +143,16 @@ def test_a_loaded_model_says_what_it_is(tiny_folder: Path) -> None:
     assert "million parameters on cpu" in repr(model)
     assert not model.network.training
     assert not model.is_shipped
+
+
+def test_many_pictures_take_the_settings_of_one_and_no_others(tiny: Model, pixels: np.ndarray) -> None:
+    one = inspect.signature(Model.segment).parameters
+    many = inspect.signature(Model.segment_many).parameters
+    settings = {"score_threshold": 0.0, "negatives": False, "with_instances": True}
+
+    assert {name: many[name] for name in list(one)[3:]} == {name: one[name] for name in list(one)[3:]}
+    (result,) = tiny.segment_many([pixels], WORDS, **settings)
+    assert result.segments == tiny.segment(pixels, WORDS, **settings).segments
+    assert result.instances is not None
+    with pytest.raises(TypeError, match="negative"):
+        tiny.segment_many([pixels], WORDS, negative=False)

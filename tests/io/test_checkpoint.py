@@ -164,9 +164,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     [
         (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
         (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors"),
-        (lambda folder: (folder / "config.json").write_text("{"), "not valid JSON"),
-        (lambda folder: (folder / "config.json").write_text("[" * 100_000), "not valid JSON"),
-        (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe{"), "not valid JSON"),
+        (lambda folder: (folder / "config.json").write_text("{"), "this is no JSON"),
+        (lambda folder: (folder / "config.json").write_text("[" * 100_000), "this is no JSON"),
+        (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe{"), "this is no JSON"),
         (lambda folder: (folder / "config.json").write_text("[]"), "must hold an object"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b""), "damaged or cut off"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 99), "damaged or cut"),
@@ -223,7 +223,7 @@ def test_weights_that_do_not_fit_are_named_and_change_nothing(net: nn.Module) ->
 
     message = str(caught.value)
     assert "somewhere" in message
-    assert "lack 1.weight, 1.bias, 1.running_mean and 1 more" in message
+    assert "lacks 1.weight, 1.bias, 1.running_mean and 1 more" in message
     assert "unknown strange" in message
     assert "0.weight [4, 3, 5, 5] instead of [4, 3, 3, 3]" in message
     assert weights_hash(net.state_dict()) == before

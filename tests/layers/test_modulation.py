@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -86,7 +88,8 @@ def test_debiasing_divides_each_cosine_by_its_own_power(beta: float) -> None:
 def test_a_concept_is_as_near_as_its_nearest_name() -> None:
     embed, names = unit(1, 4, 16, seed=1), unit(5, 16, seed=2)
     owners = torch.tensor([0, 0, 1, 2, 2])
-    found = class_cosines(embed, names, owners, 3)
+    asked = replace(words(torch.ones(3)), text_embed=names, concept_index=owners)
+    found = class_cosines(embed, asked)
     whole = embed @ names.T
     expected = torch.stack([whole[..., :2].amax(-1), whole[..., 2], whole[..., 3:].amax(-1)], -1)
     assert torch.equal(found, expected)

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, ResNetConfig, SwinConfig
 
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders import colours
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.segmenters.mask2former import (
-    MEAN,
-    STD,
     Segmenter,
     SegmenterConfig,
     from_transformers,
@@ -66,7 +65,8 @@ def test_an_assembled_model_gives_the_masks_and_class_probabilities_of_the_publi
 ) -> None:
     theirs = Mask2FormerForUniversalSegmentation.from_pretrained(folder).eval()
     images = pictures()
-    normalised = (images.pixel_values - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (colours.IMAGENET.mean, colours.IMAGENET.std))
+    normalised = (images.pixel_values - mean) / std
     expected = theirs(normalised)
 
     opsnet = assemble(folder, CLIP, clip_weights, longest_side=96)
@@ -239,8 +239,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda f: (f / "config.json").unlink(), "has no config.json"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "has no model.safetensors"),
     "cut weights": (_cut, "is damaged"),
-    "no JSON": (_write("config.json", b"{"), "is damaged"),
-    "no UTF-8": (_write("config.json", b"\xff\xfe{"), "is damaged"),
+    "no JSON": (_write("config.json", b"{"), "this is no JSON"),
+    "no UTF-8": (_write("config.json", b"\xff\xfe{"), "this is no JSON"),
     "a list": (_write("config.json", b"[1]"), "must hold an object"),
     "another model": (_edit_config(model_type="detr"), "model_type 'detr'"),
     "another backbone": (_edit_config(backbone_config={"model_type": "vit"}), "backbone 'vit'"),
@@ -283,7 +283,7 @@ def test_a_damaged_folder_ends_in_one_sentence(damage: str, tmp_path: Path, clip
 
 
 def test_weights_of_another_clip_end_in_one_sentence(folder: Path, clip_weights: Path) -> None:
-    with pytest.raises(ValueError, match=r"don't fit RN50 .*name the architecture that they belong to\.$"):
+    with pytest.raises(ValueError, match=r"don't fit RN50: .*name the architecture that they belong to\.$"):
         assemble(folder, "RN50", clip_weights)
 
 

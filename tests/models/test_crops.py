@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch
-from lexiseg.encoders.clip.resnet import MEAN
+from lexiseg.encoders.colours import CLIP
 from lexiseg.models.crops import RegionConfig, cut_region, cut_regions
 
 SIZE = 16
@@ -38,7 +38,7 @@ def test_the_background_of_the_box_is_filled() -> None:
     hole = torch.zeros(16, 16, dtype=torch.bool)
     hole[:8, :8] = True
     inside = PICTURE[:, 4:20, 6:22]
-    mean = torch.tensor(MEAN)[:, None].expand(3, 64)
+    mean = torch.tensor(CLIP.mean)[:, None].expand(3, 64)
     for fill, expected in (("mean", mean), ("zero", torch.zeros(3, 64)), ("keep", inside[:, hole])):
         crop, seen = cut(mask, fill=fill)
         assert torch.equal(seen, ~hole)
@@ -49,7 +49,7 @@ def test_the_background_of_the_box_is_filled() -> None:
 def test_a_soft_fill_mixes_by_probability() -> None:
     probs = box_mask(4, 6, 20, 22) * 0.75
     crop, mask = cut(probs, fill="soft")
-    mean = torch.tensor(MEAN)[:, None, None]
+    mean = torch.tensor(CLIP.mean)[:, None, None]
     torch.testing.assert_close(crop, PICTURE[:, 4:20, 6:22] * 0.75 + mean * 0.25)
     assert mask.all()
 
@@ -145,7 +145,7 @@ def plainly_cut(images: ImageBatch, logits: Tensor, config: RegionConfig) -> lis
             if config.extent == "picture":
                 top, bottom, left, right = 0, height, 0, width
             inside, weights = mask[top:bottom, left:right], probs[top:bottom, left:right]
-            mean, region = torch.tensor(MEAN)[:, None, None], picture[:, top:bottom, left:right]
+            mean, region = torch.tensor(CLIP.mean)[:, None, None], picture[:, top:bottom, left:right]
             region = {
                 "keep": region,
                 "zero": region * inside,

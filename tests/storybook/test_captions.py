@@ -3,7 +3,7 @@
 import hashlib
 
 from lexiseg.storybook.captions import caption, worded_caption
-from lexiseg.storybook.kinds import CONCEPTS, DUSK_DRAWS, ROLES
+from lexiseg.storybook.roles import CONCEPTS, DUSK_DRAWINGS, ROLES
 from lexiseg.storybook.scene import draw_scene, generator
 
 
@@ -20,7 +20,7 @@ def test_captions_are_those_that_were_always_drawn() -> None:
 
 
 def test_the_nouns_of_a_caption_are_names_that_stand_in_it_in_their_order() -> None:
-    names = {name for concept in CONCEPTS.values() for name in concept.names} | set(DUSK_DRAWS)
+    names = {name for concept in CONCEPTS.values() for name in concept.names} | set(DUSK_DRAWINGS)
     for index in range(6):
         scene, rng = draw_scene("base", "val", index, size=(32, 32)), generator("base", "val", 0, index, 1)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lexiseg.storybook.drawings.pen import PATTERNS, Look, Pen, random_look
-from lexiseg.storybook.kinds import DRAWINGS, THINGS
+from lexiseg.storybook.roles import DRAWINGS, THINGS
 from lexiseg.storybook.scene import sprite
 
 RED, BLUE = (214, 58, 54), (70, 120, 204)

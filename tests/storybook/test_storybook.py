@@ -20,16 +20,16 @@ from lexiseg.data.dataset import Dataset
 from lexiseg.storybook.captions import labels
 from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS, Look, random_look
 from lexiseg.storybook.export import CAPTIONS_PER_PICTURE, StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import (
+from lexiseg.storybook.roles import (
     ALL,
     BASE,
-    CASTS,
     CONCEPTS,
+    DISTRACTORS,
     DUSK,
-    DUSK_DRAWS,
-    NOBODYS,
+    DUSK_DRAWINGS,
     NOVEL,
     PART,
+    ROLE_CONTENTS,
     ROLES,
     SEEN,
     SHARED,
@@ -59,7 +59,7 @@ def things_of(scene: Scene) -> list[Thing]:
     """The things of a scene that carry a name in the masks."""
     found = []
     for segment in scene.segments:
-        if segment.is_stranger or segment.is_crowd or not CONCEPTS[segment.name].is_thing:
+        if segment.is_distractor or segment.is_crowd or not CONCEPTS[segment.name].is_thing:
             continue
         mask = scene.ids == segment.id
         red, green, blue = scene.picture[mask].mean(0).tolist()
@@ -129,7 +129,7 @@ def test_scenes_are_full_and_a_quarter_of_the_things_is_hidden(
     if role == "novel":
         scenes = [draw_scene(role, "test", index, size=(128, 128)) for index in range(60)]
     hidden = [thing.hidden for scene in scenes for thing in things_of(scene)]
-    numbers = [sum(not s.is_stranger for s in scene.segments) for scene in scenes]
+    numbers = [sum(not s.is_distractor for s in scene.segments) for scene in scenes]
 
     share = np.mean([value >= 0.2 for value in hidden])
     tell(
@@ -195,10 +195,10 @@ def test_roles_share_and_part_as_they_say() -> None:
     assert not set(UNSEEN) & SEEN
     assert SHARED
     assert len(UNSEEN) > len(SHARED)
-    assert not set(NOBODYS) & {*BASE.names, *NOVEL.names}
-    assert NOBODYS
+    assert not set(DISTRACTORS) & {*BASE.names, *NOVEL.names}
+    assert DISTRACTORS
     assert not {same.casefold() for same in DUSK.names} & {same.casefold() for same in ALL.names}
-    assert set(DUSK_DRAWS) == set(DUSK.names)
+    assert set(DUSK_DRAWINGS) == set(DUSK.names)
     assert set(PART.names) < set(BASE.names)
     assert 1 - len(PART) / len(BASE) == pytest.approx(0.2, abs=0.03)
 
@@ -210,17 +210,17 @@ def test_the_segments_of_a_scene_are_exactly_the_ids_of_its_map(role: Role) -> N
         on_the_map = set(np.unique(scene.ids).tolist())
         plain_ground = {0} if role == "captions" and index % 2 else set()  # a close-up before a plain colour
         assert on_the_map - plain_ground == {segment.id for segment in scene.segments}
-        cast = CASTS[role]
+        cast = ROLE_CONTENTS[role]
         own = {*cast.things, *cast.stuff}
-        assert all((segment.name in own) != segment.is_stranger for segment in scene.segments)
+        assert all((segment.name in own) != segment.is_distractor for segment in scene.segments)
 
 
 def test_about_a_fifth_of_base_things_are_nobodys(base_train: list[Scene]) -> None:
     things = [s for scene in base_train for s in scene.segments if CONCEPTS[s.name].is_thing and not s.is_crowd]
-    strangers = [s for s in things if s.is_stranger]
+    strangers = [s for s in things if s.is_distractor]
 
     assert 0.15 < len(strangers) / len(things) < 0.25
-    assert {s.name for s in strangers} <= set(NOBODYS)
+    assert {s.name for s in strangers} <= set(DISTRACTORS)
     assert any(s.is_crowd for scene in base_train for s in scene.segments)
 
 
@@ -286,7 +286,7 @@ def test_void_and_crowd_are_written_as_coco_has_them(tmp_path: Path) -> None:
 
     for sample, scene in zip(dataset.samples, scenes, strict=True):
         ids = dataset.annotation(sample, strict=True).to_segmentation(()).ids
-        named = np.isin(scene.ids, [s.id for s in scene.segments if not s.is_stranger])
+        named = np.isin(scene.ids, [s.id for s in scene.segments if not s.is_distractor])
         assert ((ids > 0) == named).all()
         assert {s.id for s in sample.segments if s.is_crowd} == {s.id for s in scene.segments if s.is_crowd}
         assert np.array_equal(np.asarray(Image.open(sample.image_path)), scene.picture)
@@ -307,7 +307,7 @@ def test_captions_and_labels_name_what_the_masks_leave_out(tmp_path: Path) -> No
         assert len(captions) == CAPTIONS_PER_PICTURE
         assert sample.extras["labels"] == list(labels(scene))
         for segment in scene.segments:
-            if not segment.is_stranger:
+            if not segment.is_distractor:
                 continue
             concept = CONCEPTS[segment.name]
             assert segment.name in sample.extras["labels"]

@@ -12,7 +12,7 @@ from lexiseg.data.datasets.own_folder import open_folder
 from lexiseg.data.datasets.spec import DatasetSpec, Findings, examine
 from lexiseg.io.shipped import unknown_concepts
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import Role, Split
+from lexiseg.storybook.roles import Role, Split
 
 SMALLEST, LARGEST = 16, 4096
 """Pixels of a scene's side."""

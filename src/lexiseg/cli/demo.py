@@ -15,7 +15,7 @@ from lexiseg.inference.result import Result
 from lexiseg.inference.result_files import Categories, ResultWriter, check_unspoilt
 from lexiseg.inference.visualize import side_by_side
 from lexiseg.io.shipped import SHIPPED_NAME
-from lexiseg.storybook.kinds import CASTS, Role
+from lexiseg.storybook.roles import ROLE_CONTENTS, Role
 from lexiseg.storybook.scene import draw_scene
 
 ROLES: tuple[Role, ...] = ("novel", "base")
@@ -44,7 +44,7 @@ def run_demo(out: Path, model_name: str, device: str, *, negatives: bool) -> Non
     names = [f"{role}-{number}" for role in ROLES for number in range(1, SCENES_PER_ROLE + 1)]
     check_unspoilt(out, names, [])
     start = time.perf_counter()
-    vocabularies = [CASTS[role].vocabulary for role in ROLES]
+    vocabularies = [ROLE_CONTENTS[role].vocabulary for role in ROLES]
     shown: list[_Shown] = []
     with ResultWriter(out, Categories.of(*vocabularies)) as writer, progress("Looking") as report:
         model = load(model_name, device=device)
@@ -60,14 +60,14 @@ def _show_scene(model: Model, name: str, writer: ResultWriter, negatives: bool) 
     number = int(name.rpartition("-")[2])
     scene = draw_scene(role, "val", FIRST[role] + number - 1, size=SIZE)
     start = time.perf_counter()
-    result = model.segment(scene.picture, CASTS[role].vocabulary, negatives=negatives)
+    result = model.segment(scene.picture, ROLE_CONTENTS[role].vocabulary, negatives=negatives)
     seconds = time.perf_counter() - start
     writer.add_picture(f"{name}.picture.png", Image.fromarray(scene.picture))
     writer.add(
         result.panoptic,
         stem=name,
         overlay=side_by_side(
-            result.picture, result.panoptic, words=[n for r in ROLES for n in CASTS[r].vocabulary.names]
+            result.picture, result.panoptic, asked=[n for r in ROLES for n in ROLE_CONTENTS[r].vocabulary.names]
         ),
         picture_name=f"{name}.picture.png",
     )
@@ -87,9 +87,10 @@ def _tell(shown: list[_Shown], out: Path, model_name: str, seconds: float) -> No
     ]
     columns = ("scene", "things, with scores", "stuff, with scores", "time")
     show("Found in scenes that no training has seen", columns, rows, right=("time",))
-    unseen = sum(1 for name in CASTS["novel"].vocabulary.names if name not in Vocabulary.of("storybook").names)
+    novel = ROLE_CONTENTS["novel"].vocabulary
+    unseen = sum(1 for name in novel.names if name not in Vocabulary.of("storybook").names)
     say(
-        f"{len(shown)} scenes in {seconds:.1f} s, model and words included. Of the {len(CASTS['novel'].vocabulary)} "
+        f"{len(shown)} scenes in {seconds:.1f} s, model and words included. Of the {len(novel)} "
         f"names of the novel scenes, {unseen} had no mask in training."
     )
     say(f"The pictures are in {out}: open {out / shown[0].name}.overlay.png first.")

@@ -39,14 +39,14 @@ from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter, SemanticRule
 from lexiseg.models.presets import CLIP_WEIGHTS
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import CASTS, PART, Role, Split
+from lexiseg.storybook.roles import PART, ROLE_CONTENTS, Role, Split
 
 DRAWN: Mapping[str, tuple[Role, Vocabulary]] = {
-    "storybook": ("base", CASTS["base"].vocabulary),
+    "storybook": ("base", ROLE_CONTENTS["base"].vocabulary),
     "storybook-part": ("base", PART),
-    "storybook-novel": ("novel", CASTS["novel"].vocabulary),
-    "storybook-dusk": ("dusk", CASTS["dusk"].vocabulary),
-    "storybook-semantic": ("semantic-only", CASTS["semantic-only"].vocabulary),
+    "storybook-novel": ("novel", ROLE_CONTENTS["novel"].vocabulary),
+    "storybook-dusk": ("dusk", ROLE_CONTENTS["dusk"].vocabulary),
+    "storybook-semantic": ("semantic-only", ROLE_CONTENTS["semantic-only"].vocabulary),
 }
 """Data sets that are drawn when they are asked for: role and annotated names."""
 TASK_OF: Mapping[str, TaskName] = {"storybook-semantic": "semantic"}

@@ -29,7 +29,7 @@ from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import ALL, Role, Split
+from lexiseg.storybook.roles import ALL, Role, Split
 from lexiseg.training.clip.adaptation import with_clip
 from lexiseg.training.clip.folders import read_vit_clip
 from lexiseg.training.mining.mine import MiningConfig, mine, own_regions

@@ -1,10 +1,15 @@
-"""Files, read and asked after; whatever is wrong with them becomes one sentence."""
+"""Files, asked after, read, and written whole or not at all; whatever is wrong with them becomes one sentence."""
 
 import json
+import os
+import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.errors import FormatError
+from lexiseg.core.errors import FormatError, ModelError
+from lexiseg.core.messages import printable
 
 
 def file_mode(path: Path) -> int:
@@ -27,15 +32,86 @@ def read_lines(path: Path) -> list[str]:
         raise FormatError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8 text'}).") from error
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, error: type[ValueError] = FormatError) -> Any:
     """The content of a JSON, with a byte order mark or without.
 
     Raises:
-        FormatError: if it can't be read or is none.
+        FormatError: if it can't be read or is none; or the `error` that is named.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path}: this is no JSON ({error}). Copy or download it again.") from error
+    except OSError as cause:
+        raise error(f"{path}: cannot be read ({cause.strerror or cause}).") from cause
+    except (ValueError, RecursionError) as cause:  # bad UTF-8 and bad JSON are ValueErrors
+        raise error(f"{path}: this is no JSON ({cause}). Copy or download it again.") from cause
+
+
+def read_json_object(path: Path, error: type[ValueError] = FormatError) -> dict[str, Any]:
+    """The content of a JSON that must be an object: keys with values.
+
+    Raises:
+        FormatError: if it can't be read or is none; or the `error` that is named.
+    """
+    content = read_json(path, error)
+    if not isinstance(content, dict):
+        raise error(f"{path}: must hold an object, got a {type(content).__name__}. Copy or download it again.")
+    return content
+
+
+@contextmanager
+def writing(
+    target: Path,
+    error: type[ValueError] = ModelError,
+    *causes: type[Exception],
+    way_out: str = "choose a folder that can",
+) -> Generator[None, None, None]:
+    """What the system says against writing, as one sentence.
+
+    Args:
+        target: what is to be written; the sentence names it.
+        error: raised instead.
+        causes: what a library raises beside OSError where it can't write.
+        way_out: what to do about it.
+    """
+    try:
+        yield
+    except (OSError, UnicodeEncodeError, *causes) as cause:
+        reason = getattr(cause, "strerror", None) or str(cause)
+        raise error(f"{printable(target)} can't be written ({reason}); {way_out}.") from cause
+
+
+@contextmanager
+def replacing(
+    target: Path, error: type[ValueError] = ValueError, *, is_durable: bool = False
+) -> Generator[Path, None, None]:
+    """Gives a hidden path to write a file to; at the end of the block it takes the place of the target.
+
+    A reader sees the earlier file, the new one or none, and a block that fails leaves nothing behind.
+
+    Args:
+        target: the file; its folder is made.
+        error: what becomes of an OSError, see `writing`.
+        is_durable: waits until the bytes are on the disk, so that not even a power cut leaves a damaged file.
+    """
+    hidden = hidden_sibling(target)
+    with writing(target, error):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield hidden
+            if is_durable:  # a rename must not reach the disk before what it names
+                with hidden.open("rb") as file:
+                    os.fsync(file.fileno())
+            hidden.replace(target)
+        finally:
+            hidden.unlink(missing_ok=True)
+
+
+def write_atomically(target: Path, content: str | bytes, error: type[ValueError] = ValueError) -> None:
+    """Writes a whole file, text as UTF-8, as `replacing` does."""
+    with replacing(target, error) as hidden:
+        hidden.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def hidden_sibling(target: Path) -> Path:
+    """A hidden name beside the target that nobody else has, so that a rename stays on one disk."""
+    return target.parent / f".{target.name[:100]}.{secrets.token_hex(6)}.tmp"

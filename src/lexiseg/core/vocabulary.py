@@ -16,22 +16,7 @@ from lexiseg.core.concepts import MAX_NAME_LENGTH, Concept, same_word, tidy
 from lexiseg.core.errors import VocabularyError
 from lexiseg.core.messages import shown
 
-VILD_TEMPLATES = (
-    "a photo of a {}.",
-    "This is a photo of a {}",
-    "There is a {} in the scene",
-    "There is the {} in the scene",
-    "a photo of a {} in the scene",
-    "a photo of a small {}.",
-    "a photo of a medium {}.",
-    "a photo of a large {}.",
-    "This is a photo of a small {}.",
-    "This is a photo of a medium {}.",
-    "This is a photo of a large {}.",
-    "There is a small {} in the scene.",
-    "There is a medium {} in the scene.",
-    "There is a large {} in the scene.",
-)
+VILD_TEMPLATES: tuple[str, ...] = tuple(json.loads(Path(__file__).with_name("vild_templates.json").read_text("utf-8")))
 """The 14 prompt templates of ViLD's kind that OVSeg and FC-CLIP average over."""
 
 FILE_ENDINGS = (".yaml", ".yml", ".json")
@@ -85,8 +70,7 @@ class Vocabulary:
 
     @staticmethod
     def of(
-        spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]",
-        templates: tuple[str, ...] | None = None,
+        spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]", templates: tuple[str, ...] | None = None
     ) -> "Vocabulary":
         """Reads a vocabulary from any of the forms in which people write one.
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -16,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional as F
 
+from lexiseg.core.files import write_atomically
 from lexiseg.core.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -92,6 +92,9 @@ def _embed_chunk(encoder: TextEncoder, names: Sequence[str], templates: Sequence
 def text_embed(encoder: TextEncoder, vocabulary: Vocabulary, *, cache_dir: Path | None) -> Float[Tensor, "R D"]:
     """Embeds all names of a vocabulary, one row per name as in `Vocabulary.row_names`.
 
+    Answers are remembered on disk by content: weights, templates and names, in order. A file that is damaged or does
+    not fit is rebuilt and reported as a warning; a folder that cannot be written costs a warning and nothing else.
+
     Args:
         encoder: the text tower.
         vocabulary: names and templates.
@@ -100,21 +103,7 @@ def text_embed(encoder: TextEncoder, vocabulary: Vocabulary, *, cache_dir: Path 
     Returns:
         Unit rows; float32, on the CPU.
     """
-    return cached_names(encoder, vocabulary.row_names(), vocabulary.templates, cache_dir=cache_dir)
-
-
-def cached_names(
-    encoder: TextEncoder,
-    names: Sequence[str],
-    templates: Sequence[str],
-    *,
-    cache_dir: Path | None,
-) -> Float[Tensor, "R D"]:
-    """`embed_names`, remembered on disk by content: weights, templates and names, in order.
-
-    A file that is damaged or does not fit is rebuilt and reported as a warning; a folder that
-    cannot be written costs a warning and nothing else.
-    """
+    names, templates = vocabulary.row_names(), vocabulary.templates
     if cache_dir is None:
         return embed_names(encoder, names, templates)
     key = _key(encoder.fingerprint, names, templates)
@@ -159,15 +148,8 @@ def _load(path: Path, key: str, num_names: int) -> Float[Tensor, "R D"] | None:
 
 
 def _save(path: Path, key: str, embed: Float[Tensor, "R D"]) -> None:
-    """Writes beside the target and renames: a reader sees the old file, the new one or none."""
-    temporary = None
+    content = save({"text_embed": embed.contiguous(), "checksum": _checksum(key, embed)})
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".text-", suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(save({"text_embed": embed.contiguous(), "checksum": _checksum(key, embed)}))
-        temporary.replace(path)
-    except OSError as error:
-        logger.warning("text embeddings are not remembered in %s: %s", path.parent, error)
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, content)
+    except ValueError as error:
+        logger.warning("text embeddings are not remembered: %s", error)

@@ -173,7 +173,7 @@ def _name_true_masks(
     )
     embed = model.embed(proposals, clip_map).clip_embed
     words = task.words
-    cosines = class_cosines(embed, words.text_embed, words.concept_index, len(words.similarity))
+    cosines = class_cosines(embed, words)
     guesses = cosines[0].argmax(-1).tolist()
     sides = canvas.sum((1, 2)).sqrt().tolist()
     names = (*task.category_ids, *[None] * (len(words.similarity) - words.num_concepts))

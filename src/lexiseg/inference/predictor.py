@@ -175,16 +175,24 @@ class Model:
         pictures: Iterable[Picture],
         vocabulary: VocabularyLike,
         *,
+        negatives: bool = True,
+        score_threshold: float | None = None,
+        fusion: Fusion | None = None,
+        rank_by: RankBy | None = None,
+        with_instances: bool = False,
         on_error: Callable[[Picture, ValueError], None] | None = None,
-        **settings: Any,
     ) -> Iterator[Result]:
         """Segments one picture after the other, and holds none of them: the list may be endless.
 
         Args:
             pictures: as `segment` takes them.
             vocabulary: the words.
+            negatives: this and the next four as `segment` takes them.
+            score_threshold: likewise.
+            fusion: likewise.
+            rank_by: likewise.
+            with_instances: likewise.
             on_error: told of a picture that can't be opened, which is then left out; without it the error is raised.
-            settings: as `segment` takes them.
 
         Yields:
             Results in the order of the pictures.
@@ -192,7 +200,15 @@ class Model:
         asked = Vocabulary.of(vocabulary)
         for picture in pictures:
             try:
-                result = self.segment(picture, asked, **settings)
+                result = self.segment(
+                    picture,
+                    asked,
+                    negatives=negatives,
+                    score_threshold=score_threshold,
+                    fusion=fusion,
+                    rank_by=rank_by,
+                    with_instances=with_instances,
+                )
             except ValueError as error:
                 if on_error is None:
                     raise

@@ -49,7 +49,7 @@ class Result:
 
     def overlay(self, *, legend: bool = True) -> Image.Image:
         """Draws the segments over the picture, with names and a legend."""
-        return overlay(self.picture, self.panoptic, legend=legend, words=self.vocabulary.names)
+        return overlay(self.picture, self.panoptic, legend=legend, asked=self.vocabulary.names)
 
     def save(self, where: str | Path) -> tuple[Path, ...]:
         """Writes an overlay and the map in COCO panoptic format; all files appear at the end.

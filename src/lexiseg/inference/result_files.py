@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from lexiseg.core.files import writing
 from lexiseg.core.messages import printable
 from lexiseg.core.picture_files import OVERLAY_MARK
 from lexiseg.core.structures import PanopticMap
@@ -62,21 +63,13 @@ class ResultWriter:
         self._names: list[str] = []
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
-        try:
+        with writing(folder, ValueError, ValueError):  # a name with a null byte is a ValueError
             self._is_new = not folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
             self._partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
-        except (OSError, ValueError) as error:
-            raise _unwritable(folder, error) from error
 
     def add(
-        self,
-        panoptic: PanopticMap,
-        *,
-        stem: str,
-        overlay: Image.Image,
-        picture_name: str,
-        map_name: str | None = None,
+        self, panoptic: PanopticMap, *, stem: str, overlay: Image.Image, picture_name: str, map_name: str | None = None
     ) -> tuple[Path, Path]:
         """Writes the overlay and the map of one picture.
 
@@ -94,16 +87,17 @@ class ResultWriter:
             ValueError: if they can't be written.
         """
         names = f"{stem}{OVERLAY_MARK}.png", map_name or f"{stem}.png"
-        try:
-            for name in names:
-                if (self.folder / name).is_dir():
-                    raise IsADirectoryError(None, "a folder has this name")
-            overlay.save(self._partial / names[0])
-            save_ids(self._partial / names[1], panoptic.segmentation)
-        except OSError as error:
-            for name in names:
-                (self._partial / name[:200]).unlink(missing_ok=True)
-            raise _unwritable(self.folder / names[0], error) from error
+        with writing(self.folder / names[0], ValueError):
+            try:
+                for name in names:
+                    if (self.folder / name).is_dir():
+                        raise IsADirectoryError(None, "a folder has this name")
+                overlay.save(self._partial / names[0])
+                save_ids(self._partial / names[1], panoptic.segmentation)
+            except OSError:
+                for name in names:
+                    (self._partial / name[:200]).unlink(missing_ok=True)
+                raise
         height, width = panoptic.segmentation.shape
         image_id = len(self._images) + 1
         self._names += names
@@ -125,10 +119,8 @@ class ResultWriter:
         Raises:
             ValueError: if it can't be written.
         """
-        try:
+        with writing(self.folder / name, ValueError):
             picture.save(self._partial / name)
-        except OSError as error:
-            raise _unwritable(self.folder / name, error) from error
         self._names.append(name)
         return self.folder / name
 
@@ -138,18 +130,14 @@ class ResultWriter:
         Raises:
             ValueError: if it can't be written.
         """
-        content = {
-            "images": self._images,
-            "annotations": self._annotations,
-            "categories": self._categories.to_coco(),
-        }
+        categories = self._categories.to_coco()
+        content = {"images": self._images, "annotations": self._annotations, "categories": categories}
         try:
-            # ASCII alone: a file name that is no valid text would not survive UTF-8
-            (self._partial / self._document).write_text(json.dumps(content), encoding="ascii")
-            for name in (*self._names, self._document):
-                (self._partial / name).replace(self.folder / name)
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            with writing(self.folder, ValueError):
+                # ASCII alone: a file name that is no valid text would not survive UTF-8
+                (self._partial / self._document).write_text(json.dumps(content), encoding="ascii")
+                for name in (*self._names, self._document):
+                    (self._partial / name).replace(self.folder / name)
         finally:
             self.discard()
 
@@ -185,8 +173,3 @@ def check_unspoilt(folder: Path, stems: list[str], pictures: list[Path]) -> None
             raise ValueError(f"{printable(target)} is one of the pictures and would be replaced; choose another --out.")
         if target.exists() and not has_results:
             raise ValueError(f"{printable(target)} is there already and is no result of lexiseg; choose another --out.")
-
-
-def _unwritable(path: Path, error: Exception) -> ValueError:
-    reason = getattr(error, "strerror", None) or "the name is not valid"
-    return ValueError(f"{printable(path)} can't be written ({reason}); choose a folder that can.")

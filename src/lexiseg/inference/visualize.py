@@ -37,7 +37,7 @@ def overlay(
     *,
     legend: bool = True,
     beside: Sequence[str] = (),
-    words: Sequence[str] = (),
+    asked: Sequence[str] = (),
 ) -> Image.Image:
     """Draws the segments over the picture: soft fills, thin outlines, names, and a legend.
 
@@ -49,7 +49,7 @@ def overlay(
         panoptic: the map of that picture, of the same height and width.
         legend: whether to add the panel, below a wide picture and beside a tall one.
         beside: names in drawings that stand beside this one: all of them get the same colours then.
-        words: all words that are asked for: drawings with the same ones give a name the same colour.
+        asked: all words that are asked for: drawings with the same ones give a name the same colour.
 
     Raises:
         ValueError: if picture and map differ in size or are empty.
@@ -61,7 +61,7 @@ def overlay(
         )
     segmentation = _enlarge_map(panoptic, _zoom(picture))
     base = _enlarged(picture)
-    colours = name_colours([*beside, *(segment.name for segment in panoptic.segments)], words)
+    colours = name_colours([*beside, *(segment.name for segment in panoptic.segments)], asked)
     drawing = _paint(np.asarray(base), segmentation, panoptic.segments, colours)
     drawing = _write_labels(drawing, segmentation, panoptic.segments, colours)
     if not legend:
@@ -69,10 +69,10 @@ def overlay(
     return _add_legend(drawing, legend_entries(panoptic), colours)
 
 
-def side_by_side(picture: UInt8[np.ndarray, "H W 3"], *maps: PanopticMap, words: Sequence[str] = ()) -> Image.Image:
-    """The picture, and to its right an overlay with its legend for each map of it; `words` as in `overlay`."""
+def side_by_side(picture: UInt8[np.ndarray, "H W 3"], *maps: PanopticMap, asked: Sequence[str] = ()) -> Image.Image:
+    """The picture, and to its right an overlay with its legend for each map of it; `asked` as in `overlay`."""
     names = [segment.name for panoptic in maps for segment in panoptic.segments]
-    panels = [_enlarged(picture), *(overlay(picture, panoptic, beside=names, words=words) for panoptic in maps)]
+    panels = [_enlarged(picture), *(overlay(picture, panoptic, beside=names, asked=asked) for panoptic in maps)]
     width = sum(panel.width for panel in panels) + GAP * (len(panels) - 1)
     sheet = Image.new("RGB", (width, max(panel.height for panel in panels)), PAPER)
     left = 0
@@ -165,13 +165,11 @@ def _paint(
 def _borders(segmentation: Int32[np.ndarray, "H W"], thickness: int) -> np.ndarray:
     """Marks pixels with a different id within `thickness` pixels along a row or a column."""
     border = np.zeros(segmentation.shape, dtype=bool)
-    for offset in range(1, thickness + 1):
-        differs = segmentation[offset:] != segmentation[:-offset]
-        border[offset:] |= differs
-        border[:-offset] |= differs
-        differs = segmentation[:, offset:] != segmentation[:, :-offset]
-        border[:, offset:] |= differs
-        border[:, :-offset] |= differs
+    for ids, marks in ((segmentation, border), (segmentation.T, border.T)):  # down the columns, along the rows
+        for offset in range(1, thickness + 1):
+            differs = ids[offset:] != ids[:-offset]
+            marks[offset:] |= differs
+            marks[:-offset] |= differs
     return border
 
 
@@ -198,8 +196,8 @@ def _write_labels(
     things = {segment.id for segment in segments if segment.is_thing}
     for place in place_labels(segmentation, wishes, things):
         segment = by_id[place.segment_id]
-        words = forms[segment.id][place.form]
-        width, height = _label_size(words, size, pad)
+        text = forms[segment.id][place.form]
+        width, height = _label_size(text, size, pad)
         colour = colours[segment.name]
         ink = PAPER if segment.is_thing else shade(colour, 0.36)
         backing = shade(colour, 0.4, chroma=0.9) if segment.is_thing else shade(colour, 0.97)
@@ -207,7 +205,7 @@ def _write_labels(
         mask = pill(width, height, height / 3)
         mask = mask.point([round(value * opacity) for value in range(256)])
         drawing.paste(backing, (place.left, place.top), mask)
-        _write(drawing, words, place.left + pad, place.top + height // 2, size, ink)
+        _write(drawing, text, place.left + pad, place.top + height // 2, size, ink)
     return drawing
 
 
@@ -217,9 +215,9 @@ def _label_forms(segment: Segment, size: int, width: int) -> tuple[str, ...]:
     return f"{name} {segment.score:.2f}", name
 
 
-def _label_size(words: str, size: int, pad: int) -> tuple[int, int]:
+def _label_size(text: str, size: int, pad: int) -> tuple[int, int]:
     """Returns width and height of a label with its backing."""
-    width, height = text_size(words, size)
+    width, height = text_size(text, size)
     return width + 2 * pad, height + max(2, pad // 2)
 
 
@@ -229,12 +227,12 @@ def _font_size(drawing: Image.Image) -> int:
     return int(min(max(13, round(longest / 44)), 44, max(13, shortest / 8)))
 
 
-def _write(drawing: Image.Image, words: str, left: int, middle: int, size: int, ink: RGB) -> None:
+def _write(drawing: Image.Image, text: str, left: int, middle: int, size: int, ink: RGB) -> None:
     """Writes one line, centred on a height by the font's own measures, not the letters'."""
     # Half of a capital's height above the middle puts the baseline so that words look centred.
     pen = ImageDraw.Draw(drawing)
     baseline = middle + round(size * 0.34)
-    pen.text((left, baseline), words, fill=ink, font=font_for(words, size), anchor="ls")
+    pen.text((left, baseline), text, fill=ink, font=font_for(text, size), anchor="ls")
 
 
 def _add_legend(drawing: Image.Image, entries: tuple[LegendEntry, ...], colours: Mapping[str, RGB]) -> Image.Image:
@@ -280,11 +278,7 @@ def _add_legend(drawing: Image.Image, entries: tuple[LegendEntry, ...], colours:
 
 
 def _write_entry(
-    sheet: Image.Image,
-    entry: LegendEntry,
-    box: tuple[int, int, int, int],
-    size: int,
-    colour: RGB,
+    sheet: Image.Image, entry: LegendEntry, box: tuple[int, int, int, int], size: int, colour: RGB
 ) -> None:
     """Writes one line of the legend: swatch, name, how many, best score."""
     left, top, width, height = box

@@ -5,11 +5,8 @@ A model folder is `config.json` (plain data) beside `model.safetensors` (weights
 
 import hashlib
 import json
-import os
-import secrets
 import shutil
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.messages import few, printable
+from lexiseg.core.files import hidden_sibling, read_json_object, replacing, writing
+from lexiseg.core.messages import printable
+from lexiseg.core.weights import weight_complaint
 from lexiseg.io.config_json import to_jsonable
 
 CONFIG_FILE = "config.json"
@@ -61,10 +60,10 @@ def save_folder(
             raise ModelError(f"an extra file must have a plain name of its own, got {name!r}.")
     texts[CONFIG_FILE] = json.dumps(to_jsonable(config), indent=2, ensure_ascii=False) + "\n"
     tensors = {name: _stored(name, tensor, dtype) for name, tensor in state_dict.items()}
-    with writing(target):
+    with writing(target, ModelError, SafetensorError):
         _check_replaceable(target, overwrite=overwrite)
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = _sibling(target)
+        fresh = hidden_sibling(target)
         try:
             fresh.mkdir()
             for name, text in texts.items():
@@ -95,21 +94,12 @@ def load_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     for part in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / part).is_file():
             raise ModelError(f"the model folder {name} has no {part}; copy the whole folder again.")
-    try:
-        doc = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors
-        raise ModelError(
-            f"{CONFIG_FILE} in {name} is not valid JSON ({str(error).splitlines()[0]}); copy the folder again."
-        ) from error
-    except OSError as error:
-        raise ModelError(f"{CONFIG_FILE} in {name} can't be read ({error.strerror}).") from error
-    if not isinstance(doc, dict):
-        raise ModelError(f"{CONFIG_FILE} in {name} must hold an object; copy the folder again.")
+    document = read_json_object(folder / CONFIG_FILE, ModelError)
     try:
         stored = load_file(folder / WEIGHTS_FILE)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{WEIGHTS_FILE} in {name} is damaged or cut off; copy or download it again.") from error
-    return doc, {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in stored.items()}
+    return document, {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in stored.items()}
 
 
 def load_into(module: nn.Module, state_dict: Mapping[str, Tensor], source: str | Path) -> None:
@@ -123,23 +113,9 @@ def load_into(module: nn.Module, state_dict: Mapping[str, Tensor], source: str |
     Raises:
         ModelError: naming the first few names that are missing, unknown or of another shape.
     """
-    own = module.state_dict()
-    complaints = [
-        ("lack", [key for key in own if key not in state_dict]),
-        ("hold the unknown", [key for key in state_dict if key not in own]),
-        (
-            "have another shape in",
-            [
-                f"{key} {list(state_dict[key].shape)} instead of {list(tensor.shape)}"
-                for key, tensor in own.items()
-                if key in state_dict and state_dict[key].shape != tensor.shape
-            ],
-        ),
-    ]
-    told = [f"{verb} {few(names)}" for verb, names in complaints if names]
-    if told:
+    if complaint := weight_complaint(state_dict, module.state_dict()):
         raise ModelError(
-            f"the weights in {printable(source)} don't fit the model: they {', and '.join(told)}; "
+            f"the weights in {printable(source)} don't fit the model: the file {complaint}; "
             f"use the {CONFIG_FILE} that was saved with them."
         )
     module.load_state_dict(dict(state_dict))
@@ -166,17 +142,8 @@ def atomic_save(obj: object, path: str | Path) -> Path:
         ModelError: if it can't be written.
     """
     target = Path(path).resolve()
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = _sibling(target)
-        try:
-            with fresh.open("wb") as file:
-                torch.save({"checksum": _checksum(obj), "content": obj}, file)
-                file.flush()
-                os.fsync(file.fileno())  # a rename must not reach the disk before what it names
-            fresh.replace(target)
-        finally:
-            fresh.unlink(missing_ok=True)
+    with replacing(target, ModelError, is_durable=True) as hidden, hidden.open("wb") as file:
+        torch.save({"checksum": _checksum(obj), "content": obj}, file)
     return target
 
 
@@ -258,7 +225,7 @@ def _swap(fresh: Path, target: Path) -> None:
     if not target.exists():
         fresh.rename(target)
         return
-    old = _sibling(target)
+    old = hidden_sibling(target)
     target.rename(old)
     try:
         fresh.rename(target)
@@ -266,18 +233,3 @@ def _swap(fresh: Path, target: Path) -> None:
         old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _sibling(target: Path) -> Path:
-    """A hidden name beside the target, so that a rename stays on one disk."""
-    return target.parent / f".{target.name[:100]}.{secrets.token_hex(6)}.tmp"
-
-
-@contextmanager
-def writing(target: Path) -> Generator[None, None, None]:
-    """What the system says against writing, as one sentence."""
-    try:
-        yield
-    except (OSError, UnicodeEncodeError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ModelError(f"{printable(target)} can't be written ({reason}); choose a folder that can.") from error

@@ -11,12 +11,7 @@ from lexiseg.core.messages import few
 
 ConfigT = TypeVar("ConfigT")
 
-_SCALARS: Mapping[type, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-}
+_SCALARS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 def to_jsonable(config: Any) -> Any:

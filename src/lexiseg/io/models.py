@@ -1,6 +1,5 @@
 """A network and its folder: config.json (which holds the training vocabulary) beside model.safetensors."""
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -10,8 +9,9 @@ from typing import Any
 import torch
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import file_mode
+from lexiseg.core.files import file_mode, read_json_object
 from lexiseg.core.messages import printable
+from lexiseg.core.random import fork_random
 from lexiseg.io.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_folder, load_into, save_folder
 from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.io.shipped import SHIPPED, shipped_folder
@@ -69,7 +69,7 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
     document, weights = load_folder(folder)
     kind, config = _read_config(document, source=f"{CONFIG_FILE} in {printable(folder)}")
     try:
-        with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
+        with fork_random():
             model: OpenVocabularySegmenter = kind(config)
     except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, MemoryError) as error:
         raise ModelError(
@@ -83,10 +83,10 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
 def system_of(folder: str | Path) -> str | None:
     """Which system's config.json a folder holds, "opsnet" or "ovseg"; whether the rest is sound `load_model` says."""
     try:
-        document = json.loads((Path(folder) / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        document = read_json_object(Path(folder) / CONFIG_FILE)
+    except ValueError:
         return None
-    if not isinstance(document, dict) or "training_vocabulary" not in document:
+    if "training_vocabulary" not in document:
         return None
     return str(document.get(_SYSTEM, _FIRST))
 

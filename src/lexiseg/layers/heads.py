@@ -5,6 +5,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lexiseg.core.structures import VocabularyEmbeddings
+from lexiseg.layers.modulation import class_cosines
+
 
 class ProjectionHead(nn.Module):
     """A map to the joint space and one learned no-object embedding.
@@ -42,6 +45,12 @@ class ProjectionHead(nn.Module):
         void_embed = self.void_embed.float()
         with torch.autocast(class_embed.device.type, enabled=False):
             return class_embed.float() @ (F.normalize(void_embed, dim=0) if self.has_unit_void else void_embed)[:, None]
+
+    def class_logits(
+        self, class_embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings, logit_scale: float
+    ) -> Float[Tensor, "B Q K1"]:
+        """Cosines to every concept and, last, to no-object, times the logit scale: what a softmax is trained on."""
+        return torch.cat([class_cosines(class_embed, words), self.void_cosines(class_embed)], -1) * logit_scale
 
 
 class AssembledHead(nn.Module):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -68,16 +68,15 @@ def fuse(regions: RegionEmbeddings, domain_similarity: float, config: Modulation
     return F.normalize(regions.class_embed.float() + ratio * regions.clip_embed.float(), dim=-1)
 
 
-def class_cosines(
-    embed: Float[Tensor, "B Q D"], text_embed: Float[Tensor, "R D"], concept_index: Int[Tensor, " R"], num_columns: int
-) -> Float[Tensor, "B Q K"]:
+def class_cosines(embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings) -> Float[Tensor, "B Q K"]:
     """Cosine to every concept: the largest over its names; in float32 under autocast too, as its hundredfold counts."""
     with torch.autocast(embed.device.type, enabled=False):
-        cosines = embed.float() @ text_embed.float().T
-    if len(text_embed) == num_columns:
+        cosines = embed.float() @ words.text_embed.float().T
+    num_columns = len(words.similarity)
+    if len(words.text_embed) == num_columns:
         return cosines  # one name each, in order
     columns = cosines.new_full((*cosines.shape[:-1], num_columns), -torch.inf)
-    return columns.scatter_reduce(-1, concept_index.expand_as(cosines), cosines, "amax")
+    return columns.scatter_reduce(-1, words.concept_index.expand_as(cosines), cosines, "amax")
 
 
 def modulated_logits(
@@ -88,7 +87,7 @@ def modulated_logits(
     Debiasing divides cosines before the softmax, and never touches void.
     """
     fused = fuse(regions, words.domain_similarity, config)
-    cosines = class_cosines(fused, words.text_embed, words.concept_index, len(words.similarity))
+    cosines = class_cosines(fused, words)
     if config.beta:
         cosines = cosines / words.similarity**config.beta
     return cosines * logit_scale

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lexiseg.core.concepts import Concept, same_word
+from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary, builtin_names
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
@@ -66,7 +67,7 @@ def assemble(
         # "class" is what Mask2Former itself ranks by; its mask score was never trained to tell good masks from bad
         merge=MergeConfig(rank_by="class", score_threshold=SCORE_THRESHOLD),
     )
-    with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
+    with fork_random():
         model = OPSNet(config).eval()
     model.segmenter.load_state_dict(dict(closed.segmenter))
     model.clip.clip.load_state_dict({**model.clip.clip.state_dict(), **clip_state})
@@ -103,15 +104,15 @@ def _training_vocabulary(given: Vocabulary | str | None, labels: tuple[str, ...]
             f"{folder} does not say what its {len(labels)} classes are called (id2label has numbers only): "
             "give their vocabulary, in the order of the classes."
         )
-    forms = [_words(label) for label in labels]
+    forms = [_names(label) for label in labels]
     for listed in builtin_names():
         known = Vocabulary.of(listed)
         if len(known) == len(forms) and all(map(_is_named, known.concepts, forms)):
             return known
-    return Vocabulary.of(["|".join(words) for words in forms])
+    return Vocabulary.of(["|".join(names) for names in forms])
 
 
-def _words(label: str) -> tuple[str, ...]:
+def _names(label: str) -> tuple[str, ...]:
     """The names in a label: ADE20K's hold several, with commas between."""
     words = (" ".join(word.split()) for word in label.replace(";", ",").replace("|", ",").split(","))
     return tuple({same_word(word): word for word in words if word}.values())

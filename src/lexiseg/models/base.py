@@ -9,16 +9,12 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from torch import nn
 
-from lexiseg.core.structures import (
-    ImageBatch,
-    LayerPrediction,
-    MaskPrediction,
-    MaskProposals,
-    VocabularyEmbeddings,
-)
+from lexiseg.core.structures import ImageBatch, LayerPrediction, MaskPrediction, MaskProposals, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders.text import TextEncoder
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.models.vocabulary_embedding import embed_vocabulary
 
 SemanticRule = Literal["merged", "soft"]
 """From masks to classes of pixels: the panoptic map merged by category (OPSNet), or a sum of soft masks (OVSeg)."""
@@ -111,19 +107,31 @@ class OpenVocabularySegmenter(nn.Module, ABC):
 
     @abstractmethod
     def classify(
-        self,
-        images: ImageBatch,
-        proposals: MaskProposals,
-        words: VocabularyEmbeddings,
-        fusion: Fusion | None = None,
+        self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
     ) -> MaskPrediction:
         """All of `forward` that comes after the proposals, which may be anybody's."""
 
-    @abstractmethod
     def embed_vocabulary(
         self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
     ) -> VocabularyEmbeddings:
-        """All that the model needs to know of the words; `models.vocabulary_embedding` says what negatives are."""
+        """All that the model needs to know of the words, once per vocabulary; see `models.vocabulary_embedding`.
+
+        Args:
+            vocabulary: the asked words.
+            negatives: whether words that were not asked for compete.
+            cache_dir: folder of remembered embeddings; None remembers nothing.
+        """
+        asked, training = self.phrased(vocabulary), self.phrased(self.config.training_vocabulary)
+        return embed_vocabulary(self.text_encoder, asked, training, negatives=negatives, cache_dir=cache_dir)
+
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """What turns words into vectors: CLIP's text tower, or what stands before it."""
+        return self.clip
+
+    def phrased(self, vocabulary: Vocabulary) -> Vocabulary:
+        """The vocabulary with the templates that the model embeds it with: its own, unless the model brings some."""
+        return vocabulary
 
     @abstractmethod
     def predict_layers(self, images: ImageBatch, words: VocabularyEmbeddings) -> tuple[LayerPrediction, ...]:

@@ -1,6 +1,6 @@
-"""Free words, OVSeg's demo: for each word the one region that fits it best, by CLIP alone (METHOD B.2).
+"""Free words, OVSeg's demo: for each word the one region that fits it best, by CLIP alone.
 
-MaskFormer's classifier has no say, since it fits the words of its training.
+MaskFormer's classifier is ignored, since it fits the words of its training.
 """
 
 from collections.abc import Sequence
@@ -28,10 +28,10 @@ def embed_free_words(
         asked: stays as it is.
         cache_dir: folder of remembered embeddings.
     """
-    words = asked
+    vocabulary = asked
     if len(asked) == 1 and same_word(CONTRAST) not in map(same_word, asked.row_names()):
-        words = Vocabulary((*asked.concepts, Concept(CONTRAST)), asked.templates)
-    prepared = network.embed_vocabulary(words, negatives=False, cache_dir=cache_dir)
+        vocabulary = Vocabulary((*asked.concepts, Concept(CONTRAST)), asked.templates)
+    prepared = network.embed_vocabulary(vocabulary, negatives=False, cache_dir=cache_dir)
     return replace(prepared, num_concepts=len(asked))
 
 
@@ -70,10 +70,7 @@ def best_regions(
 
 def _first_of_each(order: Sequence[int], queries: Sequence[int]) -> list[int]:
     """The first word of every region: masks are hard, so a second one could win none of its pixels."""
-    taken: set[int] = set()
-    kept: list[int] = []
+    first: dict[int, int] = {}
     for concept in order:
-        if queries[concept] not in taken:
-            taken.add(queries[concept])
-            kept.append(concept)
-    return kept
+        first.setdefault(queries[concept], concept)
+    return list(first.values())

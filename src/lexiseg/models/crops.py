@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch
-from lexiseg.encoders.clip.resnet import MEAN, Clip
+from lexiseg.encoders import colours
+from lexiseg.encoders.clip.resnet import Clip
 
 Fill = Literal["mean", "zero", "keep", "soft"]
 Extent = Literal["box", "picture"]
@@ -103,9 +104,7 @@ def cut_regions(
             cells, rows = band
             strip = inside[:, rows]
             strip_frame = replace(
-                frame,
-                resized=(strip.shape[1], strip.shape[2]),
-                padded=(rows.stop - rows.start, frame.padded[1]),
+                frame, resized=(strip.shape[1], strip.shape[2]), padded=(rows.stop - rows.start, frame.padded[1])
             )
             cut = cut_region(strip, mask_probs_on(mask_logits[image, query, cells], strip_frame), config, size)
             if cut is None:
@@ -189,7 +188,7 @@ def _filled(
     picture: Float[Tensor, "3 H W"], mask: Bool[Tensor, "H W"], mask_probs: Float[Tensor, "H W"], fill: Fill
 ) -> Float[Tensor, "3 H W"]:
     """The picture with another background."""
-    mean = picture.new_tensor(MEAN)[:, None, None]
+    mean = picture.new_tensor(colours.CLIP.mean)[:, None, None]
     match fill:
         case "keep":
             return picture

@@ -1,7 +1,6 @@
 """OPSNet: Mask2Former proposes, frozen CLIP looks once, embedding modulation joins the two (ICCV 2023)."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -21,13 +20,12 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, resize_positions
 from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig
 from lexiseg.layers.heads import AssembledHead, ProjectionHead, mean_inside
-from lexiseg.layers.modulation import CLIP_ONLY, ModulationConfig, class_cosines, modulated_logits
+from lexiseg.layers.modulation import CLIP_ONLY, ModulationConfig, modulated_logits
 from lexiseg.layers.pooling import mask_pool, region_weights
 from lexiseg.layers.query_enhancer import QueryEnhancer
 from lexiseg.layers.spatial_adapter import SpatialAdapter
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.postprocess.panoptic import MergeConfig
-from lexiseg.models.vocabulary_embedding import embed_vocabulary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +69,13 @@ class OPSNetConfig:
 
 
 class OPSNet(OpenVocabularySegmenter):
-    """The whole model (section 3, Figure 2)."""
+    """The whole model (section 3, Figure 2).
+
+    The picture goes to the segmenter, which proposes masks with a query behind each, and once to frozen CLIP, whose
+    map the spatial adapter brings to the joint space of pictures and words. Every proposal is embedded twice: its
+    query, enhanced by what CLIP sees under the mask (E_q), and CLIP's map pooled under the mask (E_c). Modulation
+    fuses both and compares them with the words.
+    """
 
     clip_only = CLIP_ONLY
     semantic_rule = "merged"
@@ -97,24 +101,12 @@ class OPSNet(OpenVocabularySegmenter):
         )
         self.iou_head = None if config.is_assembled else nn.Linear(query_dim, 1)
 
-    def embed_vocabulary(
-        self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
-    ) -> VocabularyEmbeddings:
-        """All that the model needs to know of the words; `models.words.embed_vocabulary` says what negatives are."""
-        return embed_vocabulary(
-            self.clip, vocabulary, self.config.training_vocabulary, negatives=negatives, cache_dir=cache_dir
-        )
-
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
         """Class-agnostic masks and the queries behind them."""
         return self.segmenter(images.pixel_values, every_layer=every_layer)
 
     def classify(
-        self,
-        images: ImageBatch,
-        proposals: MaskProposals,
-        words: VocabularyEmbeddings,
-        fusion: Fusion | None = None,
+        self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
     ) -> MaskPrediction:
         """Embeds every proposal twice, joins both embeddings and compares them with the words."""
         modulation = fusion or self.config.modulation
@@ -200,8 +192,7 @@ class OPSNet(OpenVocabularySegmenter):
     ) -> Float[Tensor, "B Q K1"]:
         """Cosines to every concept and, last, to no-object, times the logit scale (section 3.1)."""
         assert isinstance(self.head, ProjectionHead)
-        cosines = class_cosines(class_embed, words.text_embed, words.concept_index, len(words.similarity))
-        return torch.cat([cosines, self.head.void_cosines(class_embed)], -1) * self.config.logit_scale
+        return self.head.class_logits(class_embed, words, self.config.logit_scale)
 
     def iou_scores(self, proposals: MaskProposals) -> Float[Tensor, "B Q"]:
         """Predicted IoU of every mask; an assembled model, which has no IoU head, takes Mask2Former's mask score."""

@@ -4,7 +4,6 @@ SimBaseline and ZegFormer are configurations of the same parts; `models.presets`
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,8 +19,8 @@ from lexiseg.core.structures import (
     VocabularyEmbeddings,
 )
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders import colours
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
-from lexiseg.encoders.segmenters.mask2former import MEAN
 from lexiseg.encoders.segmenters.maskformer import MaskFormer, MaskFormerConfig
 from lexiseg.encoders.text import TextEncoder
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig, ensemble_scores
@@ -31,7 +30,6 @@ from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.crops import RegionConfig, cut_regions, mask_probs_on
 from lexiseg.models.learned_prompt import LearnedPrompt
 from lexiseg.models.postprocess.panoptic import MergeConfig
-from lexiseg.models.vocabulary_embedding import embed_vocabulary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +102,12 @@ class CropEmbeddings:
 
 
 class OVSeg(OpenVocabularySegmenter):
-    """The whole model (section 3, Figure 2)."""
+    """The whole model (section 3, Figure 2).
+
+    The picture goes to the segmenter, which proposes masks with a query behind each. The query, projected to the joint
+    space of pictures and words, is compared with the words and with no-object; every masked crop goes through CLIP,
+    whose embedding is compared with the same words. The ensemble joins both scores.
+    """
 
     clip_only = CLIP_BRANCH_ONLY
     semantic_rule = "soft"
@@ -126,33 +129,22 @@ class OVSeg(OpenVocabularySegmenter):
         if config.prompt_length:  # trained alone, before the rest, and frozen since
             self.prompt = LearnedPrompt(config.prompt_length, config.clip.text_width).requires_grad_(False)
 
-    def embed_vocabulary(
-        self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
-    ) -> VocabularyEmbeddings:
-        """All that the model needs to know of the words; `models.words.embed_vocabulary` says what negatives are."""
-        return embed_vocabulary(
-            self.text_encoder,
-            self._phrased(vocabulary),
-            self._phrased(self.config.training_vocabulary),
-            negatives=negatives,
-            cache_dir=cache_dir,
-        )
-
     @property
     def text_encoder(self) -> TextEncoder:
         """What turns words into vectors: CLIP's text tower, behind the learned prompt where there is one."""
         return self.clip if self.prompt is None else self.prompt.before(self.clip)
+
+    def phrased(self, vocabulary: Vocabulary) -> Vocabulary:
+        """The vocabulary in the model's own sentences, where it has some."""
+        templates = ("{}",) if self.prompt is not None else self.config.templates
+        return vocabulary if templates is None else Vocabulary(vocabulary.concepts, templates)
 
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
         """Class-agnostic masks and the queries behind them; padding is the segmenter's mean colour, as in the code."""
         return self.segmenter(_with_mean_padding(images), every_layer=every_layer)
 
     def classify(
-        self,
-        images: ImageBatch,
-        proposals: MaskProposals,
-        words: VocabularyEmbeddings,
-        fusion: Fusion | None = None,
+        self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
     ) -> MaskPrediction:
         """Compares the query with the words, shows CLIP every region that may matter, and joins both opinions."""
         ensemble = fusion or self.config.ensemble
@@ -190,8 +182,7 @@ class OVSeg(OpenVocabularySegmenter):
         self, class_embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings
     ) -> Float[Tensor, "B Q K1"]:
         """Cosines to every concept and, last, to no-object, times the logit scale (section 3.1)."""
-        cosines = class_cosines(class_embed, words.text_embed, words.concept_index, len(words.similarity))
-        return torch.cat([cosines, self.head.void_cosines(class_embed)], -1) * self.config.logit_scale
+        return self.head.class_logits(class_embed, words, self.config.logit_scale)
 
     def look(
         self,
@@ -234,8 +225,7 @@ class OVSeg(OpenVocabularySegmenter):
         the soft sum and the panoptic merge, are those of OPSNet. There is no IoU head: a mask that has a pixel counts
         as good, and one that has none takes no part in the merge.
         """
-        num_columns = len(words.similarity)
-        cosines = class_cosines(regions.clip_embed, words.text_embed, words.concept_index, num_columns)
+        cosines = class_cosines(regions.clip_embed, words)
         is_seen = words.similarity == 1
         log_scores = ensemble_scores(
             query_logits, cosines * self._clip_scale, regions.has_pixels, is_seen, ensemble
@@ -265,18 +255,14 @@ class OVSeg(OpenVocabularySegmenter):
         own = self.config.clip_logit_scale
         return self.clip.clip.logit_scale.exp() if own is None else own
 
-    def _phrased(self, vocabulary: Vocabulary) -> Vocabulary:
-        """The vocabulary in the model's own sentences, where it has some."""
-        templates = ("{}",) if self.prompt is not None else self.config.templates
-        return vocabulary if templates is None else Vocabulary(vocabulary.concepts, templates)
-
 
 def _with_mean_padding(images: ImageBatch) -> Float[Tensor, "B 3 H W"]:
     """The pictures with padding that the segmenter's normalisation turns into zeros."""
     height, width = images.pixel_values.shape[-2:]
     if all(frame.resized == (height, width) for frame in images.frames):
         return images.pixel_values
-    padded = images.pixel_values.new_tensor(MEAN)[None, :, None, None].expand_as(images.pixel_values).clone()
+    mean = images.pixel_values.new_tensor(colours.IMAGENET.mean)
+    padded = mean[None, :, None, None].expand_as(images.pixel_values).clone()
     for canvas, picture, frame in zip(padded, images.pixel_values, images.frames, strict=True):
         bottom, right = frame.resized
         canvas[:, :bottom, :right] = picture[:, :bottom, :right]

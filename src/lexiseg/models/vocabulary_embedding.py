@@ -1,4 +1,12 @@
-"""All that a model needs to know of the asked words, prepared once per vocabulary."""
+"""The asked words, embedded, and how far they lie from the words of training (OPSNet, section 3.3).
+
+    H_ij = cos(T_i, T^train_j)    asked word i beside training word j
+    max_j H_ij                    how near word i is to the nearest word of training: `similarity`
+    s = mean_i max_j H_ij         how near the whole vocabulary is: `domain_similarity`
+
+The trained query is to be trusted near the words of training, CLIP away from them: `layers.modulation` weighs the two
+by s, and lifts the words of small max H. All of this depends on the vocabularies alone, so it is prepared once.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +37,7 @@ def embed_vocabulary(
     general: tuple[str, ...] = GENERAL_NEGATIVES,
     cache_dir: Path | None = None,
 ) -> VocabularyEmbeddings:
-    """Encodes the asked words and measures how far they lie from training's (OPSNet, 3.3).
+    """Embeds the asked words and measures max H and s.
 
     With few words a softmax has nothing to compare with, and every region becomes a "cat".
     Negatives are the training concepts and a few general words that were not asked for: they
@@ -60,49 +68,55 @@ def embed_vocabulary(
             f"negative_similarity is a cosine in (0, 1], got {negative_similarity}: 0.9 leaves out "
             "words that mean the same."
         )
-    asked_embed = text_embed(encoder, asked, cache_dir=cache_dir)
+    embed = text_embed(encoder, asked, cache_dir=cache_dir)
     training_embed = text_embed(encoder, training, cache_dir=cache_dir)
+    concept_index = torch.tensor(asked.row_concepts())
+    similarity = max_similarity(embed, training_embed)
     trained = set(training.row_names()) if asked.templates == training.templates else set()
-    similarity = _row_similarity(asked_embed, training_embed)
     similarity[torch.tensor([name in trained for name in asked.row_names()])] = 1.0
-    embed, owners = asked_embed, torch.tensor(asked.row_concepts())
     if negatives:
-        rivals = _rivals(training, training_embed, general, encoder, cache_dir)
-        kept = _kept(rivals, asked, asked_embed, negative_similarity)
-        rows = kept[rivals.owners]
+        others = _candidates(training, training_embed, general, encoder, cache_dir)
+        kept = _differs(others, asked, embed, negative_similarity)
+        rows = kept[others.concept_index]
         new_index = kept.cumsum(0) - 1 + len(asked)
-        embed = torch.cat([embed, rivals.embed[rows]])
-        owners = torch.cat([owners, new_index[rivals.owners[rows]]])
-        rival_similarity = _row_similarity(rivals.embed, training_embed)
-        rival_similarity[: len(training_embed)] = 1.0
-        similarity = torch.cat([similarity, rival_similarity[rows]])
-    per_concept = _concept_max(similarity, owners, int(owners.max()) + 1)
+        other_similarity = max_similarity(others.embed, training_embed)
+        other_similarity[: len(training_embed)] = 1.0
+        embed = torch.cat([embed, others.embed[rows]])
+        concept_index = torch.cat([concept_index, new_index[others.concept_index[rows]]])
+        similarity = torch.cat([similarity, other_similarity[rows]])
+    per_concept = _concept_max(similarity, concept_index, int(concept_index.max()) + 1)
     return VocabularyEmbeddings(
         text_embed=embed,
-        concept_index=owners,
+        concept_index=concept_index,
         num_concepts=len(asked),
         similarity=per_concept,
         domain_similarity=per_concept[: len(asked)].double().mean().item(),
     )
 
 
+def max_similarity(embed: Float[Tensor, "R D"], training_embed: Float[Tensor, "S D"]) -> Float[Tensor, " R"]:
+    """max_j H_ij: the largest cosine of each row to a training row, in [MIN_SIMILARITY, 1]."""
+    cosine = (embed @ training_embed.T).amax(dim=1).clamp(MIN_SIMILARITY, 1.0)
+    return torch.where(cosine >= SAME_COSINE, 1.0, cosine)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Rivals:
-    """Everything that might compete: the training vocabulary's rows, then the general words'."""
+class _Candidates:
+    """All that may be a negative: the training vocabulary's rows, then the general words'."""
 
     concepts: tuple[Concept, ...]
     embed: Float[Tensor, "R D"]
-    owners: Int[Tensor, " R"]
+    concept_index: Int[Tensor, " R"]
     """For each row its index in `concepts`."""
 
 
-def _rivals(
+def _candidates(
     training: Vocabulary,
     training_embed: Float[Tensor, "S D"],
     general: tuple[str, ...],
     encoder: TextEncoder,
     cache_dir: Path | None,
-) -> _Rivals:
+) -> _Candidates:
     """Joins the training vocabulary with those general words that it does not know itself."""
     known = {same_word(name) for name in training.row_names()}
     added = tuple(word for word in dict.fromkeys(general) if same_word(word) not in known)
@@ -112,31 +126,24 @@ def _rivals(
         extra = Vocabulary(tuple(Concept(word) for word in added), training.templates)
         concepts += extra.concepts
         embed = torch.cat([embed, text_embed(encoder, extra, cache_dir=cache_dir)])
-    owners = [index for index, concept in enumerate(concepts) for _ in concept.names]
-    return _Rivals(concepts=concepts, embed=embed, owners=torch.tensor(owners))
+    concept_index = [index for index, concept in enumerate(concepts) for _ in concept.names]
+    return _Candidates(concepts=concepts, embed=embed, concept_index=torch.tensor(concept_index))
 
 
-def _kept(
-    rivals: _Rivals,
-    asked: Vocabulary,
-    asked_embed: Float[Tensor, "R D"],
-    negative_similarity: float,
+def _differs(
+    others: _Candidates, asked: Vocabulary, asked_embed: Float[Tensor, "R D"], negative_similarity: float
 ) -> Bool[Tensor, " N"]:
-    """Which rivals mean something else than every asked word, by name and by embedding."""
+    """Which candidates mean something else than every asked word, by name and by embedding."""
     asked_words = {same_word(name) for name in asked.row_names()}
-    nearest = (rivals.embed @ asked_embed.T).amax(dim=1)
-    nearest = _concept_max(nearest, rivals.owners, len(rivals.concepts))
-    foreign = [asked_words.isdisjoint(same_word(name) for name in concept.names) for concept in rivals.concepts]
+    nearest = (others.embed @ asked_embed.T).amax(dim=1)
+    nearest = _concept_max(nearest, others.concept_index, len(others.concepts))
+    foreign = [asked_words.isdisjoint(same_word(name) for name in concept.names) for concept in others.concepts]
     return torch.tensor(foreign) & (nearest < negative_similarity)
 
 
-def _row_similarity(embed: Float[Tensor, "R D"], training_embed: Float[Tensor, "S D"]) -> Float[Tensor, " R"]:
-    """Largest cosine of each row to a training row, in [MIN_SIMILARITY, 1] (max_j H_ij)."""
-    cosine = (embed @ training_embed.T).amax(dim=1).clamp(MIN_SIMILARITY, 1.0)
-    return torch.where(cosine >= SAME_COSINE, 1.0, cosine)
-
-
-def _concept_max(values: Float[Tensor, " R"], owners: Int[Tensor, " R"], num_concepts: int) -> Float[Tensor, " K"]:
+def _concept_max(
+    values: Float[Tensor, " R"], concept_index: Int[Tensor, " R"], num_concepts: int
+) -> Float[Tensor, " K"]:
     """The largest value among each concept's rows."""
     lowest = values.new_full((num_concepts,), -torch.inf)
-    return lowest.scatter_reduce(0, owners, values, reduce="amax")
+    return lowest.scatter_reduce(0, concept_index, values, reduce="amax")

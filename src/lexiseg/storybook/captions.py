@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from lexiseg.storybook.kinds import CONCEPTS, DUSK_DRAWS
+from lexiseg.storybook.drawings.pen import Rng
+from lexiseg.storybook.roles import CONCEPTS, DUSK_DRAWINGS
 from lexiseg.storybook.scene import DrawnSegment, Scene
-
-Rng = np.random.Generator
 
 FRAMES = (
     "{}",
@@ -23,7 +20,7 @@ SIZES = ("small", "medium", "large")
 PLACES = ("on the", "near the", "by the", "in front of the", "with")
 
 _OTHER_NAMES: dict[str, tuple[str, ...]] = {
-    drawing: tuple(n for n, d in DUSK_DRAWS.items() if d == drawing) for drawing in CONCEPTS
+    drawing: tuple(n for n, d in DUSK_DRAWINGS.items() if d == drawing) for drawing in CONCEPTS
 }
 
 
@@ -104,7 +101,7 @@ def worded_caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> Wording:
 
 
 def named_words(rng: Rng, scene: Scene) -> tuple[str, ...]:
-    """Names of all that a picture shows, strangers too, as captions put them; sorted, no word twice."""
+    """Names of all that a picture shows, distractors too, as captions put them; sorted, no word twice."""
     return tuple(sorted({word_for(rng, segment.name) for segment in scene.segments}))
 
 

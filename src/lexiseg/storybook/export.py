@@ -13,7 +13,7 @@ from lexiseg.data.categories import vocabulary_categories
 from lexiseg.data.dataset import Category, Dataset
 from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
 from lexiseg.storybook.captions import caption, labels
-from lexiseg.storybook.kinds import CASTS, Cast, Role, Split
+from lexiseg.storybook.roles import ROLE_CONTENTS, Role, RoleContents, Split
 from lexiseg.storybook.scene import Scene, draw_scene, generator
 
 CAPTIONS_PER_PICTURE = 5
@@ -44,7 +44,7 @@ def write_storybook(
 ) -> Dataset:
     """Draws the pictures into a folder that `read_panoptic` reads; the bytes do not depend on `workers`.
 
-    Beside masks, every picture carries `captions` and `labels` (the names of all that it shows, strangers included).
+    Beside masks, every picture carries `captions` and `labels` (the names of all that it shows, distractors included).
 
     Args:
         order: which pictures.
@@ -58,14 +58,14 @@ def write_storybook(
     """
     if order.count < 1:
         raise ValueError(f"expected one picture or more, got {order.count}.")
-    cast = CASTS[order.role]
-    categories = vocabulary_categories(order.vocabulary or cast.vocabulary)
+    contents = ROLE_CONTENTS[order.role]
+    categories = vocabulary_categories(order.vocabulary or contents.vocabulary)
     if order.role == "semantic-only":
         categories = tuple(Category(id=c.id, name=c.name, is_thing=False) for c in categories)
     numbers = {category.name: category.id for category in categories}
     with PanopticWriter(root, categories, overwrite) as writer, closing(_draw_all(order, workers)) as scenes:
         for index, scene in enumerate(scenes):
-            add_scene(writer, index, scene, cast, numbers, order)
+            add_scene(writer, index, scene, contents, numbers, order)
             report(index + 1)
     return read_panoptic(root)
 
@@ -84,7 +84,12 @@ def _draw(order: StorybookSpec, index: int) -> Scene:
 
 
 def add_scene(
-    writer: PanopticWriter, index: int, scene: Scene, cast: Cast, numbers: dict[str, int], order: StorybookSpec
+    writer: PanopticWriter,
+    index: int,
+    scene: Scene,
+    contents: RoleContents,
+    numbers: dict[str, int],
+    order: StorybookSpec,
 ) -> None:
     """Writes one scene; what is not to be named is void, and a semantic map has one segment per name.
 
@@ -92,7 +97,7 @@ def add_scene(
         writer: gets it.
         index: number of the picture.
         scene: what was drawn.
-        cast: says what its drawings are called.
+        contents: says what its drawings are called.
         numbers: name to category id, of all names that are annotated.
         order: says what the captions are drawn by.
     """
@@ -101,9 +106,9 @@ def add_scene(
     first_of: dict[str, int] = {}
     crowd = set()
     for segment in scene.segments:
-        name = cast.name_of(segment.name)
+        name = contents.name_of(segment.name)
         here = scene.ids == segment.id
-        if segment.is_stranger or name not in numbers:
+        if segment.is_distractor or name not in numbers:
             ids[here] = 0
             continue
         if order.role == "semantic-only":
@@ -120,6 +125,6 @@ def add_scene(
         crowd=crowd,
         extras={
             "captions": [caption(rng, scene) for _ in range(CAPTIONS_PER_PICTURE)],
-            "labels": [cast.name_of(name) for name in labels(scene)],
+            "labels": [contents.name_of(name) for name in labels(scene)],
         },
     )

@@ -1,4 +1,4 @@
-"""Scenes and close-ups: what stands where, who hides whom, and the exact truth of every pixel."""
+"""Scenes and close-ups: what stands where, what hides what, and the segment of every pixel."""
 
 import math
 from collections.abc import Sequence
@@ -6,11 +6,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lexiseg.storybook.drawings.pen import COLOURS, Look, Pen, random_look
+from lexiseg.storybook.drawings.pen import COLOURS, Look, Pen, Rng, random_look
 from lexiseg.storybook.drawings.stuff import TEXTURES
-from lexiseg.storybook.kinds import CASTS, DRAWINGS, FLYING, ROLES, SPLITS, STUFF, THINGS, Cast, Role, Split
-
-Rng = np.random.Generator
+from lexiseg.storybook.roles import (
+    DRAWINGS,
+    FLYING,
+    ROLE_CONTENTS,
+    ROLES,
+    SPLITS,
+    STUFF,
+    THINGS,
+    Role,
+    RoleContents,
+    Split,
+)
 
 SKIES, FAR = ("sky", "night sky"), ("mountain", "hedge", "brick wall", "stone wall")
 GROUNDS, BANDS = ("grass", "sand", "dirt", "snow"), ("water", "road")
@@ -29,7 +38,7 @@ VIEW_SIZES = (0.33, 0.95)
 CROWD_SHARE = 0.08
 """Scenes with a crowd region, as COCO has them."""
 LEAST_VISIBLE = 0.5
-"""No thing is hidden more than this leaves over: a child must still be able to name it."""
+"""Share of a thing's pixels that later things must leave visible, so that it can still be named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +50,8 @@ class DrawnSegment:
     name: str
     """The drawing's name, in the vocabulary of everything."""
     is_crowd: bool = False
-    is_stranger: bool = False
-    """In the picture, but in nobody's vocabulary."""
+    is_distractor: bool = False
+    """In the picture, but in no vocabulary that segmentation names: void."""
     colour: str = ""
     pattern: str = "plain"
     hidden: float = 0.0
@@ -51,7 +60,7 @@ class DrawnSegment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """A drawn picture and its truth."""
+    """A drawn picture and its segments."""
 
     picture: np.ndarray
     """uint8 (H, W, 3), RGB."""
@@ -87,23 +96,23 @@ def draw_scene(role: Role, split: Split, index: int, *, seed: int = 0, size: tup
     rng = generator(role, split, seed, index)
     if role == "captions" and index % 2:
         return draw_close_up(rng, size)
-    return compose(rng, CASTS[role], size, num_things=int(rng.integers(3, 8)))
+    return compose(rng, ROLE_CONTENTS[role], size, num_things=int(rng.integers(3, 8)))
 
 
-def compose(rng: Rng, cast: Cast, size: tuple[int, int], *, num_things: int) -> Scene:
+def compose(rng: Rng, contents: RoleContents, size: tuple[int, int], *, num_things: int) -> Scene:
     """Lays out the stuff, places the things from back to front, and paints."""
     stage = _Stage(size)
     unit = float(min(size))
-    horizon = _lay_stuff(stage, rng, cast, unit)
+    horizon = _lay_stuff(stage, rng, contents, unit)
     if rng.random() < CROWD_SHARE:
-        _place_crowd(stage, rng, cast, horizon, unit)
-    for name, is_stranger in _choose_things(rng, cast, num_things):
-        _place_thing(stage, rng, cast, name, is_stranger, horizon, SCENE_SIZES)
-    return stage.scene(rng, is_dusk=cast.is_dusk)
+        _place_crowd(stage, rng, contents, horizon, unit)
+    for name, is_distractor in _choose_things(rng, contents, num_things):
+        _place_thing(stage, rng, contents, name, is_distractor, horizon, SCENE_SIZES)
+    return stage.scene(rng, is_dusk=contents.is_dusk)
 
 
 class _Stage:
-    """The picture in work: colours, ids, and how many pixels each segment had before others hid it."""
+    """The picture while it is drawn: colours, ids, and how many pixels each segment had before others hid it."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = size
@@ -126,7 +135,8 @@ class _Stage:
 
     def visible_after(self, sprite: np.ndarray, top: int, left: int) -> bool:
         """Whether every thing stays visible enough, and the new one inside enough, if the sprite goes here."""
-        mask, window = self._window(sprite, top, left)
+        part, window = self._inside(sprite, top, left)
+        mask = part[..., 3] >= 128
         if mask.sum() < 0.7 * (sprite[..., 3] >= 128).sum():
             return False
         covered = np.bincount(self.ids[window][mask], minlength=len(self.segments) + 1)
@@ -139,8 +149,8 @@ class _Stage:
 
     def add_sprite(self, sprite: np.ndarray, top: int, left: int, number: int) -> int:
         """Blends a sprite and gives its pixels to a segment; returns how many."""
-        mask, window = self._window(sprite, top, left)
-        part = self._part(sprite, top, left)
+        part, window = self._inside(sprite, top, left)
+        mask = part[..., 3] >= 128
         alpha = part[..., 3:].astype(np.float32) / 255
         self.picture[window] += (part[..., :3] - self.picture[window]) * alpha
         self.ids[window][mask] = number
@@ -163,39 +173,29 @@ class _Stage:
         picture = picture + rng.normal(0, 3.0, (*self.size, 1)).astype(np.float32)
         return Scene(picture=np.clip(picture, 0, 255).astype(np.uint8), ids=self.ids, segments=tuple(segments))
 
-    def _bounds(self, sprite: np.ndarray, top: int, left: int) -> tuple[int, int, int, int]:
-        height, width = sprite.shape[:2]
-        return max(0, top), max(0, left), min(self.size[0], top + height), min(self.size[1], left + width)
-
-    def _part(self, sprite: np.ndarray, top: int, left: int) -> np.ndarray:
-        y0, x0, y1, x1 = self._bounds(sprite, top, left)
-        return sprite[max(0, y0 - top) : max(0, y1 - top), max(0, x0 - left) : max(0, x1 - left)]
-
-    def _window(self, sprite: np.ndarray, top: int, left: int) -> tuple[np.ndarray, tuple[slice, slice]]:
-        y0, x0, y1, x1 = self._bounds(sprite, top, left)
-        window = slice(y0, max(y0, y1)), slice(x0, max(x0, x1))
-        return self._part(sprite, top, left)[..., 3] >= 128, window
+    def _inside(self, sprite: np.ndarray, top: int, left: int) -> tuple[np.ndarray, tuple[slice, slice]]:
+        """The part of a sprite that lies in the picture, and where."""
+        y0, x0 = max(0, top), max(0, left)
+        y1 = max(y0, min(self.size[0], top + sprite.shape[0]))
+        x1 = max(x0, min(self.size[1], left + sprite.shape[1]))
+        return sprite[y0 - top : y1 - top, x0 - left : x1 - left], (slice(y0, y1), slice(x0, x1))
 
 
-def _texture(rng: Rng, cast: Cast, name: str, size: tuple[int, int], unit: float) -> np.ndarray:
-    """A texture; at dusk with coarser marks."""
-    return TEXTURES[name](rng, size, unit * (1.6 if cast.is_dusk else 1.0))
-
-
-def _lay_stuff(stage: _Stage, rng: Rng, cast: Cast, unit: float) -> float:
+def _lay_stuff(stage: _Stage, rng: Rng, contents: RoleContents, unit: float) -> float:
     """Paints the layers of stuff and returns the height of the horizon, in pixels."""
     height, width = stage.size
     y, x = np.mgrid[:height, :width]
+    coarseness = 1.6 if contents.is_dusk else 1.0
 
     def one_of(names: tuple[str, ...]) -> str | None:
-        allowed = [name for name in names if name in cast.stuff]
+        allowed = [name for name in names if name in contents.stuff]
         return allowed[rng.integers(len(allowed))] if allowed else None
 
     def lay(name: str | None, where: np.ndarray) -> None:
         rows = np.flatnonzero(where.any(1))
         if name is not None and len(rows):
             top, bottom = int(rows[0]), int(rows[-1]) + 1
-            texture = _texture(rng, cast, name, (bottom - top, width), unit)
+            texture = TEXTURES[name](rng, (bottom - top, width), unit * coarseness)
             stage.add_stuff(name, where[top:bottom], texture, top)
 
     def edge(level: float, wobble: float) -> np.ndarray:
@@ -211,12 +211,12 @@ def _lay_stuff(stage: _Stage, rng: Rng, cast: Cast, unit: float) -> float:
     if can_be_indoors and rng.random() < 0.4:
         lay(one_of(WALLS), everywhere)
         lay(one_of(FLOORS), y >= horizon * height)
-        if "carpet" in cast.stuff and rng.random() < 0.6:
+        if "carpet" in contents.stuff and rng.random() < 0.6:
             middle, half = rng.uniform(0.3, 0.7) * width, rng.uniform(0.25, 0.42) * width
             depth = np.clip((y / height - horizon - 0.08) / max(0.1, 0.85 - horizon), 0, 1)
             inside = (y > (horizon + 0.08) * height) & (y < rng.uniform(0.8, 0.95) * height)
             lay("carpet", inside & (np.abs(x - middle) < half * (0.75 + 0.4 * depth)))
-        if "curtain" in cast.stuff and rng.random() < 0.6:
+        if "curtain" in contents.stuff and rng.random() < 0.6:
             reach = rng.uniform(0.16, 0.3) * width
             at_left = rng.random() < 0.5
             lay("curtain", ((x < reach) if at_left else (x > width - reach)) & (y < (horizon + 0.05) * height))
@@ -236,12 +236,12 @@ def _lay_stuff(stage: _Stage, rng: Rng, cast: Cast, unit: float) -> float:
     return horizon * height
 
 
-def _choose_things(rng: Rng, cast: Cast, number: int) -> list[tuple[str, bool]]:
+def _choose_things(rng: Rng, contents: RoleContents, number: int) -> list[tuple[str, bool]]:
     chosen = []
     for _ in range(number):
-        is_stranger = rng.random() < cast.stranger_share
-        pool = cast.strangers if is_stranger else cast.things
-        chosen.append((pool[rng.integers(len(pool))], is_stranger))
+        is_distractor = rng.random() < contents.distractor_share
+        pool = contents.distractors if is_distractor else contents.things
+        chosen.append((pool[rng.integers(len(pool))], is_distractor))
     return chosen
 
 
@@ -279,7 +279,13 @@ def _height_for(rng: Rng, name: str, horizon: float, height: int) -> float:
 
 
 def _place_thing(
-    stage: _Stage, rng: Rng, cast: Cast, name: str, is_stranger: bool, horizon: float, sizes: tuple[float, float]
+    stage: _Stage,
+    rng: Rng,
+    contents: RoleContents,
+    name: str,
+    is_distractor: bool,
+    horizon: float,
+    sizes: tuple[float, float],
 ) -> None:
     """Places one thing, half of the time close to another; gives up after a few crowded tries."""
     height, width = stage.size
@@ -303,15 +309,15 @@ def _place_thing(
     if area == 0:
         return
     stage.segments.append(
-        DrawnSegment(id=number, name=name, is_stranger=is_stranger, colour=look.colour, pattern=look.pattern)
+        DrawnSegment(id=number, name=name, is_distractor=is_distractor, colour=look.colour, pattern=look.pattern)
     )
     stage.areas.append(area)
     stage.boxes.append((middle, bottom, pixels))
 
 
-def _place_crowd(stage: _Stage, rng: Rng, cast: Cast, horizon: float, unit: float) -> None:
+def _place_crowd(stage: _Stage, rng: Rng, contents: RoleContents, horizon: float, unit: float) -> None:
     """A row of many small things of one name, annotated as one crowd region."""
-    name = cast.things[rng.integers(len(cast.things))]
+    name = contents.things[rng.integers(len(contents.things))]
     pixels, number = unit * rng.uniform(0.1, 0.14), len(stage.segments) + 1
     start = rng.uniform(0.1, 0.5) * stage.size[1]
     bottom = _height_for(rng, name, horizon, stage.size[0])
@@ -360,7 +366,7 @@ def draw_close_up(
     return stage.scene(rng, is_dusk=rng.random() < 0.1)
 
 
-def draw_view(rng: Rng, size: int) -> Scene:
+def draw_small_scene(rng: Rng, size: int) -> Scene:
     """One to four things on one or two kinds of stuff: between a close-up and a scene."""
     stage = _Stage((size, size))
     split = round(size * rng.uniform(0.25, 0.75))
@@ -369,8 +375,8 @@ def draw_view(rng: Rng, size: int) -> Scene:
         where = np.zeros(stage.size, bool)
         where[part * split :] = True
         stage.add_stuff(name, where, TEXTURES[name](rng, stage.size, size * rng.uniform(1.0, 1.7)))
-    cast = CASTS["captions"]
+    contents = ROLE_CONTENTS["captions"]
     for _ in range(int(rng.integers(1, 5))):
         name = THINGS[rng.integers(len(THINGS))]
-        _place_thing(stage, rng, cast, name, False, size * 0.3, VIEW_SIZES)
+        _place_thing(stage, rng, contents, name, False, size * 0.3, VIEW_SIZES)
     return stage.scene(rng, is_dusk=rng.random() < 0.15)

@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.encoders.clip.resnet import MEAN, STD, Clip, ClipConfig, read_clip_weights, resize_positions
+from lexiseg.encoders import colours
+from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_weights, resize_positions
 from lexiseg.encoders.text import text_embed
 from tiny import CLIP, pictures, seeded
 
@@ -19,7 +20,7 @@ def build(layers: tuple[int, int, int, int] = (1, 1, 1, 1), seed: int = 0) -> Cl
 
 
 def normalised(pixel_values: Tensor) -> Tensor:
-    return (pixel_values - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    return (pixel_values - torch.tensor(colours.CLIP.mean).view(3, 1, 1)) / torch.tensor(colours.CLIP.std).view(3, 1, 1)
 
 
 @torch.no_grad()

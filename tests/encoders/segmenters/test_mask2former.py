@@ -2,9 +2,8 @@ import pytest
 import torch
 from transformers import Mask2FormerForUniversalSegmentation
 
+from lexiseg.encoders import colours
 from lexiseg.encoders.segmenters.mask2former import (
-    MEAN,
-    STD,
     ResNetBackbone,
     Segmenter,
     SegmenterConfig,
@@ -27,7 +26,9 @@ def test_masks_and_queries_after_every_layer_are_transformers_own(backbone: str)
     segmenter = Segmenter(BACKBONES[backbone]).eval()
     segmenter.mask2former.load_state_dict(reference.model.state_dict())
     images = pictures(64, 96).pixel_values
-    expected = reference((images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1))
+    expected = reference(
+        (images - torch.tensor(colours.IMAGENET.mean).view(3, 1, 1)) / torch.tensor(colours.IMAGENET.std).view(3, 1, 1)
+    )
 
     found = segmenter(images, every_layer=True)
 

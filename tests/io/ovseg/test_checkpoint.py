@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from lexiseg.core.errors import ModelError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip.vit import PromptConfig, VitConfig
-from lexiseg.encoders.segmenters.mask2former import MEAN, STD, SwinBackbone
+from lexiseg.encoders.colours import IMAGENET
+from lexiseg.encoders.segmenters.mask2former import SwinBackbone
 from lexiseg.encoders.segmenters.maskformer import DeepResNetBackbone, MaskFormer, MaskFormerConfig
 from lexiseg.io.models import load_model, save_model
 from lexiseg.io.ovseg.checkpoint import config_of, import_ovseg
@@ -211,7 +212,7 @@ def test_a_deep_stem_resnet_computes_what_detectron2_does_with_these_keys() -> N
         features = F.conv2d(features, weight, stride=stride, padding=weight.shape[-1] // 2)
         return F.batch_norm(features, norm["running_mean"], norm["running_var"], norm["weight"], norm["bias"])
 
-    features = (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    features = (images - torch.tensor(IMAGENET.mean).view(3, 1, 1)) / torch.tensor(IMAGENET.std).view(3, 1, 1)
     for place in (1, 2, 3):
         features = conv(features, f"stem.conv{place}", stride=2 if place == 1 else 1).relu()
     features = F.max_pool2d(features, 3, stride=2, padding=1)
@@ -356,7 +357,7 @@ def test_files_that_are_no_checkpoint_end_in_a_sentence(tmp_path: Path, write: A
     with pytest.raises(ModelError, match="holds a CLIP alone; import it with 'lexiseg import clip'"):
         import_ovseg(write({"visual.conv1.weight": torch.ones(2, 3, 4, 4)}))
     (tmp_path / "settings.json").write_text("[")
-    with pytest.raises(ModelError, match="not valid JSON"):
+    with pytest.raises(ModelError, match="this is no JSON"):
         read_settings(tmp_path / "settings.json")
     (tmp_path / "settings.json").write_text("[]")
     with pytest.raises(ModelError, match="must hold an object"):

@@ -1,4 +1,4 @@
-"""The two losses of OPSNet+ against the loops that anybody would write first, and what METHOD's equations promise."""
+"""The two losses of OPSNet+ against the loops anybody would write first, and what section 3.4 of OPSNet promises."""
 
 import math
 

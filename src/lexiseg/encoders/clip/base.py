@@ -15,10 +15,6 @@ from torch import Tensor, nn
 
 from lexiseg.core.messages import printable
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-"""Mean colour of CLIP's training pictures, RGB in [0, 1]; what is filled with it becomes exactly 0."""
-STD = (0.26862954, 0.26130258, 0.27577711)
-
 
 @runtime_checkable
 class TowerSizes(Protocol):
@@ -77,13 +73,6 @@ class OpenClip(nn.Module):
             self._hashed = versions, digest.hexdigest()[:32]
         return self._hashed[1]
 
-    @staticmethod
-    def normalise(pixel_values: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-        """RGB in [0, 1] to CLIP's scale, on which its mean colour is exactly 0."""
-        mean = pixel_values.new_tensor(MEAN).view(3, 1, 1)
-        std = pixel_values.new_tensor(STD).view(3, 1, 1)
-        return (pixel_values - mean) / std
-
     def tokenize(self, prompts: Sequence[str]) -> Int[Tensor, "M L"]:
         """Token ids, cut behind the longest prompt: later positions cannot reach an earlier one (causal mask)."""
         tokens = self._tokenizer(list(prompts))
@@ -131,6 +120,19 @@ class OpenClip(nn.Module):
         """Embeds prompts; float32, not normalised."""
         device = self.clip.logit_scale.device
         return self.encode_tokens(self.tokenize(prompts).to(device)).float()
+
+
+def text_sizes(model: Mapping[str, Any]) -> dict[str, Any]:
+    """What open_clip's description of an architecture says of `TowerSizes`, by their names here."""
+    text = model["text_cfg"]
+    return {
+        "embed_dim": model["embed_dim"],
+        "text_width": text["width"],
+        "text_heads": text["heads"],
+        "text_layers": text["layers"],
+        "context_length": text["context_length"],
+        "quick_gelu": bool(model.get("quick_gelu", False)),
+    }
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

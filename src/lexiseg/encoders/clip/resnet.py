@@ -12,9 +12,9 @@ from open_clip.modified_resnet import Bottleneck, ModifiedResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lexiseg.encoders.clip.base import MEAN, STD, OpenClip, read_tensors
-
-__all__ = ["MEAN", "STD", "Clip", "ClipConfig", "read_clip_state", "read_clip_weights", "resize_positions"]
+from lexiseg.core.weights import weight_complaint
+from lexiseg.encoders import colours
+from lexiseg.encoders.clip.base import OpenClip, read_tensors, text_sizes
 
 _NO_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
 """Sizes that OpenAI stored among CLIP's weights."""
@@ -64,20 +64,15 @@ class ClipConfig:
             raise ValueError(
                 f"expected an open_clip model with a ResNet image tower, got {model!r}. Known: {', '.join(resnets)}."
             )
-        vision, text = found["vision_cfg"], found["text_cfg"]
+        vision = found["vision_cfg"]
         first, second, third, fourth = vision["layers"]
         return ClipConfig(
-            embed_dim=found["embed_dim"],
             layers=(first, second, third, fourth),
             width=vision["width"],
             head_width=vision.get("head_width", 64),
             image_size=vision["image_size"],
-            text_width=text["width"],
-            text_heads=text["heads"],
-            text_layers=text["layers"],
-            context_length=text["context_length"],
-            quick_gelu=bool(found.get("quick_gelu", False)),
             dense_stride=dense_stride,
+            **text_sizes(found),
         )
 
 
@@ -88,10 +83,7 @@ class Clip(OpenClip):
         super().__init__(
             config,
             CLIPVisionCfg(
-                layers=config.layers,
-                width=config.width,
-                head_width=config.head_width,
-                image_size=config.image_size,
+                layers=config.layers, width=config.width, head_width=config.head_width, image_size=config.image_size
             ),
         )
         self.config = config
@@ -120,7 +112,7 @@ class Clip(OpenClip):
             stride: distance of the cells in pixels.
         """
         visual = self.visual
-        features = visual.stem(self.normalise(pixel_values))
+        features = visual.stem(colours.CLIP.normalise(pixel_values))
         features = visual.layer3(visual.layer2(visual.layer1(features)))
         if stride == 32:
             return visual.layer4(features)
@@ -231,13 +223,10 @@ def read_clip_state(config: ClipConfig, path: Path, architecture: str) -> dict[s
     with torch.device("meta"):
         own = Clip(config).clip.state_dict()
     weights = {name: value for name, value in read_clip_weights(path).items() if name not in _NO_WEIGHTS}
-    lacking = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
-    unknown = [name for name in weights if name not in own]
-    reshaped = [name for name, value in own.items() if name in weights and weights[name].shape != value.shape]
-    if lacking or unknown or reshaped:
-        first = (*lacking, *unknown, *reshaped)[0]
+    complaint = weight_complaint(weights, own, is_optional=lambda name: name.endswith("num_batches_tracked"))
+    if complaint:
         raise ValueError(
-            f"the CLIP weights in {path} don't fit {architecture} ({len(lacking)} are missing, {len(unknown)} unknown, "
-            f"{len(reshaped)} of another shape; the first is {first}): name the architecture that they belong to."
+            f"the CLIP weights in {path} don't fit {architecture}: the file {complaint}; name the architecture that "
+            "they belong to."
         )
     return weights

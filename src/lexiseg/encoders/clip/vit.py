@@ -11,7 +11,8 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lexiseg.encoders.clip.base import OpenClip
+from lexiseg.encoders import colours
+from lexiseg.encoders.clip.base import OpenClip, text_sizes
 from lexiseg.layers.mask_prompts import MaskPrompts, PixelPrompt, Prompts, VisualPrompts, background_patches
 
 VOCABULARY_SIZE = 49408
@@ -89,17 +90,7 @@ class VitConfig:
                 f"expected an open_clip model of OpenAI's kind with a Vision Transformer, got {model!r}: "
                 "choose one such as ViT-B-16, ViT-L-14-quickgelu or ViT-H-14."
             )
-        vision, text = found["vision_cfg"], found["text_cfg"]
-        return VitConfig(
-            embed_dim=found["embed_dim"],
-            text_width=text["width"],
-            text_heads=text["heads"],
-            text_layers=text["layers"],
-            context_length=text["context_length"],
-            quick_gelu=bool(found.get("quick_gelu", False)),
-            prompts=prompts,
-            **vision,
-        )
+        return VitConfig(prompts=prompts, **found["vision_cfg"], **text_sizes(found))
 
 
 def _is_openai_vit(model: dict[str, Any]) -> bool:
@@ -180,7 +171,7 @@ class VitClip(OpenClip):
                 f"expected pictures of {size} x {size} pixels, the size of this image tower's position embedding, "
                 f"got {pixel_values.shape[2]} x {pixel_values.shape[3]}: resize them."
             )
-        pixels = self.normalise(pixel_values)
+        pixels = colours.CLIP.normalise(pixel_values)
         if isinstance(prompts, PixelPrompt):
             pixels = prompts(pixels, masks)
         tokens = visual.conv1(pixels).flatten(2).transpose(1, 2)

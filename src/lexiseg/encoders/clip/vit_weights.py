@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lexiseg.core.weights import weight_complaint
 from lexiseg.encoders.clip.base import read_tensors
 from lexiseg.encoders.clip.vit import PromptConfig, VitClip, VitConfig
 
@@ -105,12 +106,10 @@ def _check(weights: dict[str, Tensor], prompts: dict[str, Tensor]) -> None:
     state = weights | prompts
     with torch.device("meta"):
         own = VitClip(vit_config_of(state)).state_dict()
-    lacking, unknown = own.keys() - state.keys(), state.keys() - own.keys()
-    reshaped = [name for name, value in own.items() if name in state and state[name].shape != value.shape]
-    for names, told in ((lacking, "is missing"), (unknown, "belongs to no such CLIP"), (reshaped, "has another shape")):
-        if names:
-            more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-            raise ValueError(f"{min(names).removeprefix('clip.')}{more} {told}")
+    # in the words of the file, which knows no prefix
+    bare, expected = ({name.removeprefix("clip."): value for name, value in part.items()} for part in (state, own))
+    if complaint := weight_complaint(bare, expected):
+        raise ValueError(f"it {complaint}")
 
 
 def _float(state: dict[str, Tensor]) -> dict[str, Tensor]:

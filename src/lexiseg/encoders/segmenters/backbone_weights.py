@@ -1,12 +1,13 @@
 """Published backbones, trained on ImageNet: transformers' ResNet and Swin classifiers, and timm's deep-stem ResNet."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
+from lexiseg.core.files import read_json_object
 from lexiseg.core.messages import printable
+from lexiseg.core.weights import weight_complaint
 from lexiseg.encoders.clip.base import read_tensors
 from lexiseg.encoders.segmenters.mask2former_weights import RENAMED_BLOCKS
 from lexiseg.encoders.segmenters.maskformer import DeepResNet
@@ -21,10 +22,8 @@ _NEW = ("hidden_states_norms.", "swin.layernorm.")
 def is_backbone(folder: Path) -> bool:
     """Whether a folder's config.json is that of a classifier with a ResNet or a Swin."""
     try:
-        document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    if not isinstance(document, dict):
+        document = read_json_object(folder / "config.json")
+    except ValueError:
         return False
     return document.get("model_type") in ("resnet", "swin") or "resnet" in str(document.get("architecture", ""))
 
@@ -44,14 +43,13 @@ def load_backbone(backbone: nn.Module, folder: Path) -> None:
         raise ValueError(f"{printable(folder)} has no {' or '.join(WEIGHTS)}: copy the whole folder again.")
     found, own = read_tensors(file), backbone.state_dict()
     published = _names_of(backbone)
-    needed = [name for name in own if not name.endswith(_OWN) and not name.startswith(_NEW)]
-    unfit = [name for name in needed if _shape(found.get(published(name))) != own[name].shape]
-    if unfit:
+    needed = {name: published(name) for name in own if not name.endswith(_OWN) and not name.startswith(_NEW)}
+    expected = {published_name: own[name] for name, published_name in needed.items()}
+    if complaint := weight_complaint(found, expected, is_ignored=lambda _: True):
         raise ValueError(
-            f"the backbone in {printable(folder)} is not the recipe's: {len(unfit)} of its {len(needed)} weights are "
-            f"missing or of another shape, the first is {published(unfit[0])}; take another."
+            f"the backbone in {printable(folder)} is not the recipe's: {file.name} {complaint}; take another."
         )
-    backbone.load_state_dict({**own, **{name: found[published(name)] for name in needed}})
+    backbone.load_state_dict({**own, **{name: found[key] for name, key in needed.items()}})
 
 
 def _names_of(backbone: nn.Module) -> Callable[[str], str]:
@@ -67,7 +65,3 @@ def _old_swin_name(name: str) -> str:
     for new, old in RENAMED_BLOCKS:
         name = name.replace(new, old)
     return name
-
-
-def _shape(tensor: Tensor | None) -> tuple[int, ...] | None:
-    return None if tensor is None else tuple(tensor.shape)

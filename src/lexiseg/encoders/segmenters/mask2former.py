@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from huggingface_hub.errors import StrictDataclassError
@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from transformers import Mask2FormerConfig, Mask2FormerModel, ResNetConfig, SwinConfig
 
 from lexiseg.core.structures import MaskProposals
-
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+from lexiseg.encoders import colours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +38,7 @@ class SwinBackbone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmenterConfig:
-    """A Mask2Former; the defaults are the published one's (METHOD: hidden 256, FFN 2048, 9 decoder layers)."""
+    """A Mask2Former; the defaults are the published one's (Cheng et al., 2022)."""
 
     resnet: ResNetBackbone | None = None
     swin: SwinBackbone | None = None
@@ -67,25 +65,23 @@ class SegmenterConfig:
 
 def backbone_to_transformers(resnet: ResNetBackbone | None, swin: SwinBackbone | None) -> Any:
     """The sizes of the one backbone that is set, in transformers' words; its four stages are returned."""
-    stages = ["stage1", "stage2", "stage3", "stage4"]
-    if resnet is not None:
-        return ResNetConfig(
-            embedding_size=resnet.embedding_size,
-            hidden_sizes=list(resnet.hidden_sizes),
-            depths=list(resnet.depths),
-            layer_type=resnet.layer_type,
-            out_features=stages,  # pyright: ignore[reportCallIssue]
-        )
-    assert swin is not None
-    return SwinConfig(
-        embed_dim=swin.embed_dim,
-        depths=list(swin.depths),
-        num_heads=list(swin.num_heads),
-        window_size=swin.window_size,
-        image_size=swin.image_size,
-        drop_path_rate=swin.drop_path_rate,
-        out_features=stages,  # pyright: ignore[reportCallIssue]
-    )
+    backbone = resnet or swin
+    assert backbone is not None
+    sizes = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(backbone).items()}
+    make: Any = SwinConfig if resnet is None else ResNetConfig
+    return make(**sizes, out_features=["stage1", "stage2", "stage3", "stage4"])
+
+
+_PUBLISHED_NAMES: Mapping[str, str] = {
+    "hidden_dim": "hidden_dim",
+    "mask_dim": "mask_feature_size",
+    "encoder_layers": "encoder_layers",
+    "encoder_feedforward_dim": "encoder_feedforward_dim",
+    "feedforward_dim": "dim_feedforward",
+    "num_heads": "num_attention_heads",
+    "num_queries": "num_queries",
+}
+"""Sizes by their names here and in transformers; `decoder_layers`, which counts one more there, is not among them."""
 
 
 def to_transformers(config: SegmenterConfig) -> Mask2FormerConfig:
@@ -95,15 +91,9 @@ def to_transformers(config: SegmenterConfig) -> Mask2FormerConfig:
     try:
         return Mask2FormerConfig(
             backbone_config=backbone_to_transformers(config.resnet, config.swin),
-            hidden_dim=config.hidden_dim,
             feature_size=config.mask_dim,
-            mask_feature_size=config.mask_dim,
-            encoder_layers=config.encoder_layers,
-            encoder_feedforward_dim=config.encoder_feedforward_dim,
             decoder_layers=config.decoder_layers + 1,
-            dim_feedforward=config.feedforward_dim,
-            num_attention_heads=config.num_heads,
-            num_queries=config.num_queries,
+            **{published: getattr(config, own) for own, published in _PUBLISHED_NAMES.items()},
         )
     finally:
         log.removeFilter(_is_not_about_backbones)
@@ -212,18 +202,9 @@ def _sizes(document: Mapping[str, Any], backbone: Mapping[str, Any], kind: str) 
             drop_path_rate=float(whole.drop_path_rate),
         )
     defaults = Mask2FormerConfig()
-    return SegmenterConfig(
-        resnet=resnet,
-        swin=swin,
-        hidden_dim=document.get("hidden_dim", defaults.hidden_dim),
-        mask_dim=document.get("mask_feature_size", defaults.mask_feature_size),
-        encoder_layers=document.get("encoder_layers", defaults.encoder_layers),
-        encoder_feedforward_dim=document.get("encoder_feedforward_dim", defaults.encoder_feedforward_dim),
-        decoder_layers=document.get("decoder_layers", defaults.decoder_layers) - 1,
-        feedforward_dim=document.get("dim_feedforward", defaults.dim_feedforward),
-        num_heads=document.get("num_attention_heads", defaults.num_attention_heads),
-        num_queries=document.get("num_queries", defaults.num_queries),
-    )
+    found = {own: document.get(name, getattr(defaults, name)) for own, name in _PUBLISHED_NAMES.items()}
+    decoder_layers = document.get("decoder_layers", defaults.decoder_layers) - 1
+    return SegmenterConfig(resnet=resnet, swin=swin, decoder_layers=decoder_layers, **found)
 
 
 class Segmenter(nn.Module):
@@ -241,9 +222,7 @@ class Segmenter(nn.Module):
             pixel_values: RGB in [0, 1]; H and W are multiples of 32.
             every_layer: also return what each earlier layer predicts, for deep supervision.
         """
-        mean = pixel_values.new_tensor(MEAN).view(3, 1, 1)
-        std = pixel_values.new_tensor(STD).view(3, 1, 1)
-        out = self.mask2former((pixel_values - mean) / std, output_hidden_states=True)
+        out = self.mask2former(colours.IMAGENET.normalise(pixel_values), output_hidden_states=True)
         layers = [
             MaskProposals(mask_logits=masks, query_embed=queries.transpose(0, 1))
             for masks, queries in zip(

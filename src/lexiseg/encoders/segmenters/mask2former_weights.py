@@ -1,7 +1,6 @@
 """Folders of a closed-set Mask2Former in transformers' published layout: config.json and model.safetensors."""
 
 import functools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lexiseg.core.files import read_json_object
+from lexiseg.core.weights import weight_complaint
 from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig, from_transformers, to_transformers
 
 _OWN_PREFIX = "mask2former."
@@ -61,20 +62,25 @@ def read_mask2former(folder: Path) -> ClosedSetWeights:
             raise ValueError(
                 f"{folder} has no {needed.name}: expected a Mask2Former folder with config.json and model.safetensors."
             )
+    document = read_json_object(config_file, ValueError)
     try:
-        document = json.loads(config_file.read_text(encoding="utf-8"))
         weights = load_file(weights_file)
-    except (ValueError, RecursionError, OSError, SafetensorError) as error:  # bad UTF-8 and JSON are ValueErrors
+    except (ValueError, OSError, SafetensorError) as error:
         raise ValueError(f"{folder} is damaged ({type(error).__name__}): download or copy it again.") from error
-    if not isinstance(document, dict):
-        raise ValueError(f"the config.json of {folder} must hold an object: download or copy the folder again.")
     config = from_transformers(document)
     names = _label_names(document, folder)
     own = published_names(config)
     expected = {f"model.{published}": tensor for published, (_, tensor) in own.items()}
     expected["class_predictor.weight"] = torch.empty(len(names) + 1, config.hidden_dim, device="meta")
     expected["class_predictor.bias"] = torch.empty(len(names) + 1, device="meta")
-    _check_weights(weights, expected, folder)
+    complaint = weight_complaint(
+        weights, expected, is_optional=_OPTIONAL.search, is_ignored=lambda name: name.endswith(_IGNORED_ENDINGS)
+    )
+    if complaint:
+        raise ValueError(
+            f"the weights in {folder} don't fit its config.json: model.safetensors {complaint}; "
+            "download or copy the whole folder again."
+        )
     return ClosedSetWeights(
         config=config,
         segmenter={
@@ -159,27 +165,6 @@ def _label_names(document: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
             "number them as the rows of the class head."
         )
     return tuple(str(id_to_label[str(number)]) for number in range(len(id_to_label)))
-
-
-def _check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], folder: Path) -> None:
-    """Refuses weights of other names or shapes."""
-    lacking = [name for name in expected if name not in weights and not _OPTIONAL.search(name)]
-    unknown = [name for name in weights if name not in expected and not name.endswith(_IGNORED_ENDINGS)]
-    reshaped = [
-        f"{name} {list(weights[name].shape)} instead of {list(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    told = [
-        f"{verb} {which[0]}" + (f" and {len(which) - 1} more" if len(which) > 1 else "")
-        for verb, which in (("lacks", lacking), ("holds the unknown", unknown), ("has", reshaped))
-        if which
-    ]
-    if told:
-        raise ValueError(
-            f"the weights in {folder} don't fit its config.json: model.safetensors {', and '.join(told)}; "
-            "download or copy the whole folder again."
-        )
 
 
 def _unused(name: str, like: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""MaskFormer: masks from a plain FPN and a DETR decoder, for OVSeg (METHOD B.1; Cheng et al., 2021).
+"""MaskFormer: masks from a plain FPN and a DETR decoder, for OVSeg (section 3.1; Cheng et al., 2021).
 
 The parts are transformers' own; the ResNet with a deep stem is timm's. Their words and layouts stay in this file.
 """
@@ -17,7 +17,8 @@ from transformers.modeling_outputs import BackboneOutput
 from transformers.models.maskformer.modeling_maskformer import MaskFormerPixelDecoder, MaskFormerTransformerModule
 
 from lexiseg.core.structures import MaskProposals
-from lexiseg.encoders.segmenters.mask2former import MEAN, STD, ResNetBackbone, SwinBackbone, backbone_to_transformers
+from lexiseg.encoders import colours
+from lexiseg.encoders.segmenters.mask2former import ResNetBackbone, SwinBackbone, backbone_to_transformers
 
 GROUPS = 32  # of the pixel decoder's group norms
 
@@ -34,7 +35,7 @@ class DeepResNetBackbone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskFormerConfig:
-    """A MaskFormer without transformer encoder; the defaults are OVSeg's (METHOD B.1)."""
+    """A MaskFormer without transformer encoder; the defaults are OVSeg's (section 3.1)."""
 
     resnet: ResNetBackbone | None = None
     swin: SwinBackbone | None = None
@@ -106,9 +107,7 @@ class MaskFormer(nn.Module):
 
     def features(self, pixel_values: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, ...]:
         """The backbone's four maps, at strides 4, 8, 16 and 32; of a Swin after each stage's norm."""
-        mean = pixel_values.new_tensor(MEAN).view(3, 1, 1)
-        std = pixel_values.new_tensor(STD).view(3, 1, 1)
-        return tuple(self.backbone((pixel_values - mean) / std).feature_maps)
+        return tuple(self.backbone(colours.IMAGENET.normalise(pixel_values)).feature_maps)
 
     def decode(self, features: tuple[Tensor, ...], *, every_layer: bool = False) -> MaskProposals:
         """Proposes masks from the four maps of `features`."""

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.messages import few, printable
+from lexiseg.core.messages import printable
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.core.weights import weight_complaint
 from lexiseg.encoders.clip.base import read_tensors
 from lexiseg.encoders.clip.vit import VitConfig
 from lexiseg.encoders.clip.vit_weights import PROMPT_KEY, vit_config_of
@@ -70,7 +71,14 @@ def import_ovseg(path: Path, *, settings: Settings | None = None, vocabulary: Vo
         raise ModelError(f"{name} describes no model that can be built ({reason}); download it again.") from error
     own = model.state_dict()
     expected = to_official(own)
-    _check(weights, expected, name, unused=() if config.clip.prompts else (_OFFICIAL_PROMPTS,))
+    complaint = weight_complaint(
+        weights,
+        expected,
+        is_optional=lambda key: key.endswith("num_batches_tracked"),
+        is_ignored=lambda key: KNOWN_BUFFERS.search(key) or (key == _OFFICIAL_PROMPTS and config.clip.prompts is None),
+    )
+    if complaint:
+        raise ModelError(f"{name} is not the OVSeg that its sizes promise: it {complaint}; download it again.")
     model.load_state_dict(from_official(weights, own), assign=True)
     left_over = tuple(key for key in weights if key not in expected)
     return Imported(model=model.eval(), num_weights=len(weights) - len(left_over), left_over=left_over)
@@ -166,26 +174,6 @@ def _count(weights: Mapping[str, Tensor], pattern: str) -> int:
 def _four(numbers: Any) -> tuple[int, int, int, int]:
     one, two, three, last = numbers
     return one, two, three, last
-
-
-def _check(
-    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str, *, unused: tuple[str, ...]
-) -> None:
-    """Refuses weights that are missing, unknown or of another shape."""
-    complaints = {
-        "lacks": [key for key in expected if key not in weights and not key.endswith("num_batches_tracked")],
-        "holds the unknown": [
-            key for key in weights if key not in expected and key not in unused and not KNOWN_BUFFERS.search(key)
-        ],
-        "has another shape in": [
-            f"{key} {list(weights[key].shape)} instead of {list(tensor.shape)}"
-            for key, tensor in expected.items()
-            if key in weights and weights[key].shape != tensor.shape
-        ],
-    }
-    told = [f"{verb} {few(keys)}" for verb, keys in complaints.items() if keys]
-    if told:
-        raise ModelError(f"{source} is not the OVSeg that its sizes promise: it {', and '.join(told)}.")
 
 
 def _check_vocabulary(vocabulary: Vocabulary, weights: Mapping[str, Tensor], settings: Settings, source: str) -> None:

@@ -3,10 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from lexiseg.core.errors import ModelError
 from lexiseg.core.messages import printable
+from lexiseg.core.random import fork_random
 from lexiseg.encoders.clip.vit import PromptConfig, VitClip
 from lexiseg.encoders.clip.vit_weights import PROMPT_KEY, read_vit_weights, vit_config_of
 
@@ -44,7 +43,7 @@ def import_clip(path: Path, *, quick_gelu: bool = True, base: VitClip | None = N
             )
         config = replace(base.config, prompts=PromptConfig(kind="mask", depth=depth))
         state = {f"clip.{name}": value for name, value in base.clip.state_dict().items()} | prompts
-    with torch.random.fork_rng(devices=()):  # the first, random weights must not move the caller's dice
+    with fork_random():
         clip = VitClip(config)
     clip.load_state_dict(state)
     return clip.eval()

@@ -1,13 +1,12 @@
 """The official configuration of an OVSeg: what it adds to the sizes that the weights show, or contradicts."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.messages import printable
+from lexiseg.core.files import read_json_object
 from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models.crops import Fill
 from lexiseg.models.ovseg import OVSegConfig
@@ -51,15 +50,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: if it is missing or no JSON object.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"the configuration {printable(path)} can't be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors
-        raise ModelError(f"the configuration {printable(path)} is not valid JSON; copy it again.") from error
-    if not isinstance(document, dict):
-        raise ModelError(f"the configuration {printable(path)} must hold an object with sections; copy it again.")
-    return document
+    return read_json_object(path, ModelError)
 
 
 def with_settings(config: OVSegConfig, settings: Settings) -> OVSegConfig:

@@ -18,7 +18,7 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.messages import printable
 from lexiseg.core.structures import ImageBatch, MaskProposals, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.encoders.segmenters.mask2former import MEAN
+from lexiseg.encoders import colours
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, ensemble_scores
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import mask_probs_of
@@ -167,9 +167,8 @@ class _Staged:
     def of(model: OVSeg, image: Tensor, class_names: Sequence[str]) -> "_Staged":
         height, width = image.shape[1:]
         frame = Frame.fit((height, width), longest=max(height, width))
-        canvas = torch.tensor(MEAN)[:, None, None].repeat(
-            1, *frame.padded
-        )  # the official padding, zero when normalised
+        # the official padding, zero when normalised
+        canvas = torch.tensor(colours.IMAGENET.mean)[:, None, None].repeat(1, *frame.padded)
         canvas[:, :height, :width] = image.float() / 255
         words = model.embed_vocabulary(Vocabulary(tuple(Concept(name) for name in class_names)), negatives=False)
         return _Staged(
@@ -187,10 +186,7 @@ def _backbone(scene: _Staged, given: _Given) -> dict[str, Tensor]:
 
 def _decoder(scene: _Staged, given: _Given) -> dict[str, Tensor]:
     proposals = scene.model.segmenter.decode(tuple(given[name][None] for name in _FEATURES))
-    return {
-        "mask_logits": proposals.mask_logits[0],
-        "class_embed": scene.model.head.project(proposals.query_embed)[0],
-    }
+    return {"mask_logits": proposals.mask_logits[0], "class_embed": scene.model.head.project(proposals.query_embed)[0]}
 
 
 def _words(scene: _Staged, given: _Given) -> dict[str, Tensor]:

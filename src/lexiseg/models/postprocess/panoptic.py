@@ -74,11 +74,7 @@ class PixelAssignment:
 
 
 def panoptic_map(
-    prediction: MaskPrediction,
-    index: int,
-    frame: Frame,
-    vocabulary: Vocabulary,
-    config: MergeConfig | None = None,
+    prediction: MaskPrediction, index: int, frame: Frame, vocabulary: Vocabulary, config: MergeConfig | None = None
 ) -> PanopticMap:
     """Merges one picture's masks into a map in which every pixel has one segment or none.
 
@@ -138,7 +134,7 @@ def merge_segments(
 
 
 def rank_proposals(prediction: MaskPrediction, index: int, vocabulary: Vocabulary, config: MergeConfig) -> Ranking:
-    """Scores the proposals (METHOD A.5) and keeps those above the threshold, best first.
+    """Scores the proposals (OPSNet, section 3.4) and keeps those above the threshold, best first.
 
     An IoU of exactly 0 marks a mask without a pixel, which has no part in a map whatever ranks it.
     """
@@ -151,11 +147,9 @@ def rank_proposals(prediction: MaskPrediction, index: int, vocabulary: Vocabular
     best_probs, class_ids = class_probs.max(-1)
     not_void = 1 - prediction.void_probs[index].float()
     iou_scores = prediction.iou_scores[index].float()
-    scores = {
-        "class": not_void * best_probs,
-        "iou": iou_scores,
-        "product": not_void * best_probs * iou_scores,
-    }[config.rank_by]
+    scores = {"class": not_void * best_probs, "iou": iou_scores, "product": not_void * best_probs * iou_scores}[
+        config.rank_by
+    ]
     order = scores.argsort(descending=True, stable=True)
     order = order[(scores[order] > config.score_threshold) & (iou_scores[order] > 0)]
     return Ranking(

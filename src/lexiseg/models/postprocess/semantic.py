@@ -13,7 +13,7 @@ SUMS_PART = 64  # sums take this part of them: what stays near the processor is 
 
 
 def semantic_map(panoptic: PanopticMap, num_concepts: int, *, void: int = -1) -> Int32[np.ndarray, "H W"]:
-    """Merges a panoptic map by category, the paper's way to semantic results (METHOD A.7).
+    """Merges a panoptic map by category, OPSNet's way to semantic results (section 4.1).
 
     Args:
         panoptic: the map.
@@ -46,8 +46,7 @@ def soft_semantic_map(
 
     y_k(h, w) = sum_i q_ik m_i(h, w), where q is the softmax over concepts and negatives times (1 - p_void) and m the
     soft mask at the picture's own size. Nothing is filtered, and every pixel gets an asked class, the first one where
-    all sums are zero. A `pixel_bias` is taken from the
-    sums (ZegFormer's calibrated stacking).
+    all sums are zero. A `pixel_bias` is taken from the sums (ZegFormer's calibrated stacking).
 
     Rows and pixels are taken in blocks, so memory does not grow with concepts times pixels. Sums are formed in
     float64 and compared in float32, so neither the blocks nor the order in which a library adds decides a tie.

@@ -4,17 +4,15 @@ import math
 from itertools import pairwise
 
 from lexiseg.storybook.drawings.pen import INK, PAPER, RGB, Pen
+from lexiseg.storybook.drawings.strokes import GLASS, LAMP, curve
 
-GLASS = (178, 214, 232)
-WOOD = (128, 92, 62)
-STONE = (160, 158, 162)
-LAMP = (250, 230, 140)
+TIMBER: RGB = (128, 92, 62)
+STONE: RGB = (160, 158, 162)
 
 
 def _arch(pen: Pen, x: float, half: float, top: float, bottom: float, fill: RGB) -> None:
     """An upright opening with a round top, `half` wide to either side of x."""
-    turn = [math.pi * i / 8 for i in range(9)]
-    round_top = [(x + half * math.cos(a), top + half - half * math.sin(a)) for a in turn]
+    round_top = curve(x, top + half, half, -half, [math.pi * i / 8 for i in range(9)])
     pen.polygon([(x + half, bottom), *round_top, (x - half, bottom)], fill)
 
 
@@ -29,7 +27,7 @@ def house(pen: Pen) -> None:
     else:
         roof = [(0.05, eaves), (0.22, 0.18), (0.78, 0.18), (0.95, eaves)]
     pen.polygon(roof, pen.second)
-    pen.box(door - 0.08, 0.66, door + 0.08, 0.95, WOOD)
+    pen.box(door - 0.08, 0.66, door + 0.08, 0.95, TIMBER)
     pen.circle(door + 0.045, 0.81, 0.015, LAMP, outline=False)
     for x in (0.3, 0.5, 0.7):
         if abs(x - door) > 0.17:
@@ -42,10 +40,10 @@ def tent(pen: Pen) -> None:
     """A ridge tent seen from its corner: an open triangular front, a long side, ropes with pegs."""
     top, apex, left = pen.vary(0.26, 0.34), pen.vary(0.3, 0.35), pen.vary(0.1, 0.14)
     right, ridge = pen.vary(0.5, 0.55), pen.vary(0.68, 0.75)
-    pen.line([(apex, top), (0.05, 0.9)], 0.018, WOOD)
-    pen.line([(ridge, top + 0.02), (0.95, 0.85)], 0.018, WOOD)
-    pen.line([(apex - 0.025, top - 0.06), (apex + 0.01, top + 0.04)], 0.03, WOOD)
-    pen.line([(apex + 0.025, top - 0.06), (apex - 0.01, top + 0.04)], 0.03, WOOD)
+    pen.line([(apex, top), (0.05, 0.9)], 0.018, TIMBER)
+    pen.line([(ridge, top + 0.02), (0.95, 0.85)], 0.018, TIMBER)
+    pen.line([(apex - 0.025, top - 0.06), (apex + 0.01, top + 0.04)], 0.03, TIMBER)
+    pen.line([(apex + 0.025, top - 0.06), (apex - 0.01, top + 0.04)], 0.03, TIMBER)
     pen.polygon([(apex, top), (ridge, top + 0.02), (0.9, 0.85), (right, 0.95)], pen.main)
     pen.polygon([(apex, top), (right, 0.95), (left, 0.95)], pen.light)
     pen.polygon([(apex, top + 0.13), (right - 0.09, 0.95), (left + 0.09, 0.95)], INK)
@@ -61,13 +59,11 @@ def lighthouse(pen: Pen) -> None:
     for end in (0.05, 0.95):
         pen.polygon([(0.5, 0.2), (end, 0.2 - beam), (end, 0.2 + beam)], LAMP)
     pen.blob([(0.2, 0.94), (0.3, 0.85), (0.5, 0.83), (0.72, 0.86), (0.8, 0.94), (0.5, 0.95)], STONE)
-    pen.polygon([(0.5 - head, 0.28), (0.5 + head, 0.28), (0.5 + foot, 0.88), (0.5 - foot, 0.88)],
-                pen.main)  # fmt: skip
+    pen.polygon([(0.5 - head, 0.28), (0.5 + head, 0.28), (0.5 + foot, 0.88), (0.5 - foot, 0.88)], pen.main)
     for i in range(bands):
         y = 0.4 + i * 0.34 / bands
         a, b = (head + (foot - head) * (t - 0.28) / 0.6 for t in (y, y + 0.075))
-        pen.polygon([(0.5 - a, y), (0.5 + a, y), (0.5 + b, y + 0.075), (0.5 - b, y + 0.075)],
-                    pen.second)  # fmt: skip
+        pen.polygon([(0.5 - a, y), (0.5 + a, y), (0.5 + b, y + 0.075), (0.5 - b, y + 0.075)], pen.second)
     _arch(pen, 0.5, 0.04, 0.76, 0.88, INK)
     pen.box(0.5 - head * 0.75, 0.15, 0.5 + head * 0.75, 0.27, LAMP)
     pen.line([(0.5, 0.15), (0.5, 0.27)], 0.02, INK)
@@ -96,24 +92,27 @@ def castle(pen: Pen) -> None:
                 left = x + i * half * 0.82 - half * 0.26
                 pen.box(left, tower - 0.1, left + half * 0.52, tower + 0.02, pen.main)
         _arch(pen, x, 0.03, tower + 0.12, tower + 0.25, INK)
-    _arch(pen, 0.5, 0.11, 0.66, 0.95, WOOD)
+    _arch(pen, 0.5, 0.11, 0.66, 0.95, TIMBER)
 
 
 def windmill(pen: Pen) -> None:
     """A windmill: a tapering tower with a cap and four large lattice sails."""
     foot, head, turn = pen.vary(0.2, 0.25), pen.vary(0.11, 0.14), pen.vary(0.45, 1.1)
     reach, wide = pen.vary(0.34, 0.37), pen.vary(0.1, 0.13)
-    pen.polygon([(0.5 - head, 0.38), (0.5 + head, 0.38), (0.5 + foot, 0.95), (0.5 - foot, 0.95)],
-                pen.main)  # fmt: skip
-    pen.blob([(0.48 - head, 0.4), (0.5 - head * 0.8, 0.29), (0.5, 0.24), (0.5 + head * 0.8, 0.29),
-              (0.52 + head, 0.4)], pen.dark)  # fmt: skip
-    _arch(pen, 0.5, 0.06, 0.77, 0.95, WOOD)
+    pen.polygon([(0.5 - head, 0.38), (0.5 + head, 0.38), (0.5 + foot, 0.95), (0.5 - foot, 0.95)], pen.main)
+    pen.blob(
+        [(0.48 - head, 0.4), (0.5 - head * 0.8, 0.29), (0.5, 0.24), (0.5 + head * 0.8, 0.29), (0.52 + head, 0.4)],
+        pen.dark,
+    )
+    _arch(pen, 0.5, 0.06, 0.77, 0.95, TIMBER)
     pen.box(0.46, 0.6, 0.54, 0.69, GLASS)
     for i in range(4):
         a = turn + i * math.pi / 2
         ux, uy, vx, vy = math.cos(a), math.sin(a), -math.sin(a), math.cos(a)
-        vane = [(0.5 + ux * d + vx * w, 0.38 + uy * d + vy * w)
-                for d, w in ((0.1, 0), (reach, 0), (reach, wide), (0.1, wide))]  # fmt: skip
+        vane = [
+            (0.5 + ux * d + vx * w, 0.38 + uy * d + vy * w)
+            for d, w in ((0.1, 0), (reach, 0), (reach, wide), (0.1, wide))
+        ]
         pen.polygon(vane, pen.second)
         for d in (0.45, 0.75):
             x, y = 0.5 + ux * reach * d, 0.38 + uy * reach * d
@@ -141,7 +140,7 @@ def church(pen: Pen) -> None:
         pen.line([(mid, spire + 0.08), (mid, spire + 0.13), (mid + 0.04, spire + 0.13)], 0.018, INK)
     else:
         _arch(pen, mid, 0.045, spire + 0.06, spire + 0.2, INK)
-    _arch(pen, mid, 0.065, 0.73, 0.95, WOOD)
+    _arch(pen, mid, 0.065, 0.73, 0.95, TIMBER)
 
 
 def traffic_light(pen: Pen) -> None:
@@ -170,15 +169,16 @@ def mailbox(pen: Pen) -> None:
     r, length, bottom = pen.vary(0.15, 0.18), pen.vary(0.44, 0.5), pen.vary(0.52, 0.56)
     x, post = 0.1 + r, pen.vary(0.045, 0.06)
     end, top = x + length, bottom - 0.2 - r
-    pen.box(0.5 - post, bottom - 0.03, 0.5 + post, 0.95, WOOD)
+    pen.box(0.5 - post, bottom - 0.03, 0.5 + post, 0.95, TIMBER)
     _arch(pen, end, r, top, bottom, pen.main)
     pen.box(x, top, end, bottom, pen.main)
     pen.box(x, top + 0.015, end + 0.02, bottom - 0.012, pen.main, outline=False)
     _arch(pen, x, r, top, bottom, pen.light)
     if pen.chance(0.6):
         pen.box(x - 0.03, bottom - 0.21, x + 0.03, bottom - 0.18, INK)
-        pen.polygon([(0.05, bottom - 0.25), (x - 0.01, bottom - 0.28), (x + 0.03, bottom - 0.14),
-                     (0.08, bottom - 0.1)], PAPER)  # fmt: skip
+        pen.polygon(
+            [(0.05, bottom - 0.25), (x - 0.01, bottom - 0.28), (x + 0.03, bottom - 0.14), (0.08, bottom - 0.1)], PAPER
+        )
     else:
         pen.box(x - 0.09, top + r + 0.01, x + 0.09, top + r + 0.05, INK)
     flag = end - pen.vary(0.06, 0.14)
@@ -203,7 +203,7 @@ def palm(pen: Pen) -> None:
         x, y, tip = crown + dx * 0.5, top + dy * 0.5 - droop * 0.5, top + dy + droop * 0.35
         pen.blob([(crown, top + 0.02), (x, y), (crown + dx, tip), (x, y + 0.11)], pen.main)
     for i in range(pen.count(2, 3)):
-        pen.circle(crown - 0.06 + 0.07 * i, top + 0.06, 0.045, WOOD)
+        pen.circle(crown - 0.06 + 0.07 * i, top + 0.06, 0.045, TIMBER)
 
 
 def cactus(pen: Pen) -> None:
@@ -211,9 +211,8 @@ def cactus(pen: Pen) -> None:
     half, low, high = pen.vary(0.1, 0.13), pen.vary(0.5, 0.6), pen.vary(0.4, 0.5)
     rise, top, potted = pen.vary(0.2, 0.28), pen.vary(0.05, 0.12), pen.chance(0.4)
     for side, y, up in ((-1, low, rise), (1, high + 0.08, rise * 0.8)):
-        arm = [(0, 0.08), (0.27, 0.08), (0.33, 0.06), (0.36, 0), (0.36, -up), (0.345, -up - 0.04),
-               (0.3, -up - 0.06), (0.255, -up - 0.04), (0.24, -up), (0.24, -0.05),
-               (0, -0.05)]  # fmt: skip
+        elbow, hand = [(0, 0.08), (0.27, 0.08), (0.33, 0.06), (0.36, 0)], [(0.36, -up), (0.345, -up - 0.04)]
+        arm = [*elbow, *hand, (0.3, -up - 0.06), (0.255, -up - 0.04), (0.24, -up), (0.24, -0.05), (0, -0.05)]
         pen.polygon([(0.5 + side * dx, y + dy) for dx, dy in arm], pen.main)
     pen.box(0.5 - half, top, 0.5 + half, 0.93, pen.main, round_by=half)
     pen.box(0.5 - half, 0.7, 0.5 + half, 0.95, pen.main)

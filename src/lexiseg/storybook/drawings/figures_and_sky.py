@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from lexiseg.storybook.drawings.pen import INK, RGB, Pen, shade
-from lexiseg.storybook.drawings.strokes import ORANGE, RED, WATER, WOOD, limb, puffs, smile
+from lexiseg.storybook.drawings.strokes import ORANGE, RED, WATER, WOOD, curve, limb, puffs, smile
 
 SKINS: tuple[RGB, ...] = ((246, 212, 182), (222, 172, 128), (170, 116, 78), (112, 76, 54))
 HAIRS: tuple[RGB, ...] = ((52, 40, 38), (108, 68, 40), (226, 178, 84), (190, 92, 44))
@@ -35,8 +35,7 @@ def person(pen: Pen) -> None:
         puffs(pen, [(0.5 + x * head, face + y * head, head * 0.5) for x, y in curls], hair)
     pen.circle(0.5, face, head, skin)
     if style < 2:
-        turn = np.linspace(math.pi, 2 * math.pi, 9)
-        cap = [(0.5 + head * 1.12 * math.cos(a), face + head * 1.12 * math.sin(a)) for a in turn]
+        cap = curve(0.5, face, head * 1.12, head * 1.12, np.linspace(math.pi, 2 * math.pi, 9))
         pen.polygon([*cap, (0.5 + head * 0.3, face - head * 0.45)], hair)
     for side in (-1, 1):
         pen.circle(0.5 + side * head * 0.4, face + head * 0.1, 0.018, INK, outline=False)
@@ -116,10 +115,9 @@ def sun(pen: Pen) -> None:
 def moon(pen: Pen) -> None:
     """A crescent moon, sometimes with a sleeping face or a hanging star."""
     horn, bite, x = pen.vary(0.75, 1.0), pen.vary(0.4, 0.46), 0.5
-    outer = np.linspace(horn, 2 * math.pi - horn, 22)
     inner = np.linspace(-math.pi / 2, math.pi / 2, 14)[1:-1]
     tips = x + 0.45 * math.cos(horn)
-    edge = [(x + 0.45 * math.cos(a), 0.5 + 0.45 * math.sin(a)) for a in outer]
+    edge = curve(x, 0.5, 0.45, 0.45, np.linspace(horn, 2 * math.pi - horn, 22))
     hollow = [(tips - bite * math.cos(a), 0.5 + 0.45 * math.sin(horn) * math.sin(a)) for a in inner]
     pen.polygon([*edge, *hollow], pen.main)
     if pen.chance(0.5):
@@ -208,13 +206,11 @@ def balloon(pen: Pen) -> None:
     middle = 0.05 + r
     for x in (-1, 0, 1):
         pen.line([(0.5 + x * 0.1, 0.7), (0.5 + x * basket, 0.86)], 0.016, INK)
-    turn = np.linspace(math.pi - 0.5, 2 * math.pi + 0.5, 20)
-    bulb = [(0.5 + r * math.cos(a), middle + r * math.sin(a)) for a in turn]
+    bulb = curve(0.5, middle, r, r, np.linspace(math.pi - 0.5, 2 * math.pi + 0.5, 20))
     pen.polygon([*bulb, (0.6, 0.74), (0.4, 0.74)], pen.main)
     pen.ellipse(0.5, 0.395, gore, 0.34, pen.second)
     for side in (-1, 1):
-        seam = np.linspace(-1.3, 1.15, 8)
-        bow = [(0.5 + side * r * 0.72 * math.cos(a), middle + r * math.sin(a)) for a in seam]
+        bow = curve(0.5, middle, side * r * 0.72, r, np.linspace(-1.3, 1.15, 8))
         pen.line(bow, 0.018, shade(pen.main, -0.5))
     pen.box(0.39, 0.71, 0.61, 0.75, pen.dark)
     pen.box(0.5 - basket, 0.84, 0.5 + basket, 0.95, (186, 134, 80), round_by=0.02)

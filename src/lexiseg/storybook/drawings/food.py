@@ -3,7 +3,7 @@
 import math
 
 from lexiseg.storybook.drawings.pen import INK, PAPER, Pen, Point, shade
-from lexiseg.storybook.drawings.strokes import FLAME, STEEL, arc, mark, rod
+from lexiseg.storybook.drawings.strokes import FLAME, STEEL, arc, both_sides, mark, rod
 
 
 def apple(pen: Pen) -> None:
@@ -13,86 +13,32 @@ def apple(pen: Pen) -> None:
     flank = [(right - 0.03, 0.4), (right, 0.56), (right - 0.05, 0.74)]
     if pen.chance(0.35):
         inner = right - 0.17
-        flank = [
-            (right - 0.06, 0.37),
-            (inner, 0.45),
-            (inner, 0.57),
-            (right - 0.12, 0.66),
-            (right - 0.05, 0.74),
-        ]
+        flank = [(right - 0.06, 0.37), (inner, 0.45), (inner, 0.57), (right - 0.12, 0.66), (right - 0.05, 0.74)]
     top = [(0.5, 0.34), (0.62, 0.25), (0.76, 0.27)]
     bottom = [(0.5 + foot, 0.94), (0.5, 0.9), (0.5 - foot, 0.94)]
     pen.blob(
-        [
-            *top,
-            *flank,
-            *bottom,
-            (left + 0.05, 0.74),
-            (left, 0.54),
-            (left + 0.04, 0.38),
-            (0.24, 0.27),
-            (0.38, 0.25),
-        ],
+        [*top, *flank, *bottom, (left + 0.05, 0.74), (left, 0.54), (left + 0.04, 0.38), (0.24, 0.27), (0.38, 0.25)],
         pen.main,
     )
     pen.ellipse(left + 0.15, 0.46, 0.05, 0.1, pen.light, angle=0.4, outline=False)
     bend = pen.vary(-0.05, 0.03)
     rod(pen, [(0.5, 0.37), (0.5 + bend * 0.3, 0.22), (0.5 + bend, 0.06)], 0.035, (112, 76, 50))
     size = pen.vary(0.85, 1.1)
-    pen.blob(
-        [
-            (0.51, 0.24),
-            (0.58, 0.24 - 0.15 * size),
-            (0.5 + 0.3 * size, 0.09),
-            (0.5 + 0.2 * size, 0.23),
-        ],
-        pen.second,
-    )
+    pen.blob([(0.51, 0.24), (0.58, 0.24 - 0.15 * size), (0.5 + 0.3 * size, 0.09), (0.5 + 0.2 * size, 0.23)], pen.second)
 
 
 def banana(pen: Pen) -> None:
     """A banana: a bent fruit with a stem, a dark tip and a ridge, sometimes two of them."""
     belly, inner = pen.vary(0.8, 0.86), pen.vary(0.5, 0.56)
     if pen.chance(0.4):
-        pen.blob(
-            [
-                (0.16, 0.2),
-                (0.24, 0.16),
-                (0.38, 0.34),
-                (0.62, 0.42),
-                (0.92, 0.36),
-                (0.95, 0.42),
-                (0.7, 0.62),
-                (0.3, 0.56),
-            ],
-            pen.dark,
-        )
+        behind = [(0.16, 0.2), (0.24, 0.16), (0.38, 0.34), (0.62, 0.42), (0.92, 0.36), (0.95, 0.42)]
+        pen.blob([*behind, (0.7, 0.62), (0.3, 0.56)], pen.dark)
     pen.polygon([(0.1, 0.1), (0.2, 0.07), (0.25, 0.28), (0.11, 0.28)], shade(pen.main, -0.5))
-    pen.blob(
-        [
-            (0.11, 0.2),
-            (0.22, 0.19),
-            (0.31, 0.4),
-            (0.46, inner),
-            (0.68, inner + 0.03),
-            (0.9, 0.44),
-            (0.95, 0.5),
-            (0.86, belly - 0.12),
-            (0.62, belly + 0.06),
-            (0.34, belly),
-            (0.13, 0.58),
-            (0.07, 0.36),
-        ],
-        pen.main,
-    )
+    hollow = [(0.11, 0.2), (0.22, 0.19), (0.31, 0.4), (0.46, inner), (0.68, inner + 0.03), (0.9, 0.44), (0.95, 0.5)]
+    bulge = [(0.86, belly - 0.12), (0.62, belly + 0.06), (0.34, belly), (0.13, 0.58), (0.07, 0.36)]
+    pen.blob([*hollow, *bulge], pen.main)
     pen.line(
-        [
-            (0.18, 0.3),
-            (0.24, 0.5),
-            (0.4, (inner + belly) / 2),
-            (0.62, (inner + belly) / 2 + 0.04),
-            (0.84, 0.6),
-        ],
+        [(0.18, 0.3), (0.24, 0.5), (0.4, (inner + belly) / 2), (0.62, (inner + belly) / 2 + 0.04), (0.84, 0.6)],
         0.022,
         mark(pen.main),
     )
@@ -102,23 +48,13 @@ def banana(pen: Pen) -> None:
 def pineapple(pen: Pen) -> None:
     """A pineapple: an upright oval with a criss-cross skin under a crown of spikes."""
     half, top = pen.vary(0.23, 0.29), pen.vary(0.36, 0.41)
-    for lean, tip in (
-        (-0.3, 0.22),
-        (0.3, 0.22),
-        (-0.19, 0.1),
-        (0.19, 0.1),
-        (-0.08, 0.06),
-        (0.09, 0.05),
-    ):
+    for lean, tip in ((-0.3, 0.22), (0.3, 0.22), (-0.19, 0.1), (0.19, 0.1), (-0.08, 0.06), (0.09, 0.05)):
         root = 0.5 + lean * 0.35
         pen.polygon([(root - 0.07, top + 0.08), (0.5 + lean, tip), (root + 0.07, top + 0.08)], pen.second)
     middle, tall = (top + 0.95) / 2, (0.95 - top) / 2
     pen.blob(
         [
-            (
-                0.5 + half * math.copysign(abs(math.cos(a)) ** 0.8, math.cos(a)),
-                middle + tall * math.sin(a),
-            )
+            (0.5 + half * math.copysign(abs(math.cos(a)) ** 0.8, math.cos(a)), middle + tall * math.sin(a))
             for a in (i * math.pi / 6 for i in range(12))
         ],
         pen.main,
@@ -140,10 +76,7 @@ def watermelon(pen: Pen) -> None:
     bite: list[Point] = []
     if pen.chance(0.5):
         x = pen.vary(0.38, 0.64)
-        bite = [
-            *arc(x - 0.07, top, 0.08, 0.11, 180.0, 20.0, 6),
-            *arc(x + 0.08, top, 0.08, 0.11, 160.0, 0.0, 6),
-        ]
+        bite = [*arc(x - 0.07, top, 0.08, 0.11, 180.0, 20.0, 6), *arc(x + 0.08, top, 0.08, 0.11, 160.0, 0.0, 6)]
     pen.polygon([*arc(0.5, top, 0.45, deep, 0.0, 180.0), *bite], pen.second)
     pen.polygon([*arc(0.5, top, 0.45 - rind, deep - rind, 0.0, 180.0), *bite], PAPER, outline=False)
     pen.polygon([*arc(0.5, top, 0.42 - rind, deep - rind - 0.03, 0.0, 180.0), *bite], pen.main)
@@ -163,20 +96,9 @@ def carrot(pen: Pen) -> None:
         for side in (-1, 1):
             pen.ellipse(0.5 + side * 0.07, neck - 0.17, 0.05, 0.18, pen.second, angle=side * 0.3)
     pen.ellipse(0.5, neck - 0.16, 0.055, neck - 0.2, pen.second)
-    pen.blob(
-        [
-            (0.5, neck - 0.03),
-            (0.5 + half * 0.8, neck - 0.01),
-            (0.5 + half, neck + 0.1),
-            (0.5 + half * 0.55, 0.68),
-            (0.5 + 0.02, 0.93),
-            (0.5 - 0.02, 0.93),
-            (0.5 - half * 0.55, 0.68),
-            (0.5 - half, neck + 0.1),
-            (0.5 - half * 0.8, neck - 0.01),
-        ],
-        pen.main,
-    )
+    half_root = [(half * 0.8, neck - 0.01), (half, neck + 0.1), (half * 0.55, 0.68), (0.02, 0.93)]
+    right, left = both_sides(half_root)
+    pen.blob([(0.5, neck - 0.03), *right, *left], pen.main)
     for side, y in ((-1, neck + 0.12), (1, neck + 0.22), (-1, neck + 0.32)):
         edge = 0.5 + side * half * (0.98 - (y - neck) * 0.95)
         pen.line([(edge, y), (edge - side * half * 0.75, y + 0.015)], 0.024, mark(pen.main))
@@ -203,10 +125,7 @@ def cake(pen: Pen) -> None:
     for i in range(candles):
         x = 0.5 + (i - (candles - 1) / 2) * reach * 0.6
         pen.box(x - 0.03, top - 0.17, x + 0.03, top - 0.02, pen.light)
-        pen.blob(
-            [(x, top - 0.31), (x + 0.045, top - 0.22), (x, top - 0.17), (x - 0.045, top - 0.22)],
-            FLAME,
-        )
+        pen.blob([(x, top - 0.31), (x + 0.045, top - 0.22), (x, top - 0.17), (x - 0.045, top - 0.22)], FLAME)
 
 
 def ice_cream(pen: Pen) -> None:
@@ -236,26 +155,13 @@ def pizza(pen: Pen) -> None:
     """A slice of pizza: a triangle that points down, a thick crust on top, round toppings."""
     half, brim = pen.vary(0.36, 0.43), pen.vary(0.22, 0.27)
     left, right = 0.5 - half, 0.5 + half
-    pen.polygon(
-        [(left + 0.02, brim), (right - 0.02, brim), (0.53, 0.93), (0.5, 0.95), (0.47, 0.93)],
-        pen.main,
-    )
-    spots = [
-        (0.5 - half * 0.42, brim + 0.15),
-        (0.5 + half * 0.36, brim + 0.19),
-        (0.5 - half * 0.06, brim + 0.37),
-    ]
+    pen.polygon([(left + 0.02, brim), (right - 0.02, brim), (0.53, 0.93), (0.5, 0.95), (0.47, 0.93)], pen.main)
+    spots = [(0.5 - half * 0.42, brim + 0.15), (0.5 + half * 0.36, brim + 0.19), (0.5 - half * 0.06, brim + 0.37)]
     r = pen.vary(0.065, 0.085)
     for x, y in spots:
         pen.circle(x, y, r, pen.second)
     if pen.chance(0.5):
         pen.circle(0.5 + half * 0.02, brim + 0.1, r * 0.6, INK)
         pen.circle(0.5 + half * 0.02, brim + 0.1, r * 0.25, pen.main, outline=False)
-    crust = [
-        (left - 0.02, brim),
-        (left + 0.1, 0.13),
-        (0.5, 0.07),
-        (right - 0.1, 0.13),
-        (right + 0.02, brim),
-    ]
+    crust = [(left - 0.02, brim), (left + 0.1, 0.13), (0.5, 0.07), (right - 0.1, 0.13), (right + 0.02, brim)]
     pen.blob([*crust, (0.5, brim - 0.02)], pen.dark)

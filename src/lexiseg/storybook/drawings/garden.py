@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from lexiseg.storybook.drawings.pen import PAPER, RGB, Pen
-from lexiseg.storybook.drawings.strokes import WOOD, limb, puffs
+from lexiseg.storybook.drawings.strokes import WOOD, curve, limb, puffs
 
 LEAF: RGB = (84, 150, 76)
 
@@ -57,10 +57,8 @@ def mushroom(pen: Pen) -> None:
     pen.blob([*right, *[(1 - x, y) for x, y in right[::-1]]], PAPER)
     if pen.chance(0.4):
         pen.box(0.76, 0.76, 0.83, 0.95, PAPER)
-        small = np.linspace(math.pi, 2 * math.pi, 9)
-        pen.polygon([(0.8 + 0.14 * math.cos(a), 0.8 + 0.14 * math.sin(a)) for a in small], pen.main)
-    turn = np.linspace(math.pi, 2 * math.pi, 13)
-    dome = [(0.5 + cap * math.cos(a), base + (base - top) * math.sin(a)) for a in turn]
+        pen.polygon(curve(0.8, 0.8, 0.14, 0.14, np.linspace(math.pi, 2 * math.pi, 9)), pen.main)
+    dome = curve(0.5, base, cap, base - top, np.linspace(math.pi, 2 * math.pi, 13))
     rim = [(0.5 + cap * 0.6, base + 0.05), (0.5, base + 0.07), (0.5 - cap * 0.6, base + 0.05)]
     pen.polygon([*dome, *rim], pen.main)
     spots = [(-0.55, 0.28, 0.06), (0.0, 0.35, 0.08), (0.55, 0.3, 0.06), (-0.25, 0.7, 0.05)]

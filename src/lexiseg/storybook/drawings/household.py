@@ -1,7 +1,7 @@
 """Drawings of furniture and of things about the house."""
 
 from lexiseg.storybook.drawings.pen import INK, PAPER, Pen
-from lexiseg.storybook.drawings.strokes import FLAME, STEEL, arc, mark, rod
+from lexiseg.storybook.drawings.strokes import FLAME, STEEL, arc, both_sides, mark, rod
 
 
 def chair(pen: Pen) -> None:
@@ -30,10 +30,7 @@ def table(pen: Pen) -> None:
     top, leg = pen.vary(0.32, 0.4), pen.vary(0.05, 0.075)
     edge = top + pen.vary(0.16, 0.22)
     if pen.chance(0.3):
-        pen.blob(
-            [(0.2, 0.93), (0.42, 0.83), (0.5, 0.8), (0.58, 0.83), (0.8, 0.93), (0.5, 0.88)],
-            pen.second,
-        )
+        pen.blob([(0.2, 0.93), (0.42, 0.83), (0.5, 0.8), (0.58, 0.83), (0.8, 0.93), (0.5, 0.88)], pen.second)
         pen.box(0.5 - leg, edge - 0.05, 0.5 + leg, 0.88, pen.second)
         pen.ellipse(0.5, (top + edge) / 2 + 0.06, 0.45, (edge - top) / 2, pen.dark)
         pen.ellipse(0.5, (top + edge) / 2, 0.45, (edge - top) / 2, pen.main)
@@ -61,10 +58,7 @@ def lamp(pen: Pen) -> None:
         pen.line([(0.67, brim), (0.67, brim + 0.16)], 0.018, INK)
         pen.circle(0.67, brim + 0.18, 0.03, INK)
     pen.ellipse(0.5, brim - 0.01, 0.1, 0.09, (255, 236, 150))
-    pen.polygon(
-        [(0.5 - upper, 0.07), (0.5 + upper, 0.07), (0.5 + lower, brim), (0.5 - lower, brim)],
-        pen.main,
-    )
+    pen.polygon([(0.5 - upper, 0.07), (0.5 + upper, 0.07), (0.5 + lower, brim), (0.5 - lower, brim)], pen.main)
     inset = (lower - upper) / (brim - 0.07) * 0.07
     hem = [(0.5 - lower + inset, brim - 0.07), (0.5 + lower - inset, brim - 0.07)]
     pen.polygon([*hem, (0.5 + lower, brim), (0.5 - lower, brim)], pen.light)
@@ -104,18 +98,8 @@ def cup(pen: Pen) -> None:
     else:
         pen.ellipse(middle + 0.03, 0.9, half + 0.06, 0.05, pen.second)
         rod(pen, arc(right - 0.02, top + 0.17, 0.2, 0.13, -90.0, 120.0), 0.06, pen.main)
-        pen.blob(
-            [
-                (0.08, top),
-                (0.1, 0.6),
-                (0.24, 0.86),
-                (middle, 0.91),
-                (right - 0.16, 0.86),
-                (right - 0.02, 0.6),
-                (right, top),
-            ],
-            pen.main,
-        )
+        bowl = [(0.08, top), (0.1, 0.6), (0.24, 0.86), (middle, 0.91), (right - 0.16, 0.86), (right - 0.02, 0.6)]
+        pen.blob([*bowl, (right, top)], pen.main)
     pen.ellipse(middle, top, half, 0.075, pen.light)
     pen.ellipse(middle, top + 0.015, half - 0.06, 0.045, (112, 76, 50))
     if pen.chance(0.6):
@@ -130,8 +114,8 @@ def bottle(pen: Pen) -> None:
     pen.box(0.5 - neck * 0.8, 0.05, 0.5 + neck * 0.8, 0.15, (176, 128, 84), round_by=0.02)
     right = [(neck, 0.13), (neck, collar), (half * 0.8, shoulder - 0.08), (half, shoulder)]
     right += [(half, 0.9), (half - 0.05, 0.95)]
-    outline = [(0.5 + x, y) for x, y in right] + [(0.5 - x, y) for x, y in reversed(right)]
-    pen.polygon(outline, pen.main)
+    right, left = both_sides(right)
+    pen.polygon([*right, *left], pen.main)
     pen.box(0.5 - neck - 0.02, 0.13, 0.5 + neck + 0.02, 0.18, pen.dark)
     label = pen.vary(0.14, 0.2)
     pen.box(0.5 - half, 0.62, 0.5 + half, 0.62 + label, pen.second)
@@ -149,19 +133,10 @@ def candle(pen: Pen) -> None:
     pen.ellipse(0.5, top - 0.12, 0.035, 0.06, (255, 236, 150), outline=False)
     pen.box(0.5 - half, top, 0.5 + half, 0.86, pen.main)
     drip = pen.vary(0.1, 0.17)
-    pen.blob(
-        [
-            (0.5 - half - 0.01, top - 0.01),
-            (0.5 + half + 0.01, top - 0.01),
-            (0.5 + half + 0.02, top + drip),
-            (0.5 + half * 0.6, top + drip),
-            (0.5 + half * 0.3, top + 0.07),
-            (0.5 - half * 0.3, top + 0.06),
-            (0.5 - half * 0.7, top + drip * 0.7),
-            (0.5 - half - 0.02, top + drip * 0.6),
-        ],
-        pen.light,
-    )
+    edge = [(0.5 - half - 0.01, top - 0.01), (0.5 + half + 0.01, top - 0.01)]
+    right = [(0.5 + half + 0.02, top + drip), (0.5 + half * 0.6, top + drip), (0.5 + half * 0.3, top + 0.07)]
+    left = [(0.5 - half * 0.3, top + 0.06), (0.5 - half * 0.7, top + drip * 0.7), (0.5 - half - 0.02, top + drip * 0.6)]
+    pen.blob([*edge, *right, *left], pen.light)
     pen.polygon([(0.16, 0.82), (0.84, 0.82), (0.74, 0.95), (0.26, 0.95)], pen.second)
 
 

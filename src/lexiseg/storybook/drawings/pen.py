@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+Rng = np.random.Generator
 RGB = tuple[int, int, int]
 Point = tuple[float, float]
 
@@ -49,7 +50,7 @@ class Look:
     """One of PATTERNS; lies on every surface that was filled with `main`."""
 
 
-def random_look(rng: np.random.Generator) -> Look:
+def random_look(rng: Rng) -> Look:
     """Draws a main colour with a little jitter, a different second colour, and a pattern (half are plain)."""
     names = tuple(COLOURS)
     first, other = rng.choice(len(names), size=2, replace=False)
@@ -75,7 +76,7 @@ class Pen:
         self,
         size: int,
         look: Look,
-        rng: np.random.Generator,
+        rng: Rng,
         *,
         tilt: float = 0.0,
         flip: bool = False,

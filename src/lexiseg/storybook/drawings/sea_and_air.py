@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from lexiseg.storybook.drawings.pen import INK, PAPER, Pen, shade
-from lexiseg.storybook.drawings.strokes import ORANGE, RED, WATER, WOOD, limb, puffs, smile
+from lexiseg.storybook.drawings.strokes import ORANGE, RED, WATER, WOOD, both_sides, curve, limb, puffs, smile
 
 
 def duck(pen: Pen) -> None:
@@ -81,11 +81,7 @@ def chicken(pen: Pen) -> None:
     for angle in (-2.0, -2.45, -2.9)[: pen.count(2, 3)]:
         x, y = 0.34 + 0.14 * math.cos(angle), 0.44 + 0.2 * math.sin(angle)
         pen.ellipse(x, y, 0.18, 0.07, pen.second, angle=angle)
-    puffs(
-        pen,
-        [(0.64, head - 0.03, 0.05), (0.71, head - 0.06, 0.055), (0.78, head - 0.02, 0.045)],
-        RED,
-    )
+    puffs(pen, [(0.64, head - 0.03, 0.05), (0.71, head - 0.06, 0.055), (0.78, head - 0.02, 0.045)], RED)
     pen.ellipse(0.81, head + 0.17, 0.035, 0.065, RED)
     pen.polygon([(0.78, head + 0.03), (0.95, head + 0.1), (0.78, head + 0.13)], ORANGE)
     front = [(0.71, head - 0.02), (0.81, head + 0.08), (0.79, 0.36), (0.83, 0.52), (0.73, 0.68)]
@@ -106,9 +102,7 @@ def fish(pen: Pen) -> None:
     pen.polygon(fin, pen.second)
     back = [(0.42, top + 0.04), (0.62, top), (0.83, top + 0.1)]
     pen.blob([(0.26, 0.5), *back, (0.95, 0.5), *[(x, 1 - y) for x, y in back[::-1]]], pen.main)
-    turn = np.linspace(-1.0, 1.0, 6)
-    gill = [(0.61 + 0.08 * math.cos(a), 0.5 + tall * 0.75 * math.sin(a)) for a in turn]
-    pen.line(gill, 0.022, shade(pen.main, -0.55))
+    pen.line(curve(0.61, 0.5, 0.08, tall * 0.75, np.linspace(-1.0, 1.0, 6)), 0.022, shade(pen.main, -0.55))
     pen.polygon([(0.58, 0.51), (0.42, 0.47), (0.42, 0.61)], pen.dark)
     pen.eye(0.8, 0.44, 0.05)
     pen.line([(0.94, 0.53), (0.85, 0.57)], 0.022, INK)
@@ -167,8 +161,8 @@ def octopus(pen: Pen) -> None:
         bend = (0.5 + place * 0.34, 0.75 + 0.3 * far)
         limb(pen, (0.5 + place * wide * 0.75, 0.5), bend, end, 0.12, pen.main, tip=0.35)
     half = [(0.8, 0.05 + tall * 0.4), (1.0, 0.05 + tall), (0.8, 0.5), (0.7, 0.6)]
-    right, left = ([(0.5 + side * wide * x, y) for x, y in half] for side in (1, -1))
-    pen.blob([(0.5, 0.05), *right, (0.5, 0.63), *left[::-1]], pen.main)
+    right, left = both_sides([(wide * x, y) for x, y in half])
+    pen.blob([(0.5, 0.05), *right, (0.5, 0.63), *left], pen.main)
     pen.eye(0.4, 0.38, 0.07)
     pen.eye(0.6, 0.38, 0.07)
     smile(pen, 0.5, 0.5, 0.08)

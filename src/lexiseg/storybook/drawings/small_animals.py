@@ -5,9 +5,8 @@ import math
 import numpy as np
 
 from lexiseg.storybook.drawings.pen import INK, PAPER, RGB, Pen, shade
-from lexiseg.storybook.drawings.strokes import ink_or_paper, tube
+from lexiseg.storybook.drawings.strokes import PINK, ink_or_paper, tube
 
-TONGUE: RGB = (232, 140, 150)
 WING: RGB = (214, 234, 246)
 
 
@@ -36,27 +35,13 @@ def frog(pen: Pen) -> None:
     eye, wide, knee = pen.vary(0.1, 0.13), pen.vary(0.26, 0.31), pen.vary(0.52, 0.6)
     foot = [(0.2, 0.87), (0.36, 0.86), (0.46, 0.89), (0.41, 0.91), (0.45, 0.95), (0.34, 0.93)]
     for s in (-1, 1):
-        pen.blob(
-            [
-                (0.5 + s * 0.2, 0.86),
-                (0.5 + s * 0.25, knee + 0.06),
-                (0.5 + s * 0.37, knee),
-                (0.5 + s * 0.44, knee + 0.14),
-                (0.5 + s * 0.36, 0.9),
-            ],
-            pen.main,
-        )
+        thigh = [(0.2, 0.86), (0.25, knee + 0.06), (0.37, knee), (0.44, knee + 0.14), (0.36, 0.9)]
+        pen.blob([(0.5 + s * x, y) for x, y in thigh], pen.main)
         pen.polygon([(0.5 + s * x, y) for x, y in foot], pen.dark)
     pen.ellipse(0.5, 0.71, 0.25, 0.23, pen.main)
     pen.ellipse(0.5, 0.77, 0.15, 0.16, pen.light, outline=False)
     for s in (-1, 1):
-        tube(
-            pen,
-            [(0.5 + s * 0.17, 0.66), (0.5 + s * 0.16, 0.8), (0.5 + s * 0.12, 0.93)],
-            0.08,
-            0.07,
-            pen.main,
-        )
+        tube(pen, [(0.5 + s * 0.17, 0.66), (0.5 + s * 0.16, 0.8), (0.5 + s * 0.12, 0.93)], 0.08, 0.07, pen.main)
         pen.circle(0.5 + s * 0.17, 0.3, eye, pen.main)
     pen.ellipse(0.5, 0.46, wide, 0.18, pen.main)
     for s in (-1, 1):
@@ -65,7 +50,7 @@ def frog(pen: Pen) -> None:
     mouth = ((-1, 0.47), (-0.5, 0.53), (0.5, 0.53), (1, 0.47))
     pen.line([(0.5 + s * (wide - 0.06), y) for s, y in mouth], 0.024, ink_or_paper(pen.main))
     if pen.chance(0.3):
-        pen.blob([(0.47, 0.53), (0.56, 0.53), (0.57, 0.66), (0.5, 0.68)], TONGUE)
+        pen.blob([(0.47, 0.53), (0.56, 0.53), (0.57, 0.66), (0.5, 0.68)], PINK)
 
 
 def snake(pen: Pen) -> None:
@@ -73,26 +58,14 @@ def snake(pen: Pen) -> None:
     thick, x, red = pen.vary(0.125, 0.15), pen.vary(0.72, 0.77), (206, 50, 60)
     if pen.chance(0.4):
         y, wide = pen.vary(0.18, 0.26), pen.vary(0.34, 0.4)
-        tube(
-            pen,
-            [(0.46, 0.7), (0.38, 0.5), (0.46, 0.34), (0.58, y + 0.02), (x, y)],
-            thick,
-            thick,
-            pen.main,
-        )
+        tube(pen, [(0.46, 0.7), (0.38, 0.5), (0.46, 0.34), (0.58, y + 0.02), (x, y)], thick, thick, pen.main)
         pen.polygon([(0.16, 0.82), (0.02, 0.7), (0.08, 0.92)], pen.main)
         for i in (2, 1, 0):
             half, low = wide - 0.08 * i, 0.95 - 0.15 * i
             pen.box(0.46 - half, low - 0.17, 0.46 + half, low, pen.main, round_by=0.085)
     else:
         y, wave = pen.vary(0.3, 0.4), pen.vary(0.2, 0.28)
-        body = [
-            (0.02, 0.7),
-            (0.12, 0.86),
-            (0.25, 0.86 - wave / 2),
-            (0.37, 0.87 - wave),
-            (0.47, 0.86 - wave / 2),
-        ]
+        body = [(0.02, 0.7), (0.12, 0.86), (0.25, 0.86 - wave / 2), (0.37, 0.87 - wave), (0.47, 0.86 - wave / 2)]
         neck = [(0.58, 0.86), (0.7, 0.78), (0.69, 0.6), (0.62, y + 0.14), (0.66, y + 0.02), (x, y)]
         tube(pen, body + neck, 0.03, thick, pen.main)
     pen.line([(x + 0.08, y + 0.02), (x + 0.15, y + 0.03)], 0.022, red)
@@ -107,21 +80,8 @@ def snail(pen: Pen) -> None:
     for x in (0.78, 0.9):
         pen.line([(0.83, 0.62), (x, stalk)], 0.03, shade(pen.second, -0.4))
         pen.eye(x, stalk, 0.045)
-    pen.blob(
-        [
-            (0.03, 0.93),
-            (0.2, 0.83),
-            (0.5, 0.8),
-            (0.68, 0.74),
-            (0.76, 0.56),
-            (0.88, 0.53),
-            (0.94, 0.64),
-            (0.88, 0.84),
-            (0.74, 0.94),
-            (0.4, 0.95),
-        ],
-        pen.second,
-    )
+    back = [(0.03, 0.93), (0.2, 0.83), (0.5, 0.8), (0.68, 0.74), (0.76, 0.56), (0.88, 0.53)]
+    pen.blob([*back, (0.94, 0.64), (0.88, 0.84), (0.74, 0.94), (0.4, 0.95)], pen.second)
     pen.circle(0.4, 0.87 - r, r, pen.main)
     turn, reach = np.linspace(0, 2 * math.pi * turns, 40), np.linspace(0.04, 0.98, 40) * r
     coil = [(0.4 + far * math.cos(a), 0.87 - r + far * math.sin(a)) for a, far in zip(turn, reach, strict=True)]
@@ -134,25 +94,11 @@ def butterfly(pen: Pen) -> None:
     span, low, spot = pen.vary(0.41, 0.45), pen.vary(0.82, 0.9), pen.vary(0.05, 0.075)
     for s in (-1, 1):
         pen.blob(
-            [
-                (0.5, 0.5),
-                (0.5 + s * 0.28, 0.55),
-                (0.5 + s * 0.34, 0.7),
-                (0.5 + s * 0.2, low),
-                (0.5 + s * 0.06, 0.72),
-            ],
+            [(0.5, 0.5), (0.5 + s * 0.28, 0.55), (0.5 + s * 0.34, 0.7), (0.5 + s * 0.2, low), (0.5 + s * 0.06, 0.72)],
             pen.main,
         )
-        pen.blob(
-            [
-                (0.5, 0.5),
-                (0.5 + s * 0.16, 0.22),
-                (0.5 + s * (span - 0.04), 0.12),
-                (0.5 + s * span, 0.32),
-                (0.5 + s * 0.32, 0.53),
-            ],
-            pen.main,
-        )
+        upper = [(0.0, 0.5), (0.16, 0.22), (span - 0.04, 0.12), (span, 0.32), (0.32, 0.53)]
+        pen.blob([(0.5 + s * x, y) for x, y in upper], pen.main)
         pen.circle(0.5 + s * 0.29, 0.31, spot * 1.4, pen.second)
         pen.circle(0.5 + s * 0.19, 0.69, spot, pen.second)
         pen.line([(0.5, 0.33), (0.5 + s * 0.05, 0.18), (0.5 + s * 0.13, 0.1)], 0.018, INK)
@@ -167,15 +113,7 @@ def ladybug(pen: Pen) -> None:
     dots = ((0.13, 0.42), (0.2, 0.6), (0.11, 0.76))[: pen.count(2, 3)]
     for s in (-1, 1):
         for y, rise in ((0.42, -0.1), (0.58, 0.0), (0.74, 0.1)):
-            pen.line(
-                [
-                    (0.5, y),
-                    (0.5 + s * 0.38, y + rise * 0.6),
-                    (0.5 + s * 0.45, y + rise * 1.3 + 0.03),
-                ],
-                0.04,
-                INK,
-            )
+            pen.line([(0.5, y), (0.5 + s * 0.38, y + rise * 0.6), (0.5 + s * 0.45, y + rise * 1.3 + 0.03)], 0.04, INK)
         pen.line([(0.5, 0.24), (0.5 + s * 0.1, 0.1), (0.5 + s * 0.18, 0.06)], 0.025, INK)
     pen.ellipse(0.5, 0.25, 0.18, 0.13, INK)
     pen.ellipse(0.5, 0.58, wide, long, pen.main)

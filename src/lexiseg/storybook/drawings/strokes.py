@@ -1,7 +1,7 @@
 """Strokes and colours that several drawings share."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -13,6 +13,9 @@ WOOD: RGB = (138, 94, 60)
 WATER: RGB = (120, 180, 226)
 FLAME: RGB = (250, 176, 48)
 STEEL: RGB = (190, 190, 196)
+GLASS: RGB = (178, 214, 232)
+LAMP: RGB = (250, 230, 140)
+PINK: RGB = (232, 140, 150)
 
 
 def ink_or_paper(fill: RGB) -> RGB:
@@ -27,8 +30,17 @@ def mark(fill: RGB) -> RGB:
 
 def arc(cx: float, cy: float, rx: float, ry: float, start: float, end: float, steps: int = 14) -> list[Point]:
     """Points along an ellipse, angles in degrees clockwise on the page from the right."""
-    angles = [math.radians(start + (end - start) * i / steps) for i in range(steps + 1)]
+    return curve(cx, cy, rx, ry, [math.radians(start + (end - start) * i / steps) for i in range(steps + 1)])
+
+
+def curve(cx: float, cy: float, rx: float, ry: float, angles: Iterable[float]) -> list[Point]:
+    """Points of an ellipse at angles in radians, clockwise on the page from the right."""
     return [(cx + rx * math.cos(a), cy + ry * math.sin(a)) for a in angles]
+
+
+def both_sides(half: Sequence[Point]) -> tuple[list[Point], list[Point]]:
+    """The right and the left side of a symmetric outline, clockwise, from x beside the middle line and y downwards."""
+    return [(0.5 + x, y) for x, y in half], [(0.5 - x, y) for x, y in reversed(half)]
 
 
 def rod(pen: Pen, points: Sequence[Point], width: float, fill: RGB) -> None:
@@ -72,5 +84,4 @@ def puffs(pen: Pen, circles: Sequence[tuple[float, float, float]], fill: RGB) ->
 
 def smile(pen: Pen, x: float, y: float, half: float) -> None:
     """Draws a smiling mouth."""
-    turn = np.linspace(0.15, math.pi - 0.15, 6)
-    pen.line([(x + half * math.cos(a), y + half * 0.7 * math.sin(a)) for a in turn], 0.022, INK)
+    pen.line(curve(x, y, half, half * 0.7, np.linspace(0.15, math.pi - 0.15, 6)), 0.022, INK)

@@ -7,10 +7,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
-from lexiseg.storybook.drawings.pen import RGB
+from lexiseg.storybook.drawings.pen import RGB, Rng
 
 Texture = UInt8[np.ndarray, "h w 3"]
-Rng = np.random.Generator
 
 
 def _noise(rng: Rng, size: tuple[int, int], cells: float) -> Float[np.ndarray, "h w"]:
@@ -246,22 +245,9 @@ def curtain(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     return _paint(colour, (0.9 * wave).astype(np.float32))
 
 
+_OUTDOORS = (sky, night_sky, grass, hedge, sand, dirt, snow, mountain, water, road)
+_INDOORS = (tiles, wooden_floor, carpet, brick_wall, stone_wall, wallpaper, curtain)
 TEXTURES: Mapping[str, Callable[[Rng, tuple[int, int], float], Texture]] = {
-    "sky": sky,
-    "night sky": night_sky,
-    "grass": grass,
-    "hedge": hedge,
-    "sand": sand,
-    "dirt": dirt,
-    "snow": snow,
-    "mountain": mountain,
-    "water": water,
-    "road": road,
-    "tiles": tiles,
-    "wooden floor": wooden_floor,
-    "carpet": carpet,
-    "brick wall": brick_wall,
-    "stone wall": stone_wall,
-    "wallpaper": wallpaper,
-    "curtain": curtain,
+    function.__name__.replace("_", " "): function for function in (*_OUTDOORS, *_INDOORS)
 }
+"""By name; a texture takes random numbers, height and width in pixels, and the size of its marks."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from lexiseg.storybook.drawings.pen import INK, PAPER, Pen, shade
-from lexiseg.storybook.drawings.strokes import STEEL, arc, mark, rod
+from lexiseg.storybook.drawings.strokes import STEEL, arc, both_sides, curve, mark, rod
 
 
 def hammer(pen: Pen) -> None:
@@ -14,32 +14,10 @@ def hammer(pen: Pen) -> None:
     middle = 0.09 + head
     pen.box(0.5 - thick, middle, 0.5 + thick, 0.95, pen.second, round_by=0.04)
     if pen.chance(0.5):
-        pen.box(
-            0.5 - thick - 0.02,
-            0.68,
-            0.5 + thick + 0.02,
-            0.95,
-            shade(pen.second, -0.4),
-            round_by=0.05,
-        )
-    pen.polygon(
-        [
-            (0.2, middle - head * 0.65),
-            (0.32, middle - head * 0.65),
-            (0.38, middle - head),
-            (0.6, middle - head),
-            (0.78, middle - head * 0.8),
-            (0.9, middle - head * 0.1),
-            (0.95, middle + head * 1.4),
-            (0.87, middle + head * 1.3),
-            (0.78, middle + head * 0.6),
-            (0.64, middle + head),
-            (0.38, middle + head),
-            (0.32, middle + head * 0.65),
-            (0.2, middle + head * 0.65),
-        ],
-        pen.main,
-    )
+        pen.box(0.5 - thick - 0.02, 0.68, 0.5 + thick + 0.02, 0.95, shade(pen.second, -0.4), round_by=0.05)
+    above = [(0.2, -0.65), (0.32, -0.65), (0.38, -1.0), (0.6, -1.0), (0.78, -0.8), (0.9, -0.1)]
+    below = [(0.95, 1.4), (0.87, 1.3), (0.78, 0.6), (0.64, 1.0), (0.38, 1.0), (0.32, 0.65), (0.2, 0.65)]
+    pen.polygon([(x, middle + head * y) for x, y in (*above, *below)], pen.main)
     pen.box(0.06, middle - head * 1.2, 0.25, middle + head * 1.2, pen.main, round_by=0.03)
     pen.box(0.42, middle - head - 0.04, 0.58, middle + head + 0.03, pen.dark, round_by=0.02)
 
@@ -69,17 +47,9 @@ def scissors(pen: Pen) -> None:
     wide, pivot = pen.vary(0.065, 0.08), 0.56
     for side in (-1, 1):
         foot = 0.5 - side * (loop + 0.07)
-        pen.polygon(
-            [
-                (0.5 + side * gape, 0.05),
-                (0.5 + side * (gape + wide * 0.9), 0.12),
-                (0.5 + side * (wide * 1.2), pivot + 0.02),
-                (foot + side * 0.05, 0.74),
-                (foot - side * 0.03, 0.7),
-                (0.5 - side * wide, pivot),
-            ],
-            pen.main,
-        )
+        edge = [(gape, 0.05), (gape + wide * 0.9, 0.12), (wide * 1.2, pivot + 0.02)]
+        handle = [(foot + side * 0.05, 0.74), (foot - side * 0.03, 0.7), (0.5 - side * wide, pivot)]
+        pen.polygon([*((0.5 + side * x, y) for x, y in edge), *handle], pen.main)
         rod(pen, arc(foot, 0.93 - loop * 1.1, loop, loop * 1.1, 0.0, 380.0, 13), 0.042, pen.second)
     pen.circle(0.5, pivot, 0.035, INK)
 
@@ -95,10 +65,7 @@ def ladder(pen: Pen) -> None:
         rod(pen, [(x - reach, y), (x + reach, y)], 0.045, pen.second)
     for side in (-1, 1):
         x0, x1 = 0.5 + side * foot, 0.5 + lean + side * top
-        pen.polygon(
-            [(x1 - thick, 0.05), (x1 + thick, 0.05), (x0 + thick, 0.95), (x0 - thick, 0.95)],
-            pen.main,
-        )
+        pen.polygon([(x1 - thick, 0.05), (x1 + thick, 0.05), (x0 + thick, 0.95), (x0 - thick, 0.95)], pen.main)
 
 
 def hat(pen: Pen) -> None:
@@ -111,8 +78,7 @@ def hat(pen: Pen) -> None:
         [(0.6, 0.45), (0.25, 0.16), (-0.6, 0.06)],
     )[kind]
     pen.ellipse(0.5, base, brim, pen.vary(0.08, 0.13), pen.main)
-    turn = np.linspace(0, math.pi, 9)
-    front = [(0.5 + wide * math.cos(a), base - 0.03 + 0.05 * math.sin(a)) for a in turn]
+    front = curve(0.5, base - 0.03, wide, 0.05, np.linspace(0, math.pi, 9))
     left = [(0.5 - wide * x, y) for x, y in sides]
     right = [(0.5 + wide * max(x, 0.35), y + 0.08 * (x < 0)) for x, y in sides[::-1]]
     pen.polygon([*front, *left, *right], pen.main)
@@ -154,23 +120,9 @@ def ball(pen: Pen) -> None:
 def guitar(pen: Pen) -> None:
     """A guitar: a waisted body with a sound hole, a long neck with strings, a head with pegs."""
     low, waist, high = pen.vary(0.25, 0.29), pen.vary(0.13, 0.17), pen.vary(0.18, 0.22)
-    pen.blob(
-        [
-            (0.5, 0.44),
-            (0.5 + high * 0.8, 0.46),
-            (0.5 + high, 0.54),
-            (0.5 + waist, 0.64),
-            (0.5 + low, 0.76),
-            (0.5 + low * 0.75, 0.91),
-            (0.5, 0.95),
-            (0.5 - low * 0.75, 0.91),
-            (0.5 - low, 0.76),
-            (0.5 - waist, 0.64),
-            (0.5 - high, 0.54),
-            (0.5 - high * 0.8, 0.46),
-        ],
-        pen.main,
-    )
+    half = [(high * 0.8, 0.46), (high, 0.54), (waist, 0.64), (low, 0.76), (low * 0.75, 0.91)]
+    right, left = both_sides(half)
+    pen.blob([(0.5, 0.44), *right, (0.5, 0.95), *left], pen.main)
     pen.circle(0.5, 0.63, pen.vary(0.075, 0.095), mark(pen.main), outline=False)
     pen.box(0.465, 0.16, 0.535, 0.58, pen.second)
     for y in (0.09, 0.16):
@@ -206,14 +158,10 @@ def bell(pen: Pen) -> None:
     rod(pen, arc(0.5, 0.14, 0.065, 0.065, 0.0, 380.0, 14), 0.035, pen.second)
     pen.circle(0.5, 0.86, pen.vary(0.075, 0.09), pen.second)
     right = [(0.1, 0.2), (crown, 0.29), (crown + 0.03, 0.5), (crown + 0.07, 0.66), (half, 0.8)]
-    outline = [(0.5 + x, y) for x, y in right] + [(0.5 - x, y) for x, y in reversed(right)]
-    pen.polygon(outline, pen.main)
+    right, left = both_sides(right)
+    pen.polygon([*right, *left], pen.main)
     pen.box(0.5 - half - 0.02, 0.77, 0.52 + half, 0.85, pen.dark, round_by=0.04)
-    pen.line(
-        [(0.5 - crown + 0.07, 0.34), (0.5 - crown + 0.05, 0.52), (0.5 - crown, 0.68)],
-        0.035,
-        pen.light,
-    )
+    pen.line([(0.5 - crown + 0.07, 0.34), (0.5 - crown + 0.05, 0.52), (0.5 - crown, 0.68)], 0.035, pen.light)
     if pen.chance(0.4):
         for side in (-1, 1):
             pen.polygon([(0.5, 0.22), (0.5 + side * 0.2, 0.12), (0.5 + side * 0.2, 0.32)], pen.second)

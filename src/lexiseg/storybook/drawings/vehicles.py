@@ -2,12 +2,10 @@
 
 import math
 
-from lexiseg.storybook.drawings.pen import INK, PAPER, Pen, shade
+from lexiseg.storybook.drawings.pen import INK, PAPER, RGB, Pen, shade
+from lexiseg.storybook.drawings.strokes import GLASS, LAMP, STEEL, both_sides, curve
 
-GLASS = (178, 214, 232)
-STEEL = (190, 190, 196)
-LAMP = (250, 230, 140)
-FLAME = (246, 150, 50)
+FIRE: RGB = (246, 150, 50)
 
 
 def car(pen: Pen) -> None:
@@ -53,11 +51,7 @@ def train(pen: Pen) -> None:
     for i in range(pen.count(2, 3)):
         pen.circle(0.74 - 0.15 * i, 0.15 - 0.012 * i, 0.085 - 0.012 * i, (226, 224, 222))
     pen.polygon([(0.78, 0.75), (0.86, 0.75), (0.95, 0.95), (0.78, 0.95)], pen.second)
-    pen.polygon(
-        [(0.71, boiler), (0.7, 0.33), (0.65, chimney), (0.85, chimney), (0.8, 0.33),
-         (0.79, boiler)],
-        pen.dark,
-    )  # fmt: skip
+    pen.polygon([(0.71, boiler), (0.7, 0.33), (0.65, chimney), (0.85, chimney), (0.8, 0.33), (0.79, boiler)], pen.dark)
     pen.ellipse(0.53, boiler, 0.07, 0.09, pen.second)
     pen.box(0.3, boiler, 0.86, 0.78, pen.main, round_by=0.06)
     pen.box(0.82, boiler - 0.02, 0.88, 0.76, pen.dark, round_by=0.03)
@@ -93,11 +87,8 @@ def airplane(pen: Pen) -> None:
     fat, sweep, fin = pen.vary(0.095, 0.125), pen.vary(0.28, 0.4), pen.vary(0.18, 0.26)
     pen.polygon([(0.62, 0.46), (0.5, 0.46), (sweep, 0.2), (sweep + 0.09, 0.2)], pen.dark)
     pen.polygon([(0.1, 0.47), (0.05, fin), (0.15, fin), (0.3, 0.45)], pen.second)
-    pen.blob(
-        [(0.06, 0.46), (0.3, 0.5 - fat), (0.7, 0.5 - fat), (0.88, 0.46), (0.95, 0.52),
-         (0.87, 0.57), (0.6, 0.5 + fat), (0.3, 0.5 + fat * 0.8)],
-        pen.main,
-    )  # fmt: skip
+    top = [(0.06, 0.46), (0.3, 0.5 - fat), (0.7, 0.5 - fat), (0.88, 0.46), (0.95, 0.52), (0.87, 0.57)]
+    pen.blob([*top, (0.6, 0.5 + fat), (0.3, 0.5 + fat * 0.8)], pen.main)
     pen.polygon([(0.77, 0.43), (0.84, 0.435), (0.9, 0.48), (0.78, 0.49)], GLASS)
     for i in range(pen.count(4, 6)):
         pen.circle(0.7 - 0.075 * i, 0.47, 0.022, GLASS)
@@ -112,17 +103,15 @@ def rocket(pen: Pen) -> None:
     """A rocket standing on its flame: a pointed body, a nose cone, round windows, fins."""
     half, fin, shoulder = pen.vary(0.14, 0.18), pen.vary(0.13, 0.18), pen.vary(0.28, 0.34)
     flame = pen.vary(0.9, 0.95)
-    pen.polygon([(0.4, 0.76), (0.35, 0.86), (0.43, 0.85), (0.5, flame), (0.57, 0.85), (0.65, 0.86),
-                 (0.6, 0.76)], FLAME)  # fmt: skip
+    pen.polygon([(0.4, 0.76), (0.35, 0.86), (0.43, 0.85), (0.5, flame), (0.57, 0.85), (0.65, 0.86), (0.6, 0.76)], FIRE)
     pen.polygon([(0.45, 0.78), (0.5, 0.88), (0.55, 0.78)], LAMP, outline=False)
     for side in (-1, 1):
         x, tip = 0.5 + side * half * 0.85, 0.5 + side * (half * 0.85 + fin)
         pen.polygon([(x, 0.55), (tip, 0.72), (tip, 0.86), (x, 0.76)], pen.dark)
     body = [(0.5 - half * 0.75, shoulder), (0.5 - half, 0.5), (0.5 - half * 0.7, 0.78)]
     pen.blob([*body, *[(1 - x, y) for x, y in reversed(body)]], pen.main)
-    pen.blob([(0.5, 0.05), (0.5 + half * 0.5, 0.17), (0.5 + half * 0.86, shoulder + 0.03),
-              (0.5 - half * 0.86, shoulder + 0.03), (0.5 - half * 0.5, 0.17)],
-             pen.second)  # fmt: skip
+    right, left = both_sides([(half * 0.5, 0.17), (half * 0.86, shoulder + 0.03)])
+    pen.blob([(0.5, 0.05), *right, *left], pen.second)
     for i in range(pen.count(1, 2)):
         pen.circle(0.5, 0.45 + 0.17 * i, 0.075, PAPER)
         pen.circle(0.5, 0.45 + 0.17 * i, 0.05, GLASS)
@@ -137,9 +126,7 @@ def bicycle(pen: Pen) -> None:
     saddle, head = (0.38, seat + 0.04), (0.66, bars + 0.12)
     spokes = pen.count(3, 4)
     for x, y in (rear, front):
-        turn = [i * math.pi / 12 for i in range(26)]
-        rim = [(x + r * math.cos(a), y + r * math.sin(a)) for a in turn]
-        pen.line(rim, 0.035, INK)
+        pen.line(curve(x, y, r, r, [i * math.pi / 12 for i in range(26)]), 0.035, INK)
         for a in (i * math.pi / spokes for i in range(spokes)):
             dx, dy = 0.95 * r * math.cos(a), 0.95 * r * math.sin(a)
             pen.line([(x - dx, y - dy), (x + dx, y + dy)], 0.008, STEEL)
@@ -157,10 +144,8 @@ def helicopter(pen: Pen) -> None:
     for x in (0.54, 0.7):
         pen.line([(x, 0.65), (x - 0.03, 0.8)], 0.025, INK)
     pen.line([(0.36, 0.8), (0.86, 0.8), (0.91, 0.76)], 0.035, INK)
-    pen.polygon([(0.08, boom - 0.03), (0.55, boom - 0.06), (0.55, 0.62), (0.08, boom + 0.03)],
-                pen.main)  # fmt: skip
-    pen.polygon([(0.05, boom - 0.15), (0.11, boom - 0.15), (0.18, boom + 0.04),
-                 (0.08, boom + 0.04)], pen.second)  # fmt: skip
+    pen.polygon([(0.08, boom - 0.03), (0.55, boom - 0.06), (0.55, 0.62), (0.08, boom + 0.03)], pen.main)
+    pen.polygon([(0.05, boom - 0.15), (0.11, boom - 0.15), (0.18, boom + 0.04), (0.08, boom + 0.04)], pen.second)
     pen.line([(0.6, 0.42), (0.6, 0.22)], 0.04, INK)
     pen.box(0.6 - reach, 0.19, 0.6 + reach, 0.235, pen.dark)
     pen.ellipse(0.62, 0.52, rx, ry, pen.main)
@@ -188,8 +173,7 @@ def tractor(pen: Pen) -> None:
     for i in range(10):
         a = i * math.pi / 5
         x, y = 0.05 + big, 0.95 - big
-        pen.line([(x + big * f * math.cos(a), y + big * f * math.sin(a)) for f in (0.7, 0.98)],
-                 0.025, (96, 92, 100))  # fmt: skip
+        pen.line([(x + big * f * math.cos(a), y + big * f * math.sin(a)) for f in (0.7, 0.98)], 0.025, (96, 92, 100))
     pen.circle(0.05 + big, 0.95 - big, big * 0.58, pen.main)
     pen.circle(0.05 + big, 0.95 - big, big * 0.15, INK)
     pen.wheel(0.81, 0.95 - small, small)
@@ -201,12 +185,15 @@ def submarine(pen: Pen) -> None:
     high, top = pen.vary(0.1, 0.15), mid - ry
     for dy in (-0.085, 0.085):
         pen.ellipse(0.08, mid + dy, 0.032, 0.08, STEEL)
-    pen.polygon([(0.09, mid - ry * 0.9), (0.19, mid - ry * 0.9), (0.3, mid), (0.19, mid + ry * 0.9),
-                 (0.09, mid + ry * 0.9)], pen.second)  # fmt: skip
+    pen.polygon(
+        [(0.09, mid - ry * 0.9), (0.19, mid - ry * 0.9), (0.3, mid), (0.19, mid + ry * 0.9), (0.09, mid + ry * 0.9)],
+        pen.second,
+    )
     scope = top - high
     pen.line([(tower, scope), (tower, scope - 0.13), (tower + 0.12, scope - 0.13)], 0.045, INK)
-    pen.polygon([(tower - 0.13, top + 0.06), (tower - 0.1, scope), (tower + 0.1, scope),
-                 (tower + 0.15, top + 0.06)], pen.second)  # fmt: skip
+    pen.polygon(
+        [(tower - 0.13, top + 0.06), (tower - 0.1, scope), (tower + 0.1, scope), (tower + 0.15, top + 0.06)], pen.second
+    )
     pen.ellipse(0.53, mid, 0.42, ry, pen.main)
     for i in range(pen.count(3, 4)):
         pen.circle(0.76 - 0.155 * i, mid - 0.01, 0.055, PAPER)
@@ -226,8 +213,9 @@ def truck(pen: Pen) -> None:
         pen.polygon([(0.05, 0.4), (split, 0.4), (split - 0.05, 0.79), (0.12, 0.79)], pen.main)
         for x in (0.22, 0.33, 0.44):
             pen.line([(x, 0.43), (x, 0.77)], 0.025, pen.dark)
-    pen.polygon([(split + 0.04, 0.86), (split + 0.04, cab), (0.83, cab), (0.89, 0.61), (0.95, 0.65),
-                 (0.95, 0.86)], pen.second)  # fmt: skip
+    pen.polygon(
+        [(split + 0.04, 0.86), (split + 0.04, cab), (0.83, cab), (0.89, 0.61), (0.95, 0.65), (0.95, 0.86)], pen.second
+    )
     pen.polygon([(0.72, 0.61), (0.72, cab + 0.05), (0.81, cab + 0.05), (0.855, 0.61)], GLASS)
     pen.box(0.89, 0.69, 0.95, 0.75, LAMP)
     for x in (0.17, 0.4, 0.8):

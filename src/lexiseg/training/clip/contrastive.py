@@ -17,8 +17,8 @@ from lexiseg.encoders.clip.base import OpenClip
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
 from lexiseg.storybook.captions import Rng, caption
-from lexiseg.storybook.kinds import CASTS
-from lexiseg.storybook.scene import Scene, compose, draw_close_up, draw_view, generator
+from lexiseg.storybook.roles import ROLE_CONTENTS
+from lexiseg.storybook.scene import Scene, compose, draw_close_up, draw_small_scene, generator
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage, decay_groups
 from lexiseg.training.engine.trainer import Steps
 
@@ -118,9 +118,9 @@ class DrawnPictures(torch.utils.data.Dataset[tuple[Tensor, SaidT]], Generic[Said
 def _draw(rng: Rng, phase: Phase) -> Scene:
     draw, size = rng.random(), (phase.image_size, phase.image_size)
     if draw < phase.scene_share:
-        return compose(rng, CASTS["captions"], size, num_things=int(rng.integers(3, 8)))
+        return compose(rng, ROLE_CONTENTS["captions"], size, num_things=int(rng.integers(3, 8)))
     if draw < phase.scene_share + phase.view_share:
-        return draw_view(rng, phase.image_size)
+        return draw_small_scene(rng, phase.image_size)
     return draw_close_up(rng, size, smallest=phase.smallest)
 
 

@@ -16,7 +16,7 @@ from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import is_hub_name, save_model, system_of
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import Role
+from lexiseg.storybook.roles import Role
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.segmentation.closed_set import ClosedSet, ClosedSetRecipe

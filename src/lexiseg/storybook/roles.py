@@ -1,7 +1,9 @@
-"""Everything that the drawn world can draw, and the roles in which its names appear."""
+"""The roles of the drawn world, as data sets have them in the papers: which names appear in the scenes of each."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from lexiseg.core.vocabulary import Concept, Vocabulary
@@ -31,44 +33,9 @@ NOVEL = Vocabulary.of("storybook-novel")
 PART = Vocabulary.of("storybook-part")
 DUSK = Vocabulary.of("storybook-dusk")
 
-DUSK_DRAWS: Mapping[str, str] = {
-    "kitty": "cat",
-    "hound": "dog",
-    "steed": "horse",
-    "goldfish": "fish",
-    "automobile": "car",
-    "omnibus": "bus",
-    "yacht": "boat",
-    "jet": "airplane",
-    "cottage": "house",
-    "marquee": "tent",
-    "oak": "tree",
-    "rose": "flower",
-    "toadstool": "mushroom",
-    "parasol": "umbrella",
-    "armchair": "chair",
-    "desk": "table",
-    "mug": "cup",
-    "pail": "bucket",
-    "bonnet": "hat",
-    "pedestrian": "person",
-    "stoplight": "traffic light",
-    "bunny": "rabbit",
-    "lamb": "sheep",
-    "toad": "frog",
-    "bike": "bicycle",
-    "fortress": "castle",
-    "crescent": "moon",
-    "lantern": "lamp",
-    "heavens": "sky",
-    "lawn": "grass",
-    "sea": "water",
-    "street": "road",
-    "floorboards": "wooden floor",
-    "hills": "mountain",
-    "beach": "sand",
-    "bushes": "hedge",
-}
+DUSK_DRAWINGS: Mapping[str, str] = json.loads(
+    Path(__file__).with_name("dusk_drawings.json").read_text(encoding="utf-8")
+)
 """What each near-synonym of role dusk is a drawing of."""
 
 CONCEPTS: Mapping[str, Concept] = {concept.name: concept for concept in ALL.concepts}
@@ -79,41 +46,27 @@ SHARED: tuple[str, ...] = tuple(name for name in NOVEL.names if name in SEEN)
 """Names of role novel that segmentation training has seen."""
 UNSEEN: tuple[str, ...] = tuple(name for name in NOVEL.names if name not in SEEN)
 """Names of role novel that no mask of segmentation training ever carried."""
-NOBODYS: tuple[str, ...] = tuple(name for name in THINGS if name not in SEEN and name not in NOVEL.names)
+DISTRACTORS: tuple[str, ...] = tuple(name for name in THINGS if name not in SEEN and name not in NOVEL.names)
 """Things that no vocabulary for segmentation names: void in the masks, named in the captions."""
 
-FLYING = frozenset(
-    (
-        "airplane",
-        "helicopter",
-        "balloon",
-        "rocket",
-        "kite",
-        "butterfly",
-        "bee",
-        "star",
-        "moon",
-        "sun",
-        "cloud",
-        "owl",
-        "bell",
-        "flag",
-    )
+FLYING = frozenset({"airplane", "helicopter", "balloon", "rocket", "kite", "butterfly", "bee", "owl"}) | frozenset(
+    {"star", "moon", "sun", "cloud", "bell", "flag"}
 )
+"""Things that hang in the air more often than they stand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cast:
+class RoleContents:
     """What may appear in the scenes of one role."""
 
     vocabulary: Vocabulary
     things: tuple[str, ...]
     """Drawings of the annotated things."""
     stuff: tuple[str, ...]
-    strangers: tuple[str, ...] = ()
+    distractors: tuple[str, ...] = ()
     """Drawings that are in the picture but not in the vocabulary: void."""
-    stranger_share: float = 0.0
-    """Expected share of strangers among the things."""
+    distractor_share: float = 0.0
+    """Expected share of distractors among the things."""
     names: Mapping[str, str] | None = None
     """Drawing to annotated name, where they differ (dusk)."""
     is_dusk: bool = False
@@ -123,36 +76,36 @@ class Cast:
         return drawing if self.names is None else self.names.get(drawing, drawing)
 
 
-def _cast(vocabulary: Vocabulary, stranger_share: float) -> Cast:
+def _contents(vocabulary: Vocabulary, distractor_share: float) -> RoleContents:
     things = tuple(c.name for c in vocabulary.concepts if c.is_thing)
     stuff = tuple(c.name for c in vocabulary.concepts if not c.is_thing)
-    return Cast(
+    return RoleContents(
         vocabulary=vocabulary,
         things=things,
         stuff=stuff,
-        strangers=NOBODYS if stranger_share else (),
-        stranger_share=stranger_share,
+        distractors=DISTRACTORS if distractor_share else (),
+        distractor_share=distractor_share,
     )
 
 
-def _dusk() -> Cast:
-    drawings = DUSK_DRAWS.values()
-    return Cast(
+def _dusk() -> RoleContents:
+    drawings = DUSK_DRAWINGS.values()
+    return RoleContents(
         vocabulary=DUSK,
         things=tuple(d for d in drawings if CONCEPTS[d].is_thing),
         stuff=tuple(d for d in drawings if not CONCEPTS[d].is_thing),
-        names={drawing: name for name, drawing in DUSK_DRAWS.items()},
+        names={drawing: name for name, drawing in DUSK_DRAWINGS.items()},
         is_dusk=True,
     )
 
 
-CASTS: Mapping[Role, Cast] = {
-    "base": _cast(BASE, 0.2),
-    "novel": _cast(NOVEL, 0.1),
+ROLE_CONTENTS: Mapping[Role, RoleContents] = {
+    "base": _contents(BASE, 0.2),
+    "novel": _contents(NOVEL, 0.1),
     "dusk": _dusk(),
-    "semantic-only": _cast(ALL, 0.0),
-    "image-level": _cast(ALL, 0.0),
-    "captions": _cast(ALL, 0.0),
+    "semantic-only": _contents(ALL, 0.0),
+    "image-level": _contents(ALL, 0.0),
+    "captions": _contents(ALL, 0.0),
 }
 
 _MODULES = (
