@@ -1,10 +1,12 @@
 """Files, read and asked after; whatever is wrong with them becomes one sentence."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from lexiseg.core.errors import FormatError
+from lexiseg.core.messages import printable
 
 
 def file_mode(path: Path) -> int:
@@ -39,3 +41,25 @@ def read_json(path: Path) -> Any:
         raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: this is no JSON ({error}). Copy or download it again.") from error
+
+
+def write_atomically(path: Path, text: str, error: type[ValueError] = ValueError) -> None:
+    """Writes a text file that appears whole or not at all; an earlier one is replaced, a missing folder made.
+
+    Args:
+        path: of the file.
+        text: written as UTF-8.
+        error: raised if the file can't be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as reason:
+        raise error(
+            f"{printable(path.parent)} cannot be written ({reason.strerror}); choose another folder."
+        ) from reason

@@ -2,14 +2,13 @@
 
 import json
 import platform
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.messages import printable
+from lexiseg.core.files import write_atomically
 from lexiseg.core.structures import RegionCounts
 from lexiseg.evaluation.loading import Skipped
 from lexiseg.evaluation.measures import Measure, TaskName
@@ -155,17 +154,7 @@ def write_report(report: Report, folder: Path, about: Mapping[str, Any] | None =
     """
     target = folder / REPORT_FILE
     document = report.to_jsonable() | dict(about or {})
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as partial:
-            fresh = Path(partial) / REPORT_FILE
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(target)
-    except OSError as error:
-        raise ValueError(
-            f"{printable(folder)} cannot be written ({error.strerror}); choose another folder for the report."
-        ) from error
+    write_atomically(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     return target
 
 
