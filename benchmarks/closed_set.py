@@ -15,7 +15,7 @@ from lexiseg.data.formats.coco_panoptic import SegmentInfo
 from lexiseg.encoders.segmenters.mask2former import Segmenter
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
 from lexiseg.evaluation.loading import Skipped, read_batches
-from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, Tally, summarise, tally_pair
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, PanopticTally, summarise, tally_pair
 from lexiseg.models.postprocess.panoptic import panoptic_map
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import BASE
@@ -30,7 +30,7 @@ def measure(folder: Path, split: str, count: int, merge: MergeConfig) -> Panopti
     weights = read_mask2former(folder)
     segmenter = Segmenter(weights.config).eval()
     segmenter.load_state_dict(dict(weights.segmenter))
-    tally = Tally()
+    tally = PanopticTally()
     with tempfile.TemporaryDirectory() as drawn:
         data = write_storybook(StorybookSpec(role="base", split=split, count=count), Path(drawn) / "data")
         numbers = [category.id for category in data.categories]

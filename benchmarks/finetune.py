@@ -22,7 +22,7 @@ from pathlib import Path
 from lexiseg import load_model
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import PanopticDataset, PanopticWriter, read_panoptic
-from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
@@ -132,7 +132,7 @@ def compose_scenes(
 
 
 def _pq(folder: Path, data: PanopticDataset, words: Vocabulary) -> float:
-    return 100 * evaluate(load_model(folder), data, words, EvaluationSettings()).quality.all.pq
+    return 100 * evaluate_dataset(load_model(folder), data, words, EvaluationSettings()).quality.all.pq
 
 
 if __name__ == "__main__":

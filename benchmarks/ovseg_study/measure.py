@@ -17,10 +17,10 @@ from torch import Tensor
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.data.formats.coco_panoptic import PanopticDataset
-from lexiseg.evaluation.evaluator import EvaluationTask, inference, open_task, read_task
 from lexiseg.evaluation.loading import TruthBatch
 from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality
 from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.evaluation.task import EvaluationTask, inference, open_task, read_task
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.crops import RegionConfig, mask_probs_on

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lexiseg.encoders.clip.vit import PromptConfig, VitConfig
     from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
     from lexiseg.encoders.segmenters.maskformer import MaskFormerConfig
+    from lexiseg.evaluation.evaluator import evaluate
     from lexiseg.inference.predictor import Model, load
     from lexiseg.inference.result import Result
     from lexiseg.io.models import load_model, save_model
@@ -58,6 +59,7 @@ __all__ = [
     "VocabularyError",
     "__version__",
     "assemble",
+    "evaluate",
     "load",
     "load_model",
     "save_model",
@@ -88,6 +90,7 @@ _HOMES = {
     "Vocabulary": "lexiseg.core.vocabulary",
     "VocabularyError": "lexiseg.core.errors",
     "assemble": "lexiseg.models.assemble",
+    "evaluate": "lexiseg.evaluation.evaluator",
     "load": "lexiseg.inference.predictor",
     "load_model": "lexiseg.io.models",
     "save_model": "lexiseg.io.models",

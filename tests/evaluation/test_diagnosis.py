@@ -22,19 +22,20 @@ from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, Sample
 from lexiseg.evaluation.diagnosis import (
     DiagnosisTally,
     diagnose,
-    size_of,
     summarise_diagnosis,
-    tally_scene,
+    tally_image,
     tally_segments,
 )
-from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.loading import Truth, TruthBatch, batched, open_all, open_panoptic
-from lexiseg.evaluation.metrics.panoptic_quality import Tally, summarise, tally_pair
-from lexiseg.evaluation.oracles import ALONE, LADDER, MatchedImage, answer, look, true_proposals
+from lexiseg.evaluation.measures import Answer
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticTally, summarise, tally_pair
+from lexiseg.evaluation.metrics.sizes import size_of
+from lexiseg.evaluation.oracles import ALONE, LADDER, MatchedImage, answer, match_proposals, true_proposals
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.evaluation.study import ORACLE, study
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
-from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
+from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import NOVEL
 
@@ -85,7 +86,18 @@ def predicted(parts: Sequence[tuple[np.ndarray, int, float]], *, strength: float
 
 def scene_of(prediction: MaskPrediction, truth: Truth, merge: MergeConfig | None = None) -> MatchedImage:
     frame = Frame(original=(SIDE, SIDE), resized=(SIDE, SIDE), padded=(SIDE, SIDE))
-    return look(prediction, 0, frame, truth, WORDS, IDS, merge or MergeConfig())
+    return match_proposals(
+        Answer(
+            prediction=prediction,
+            index=0,
+            frame=frame,
+            vocabulary=WORDS,
+            category_ids=IDS,
+            merge=merge or MergeConfig(),
+            semantic_rule="merged",
+        ),
+        truth,
+    )
 
 
 def pq(scene: MatchedImage, *oracles: str, names: Sequence[int] = ()) -> float:
@@ -125,7 +137,7 @@ def test_the_ladder_ends_at_exactly_one_and_true_merging_never_lowers_a_class(se
     scene = random_scene(seed, merge=MergeConfig(mask_threshold=cut, overlap_threshold=overlap))
     names = [int(c) for c in np.random.default_rng(seed).integers(0, 4, len(scene.segments))]
 
-    tally = tally_scene(scene, names, CATEGORIES)
+    tally = tally_image(scene, names, CATEGORIES)
 
     rungs = [summarise(tally.quality[oracles], CATEGORIES) for oracles in LADDER]
     assert rungs[-1].all.pq == (1.0 if scene.segments else 0.0)
@@ -140,7 +152,7 @@ def test_the_ladder_ends_at_exactly_one_and_true_merging_never_lowers_a_class(se
 @given(st.integers(0, 2**32 - 1))
 def test_without_an_oracle_it_is_the_model(seed: int):
     scene = random_scene(seed)
-    found = panoptic_map(scene.prediction, 0, scene.frame, WORDS, scene.merge)
+    found = scene.answer.merged()
 
     ids, segments = answer(scene, (), ())
 
@@ -162,7 +174,8 @@ def test_sizes_add_up_to_the_model_and_every_true_segment_is_in_the_confusions(s
 
     sizes, confusions = tally_segments(ids, segments, enlarged(found_ids), found_segments)
 
-    assert sum(sizes.values(), Tally()) == tally_pair(ids, segments, enlarged(found_ids), found_segments, CATEGORIES)
+    whole = tally_pair(ids, segments, enlarged(found_ids), found_segments, CATEGORIES)
+    assert sum(sizes.values(), PanopticTally()) == whole
     assert sum(confusions.values()) == len(scene.segments)
     right = sum(count for (true, given), count in confusions.items() if true == given)
     assert right == sum(c.tp for tally in sizes.values() for c in tally.classes.values())
@@ -307,7 +320,7 @@ def test_the_confusions_name_what_was_taken_for_what():
     truth = truth_of([(left, CAT), (right & box(0, 0, 16, 12), DOG), (box(8, 12, 16, 16), SKY)])
     scene = scene_of(predicted([(left, SEA, 0.9), (right & box(0, 0, 16, 12), DOG, 0.8)]), truth)
 
-    one = tally_scene(scene, [CAT, DOG, SKY], CATEGORIES)
+    one = tally_image(scene, [CAT, DOG, SKY], CATEGORIES)
     done = summarise_diagnosis(one + one, CATEGORIES, num_pictures=2)
 
     assert [(c.true, c.given, c.count, c.share) for c in done.confusions] == [
@@ -336,13 +349,13 @@ def test_a_match_counts_in_the_size_of_its_truth_and_a_false_alarm_in_its_own():
     assert sizes["medium"][7].tp == 1  # though its prediction is large
     assert (sizes["large"][7].fn, sizes["medium"][7].fp) == (1, 1)  # missed: large; the false alarm: medium
     assert (sizes["small"][3].fn, sizes["small"][9].fp) == (1, 1)
-    assert [size_of(area) for area in (1023, 1024, 9215, 9216)] == ["small", "medium", "medium", "large"]
+    assert [size_of(area**0.5) for area in (1023, 1024, 9215, 9216)] == ["small", "medium", "medium", "large"]
 
 
 @settings(max_examples=6)
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_adding_never_changes_a_digit(seed: int):
-    tallies = [tally_scene(s, [CAT] * len(s.segments), CATEGORIES) for s in map(random_scene, range(seed, seed + 3))]
+    tallies = [tally_image(s, [CAT] * len(s.segments), CATEGORIES) for s in map(random_scene, range(seed, seed + 3))]
 
     forward, back = reduce(add, tallies), sum(tallies[:0:-1], DiagnosisTally()) + tallies[0]
 
@@ -419,7 +432,7 @@ def test_a_diagnosis_starts_at_the_evaluation_passes_oracle_naming_and_ends_at_1
 
     done = diagnose(model, dataset, DRAWN, how, report=lambda part, total: progress.append((part, total)))
 
-    assert done.quality[()] == evaluate(model, dataset, DRAWN, how).quality
+    assert done.quality[()] == evaluate_dataset(model, dataset, DRAWN, how).quality
     oracle = study(model, dataset, DRAWN, (replace(ORACLE, merge=LOOSE),), EvaluationSettings(batch_size=2))
     assert done.quality["classes",] == oracle.results[0].quality
     assert done.quality["classes",].all.pq >= 0

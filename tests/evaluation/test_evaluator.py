@@ -18,7 +18,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.evaluation import measures
-from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, match_words, open_all, open_panoptic
 from lexiseg.evaluation.metrics.panoptic_quality import ClassTally, PanopticQuality
 from lexiseg.evaluation.report import EvaluationSettings, write_report
@@ -119,8 +119,8 @@ def test_figures_do_not_depend_on_the_batch_size_and_progress_counts_every_sampl
     model: OPSNet, dataset: PanopticDataset
 ) -> None:
     progress: list[tuple[int, int]] = []
-    one = evaluate(model, dataset, WORDS, EvaluationSettings(batch_size=1, merge=LOOSE))
-    many = evaluate(
+    one = evaluate_dataset(model, dataset, WORDS, EvaluationSettings(batch_size=1, merge=LOOSE))
+    many = evaluate_dataset(
         model,
         dataset,
         WORDS,
@@ -137,7 +137,7 @@ def test_figures_do_not_depend_on_the_batch_size_and_progress_counts_every_sampl
 def test_the_report_is_json_with_fractions_at_its_top_level(
     model: OPSNet, dataset: PanopticDataset, tmp_path: Path
 ) -> None:
-    report = evaluate(model, dataset, WORDS, EvaluationSettings(limit=1, merge=LOOSE), groups=GROUPS)
+    report = evaluate_dataset(model, dataset, WORDS, EvaluationSettings(limit=1, merge=LOOSE), groups=GROUPS)
 
     path = write_report(report, tmp_path / "a folder" / "deep")
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -164,7 +164,7 @@ def test_the_report_is_json_with_fractions_at_its_top_level(
 def test_a_report_that_cannot_be_written_ends_in_one_sentence(
     model: OPSNet, dataset: PanopticDataset, tmp_path: Path
 ) -> None:
-    report = evaluate(model, dataset, WORDS, EvaluationSettings(limit=1))
+    report = evaluate_dataset(model, dataset, WORDS, EvaluationSettings(limit=1))
     (tmp_path / "taken").write_text("a file")
 
     with pytest.raises(ValueError, match="choose another folder"):
@@ -177,7 +177,7 @@ def test_evaluation_leaves_the_model_as_it_was(model: OPSNet, dataset: PanopticD
     modes = [part.training for part in model.modules()]
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
-    evaluate(model, dataset, WORDS, EvaluationSettings(limit=1))
+    evaluate_dataset(model, dataset, WORDS, EvaluationSettings(limit=1))
 
     assert [part.training for part in model.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -195,7 +195,7 @@ def test_an_unreadable_picture_is_named_and_the_rest_is_counted(
     samples[1] = replace(samples[1], image_path=lost)
     progress: list[tuple[int, int]] = []
 
-    report = evaluate(
+    report = evaluate_dataset(
         model,
         replace(dataset, samples=tuple(samples)),
         WORDS,
@@ -207,7 +207,7 @@ def test_an_unreadable_picture_is_named_and_the_rest_is_counted(
     assert report.num_pictures == 1
     assert progress[-1] == (3, 3)
     with pytest.raises(ValueError, match="none of the 1 pictures can be read"):
-        evaluate(model, replace(dataset, samples=(samples[0],)), WORDS)
+        evaluate_dataset(model, replace(dataset, samples=(samples[0],)), WORDS)
 
 
 def test_words_and_categories_must_fit_and_the_message_names_what_is_near(dataset: PanopticDataset) -> None:
@@ -234,7 +234,7 @@ def test_a_synonym_matches_and_the_data_set_decides_what_is_a_thing() -> None:
 
 def test_a_group_with_an_unknown_name_is_refused(model: OPSNet, dataset: PanopticDataset) -> None:
     with pytest.raises(ValueError, match="'zebroid' of group 'odd' is no category"):
-        evaluate(model, dataset, WORDS, groups={"odd": ("zebroid",)})
+        evaluate_dataset(model, dataset, WORDS, groups={"odd": ("zebroid",)})
 
 
 def test_pictures_of_other_shapes_are_batched_apart(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_every_row_of_a_study_equals_an_evaluation_of_its_own(model: OPSNet, dat
     counted = {result.row.name: tallies(result.quality) for result in done.results}
     assert [result.row for result in done.results] == list(rows)
     for row in rows[2:5]:
-        alone = evaluate(model, few, WORDS, EvaluationSettings(fusion=row.modulation, merge=row.merge))
+        alone = evaluate_dataset(model, few, WORDS, EvaluationSettings(fusion=row.modulation, merge=row.merge))
         assert counted[row.name] == tallies(alone.quality)
     assert len(set(counted.values())) >= 3  # the rows are no copies of one another
     assert counted["mask pooling"] == counted["CLIP-only"]

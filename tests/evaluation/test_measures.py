@@ -131,7 +131,7 @@ def test_the_truth_as_an_answer_gets_all_points(root: Path, make: Any, task: Tas
     quality = measure.summarise(tally, measure.categories)
 
     assert measure.jsonable_figures(quality, per_class=True)[figure] == pytest.approx(1.0, abs=1e-12)
-    assert measure.scene_score(tally) == pytest.approx(1.0, abs=1e-12)
+    assert measure.image_score(tally) == pytest.approx(1.0, abs=1e-12)
     assert measure.rows(quality)[0][1] == "100.0"
     assert {len(row) for row in measure.rows(quality)} == {len(measure.heading)}
     assert {1 + len(row.cells) for row in measure.class_rows(quality)} == {len(measure.heading)}
@@ -151,11 +151,11 @@ def test_tallies_survive_as_plain_data_and_add_up(root: Path, make: Any, task: T
     measure, truth = measured(root, make, task)
     tally = measure.zero() + measure.tally(perfect(), truth)
 
-    kept = measure.from_jsonable(json.loads(json.dumps(measure.to_jsonable(tally))))
+    kept = tally.from_jsonable(json.loads(json.dumps(tally.to_jsonable())))
 
     first, second = (measure.summarise(one, measure.categories) for one in (tally, kept))
     assert first == second
-    assert measure.scene_score(measure.zero()) is None
+    assert measure.image_score(measure.zero()) is None
 
 
 @pytest.mark.parametrize(("make", "task", "figure"), MEASURES)

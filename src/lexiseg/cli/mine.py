@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar, cast, get_args
 
 from lexiseg.cli.console import note, progress, say, show
-from lexiseg.cli.evaluate import INCOMPLETE, SHOWN_SKIPPED, word_of_categories
+from lexiseg.cli.evaluate import INCOMPLETE, SHOWN_SKIPPED
 from lexiseg.cli.options import CropOptions
 from lexiseg.cli.overrides import regions_for
 from lexiseg.cli.pair_sheet import SHEET_FILE, Statistics, frequencies, write_sheet
@@ -25,6 +25,7 @@ from lexiseg.data.datasets.spec import AnyDataset
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.data.pairs.format import INDEX, PairDataset
 from lexiseg.data.pairs.writer import check_free
+from lexiseg.evaluation.inputs import concept_names
 from lexiseg.inference.predictor import load
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
@@ -199,7 +200,7 @@ def _open(
     if isinstance(dataset, CaptionDataset):
         return dataset, None
     words = Vocabulary.of(entry.vocabulary) if entry is not None and entry.vocabulary else own_words(dataset.categories)
-    word_of = word_of_categories(dataset.categories, words)
+    word_of = concept_names(dataset.categories, words)
     categories = tuple(replace(category, name=word_of[category.name]) for category in dataset.categories)
     return replace(dataset, categories=categories), words
 

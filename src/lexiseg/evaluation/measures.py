@@ -1,12 +1,12 @@
 """The tasks that a model can be measured on: what a truth is, how an answer is held against it, how figures are told.
 
-A measure is bound to a data set and goes to the processes that read it. Its tallies are values that add up; as plain
-data they can be kept on disk and sent to other processes.
+A measure is bound to a data set, and is sent to the processes that read the pictures.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32
@@ -15,6 +15,7 @@ from lexiseg.core.errors import FormatError
 from lexiseg.core.frames import Frame
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import MaskPrediction, PanopticMap, Segment
+from lexiseg.core.tables import percent
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.formats.coco_instances import InstanceDataset, InstanceSample
@@ -37,9 +38,7 @@ from lexiseg.evaluation.metrics.panoptic_quality import (
     ClassQuality,
     ClassTally,
     PanopticQuality,
-    Tally,
-    jsonable_quality,
-    percent,
+    PanopticTally,
     summarise,
     tally_pair,
 )
@@ -76,6 +75,13 @@ class Answer:
         """The panoptic map."""
         return panoptic_map(self.prediction, self.index, self.frame, self.vocabulary, self.merge)
 
+    def segment_infos(self, found: PanopticMap) -> list[SegmentInfo]:
+        """The segments of a map as a data set lists them."""
+        return [
+            SegmentInfo(id=s.id, category_id=self.category_ids[s.class_id], area=s.area, box=s.box)
+            for s in found.segments
+        ]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassRow:
@@ -89,118 +95,109 @@ class ClassRow:
 
 
 @runtime_checkable
-class Measure(Protocol):
+class Tally(Protocol):
+    """Counts that add up over pictures and processes, and are kept on disk as plain data."""
+
+    def __add__(self, other: Any) -> Any: ...
+
+    def to_jsonable(self) -> Any:
+        """What JSON can hold."""
+        ...
+
+    @staticmethod
+    def from_jsonable(content: Any, /) -> Any:
+        """The inverse of `to_jsonable`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Measure(ABC):
     """One task on one data set."""
 
-    @property
-    def name(self) -> TaskName:
-        """The task."""
-        ...
+    dataset: Any
+    name: ClassVar[TaskName]
+    heading: ClassVar[tuple[str, ...]]
+    """Names of the figures; the first column, of names, has none."""
 
     @property
     def samples(self) -> Sequence[Any]:
         """On disk, each with a `file_name`."""
-        ...
+        return self.dataset.samples
 
     @property
     def categories(self) -> tuple[Category, ...]:
-        """Of the data set."""
-        ...
+        """Of the data set; their places are the class ids of a semantic task."""
+        return self.dataset.categories
 
-    @property
-    def heading(self) -> tuple[str, ...]:
-        """Names of the figures; the first column, of names, has none."""
-        ...
-
+    @abstractmethod
     def open(self, sample: Any) -> Opened:
         """Reads one sample.
 
         Raises:
             PictureError, FormatError: if it cannot be read.
         """
-        ...
 
+    @abstractmethod
     def zero(self) -> Any:
         """The tally of nothing."""
-        ...
 
+    @abstractmethod
     def tally(self, answer: Answer, truth: Any) -> Any:
         """Counts one picture."""
-        ...
 
-    def scene_score(self, tally: Any) -> float | None:
+    @abstractmethod
+    def image_score(self, tally: Any) -> float | None:
         """How good one picture's answer is, as a fraction; None where nothing was to be found and nothing was."""
-        ...
 
+    @abstractmethod
     def truth_map(self, truth: Any) -> PanopticMap:
         """The truth as an answer would look, for pictures."""
-        ...
 
     def answer_map(self, answer: Answer) -> PanopticMap:
-        """The answer that is counted, for pictures."""
-        ...
+        """The answer that is counted, for pictures; of instances, which may overlap, the merged map."""
+        return answer.merged()
 
-    def to_jsonable(self, tally: Any) -> Any:
-        """The tally as JSON has it."""
-        ...
-
-    def from_jsonable(self, plain: Any) -> Any:
-        """The inverse of `to_jsonable`."""
-        ...
-
+    @abstractmethod
     def summarise(self, tally: Any, categories: Sequence[Category]) -> Any:
         """Turns counts into figures over some of the classes."""
-        ...
 
     def jsonable_figures(self, quality: Any, *, per_class: bool) -> dict[str, Any]:
         """Figures as fractions, for JSON; the main ones at the top level."""
-        ...
+        plain: dict[str, Any] = quality.to_jsonable()
+        return plain if per_class else {key: value for key, value in plain.items() if key != "per_class"}
 
+    @abstractmethod
     def rows(self, quality: Any) -> list[tuple[str, ...]]:
         """Figures in percent, for the terminal."""
-        ...
 
+    @abstractmethod
     def class_rows(self, quality: Any) -> list[ClassRow]:
         """Every class that occurs."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
-class PanopticMeasure:
+class PanopticMeasure(Measure):
     """Panoptic quality by COCO's official rules."""
 
     dataset: PanopticDataset
-    name: TaskName = "panoptic"
-    heading: tuple[str, ...] = ("", "PQ", "SQ", "RQ", "classes")
-
-    @property
-    def samples(self) -> Sequence[Any]:
-        """On disk."""
-        return self.dataset.samples
-
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """Of the data set."""
-        return self.dataset.categories
+    name: ClassVar[TaskName] = "panoptic"
+    heading: ClassVar[tuple[str, ...]] = ("", "PQ", "SQ", "RQ", "classes")
 
     def open(self, sample: Any) -> Opened:
         """Reads a picture and its id map."""
         return open_panoptic(sample, self.dataset.categories)
 
-    def zero(self) -> Tally:
+    def zero(self) -> PanopticTally:
         """No segments."""
-        return Tally()
+        return PanopticTally()
 
-    def tally(self, answer: Answer, truth: Any) -> Tally:
+    def tally(self, answer: Answer, truth: Any) -> PanopticTally:
         """Merges the masks into a map and matches its segments."""
         found = answer.merged()
-        segments = [
-            SegmentInfo(id=s.id, category_id=answer.category_ids[s.class_id], area=s.area, box=s.box)
-            for s in found.segments
-        ]
+        segments = answer.segment_infos(found)
         return tally_pair(truth.ids, truth.sample.segments, found.segmentation, segments, self.dataset.categories)
 
-    def scene_score(self, tally: Tally) -> float | None:
+    def image_score(self, tally: PanopticTally) -> float | None:
         """PQ of the picture as if all its segments were of one class."""
         whole = sum(tally.classes.values(), ClassTally())
         return whole.iou_sum / (whole.tp + whole.fp / 2 + whole.fn / 2) if whole.count else None
@@ -211,43 +208,25 @@ class PanopticMeasure:
         ids = compact(truth.ids, [s.id for s in listed]) + 1
         return true_map(ids, [s.category_id for s in listed], self.categories)
 
-    def answer_map(self, answer: Answer) -> PanopticMap:
-        """The merged map."""
-        return answer.merged()
-
-    def to_jsonable(self, tally: Tally) -> Any:
-        """Counts by category id."""
-        return tally.to_jsonable()
-
-    def from_jsonable(self, plain: Any) -> Tally:
-        """The inverse of `to_jsonable`."""
-        return Tally.from_jsonable(plain)
-
-    def summarise(self, tally: Tally, categories: Sequence[Category]) -> PanopticQuality:
+    def summarise(self, tally: PanopticTally, categories: Sequence[Category]) -> PanopticQuality:
         """PQ, SQ and RQ."""
         return summarise(tally, categories)
 
     def jsonable_figures(self, quality: PanopticQuality, *, per_class: bool) -> dict[str, Any]:
         """All, things and stuff; classes in a list."""
-        plain: dict[str, Any] = jsonable_quality(quality)
+        plain: dict[str, Any] = quality.to_jsonable()
         if not per_class:
             return plain
-        main = {"pq": quality.all.pq, "sq": quality.all.sq, "rq": quality.all.rq}
-        return {**main, **plain, "per_class": [_plain_class(c) for c in quality.per_class]}
+        return {**quality.all.to_jsonable(), **plain, "per_class": [_jsonable_class(c) for c in quality.per_class]}
 
     def rows(self, quality: PanopticQuality) -> list[tuple[str, ...]]:
         """All, things and stuff."""
-        parts = (("all", quality.all), ("things", quality.things), ("stuff", quality.stuff))
-        return [(name, *percent(part), str(part.n)) for name, part in parts]
+        return [(name, *mean.cells(), str(mean.n)) for name, mean in quality.means.items()]
 
     def class_rows(self, quality: PanopticQuality) -> list[ClassRow]:
         """Classes with a match, a miss or a false alarm."""
         return [
-            ClassRow(
-                name=c.category.name,
-                figure=c.pq,
-                cells=(*percent(c), "thing" if c.category.is_thing else "stuff"),
-            )
+            ClassRow(name=c.category.name, figure=c.pq, cells=(*c.cells(), kind_of(c.category)))
             for c in quality.per_class
             if c.tally.count
         ]
@@ -263,24 +242,14 @@ class LabelTruth:
 
 
 @dataclass(frozen=True, slots=True)
-class SemanticMeasure:
+class SemanticMeasure(Measure):
     """Mean IoU, on label maps or on panoptic truth whose segments are merged by category."""
 
     dataset: PanopticDataset | SemanticDataset
     unseen: frozenset[str] = frozenset()
     """Names of categories that training had no masks of, for hIoU."""
-    name: TaskName = "semantic"
-    heading: tuple[str, ...] = ("", "IoU", "accuracy", "classes")
-
-    @property
-    def samples(self) -> Sequence[Any]:
-        """On disk."""
-        return self.dataset.samples
-
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """Of the data set; their places are the class ids."""
-        return self.dataset.categories
+    name: ClassVar[TaskName] = "semantic"
+    heading: ClassVar[tuple[str, ...]] = ("", "IoU", "accuracy", "classes")
 
     def open(self, sample: Any) -> Opened:
         """Reads a picture and its label map."""
@@ -314,7 +283,7 @@ class SemanticMeasure:
         class_of = np.array([*(places[i] for i in answer.category_ids), -1], np.int32)
         return class_of[concepts]
 
-    def scene_score(self, tally: SemanticTally) -> float | None:
+    def image_score(self, tally: SemanticTally) -> float | None:
         """The picture's own mIoU."""
         return summarise_semantic(tally, self.categories).miou if tally.confusion.any() else None
 
@@ -329,36 +298,24 @@ class SemanticMeasure:
     def _map_of(self, labels: Int32[np.ndarray, "H W"]) -> PanopticMap:
         return true_map(labels + 1, [category.id for category in self.categories], self.categories)
 
-    def to_jsonable(self, tally: SemanticTally) -> Any:
-        """The filled places of the confusion matrix."""
-        return tally.to_jsonable()
-
-    def from_jsonable(self, plain: Any) -> SemanticTally:
-        """The inverse of `to_jsonable`."""
-        return SemanticTally.from_jsonable(plain)
-
     def summarise(self, tally: SemanticTally, categories: Sequence[Category]) -> SemanticQuality:
         """Mean IoU and its kin; over all classes also hIoU, if there is a split."""
         whole = summarise_semantic(tally, self.categories, self.unseen)
         return whole if len(categories) == len(self.categories) else over_classes(whole, categories)
 
-    def jsonable_figures(self, quality: SemanticQuality, *, per_class: bool) -> dict[str, Any]:
-        """Figures by their names."""
-        return _without_classes(quality.to_jsonable(), per_class=per_class)
-
     def rows(self, quality: SemanticQuality) -> list[tuple[str, ...]]:
         """Mean IoU with the mean accuracy, the same by pixels, and the split."""
         occurring = str(sum(c.occurs for c in quality.per_class))
         rows = [
-            ("mean over classes", f"{100 * quality.miou:.1f}", f"{100 * quality.mean_accuracy:.1f}", occurring),
-            ("mean over pixels", f"{100 * quality.fwiou:.1f}", f"{100 * quality.pixel_accuracy:.1f}", ""),
+            ("mean over classes", percent(quality.miou), percent(quality.mean_accuracy), occurring),
+            ("mean over pixels", percent(quality.fwiou), percent(quality.pixel_accuracy), ""),
         ]
         split = (
             ("mean over seen classes", quality.miou_seen),
             ("mean over unseen classes", quality.miou_unseen),
             ("harmonic mean of both", quality.hiou),
         )
-        return rows + [(name, f"{100 * value:.1f}", "", "") for name, value in split if value is not None]
+        return rows + [(name, percent(value), "", "") for name, value in split if value is not None]
 
     def class_rows(self, quality: SemanticQuality) -> list[ClassRow]:
         """Classes in truth or prediction."""
@@ -366,11 +323,7 @@ class SemanticMeasure:
             ClassRow(
                 name=c.category.name,
                 figure=c.iou,
-                cells=(
-                    f"{100 * c.iou:.1f}",
-                    f"{100 * c.accuracy:.1f}",
-                    "thing" if c.category.is_thing else "stuff",
-                ),
+                cells=(percent(c.iou), percent(c.accuracy), kind_of(c.category)),
             )
             for c in quality.per_class
             if c.occurs
@@ -388,22 +341,12 @@ class MaskTruth:
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceMeasure:
+class InstanceMeasure(Measure):
     """Mask AP by COCO's official program, on objects or on the things of a panoptic truth."""
 
     dataset: PanopticDataset | InstanceDataset
-    name: TaskName = "instance"
-    heading: tuple[str, ...] = ("", "AP", "AP50", "AP75", "classes")
-
-    @property
-    def samples(self) -> Sequence[Any]:
-        """On disk."""
-        return self.dataset.samples
-
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """Of the data set."""
-        return self.dataset.categories
+    name: ClassVar[TaskName] = "instance"
+    heading: ClassVar[tuple[str, ...]] = ("", "AP", "AP50", "AP75", "classes")
 
     def open(self, sample: Any) -> Opened:
         """Reads a picture and the masks of its objects."""
@@ -432,7 +375,7 @@ class InstanceMeasure:
         found = instances(answer.prediction, answer.index, answer.frame, answer.vocabulary, merge)
         return tally_instances(truth.sample.image_id, truth.size, truth.masks, found_masks(found, answer.category_ids))
 
-    def scene_score(self, tally: InstanceTally) -> float | None:
+    def image_score(self, tally: InstanceTally) -> float | None:
         """AP of the picture alone."""
         return summarise_instances(tally, self.categories).ap
 
@@ -444,50 +387,26 @@ class InstanceMeasure:
             ids[pixels_of(truth.masks[number].counts, truth.size)] = number + 1
         return true_map(ids, [mask.category_id for mask in truth.masks], self.categories)
 
-    def answer_map(self, answer: Answer) -> PanopticMap:
-        """The merged map, in which no two masks overlap as those that are counted may."""
-        return answer.merged()
-
-    def to_jsonable(self, tally: InstanceTally) -> Any:
-        """Masks as run-length codes."""
-        return tally.to_jsonable()
-
-    def from_jsonable(self, plain: Any) -> InstanceTally:
-        """The inverse of `to_jsonable`."""
-        return InstanceTally.from_jsonable(plain)
-
     def summarise(self, tally: InstanceTally, categories: Sequence[Category]) -> InstanceQuality:
         """AP and its kin."""
         return summarise_instances(tally, categories)
-
-    def jsonable_figures(self, quality: InstanceQuality, *, per_class: bool) -> dict[str, Any]:
-        """Figures by their names."""
-        return _without_classes(quality.to_jsonable(), per_class=per_class)
 
     def rows(self, quality: InstanceQuality) -> list[tuple[str, ...]]:
         """All sizes, and AP of each."""
         known = str(sum(c.ap is not None for c in quality.per_class))
         sizes = (("small", quality.ap_small), ("medium", quality.ap_medium), ("large", quality.ap_large))
         return [
-            ("all", _shown(quality.ap), _shown(quality.ap50), _shown(quality.ap75), known),
-            *((name, _shown(figure), "", "", "") for name, figure in sizes),
+            ("all", *quality.cells(), known),
+            *((name, percent(figure), "", "", "") for name, figure in sizes),
         ]
 
     def class_rows(self, quality: InstanceQuality) -> list[ClassRow]:
         """Classes with true objects."""
         return [
-            ClassRow(name=c.category.name, figure=c.ap, cells=(_shown(c.ap), _shown(c.ap50), _shown(c.ap75), "thing"))
+            ClassRow(name=c.category.name, figure=c.ap, cells=(*c.cells(), "thing"))
             for c in quality.per_class
             if c.ap is not None
         ]
-
-
-def _shown(figure: float | None) -> str:
-    return "-" if figure is None else f"{100 * figure:.1f}"
-
-
-def _without_classes(plain: dict[str, Any], *, per_class: bool) -> dict[str, Any]:
-    return plain if per_class else {key: value for key, value in plain.items() if key != "per_class"}
 
 
 def measure_of(dataset: AnnotatedDataset, task: TaskName | None, unseen: frozenset[str] = frozenset()) -> Measure:
@@ -546,16 +465,12 @@ def true_map(ids: Int32[np.ndarray, "H W"], category_ids: Sequence[int], categor
     return PanopticMap(segmentation=ids, segments=tuple(segments))
 
 
-def _plain_class(quality: ClassQuality) -> dict[str, Any]:
-    tally = quality.tally
-    return {
-        "name": quality.category.name,
-        "category_id": quality.category.id,
-        "is_thing": quality.category.is_thing,
-        "pq": quality.pq,
-        "sq": quality.sq,
-        "rq": quality.rq,
-        "tp": tally.tp,
-        "fp": tally.fp,
-        "fn": tally.fn,
-    }
+def kind_of(category: Category) -> str:
+    """As a table has it."""
+    return "thing" if category.is_thing else "stuff"
+
+
+def _jsonable_class(quality: ClassQuality) -> dict[str, Any]:
+    category, tally = quality.category, quality.tally
+    known = {"name": category.name, "category_id": category.id, "is_thing": category.is_thing}
+    return {**known, **quality.to_jsonable(), "tp": tally.tp, "fp": tally.fp, "fn": tally.fn}

@@ -70,7 +70,7 @@ class Report:
     """Figures over all classes, as `measure` gives them."""
     groups: Mapping[str, Any]
     """The same over groups of classes, such as the names that training has not seen."""
-    scenes: tuple[ImageScore, ...]
+    scores: tuple[ImageScore, ...]
     """Every picture that the figures are from, in the order in which they were counted."""
     images_per_second: float
     """Over the whole pass: reading, model, merge and counting."""
@@ -91,7 +91,7 @@ class Report:
     @property
     def num_pictures(self) -> int:
         """Pictures that the figures are from."""
-        return len(self.scenes)
+        return len(self.scores)
 
     def to_jsonable(self) -> dict[str, Any]:
         """The whole report as JSON has it; the main figures over all classes stand at its top level."""
@@ -102,7 +102,7 @@ class Report:
             "num_pictures": self.num_pictures,
             "images_per_second": self.images_per_second,
             "unreadable": to_jsonable(self.unreadable),
-            "scenes": to_jsonable(self.scenes),
+            "scenes": to_jsonable(self.scores),
             "settings": jsonable_settings(self.settings),
             "domain_similarity": self.domain_similarity,
             "versions": dict(self.versions),
@@ -133,7 +133,7 @@ class Report:
 
     def worst_and_best(self, number: int) -> tuple[tuple[ImageScore, ...], tuple[ImageScore, ...]]:
         """The pictures with the lowest and the highest scores, none in both."""
-        scored = sorted((s for s in self.scenes if s.score is not None), key=lambda s: (s.score, s.name))
+        scored = sorted((s for s in self.scores if s.score is not None), key=lambda s: (s.score, s.name))
         worst = tuple(scored[:number])
         return worst, tuple(scored[len(worst) :][-number:][::-1])
 

@@ -16,7 +16,7 @@ from lexiseg.core.pool import ProgressCallback, map_in_pool
 from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, Sample
 from lexiseg.data.formats.id_maps import load_ids
 from lexiseg.data.formats.label_maps import load_values, to_places
-from lexiseg.evaluation.metrics.panoptic_quality import Tally, tally_pair
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticTally, tally_pair
 from lexiseg.evaluation.metrics.semantic_quality import SemanticTally, tally_labels
 
 CHUNK = 32  # pictures that a worker process takes at once
@@ -28,7 +28,7 @@ def score_panoptic(
     *,
     workers: int = 1,
     report: ProgressCallback = lambda done, total: None,
-) -> Tally:
+) -> PanopticTally:
     """Counts predicted id PNGs against the true ones, as COCO's official evaluator does.
 
     Pictures are paired by their id; predictions for other pictures are not looked at. The counts do not depend on
@@ -50,7 +50,7 @@ def score_panoptic(
     for side, samples in (("true", [pair[0] for pair in pairs]), ("predicted", [pair[1] for pair in pairs])):
         there = _files_beside(sample.segmentation_path for sample in samples)
         _refuse_missing(f"{side} id PNGs are missing", samples, lambda s, there=there: s.segmentation_path in there)
-    return _add_up(partial(_score_pairs, categories=truth.categories), pairs, Tally(), workers, report)
+    return _add_up(partial(_score_pairs, categories=truth.categories), pairs, PanopticTally(), workers, report)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +149,8 @@ def _label_maps(folder: Path) -> dict[Path, Path]:
     return {path.relative_to(folder).with_suffix(""): path for path in paths}
 
 
-def _score_pairs(pairs: Sequence[tuple[Sample, Sample]], categories: Sequence[Category]) -> Tally:
-    tally = Tally()
+def _score_pairs(pairs: Sequence[tuple[Sample, Sample]], categories: Sequence[Category]) -> PanopticTally:
+    tally = PanopticTally()
     for true, found in pairs:
         ids, found_ids = load_ids(true.segmentation_path), load_ids(found.segmentation_path)
         try:
@@ -182,7 +182,7 @@ def _files_beside(paths: Iterable[Path]) -> set[Path]:
 
 
 Pair = TypeVar("Pair")
-Counts = TypeVar("Counts", Tally, SemanticTally)
+Counts = TypeVar("Counts", PanopticTally, SemanticTally)
 
 
 def _add_up(

@@ -14,6 +14,8 @@ SHARD = 32
 """Pictures that are counted together. Batches never reach over a shard's end, so which process counts it, and when,
 changes no digit."""
 
+SHARDS_FOLDER = ".parts"
+"""Finished shards, inside the report's folder while the evaluation runs."""
 _PLAN = "plan.json"
 
 

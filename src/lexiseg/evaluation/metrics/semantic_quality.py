@@ -75,6 +75,12 @@ class ClassIoU:
         """Whether truth or prediction has a pixel of it."""
         return self.true_pixels + self.predicted_pixels > 0
 
+    def to_jsonable(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        names = ("iou", "accuracy", "hits", "true_pixels", "predicted_pixels")
+        known = {"name": self.category.name, "category_id": self.category.id}
+        return known | {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SemanticQuality:
@@ -100,26 +106,10 @@ class SemanticQuality:
 
     def to_jsonable(self) -> dict[str, Any]:
         """What JSON can hold; the split only if there is one."""
-        figures = {
-            "miou": self.miou,
-            "fwiou": self.fwiou,
-            "pixel_accuracy": self.pixel_accuracy,
-            "mean_accuracy": self.mean_accuracy,
-        }
-        split = {"miou_seen": self.miou_seen, "miou_unseen": self.miou_unseen, "hiou": self.hiou}
-        classes = [
-            {
-                "name": one.category.name,
-                "category_id": one.category.id,
-                "iou": one.iou,
-                "accuracy": one.accuracy,
-                "hits": one.hits,
-                "true_pixels": one.true_pixels,
-                "predicted_pixels": one.predicted_pixels,
-            }
-            for one in self.per_class
-        ]
-        return {**figures, **({} if self.hiou is None else split), "per_class": classes}
+        names = ("miou", "fwiou", "pixel_accuracy", "mean_accuracy")
+        split = ("miou_seen", "miou_unseen", "hiou") if self.hiou is not None else ()
+        figures = {name: getattr(self, name) for name in (*names, *split)}
+        return {**figures, "per_class": [one.to_jsonable() for one in self.per_class]}
 
 
 def tally_labels(
