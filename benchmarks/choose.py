@@ -17,7 +17,7 @@ from lexiseg.evaluation.study import StudyRow, study
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import CASTS, UNSEEN, BatchSplit, Role
+from lexiseg.storybook.kinds import CASTS, UNSEEN, Role, Split
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4)
 MASK_THRESHOLDS = (0.4, 0.5)
@@ -48,7 +48,7 @@ def rows_of(branch: str) -> list[StudyRow]:
 
 
 def measure(
-    model: OPSNet, role: Role, split: BatchSplit, count: int, rows: Sequence[StudyRow]
+    model: OPSNet, role: Role, split: Split, count: int, rows: Sequence[StudyRow]
 ) -> dict[str, dict[str, float]]:
     """PQ in percent of every row by its name: over all names, and on novel over the unseen alone."""
     groups = {"unseen": UNSEEN} if role == "novel" else {}

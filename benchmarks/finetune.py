@@ -27,7 +27,7 @@ from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
 from lexiseg.storybook.export import StorybookSpec, add_scene, vocabulary_categories, write_storybook
-from lexiseg.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, BatchSplit, Cast
+from lexiseg.storybook.kinds import BASE, CASTS, NOVEL, UNSEEN, Cast, Split
 from lexiseg.storybook.scene import compose, generator
 from lexiseg.training.launch import Reporters, TrainSettings, find_recipe, train
 
@@ -110,7 +110,7 @@ def figures_of(seed: int, given: argparse.Namespace) -> Sequence[float]:
 
 
 def compose_scenes(
-    names: tuple[str, ...], words: Vocabulary, split: BatchSplit, count: int, seed: int, folder: Path
+    names: tuple[str, ...], words: Vocabulary, split: Split, count: int, seed: int, folder: Path
 ) -> PanopticDataset:
     """Scenes whose things are these names alone, among the stuff of role novel; `words` are what they are called."""
     order = StorybookSpec(role="novel", split=split, count=count, seed=seed, size=SIZE, vocabulary=words)

@@ -24,7 +24,7 @@ from lexiseg.evaluation.task import EvaluationTask, inference, open_task, read_t
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.crops import RegionConfig, mask_probs_on
-from lexiseg.models.ovseg import OVSeg, Regions
+from lexiseg.models.ovseg import CropEmbeddings, OVSeg
 from lexiseg.storybook.kinds import ALL, CONCEPTS, SEEN
 
 UNSEEN = tuple(name for name in ALL.names if name not in SEEN)
@@ -161,7 +161,7 @@ class Scene:
             ),
         }
         self._query_logits = {kind: self._logits(masks) for kind, masks in self._masks.items()}
-        self._regions: dict[tuple[Masks, RegionConfig], Regions] = {}
+        self._regions: dict[tuple[Masks, RegionConfig], CropEmbeddings] = {}
         self._ious = _ious(proposals.mask_logits[0], inside, frame)
 
     def answer(self, answering: Answering) -> MaskPrediction:
@@ -186,7 +186,7 @@ class Scene:
                 if kind == "clean" or iou >= LEAST_IOU:
                     yield kind, word == truth, names[truth]
 
-    def _look(self, masks: Masks, regions: RegionConfig) -> Regions:
+    def _look(self, masks: Masks, regions: RegionConfig) -> CropEmbeddings:
         if (masks, regions) not in self._regions:
             looking = Answering(
                 masks=masks, regions=regions, ensemble=CLIP_BRANCH_ONLY, clip_logit_scale=PAPER_SCALE

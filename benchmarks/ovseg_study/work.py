@@ -13,7 +13,7 @@ from lexiseg.io.models import load_model, save_model
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import ALL, BASE, BatchSplit, Role
+from lexiseg.storybook.kinds import ALL, BASE, Role, Split
 from lexiseg.training.clip.adaptation import AdaptationRecipe, AdaptationTask, with_clip
 from lexiseg.training.clip.folders import read_vit_clip, write_clip
 from lexiseg.training.engine.run_settings import TrainSettings
@@ -23,7 +23,7 @@ from lexiseg.training.mining.mine import MiningConfig, mine
 from ovseg_study.measure import Row, choose, count
 
 
-def draw(root: Path, out: Path, *, role: Role, split: BatchSplit, count: int, seed: int) -> Any:
+def draw(root: Path, out: Path, *, role: Role, split: Split, count: int, seed: int) -> Any:
     """Draws pictures; those to learn from are annotated with the seen names alone, whatever they show."""
     vocabulary = BASE if split == "train" else None
     write_storybook(

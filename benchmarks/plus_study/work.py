@@ -14,7 +14,7 @@ from lexiseg.io.models import load_model
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.kinds import CASTS, SEEN, BatchSplit, Role
+from lexiseg.storybook.kinds import CASTS, SEEN, Role, Split
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings
 from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
 from lexiseg.training.segmentation.run import train_opsnet_plus
@@ -22,7 +22,7 @@ from lexiseg.training.segmentation.run import train_opsnet_plus
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4)
 
 
-def draw(root: Path, out: Path, *, role: Role, split: BatchSplit, count: int) -> Any:
+def draw(root: Path, out: Path, *, role: Role, split: Split, count: int) -> Any:
     """Draws pictures of a role with its own names."""
     write_storybook(StorybookSpec(role=role, split=split, count=count), out, overwrite=True)
     return {"pictures": count}

@@ -39,7 +39,7 @@ def run_score_panoptic(
         say(json.dumps(_plain(quality), indent=2))
         return
     rows = [(name, *mean.cells(), str(mean.n)) for name, mean in quality.means.items()]
-    rows += [(c.category.name, *c.cells(), "") for c in quality.per_class if c.tally.count]
+    rows += [(c.category.name, *c.cells(), "") for c in quality.per_class if c.occurs]
     show("In percent", ("", "PQ", "SQ", "RQ", "classes"), rows, right=("PQ", "SQ", "RQ", "classes"))
 
 

@@ -170,9 +170,15 @@ class Measure(ABC):
     def rows(self, quality: Any) -> list[tuple[str, ...]]:
         """Figures in percent, for the terminal."""
 
-    @abstractmethod
     def class_rows(self, quality: Any) -> list[ClassRow]:
         """Every class that occurs."""
+        return [
+            ClassRow(
+                name=c.category.name, figure=c.main, cells=(*c.cells(), "thing" if c.category.is_thing else "stuff")
+            )
+            for c in quality.per_class
+            if c.occurs
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,14 +228,6 @@ class PanopticMeasure(Measure):
     def rows(self, quality: PanopticQuality) -> list[tuple[str, ...]]:
         """All, things and stuff."""
         return [(name, *mean.cells(), str(mean.n)) for name, mean in quality.means.items()]
-
-    def class_rows(self, quality: PanopticQuality) -> list[ClassRow]:
-        """Classes with a match, a miss or a false alarm."""
-        return [
-            ClassRow(name=c.category.name, figure=c.pq, cells=(*c.cells(), kind_of(c.category)))
-            for c in quality.per_class
-            if c.tally.count
-        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -317,18 +315,6 @@ class SemanticMeasure(Measure):
         )
         return rows + [(name, percent(value), "", "") for name, value in split if value is not None]
 
-    def class_rows(self, quality: SemanticQuality) -> list[ClassRow]:
-        """Classes in truth or prediction."""
-        return [
-            ClassRow(
-                name=c.category.name,
-                figure=c.iou,
-                cells=(percent(c.iou), percent(c.accuracy), kind_of(c.category)),
-            )
-            for c in quality.per_class
-            if c.occurs
-        ]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MaskTruth:
@@ -400,14 +386,6 @@ class InstanceMeasure(Measure):
             *((name, percent(figure), "", "", "") for name, figure in sizes),
         ]
 
-    def class_rows(self, quality: InstanceQuality) -> list[ClassRow]:
-        """Classes with true objects."""
-        return [
-            ClassRow(name=c.category.name, figure=c.ap, cells=(*c.cells(), "thing"))
-            for c in quality.per_class
-            if c.ap is not None
-        ]
-
 
 def measure_of(dataset: AnnotatedDataset, task: TaskName | None, unseen: frozenset[str] = frozenset()) -> Measure:
     """The measure of a task on a data set; what the data set is made for if no task is named.
@@ -463,11 +441,6 @@ def true_map(ids: Int32[np.ndarray, "H W"], category_ids: Sequence[int], categor
             )
         )
     return PanopticMap(segmentation=ids, segments=tuple(segments))
-
-
-def kind_of(category: Category) -> str:
-    """As a table has it."""
-    return "thing" if category.is_thing else "stuff"
 
 
 def _jsonable_class(quality: ClassQuality) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from jaxtyping import Int32
 from pycocotools import cocoeval
 
 from lexiseg.core.errors import FormatError
-from lexiseg.core.tables import percent
 from lexiseg.data.formats.coco_panoptic import Category, SegmentInfo
 from lexiseg.data.formats.run_lengths import area_of, code_of, encode
+from lexiseg.evaluation.metrics.figures import Figures
 from lexiseg.evaluation.metrics.sizes import SIZES
 from lexiseg.models.postprocess.instances import Instance
 
@@ -100,21 +100,14 @@ class InstanceTally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AveragePrecision:
+class AveragePrecision(Figures):
     """AP as fractions; None where no true object counts."""
 
+    NAMES = ("ap", "ap50", "ap75")
     ap: float | None
     """Mean over the IoU thresholds 0.50, 0.55 ... 0.95."""
     ap50: float | None
     ap75: float | None
-
-    def to_jsonable(self) -> dict[str, Any]:
-        """What JSON can hold."""
-        return {"ap": self.ap, "ap50": self.ap50, "ap75": self.ap75}
-
-    def cells(self) -> tuple[str, str, str]:
-        """As they stand in a table, in percent."""
-        return percent(self.ap), percent(self.ap50), percent(self.ap75)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +115,11 @@ class ClassAP(AveragePrecision):
     """The AP of one class."""
 
     category: Category
+
+    @property
+    def occurs(self) -> bool:
+        """Whether it has true objects."""
+        return self.ap is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +137,8 @@ class InstanceQuality(AveragePrecision):
     def to_jsonable(self) -> dict[str, Any]:
         """What JSON can hold."""
         sizes = {"ap_small": self.ap_small, "ap_medium": self.ap_medium, "ap_large": self.ap_large}
-        means = AveragePrecision.to_jsonable(self)  # a class with slots is made anew, which a bare super() misses
         classes = [{"name": c.category.name, "category_id": c.category.id, **c.to_jsonable()} for c in self.per_class]
-        return {**means, **sizes, "per_class": classes}
+        return {**Figures.to_jsonable(self), **sizes, "per_class": classes}
 
 
 def tally_instances(

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
-from lexiseg.core.tables import percent
 from lexiseg.data.formats.coco_panoptic import Category, SegmentInfo
 from lexiseg.data.formats.id_maps import MAX_ID, VOID, compact, run_lengths
+from lexiseg.evaluation.metrics.figures import Figures
 
 # A match has an IoU above one half, and doubles in (1/2, 1] are whole multiples of 2^-53. So the
 # sum of the IoUs is kept as a whole number of these: exact, of constant size, and free of order.
@@ -76,24 +76,17 @@ class PanopticTally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
+class PanopticFigures(Figures):
     """PQ = SQ x RQ, as fractions; all zero where nothing occurs."""
 
+    NAMES = ("pq", "sq", "rq")
     pq: float
     sq: float
     rq: float
 
-    def to_jsonable(self) -> dict[str, Any]:
-        """What JSON can hold."""
-        return {"pq": self.pq, "sq": self.sq, "rq": self.rq}
-
-    def cells(self) -> tuple[str, str, str]:
-        """As they stand in a table, in percent."""
-        return percent(self.pq), percent(self.sq), percent(self.rq)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quality(Figures):
+class Quality(PanopticFigures):
     """Means over a group of classes."""
 
     n: int
@@ -101,11 +94,16 @@ class Quality(Figures):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassQuality(Figures):
+class ClassQuality(PanopticFigures):
     """The figures of one class."""
 
     category: Category
     tally: ClassTally
+
+    @property
+    def occurs(self) -> bool:
+        """Whether it has a match, a miss or a false alarm."""
+        return self.tally.count > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

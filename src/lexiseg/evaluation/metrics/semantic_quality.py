@@ -14,6 +14,7 @@ from jaxtyping import Int, Integer
 
 from lexiseg.data.formats.coco_panoptic import Category
 from lexiseg.data.formats.id_maps import run_lengths
+from lexiseg.evaluation.metrics.figures import Figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,9 +58,10 @@ class SemanticTally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassIoU:
+class ClassIoU(Figures):
     """Figures of one class, as fractions; zero where their denominator is."""
 
+    NAMES = ("iou", "accuracy")
     category: Category
     iou: float
     accuracy: float
@@ -77,9 +79,8 @@ class ClassIoU:
 
     def to_jsonable(self) -> dict[str, Any]:
         """What JSON can hold."""
-        names = ("iou", "accuracy", "hits", "true_pixels", "predicted_pixels")
-        known = {"name": self.category.name, "category_id": self.category.id}
-        return known | {name: getattr(self, name) for name in names}
+        pixels = {name: getattr(self, name) for name in ("hits", "true_pixels", "predicted_pixels")}
+        return {"name": self.category.name, "category_id": self.category.id, **Figures.to_jsonable(self), **pixels}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
