@@ -15,7 +15,8 @@ from lexiseg.core.tables import markdown_table
 from lexiseg.encoders.segmenters.mask2former import Segmenter
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
 from lexiseg.evaluation.loading import Skipped, batched, open_all
-from lexiseg.evaluation.measures import Answer, measure_of
+from lexiseg.evaluation.measure import Answer
+from lexiseg.evaluation.measures import measure_of
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.kinds import BASE

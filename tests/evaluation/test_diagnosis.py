@@ -28,7 +28,7 @@ from lexiseg.evaluation.diagnosis import (
 )
 from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.loading import Truth, TruthBatch, batched, open_all, open_panoptic
-from lexiseg.evaluation.measures import Answer
+from lexiseg.evaluation.measure import Answer
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticTally, summarise, tally_pair
 from lexiseg.evaluation.metrics.sizes import size_of
 from lexiseg.evaluation.oracles import ALONE, LADDER, MatchedImage, answer, match_proposals, true_proposals

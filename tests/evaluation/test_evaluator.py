@@ -17,7 +17,7 @@ from lexiseg.core.structures import ImageBatch, MaskProposals, PanopticMap, Regi
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset
 from lexiseg.encoders.clip.resnet import Clip
-from lexiseg.evaluation import measures
+from lexiseg.evaluation import measure
 from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, match_words, open_all, open_panoptic
 from lexiseg.evaluation.metrics.panoptic_quality import ClassTally, PanopticQuality
@@ -302,13 +302,13 @@ def test_rows_that_differ_only_in_their_name_are_counted_once(
     model: OPSNet, dataset: PanopticDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[MergeConfig] = []
-    real = measures.panoptic_map
+    real = measure.panoptic_map
 
     def counted(*args: Any) -> PanopticMap:
         calls.append(args[4])
         return real(*args)
 
-    monkeypatch.setattr(measures, "panoptic_map", counted)
+    monkeypatch.setattr(measure, "panoptic_map", counted)
     rows = (*TABLE_4, *TABLE_5[:1], *TABLE_7[:1], *TABLE_1[2:4])
 
     done = study(model, dataset, WORDS, rows, EvaluationSettings(limit=1))

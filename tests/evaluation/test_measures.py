@@ -19,7 +19,8 @@ from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.formats.coco_instances import InstanceDataset, read_instances
 from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, PanopticWriter, read_panoptic
 from lexiseg.data.formats.label_maps import SemanticDataset, SemanticSample
-from lexiseg.evaluation.measures import Answer, Measure, TaskName, measure_of
+from lexiseg.evaluation.measure import Answer, Measure, TaskName
+from lexiseg.evaluation.measures import measure_of
 from lexiseg.evaluation.metrics.semantic_quality import tally_labels
 from lexiseg.inference.visualize import overlay
 from lexiseg.models.postprocess.panoptic import MergeConfig

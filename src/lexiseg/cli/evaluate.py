@@ -20,7 +20,8 @@ from lexiseg.encoders.text import default_cache_dir
 from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
 from lexiseg.evaluation.evaluator import comparisons, evaluate_dataset
 from lexiseg.evaluation.inputs import concept_names, open_data, renamed, seen_and_unseen
-from lexiseg.evaluation.measures import TaskName, measure_of
+from lexiseg.evaluation.measure import TaskName
+from lexiseg.evaluation.measures import measure_of
 from lexiseg.evaluation.report import EvaluationSettings, Report, write_report
 from lexiseg.evaluation.shards import SHARDS_FOLDER
 from lexiseg.inference.predictor import Model, load

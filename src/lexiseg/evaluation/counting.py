@@ -11,7 +11,7 @@ from lexiseg.core import processes
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import RegionCounts
 from lexiseg.evaluation.loading import Skipped, TruthBatch, open_all
-from lexiseg.evaluation.measures import Tally
+from lexiseg.evaluation.measure import Tally
 from lexiseg.evaluation.report import EvaluationSettings, ImageScore, installed_versions, jsonable_settings
 from lexiseg.evaluation.shards import ShardStore, digest, shards_of
 from lexiseg.evaluation.task import EvaluationTask, nothing_read, read_batches

@@ -23,7 +23,7 @@ from lexiseg.encoders.text import default_cache_dir
 from lexiseg.evaluation.counting import Counter, count_shards
 from lexiseg.evaluation.inputs import concept_names, open_data, seen_and_unseen
 from lexiseg.evaluation.loading import TruthBatch
-from lexiseg.evaluation.measures import Tally, TaskName
+from lexiseg.evaluation.measure import Tally, TaskName
 from lexiseg.evaluation.report import EvaluationSettings, Report, installed_versions, write_report
 from lexiseg.evaluation.shards import SHARDS_FOLDER
 from lexiseg.evaluation.task import EvaluationTask, filled, inference, open_task

@@ -36,7 +36,7 @@ from lexiseg.core.structures import MaskPrediction, MaskProposals, PanopticMap
 from lexiseg.data.formats.coco_panoptic import SegmentInfo
 from lexiseg.data.formats.id_maps import VOID, compact
 from lexiseg.evaluation.loading import Truth
-from lexiseg.evaluation.measures import Answer
+from lexiseg.evaluation.measure import Answer
 from lexiseg.evaluation.metrics.panoptic_quality import mask_overlaps
 from lexiseg.evaluation.upper_bounds import as_proposed, certain, enter_canvas
 from lexiseg.models.postprocess.panoptic import (

@@ -11,7 +11,7 @@ from typing import Any
 from lexiseg.core.files import write_atomically
 from lexiseg.core.structures import RegionCounts
 from lexiseg.evaluation.loading import Skipped
-from lexiseg.evaluation.measures import Measure, TaskName
+from lexiseg.evaluation.measure import Measure, TaskName
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.models.base import Fusion, SemanticRule
 from lexiseg.models.postprocess.panoptic import MergeConfig

@@ -14,7 +14,8 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.formats.coco_panoptic import Category
 from lexiseg.evaluation.loading import Opened, Skipped, TruthBatch, batched, match_groups, match_words, open_all
-from lexiseg.evaluation.measures import Answer, Measure, measure_of
+from lexiseg.evaluation.measure import Answer, Measure
+from lexiseg.evaluation.measures import measure_of
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter, SemanticRule
 from lexiseg.models.postprocess.panoptic import MergeConfig
