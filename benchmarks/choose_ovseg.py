@@ -16,8 +16,8 @@ from ovseg_study.measure import Answering, count
 
 from lexiseg import EnsembleConfig, OVSeg, load_model
 from lexiseg.data.dataset import Dataset
-from lexiseg.evaluation.evaluator import inference, open_task, read_task
 from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.evaluation.task import inference, open_task, read_task
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import ROLE_CONTENTS, Role
 

@@ -11,12 +11,13 @@ import torch
 
 from lexiseg import MergeConfig
 from lexiseg.core.structures import MaskPrediction
-from lexiseg.data.dataset import SegmentInfo
+from lexiseg.core.tables import markdown_table
 from lexiseg.encoders.segmenters.mask2former import Segmenter
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
-from lexiseg.evaluation.loading import Skipped, read_batches
-from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, Tally, summarise, tally_pair
-from lexiseg.models.postprocess.panoptic import panoptic_map
+from lexiseg.evaluation.loading import Skipped, batched, open_all
+from lexiseg.evaluation.measure import Answer
+from lexiseg.evaluation.measures import measure_of
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import BASE
 
@@ -30,11 +31,11 @@ def measure(folder: Path, split: str, count: int, merge: MergeConfig) -> Panopti
     weights = read_mask2former(folder)
     segmenter = Segmenter(weights.config).eval()
     segmenter.load_state_dict(dict(weights.segmenter))
-    tally = Tally()
     with tempfile.TemporaryDirectory() as drawn:
         data = write_storybook(StorybookSpec(role="base", split=split, count=count), Path(drawn) / "data")
-        numbers = [category.id for category in data.categories]
-        for batch in read_batches(data, longest=LONGEST, batch_size=8):
+        counting = measure_of(data, "panoptic")
+        tally = counting.zero()
+        for batch in batched(open_all(counting.open, data.samples), longest=LONGEST, batch_size=8):
             if isinstance(batch, Skipped):
                 raise ValueError(batch.reason)
             proposals = segmenter(batch.images.pixel_values)
@@ -47,14 +48,17 @@ def measure(folder: Path, split: str, count: int, merge: MergeConfig) -> Panopti
                 num_concepts=len(BASE),
             )
             for index, truth in enumerate(batch.truths):
-                found = panoptic_map(prediction, index, batch.images.frames[index], BASE, merge)
-                segments = [
-                    SegmentInfo(id=s.id, category_id=numbers[s.class_id], area=s.area, box=s.box)
-                    for s in found.segments
-                ]
-                true = truth.to_segmentation(data.categories)
-                tally += tally_pair(true.ids, true.segments, found.segmentation, segments, data.categories)
-        return summarise(tally, data.categories)
+                answer = Answer(
+                    prediction=prediction,
+                    index=index,
+                    frame=batch.images.frames[index],
+                    vocabulary=BASE,
+                    category_ids=tuple(category.id for category in data.categories),
+                    merge=merge,
+                    semantic_rule="merged",
+                )
+                tally += counting.tally(answer, truth)
+        return counting.summarise(tally, data.categories)
 
 
 def main() -> None:
@@ -67,8 +71,8 @@ def main() -> None:
     wanted = parser.parse_args()
     merge = MergeConfig(rank_by="class", score_threshold=wanted.score_threshold)
     quality = measure(wanted.folder, wanted.split, wanted.count, merge)
-    for name, part in (("all", quality.all), ("things", quality.things), ("stuff", quality.stuff)):
-        print(f"{name:7} PQ {100 * part.pq:5.1f}   SQ {100 * part.sq:5.1f}   RQ {100 * part.rq:5.1f}")
+    rows = [(name, *mean.cells()) for name, mean in quality.means.items()]
+    print("\n".join(markdown_table(("", "PQ", "SQ", "RQ"), rows)))
 
 
 if __name__ == "__main__":

@@ -24,12 +24,12 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import vocabulary_categories
 from lexiseg.data.dataset import Dataset
 from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
-from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
 from lexiseg.storybook.export import StorybookSpec, add_scene, write_storybook
-from lexiseg.storybook.roles import BASE, NOVEL, ROLE_CONTENTS, UNSEEN, Split
+from lexiseg.storybook.roles import BASE, NOVEL, ROLE_CONTENTS, UNSEEN, Cast, Split
 from lexiseg.storybook.scene import compose, generator
 from lexiseg.training.launch import Reporters, TrainSettings, find_recipe, train
 
@@ -119,7 +119,7 @@ def compose_scenes(
     categories = vocabulary_categories(words)
     numbers = {category.name: category.id for category in categories}
     chosen = [concept for concept in NOVEL.concepts if concept.name in names]
-    cast = RoleContents(
+    cast = Cast(
         vocabulary=words,
         things=tuple(concept.name for concept in chosen if concept.is_thing),
         stuff=ROLE_CONTENTS["novel"].stuff,
@@ -134,7 +134,7 @@ def compose_scenes(
 
 
 def _pq(folder: Path, data: Dataset, words: Vocabulary) -> float:
-    return 100 * evaluate(load_model(folder), data, words, EvaluationSettings()).quality.all.pq
+    return 100 * evaluate_dataset(load_model(folder), data, words, EvaluationSettings()).quality.all.pq
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from PIL import Image
 
 from lexiseg.data.dataset import Category, SegmentInfo, describe_segments
 from lexiseg.data.id_maps import load_ids, save_ids
-from lexiseg.evaluation.metrics.panoptic_quality import Tally, tally_pair
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticTally, tally_pair
 from lexiseg.evaluation.metrics.semantic_quality import tally_labels
 
 SIZES = ((480, 640), (1024, 2048))
@@ -90,7 +90,7 @@ def official(truth: Side, predicted: Side) -> dict[int, tuple[float, int, int, i
     return {key: tuple(value) for key, value in counts.items()}
 
 
-def check_equal(tally: Tally, counts: Mapping[int, tuple[float, int, int, int]]) -> None:
+def check_equal(tally: PanopticTally, counts: Mapping[int, tuple[float, int, int, int]]) -> None:
     """Refuses to time two things that differ."""
     assert set(tally.classes) == set(counts)
     for key, (iou, tp, fp, fn) in counts.items():

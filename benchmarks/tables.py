@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lexiseg import Vocabulary, load_model
+from lexiseg.core.tables import markdown_table, percent
 from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.study import TABLES, Study, StudyRow, at_thresholds, study
 from lexiseg.evaluation.upper_bounds import TopOne, true_mask_top1
@@ -32,16 +33,9 @@ def top1_table(rows: Sequence[TopOne]) -> list[tuple[str, ...]]:
     lines = [("true masks, CLIP", "all sizes", "small", "medium", "large", "segments")]
     for group, is_thing in dict.fromkeys((row.group, row.is_thing) for row in rows):
         cells = [found[group, is_thing, size] for size in ("all", "small", "medium", "large")]
-        shares = [f"{100 * cell.accuracy:.1f}" if cell.count else "-" for cell in cells]
+        shares = [percent(cell.accuracy if cell.count else None) for cell in cells]
         lines.append((f"{group} {'things' if is_thing else 'stuff'}", *shares, str(cells[0].count)))
     return lines
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; the first row is the heading."""
-    head, *body = rows
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def tables_of(model: OPSNet) -> dict[str, tuple[StudyRow, ...]]:
@@ -80,10 +74,11 @@ def main() -> None:
     for name, rows in tables_of(model).items():
         parts.append(
             f"### {'Table ' if name.isdigit() else ''}{name}\n\n"
-            + markdown([table[0], *table[first : first + len(rows)]])
+            + "\n".join(markdown_table(table[0], table[first : first + len(rows)]))
         )
         first += len(rows)
-    parts.append("### True masks\n\n" + markdown(top1_table(top1)))
+    heading, *named = top1_table(top1)
+    parts.append("### True masks\n\n" + "\n".join(markdown_table(heading, named)))
     wanted.out.mkdir(parents=True, exist_ok=True)
     (wanted.out / f"{wanted.role}.md").write_text("\n\n".join(parts) + "\n")
     document = {

@@ -17,10 +17,10 @@ from torch import Tensor
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.data.dataset import Dataset
-from lexiseg.evaluation.evaluator import EvaluationTask, inference, open_task, read_task
 from lexiseg.evaluation.loading import TruthBatch
 from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality
 from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.evaluation.task import EvaluationTask, inference, open_task, read_task
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.crops import RegionConfig, mask_probs_on
@@ -148,7 +148,7 @@ class Scene:
         self._images = batch.images
         (frame,), (truth,) = batch.images.frames, batch.truths
         class_of = {category_id: index for index, category_id in enumerate(task.category_ids)}
-        ids = torch.from_numpy(truth.to_semantic(task.measure.categories))
+        ids = torch.from_numpy(truth.labels)
         places = [place for place in ids.unique().tolist() if place >= 0]
         self._classes = torch.tensor([class_of[task.measure.categories[place].id] for place in places])
         inside = torch.cat([frame.enter((ids == place)[None].float()) for place in places]) > 0.5
@@ -179,7 +179,7 @@ class Scene:
         kinds: tuple[tuple[str, Masks], ...] = (("clean", "true"), ("noisy", "proposed"))
         for kind, masks in kinds:
             embed = self._look(masks, regions).clip_embed
-            cosines = class_cosines(embed, words)
+            cosines = class_cosines(embed, words.text_embed, words.concept_index, len(words.similarity))
             found = cosines[0].argmax(-1)
             found = found if kind == "clean" else found[queries]
             for word, truth, iou in zip(found.tolist(), self._classes.tolist(), best.tolist(), strict=True):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lexiseg.data.captions.format import own_captions
 from lexiseg.data.captions.nouns import NounFinder
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.data.pairs.format import PairDataset
@@ -61,7 +62,7 @@ def mine_pairs(root: Path, out: Path, *, model: str, pictures: str, config: Mapp
         dataset,
         from_jsonable(MiningConfig, config),
         out,
-        captions=tuple(sample.captions for sample in dataset.samples),
+        captions=own_captions(dataset.samples),
         nouns=NounFinder(words=ALL),
         resume=True,
     )
@@ -80,7 +81,7 @@ def adapt(
     write_clip(out / "model", task.clip.eval())
     for checkpoint in out.glob("training*.pt"):  # they have the optimiser too, and nobody goes on with a finished job
         checkpoint.unlink()
-    return {"steps": task.optim_plan.total_steps, "samples": task.optim_plan.total_steps * task.recipe.batch_size}
+    return {"steps": task.total_steps, "samples": task.total_steps * task.recipe.batch_size}
 
 
 def measure(

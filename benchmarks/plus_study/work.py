@@ -7,7 +7,7 @@ from typing import Any
 
 from lexiseg.data.dataset import Dataset
 from lexiseg.data.formats.coco_panoptic import read_panoptic
-from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.evaluation.study import StudyRow, study
 from lexiseg.io.config_json import from_jsonable, to_jsonable
@@ -104,7 +104,7 @@ def figures_of(network: OPSNet, role: Role, pictures: Dataset, merge: MergeConfi
     is_semantic = role == "semantic-only"
     settings = EvaluationSettings(task="semantic" if is_semantic else "panoptic", merge=merge)
     vocabulary = ROLE_CONTENTS[role].vocabulary
-    report = evaluate(network, pictures, vocabulary, settings, groups=_unseen(vocabulary.names))
+    report = evaluate_dataset(network, pictures, vocabulary, settings, groups=_unseen(vocabulary.names))
     name = f"{role} {'mIoU' if is_semantic else 'PQ'}"
     found = {name: report.quality} | {f"{name} {group}": quality for group, quality in report.groups.items()}
     return {key: 100 * (quality.miou if is_semantic else quality.all.pq) for key, quality in found.items()}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lexiseg.encoders.clip.vit import VitConfig as VitConfig
     from lexiseg.encoders.segmenters.mask2former import SegmenterConfig as SegmenterConfig
     from lexiseg.encoders.segmenters.maskformer import MaskFormerConfig as MaskFormerConfig
+    from lexiseg.evaluation.evaluator import evaluate as evaluate
     from lexiseg.inference.predictor import Model as Model
     from lexiseg.inference.predictor import load as load
     from lexiseg.inference.result import Result as Result
@@ -63,6 +64,7 @@ _EXPORTS: Mapping[str, tuple[str, ...]] = {
     "lexiseg.encoders.clip.vit": ("PromptConfig", "VitConfig"),
     "lexiseg.encoders.segmenters.mask2former": ("SegmenterConfig",),
     "lexiseg.encoders.segmenters.maskformer": ("MaskFormerConfig",),
+    "lexiseg.evaluation.evaluator": ("evaluate",),
     "lexiseg.inference.predictor": ("Model", "load"),
     "lexiseg.inference.result": ("Result",),
     "lexiseg.io.models": ("load_model", "save_model"),

@@ -14,7 +14,7 @@ import tiny
 from lexiseg.core.structures import MaskProposals
 from lexiseg.data.dataset import Dataset
 from lexiseg.data.id_maps import load_ids
-from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.models import save_model
 from lexiseg.layers.ensemble import EnsembleConfig
@@ -163,7 +163,7 @@ def test_figures_are_those_of_the_evaluator(model: OVSeg, pictures: Dataset) -> 
     found = measure.count(model, pictures, [answering])[0][answering]
     own = tiny.ovseg(clip=replace(tiny.VIT, layers=4, prompts=None), regions=regions)
     settings = EvaluationSettings(task="semantic", semantic_rule="soft", fusion=ensemble)
-    report = evaluate(own, pictures, ALL, settings, groups={"unseen": measure.UNSEEN})
+    report = evaluate_dataset(own, pictures, ALL, settings, groups={"unseen": measure.UNSEEN})
     assert found["mIoU"] == pytest.approx(100 * report.quality.miou)
     assert found["hIoU"] == pytest.approx(100 * report.quality.hiou)
 

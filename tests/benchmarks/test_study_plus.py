@@ -10,7 +10,7 @@ import pytest
 
 import tiny
 from lexiseg.data.dataset import Dataset
-from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.models import save_model
 from lexiseg.storybook.export import StorybookSpec, write_storybook
@@ -69,8 +69,8 @@ def test_figures_are_those_of_the_evaluator(tmp_path: Path) -> None:
 
     unseen = [name for name in NOVEL.names if name not in SEEN]
     settings = EvaluationSettings(task="panoptic", merge=merge)
-    panoptic = evaluate(model, novel, NOVEL, settings, groups={"unseen": unseen})
-    miou = evaluate(model, semantic, ALL, replace(settings, task="semantic")).quality.miou
+    panoptic = evaluate_dataset(model, novel, NOVEL, settings, groups={"unseen": unseen})
+    miou = evaluate_dataset(model, semantic, ALL, replace(settings, task="semantic")).quality.miou
     assert found["novel PQ"] == 100 * panoptic.quality.all.pq
     assert found["novel PQ unseen"] == 100 * panoptic.groups["unseen"].all.pq
     assert found["semantic-only mIoU"] == 100 * miou

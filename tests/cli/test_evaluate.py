@@ -219,7 +219,7 @@ def test_an_interrupted_evaluation_says_how_to_go_on(
     def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands_evaluate, "measure", interrupted)
+    monkeypatch.setattr(commands_evaluate, "evaluate_dataset", interrupted)
 
     ran = evaluate("--data", drawn)
 

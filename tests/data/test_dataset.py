@@ -7,7 +7,7 @@ import pytest
 
 from lexiseg.core.errors import FormatError
 from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, Segmentation, describe_segments
-from lexiseg.evaluation.evaluator import _identity
+from lexiseg.evaluation.counting import _identity
 from miniatures import put_picture
 
 CATEGORIES = (Category(id=9, name="owl", is_thing=True), Category(id=4, name="sky", is_thing=False))

@@ -18,23 +18,24 @@ import tiny
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.dataset import Annotation, Category, Dataset, Segmentation, describe_segments
+from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, describe_segments
 from lexiseg.evaluation.diagnosis import (
     DiagnosisTally,
     diagnose,
-    size_of,
     summarise_diagnosis,
-    tally_scene,
+    tally_image,
     tally_segments,
 )
-from lexiseg.evaluation.evaluator import evaluate
-from lexiseg.evaluation.loading import TruthBatch, batched, open_all
-from lexiseg.evaluation.metrics.panoptic_quality import Tally, summarise, tally_pair
-from lexiseg.evaluation.oracles import ALONE, LADDER, MatchedImage, answer, look, true_proposals
+from lexiseg.evaluation.evaluator import evaluate_dataset
+from lexiseg.evaluation.loading import TruthBatch, batched, open_all, open_panoptic
+from lexiseg.evaluation.measure import Answer
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticTally, summarise, tally_pair
+from lexiseg.evaluation.metrics.sizes import size_of
+from lexiseg.evaluation.oracles import ALONE, LADDER, MatchedImage, answer, match_proposals, true_proposals
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.evaluation.study import ORACLE, study
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
-from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
+from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import NOVEL
 
@@ -53,13 +54,20 @@ def box(left: int, top: int, right: int, bottom: int) -> np.ndarray:
     return mask
 
 
-def truth_of(parts: Sequence[tuple[np.ndarray, int]], *, crowd: Sequence[int] = ()) -> Segmentation:
+def truth_of(parts: Sequence[tuple[np.ndarray, int]], *, crowd: Sequence[int] = ()) -> Annotation:
     """Segments 11, 12 ... with their masks and class ids."""
     ids = np.zeros((SIDE, SIDE), np.int32)
     for number, (mask, _) in enumerate(parts, start=11):
         ids[mask] = number
     category_ids = {number: IDS[class_id] for number, (_, class_id) in enumerate(parts, start=11)}
-    return Segmentation(ids=ids, segments=describe_segments(ids, category_ids, crowd=crowd))
+    sample = Sample(
+        image_id=1,
+        file_name="a.png",
+        image_path=Path("a.png"),
+        mask_path=Path("a.png"),
+        segments=describe_segments(ids, category_ids, crowd=crowd),
+    )
+    return Annotation(sample=sample, ids=ids)
 
 
 def predicted(parts: Sequence[tuple[np.ndarray, int, float]], *, strength: float = 8.0) -> MaskPrediction:
@@ -78,12 +86,23 @@ def predicted(parts: Sequence[tuple[np.ndarray, int, float]], *, strength: float
 
 def scene_of(prediction: MaskPrediction, truth: Annotation, merge: MergeConfig | None = None) -> MatchedImage:
     frame = Frame(original=(SIDE, SIDE), resized=(SIDE, SIDE), padded=(SIDE, SIDE))
-    return look(prediction, 0, frame, truth, WORDS, IDS, merge or MergeConfig())
+    return match_proposals(
+        Answer(
+            prediction=prediction,
+            index=0,
+            frame=frame,
+            vocabulary=WORDS,
+            category_ids=IDS,
+            merge=merge or MergeConfig(),
+            semantic_rule="merged",
+        ),
+        truth,
+    )
 
 
 def pq(scene: MatchedImage, *oracles: str, names: Sequence[int] = ()) -> float:
     ids, segments = answer(scene, oracles, names)  # pyright: ignore[reportArgumentType]
-    tally = tally_pair(scene.truth.ids, scene.truth.segments, ids, segments, CATEGORIES)
+    tally = tally_pair(scene.truth.ids, scene.truth.sample.segments, ids, segments, CATEGORIES)
     return summarise(tally, CATEGORIES).all.pq
 
 
@@ -98,7 +117,7 @@ def random_scene(seed: int, *, merge: MergeConfig | None = None) -> MatchedImage
     parts = [(some_box(), SKY), *((some_box(), int(rng.choice([CAT, DOG]))) for _ in range(rng.integers(0, 5)))]
     crowd = [12] if len(parts) > 1 and rng.random() < 0.3 else []
     visible = truth_of(parts, crowd=crowd)
-    kept = {s.id for s in visible.segments}
+    kept = {s.id for s in visible.sample.segments}
     proposals = []
     for number, (_, class_id) in enumerate(parts, start=11):
         for _ in range(int(rng.integers(0, 3)) if number in kept else 0):
@@ -118,7 +137,7 @@ def test_the_ladder_ends_at_exactly_one_and_true_merging_never_lowers_a_class(se
     scene = random_scene(seed, merge=MergeConfig(mask_threshold=cut, overlap_threshold=overlap))
     names = [int(c) for c in np.random.default_rng(seed).integers(0, 4, len(scene.segments))]
 
-    tally = tally_scene(scene, names, CATEGORIES)
+    tally = tally_image(scene, names, CATEGORIES)
 
     rungs = [summarise(tally.quality[oracles], CATEGORIES) for oracles in LADDER]
     assert rungs[-1].all.pq == (1.0 if scene.segments else 0.0)
@@ -133,7 +152,7 @@ def test_the_ladder_ends_at_exactly_one_and_true_merging_never_lowers_a_class(se
 @given(st.integers(0, 2**32 - 1))
 def test_without_an_oracle_it_is_the_model(seed: int):
     scene = random_scene(seed)
-    found = panoptic_map(scene.prediction, 0, scene.frame, WORDS, scene.merge)
+    found = scene.answer.merged()
 
     ids, segments = answer(scene, (), ())
 
@@ -151,11 +170,12 @@ def test_sizes_add_up_to_the_model_and_every_true_segment_is_in_the_confusions(s
 
     scene = random_scene(seed)
     found_ids, found_segments = answer(scene, (), ())
-    ids, segments = enlarged(scene.truth.ids), scene.truth.segments
+    ids, segments = enlarged(scene.truth.ids), scene.truth.sample.segments
 
     sizes, confusions = tally_segments(ids, segments, enlarged(found_ids), found_segments)
 
-    assert sum(sizes.values(), Tally()) == tally_pair(ids, segments, enlarged(found_ids), found_segments, CATEGORIES)
+    whole = tally_pair(ids, segments, enlarged(found_ids), found_segments, CATEGORIES)
+    assert sum(sizes.values(), PanopticTally()) == whole
     assert sum(confusions.values()) == len(scene.segments)
     right = sum(count for (true, given), count in confusions.items() if true == given)
     assert right == sum(c.tp for tally in sizes.values() for c in tally.classes.values())
@@ -300,7 +320,7 @@ def test_the_confusions_name_what_was_taken_for_what():
     truth = truth_of([(left, CAT), (right & box(0, 0, 16, 12), DOG), (box(8, 12, 16, 16), SKY)])
     scene = scene_of(predicted([(left, SEA, 0.9), (right & box(0, 0, 16, 12), DOG, 0.8)]), truth)
 
-    one = tally_scene(scene, [CAT, DOG, SKY], CATEGORIES)
+    one = tally_image(scene, [CAT, DOG, SKY], CATEGORIES)
     done = summarise_diagnosis(one + one, CATEGORIES, num_pictures=2)
 
     assert [(c.true, c.given, c.count, c.share) for c in done.confusions] == [
@@ -329,13 +349,13 @@ def test_a_match_counts_in_the_size_of_its_truth_and_a_false_alarm_in_its_own():
     assert sizes["medium"][7].tp == 1  # though its prediction is large
     assert (sizes["large"][7].fn, sizes["medium"][7].fp) == (1, 1)  # missed: large; the false alarm: medium
     assert (sizes["small"][3].fn, sizes["small"][9].fp) == (1, 1)
-    assert [size_of(area) for area in (1023, 1024, 9215, 9216)] == ["small", "medium", "medium", "large"]
+    assert [size_of(area**0.5) for area in (1023, 1024, 9215, 9216)] == ["small", "medium", "medium", "large"]
 
 
 @settings(max_examples=6)
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_adding_never_changes_a_digit(seed: int):
-    tallies = [tally_scene(s, [CAT] * len(s.segments), CATEGORIES) for s in map(random_scene, range(seed, seed + 3))]
+    tallies = [tally_image(s, [CAT] * len(s.segments), CATEGORIES) for s in map(random_scene, range(seed, seed + 3))]
 
     forward, back = reduce(add, tallies), sum(tallies[:0:-1], DiagnosisTally()) + tallies[0]
 
@@ -391,7 +411,7 @@ class Knowing(torch.nn.Module):
 
     def __init__(self, dataset: Dataset) -> None:
         super().__init__()
-        opened = open_all(dataset.load, dataset.samples)
+        opened = open_all(lambda sample: open_panoptic(sample, dataset.categories), dataset.samples)
         read = batched(opened, longest=96, batch_size=4)
         self._batches = iter([part for part in read if isinstance(part, TruthBatch)])
 
@@ -399,8 +419,8 @@ class Knowing(torch.nn.Module):
         truths = next(self._batches).truths
         mask_logits = torch.full((len(truths), 16, *pixel_values.shape[-2:]), -20.0)
         for index, truth in enumerate(truths):
-            for query, segment in enumerate(truth.panoptic.segments[:16]):
-                mask_logits[index, query][torch.from_numpy(truth.panoptic.ids == segment.id)] = 20.0
+            for query, segment in enumerate(truth.sample.segments[:16]):
+                mask_logits[index, query][torch.from_numpy(truth.ids == segment.id)] = 20.0
         return MaskProposals(mask_logits=mask_logits, query_embed=torch.zeros(len(truths), 16, 32))
 
 
@@ -412,7 +432,7 @@ def test_a_diagnosis_starts_at_the_evaluation_passes_oracle_naming_and_ends_at_1
 
     done = diagnose(model, dataset, DRAWN, how, report=lambda part, total: progress.append((part, total)))
 
-    assert done.quality[()] == evaluate(model, dataset, DRAWN, how).quality
+    assert done.quality[()] == evaluate_dataset(model, dataset, DRAWN, how).quality
     oracle = study(model, dataset, DRAWN, (replace(ORACLE, merge=LOOSE),), EvaluationSettings(batch_size=2))
     assert done.quality["classes",] == oracle.results[0].quality
     assert done.quality["classes",].all.pq >= 0

@@ -18,9 +18,9 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import match_words
 from lexiseg.data.dataset import Category, Dataset
 from lexiseg.encoders.clip.resnet import Clip
-from lexiseg.evaluation import measures
-from lexiseg.evaluation.evaluator import evaluate
-from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, open_all
+from lexiseg.evaluation import measure
+from lexiseg.evaluation.evaluator import evaluate_dataset
+from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, open_all, open_panoptic
 from lexiseg.evaluation.metrics.panoptic_quality import ClassTally, PanopticQuality
 from lexiseg.evaluation.report import EvaluationSettings, write_report
 from lexiseg.evaluation.study import (
@@ -90,15 +90,15 @@ class Knowing(torch.nn.Module):
         canvas = pixel_values.shape[-2:]
         mask_logits = torch.full((len(pixel_values), 16, *canvas), -20.0)
         for index, truth in enumerate(batch.truths):
-            for query, segment in enumerate(truth.panoptic.segments[:16]):
-                height, width = truth.panoptic.ids.shape
-                inside = torch.from_numpy(truth.panoptic.ids == segment.id)
+            for query, segment in enumerate(truth.sample.segments[:16]):
+                height, width = truth.ids.shape
+                inside = torch.from_numpy(truth.ids == segment.id)
                 mask_logits[index, query, :height, :width] = torch.where(inside, 20.0, -20.0)
         return MaskProposals(mask_logits=mask_logits, query_embed=torch.zeros(len(pixel_values), 16, 32))
 
 
 def read(dataset: Dataset, *, batch_size: int = 4) -> list[TruthBatch | Skipped]:
-    opened = open_all(dataset.load, dataset.samples)
+    opened = open_all(lambda sample: open_panoptic(sample, dataset.categories), dataset.samples)
     return list(batched(opened, longest=96, batch_size=batch_size))
 
 
@@ -120,8 +120,8 @@ def test_figures_do_not_depend_on_the_batch_size_and_progress_counts_every_sampl
     model: OPSNet, dataset: Dataset
 ) -> None:
     progress: list[tuple[int, int]] = []
-    one = evaluate(model, dataset, WORDS, EvaluationSettings(batch_size=1, merge=LOOSE))
-    many = evaluate(
+    one = evaluate_dataset(model, dataset, WORDS, EvaluationSettings(batch_size=1, merge=LOOSE))
+    many = evaluate_dataset(
         model,
         dataset,
         WORDS,
@@ -136,7 +136,7 @@ def test_figures_do_not_depend_on_the_batch_size_and_progress_counts_every_sampl
 
 
 def test_the_report_is_json_with_fractions_at_its_top_level(model: OPSNet, dataset: Dataset, tmp_path: Path) -> None:
-    report = evaluate(model, dataset, WORDS, EvaluationSettings(limit=1, merge=LOOSE), groups=GROUPS)
+    report = evaluate_dataset(model, dataset, WORDS, EvaluationSettings(limit=1, merge=LOOSE), groups=GROUPS)
 
     path = write_report(report, tmp_path / "a folder" / "deep")
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -161,7 +161,7 @@ def test_the_report_is_json_with_fractions_at_its_top_level(model: OPSNet, datas
 
 
 def test_a_report_that_cannot_be_written_ends_in_one_sentence(model: OPSNet, dataset: Dataset, tmp_path: Path) -> None:
-    report = evaluate(model, dataset, WORDS, EvaluationSettings(limit=1))
+    report = evaluate_dataset(model, dataset, WORDS, EvaluationSettings(limit=1))
     (tmp_path / "taken").write_text("a file")
 
     with pytest.raises(ValueError, match="choose another folder"):
@@ -174,7 +174,7 @@ def test_evaluation_leaves_the_model_as_it_was(model: OPSNet, dataset: Dataset) 
     modes = [part.training for part in model.modules()]
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
-    evaluate(model, dataset, WORDS, EvaluationSettings(limit=1))
+    evaluate_dataset(model, dataset, WORDS, EvaluationSettings(limit=1))
 
     assert [part.training for part in model.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -192,7 +192,7 @@ def test_an_unreadable_picture_is_named_and_the_rest_is_counted(
     samples[1] = replace(samples[1], image_path=lost)
     progress: list[tuple[int, int]] = []
 
-    report = evaluate(
+    report = evaluate_dataset(
         model,
         replace(dataset, samples=tuple(samples)),
         WORDS,
@@ -204,7 +204,7 @@ def test_an_unreadable_picture_is_named_and_the_rest_is_counted(
     assert report.num_pictures == 1
     assert progress[-1] == (3, 3)
     with pytest.raises(ValueError, match="none of the 1 pictures can be read"):
-        evaluate(model, replace(dataset, samples=(samples[0],)), WORDS)
+        evaluate_dataset(model, replace(dataset, samples=(samples[0],)), WORDS)
 
 
 def test_words_and_categories_must_fit_and_the_message_names_what_is_near(dataset: Dataset) -> None:
@@ -231,7 +231,7 @@ def test_a_synonym_matches_and_the_data_set_decides_what_is_a_thing() -> None:
 
 def test_a_group_with_an_unknown_name_is_refused(model: OPSNet, dataset: Dataset) -> None:
     with pytest.raises(ValueError, match="'zebroid' of group 'odd' is no category"):
-        evaluate(model, dataset, WORDS, groups={"odd": ("zebroid",)})
+        evaluate_dataset(model, dataset, WORDS, groups={"odd": ("zebroid",)})
 
 
 def test_pictures_of_other_shapes_are_batched_apart(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_pictures_of_other_shapes_are_batched_apart(tmp_path: Path) -> None:
     tall = write_storybook(StorybookSpec(role="base", split="val", count=2, size=(96, 40)), tmp_path / "tall")
     mixed = [sample for pair in zip(wide.samples, tall.samples, strict=True) for sample in pair]
 
-    batches = batches_of(replace(wide, samples=tuple(mixed)))
+    batches = batches_of(Dataset(categories=wide.categories, samples=tuple(mixed)))
 
     shapes = [tuple(batch.images.pixel_values.shape) for batch in batches]
     assert shapes == [(2, 3, 64, 96), (2, 3, 96, 64)]
@@ -272,7 +272,7 @@ def test_every_row_of_a_study_equals_an_evaluation_of_its_own(model: OPSNet, dat
     counted = {result.row.name: tallies(result.quality) for result in done.results}
     assert [result.row for result in done.results] == list(rows)
     for row in rows[2:5]:
-        alone = evaluate(model, few, WORDS, EvaluationSettings(fusion=row.modulation, merge=row.merge))
+        alone = evaluate_dataset(model, few, WORDS, EvaluationSettings(fusion=row.modulation, merge=row.merge))
         assert counted[row.name] == tallies(alone.quality)
     assert len(set(counted.values())) >= 3  # the rows are no copies of one another
     assert counted["mask pooling"] == counted["CLIP-only"]
@@ -299,13 +299,13 @@ def test_rows_that_differ_only_in_their_name_are_counted_once(
     model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[MergeConfig] = []
-    real = measures.panoptic_map
+    real = measure.panoptic_map
 
     def counted(*args: Any) -> PanopticMap:
         calls.append(args[4])
         return real(*args)
 
-    monkeypatch.setattr(measures, "panoptic_map", counted)
+    monkeypatch.setattr(measure, "panoptic_map", counted)
     rows = (*TABLE_4, *TABLE_5[:1], *TABLE_7[:1], *TABLE_1[2:4])
 
     done = study(model, dataset, WORDS, rows, EvaluationSettings(limit=1))
@@ -367,8 +367,8 @@ def test_true_masks_are_named_by_what_clip_sees_under_them(
         truths = next(batches).truths
         found = torch.zeros(len(truths), len(WORDS), *(side // 4 for side in images.pixel_values.shape[-2:]))
         for index, truth in enumerate(truths):
-            for segment in truth.panoptic.segments:
-                inside = torch.from_numpy(truth.panoptic.ids == segment.id)[None, None].float()
+            for segment in truth.sample.segments:
+                inside = torch.from_numpy(truth.ids == segment.id)[None, None].float()
                 code = codes[WORDS.names.index(name_of[segment.category_id])]
                 found[index] += code[:, None, None] * F.avg_pool2d(inside, 4)[0, 0]
         return found

@@ -15,11 +15,11 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction
 from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.data.catalogue import open_dataset
-from lexiseg.data.dataset import Category, Dataset, Sample, TaskName
+from lexiseg.data.dataset import Category, Dataset, Sample
 from lexiseg.data.formats.coco_instances import read_instances
 from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
-from lexiseg.data.formats.label_maps import semantic_dataset
-from lexiseg.evaluation.measures import Answer, Measure, measure_of
+from lexiseg.evaluation.measure import Answer, Measure, TaskName
+from lexiseg.evaluation.measures import measure_of
 from lexiseg.evaluation.metrics.semantic_quality import tally_labels
 from lexiseg.inference.visualize import overlay
 from lexiseg.models.postprocess.panoptic import MergeConfig
@@ -75,7 +75,7 @@ def semantic(root: Path) -> Dataset:
     sample = Sample(
         file_name="one.png", image_path=root / "panoptic" / "images" / "one.png", mask_path=root / "labels.png"
     )
-    return semantic_dataset(CATEGORIES, (sample,), {4: 0, 7: 1, 9: 2})
+    return Dataset(categories=CATEGORIES, samples=(sample,), class_of={4: 0, 7: 1, 9: 2})
 
 
 def instance(root: Path) -> Dataset:
@@ -117,10 +117,10 @@ MEASURES = [
 
 def measured(root: Path, make: Any, task: TaskName | None) -> tuple[Measure, Any]:
     dataset: Dataset = make(root)
-    if dataset.kinds == {"instance"}:  # its words are things alone
+    if isinstance(dataset, Dataset):  # its words are things alone
         dataset = replace(dataset, categories=CATEGORIES)
     measure = measure_of(dataset, task)
-    return measure, measure.open(measure.samples[0]).annotation
+    return measure, measure.open(measure.samples[0]).truth
 
 
 @pytest.mark.parametrize(("make", "task", "figure"), MEASURES)
@@ -131,7 +131,7 @@ def test_the_truth_as_an_answer_gets_all_points(root: Path, make: Any, task: Tas
     quality = measure.summarise(tally, measure.categories)
 
     assert measure.jsonable_figures(quality, per_class=True)[figure] == pytest.approx(1.0, abs=1e-12)
-    assert measure.scene_score(tally) == pytest.approx(1.0, abs=1e-12)
+    assert measure.image_score(tally) == pytest.approx(1.0, abs=1e-12)
     assert measure.rows(quality)[0][1] == "100.0"
     assert {len(row) for row in measure.rows(quality)} == {len(measure.heading)}
     assert {1 + len(row.cells) for row in measure.class_rows(quality)} == {len(measure.heading)}
@@ -151,11 +151,11 @@ def test_tallies_survive_as_plain_data_and_add_up(root: Path, make: Any, task: T
     measure, truth = measured(root, make, task)
     tally = measure.zero() + measure.tally(perfect(), truth)
 
-    kept = measure.from_jsonable(json.loads(json.dumps(measure.to_jsonable(tally))))
+    kept = tally.from_jsonable(json.loads(json.dumps(tally.to_jsonable())))
 
     first, second = (measure.summarise(one, measure.categories) for one in (tally, kept))
     assert first == second
-    assert measure.scene_score(measure.zero()) is None
+    assert measure.image_score(measure.zero()) is None
 
 
 @pytest.mark.parametrize(("make", "task", "figure"), MEASURES)
@@ -171,11 +171,11 @@ def test_the_truth_can_be_looked_at(root: Path, make: Any, task: TaskName | None
 
 def test_a_truth_whose_map_and_list_disagree_can_be_looked_at(root: Path) -> None:
     measure, truth = measured(root, panoptic, None)
-    cat, sky, _ = truth.panoptic.segments  # the dog's pixels are listed no more
+    cat, sky, _ = truth.sample.segments  # the dog's pixels are listed no more
     ghost = replace(cat, id=2**24 - 1)  # and this has no pixel
-    listed = replace(truth.panoptic, segments=(ghost, cat, sky))
+    sample = replace(truth.sample, segments=(ghost, cat, sky))
 
-    shown = measure.truth_map(replace(truth, panoptic=listed))
+    shown = measure.truth_map(replace(truth, sample=sample))
 
     assert {s.name: int((shown.segmentation == s.id).sum()) for s in shown.segments} == {"cat": 128, "sky": 192}
     assert overlay(np.zeros((*SIZE, 3), np.uint8), shown).width > 0
@@ -205,7 +205,7 @@ def test_hiou_splits_by_the_data_sets_own_unseen_names_or_by_the_given_ones(
 ) -> None:
     dataset = replace(semantic(root), unseen=own)
     measure = measure_of(dataset, None, given)
-    truth = measure.open(measure.samples[0]).annotation
+    truth = measure.open(measure.samples[0]).truth
 
     quality = measure.summarise(measure.tally(perfect(names=(2, 1, 2)), truth), measure.categories)
 
@@ -226,7 +226,7 @@ def test_a_label_map_of_another_size_than_its_picture_is_refused(root: Path, tmp
     dataset = semantic(root)
     sample = replace(dataset.samples[0], image_path=tmp_path / "one.png")
 
-    with pytest.raises(FormatError, match=r"one\.png: the picture is 5 x 4 pixels, its annotation 32 x 16"):
+    with pytest.raises(FormatError, match=r"one\.png: the picture is 5 x 4 pixels, its segmentation 32 x 16"):
         measure_of(dataset, None).open(sample)
 
 
@@ -235,7 +235,7 @@ def test_objects_of_another_size_than_their_picture_are_refused(root: Path, tmp_
     dataset = instance(root)
     sample = replace(dataset.samples[0], image_path=tmp_path / "one.png")
 
-    with pytest.raises(FormatError, match="its annotation 32 x 16"):
+    with pytest.raises(FormatError, match="its objects are drawn for 32 x 16"):
         measure_of(dataset, None).open(sample)
 
 
@@ -253,12 +253,12 @@ def test_a_real_truth_agrees_wholly_with_itself(
             (home / kind).mkdir(parents=True)
             (home / kind / "validation").symlink_to(shared / "real" / place / "sampleData" / kind)
     dataset = open_dataset(name, home, split)
-    assert dataset.kinds == {"semantic"}
+    assert isinstance(dataset, Dataset)
     measure = measure_of(dataset, None)
     tally = measure.zero()
 
     for sample in dataset.samples:
-        labels = measure.open(sample).annotation.to_semantic(measure.categories)
+        labels = measure.open(sample).truth.labels
         tally += tally_labels(labels, labels, len(dataset.categories))
 
     quality = measure.summarise(tally, dataset.categories)

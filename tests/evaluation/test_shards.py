@@ -18,10 +18,11 @@ import tiny
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Dataset
 from lexiseg.data.formats.coco_panoptic import read_panoptic
-from lexiseg.evaluation import evaluator, shards
-from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation import shards
+from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.report import EvaluationSettings, Report
 from lexiseg.evaluation.shards import shards_of
+from lexiseg.evaluation.task import open_task
 from lexiseg.io.models import load_model, save_model
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
@@ -45,16 +46,16 @@ from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.storybook.roles import NOVEL
-from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.report import EvaluationSettings, write_report
 from lexiseg.io.models import load_model
 from lexiseg.models.postprocess.panoptic import MergeConfig
 root, pause = Path(sys.argv[1]), float(sys.argv[2])
 settings = EvaluationSettings(merge=MergeConfig(score_threshold=0.0, overlap_threshold=0.1), batch_size=2)
 with processes.process_group():
-    report = evaluate(
+    report = evaluate_dataset(
         load_model(root / "model"), read_panoptic(root / "data"), Vocabulary.of(NOVEL, {ONE_TEMPLATE!r}), settings,
-        parts=root / "parts", report=lambda done, total: time.sleep(pause),
+        shards_dir=root / "parts", report=lambda done, total: time.sleep(pause),
     )
     write_report(report, root / f"report-{{processes.rank()}}")
 """
@@ -94,7 +95,7 @@ def _three_pictures_a_shard(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def whole(model: OPSNet, dataset: Dataset) -> dict[str, Any]:
-    return plain(evaluate(model, dataset, WORDS, LOOSE))
+    return plain(evaluate_dataset(model, dataset, WORDS, LOOSE))
 
 
 def plain(report: Report) -> dict[str, Any]:
@@ -128,12 +129,12 @@ def test_an_interrupted_evaluation_resumes_to_the_same_digits(
 ) -> None:
     parts = tmp_path / "parts"
     with pytest.raises(StoppedError):
-        evaluate(model, dataset, WORDS, LOOSE, parts=parts, report=stop_at(5))
+        evaluate_dataset(model, dataset, WORDS, LOOSE, shards_dir=parts, report=stop_at(5))
     assert sorted(file.name for file in parts.glob("0*.json")) == ["000000.json"]
     told: list[int] = []
 
-    report = evaluate(
-        model, dataset, WORDS, LOOSE, parts=parts, resume=True, report=lambda done, total: told.append(done)
+    report = evaluate_dataset(
+        model, dataset, WORDS, LOOSE, shards_dir=parts, resume=True, report=lambda done, total: told.append(done)
     )
 
     assert plain(report) == whole
@@ -144,11 +145,11 @@ def test_without_resume_everything_is_counted_anew(
     model: OPSNet, dataset: Dataset, whole: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises(StoppedError):
-        evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
+        evaluate_dataset(model, dataset, WORDS, LOOSE, shards_dir=tmp_path / "parts", report=stop_at(5))
     told: list[int] = []
 
-    report = evaluate(
-        model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=lambda done, total: told.append(done)
+    report = evaluate_dataset(
+        model, dataset, WORDS, LOOSE, shards_dir=tmp_path / "parts", report=lambda done, total: told.append(done)
     )
 
     assert plain(report) == whole
@@ -157,36 +158,38 @@ def test_without_resume_everything_is_counted_anew(
 
 def test_parts_of_another_evaluation_are_not_resumed(model: OPSNet, dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
-        evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
+        evaluate_dataset(model, dataset, WORDS, LOOSE, shards_dir=tmp_path / "parts", report=stop_at(5))
 
     with pytest.raises(ValueError, match="another model, data or settings"):
-        evaluate(model, dataset, WORDS, replace(LOOSE, negatives=True), parts=tmp_path / "parts", resume=True)
+        evaluate_dataset(
+            model, dataset, WORDS, replace(LOOSE, negatives=True), shards_dir=tmp_path / "parts", resume=True
+        )
 
 
 def test_parts_of_a_model_that_answered_otherwise_are_not_resumed(
     model: OPSNet, dataset: Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(StoppedError):
-        evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
+        evaluate_dataset(model, dataset, WORDS, LOOSE, shards_dir=tmp_path / "parts", report=stop_at(5))
     changed = copy.copy(model)  # the same weights
     changed.config = replace(model.config, longest_side=model.config.longest_side // 2)
 
     with pytest.raises(ValueError, match="another model, data or settings"):
-        evaluate(changed, dataset, WORDS, LOOSE, parts=tmp_path / "parts", resume=True)
+        evaluate_dataset(changed, dataset, WORDS, LOOSE, shards_dir=tmp_path / "parts", resume=True)
 
 
 def test_parts_of_other_pictures_of_the_same_names_are_not_resumed(
     model: OPSNet, dataset: Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(StoppedError):
-        evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
+        evaluate_dataset(model, dataset, WORDS, LOOSE, shards_dir=tmp_path / "parts", report=stop_at(5))
     other = write_storybook(
         StorybookSpec(role="novel", split="val", count=PICTURES, size=(64, 64), seed=1), tmp_path / "other"
     )
 
     assert [s.file_name for s in other.samples] == [s.file_name for s in dataset.samples]
     with pytest.raises(ValueError, match="another model, data or settings"):
-        evaluate(model, other, WORDS, LOOSE, parts=tmp_path / "parts", resume=True)
+        evaluate_dataset(model, other, WORDS, LOOSE, shards_dir=tmp_path / "parts", resume=True)
 
 
 def test_what_could_not_be_read_is_tried_again_on_resume(
@@ -196,44 +199,44 @@ def test_what_could_not_be_read_is_tried_again_on_resume(
     mended.write_bytes(bytes(dataset.samples[0].image_path.stat().st_size))
     first = replace(dataset.samples[0], image_path=mended)
     one_broken = replace(dataset, samples=(first, *dataset.samples[1:]))
-    report = evaluate(model, one_broken, WORDS, LOOSE, parts=tmp_path / "parts")
+    report = evaluate_dataset(model, one_broken, WORDS, LOOSE, shards_dir=tmp_path / "parts")
     assert len(report.unreadable) == 1
     mended.write_bytes(dataset.samples[0].image_path.read_bytes())
 
-    assert plain(evaluate(model, one_broken, WORDS, LOOSE, parts=tmp_path / "parts", resume=True)) == whole
+    assert plain(evaluate_dataset(model, one_broken, WORDS, LOOSE, shards_dir=tmp_path / "parts", resume=True)) == whole
 
 
 def test_a_damaged_part_is_counted_again(
     model: OPSNet, dataset: Dataset, whole: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises(StoppedError):
-        evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", report=stop_at(5))
+        evaluate_dataset(model, dataset, WORDS, LOOSE, shards_dir=tmp_path / "parts", report=stop_at(5))
     (tmp_path / "parts" / "000000.json").write_text('{"number": 0, "tal')
 
-    assert plain(evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "parts", resume=True)) == whole
+    assert plain(evaluate_dataset(model, dataset, WORDS, LOOSE, shards_dir=tmp_path / "parts", resume=True)) == whole
 
 
 def test_parts_that_cannot_be_written_end_in_one_sentence(model: OPSNet, dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
 
     with pytest.raises(ValueError, match="choose another folder"):
-        evaluate(model, dataset, WORDS, LOOSE, parts=tmp_path / "taken" / "parts")
+        evaluate_dataset(model, dataset, WORDS, LOOSE, shards_dir=tmp_path / "taken" / "parts")
 
 
 def test_pictures_read_by_other_processes_change_no_digit(
     model: OPSNet, dataset: Dataset, whole: dict[str, Any]
 ) -> None:
-    assert plain(evaluate(model, dataset, WORDS, LOOSE, workers=2)) == whole
+    assert plain(evaluate_dataset(model, dataset, WORDS, LOOSE, workers=2)) == whole
 
 
 @pytest.mark.parametrize("tally", ["zero", "some"])
 def test_a_tally_survives_as_plain_data(model: OPSNet, dataset: Dataset, tally: str) -> None:
-    measure = evaluator.open_task(model, dataset, WORDS, LOOSE).measure
+    measure = open_task(model, dataset, WORDS, LOOSE).measure
     kept = measure.zero()
     if tally == "some":
-        kept = measure.from_jsonable([[3, 2**53 - 1, 2, 1, 0], [7, 0, 0, 4, 1]])
+        kept = kept.from_jsonable([[3, 2**53 - 1, 2, 1, 0], [7, 0, 0, 4, 1]])
 
-    assert measure.from_jsonable(json.loads(json.dumps(measure.to_jsonable(kept)))) == kept
+    assert kept.from_jsonable(json.loads(json.dumps(kept.to_jsonable()))) == kept
 
 
 @pytest.fixture
@@ -256,8 +259,14 @@ def test_a_killed_evaluation_loses_only_the_shard_in_work(
     assert not (root / "parts" / "000002.json").exists()
     told: list[int] = []
 
-    report = evaluate(
-        model, dataset, WORDS, LOOSE, parts=root / "parts", resume=True, report=lambda done, total: told.append(done)
+    report = evaluate_dataset(
+        model,
+        dataset,
+        WORDS,
+        LOOSE,
+        shards_dir=root / "parts",
+        resume=True,
+        report=lambda done, total: told.append(done),
     )
 
     assert plain(report) == whole

@@ -1,11 +1,10 @@
 """`lexiseg evaluate`."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 from lexiseg.cli.console import note, progress, say, show
 from lexiseg.cli.options import Inference
@@ -14,49 +13,26 @@ from lexiseg.cli.report_page import diagnosis_tables, write_page
 from lexiseg.cli.words import read_words
 from lexiseg.core import processes
 from lexiseg.core.errors import UsageError
-from lexiseg.core.messages import printable
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.catalogue import CATALOGUE, open_dataset
-from lexiseg.data.categories import (
-    concept_names,
-    match_words,
-    own_vocabulary,
-    renamed,
-    seen_and_unseen,
-    vocabulary_categories,
-)
-from lexiseg.data.dataset import MASK_KINDS, Category, Dataset, TaskName
-from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.data.catalogue import CATALOGUE
+from lexiseg.data.categories import concept_names, renamed, seen_and_unseen
+from lexiseg.data.dataset import Category, Dataset, TaskName
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
-from lexiseg.evaluation.evaluator import comparisons
-from lexiseg.evaluation.evaluator import evaluate as measure
+from lexiseg.evaluation.evaluator import comparisons, evaluate_dataset
+from lexiseg.evaluation.inputs import open_data
 from lexiseg.evaluation.measures import measure_of
 from lexiseg.evaluation.report import EvaluationSettings, Report, write_report
+from lexiseg.evaluation.shards import SHARDS_FOLDER
 from lexiseg.inference.predictor import Model, load
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter, SemanticRule
 from lexiseg.models.presets import CLIP_WEIGHTS
-from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import PART, ROLE_CONTENTS, Role, Split
+from lexiseg.storybook.datasets import DRAWN
 
-DRAWN: Mapping[str, tuple[Role, Vocabulary]] = {
-    "storybook": ("base", ROLE_CONTENTS["base"].vocabulary),
-    "storybook-part": ("base", PART),
-    "storybook-novel": ("novel", ROLE_CONTENTS["novel"].vocabulary),
-    "storybook-dusk": ("dusk", ROLE_CONTENTS["dusk"].vocabulary),
-    "storybook-semantic": ("semantic-only", ROLE_CONTENTS["semantic-only"].vocabulary),
-}
-"""Data sets that are drawn when they are asked for: role and annotated names."""
-TASK_OF: Mapping[str, TaskName] = {"storybook-semantic": "semantic"}
-"""Drawn data sets that are made for another task than panoptic."""
-PARTS_FOLDER = ".parts"
-"""Finished shards, inside the report's folder while the evaluation runs."""
 DIAGNOSIS_FOLDER = ".diagnosis-parts"
-"""Likewise those of the diagnosis."""
-DRAWN_SIGN = "drawn.json"
-"""Lies among pictures that an evaluation has drawn, says which they are, and that they may be drawn anew."""
+"""Finished shards of the diagnosis, beside those of the evaluation."""
 SHOWN_SCENES = 3
 """Worst and best pictures in the report."""
 SHOWN_CLASSES = 10
@@ -103,13 +79,12 @@ def run_evaluate(
     Raises:
         ValueError: if words, data, model or folder are of no use.
     """
-    asked = None if words is None else read_words(words)
     with processes.process_group():
         model = load(how.model, device=how.device)
         set_regions(model.network, how.regions)
         config = model.network.config
         settings = EvaluationSettings(
-            task=measured.task or TASK_OF.get(data.name),
+            task=measured.task or (DRAWN[data.name].task if data.name in DRAWN else None),
             semantic_rule=measured.semantic_rule,
             negatives=how.negatives,
             fusion=fusion_for(how, model.network),
@@ -119,22 +94,31 @@ def run_evaluate(
         )
         if data.name in DRAWN:  # all that can be refused is refused before anything is drawn
             _check(measured, settings.task or "panoptic", is_panoptic=True)
-            match_words(vocabulary_categories(DRAWN[data.name][1]), asked or DRAWN[data.name][1])
-        dataset, own = _open(data, out, workers)
-        _check(measured, measure_of(dataset, settings.task).name, is_panoptic="panoptic" in dataset.kinds)
-        vocabulary = asked or own
-        _tell_lambda(data, how, config.fusion)
+        with progress("Drawing", data.count) as bar:
+            dataset, vocabulary = open_data(
+                data.name,
+                data.root,
+                data.split,
+                None if words is None else read_words(words),
+                drawn_in=out / "data",
+                count=data.count,
+                seed=data.seed,
+                workers=workers,
+                report=bar,
+            )
+        _check(measured, measure_of(dataset, settings.task).name, is_panoptic=isinstance(dataset, Dataset))
+        _tell_lambda(data, how, config)
         groups = seen_and_unseen(dataset.categories, vocabulary, config.training_vocabulary)
         try:
             with progress("Segmenting") as bar:
-                report = measure(
+                report = evaluate_dataset(
                     model.network,
                     dataset,
                     vocabulary,
                     settings,
                     groups=groups,
                     workers=workers,
-                    parts=out / PARTS_FOLDER,
+                    shards_dir=out / SHARDS_FOLDER,
                     resume=resume,
                     report=bar,
                 )
@@ -151,7 +135,7 @@ def run_evaluate(
             about = _about(data, how, dataset.categories, vocabulary) | _cutting(model.network)
             page = write_page(report, diagnosis, worst, best, maps, out, about)
             write_report(report, out, about | ({} if diagnosis is None else {"diagnosis": diagnosis.to_jsonable()}))
-            for folder in (PARTS_FOLDER, DIAGNOSIS_FOLDER):
+            for folder in (SHARDS_FOLDER, DIAGNOSIS_FOLDER):
                 shutil.rmtree(out / folder, ignore_errors=True)
             _tell(report, page, renamed(dataset.categories, vocabulary))
             if diagnosis is not None:
@@ -190,7 +174,7 @@ def _diagnose(
             vocabulary,
             settings,
             workers=workers,
-            parts=out / DIAGNOSIS_FOLDER,
+            shards_dir=out / DIAGNOSIS_FOLDER,
             resume=resume,
             report=bar,
         )
@@ -219,44 +203,6 @@ def _about(data: Data, how: Inference, categories: tuple[Category, ...], asked: 
 def _cutting(network: OpenVocabularySegmenter) -> dict[str, Any]:
     """How the model cut its crops, for the report, where it cuts any."""
     return {} if network.regions is None else {"crops": to_jsonable(network.regions)}
-
-
-def _open(data: Data, out: Path, workers: int) -> tuple[Dataset, Vocabulary]:
-    """The data set and its own words; a drawn one is written first, and read like any other."""
-    if data.name in DRAWN:
-        folder, vocabulary = out / "data", DRAWN[data.name][1]
-        if processes.rank() == 0:
-            if folder.is_dir() and any(folder.iterdir()) and not (folder / DRAWN_SIGN).is_file():
-                raise UsageError(
-                    f"{printable(folder)} holds what no evaluation has drawn, and the pictures would be drawn there: "
-                    "choose another --out."
-                )
-            _draw(data, folder, workers)
-        processes.gather(None)
-        return read_panoptic(folder), vocabulary
-    if data.name not in CATALOGUE and not Path(data.name).exists():
-        raise ValueError(
-            f"there is no data set {data.name!r}: give a folder, one of {', '.join(DRAWN)}, "
-            "or a name that 'lexiseg data list' shows."
-        )
-    dataset = open_dataset(data.name, data.root, data.split, needs=MASK_KINDS)
-    if data.name in CATALOGUE and CATALOGUE[data.name].vocabulary:
-        return dataset, Vocabulary.of(CATALOGUE[data.name].vocabulary)
-    return dataset, own_vocabulary(dataset.categories)
-
-
-def _draw(data: Data, folder: Path, workers: int) -> None:
-    role, vocabulary = DRAWN[data.name]
-    split = data.split or "test"
-    if split not in get_args(Split):
-        raise UsageError(f"drawn data have the splits {', '.join(get_args(Split))}, not {split!r}.")
-    order = StorybookSpec(role=role, split=cast(Split, split), count=data.count, seed=data.seed, vocabulary=vocabulary)
-    with progress("Drawing", data.count) as bar:
-        write_storybook(
-            order, folder, overwrite=True, workers=max(1, workers), report=lambda done: bar(done, data.count)
-        )
-    about = {"data": data.name, "split": split, "count": data.count, "seed": data.seed}
-    (folder / DRAWN_SIGN).write_text(json.dumps(about))
 
 
 def _tell(report: Report, page: Path, other_words: Mapping[str, str]) -> None:

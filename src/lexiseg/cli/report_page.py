@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.core.messages import printable
+from lexiseg.core.tables import markdown_table, percent
 from lexiseg.evaluation.diagnosis import Diagnosis
 from lexiseg.evaluation.evaluator import Comparison
 from lexiseg.evaluation.report import ImageScore, Report
@@ -44,7 +45,7 @@ def write_page(
         (folder / PICTURES).mkdir(parents=True, exist_ok=True)
         lines = [*_figures(report, about), *_classes(report)]
         for title, (heading, *rows) in diagnosis_tables(diagnosis) if diagnosis else ():
-            lines += [*_section(title), *_table(heading, rows)]
+            lines += [*_section(title), *markdown_table(heading, rows)]
         drawn = iter(maps)
         for title, kind, scenes in (("Worst pictures", "worst", worst), ("Best pictures", "best", best)):
             lines += _section(title) if scenes else []
@@ -52,7 +53,7 @@ def write_page(
                 shown = next(drawn)
                 name = f"{PICTURES}/{kind}-{number}.png"
                 side_by_side(shown.picture, shown.truth, shown.prediction).save(folder / name)
-                lines += [f"{scene.name}: {100 * (scene.score or 0):.1f}. Picture, truth, prediction.", ""]
+                lines += [f"{scene.name}: {percent(scene.score or 0)}. Picture, truth, prediction.", ""]
                 lines += [f"![{scene.name}]({name})", ""]
         page = folder / PAGE_FILE
         page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
@@ -93,9 +94,9 @@ def _figures(report: Report, about: Mapping[str, Any]) -> list[str]:
         "",
         "Figures in percent.",
         "",
-        *_table(heading, rows),
+        *markdown_table(heading, rows),
         "",
-        *_table(("What ran", ""), ran),
+        *markdown_table(("What ran", ""), ran),
         *_left_out(report),
     ]
 
@@ -108,17 +109,8 @@ def _left_out(report: Report) -> list[str]:
 
 def _classes(report: Report) -> list[str]:
     heading, *rows = report.class_table()
-    return [*_section("Classes, the best first"), *_table(heading, rows)]
+    return [*_section("Classes, the best first"), *markdown_table(heading, rows)]
 
 
 def _section(title: str) -> list[str]:
     return ["", f"## {title}", ""]
-
-
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [_row(heading), _row([":---", *["---:"] * (len(heading) - 1)])]
-    return [*lines, *map(_row, rows)]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

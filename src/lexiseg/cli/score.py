@@ -6,10 +6,11 @@ from typing import Any
 
 from lexiseg.cli.console import progress, say, show
 from lexiseg.core.errors import FormatError
+from lexiseg.core.tables import percent
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Category
 from lexiseg.data.formats.coco_panoptic import read_panoptic
-from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, jsonable_quality, percent, summarise
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, summarise
 from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality, summarise_semantic
 from lexiseg.evaluation.scoring import LabelCode, score_panoptic, score_semantic
 
@@ -38,9 +39,8 @@ def run_score_panoptic(
     if as_json:
         say(json.dumps(_plain(quality), indent=2))
         return
-    parts = (("all", quality.all), ("things", quality.things), ("stuff", quality.stuff))
-    rows = [(name, *percent(part), str(part.n)) for name, part in parts]
-    rows += [(c.category.name, *percent(c), "") for c in quality.per_class if c.tally.count]
+    rows = [(name, *mean.cells(), str(mean.n)) for name, mean in quality.means.items()]
+    rows += [(c.category.name, *c.cells(), "") for c in quality.per_class if c.occurs]
     show("In percent", ("", "PQ", "SQ", "RQ", "classes"), rows, right=("PQ", "SQ", "RQ", "classes"))
 
 
@@ -73,7 +73,7 @@ def run_score_semantic(
         say(json.dumps(quality.to_jsonable(), indent=2, ensure_ascii=False))
         return
     heading = ("", "IoU", "accuracy")
-    rows = [(name, *(f"{100 * figure:.1f}" for figure in figures)) for name, *figures in _semantic_rows(quality)]
+    rows = [(name, *map(percent, figures)) for name, *figures in _semantic_rows(quality)]
     show("In percent", heading, [(*row, "")[:3] for row in rows], right=heading[1:])
 
 
@@ -89,5 +89,4 @@ def _semantic_rows(quality: SemanticQuality) -> list[tuple[Any, ...]]:
 
 def _plain(quality: PanopticQuality) -> dict[str, object]:
     """Fractions; each class by its category id."""
-    per_class = {str(c.category.id): {"pq": c.pq, "sq": c.sq, "rq": c.rq} for c in quality.per_class}
-    return {**jsonable_quality(quality), "per_class": per_class}
+    return {**quality.to_jsonable(), "per_class": {str(c.category.id): c.to_jsonable() for c in quality.per_class}}

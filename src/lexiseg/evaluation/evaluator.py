@@ -1,113 +1,134 @@
-"""Evaluation of a model on a data set: in shards that processes can share and a later call can resume."""
+"""Evaluation of a model on a data set."""
 
-import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 
 from lexiseg.core import processes
 from lexiseg.core.batches import to_image_batch
-from lexiseg.core.frames import Frame
+from lexiseg.core.devices import choose_device
+from lexiseg.core.errors import UsageError
 from lexiseg.core.pool import ProgressCallback
-from lexiseg.core.structures import MaskPrediction, PanopticMap, RegionCounts, VocabularyEmbeddings
+from lexiseg.core.structures import PanopticMap, RegionCounts
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.categories import match_groups, match_words
-from lexiseg.data.dataset import Category, Dataset, Sample
-from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, open_all
-from lexiseg.evaluation.measures import Answer, Measure, measure_of
-from lexiseg.evaluation.report import (
-    EvaluationSettings,
-    ImageScore,
-    Report,
-    installed_versions,
-    jsonable_settings,
-)
-from lexiseg.evaluation.shards import ShardStore, digest, shards_of
+from lexiseg.data.categories import concept_names, seen_and_unseen
+from lexiseg.data.dataset import Dataset, TaskName
+from lexiseg.encoders.text import default_cache_dir
+from lexiseg.evaluation.counting import Counter, count_shards
+from lexiseg.evaluation.inputs import open_data
+from lexiseg.evaluation.loading import TruthBatch
+from lexiseg.evaluation.measure import Tally
+from lexiseg.evaluation.report import EvaluationSettings, Report, installed_versions, write_report
+from lexiseg.evaluation.shards import SHARDS_FOLDER
+from lexiseg.evaluation.task import EvaluationTask, filled, inference, open_task
 from lexiseg.io.checkpoint import weights_hash
-from lexiseg.io.config_json import to_jsonable
-from lexiseg.models.base import OpenVocabularySegmenter, SemanticRule
-from lexiseg.models.postprocess.panoptic import MergeConfig
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationTask:
-    """A data set and the words for it, ready to be counted."""
-
-    measure: Measure
-    vocabulary: Vocabulary
-    """Thing or stuff as the data set has it."""
-    category_ids: tuple[int, ...]
-    """The category of each concept."""
-    words: VocabularyEmbeddings
-    """On the model's device."""
-    groups: Mapping[str, tuple[Category, ...]]
-    semantic_rule: SemanticRule = "merged"
-
-    def tallies(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Iterator[Any]:
-        """The counts of every picture of a batch against its truth."""
-        for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.truths, strict=True)):
-            yield self.measure.tally(self.answer(prediction, index, frame, merge), truth)
-
-    def answer(self, prediction: MaskPrediction, index: int, frame: Frame, merge: MergeConfig) -> Answer:
-        """One picture's part of a prediction, with what was asked."""
-        return Answer(
-            prediction=prediction,
-            index=index,
-            frame=frame,
-            vocabulary=self.vocabulary,
-            category_ids=self.category_ids,
-            merge=merge,
-            semantic_rule=self.semantic_rule,
-        )
-
-    def tally(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Any:
-        """The counts of a batch."""
-        return sum(self.tallies(prediction, merge, batch), self.measure.zero())
-
-    def summarise(self, tally: Any) -> tuple[Any, dict[str, Any]]:
-        """Figures over all classes, and over each group of them."""
-        groups = {name: self.measure.summarise(tally, categories) for name, categories in self.groups.items()}
-        return self.measure.summarise(tally, self.measure.categories), groups
-
-
-def open_task(
-    model: OpenVocabularySegmenter,
-    dataset: Dataset,
-    vocabulary: Vocabulary,
-    settings: EvaluationSettings,
-    groups: Mapping[str, Sequence[str]] | None = None,
-) -> EvaluationTask:
-    """Matches the words to the categories, by name or synonym, and encodes them.
-
-    Raises:
-        ValueError: if the data set is empty or has no truth for the task, or words, categories and groups do not fit
-            one another.
-    """
-    if not dataset.samples:
-        raise ValueError("the data set holds no pictures: name one that does.")
-    named_groups = match_groups(groups or {}, dataset.categories)
-    unseen = frozenset(category.name for category in named_groups.get("unseen", ()))
-    measure = measure_of(dataset, settings.task, unseen)
-    matched, category_ids = match_words(dataset.categories, vocabulary)
-    words = model.embed_vocabulary(matched, negatives=settings.negatives, cache_dir=settings.cache_dir)
-    return EvaluationTask(
-        measure=measure,
-        vocabulary=matched,
-        category_ids=category_ids,
-        words=words.to(_device_of(model)),
-        groups=named_groups,
-        semantic_rule=settings.semantic_rule or "merged",
-    )
+from lexiseg.io.models import find_model, load_model
+from lexiseg.models.base import OpenVocabularySegmenter
+from lexiseg.storybook.datasets import DRAWN
 
 
 def evaluate(
+    model: object,
+    data: Dataset | str | Path,
+    vocabulary: Vocabulary | str | Path | list[Any] | tuple[Any, ...] | None = None,
+    *,
+    root: str | Path | None = None,
+    split: str | None = None,
+    task: TaskName | None = None,
+    settings: EvaluationSettings | None = None,
+    count: int = 200,
+    seed: int = 0,
+    device: str = "auto",
+    out: str | Path | None = None,
+    workers: int = 0,
+    resume: bool = False,
+    report: ProgressCallback = lambda done, total: None,
+) -> Report:
+    """Measures a model on a data set, as `lexiseg evaluate` does.
+
+    Figures over the classes that training has seen, and over the others, are reported apart where there are both.
+    Processes share the pictures where `torch.distributed` is initialised.
+
+    Args:
+        model: what `lexiseg.load` takes or gives, or an `OpenVocabularySegmenter`.
+        data: a folder, a name of the catalogue (see `lexiseg data list`), a drawn data set such as "storybook-novel",
+            or a data set that is open already.
+        vocabulary: the words, one concept per category, as `Model.segment` takes them; the data set's own if not given.
+        root: where a data set of the catalogue lies.
+        split: val, train ...; the data set's first if not given.
+        task: "panoptic", "semantic" or "instance"; what the data set is made for if not given.
+        settings: protocol and inference switches; the papers' protocol if not given.
+        count: pictures of a drawn data set.
+        seed: of the drawing.
+        device: where a model that is loaded by name runs, as for `lexiseg.load`.
+        out: folder for report.json, finished shards and drawn pictures; nothing is kept if not given.
+        workers: processes that read pictures ahead, or draw them; 0 reads them in this one.
+        resume: goes on with the shards that an interrupted call with the same arguments left in `out`.
+        report: called after every batch with the samples done and their number (of this process).
+
+    Raises:
+        UsageError: if `model` is no model, or the device is not there.
+        ModelError: if there is no such model, or it is damaged.
+        ValueError: if data, words and task do not fit one another, no picture can be read, or `out` can't be written.
+
+    Example:
+        lexiseg.evaluate("storybook", "storybook-novel", count=20).quality.all.pq
+    """
+    network = _network_of(model, device)
+    settings = settings or EvaluationSettings(cache_dir=default_cache_dir())
+    made_for = DRAWN[str(data)].task if str(data) in DRAWN else None
+    settings = replace(settings, task=task or settings.task or made_for)
+    with tempfile.TemporaryDirectory(prefix="lexiseg-") as scratch:
+        folder = Path(out if out is not None else processes.gather(scratch)[0])
+        dataset, asked = open_data(
+            data,
+            None if root is None else Path(root),
+            split,
+            None if vocabulary is None else Vocabulary.of(vocabulary),
+            drawn_in=folder / "data",
+            count=count,
+            seed=seed,
+            workers=workers,
+        )
+        found = evaluate_dataset(
+            network,
+            dataset,
+            asked,
+            settings,
+            groups=seen_and_unseen(dataset.categories, asked, network.config.training_vocabulary),
+            workers=workers,
+            shards_dir=None if out is None else folder / SHARDS_FOLDER,
+            resume=resume,
+            report=report,
+        )
+    if out is not None and processes.rank() == 0:
+        about: dict[str, Any] = {"words": concept_names(dataset.categories, asked)}
+        if isinstance(data, str | Path):
+            about["data"] = {"name": str(data), "split": split}
+        write_report(found, folder, about)
+        shutil.rmtree(folder / SHARDS_FOLDER, ignore_errors=True)
+    return found
+
+
+def _network_of(model: object, device: str) -> OpenVocabularySegmenter:
+    if isinstance(model, str | Path):
+        return load_model(find_model(model)).to(choose_device(device))
+    network = getattr(model, "network", model)
+    if not isinstance(network, OpenVocabularySegmenter):
+        raise UsageError(
+            f"expected a model, its folder or its name, got {type(model).__name__}: take what lexiseg.load gives."
+        )
+    return network
+
+
+def evaluate_dataset(
     model: OpenVocabularySegmenter,
     dataset: Dataset,
     vocabulary: Vocabulary,
@@ -115,7 +136,7 @@ def evaluate(
     *,
     groups: Mapping[str, Sequence[str]] | None = None,
     workers: int = 0,
-    parts: Path | None = None,
+    shards_dir: Path | None = None,
     resume: bool = False,
     report: ProgressCallback = lambda done, total: None,
 ) -> Report:
@@ -132,22 +153,22 @@ def evaluate(
         groups: names of categories whose figures are also wanted on their own, by the group's name; "unseen" is what
             hIoU splits by, unless the data set has a split of its own.
         workers: processes that read pictures ahead; 0 reads them in this one.
-        parts: folder for finished shards, which a later call can resume from. Remove it when the report is safe. With
-            several processes all write into it.
-        resume: goes on with the shards that `parts` holds.
+        shards_dir: folder for finished shards, which a later call can resume from; all processes write into it. Remove
+            it when the report is safe.
+        resume: goes on with the shards that `shards_dir` holds.
         report: called after every batch with the samples done and their number (of this process).
 
     Raises:
-        ValueError: if words, categories and groups do not fit one another, no picture can be read, or `parts` belongs
-            to another evaluation or cannot be written.
+        ValueError: if words, categories and groups do not fit one another, no picture can be read, or `shards_dir`
+            belongs to another evaluation or cannot be written.
     """
     settings = filled(settings, model)
     with inference(model):
         task = open_task(model, dataset, vocabulary, settings, groups)
         settings = replace(settings, task=task.measure.name)
-        counter = _AnswerCounter(model, task, settings)
+        counter = Counter(name="answers", zero=task.measure.zero(), count=partial(_count_answers, model, task))
         counted = count_shards(
-            model, task, settings, counter, workers=workers, parts=parts, resume=resume, report=report
+            model, task, settings, counter, workers=workers, shards_dir=shards_dir, resume=resume, report=report
         )
     quality, by_group = task.summarise(counted.tally)
     parameter = next(model.parameters())
@@ -155,8 +176,8 @@ def evaluate(
         measure=task.measure,
         quality=quality,
         groups=by_group,
-        scenes=counted.scenes,
-        images_per_second=len(counted.scenes) / counted.seconds,
+        scores=counted.scores,
+        images_per_second=len(counted.scores) / counted.seconds,
         unreadable=counted.skipped,
         regions=counted.regions,
         settings=settings,
@@ -168,203 +189,13 @@ def evaluate(
     )
 
 
-def filled(settings: EvaluationSettings | None, model: OpenVocabularySegmenter) -> EvaluationSettings:
-    """Settings in which fusion, merge and semantic rule are named: the model's own where nothing was."""
-    settings = settings or EvaluationSettings()
-    model.check_fusion(settings.fusion)
-    return replace(
-        settings,
-        fusion=settings.fusion or model.config.fusion,
-        merge=settings.merge or model.config.merge,
-        semantic_rule=settings.semantic_rule or model.semantic_rule,
-    )
-
-
-@runtime_checkable
-class Counter(Protocol):
-    """What is counted over a data set. Tallies add up, and are kept on disk as plain data."""
-
-    regions: RegionCounts
-    """What the model's region branch did so far, where it has one; the evaluator sets it to nothing for each shard."""
-
-    @property
-    def name(self) -> str:
-        """What tells its shards from those of others."""
-        ...
-
-    def zero(self) -> Any:
-        """The tally of nothing."""
-        ...
-
-    def count(self, batch: TruthBatch) -> Iterator[tuple[Any, float | None]]:
-        """For each picture of a batch its tally and its score, if it has one."""
-        ...
-
-    def to_jsonable(self, tally: Any) -> Any:
-        """A tally as JSON has it."""
-        ...
-
-    def from_jsonable(self, plain: Any) -> Any:
-        """The inverse of `to_jsonable`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
-    """What all processes counted together."""
-
-    tally: Any
-    scenes: tuple[ImageScore, ...]
-    skipped: tuple[Skipped, ...]
-    seconds: float
-    """Of one process, on average."""
-    regions: RegionCounts
-
-
-class _AnswerCounter:
+def _count_answers(
+    model: OpenVocabularySegmenter, task: EvaluationTask, batch: TruthBatch
+) -> tuple[list[tuple[Tally, float | None]], RegionCounts]:
     """Holds the model's answers against the truth."""
-
-    name = "answers"
-
-    def __init__(self, model: OpenVocabularySegmenter, task: EvaluationTask, settings: EvaluationSettings) -> None:
-        self._model, self._task, self._settings = model, task, settings
-        self.regions = RegionCounts()
-
-    def zero(self) -> Any:
-        return self._task.measure.zero()
-
-    def count(self, batch: TruthBatch) -> Iterator[tuple[Any, float | None]]:
-        task, merge = self._task, self._settings.merge
-        assert merge is not None, "filled in"
-        images = batch.images.to(task.words.text_embed.device)
-        prediction = self._model(images, task.words, self._settings.fusion)
-        self.regions += prediction.counts
-        for tally in task.tallies(prediction, merge, batch):
-            yield tally, task.measure.scene_score(tally)
-
-    def to_jsonable(self, tally: Any) -> Any:
-        return self._task.measure.to_jsonable(tally)
-
-    def from_jsonable(self, plain: Any) -> Any:
-        return self._task.measure.from_jsonable(plain)
-
-
-def count_shards(
-    model: OpenVocabularySegmenter,
-    task: EvaluationTask,
-    settings: EvaluationSettings,
-    counter: Counter,
-    *,
-    workers: int,
-    parts: Path | None,
-    resume: bool,
-    report: ProgressCallback,
-) -> Counted:
-    """Counts every shard once, in one process or in all that torchrun started; see `evaluate`.
-
-    Raises:
-        ValueError: if no picture can be read, or `parts` belongs to another evaluation or cannot be written.
-    """
-    store = ShardStore(parts, _plan(model, task, settings, counter)) if parts is not None else None
-    problem = None
-    if store is not None and processes.rank() == 0:
-        try:
-            store.open(resume=resume)
-        except ValueError as error:
-            problem = str(error)
-    if problem := processes.gather(problem)[0]:  # the folder is there before anybody looks into it
-        raise ValueError(problem)
-    own = _count_own(model, task, settings, counter, store, workers, report)
-    shards = [shard for part in processes.gather(own) for shard in part]
-    shards.sort(key=lambda shard: shard["number"])
-    scenes = tuple(ImageScore(name=name, score=score) for shard in shards for name, score in shard["scenes"])
-    skipped = tuple(Skipped(**entry) for shard in shards for entry in shard["skipped"])
-    if not scenes:
-        raise ValueError(f"none of the {len(skipped)} pictures can be read; the first: {skipped[0].reason}")
-    return Counted(
-        tally=sum((counter.from_jsonable(shard["tally"]) for shard in shards), counter.zero()),
-        scenes=scenes,
-        skipped=skipped,
-        seconds=sum(shard["seconds"] for shard in shards) / processes.world_size(),
-        regions=sum((RegionCounts(**shard["regions"]) for shard in shards), RegionCounts()),
-    )
-
-
-def _count_own(
-    model: OpenVocabularySegmenter,
-    task: EvaluationTask,
-    settings: EvaluationSettings,
-    counter: Counter,
-    store: ShardStore | None,
-    workers: int,
-    report: ProgressCallback,
-) -> list[dict[str, Any]]:
-    """This process's shards as plain data: those that are finished from the store, and the others counted now."""
-    samples = task.measure.samples[: settings.limit]
-    mine = dict(list(enumerate(shards_of(len(samples))))[processes.rank() :: processes.world_size()])
-    finished = {number: store.load(number) if store else None for number in mine}
-    for number, shard in finished.items():
-        if shard is not None and shard["skipped"]:
-            finished[number] = None  # what could not be read then may be mended now
-    config = model.config
-    todo = {number: places for number, places in mine.items() if finished[number] is None}
-    total = sum(map(len, mine.values()))
-    done = total - sum(map(len, todo.values()))
-    opened = open_all(task.measure.open, [samples[i] for places in todo.values() for i in places], workers=workers)
-    for number, places in todo.items():
-        start = time.perf_counter()
-        tally, counter.regions = counter.zero(), RegionCounts()
-        scenes: list[list[Any]] = []
-        skipped: list[Skipped] = []
-        read = islice(opened, len(places))
-        for batch in batched(
-            read, longest=config.longest_side, shortest=config.shortest_side, batch_size=settings.batch_size
-        ):
-            if isinstance(batch, Skipped):
-                skipped.append(batch)
-                done += 1
-            else:
-                for truth, (one, score) in zip(batch.truths, counter.count(batch), strict=True):
-                    tally += one
-                    scenes.append([truth.sample.file_name, score])
-                done += len(batch.truths)
-            report(done, total)
-        shard = {
-            "number": number,
-            "tally": counter.to_jsonable(tally),
-            "scenes": scenes,
-            "skipped": to_jsonable(tuple(skipped)),
-            "seconds": time.perf_counter() - start,
-            "regions": to_jsonable(counter.regions),
-        }
-        if store is not None:
-            store.save(number, shard)
-        finished[number] = shard
-    return [shard for shard in finished.values() if shard is not None]
-
-
-def _plan(
-    model: OpenVocabularySegmenter, task: EvaluationTask, settings: EvaluationSettings, counter: Counter
-) -> dict[str, Any]:
-    """All that decides the digits of a shard."""
-    samples = task.measure.samples[: settings.limit]
-    return {
-        "counter": counter.name,
-        "weights": weights_hash(model.state_dict()),
-        "config": to_jsonable(model.config),
-        "settings": jsonable_settings(settings),
-        "words": to_jsonable(task.vocabulary),
-        "categories": to_jsonable(task.measure.categories),
-        "samples": [len(samples), digest([_identity(sample) for sample in samples])],
-        "versions": installed_versions(),
-        "device": str(_device_of(model)),
-        "dtype": str(next(model.parameters()).dtype),
-    }
-
-
-def _identity(sample: Sample) -> str:
-    """What tells a sample from another of its name: its annotation and the sizes of its files."""
-    return f"{sample.file_name} {sample.file_sizes()} {sample.segments or sample.objects!r}"
+    prediction = model(batch.images.to(task.words.text_embed.device), task.words, task.fusion)
+    tallies = task.tallies(prediction, task.merge, batch)
+    return [(tally, task.measure.image_score(tally)) for tally in tallies], prediction.counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -392,7 +223,6 @@ def comparisons(
         settings: those of the report, in which everything is filled in.
         names: file names of pictures that could be read.
     """
-    assert settings.merge is not None, "filled in"
     config = model.config
     with inference(model):
         task = open_task(model, dataset, vocabulary, settings)
@@ -400,55 +230,9 @@ def comparisons(
         for name in names:
             opened = task.measure.open(by_name[name])
             images = to_image_batch([opened.picture], longest=config.longest_side, shortest=config.shortest_side)
-            prediction = model(images.to(task.words.text_embed.device), task.words, settings.fusion)
+            prediction = model(images.to(task.words.text_embed.device), task.words, task.fusion)
             yield Comparison(
                 picture=opened.picture,
                 truth=task.measure.truth_map(opened.annotation),
-                prediction=task.measure.answer_map(task.answer(prediction, 0, images.frames[0], settings.merge)),
+                prediction=task.measure.answer_map(task.answer(prediction, 0, images.frames[0])),
             )
-
-
-def read_task(
-    model: OpenVocabularySegmenter,
-    task: EvaluationTask,
-    settings: EvaluationSettings,
-    skipped: list[Skipped],
-    report: ProgressCallback,
-) -> Generator[TruthBatch, None, None]:
-    """Yields the batches of a task; what cannot be read is added to `skipped`.
-
-    Raises:
-        ValueError: after the last sample, if not one could be read.
-    """
-    config, samples = model.config, task.measure.samples[: settings.limit]
-    done = 0
-    opened = open_all(task.measure.open, samples)
-    for part in batched(
-        opened, longest=config.longest_side, shortest=config.shortest_side, batch_size=settings.batch_size
-    ):
-        if isinstance(part, Skipped):
-            skipped.append(part)
-            done += 1
-        else:
-            yield part
-            done += len(part.truths)
-        report(done, len(samples))
-    if len(skipped) == len(samples):
-        raise ValueError(f"none of the {len(samples)} pictures can be read; the first: {skipped[0].reason}")
-
-
-@contextmanager
-def inference(model: OpenVocabularySegmenter) -> Generator[None, None, None]:
-    """Eval mode without gradients; afterwards every part is in the mode in which it was."""
-    modes = [(part, part.training) for part in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-
-
-def _device_of(model: OpenVocabularySegmenter) -> torch.device:
-    return next(model.parameters()).device

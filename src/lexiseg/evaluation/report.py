@@ -2,18 +2,17 @@
 
 import json
 import platform
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.messages import printable
+from lexiseg.core.files import write_atomically
 from lexiseg.core.structures import RegionCounts
 from lexiseg.data.dataset import TaskName
 from lexiseg.evaluation.loading import Skipped
-from lexiseg.evaluation.measures import Measure
+from lexiseg.evaluation.measure import Measure
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.models.base import Fusion, SemanticRule
 from lexiseg.models.postprocess.panoptic import MergeConfig
@@ -72,7 +71,7 @@ class Report:
     """Figures over all classes, as `measure` gives them."""
     groups: Mapping[str, Any]
     """The same over groups of classes, such as the names that training has not seen."""
-    scenes: tuple[ImageScore, ...]
+    scores: tuple[ImageScore, ...]
     """Every picture that the figures are from, in the order in which they were counted."""
     images_per_second: float
     """Over the whole pass: reading, model, merge and counting."""
@@ -93,7 +92,7 @@ class Report:
     @property
     def num_pictures(self) -> int:
         """Pictures that the figures are from."""
-        return len(self.scenes)
+        return len(self.scores)
 
     def to_jsonable(self) -> dict[str, Any]:
         """The whole report as JSON has it; the main figures over all classes stand at its top level."""
@@ -104,7 +103,7 @@ class Report:
             "num_pictures": self.num_pictures,
             "images_per_second": self.images_per_second,
             "unreadable": to_jsonable(self.unreadable),
-            "scenes": to_jsonable(self.scenes),
+            "scenes": to_jsonable(self.scores),
             "settings": jsonable_settings(self.settings),
             "domain_similarity": self.domain_similarity,
             "versions": dict(self.versions),
@@ -135,7 +134,7 @@ class Report:
 
     def worst_and_best(self, number: int) -> tuple[tuple[ImageScore, ...], tuple[ImageScore, ...]]:
         """The pictures with the lowest and the highest scores, none in both."""
-        scored = sorted((s for s in self.scenes if s.score is not None), key=lambda s: (s.score, s.name))
+        scored = sorted((s for s in self.scores if s.score is not None), key=lambda s: (s.score, s.name))
         worst = tuple(scored[:number])
         return worst, tuple(scored[len(worst) :][-number:][::-1])
 
@@ -156,17 +155,7 @@ def write_report(report: Report, folder: Path, about: Mapping[str, Any] | None =
     """
     target = folder / REPORT_FILE
     document = report.to_jsonable() | dict(about or {})
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as partial:
-            fresh = Path(partial) / REPORT_FILE
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(target)
-    except OSError as error:
-        raise ValueError(
-            f"{printable(folder)} cannot be written ({error.strerror}); choose another folder for the report."
-        ) from error
+    write_atomically(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     return target
 
 

@@ -1,9 +1,7 @@
 """Scores of finished predictions, files against files; nothing here needs torch."""
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,11 +12,11 @@ from jaxtyping import Int32
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.messages import few
-from lexiseg.core.pool import ProgressCallback
+from lexiseg.core.pool import ProgressCallback, map_in_pool
 from lexiseg.data.dataset import Category, Dataset, Sample
 from lexiseg.data.formats.label_maps import load_values, to_places
 from lexiseg.data.id_maps import load_ids
-from lexiseg.evaluation.metrics.panoptic_quality import Tally, tally_pair
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticTally, tally_pair
 from lexiseg.evaluation.metrics.semantic_quality import SemanticTally, tally_labels
 
 CHUNK = 32  # pictures that a worker process takes at once
@@ -30,7 +28,7 @@ def score_panoptic(
     *,
     workers: int = 1,
     report: ProgressCallback = lambda done, total: None,
-) -> Tally:
+) -> PanopticTally:
     """Counts predicted id PNGs against the true ones, as COCO's official evaluator does.
 
     Pictures are paired by their id; predictions for other pictures are not looked at. The counts do not depend on
@@ -52,12 +50,7 @@ def score_panoptic(
     for side, samples in (("true", [pair[0] for pair in pairs]), ("predicted", [pair[1] for pair in pairs])):
         there = _files_beside(sample.files[-1] for sample in samples)
         _refuse_missing(f"{side} id PNGs are missing", samples, lambda s, there=there: s.files[-1] in there)
-    tally, done = Tally(), 0
-    with _mapped(partial(_score_pairs, categories=truth.categories), _chunks(pairs), workers) as counted:
-        for part, number in counted:
-            tally, done = tally + part, done + number
-            report(done, len(pairs))
-    return tally
+    return _add_up(partial(_score_pairs, categories=truth.categories), pairs, PanopticTally(), workers, report)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,15 +126,10 @@ def score_semantic(
             f"{len(missing)} of {len(true_maps)} label maps have no prediction: {few(missing)}. Add them."
         )
     pairs = [(path, found_maps[name]) for name, path in true_maps.items()]
-    tally, done = SemanticTally.zero(code.num_classes), 0
-    with _mapped(partial(_score_maps, code=code), _chunks(pairs), workers) as counted:
-        for part, number in counted:
-            tally, done = tally + part, done + number
-            report(done, len(pairs))
-    return tally
+    return _add_up(partial(_score_maps, code=code), pairs, SemanticTally.zero(code.num_classes), workers, report)
 
 
-def _score_maps(pairs: Sequence[tuple[Path, Path]], code: LabelCode) -> tuple[SemanticTally, int]:
+def _score_maps(pairs: Sequence[tuple[Path, Path]], code: LabelCode) -> SemanticTally:
     tally = SemanticTally.zero(code.num_classes)
     for true, found in pairs:
         try:
@@ -150,7 +138,7 @@ def _score_maps(pairs: Sequence[tuple[Path, Path]], code: LabelCode) -> tuple[Se
             raise
         except ValueError as error:
             raise FormatError(f"{found}: {error}") from error
-    return tally, len(pairs)
+    return tally
 
 
 def _label_maps(folder: Path) -> dict[Path, Path]:
@@ -161,16 +149,15 @@ def _label_maps(folder: Path) -> dict[Path, Path]:
     return {path.relative_to(folder).with_suffix(""): path for path in paths}
 
 
-def _score_pairs(pairs: Sequence[tuple[Sample, Sample]], categories: Sequence[Category]) -> tuple[Tally, int]:
-    """The counts of some pictures, and how many they were."""
-    tally = Tally()
+def _score_pairs(pairs: Sequence[tuple[Sample, Sample]], categories: Sequence[Category]) -> PanopticTally:
+    tally = PanopticTally()
     for true, found in pairs:
         ids, found_ids = load_ids(true.files[-1]), load_ids(found.files[-1])
         try:
             tally += tally_pair(ids, true.segments or (), found_ids, found.segments or (), categories)
         except ValueError as error:
             raise FormatError(f"{true.file_name}: {error}") from error
-    return tally, len(pairs)
+    return tally
 
 
 def _refuse_missing(what: str, samples: Sequence[Sample], is_there: Callable[[Sample], bool]) -> None:
@@ -194,21 +181,21 @@ def _files_beside(paths: Iterable[Path]) -> set[Path]:
     return found
 
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+Pair = TypeVar("Pair")
+Counts = TypeVar("Counts", PanopticTally, SemanticTally)
 
 
-def _chunks(items: Sequence[Item]) -> list[Sequence[Item]]:
-    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
-
-
-@contextmanager
-def _mapped(
-    work: Callable[[Sequence[Item]], Result], chunks: Sequence[Sequence[Item]], workers: int
-) -> Generator[Iterable[Result], None, None]:
-    """Results in the order of the chunks, from this process or from several."""
-    if workers <= 1:
-        yield map(work, chunks)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield pool.map(work, chunks)
+def _add_up(
+    count: Callable[[Sequence[Pair]], Counts],
+    pairs: Sequence[Pair],
+    tally: Counts,
+    workers: int,
+    report: ProgressCallback,
+) -> Counts:
+    """The counts of all pairs; a worker adds up those of its own pictures before it sends them."""
+    chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
+    done = 0
+    for chunk, counted in zip(chunks, map_in_pool(count, chunks, workers, chunk=1), strict=True):
+        tally, done = tally + counted, done + len(chunk)
+        report(done, len(pairs))
+    return tally

@@ -1,19 +1,21 @@
-"""Finished parts of a long evaluation, kept on disk so that an interrupted one can go on."""
+"""Finished shards of a long evaluation, kept on disk so that an interrupted one can go on."""
 
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lexiseg.core.files import write_atomically
 from lexiseg.core.messages import printable
 
 SHARD = 32
 """Pictures that are counted together. Batches never reach over a shard's end, so which process counts it, and when,
 changes no digit."""
 
+SHARDS_FOLDER = ".parts"
+"""Finished shards, inside the report's folder while the evaluation runs."""
 _PLAN = "plan.json"
 
 
@@ -23,7 +25,7 @@ def shards_of(number: int) -> tuple[range, ...]:
 
 
 class ShardStore:
-    """A folder of finished shards, one JSON file for each; a file appears whole or not at all."""
+    """A folder of finished shards, one JSON file for each."""
 
     def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
         """Names a folder; nothing is read or written yet.
@@ -39,22 +41,23 @@ class ShardStore:
         """Begins anew, or goes on with what is there.
 
         Raises:
-            ValueError: if the folder holds parts of another evaluation, or can't be written.
+            ValueError: if the folder holds shards of another evaluation, or can't be read or written.
         """
         plan = self.folder / _PLAN
         try:
-            if resume and plan.exists():
-                if plan.read_text(encoding="utf-8") != self._plan:
-                    raise ValueError(
-                        f"{printable(self.folder)} holds parts of an evaluation with another model, data or settings: "
-                        "repeat those to resume it, or leave --resume out to begin anew."
-                    )
-                return
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True)
-            _write(plan, self._plan)
+            earlier = plan.read_text(encoding="utf-8") if resume and plan.exists() else None
         except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            raise ValueError(
+                f"{printable(self.folder)} cannot be read ({error.strerror}); choose another folder."
+            ) from error
+        if earlier is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            write_atomically(plan, self._plan)
+        elif earlier != self._plan:
+            raise ValueError(
+                f"{printable(self.folder)} holds shards of an evaluation with another model, data or settings: "
+                "repeat those to resume it, or leave --resume out to begin anew."
+            )
 
     def load(self, number: int) -> dict[str, Any] | None:
         """A finished shard, or None; a file that can't be read counts as none."""
@@ -69,10 +72,7 @@ class ShardStore:
         Raises:
             ValueError: if it can't be written.
         """
-        try:
-            _write(self._file(number), json.dumps(content))
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
+        write_atomically(self._file(number), json.dumps(content))
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:06}.json"
@@ -81,13 +81,3 @@ class ShardStore:
 def digest(names: Sequence[str]) -> str:
     """A short name for a long list."""
     return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _write(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False, encoding="utf-8") as file:
-        file.write(text)
-    Path(file.name).replace(path)
-
-
-def _unwritable(folder: Path, error: OSError) -> ValueError:
-    return ValueError(f"{printable(folder)} cannot be written ({error.strerror}); choose another folder.")

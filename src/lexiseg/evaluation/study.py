@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals, RegionEmbeddings
+from lexiseg.core.tables import percent
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Dataset
-from lexiseg.evaluation.evaluator import inference, open_task, read_task
 from lexiseg.evaluation.loading import Skipped
-from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, Tally, jsonable_quality, percent
+from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, PanopticTally
 from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.evaluation.task import inference, open_task, read_task
 from lexiseg.evaluation.upper_bounds import name_perfectly
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
@@ -125,8 +126,8 @@ class StudyResult:
 
     def to_jsonable(self) -> dict[str, Any]:
         """What JSON can hold: the row, then PQ, SQ and RQ of all, things, stuff and the groups."""
-        groups = {name: jsonable_quality(quality) for name, quality in self.groups.items()}
-        return {**to_jsonable(self.row), **jsonable_quality(self.quality), "groups": groups}
+        groups = {name: quality.to_jsonable() for name, quality in self.groups.items()}
+        return {**to_jsonable(self.row), **self.quality.to_jsonable(), "groups": groups}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,7 @@ class Study:
         for result in self.results:
             quality, groups = result.quality, result.groups
             parts = (quality.things, quality.stuff, *(groups[name].all for name in names))
-            rows.append((result.row.name, *percent(quality.all), *(percent(part)[0] for part in parts)))
+            rows.append((result.row.name, *quality.all.cells(), *(percent(part.pq) for part in parts)))
         return tuple(rows)
 
 
@@ -187,7 +188,7 @@ def study(
             "a study needs rows, and takes modulation and merge from them: leave both out of the settings."
         )
     keys = [replace(row, name="") for row in rows]
-    tallies = dict.fromkeys(keys, Tally())
+    tallies = dict.fromkeys(keys, PanopticTally())
     skipped: list[Skipped] = []
     read = 0
     with inference(model):

@@ -3,11 +3,11 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,16 +15,18 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.dataset import Dataset, Segmentation
-from lexiseg.data.id_maps import VOID, compact
+from lexiseg.data.dataset import Annotation, Dataset
+from lexiseg.data.id_maps import compact
 from lexiseg.data.samples.transforms import MASK_STRIDE
-from lexiseg.evaluation.evaluator import EvaluationTask, inference, open_task, read_task
 from lexiseg.evaluation.loading import Skipped, TruthBatch
+from lexiseg.evaluation.metrics.panoptic_quality import mask_overlaps
+from lexiseg.evaluation.metrics.sizes import LIMITS, size_of
 from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.evaluation.task import EvaluationTask, inference, open_task, read_task
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.opsnet import OPSNet
 
-Size = Literal["all", "small", "medium", "large"]
+GroupSize = Literal["all", "small", "medium", "large"]
 SURE = 100.0  # a logit beside zeros whose probability is 1 in float32
 
 
@@ -43,23 +45,58 @@ def name_perfectly(
         batch: the truth.
         task: words and categories.
     """
-    class_of = {category_id: index for index, category_id in enumerate(task.category_ids)}
-    shape = proposals.mask_logits.shape[:2]
-    class_logits = iou_scores.new_zeros((*shape, len(task.category_ids)))
-    void_probs = torch.ones_like(iou_scores)
+    names: dict[tuple[int, int], int] = {}
     for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.truths, strict=True)):
-        segmentation = truth.to_segmentation(task.measure.categories)
-        for query, category_id in enumerate(_true_categories(proposals.mask_logits[index], frame, segmentation)):
-            if category_id is not None:
-                class_logits[index, query, class_of[category_id]] = SURE
-                void_probs[index, query] = 0
+        true = truth.to_segmentation(task.measure.categories)
+        segments = tuple(s for s in true.segments if not s.is_crowd)
+        # Half a probability is a logit of zero: the rule of the merge's mask cut.
+        logits = (frame.leave(query.float()[None])[0] for query in proposals.mask_logits[index])
+        pairs = mask_overlaps(true.ids, segments, ((one >= 0).cpu().numpy() for one in logits))
+        for query, place in enumerate(pairs.matched()):
+            if place is not None:
+                names[index, query] = task.category_ids.index(segments[place].category_id)
+    return certain(proposals.mask_logits, names, iou_scores, len(task.category_ids))
+
+
+def certain(
+    mask_logits: Float[Tensor, "B Q h w"],
+    names: Mapping[tuple[int, int], int],
+    iou_scores: Float[Tensor, "B Q"],
+    num_concepts: int,
+) -> MaskPrediction:
+    """Masks that are sure of their names, or sure to be void.
+
+    Args:
+        mask_logits: the masks.
+        names: class id by picture and query; all others are void, also where IoU alone ranks.
+        iou_scores: predicted, in [0, 1].
+        num_concepts: K.
+    """
+    class_logits = iou_scores.new_zeros((*iou_scores.shape, num_concepts))
+    void_probs = torch.ones_like(iou_scores)
+    for (index, query), name in names.items():
+        class_logits[index, query, name] = SURE
+        void_probs[index, query] = 0
     return MaskPrediction(
-        mask_logits=proposals.mask_logits,
+        mask_logits=mask_logits,
         class_logits=class_logits,
         void_probs=void_probs,
-        iou_scores=iou_scores * (1 - void_probs),  # also ranking by IoU alone leaves void out
-        num_concepts=len(task.category_ids),
+        iou_scores=iou_scores * (1 - void_probs),
+        num_concepts=num_concepts,
     )
+
+
+def enter_canvas(masks: Bool[Tensor, "N H W"], frame: Frame) -> Float[Tensor, "N h w"]:
+    """True masks on the padded canvas: the share of each pixel that belongs to the mask."""
+    return frame.enter(masks.float()).clamp(0, 1)
+
+
+def as_proposed(canvas: Float[Tensor, "N h w"]) -> Float[Tensor, "1 N h2 w2"]:
+    """True masks on the canvas as logits of the stride at which masks are proposed.
+
+    A cell belongs to a mask where more than half of it does; a mask without such a cell falls back on its shares.
+    """
+    return F.avg_pool2d(canvas, MASK_STRIDE)[None].logit(1e-6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +106,7 @@ class TopOne:
     group: str
     """A group of names, or "all"."""
     is_thing: bool
-    size: Size
+    size: GroupSize
     correct: int
     count: int
 
@@ -86,7 +123,7 @@ def true_mask_top1(
     settings: EvaluationSettings | None = None,
     *,
     groups: Mapping[str, Sequence[str]] | None = None,
-    sizes: tuple[float, float] = (32.0, 96.0),
+    sizes: tuple[float, float] = LIMITS,
     report: ProgressCallback = lambda done, total: None,
 ) -> tuple[TopOne, ...]:
     """Names the true masks by mask-pooled CLIP alone: no query, no debiasing, no void.
@@ -110,7 +147,7 @@ def true_mask_top1(
         ValueError: if words, categories and groups do not fit one another, or no picture can be read.
     """
     settings = settings or EvaluationSettings()
-    counts: dict[tuple[str, bool, Size], list[int]] = {}
+    counts: dict[tuple[str, bool, GroupSize], list[int]] = {}
     with inference(model):
         task = open_task(model, dataset, vocabulary, settings, groups)
         group_ids = {name: {c.id for c in categories} for name, categories in task.groups.items()}
@@ -120,55 +157,32 @@ def true_mask_top1(
         for batch in read_task(model, task, settings, skipped, report):
             clip_map = model.clip_map(batch.images.to(task.words.text_embed.device))
             for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.truths, strict=True)):
-                segmentation = truth.to_segmentation(dataset.categories)
-                named = _name_true_masks(model, task, clip_map[index : index + 1], frame, segmentation)
+                named = _name_true_masks(model, task, clip_map[index : index + 1], frame, truth)
                 for category_id, is_right, side in named:
-                    size: Size = "small" if side < sizes[0] else "medium" if side < sizes[1] else "large"
                     inside = [name for name, ids in group_ids.items() if category_id in ids]
-                    for key in itertools.product(inside, ("all", size)):
+                    for key in itertools.product(inside, ("all", size_of(side, sizes))):
                         tally = counts.setdefault((key[0], is_thing[category_id], key[1]), [0, 0])
                         tally[0] += is_right
                         tally[1] += 1
-    every: tuple[Size, ...] = ("all", "small", "medium", "large")
     rows: list[TopOne] = []
-    for group, kind, size in itertools.product(group_ids, (True, False), every):
+    for group, kind, size in itertools.product(group_ids, (True, False), get_args(GroupSize)):
         correct, count = counts.get((group, kind, size), (0, 0))
         rows.append(TopOne(group=group, is_thing=kind, size=size, correct=correct, count=count))
     return tuple(rows)
 
 
-def _true_categories(mask_logits: Float[Tensor, "Q h w"], frame: Frame, truth: Segmentation) -> list[int | None]:
-    """The category of the true segment that each mask matches; None where it matches none."""
-    segments = truth.segments
-    places = compact(truth.ids, [VOID, *(s.id for s in segments)])
-    areas = np.bincount(places.ravel(), minlength=len(segments) + 1)
-    found: list[int | None] = []
-    for query in mask_logits:
-        # Half a probability is a logit of zero: the rule of the merge's mask cut.
-        mask = (frame.leave(query.float()[None])[0] >= 0).cpu().numpy()
-        shared = np.bincount(places[mask], minlength=len(segments) + 1)
-        union = shared[1:].sum() + areas[1:] - shared[1:]
-        matches = [
-            s.category_id for s, a, b in zip(segments, shared[1:], union, strict=True) if 2 * a > b and not s.is_crowd
-        ]
-        found.append(matches[0] if matches else None)  # above one half a match is unique
-    return found
-
-
 def _name_true_masks(
-    model: OPSNet, task: EvaluationTask, clip_map: Float[Tensor, "1 D gh gw"], frame: Frame, truth: Segmentation
+    model: OPSNet, task: EvaluationTask, clip_map: Float[Tensor, "1 D gh gw"], frame: Frame, truth: Annotation
 ) -> list[tuple[int, bool, float]]:
     """For each true segment of a picture: its category, whether CLIP's first name is right, and its size in pixels."""
-    segments = [s for s in truth.segments if not s.is_crowd]
+    true = truth.to_segmentation(task.measure.categories)
+    segments = [s for s in true.segments if not s.is_crowd]
     if not segments:
         return []
-    places = compact(truth.ids, [s.id for s in segments])
-    masks = torch.from_numpy(places[None] == np.arange(len(segments))[:, None, None]).float()
-    canvas = frame.enter(masks).clamp(0, 1)
-    shares = F.avg_pool2d(canvas, MASK_STRIDE)[None].to(clip_map)
-    # A cell belongs to a mask where more than half of it does; a mask without such a cell falls back on its shares.
+    places = compact(true.ids, [s.id for s in segments])
+    canvas = enter_canvas(torch.from_numpy(places[None] == np.arange(len(segments))[:, None, None]), frame)
     proposals = MaskProposals(
-        mask_logits=shares.logit(1e-6),
+        mask_logits=as_proposed(canvas).to(clip_map),
         query_embed=clip_map.new_zeros(1, len(segments), model.config.segmenter.hidden_dim),
     )
     embed = model.embed(proposals, clip_map).clip_embed

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from lexiseg.core.batches import to_image_batch
-from lexiseg.core.errors import DeviceError
+from lexiseg.core.devices import choose_device
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import ImageBatch, PanopticMap, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
@@ -52,28 +52,6 @@ def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Mo
     folder = find_model(name_or_dir)
     is_shipped = folder.resolve() in {shipped_folder(name).resolve() for name in SHIPPED}
     return Model(load_model(folder), name=str(name_or_dir), device=place, is_shipped=is_shipped)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that a person means.
-
-    Raises:
-        DeviceError: if torch does not know it, or it is not there.
-    """
-    has_mps = torch.backends.mps.is_available()
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceError(f"expected auto, cpu, cuda or mps as device, got {name!r}.") from error
-    is_there = {
-        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": has_mps,
-    }.get(device.type, True)
-    if not is_there:
-        raise DeviceError(f"this machine has no {name} that torch can use; take auto or cpu as device.")
-    return device
 
 
 class Model:

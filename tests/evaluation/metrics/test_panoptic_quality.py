@@ -11,9 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexiseg.data.dataset import Category, Dataset, SegmentInfo, describe_segments
-from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.data.formats.coco_panoptic import load_segmentation, read_panoptic
 from lexiseg.data.id_maps import load_ids
-from lexiseg.evaluation.metrics.panoptic_quality import ClassTally, Tally, summarise, tally_pair
+from lexiseg.evaluation.metrics.panoptic_quality import (
+    ClassTally,
+    PanopticTally,
+    mask_overlaps,
+    overlaps,
+    summarise,
+    tally_pair,
+)
 
 CATEGORIES = (
     Category(id=1, name="cat", is_thing=True),
@@ -82,11 +89,11 @@ def slow_counts(truth: Side, predicted: Side) -> dict[int, tuple[Fraction, int, 
     return {key: tuple(value) for key, value in counts.items() if sum(value[1:])}
 
 
-def as_counts(tally: Tally) -> dict[int, tuple[Fraction, int, int, int]]:
+def as_counts(tally: PanopticTally) -> dict[int, tuple[Fraction, int, int, int]]:
     return {key: (Fraction(c.iou_units, 2**53), c.tp, c.fp, c.fn) for key, c in tally.classes.items()}
 
 
-def tally(truth: Side, predicted: Side) -> Tally:
+def tally(truth: Side, predicted: Side) -> PanopticTally:
     return tally_pair(*truth, *predicted, CATEGORIES)
 
 
@@ -98,7 +105,7 @@ def golden(shared: Path) -> tuple[Dataset, Dataset, dict]:
     return truth, predicted, json.loads((folder / "expected.json").read_text())
 
 
-def golden_tallies(truth: Dataset, predicted: Dataset) -> list[Tally]:
+def golden_tallies(truth: Dataset, predicted: Dataset) -> list[PanopticTally]:
     answers = {sample.image_id: sample for sample in predicted.samples}
     return [
         tally_pair(
@@ -134,7 +141,7 @@ def test_the_order_of_adding_never_changes_a_digit(golden):
     forward = reduce(add, tallies)
 
     assert reduce(add, tallies[::-1]) == forward
-    assert sum(tallies[::2], Tally()) + sum(tallies[1::2], Tally()) == forward
+    assert sum(tallies[::2], PanopticTally()) + sum(tallies[1::2], PanopticTally()) == forward
 
 
 def test_the_golden_truth_agrees_perfectly_with_itself(golden):
@@ -149,9 +156,9 @@ def test_the_golden_truth_agrees_perfectly_with_itself(golden):
 
 def test_a_true_coco_sample_agrees_perfectly_with_itself(shared: Path):
     data = read_panoptic(shared / "real" / "coco_panoptic")
-    total = Tally()
+    total = PanopticTally()
     for sample in data.samples:
-        ids = data.annotation(sample, strict=True).to_segmentation(()).ids
+        ids = load_segmentation(sample, data.categories)
         total += tally_pair(ids, sample.segments, ids, sample.segments, data.categories)
 
     report = summarise(total, data.categories)
@@ -250,7 +257,7 @@ def test_classes_that_never_occur_stay_out_of_the_means():
 
 
 def test_nothing_at_all_is_zero_and_no_division():
-    report = summarise(Tally(), CATEGORIES)
+    report = summarise(PanopticTally(), CATEGORIES)
 
     assert (report.all.pq, report.all.n, report.per_class[0].pq) == (0.0, 0, 0.0)
 
@@ -290,3 +297,23 @@ def test_pixels_of_an_unlisted_true_segment_are_neither_void_nor_anybodys():
 
     assert tally[1] == ClassTally(fp=1, fn=1)  # IoU is exactly 1/2: were the 7 void, it would be 1
     assert tally[4] == ClassTally(fp=1)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_masks_match_as_the_segments_of_a_map_do_and_their_ious_are_those_of_sets_of_pixels(seed: int):
+    rng = np.random.default_rng(seed)
+    ids, segments = random_scene(rng, with_crowd=True)
+    listed = segments[1:]  # the pixels of the first are neither void nor anybody's
+    found_ids, found = moved(rng, (ids, segments))
+    masks = [found_ids == one.id for one in found]
+
+    pairs = mask_overlaps(ids, listed, masks)
+
+    assert np.array_equal(pairs.matches()[1:, 1:], overlaps(ids, listed, found_ids, found).matches()[1:, 1:])
+    for column, mask in enumerate(masks, start=1):
+        for row, segment in enumerate(listed, start=1):
+            true, pixels = {*np.flatnonzero(ids == segment.id)}, {*np.flatnonzero(mask & (ids != 0))}
+            assert pairs.iou()[row, column] == len(true & pixels) / max(1, len(true | pixels))
+        match = pairs.matched()[column - 1]
+        over_half = [i for i, s in enumerate(listed) if pairs.iou()[i + 1, column] > 0.5 and not s.is_crowd]
+        assert over_half == ([] if match is None else [match])

@@ -15,7 +15,7 @@ from lexiseg.data.categories import own_vocabulary
 from lexiseg.data.dataset import Dataset
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip
-from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.engine.run_settings import Precision
@@ -166,7 +166,7 @@ def test_a_model_in_training_is_measured_like_a_finished_one(data: Dataset, tmp_
         draw=lambda scene, path: drawn.append(path),
     )
 
-    figures = evaluate(task.model, few, own_vocabulary(data.categories)).to_jsonable()
+    figures = evaluate_dataset(task.model, few, own_vocabulary(data.categories)).to_jsonable()
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     told = [line for line in lines if "val_pq" in line]
     assert [line["step"] for line in told] == [2, 4]

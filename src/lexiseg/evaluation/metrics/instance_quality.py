@@ -18,12 +18,14 @@ from pycocotools import cocoeval
 from lexiseg.core.errors import FormatError
 from lexiseg.data.dataset import Category, ObjectMask
 from lexiseg.data.run_lengths import area_of, code_of, encode
+from lexiseg.evaluation.metrics.figures import Figures
+from lexiseg.evaluation.metrics.sizes import SIZES
 from lexiseg.models.postprocess.instances import Instance
 
 COCOeval: Any = cocoeval.COCOeval  # its declared type leaves out what it takes and gives
 
 MAX_DETECTIONS = 100  # of one class in one picture, as COCO has it
-SIZES = ("all", "small", "medium", "large")  # of COCO's area ranges: below 32^2, up to 96^2, and above
+AREAS = ("all", *SIZES)  # COCO's area ranges, in its order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,23 +87,32 @@ class InstanceTally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassAP:
-    """Figures of one class, as fractions; None where no true object counts."""
+class AveragePrecision(Figures):
+    """AP as fractions; None where no true object counts."""
 
-    category: Category
+    NAMES = ("ap", "ap50", "ap75")
     ap: float | None
+    """Mean over the IoU thresholds 0.50, 0.55 ... 0.95."""
     ap50: float | None
     ap75: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceQuality:
-    """The whole report, as fractions: means over the classes that have true objects, None where none has."""
+class ClassAP(AveragePrecision):
+    """The AP of one class."""
 
-    ap: float | None
-    """Mean over the IoU thresholds 0.50, 0.55 ... 0.95."""
-    ap50: float | None
-    ap75: float | None
+    category: Category
+
+    @property
+    def occurs(self) -> bool:
+        """Whether it has true objects."""
+        return self.ap is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceQuality(AveragePrecision):
+    """The whole report: means over the classes that have true objects."""
+
     ap_small: float | None
     """Of objects below 32 x 32 pixels."""
     ap_medium: float | None
@@ -112,19 +123,9 @@ class InstanceQuality:
 
     def to_jsonable(self) -> dict[str, Any]:
         """What JSON can hold."""
-        classes = [
-            {"name": c.category.name, "category_id": c.category.id, "ap": c.ap, "ap50": c.ap50, "ap75": c.ap75}
-            for c in self.per_class
-        ]
-        return {
-            "ap": self.ap,
-            "ap50": self.ap50,
-            "ap75": self.ap75,
-            "ap_small": self.ap_small,
-            "ap_medium": self.ap_medium,
-            "ap_large": self.ap_large,
-            "per_class": classes,
-        }
+        sizes = {"ap_small": self.ap_small, "ap_medium": self.ap_medium, "ap_large": self.ap_large}
+        classes = [{"name": c.category.name, "category_id": c.category.id, **c.to_jsonable()} for c in self.per_class]
+        return {**Figures.to_jsonable(self), **sizes, "per_class": classes}
 
 
 def tally_instances(
@@ -194,30 +195,22 @@ def summarise_instances(tally: InstanceTally, categories: Sequence[Category]) ->
     precision = _precision(pictures, [category.id for category in things])
     places = {category_id: place for place, category_id in enumerate(sorted(category.id for category in things))}
 
-    def ap(*, size: int = 0, threshold: int | None = None, category: Category | None = None) -> float | None:
-        some = precision[slice(None) if threshold is None else threshold, ..., size]
+    def ap(*, size: str = "all", threshold: int | None = None, category: Category | None = None) -> float | None:
+        some = precision[slice(None) if threshold is None else threshold, ..., AREAS.index(size)]
         some = some if category is None else some[..., places[category.id]]
         known = some[some > -1]  # -1 stands for a class without true objects
         return float(known.mean()) if known.size else None
 
-    # Places of 0.50 and 0.75 among COCO's thresholds.
-    ap50, ap75 = 0, 5
+    def aps(category: Category | None = None) -> dict[str, float | None]:
+        at = {"ap": None, "ap50": 0, "ap75": 5}  # places of 0.50 and 0.75 among COCO's thresholds
+        return {name: ap(threshold=threshold, category=category) for name, threshold in at.items()}
+
     return InstanceQuality(
-        ap=ap(),
-        ap50=ap(threshold=ap50),
-        ap75=ap(threshold=ap75),
-        ap_small=ap(size=SIZES.index("small")),
-        ap_medium=ap(size=SIZES.index("medium")),
-        ap_large=ap(size=SIZES.index("large")),
-        per_class=tuple(
-            ClassAP(
-                category=category,
-                ap=ap(category=category),
-                ap50=ap(category=category, threshold=ap50),
-                ap75=ap(category=category, threshold=ap75),
-            )
-            for category in things
-        ),
+        **aps(),
+        ap_small=ap(size="small"),
+        ap_medium=ap(size="medium"),
+        ap_large=ap(size="large"),
+        per_class=tuple(ClassAP(category=category, **aps(category)) for category in things),
     )
 
 
@@ -248,7 +241,7 @@ class _Objects:
 def _precision(pictures: Sequence[PictureMasks], category_ids: Sequence[int]) -> np.ndarray:
     """COCO's table: IoU threshold, recall, category by rising id, size; -1 where a class has no true object."""
     if not pictures or not category_ids:
-        return np.full((10, 101, len(category_ids), len(SIZES)), -1.0)
+        return np.full((10, 101, len(category_ids), len(AREAS)), -1.0)
     truths: dict[int | str, list[dict[str, Any]]] = {}
     found: dict[int | str, list[dict[str, Any]]] = {}
     number = 0  # an id of 0 would say "no match" to COCO's program

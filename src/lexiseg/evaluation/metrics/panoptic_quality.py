@@ -6,12 +6,14 @@ that occur. Tallies add up over pictures and over processes, and the order never
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int, Integer
+from jaxtyping import Bool, Float, Int, Integer
 
 from lexiseg.data.dataset import Category, SegmentInfo
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, run_lengths
+from lexiseg.evaluation.metrics.figures import Figures
 
 # A match has an IoU above one half, and doubles in (1/2, 1] are whole multiples of 2^-53. So the
 # sum of the IoUs is kept as a whole number of these: exact, of constant size, and free of order.
@@ -48,14 +50,14 @@ class ClassTally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """Counts per category id, empty classes left out; `Tally()` is the zero of `+`."""
+class PanopticTally:
+    """Counts per category id, empty classes left out; `PanopticTally()` is the zero of `+`."""
 
     classes: Mapping[int, ClassTally] = field(default_factory=dict)
 
-    def __add__(self, other: "Tally") -> "Tally":
+    def __add__(self, other: "PanopticTally") -> "PanopticTally":
         keys = sorted(self.classes.keys() | other.classes.keys())
-        return Tally(classes={key: self[key] + other[key] for key in keys})
+        return PanopticTally(classes={key: self[key] + other[key] for key in keys})
 
     def __getitem__(self, category_id: int) -> ClassTally:
         """The counts of one class, zeros where it did not occur."""
@@ -66,31 +68,42 @@ class Tally:
         return [[key, c.iou_units, c.tp, c.fp, c.fn] for key, c in self.classes.items()]
 
     @staticmethod
-    def from_jsonable(rows: Iterable[Sequence[int]]) -> "Tally":
+    def from_jsonable(rows: Iterable[Sequence[int]]) -> "PanopticTally":
         """The inverse of `to_jsonable`."""
-        return Tally(classes={key: ClassTally(iou_units=units, tp=tp, fp=fp, fn=fn) for key, units, tp, fp, fn in rows})
+        return PanopticTally(
+            classes={key: ClassTally(iou_units=units, tp=tp, fp=fp, fn=fn) for key, units, tp, fp, fn in rows}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quality:
-    """Figures over a group of classes, as fractions; all zero if no class of it occurs."""
+class PanopticFigures(Figures):
+    """PQ = SQ x RQ, as fractions; all zero where nothing occurs."""
 
+    NAMES = ("pq", "sq", "rq")
     pq: float
     sq: float
     rq: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality(PanopticFigures):
+    """Means over a group of classes."""
+
     n: int
     """Classes that occur: those with a match, a false positive or a false negative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassQuality:
-    """Figures of one class, as fractions; all zero if it does not occur."""
+class ClassQuality(PanopticFigures):
+    """The figures of one class."""
 
     category: Category
     tally: ClassTally
-    pq: float
-    sq: float
-    rq: float
+
+    @property
+    def occurs(self) -> bool:
+        """Whether it has a match, a miss or a false alarm."""
+        return self.tally.count > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +115,15 @@ class PanopticQuality:
     stuff: Quality
     per_class: tuple[ClassQuality, ...]
 
+    @property
+    def means(self) -> dict[str, Quality]:
+        """The three means by their names."""
+        return {"all": self.all, "things": self.things, "stuff": self.stuff}
+
+    def to_jsonable(self) -> dict[str, dict[str, Any]]:
+        """The three means as JSON has them."""
+        return {name: {**mean.to_jsonable(), "n": mean.n} for name, mean in self.means.items()}
+
 
 def tally_pair(
     truth_ids: Integer[np.ndarray, "H W"],
@@ -109,7 +131,7 @@ def tally_pair(
     predicted_ids: Integer[np.ndarray, "_ _"],
     predicted_segments: Iterable[SegmentInfo],
     categories: Sequence[Category],
-) -> Tally:
+) -> PanopticTally:
     """Matches the segments of one picture and counts.
 
     A pair of one category matches at IoU > 0.5, where true void under the prediction is taken off the union. Crowd
@@ -147,26 +169,26 @@ def tally_pair(
         if not segment.is_crowd and not matches[row].any():
             counts[segment.category_id] += ClassTally(fn=1)
     for column, segment in enumerate(predicted, start=1):
-        if not matches[:, column].any() and not pairs.is_forgiven(column):
+        if not matches[:, column].any() and not pairs.is_forgiven(column, segment.category_id):
             counts[segment.category_id] += ClassTally(fp=1)
-    return Tally(classes={key: value for key, value in counts.items() if value.count})
+    return PanopticTally(classes={key: value for key, value in counts.items() if value.count})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Overlaps:
-    """How the segments of two maps of one picture lie over one another; row and column 0 are void, others from 1."""
+    """How predicted segments or masks lie over the true segments; row and column 0 are void, others from 1."""
 
     truth: tuple[SegmentInfo, ...]
-    predicted: tuple[SegmentInfo, ...]
     shared: Int[np.ndarray, "T1 P1"]
     """Pixels of every pair."""
+    true_areas: Int[np.ndarray, " T1"]
+    """Of the true segments, in pixels."""
     areas: Int[np.ndarray, " P1"]
-    """Of the predicted segments, in pixels."""
+    """Of the predicted ones, in pixels."""
 
-    @property
-    def true_areas(self) -> Int[np.ndarray, " T1"]:
-        """Of the true segments, in pixels."""
-        return self.shared.sum(1)
+    def iou(self) -> Float[np.ndarray, "T1 P1"]:
+        """The IoU of every pair."""
+        return self.shared / np.maximum(self._unions(), 1)
 
     def matches(self) -> Bool[np.ndarray, "T1 P1"]:
         """Pairs of segments with an IoU above one half, whatever their categories; a crowd has none."""
@@ -175,14 +197,17 @@ class Overlaps:
         found[1:][[segment.is_crowd for segment in self.truth]] = False
         return found
 
+    def matched(self) -> list[int | None]:
+        """For each prediction the place in `truth` of the segment that it matches: above one half there is but one."""
+        return [int(column.argmax()) if column.any() else None for column in self.matches()[1:, 1:].T]
+
     def match(self, row: int, column: int) -> ClassTally:
         """What a match counts."""
         union = self.true_areas[row] + self.areas[column] - self.shared[row, column] - self.shared[0, column]
         return ClassTally(iou_units=int(int(self.shared[row, column]) / int(union) * IOU_UNIT), tp=1)
 
-    def is_forgiven(self, column: int) -> bool:
-        """Whether more than half of a prediction lies on void and its own category's crowd."""
-        category_id = self.predicted[column - 1].category_id
+    def is_forgiven(self, column: int, category_id: int) -> bool:
+        """Whether more than half of a prediction lies on void and the crowd of its category."""
         # COCO has one crowd region per category; of several the official program takes the last.
         crowds = [r for r, s in enumerate(self.truth, start=1) if s.is_crowd and s.category_id == category_id]
         rows = [0, *crowds[-1:]]
@@ -227,10 +252,33 @@ def overlaps(
             f"prediction: segment {listed[1 + int(areas[1:].argmin())]} is in the list but not in the map."
         )
     # An unlisted true segment is part of predicted areas and of nothing else.
-    return Overlaps(truth=truth, predicted=predicted, shared=shared[:-1], areas=areas)
+    return Overlaps(truth=truth, shared=shared[:-1], true_areas=shared[:-1].sum(1), areas=areas)
 
 
-def summarise(tally: Tally, categories: Sequence[Category]) -> PanopticQuality:
+def mask_overlaps(
+    truth_ids: Integer[np.ndarray, "H W"], truth_segments: Iterable[SegmentInfo], masks: Iterable[np.ndarray]
+) -> Overlaps:
+    """Counts the pixels that masks share with true segments; the masks may lie over one another.
+
+    Args:
+        truth_ids: the true map; 0 is void.
+        truth_segments: its segments; `area` and `box` are not used.
+        masks: bool (H, W), one by one, so that they need not be in memory together.
+    """
+    truth = tuple(truth_segments)
+    listed = _listed("truth", truth)
+    rows = compact(truth_ids, listed)
+    rows[rows < 0] = len(listed)  # unlisted segments are part of the masks' areas and of nothing else
+
+    def count(pixels: np.ndarray) -> np.ndarray:
+        return np.bincount(pixels.ravel(), minlength=len(listed) + 1)
+
+    none = np.zeros(len(listed) + 1, np.int64)  # no mask is void
+    shared = np.stack([none, *(count(rows[mask]) for mask in masks)], axis=1)
+    return Overlaps(truth=truth, shared=shared[:-1], true_areas=count(rows)[:-1], areas=shared.sum(0))
+
+
+def summarise(tally: PanopticTally, categories: Sequence[Category]) -> PanopticQuality:
     """Turns counts into figures: each class's own, and macro means over the classes that occur."""
     per_class = tuple(_quality_of(category, tally[category.id]) for category in categories)
     return PanopticQuality(
@@ -239,17 +287,6 @@ def summarise(tally: Tally, categories: Sequence[Category]) -> PanopticQuality:
         stuff=_mean([c for c in per_class if not c.category.is_thing]),
         per_class=per_class,
     )
-
-
-def jsonable_quality(quality: PanopticQuality) -> dict[str, dict[str, float]]:
-    """All, things and stuff as plain data, fractions."""
-    parts = {"all": quality.all, "things": quality.things, "stuff": quality.stuff}
-    return {part: {"pq": q.pq, "sq": q.sq, "rq": q.rq, "n": q.n} for part, q in parts.items()}
-
-
-def percent(quality: Quality | ClassQuality) -> tuple[str, str, str]:
-    """PQ, SQ and RQ as they stand in a table."""
-    return f"{100 * quality.pq:.1f}", f"{100 * quality.sq:.1f}", f"{100 * quality.rq:.1f}"
 
 
 def _listed(side: str, segments: Sequence[SegmentInfo]) -> list[int]:

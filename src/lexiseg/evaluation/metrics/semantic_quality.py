@@ -14,6 +14,7 @@ from jaxtyping import Int, Integer
 
 from lexiseg.data.dataset import Category
 from lexiseg.data.id_maps import run_lengths
+from lexiseg.evaluation.metrics.figures import Figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,9 +58,10 @@ class SemanticTally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassIoU:
+class ClassIoU(Figures):
     """Figures of one class, as fractions; zero where their denominator is."""
 
+    NAMES = ("iou", "accuracy")
     category: Category
     iou: float
     accuracy: float
@@ -74,6 +76,11 @@ class ClassIoU:
     def occurs(self) -> bool:
         """Whether truth or prediction has a pixel of it."""
         return self.true_pixels + self.predicted_pixels > 0
+
+    def to_jsonable(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        pixels = {name: getattr(self, name) for name in ("hits", "true_pixels", "predicted_pixels")}
+        return {"name": self.category.name, "category_id": self.category.id, **Figures.to_jsonable(self), **pixels}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,26 +107,10 @@ class SemanticQuality:
 
     def to_jsonable(self) -> dict[str, Any]:
         """What JSON can hold; the split only if there is one."""
-        figures = {
-            "miou": self.miou,
-            "fwiou": self.fwiou,
-            "pixel_accuracy": self.pixel_accuracy,
-            "mean_accuracy": self.mean_accuracy,
-        }
-        split = {"miou_seen": self.miou_seen, "miou_unseen": self.miou_unseen, "hiou": self.hiou}
-        classes = [
-            {
-                "name": one.category.name,
-                "category_id": one.category.id,
-                "iou": one.iou,
-                "accuracy": one.accuracy,
-                "hits": one.hits,
-                "true_pixels": one.true_pixels,
-                "predicted_pixels": one.predicted_pixels,
-            }
-            for one in self.per_class
-        ]
-        return {**figures, **({} if self.hiou is None else split), "per_class": classes}
+        names = ("miou", "fwiou", "pixel_accuracy", "mean_accuracy")
+        split = ("miou_seen", "miou_unseen", "hiou") if self.hiou is not None else ()
+        figures = {name: getattr(self, name) for name in (*names, *split)}
+        return {**figures, "per_class": [one.to_jsonable() for one in self.per_class]}
 
 
 def tally_labels(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Dataset
-from lexiseg.evaluation.evaluator import comparisons, evaluate
+from lexiseg.evaluation.evaluator import comparisons, evaluate_dataset
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.training.engine.task import Evaluation
@@ -25,9 +25,10 @@ class Validation:
 
 def evaluate_on(validation: Validation, network: OpenVocabularySegmenter) -> Evaluation:
     """Measures a network as `lexiseg evaluate` does; under torchrun the processes share the pictures."""
-    report = evaluate(network, validation.data, validation.vocabulary, EvaluationSettings(limit=validation.limit))
+    settings = EvaluationSettings(limit=validation.limit)
+    report = evaluate_dataset(network, validation.data, validation.vocabulary, settings)
     plain = report.measure.jsonable_figures(report.quality, per_class=True)
-    names = [scene.name for scene in report.scenes[: validation.num_scenes]] if processes.rank() == 0 else []
+    names = [scene.name for scene in report.scores[: validation.num_scenes]] if processes.rank() == 0 else []
     return Evaluation(
         figures={name: value for name, value in plain.items() if isinstance(value, float)},
         scenes=tuple(comparisons(network, validation.data, validation.vocabulary, report.settings, names)),

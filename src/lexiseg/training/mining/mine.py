@@ -16,10 +16,10 @@ from lexiseg.data.dataset import Dataset
 from lexiseg.data.pairs.format import PairDataset, PairRecord
 from lexiseg.data.pairs.writer import PairWriter
 from lexiseg.encoders.text import embed_names
-from lexiseg.evaluation.evaluator import inference
 from lexiseg.evaluation.loading import Skipped, open_all
 from lexiseg.evaluation.report import installed_versions
 from lexiseg.evaluation.shards import digest
+from lexiseg.evaluation.task import inference
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.models.base import OpenVocabularySegmenter

@@ -1,0 +1,53 @@
+"""What an evaluation is given by name: a data set with its own vocabulary, and the classes that training has seen."""
+
+from pathlib import Path
+from typing import Any
+
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.catalogue import CATALOGUE, open_dataset
+from lexiseg.data.categories import match_words, own_vocabulary, vocabulary_categories
+from lexiseg.data.dataset import MASK_KINDS, Dataset
+from lexiseg.storybook.datasets import DRAWN, draw_dataset
+
+
+def open_data(
+    data: Dataset | str | Path,
+    root: Path | None,
+    split: str | None,
+    asked: Vocabulary | None,
+    *,
+    drawn_in: Path,
+    **drawing: Any,
+) -> tuple[Dataset, Vocabulary]:
+    """Opens a data set with masks, and says what it is asked for.
+
+    Args:
+        data: a folder, a name of the catalogue, a drawn data set such as "storybook-novel", or what is open already.
+        root: where a data set of the catalogue lies.
+        split: val, train ...; the data set's first if not given.
+        asked: the words; the data set's own if not given.
+        drawn_in: folder for the pictures of a drawn data set.
+        drawing: count, seed, workers and report of `storybook.datasets.draw_dataset`.
+
+    Returns:
+        The data set, and the vocabulary.
+
+    Raises:
+        ValueError: if there is no such data set, it can't be read, it has no masks, or the words do not fit what would
+            be drawn.
+    """
+    if not isinstance(data, str | Path):
+        return data, asked or own_vocabulary(data.categories)
+    name = str(data)
+    if name in DRAWN:
+        vocabulary = asked or DRAWN[name].vocabulary
+        match_words(vocabulary_categories(DRAWN[name].vocabulary), vocabulary)  # refused before anything is drawn
+        return draw_dataset(name, drawn_in, split=split, **drawing), vocabulary
+    if name not in CATALOGUE and not Path(name).exists():
+        raise ValueError(
+            f"there is no data set {name!r}: give a folder, one of {', '.join(DRAWN)}, "
+            "or a name that 'lexiseg data list' shows."
+        )
+    dataset = open_dataset(data, root, split, needs=MASK_KINDS)
+    listed = CATALOGUE[name].vocabulary if name in CATALOGUE else ""
+    return dataset, asked or (Vocabulary.of(listed) if listed else own_vocabulary(dataset.categories))

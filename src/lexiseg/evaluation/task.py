@@ -1,0 +1,177 @@
+"""What is evaluated: a data set and the words for it, matched, embedded and read in batches."""
+
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from lexiseg.core.frames import Frame
+from lexiseg.core.pool import ProgressCallback
+from lexiseg.core.structures import MaskPrediction, VocabularyEmbeddings
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.categories import match_groups, match_words
+from lexiseg.data.dataset import Category, Dataset, Loaded
+from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, open_all
+from lexiseg.evaluation.measure import Answer, Measure
+from lexiseg.evaluation.measures import measure_of
+from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.models.base import Fusion, OpenVocabularySegmenter, SemanticRule
+from lexiseg.models.postprocess.panoptic import MergeConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationTask:
+    """A data set and the words for it, ready to be counted."""
+
+    measure: Measure
+    vocabulary: Vocabulary
+    """Thing or stuff as the data set has it."""
+    category_ids: tuple[int, ...]
+    """The category of each concept."""
+    words: VocabularyEmbeddings
+    """On the model's device."""
+    groups: Mapping[str, tuple[Category, ...]]
+    fusion: Fusion
+    merge: MergeConfig
+    semantic_rule: SemanticRule = "merged"
+
+    def answer(self, prediction: MaskPrediction, index: int, frame: Frame, merge: MergeConfig | None = None) -> Answer:
+        """One picture's part of a prediction, with what was asked."""
+        return Answer(
+            prediction=prediction,
+            index=index,
+            frame=frame,
+            vocabulary=self.vocabulary,
+            category_ids=self.category_ids,
+            merge=merge or self.merge,
+            semantic_rule=self.semantic_rule,
+        )
+
+    def tallies(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Iterator[Any]:
+        """The counts of every picture of a batch against its truth."""
+        for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.truths, strict=True)):
+            yield self.measure.tally(self.answer(prediction, index, frame, merge), truth)
+
+    def tally(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Any:
+        """The counts of a batch."""
+        return sum(self.tallies(prediction, merge, batch), self.measure.zero())
+
+    def summarise(self, tally: Any) -> tuple[Any, dict[str, Any]]:
+        """Figures over all classes, and over each group of them."""
+        groups = {name: self.measure.summarise(tally, categories) for name, categories in self.groups.items()}
+        return self.measure.summarise(tally, self.measure.categories), groups
+
+
+def open_task(
+    model: OpenVocabularySegmenter,
+    dataset: Dataset,
+    vocabulary: Vocabulary,
+    settings: EvaluationSettings,
+    groups: Mapping[str, Sequence[str]] | None = None,
+) -> EvaluationTask:
+    """Matches the words to the categories, by name or synonym, and embeds them.
+
+    Raises:
+        ValueError: if the data set is empty or has no truth for the task, or words, categories and groups do not fit
+            one another.
+    """
+    if not dataset.samples:
+        raise ValueError("the data set holds no pictures: name one that does.")
+    named_groups = match_groups(groups or {}, dataset.categories)
+    unseen = frozenset(category.name for category in named_groups.get("unseen", ()))
+    measure = measure_of(dataset, settings.task, unseen)
+    matched, category_ids = match_words(dataset.categories, vocabulary)
+    words = model.embed_vocabulary(matched, negatives=settings.negatives, cache_dir=settings.cache_dir)
+    return EvaluationTask(
+        measure=measure,
+        vocabulary=matched,
+        category_ids=category_ids,
+        words=words.to(next(model.parameters()).device),
+        groups=named_groups,
+        fusion=settings.fusion or model.config.fusion,
+        merge=settings.merge or model.config.merge,
+        semantic_rule=settings.semantic_rule or "merged",
+    )
+
+
+def filled(settings: EvaluationSettings | None, model: OpenVocabularySegmenter) -> EvaluationSettings:
+    """Settings in which fusion, merge and semantic rule are named: the model's own where nothing was."""
+    settings = settings or EvaluationSettings()
+    model.check_fusion(settings.fusion)
+    return replace(
+        settings,
+        fusion=settings.fusion or model.config.fusion,
+        merge=settings.merge or model.config.merge,
+        semantic_rule=settings.semantic_rule or model.semantic_rule,
+    )
+
+
+def read_batches(
+    model: OpenVocabularySegmenter,
+    opened: Iterable[Loaded | Skipped],
+    batch_size: int,
+    skipped: list[Skipped],
+    report: ProgressCallback,
+    *,
+    total: int,
+    done: int = 0,
+) -> Generator[TruthBatch, None, None]:
+    """Yields samples in batches as the model takes them; those that could not be read are added to `skipped`.
+
+    Args:
+        model: whose configuration says how large pictures are.
+        opened: the samples.
+        batch_size: pictures of a batch at most.
+        skipped: grows.
+        report: called after every batch.
+        total: what `report` is told that there are.
+        done: samples that were done before.
+    """
+    config = model.config
+    for batch in batched(opened, longest=config.longest_side, shortest=config.shortest_side, batch_size=batch_size):
+        if isinstance(batch, Skipped):
+            skipped.append(batch)
+            done += 1
+        else:
+            yield batch
+            done += len(batch.truths)
+        report(done, total)
+
+
+def read_task(
+    model: OpenVocabularySegmenter,
+    task: EvaluationTask,
+    settings: EvaluationSettings,
+    skipped: list[Skipped],
+    report: ProgressCallback,
+) -> Generator[TruthBatch, None, None]:
+    """Yields the batches of a task; what cannot be read is added to `skipped`.
+
+    Raises:
+        ValueError: after the last sample, if not one could be read.
+    """
+    samples = task.measure.samples[: settings.limit]
+    opened = open_all(task.measure.open, samples)
+    yield from read_batches(model, opened, settings.batch_size, skipped, report, total=len(samples))
+    if len(skipped) == len(samples):
+        raise nothing_read(skipped)
+
+
+def nothing_read(skipped: Sequence[Skipped]) -> ValueError:
+    """What to say where not one picture can be read."""
+    return ValueError(f"none of the {len(skipped)} pictures can be read; the first: {skipped[0].reason}")
+
+
+@contextmanager
+def inference(model: OpenVocabularySegmenter) -> Generator[None, None, None]:
+    """Eval mode without gradients; afterwards every part is in the mode in which it was."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
