@@ -51,11 +51,12 @@ def commands(group: typer.Typer, name: str) -> Iterator[tuple[str, dict[str, Any
 def parameter(declared: inspect.Parameter) -> tuple[str, dict[str, Any]]:
     """What can be typed for an option or argument, and what holds if nothing is."""
     annotation, info = get_args(declared.annotation)
-    names = [info.metavar] if isinstance(info, ArgumentInfo) else [info.default, *(info.param_decls or ())]
+    typed = [info.metavar] if isinstance(info, ArgumentInfo) else [info.default, *(info.param_decls or ())]
+    names = [name for name in typed if isinstance(name, str)]
     is_required = declared.default is declared.empty
     default = None if is_required else getattr(declared.default, "value", declared.default)
     about = {
-        "names": [name for name in names if isinstance(name, str)],
+        "names": names,
         "takes": kind(annotation),
         "default": str(default) if isinstance(default, Path) else default,
         "required": is_required or None,

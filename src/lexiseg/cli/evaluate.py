@@ -3,15 +3,14 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from lexiseg.cli.console import note, progress, say, show
-from lexiseg.cli.options import Inference
+from lexiseg.cli.options.evaluate import EvaluateOptions, EvaluationData
+from lexiseg.cli.options.shared import read_optional_vocabulary
 from lexiseg.cli.overrides import fusion_for, merge_for, set_regions
 from lexiseg.cli.report_page import diagnosis_tables, write_page
-from lexiseg.cli.words import read_words
 from lexiseg.core import processes
 from lexiseg.core.concepts import same_word
 from lexiseg.core.errors import UsageError
@@ -30,9 +29,9 @@ from lexiseg.evaluation.measures import TaskName, measure_of
 from lexiseg.evaluation.report import EvaluationSettings, Report, write_report
 from lexiseg.inference.predictor import Model, load
 from lexiseg.io.config_json import to_jsonable
-from lexiseg.models.base import SemanticRule
-from lexiseg.models.opsnet import OPSNetConfig
-from lexiseg.models.ovseg import OVSegConfig
+from lexiseg.layers.ensemble import EnsembleConfig
+from lexiseg.models.base import ModelConfig
+from lexiseg.models.crops import RegionConfig
 from lexiseg.models.presets import CLIP_WEIGHTS
 from lexiseg.storybook.export import StorybookSpec, vocabulary_categories, write_storybook
 from lexiseg.storybook.kinds import CASTS, PART, Role, Split
@@ -63,63 +62,36 @@ INCOMPLETE = 3
 """Exit status when pictures were left out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
-    """Which pictures."""
-
-    name: str
-    """A folder, a name of the catalogue, or a drawn data set."""
-    root: Path | None
-    split: str | None
-    count: int
-    """Of drawn data."""
-    seed: int
-    """Of drawn data."""
-    limit: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What is measured."""
-
-    task: TaskName | None
-    semantic_rule: SemanticRule | None
-    diagnose: bool
-    """Whether the parts of the model are replaced by truth, one at a time; for the panoptic task."""
-
-
-def run_evaluate(
-    data: Data, words: str | None, how: Inference, measured: Measured, out: Path, *, workers: int, resume: bool
-) -> int:
+def run_evaluate(options: EvaluateOptions) -> int:
     """Measures a model on a data set, writes the report, and prints the figures.
 
     Returns:
         The exit status: 3 if pictures had to be left out.
 
     Raises:
-        ValueError: if words, data, model or folder are of no use.
+        ValueError: if vocabulary, data, model or folder are of no use.
     """
-    asked = None if words is None else read_words(words)
+    asked, out = read_optional_vocabulary(options.vocabulary), options.out
     with processes.process_group():
-        model = load(how.model, device=how.device)
-        set_regions(model.network, how.regions)
+        model = load(options.model, device=options.device)
+        set_regions(model.network, options)
         config = model.network.config
         settings = EvaluationSettings(
-            task=measured.task or TASK_OF.get(data.name),
-            semantic_rule=measured.semantic_rule,
-            negatives=how.negatives,
-            fusion=fusion_for(how, model.network),
-            merge=merge_for(how, config.merge),
-            limit=data.limit,
+            task=options.task or TASK_OF.get(options.name),
+            semantic_rule=options.semantic_rule,
+            negatives=options.negatives,
+            fusion=fusion_for(options, model.network),
+            merge=merge_for(options, config.merge),
+            limit=options.limit,
             cache_dir=default_cache_dir(),
         )
-        if data.name in DRAWN:  # all that can be refused is refused before anything is drawn
-            _check(measured, settings.task or "panoptic", is_panoptic=True)
-            match_words(vocabulary_categories(DRAWN[data.name][1]), asked or DRAWN[data.name][1])
-        dataset, own = _open(data, out, workers)
-        _check(measured, measure_of(dataset, settings.task).name, is_panoptic=isinstance(dataset, PanopticDataset))
+        if options.name in DRAWN:  # all that can be refused is refused before anything is drawn
+            _check(options, settings.task or "panoptic", is_panoptic=True)
+            match_words(vocabulary_categories(DRAWN[options.name][1]), asked or DRAWN[options.name][1])
+        dataset, own = _open(options, out, options.workers)
+        _check(options, measure_of(dataset, settings.task).name, is_panoptic=isinstance(dataset, PanopticDataset))
         vocabulary = asked or own
-        _tell_lambda(data, how, config)
+        _tell_lambda(options, config)
         groups = seen_and_unseen(dataset.categories, vocabulary, config.training_vocabulary)
         try:
             with progress("Segmenting") as bar:
@@ -129,14 +101,14 @@ def run_evaluate(
                     vocabulary,
                     settings,
                     groups=groups,
-                    workers=workers,
+                    workers=options.workers,
                     parts=out / PARTS_FOLDER,
-                    resume=resume,
+                    resume=options.resume,
                     report=bar,
                 )
             diagnosis = None
-            if measured.diagnose and isinstance(dataset, PanopticDataset):
-                diagnosis = _diagnose(model, dataset, vocabulary, report.settings, out, workers=workers, resume=resume)
+            if options.diagnose and isinstance(dataset, PanopticDataset):
+                diagnosis = _diagnose(model, dataset, vocabulary, report.settings, options)
         except KeyboardInterrupt:
             note(f"lexiseg: what is finished lies in {out}; the same command with --resume goes on from there.")
             raise
@@ -144,7 +116,7 @@ def run_evaluate(
             worst, best = report.worst_and_best(SHOWN_SCENES)
             names = [scene.name for scene in (*worst, *best)]
             maps = comparisons(model.network, dataset, vocabulary, report.settings, names)
-            about = _about(data, how, dataset.categories, vocabulary) | _cutting(config)
+            about = _about(options, dataset.categories, vocabulary, model.network.regions)
             page = write_page(report, diagnosis, worst, best, maps, out, about)
             write_report(report, out, about | ({} if diagnosis is None else {"diagnosis": diagnosis.to_jsonable()}))
             for folder in (PARTS_FOLDER, DIAGNOSIS_FOLDER):
@@ -156,16 +128,16 @@ def run_evaluate(
         return INCOMPLETE if report.unreadable and processes.rank() == 0 else 0
 
 
-def _tell_lambda(data: Data, how: Inference, config: OPSNetConfig | OVSegConfig) -> None:
+def _tell_lambda(options: EvaluateOptions, config: ModelConfig) -> None:
     """Says what OVSeg's authors take for lambda on this data set, where the model takes another."""
-    entry = CATALOGUE.get(data.name)
+    entry, own = CATALOGUE.get(options.name), config.fusion
     theirs = CLIP_WEIGHTS.get(entry.vocabulary) if entry is not None else None
-    if not isinstance(config, OVSegConfig) or theirs is None or how.clip_weight is not None or how.clip_only:
+    if theirs is None or not isinstance(own, EnsembleConfig) or own.seen_clip_weight is not None:
         return
-    own = config.ensemble
-    if own.seen_clip_weight is None and own.clip_weight != theirs and processes.rank() == 0:
+    is_asked = options.clip_weight is not None or options.clip_only
+    if own.clip_weight != theirs and not is_asked and processes.rank() == 0:
         note(
-            f"lexiseg: OVSeg's authors take lambda {theirs:g} on {data.name}, and this model's own is "
+            f"lexiseg: OVSeg's authors take lambda {theirs:g} on {options.name}, and this model's own is "
             f"{own.clip_weight:g}: pass --clip-weight {theirs:g} for a figure like theirs."
         )
 
@@ -175,10 +147,7 @@ def _diagnose(
     dataset: PanopticDataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings,
-    out: Path,
-    *,
-    workers: int,
-    resume: bool,
+    options: EvaluateOptions,
 ) -> Diagnosis:
     with progress("Looking for what costs most") as bar:
         return diagnose(
@@ -186,39 +155,37 @@ def _diagnose(
             dataset,
             vocabulary,
             settings,
-            workers=workers,
-            parts=out / DIAGNOSIS_FOLDER,
-            resume=resume,
+            workers=options.workers,
+            parts=options.out / DIAGNOSIS_FOLDER,
+            resume=options.resume,
             report=bar,
         )
 
 
-def _check(measured: Measured, task: TaskName, *, is_panoptic: bool) -> None:
+def _check(options: EvaluateOptions, task: TaskName, *, is_panoptic: bool) -> None:
     """Refuses what the task or the data can't give."""
-    if measured.diagnose and not (is_panoptic and task == "panoptic"):
+    if options.diagnose and not (is_panoptic and task == "panoptic"):
         raise UsageError("a diagnosis is of panoptic quality: leave --diagnose out, or evaluate the panoptic task.")
-    if measured.semantic_rule == "soft" and task != "semantic":
+    if options.semantic_rule == "soft" and task != "semantic":
         raise UsageError("the soft rule gives classes to pixels: add --task semantic, or leave --semantic-rule out.")
 
 
-def _about(data: Data, how: Inference, categories: tuple[Category, ...], asked: Vocabulary) -> dict[str, Any]:
+def _about(
+    options: EvaluateOptions, categories: tuple[Category, ...], asked: Vocabulary, regions: RegionConfig | None
+) -> dict[str, Any]:
     """What was measured, for the report."""
-    is_drawn = data.name in DRAWN
-    drawn = {"split": data.split or "test", "count": data.count, "seed": data.seed}
-    stored = {"root": None if data.root is None else str(data.root), "split": data.split}
+    drawn = {"split": options.split or "test", "count": options.count, "seed": options.seed}
+    stored = {"root": None if options.root is None else str(options.root), "split": options.split}
+    which = drawn if options.name in DRAWN else stored
     return {
-        "data": {"name": data.name, "limit": data.limit, **(drawn if is_drawn else stored)},
-        "model": how.model,
+        "data": {"name": options.name, "limit": options.limit, **which},
+        "model": options.model,
         "words": word_of_categories(categories, asked),
+        **({} if regions is None else {"crops": to_jsonable(regions)}),
     }
 
 
-def _cutting(config: OPSNetConfig | OVSegConfig) -> dict[str, Any]:
-    """How an OVSeg cut its crops, for the report."""
-    return {"crops": to_jsonable(config.regions)} if isinstance(config, OVSegConfig) else {}
-
-
-def _open(data: Data, out: Path, workers: int) -> tuple[AnnotatedDataset, Vocabulary]:
+def _open(data: EvaluationData, out: Path, workers: int) -> tuple[AnnotatedDataset, Vocabulary]:
     """The data set and its own words; a drawn one is written first, and read like any other."""
     if data.name in DRAWN:
         folder, vocabulary = out / "data", DRAWN[data.name][1]
@@ -244,7 +211,7 @@ def _open(data: Data, out: Path, workers: int) -> tuple[AnnotatedDataset, Vocabu
     return dataset, own_words(dataset.categories)
 
 
-def _draw(data: Data, folder: Path, workers: int) -> None:
+def _draw(data: EvaluationData, folder: Path, workers: int) -> None:
     role, vocabulary = DRAWN[data.name]
     split = data.split or "test"
     if split not in get_args(Split):

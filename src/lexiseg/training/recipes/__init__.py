@@ -1,5 +1,8 @@
 """Recipes: functions that each return all that decides a training, as one frozen dataclass."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from lexiseg.training.recipes.finetuning import finetune, finetune_head
 from lexiseg.training.recipes.opsnet import opsnet_r50, opsnet_r101, opsnet_swin_l, opsnet_swin_s
 from lexiseg.training.recipes.opsnet_plus import (
@@ -87,3 +90,75 @@ __all__ = [
     "simbaseline_cross",
     "zegformer",
 ]
+
+Recipe = Callable[..., Any]
+"""A function of the seed."""
+RECIPES: Mapping[str, Mapping[str, Recipe]] = {
+    "Your own pictures": {
+        "finetune": finetune,
+        "finetune-head": finetune_head,
+    },
+    "The papers' sizes": {
+        "opsnet-r50": opsnet_r50,
+        "opsnet-r101": opsnet_r101,
+        "opsnet-swin-s": opsnet_swin_s,
+        "opsnet-swin-l": opsnet_swin_l,
+        "opsnet-plus-r50": opsnet_plus_r50,
+        "opsnet-plus-r101": opsnet_plus_r101,
+        "opsnet-plus-swin-s": opsnet_plus_swin_s,
+        "opsnet-plus-swin-l": opsnet_plus_swin_l,
+        "ovseg-swin-base": ovseg_swin_base,
+        "ovseg-r101": ovseg_r101,
+        "simbaseline": simbaseline,
+        "simbaseline-cross": simbaseline_cross,
+        "zegformer": zegformer,
+        "adapt-ft": adapt_ft,
+        "adapt-mpt": adapt_mpt,
+        "adapt-vpt": adapt_vpt,
+        "adapt-joint": adapt_joint,
+        "prompt-simbaseline": prompt_simbaseline,
+    },
+    "The drawn world": {
+        "clip-tiny": clip_tiny,
+        "clip-tiny-words": clip_tiny_words,
+        "clip-vit-tiny": clip_vit_tiny,
+        "mask2former-tiny": mask2former_tiny,
+        "opsnet-tiny": opsnet_tiny,
+        "opsnet-tiny-more": opsnet_tiny_more,
+        "opsnet-tiny-short": opsnet_tiny_short,
+        "opsnet-tiny-plain": opsnet_tiny_plain,
+        "opsnet-plus-tiny": opsnet_plus_tiny,
+        "opsnet-plus-tiny-classes": opsnet_plus_tiny_classes,
+        "opsnet-plus-tiny-control": opsnet_plus_tiny_control,
+        "maskformer-tiny": maskformer_tiny,
+        "maskformer-tiny-part": maskformer_tiny_part,
+        "adapt-tiny-ft": adapt_tiny_ft,
+        "adapt-tiny-mpt": adapt_tiny_mpt,
+        "adapt-tiny-joint": adapt_tiny_joint,
+        "adapt-tiny-vpt": adapt_tiny_vpt,
+        "adapt-tiny-pixel": adapt_tiny_pixel,
+        "adapt-tiny-token": adapt_tiny_token,
+        "prompt-tiny": prompt_tiny,
+    },
+}
+"""Every built-in recipe by its name, grouped by what people want."""
+SEQUENCES: Mapping[str, tuple[str, ...]] = {
+    "adapt-tiny-ft-mpt": ("adapt-tiny-ft", "adapt-tiny-mpt"),
+    "adapt-tiny-mpt-ft": ("adapt-tiny-mpt", "adapt-tiny-ft"),
+    "adapt-tiny-ft-ft": ("adapt-tiny-ft", "adapt-tiny-ft"),
+    "adapt-ft-mpt": ("adapt-ft", "adapt-mpt"),
+    "adapt-mpt-ft": ("adapt-mpt", "adapt-ft"),
+}
+"""Adaptations in a row (OVSeg, appendix A.5), and the control of the two-step ones, which see twice as many pairs."""
+WHOLE = "storybook"
+WHOLE_PARTS = ("clip-tiny", "clip-tiny-words", "mask2former-tiny", "opsnet-tiny")
+"""Four recipes in a row, from nothing to an OPSNet of the drawn world."""
+
+
+def grouped_names() -> dict[str, tuple[str, ...]]:
+    """Every name that `lexiseg train` knows, by group; recipes in a row stand in the group of their first."""
+    rows = {WHOLE: WHOLE_PARTS, **SEQUENCES}
+    return {
+        group: (*(name for name, steps in rows.items() if steps[0] in recipes), *recipes)
+        for group, recipes in RECIPES.items()
+    }
