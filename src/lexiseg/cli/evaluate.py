@@ -10,7 +10,6 @@ from lexiseg.cli.console import note, progress, say, show
 from lexiseg.cli.options.evaluate import EvaluateOptions, EvaluationData
 from lexiseg.cli.options.shared import read_optional_vocabulary
 from lexiseg.cli.overrides import fusion_for, merge_for, set_regions
-from lexiseg.cli.report_page import diagnosis_tables, write_page
 from lexiseg.core import processes
 from lexiseg.core.concepts import same_word
 from lexiseg.core.errors import UsageError
@@ -22,12 +21,14 @@ from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, read_panoptic
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
-from lexiseg.evaluation.evaluator import comparisons
+from lexiseg.evaluation.evaluator import Comparison, comparisons
 from lexiseg.evaluation.evaluator import evaluate as measure
 from lexiseg.evaluation.loading import match_words
 from lexiseg.evaluation.measures import TaskName, measure_of
+from lexiseg.evaluation.page import diagnosis_tables, write_page
 from lexiseg.evaluation.report import EvaluationSettings, Report, write_report
 from lexiseg.inference.predictor import Model, load
+from lexiseg.inference.visualize import side_by_side
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models.base import ModelConfig
@@ -117,7 +118,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
             names = [scene.name for scene in (*worst, *best)]
             maps = comparisons(model.network, dataset, vocabulary, report.settings, names)
             about = _about(options, dataset.categories, vocabulary, model.network.regions)
-            page = write_page(report, diagnosis, worst, best, maps, out, about)
+            page = write_page(report, diagnosis, worst, best, maps, out, about, draw_comparison)
             write_report(report, out, about | ({} if diagnosis is None else {"diagnosis": diagnosis.to_jsonable()}))
             for folder in (PARTS_FOLDER, DIAGNOSIS_FOLDER):
                 shutil.rmtree(out / folder, ignore_errors=True)
@@ -269,11 +270,20 @@ def _tell(report: Report, page: Path, other_words: Mapping[str, str]) -> None:
             f"Of {regions.proposals} proposals CLIP looked at {regions.encoded}; {regions.empty} were empty, and "
             f"{regions.skipped} were left out as no object."
         )
-    for skipped in report.unreadable[:SHOWN_SKIPPED]:
-        note(f"lexiseg: left out: {skipped.reason}")
-    more = len(report.unreadable) - SHOWN_SKIPPED
-    if more > 0:
-        note(f"lexiseg: left out: {more} more, which {page.name} names.")
+    note_left_out([skipped.reason for skipped in report.unreadable], page.name)
+
+
+def note_left_out(reasons: list[str], names_all: str) -> None:
+    """Tells why pictures were left out; of many, how many more a file names."""
+    for reason in reasons[:SHOWN_SKIPPED]:
+        note(f"lexiseg: left out: {reason}")
+    if (more := len(reasons) - SHOWN_SKIPPED) > 0:
+        note(f"lexiseg: left out: {more} more, which {names_all} names.")
+
+
+def draw_comparison(scene: Comparison, path: Path) -> None:
+    """Draws a picture, its truth and what a model makes of it, side by side."""
+    side_by_side(scene.picture, scene.truth, scene.prediction).save(path)
 
 
 def _tell_diagnosis(diagnosis: Diagnosis) -> None:

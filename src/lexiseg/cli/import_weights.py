@@ -114,20 +114,15 @@ def _counted(keys: tuple[str, ...]) -> str:
 
 
 def _show(found: Verification) -> None:
-    columns = ("tensor", "stage alone", "in a row", "")
-    show(
-        f"Largest relative difference (limit {MAX_DIFFERENCE:g})",
-        columns,
-        [(c.name, f"{c.alone:.1e}", f"{c.in_a_row:.1e}", "" if c.holds else "too large") for c in found.tensors],
-        right=columns[1:3],
-    )
-    columns = ("map", "stage alone", "in a row", "")
-    show(
-        f"Pixels of the same class, in % (limit {100 * MIN_AGREEMENT:g})",
-        columns,
-        [(c.name, f"{100 * c.alone:.3f}", f"{100 * c.in_a_row:.3f}", "" if c.holds else "too few") for c in found.maps],
-        right=columns[1:3],
-    )
+    tensors = [(c.name, f"{c.alone:.1e}", f"{c.in_a_row:.1e}", "" if c.holds else "too large") for c in found.tensors]
+    maps = [
+        (c.name, f"{100 * c.alone:.3f}", f"{100 * c.in_a_row:.3f}", "" if c.holds else "too few") for c in found.maps
+    ]
+    for title, what, rows in (
+        (f"Largest relative difference (limit {MAX_DIFFERENCE:g})", "tensor", tensors),
+        (f"Pixels of the same class, in % (limit {100 * MIN_AGREEMENT:g})", "map", maps),
+    ):
+        show(title, (what, "stage alone", "in a row", ""), rows, right=("stage alone", "in a row"))
 
 
 def _plain(found: Verification) -> dict[str, object]:

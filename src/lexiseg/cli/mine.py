@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TypeVar, cast, get_args
 
 from lexiseg.cli.console import note, progress, say, show
-from lexiseg.cli.evaluate import INCOMPLETE, SHOWN_SKIPPED, word_of_categories
+from lexiseg.cli.evaluate import INCOMPLETE, note_left_out, word_of_categories
 from lexiseg.cli.options.mine import MineOptions, MiningData
 from lexiseg.cli.options.shared import given, read_optional_vocabulary
 from lexiseg.cli.overrides import regions_for
-from lexiseg.cli.pair_sheet import SHEET_FILE, Statistics, frequencies, write_sheet
 from lexiseg.core import processes
 from lexiseg.core.errors import UsageError
 from lexiseg.core.messages import printable
@@ -35,6 +34,7 @@ from lexiseg.storybook.kinds import ALL, Split
 from lexiseg.training.clip.adaptation import with_clip
 from lexiseg.training.clip.folders import read_vit_clip
 from lexiseg.training.mining.mine import MiningConfig, mine, own_regions
+from lexiseg.training.mining.sheet import SHEET_FILE, Statistics, frequencies, write_sheet
 
 DRAWN = "storybook"
 """The data set that is drawn when it is asked for."""
@@ -194,9 +194,4 @@ def _tell(found: Statistics, pairs: PairDataset, out: Path) -> None:
         say(frequencies("Most frequent", found.most_frequent))
         say(frequencies("Least frequent", found.least_frequent))
     say(f"Crops of {pairs.crop_size} pixels in {out}; a few of them: {out / SHEET_FILE}.")
-    skipped = [entry for about in pairs.about for entry in about["skipped"]]
-    for entry in skipped[:SHOWN_SKIPPED]:
-        note(f"lexiseg: left out: {entry['reason']}")
-    more = len(skipped) - SHOWN_SKIPPED
-    if more > 0:
-        note(f"lexiseg: left out: {more} more, which {INDEX} names.")
+    note_left_out([entry["reason"] for about in pairs.about for entry in about["skipped"]], INDEX)

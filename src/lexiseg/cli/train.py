@@ -4,14 +4,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from lexiseg.cli.console import note, progress, say
+from lexiseg.cli.evaluate import draw_comparison
 from lexiseg.cli.options.shared import read_optional_vocabulary
 from lexiseg.cli.options.train import TrainOptions
 from lexiseg.cli.recipe_tables import show_recipe, show_recipes, show_report
 from lexiseg.core import processes
 from lexiseg.core.errors import UsageError
-from lexiseg.evaluation.evaluator import Comparison
 from lexiseg.inference.predictor import choose_device
-from lexiseg.inference.visualize import side_by_side
 from lexiseg.io.models import find_model, is_hub_name
 from lexiseg.training.engine.log import TrainingProgress
 from lexiseg.training.engine.trainer import EngineConfig
@@ -55,7 +54,7 @@ def run_train(options: TrainOptions) -> int:
     )
     backend = "cpu:gloo,cuda:nccl" if settings.device.startswith("cuda") else "gloo"
     with processes.process_group(backend), progress("Drawing") as bar:
-        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, draw=_draw, note=_note))
+        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, draw=draw_comparison, note=_note))
         if processes.rank() == 0:
             say(f"The model is in {model}.")
     return 0
@@ -101,8 +100,3 @@ def _tell(now: TrainingProgress) -> None:
         f"{100 * now.waiting:.0f} % waiting for data  {now.peak_memory / 2**30:.1f} GiB  "
         f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
     )
-
-
-def _draw(scene: Comparison, path: Path) -> None:
-    """Shows a picture, its truth and what a model in training makes of it."""
-    side_by_side(scene.picture, scene.truth, scene.prediction).save(path)

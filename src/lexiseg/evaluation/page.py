@@ -1,6 +1,6 @@
 """`report.md`: an evaluation to be read, with its worst and best pictures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,6 @@ from lexiseg.core.messages import printable
 from lexiseg.evaluation.diagnosis import Diagnosis
 from lexiseg.evaluation.evaluator import Comparison
 from lexiseg.evaluation.report import ImageScore, Report
-from lexiseg.inference.visualize import side_by_side
 
 PAGE_FILE = "report.md"
 PICTURES = "report-pictures"
@@ -22,6 +21,7 @@ def write_page(
     maps: Iterable[Comparison],
     folder: Path,
     about: Mapping[str, Any],
+    draw: Callable[[Comparison, Path], None],
 ) -> Path:
     """Writes the page and its pictures; an earlier page is replaced.
 
@@ -33,6 +33,7 @@ def write_page(
         maps: those of `worst` and then of `best`.
         folder: made if it is missing.
         about: names of the data and the model.
+        draw: writes one of the maps as a picture: `evaluation` draws nothing itself.
 
     Returns:
         The page.
@@ -51,7 +52,7 @@ def write_page(
             for number, scene in enumerate(scenes, start=1):
                 shown = next(drawn)
                 name = f"{PICTURES}/{kind}-{number}.png"
-                side_by_side(shown.picture, shown.truth, shown.prediction).save(folder / name)
+                draw(shown, folder / name)
                 lines += [f"{scene.name}: {100 * (scene.score or 0):.1f}. Picture, truth, prediction.", ""]
                 lines += [f"![{scene.name}]({name})", ""]
         page = folder / PAGE_FILE
