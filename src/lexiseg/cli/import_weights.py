@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lexiseg.cli.console import note, say, show
 from lexiseg.cli.options.shared import read_optional_vocabulary
-from lexiseg.cli.options.weights import ImportClipOptions, ImportOVSegOptions
+from lexiseg.cli.options.weights import ImportClipOptions, ImportModelOptions
 from lexiseg.core.errors import ModelError, UsageError
 from lexiseg.core.messages import printable
 from lexiseg.io.models import find_model, load_model, save_model
@@ -20,7 +20,7 @@ from lexiseg.training.clip.adaptation import with_clip
 from lexiseg.training.clip.folders import write_clip
 
 
-def run_import_ovseg(options: ImportOVSegOptions) -> int:
+def run_import_ovseg(options: ImportModelOptions) -> int:
     """Writes the model folder, and then holds the model that was read back from it against the reference.
 
     Returns:

@@ -19,7 +19,7 @@ from lexiseg.cli.options.evaluate import EvaluateOptions, ScorePanopticOptions, 
 from lexiseg.cli.options.mine import MineOptions
 from lexiseg.cli.options.segment import DemoOptions, SegmentOptions
 from lexiseg.cli.options.train import TrainOptions
-from lexiseg.cli.options.weights import AssembleOptions, ImportClipOptions, ImportOVSegOptions
+from lexiseg.cli.options.weights import AssembleOptions, ImportClipOptions, ImportModelOptions
 from lexiseg.core.errors import UsageError, VocabularyError
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
@@ -168,7 +168,7 @@ def score_semantic(options: ScoreSemanticOptions) -> None:
 
 
 @command(imports, "ovseg")
-def import_ovseg(options: ImportOVSegOptions) -> int:
+def import_ovseg(options: ImportModelOptions) -> int:
     """Import an official OVSeg checkpoint."""
     from lexiseg.cli.import_weights import run_import_ovseg
 

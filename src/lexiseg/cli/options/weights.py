@@ -30,7 +30,7 @@ class AssembleOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportOVSegOptions:
+class ImportModelOptions:
     """Of `lexiseg import ovseg`."""
 
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")]
