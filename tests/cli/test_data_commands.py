@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lexiseg.cli.data import FINE, FLAWED, UNUSABLE, run_check, run_list, run_prepare
+from lexiseg.cli.options.data import DataCheckOptions, DataListOptions, DataPrepareOptions
 from lexiseg.core.errors import FormatError, UsageError
 from lexiseg.data.catalogue import CATALOGUE
 from miniatures import put_grey, put_picture, put_rgb, put_text, rows
@@ -29,9 +30,9 @@ def ade(tmp_path: Path) -> Path:
 
 
 def test_the_list_shows_every_data_set_and_what_is_there(ade: Path, capfd: pytest.CaptureFixture[str]):
-    run_list()
+    run_list(DataListOptions())
     plain = capfd.readouterr().out
-    run_list(ade)
+    run_list(DataListOptions(root=ade))
     marked = [line.split() for line in capfd.readouterr().out.splitlines()]
 
     assert all(name in plain for name in CATALOGUE)
@@ -41,7 +42,7 @@ def test_the_list_shows_every_data_set_and_what_is_there(ade: Path, capfd: pytes
 
 
 def test_a_whole_data_set_passes_the_check(ade: Path, capfd: pytest.CaptureFixture[str]):
-    code = run_check("ade20k", ade)
+    code = run_check(DataCheckOptions(name="ade20k", root=ade))
 
     out = capfd.readouterr().out
     assert code == FINE == 0
@@ -51,7 +52,7 @@ def test_a_whole_data_set_passes_the_check(ade: Path, capfd: pytest.CaptureFixtu
 
 
 def test_a_missing_part_is_said_with_its_source_and_fails_the_check(ade: Path, capfd: pytest.CaptureFixture[str]):
-    code = run_check("ade20k-panoptic", ade)
+    code = run_check(DataCheckOptions(name="ade20k-panoptic", root=ade))
 
     out = capfd.readouterr().out
     assert code == UNUSABLE
@@ -64,7 +65,7 @@ def test_missing_and_broken_files_are_named_and_the_rest_is_counted(ade: Path, c
     (home / "images/validation/a.jpg").unlink()
     put_text(home / "annotations/validation/b.png", "no map")
 
-    code = run_check("ade20k", ade, every=True)
+    code = run_check(DataCheckOptions(name="ade20k", root=ade, every=True))
 
     out = capfd.readouterr().out
     assert code == FLAWED
@@ -79,35 +80,35 @@ def test_an_own_folder_is_checked_like_a_data_set_of_the_catalogue(tmp_path: Pat
     put_grey(tmp_path / "labels/a.png", rows(0))
     put_text(tmp_path / "classes.txt", "cat")
 
-    assert run_check(str(tmp_path), None) == FINE
+    assert run_check(DataCheckOptions(name=str(tmp_path))) == FINE
     assert "1 pictures are listed" in capfd.readouterr().out
 
 
 def test_preparing_says_how_many_files_were_made_and_then_the_check_passes(
     ade: Path, capfd: pytest.CaptureFixture[str]
 ):
-    run_prepare("ade20k-panoptic", ade)
+    run_prepare(DataPrepareOptions(name="ade20k-panoptic", root=ade))
     first = capfd.readouterr().out
-    run_prepare("ade20k-panoptic", ade, workers=2)
+    run_prepare(DataPrepareOptions(name="ade20k-panoptic", root=ade, workers=2))
     again = capfd.readouterr().out
 
     assert "ade20k-panoptic (val) is prepared: 3 files were made." in first
     assert "all were there already" in again
-    assert run_check("ade20k-panoptic", ade) == FINE
+    assert run_check(DataCheckOptions(name="ade20k-panoptic", root=ade)) == FINE
 
 
-@pytest.mark.parametrize("run", [run_check, run_prepare])
-def test_an_unknown_name_or_a_missing_root_is_wrong_usage(run, tmp_path: Path):
+@pytest.mark.parametrize(("run", "options"), [(run_check, DataCheckOptions), (run_prepare, DataPrepareOptions)])
+def test_an_unknown_name_or_a_missing_root_is_wrong_usage(run, options, tmp_path: Path):
     with pytest.raises(UsageError, match="did you mean ade20k"):
-        run("ade2k", tmp_path)
+        run(options(name="ade2k", root=tmp_path))
     with pytest.raises(UsageError, match="--root DIR"):
-        run("ade20k", None)
+        run(options(name="ade20k"))
     with pytest.raises(FormatError, match="no split 'test'"):
-        run("ade20k-panoptic", tmp_path, split="test")
+        run(options(name="ade20k-panoptic", root=tmp_path, split="test"))
 
 
 def test_the_data_commands_need_no_torch():
-    code = "import sys, lexiseg.cli.data as c; c.run_list(); print('torch' in sys.modules)"
+    code = "import sys, lexiseg.cli.data as c; c.run_list(c.DataListOptions()); print('torch' in sys.modules)"
 
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": SOURCE}

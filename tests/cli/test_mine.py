@@ -11,7 +11,6 @@ from PIL import Image
 
 import tiny
 from command_runs import Ran, Run
-from lexiseg.cli.pair_sheet import COLUMNS, contact_sheet, statistics
 from lexiseg.data.pairs.format import PairDataset, PairRecord
 from lexiseg.data.pairs.writer import PairWriter
 from lexiseg.encoders.clip.vit import VitClip
@@ -19,6 +18,7 @@ from lexiseg.io.models import load_model, save_model
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.clip.folders import write_clip
+from lexiseg.training.mining.sheet import COLUMNS, contact_sheet, statistics
 from miniatures import put_ids, put_json, put_picture, put_text, rows
 
 

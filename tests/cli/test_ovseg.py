@@ -10,8 +10,9 @@ import torch
 
 import tiny as tiny_models
 from command_runs import Run
-from lexiseg.cli.evaluate import Data, _tell_lambda
-from lexiseg.cli.options import CropOptions, Inference
+from lexiseg.cli.evaluate import _tell_lambda
+from lexiseg.cli.options.evaluate import EvaluateOptions
+from lexiseg.cli.options.shared import InferenceOptions
 from lexiseg.cli.overrides import fusion_for, regions_for
 from lexiseg.core.errors import ModelError
 from lexiseg.encoders.clip.vit import VitClip
@@ -182,7 +183,7 @@ def test_region_switches_reach_the_crops_and_a_picture_without_any_is_void(
     refused = run(*common, "-m", tiny_folder, "--crops-per-pass", 2, "--out", tmp_path / "o")
     assert refused.code == 2
     assert "--crops-per-pass means nothing to an OPSNet" in refused.err
-    assert regions_for(CropOptions(min_object=0.25, crops_per_pass=3), RegionConfig(fill="keep")) == RegionConfig(
+    assert regions_for(InferenceOptions(min_object=0.25, crops_per_pass=3), RegionConfig(fill="keep")) == RegionConfig(
         fill="keep", min_object_prob=0.25, crops_per_pass=3
     )
 
@@ -190,17 +191,18 @@ def test_region_switches_reach_the_crops_and_a_picture_without_any_is_void(
 def test_evaluate_tells_the_authors_lambda_where_the_model_has_another(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr("lexiseg.cli.evaluate.note", told.append)
-    data = Data(name="pascal-voc", root=None, split=None, count=1, seed=0, limit=None)
-    how = Inference(model="m", device="cpu", negatives=False)
-    _tell_lambda(data, how, presets.ovseg_r101())
+    asked = EvaluateOptions(name="pascal-voc", out=Path("out"))
+    _tell_lambda(asked, presets.ovseg_r101())
     assert "lambda 0.45 on pascal-voc" in told[0]
-    for name, asked, config in (
-        ("ade20k", how, presets.ovseg_r101()),
-        ("pascal-voc", replace(how, clip_weight=0.7), presets.ovseg_r101()),
-        ("pascal-voc", how, presets.zegformer()),
-        ("cityscapes", how, presets.ovseg_r101()),
+    for options, config in (
+        (replace(asked, name="ade20k"), presets.ovseg_r101()),
+        (replace(asked, clip_weight=0.7), presets.ovseg_r101()),
+        (replace(asked, clip_only=True), presets.ovseg_r101()),
+        (asked, presets.zegformer()),
+        (asked, tiny_models.model().config),
+        (replace(asked, name="cityscapes"), presets.ovseg_r101()),
     ):
-        _tell_lambda(replace(data, name=name), asked, config)
+        _tell_lambda(options, config)
     assert len(told) == 1
 
 
@@ -212,16 +214,16 @@ def test_the_wrong_fusion_is_refused_from_python_too(model: Model, tiny: Model, 
 
 
 def test_simbaselines_one_lambda_weighs_seen_and_unseen_words_from_both_sides() -> None:
-    how = Inference(model="m", device="cpu", negatives=False, clip_weight=0.8)
+    asked = InferenceOptions(model="m", negatives=False, clip_weight=0.8)
     assert fusion_for(
-        how, tiny_models.ovseg(ensemble=EnsembleConfig(clip_weight=0.5, seen_clip_weight=0.5))
+        asked, tiny_models.ovseg(ensemble=EnsembleConfig(clip_weight=0.5, seen_clip_weight=0.5))
     ).weights == pytest.approx((0.8, 0.2))  # type: ignore[union-attr]
-    assert fusion_for(how, tiny_models.ovseg(ensemble=EnsembleConfig())).weights == (0.8, 0.8)  # type: ignore[union-attr]
+    assert fusion_for(asked, tiny_models.ovseg(ensemble=EnsembleConfig())).weights == (0.8, 0.8)  # type: ignore[union-attr]
 
 
 def test_clip_only_leaves_nothing_of_zegformers_fusion() -> None:
-    how = Inference(model="m", device="cpu", negatives=False, clip_only=True)
-    assert fusion_for(how, tiny_models.ovseg(ensemble=presets.ZEGFORMER_ENSEMBLE)) == CLIP_BRANCH_ONLY
+    asked = InferenceOptions(model="m", negatives=False, clip_only=True)
+    assert fusion_for(asked, tiny_models.ovseg(ensemble=presets.ZEGFORMER_ENSEMBLE)) == CLIP_BRANCH_ONLY
 
 
 @pytest.mark.parametrize("switch", [("--score-threshold", 0.5), ("--rank-by", "iou"), ("--clip-weight", 0.5)])

@@ -1,15 +1,113 @@
-"""The public names: those that a person imports from the package itself."""
+"""The public names and options: those that a person imports or types.
+
+`public_api.json` beside this file holds them as they are meant to be. After a change on purpose (see CONTRIBUTING.md
+for what a removal takes), record it with
+
+    python tests/contracts/test_public_api.py
+"""
 
 import ast
+import inspect
+import json
+import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from enum import EnumType
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
+import typer
+from typer.models import ArgumentInfo
 
 import lexiseg
 import lexiseg.storybook
+from lexiseg.cli.main import app
+from lexiseg.training import recipes
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = Path(__file__).with_name("public_api.json")
+
+
+def public_api() -> dict[str, Any]:
+    """All that may not vanish unnoticed."""
+    return {
+        "lexiseg": sorted(lexiseg.__all__),
+        "lexiseg.training.recipes": sorted(recipes.__all__),
+        "commands": dict(sorted(commands(app, "lexiseg"))),
+    }
+
+
+def commands(group: typer.Typer, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every command by its full name, with what it takes."""
+    for command in (group.registered_callback, *group.registered_commands):
+        if command is not None and command.callback is not None:
+            own = "" if command is group.registered_callback else f" {command.name or command.callback.__name__}"
+            parameters = inspect.signature(command.callback).parameters.values()
+            yield name + own, dict(sorted(map(parameter, parameters)))
+    for part in group.registered_groups:
+        assert part.typer_instance is not None
+        yield from commands(part.typer_instance, f"{name} {part.name}")
+
+
+def parameter(declared: inspect.Parameter) -> tuple[str, dict[str, Any]]:
+    """What can be typed for an option or argument, and what holds if nothing is."""
+    annotation, info = get_args(declared.annotation)
+    typed = [info.metavar] if isinstance(info, ArgumentInfo) else [info.default, *(info.param_decls or ())]
+    names = [name for name in typed if isinstance(name, str)]
+    is_required = declared.default is declared.empty
+    default = None if is_required else getattr(declared.default, "value", declared.default)
+    about = {
+        "names": names,
+        "takes": kind(annotation),
+        "default": str(default) if isinstance(default, Path) else default,
+        "required": is_required or None,
+        "metavar": info.metavar,
+        "range": None if info.min is info.max is None else [info.min, info.max],
+    }
+    return names[0], {key: value for key, value in about.items() if value is not None or key == "default"}
+
+
+def kind(annotation: Any) -> Any:
+    """A type's name, or all that may be chosen; what may be left out is seen from the default."""
+    inner = [part for part in get_args(annotation) if part is not type(None)]
+    if isinstance(annotation, EnumType):
+        return [member.value for member in annotation]
+    if get_origin(annotation) is Literal:
+        return inner
+    if get_origin(annotation) is list:
+        return f"several of {kind(inner[0])}"
+    return kind(inner[0]) if inner else annotation.__name__
+
+
+def recorded(part: str) -> Any:
+    return json.loads(FILE.read_text(encoding="utf-8"))[part]
+
+
+HOW = "If that is meant: python tests/contracts/test_public_api.py records it (CONTRIBUTING.md says when it may be)."
+
+
+@pytest.mark.parametrize("module", ["lexiseg", "lexiseg.training.recipes"])
+def test_no_exported_name_comes_or_goes_unnoticed(module: str) -> None:
+    now, then = set(public_api()[module]), set(recorded(module))
+
+    assert now == then, f"{module} lost {sorted(then - now)} and gained {sorted(now - then)}. {HOW}"
+
+
+def test_no_command_comes_or_goes_unnoticed() -> None:
+    now, then = set(public_api()["commands"]), set(recorded("commands"))
+
+    assert now == then, f"Lost {sorted(then - now)} and gained {sorted(now - then)}. {HOW}"
+
+
+@pytest.mark.parametrize("command", sorted(recorded("commands")) if FILE.exists() else [])
+def test_no_option_comes_goes_or_changes_unnoticed(command: str) -> None:
+    now, then = public_api()["commands"].get(command, {}), recorded("commands")[command]
+    differs = {name: (then.get(name), now.get(name)) for name in {*now, *then} if then.get(name) != now.get(name)}
+
+    assert not differs, f"{command}, option: (as recorded, now): {differs}. {HOW}"
 
 
 @pytest.mark.parametrize("name", sorted(lexiseg.__all__))
@@ -24,7 +122,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 
 def test_the_version_is_that_of_the_project() -> None:
-    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     assert project.get("version", lexiseg.__version__) == lexiseg.__version__
 
@@ -53,3 +151,14 @@ def test_the_drawn_world_is_public_and_loads_no_drawing_before_it_is_asked_for()
     assert done.stdout.strip() == "False (32, 32, 3)", done.stderr
     with pytest.raises(AttributeError, match="no attribute 'paint'"):
         _ = lexiseg.storybook.paint
+
+
+def record() -> None:
+    """Writes the file, an option or a name to a line."""
+    document = json.dumps(public_api(), indent=1, ensure_ascii=False)
+    a_line_each = re.sub(r"\n {3,}(?=[^ \"])|\n {4,}|(?<=[\[{])\n {3}(?=\"names)", "", document)
+    FILE.write_text(a_line_each + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    record()

@@ -1,9 +1,16 @@
 """What the terminal sees: answers on stdout; notes, errors and progress on stderr."""
 
+import shutil
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import TextIO
+
+from rich.cells import cell_len
+
+GAP = "  "
+"""Between two columns."""
 
 
 def say(text: str) -> None:
@@ -23,29 +30,87 @@ def fail(error: BaseException) -> None:
 
 
 def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], *, right: tuple[str, ...] = ()) -> None:
-    """Prints a table to stdout.
+    """Prints a table to stdout, no wider than the terminal; lines are as long as need be where there is none.
+
+    Cells that are too wide go on in the next line, at a space; columns that still don't fit follow below the others,
+    beside the first column.
 
     Args:
         title: above the table.
         columns: the heading.
-        rows: one text per column; nothing in it is taken for markup.
+        rows: one text per column.
         right: columns of numbers.
     """
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    cells = [columns, *rows]
+    blocks = _side_by_side([max(_longest_word(row[place]) for row in cells) for place in range(len(columns))], width())
+    say("")
+    for line in (title,) if title else ():
+        say(line)
+    for block in blocks:
+        _show_block([tuple(row[place] for place in block) for row in cells], right)
+        say("")
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False).print(table)
+
+def width() -> int:
+    """Letters in a line of the terminal, or of what COLUMNS says; of a pipe, as many as a line has."""
+    return shutil.get_terminal_size((sys.maxsize, 0)).columns
+
+
+def cut(text: str, room: int) -> str:
+    """A line of at most so many letters: what is too much is left out at a space."""
+    if cell_len(text) <= room:
+        return text
+    return f"{wrap(text, room - 4)[0].rstrip(',;:.')} ..."
+
+
+def wrap(text: str, room: int) -> list[str]:
+    """Lines of at most so many letters; only a word that is longer than that stands over."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and cell_len(longer) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _longest_word(text: str) -> int:
+    return max(map(cell_len, text.split(" ")))
+
+
+def _side_by_side(least: list[int], room: int) -> list[list[int]]:
+    """Places of columns in blocks whose least widths fit; the first column stands in each."""
+    blocks = [[0]]
+    for place in range(1, len(least)):
+        if len(blocks[-1]) > 1 and sum(least[p] + len(GAP) for p in blocks[-1]) + least[place] > room:
+            blocks.append([0])
+        blocks[-1].append(place)
+    return blocks
+
+
+def _show_block(cells: list[tuple[str, ...]], right: tuple[str, ...]) -> None:
+    """Prints columns that fit side by side, the heading first; the widest one gives way where they don't."""
+    columns = range(len(cells[0]))
+    widths = [max(cell_len(row[place]) for row in cells) for place in columns]
+    least = [max(_longest_word(row[place]) for row in cells) for place in columns]
+    while sum(widths) + len(GAP) * (len(widths) - 1) > width() and widths != least:
+        widest = max((place for place in columns if widths[place] > least[place]), key=lambda place: widths[place])
+        widths[widest] -= 1
+    for number, row in enumerate(cells):
+        for line in zip_longest(*(wrap(cell, room) for cell, room in zip(row, widths, strict=True)), fillvalue=""):
+            say(GAP.join(map(_padded, line, widths, [name in right for name in cells[0]])).rstrip())
+        if number == 0:
+            say(GAP.join("-" * room for room in widths))
+
+
+def _padded(text: str, room: int, at_the_right: bool) -> str:
+    blank = " " * (room - cell_len(text))
+    return blank + text if at_the_right else text + blank
 
 
 @contextmanager
-def progress(words: str, total: int | None = None) -> Generator[Callable[[int, int], None], None, None]:
+def progress(title: str, total: int | None = None) -> Generator[Callable[[int, int], None], None, None]:
     """A bar on stderr, where that is a terminal.
 
     Yields:
@@ -55,9 +120,9 @@ def progress(words: str, total: int | None = None) -> Generator[Callable[[int, i
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(words, total=total)
+        task = bar.add_task(title, total=total)
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 

@@ -4,7 +4,14 @@ import re
 from pathlib import Path
 
 from lexiseg.cli.console import note, progress, say, show
-from lexiseg.cli.words import read_words
+from lexiseg.cli.options.data import (
+    DataCheckOptions,
+    DataListOptions,
+    DataPrepareOptions,
+    StorybookOptions,
+    VocabularyOptions,
+)
+from lexiseg.cli.options.shared import read_optional_vocabulary, read_vocabulary
 from lexiseg.core.errors import UsageError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, unknown
@@ -12,7 +19,6 @@ from lexiseg.data.datasets.own_folder import open_folder
 from lexiseg.data.datasets.spec import DatasetSpec, Findings, examine
 from lexiseg.io.shipped import unknown_concepts
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import Role, Split
 
 SMALLEST, LARGEST = 16, 4096
 """Pixels of a scene's side."""
@@ -24,28 +30,29 @@ SHOWN = 5
 """How many broken pictures a check names."""
 
 
-def run_storybook(
-    out: Path,
-    role: Role,
-    split: Split,
-    *,
-    count: int,
-    seed: int,
-    size: str,
-    vocabulary: str | None,
-    workers: int,
-    overwrite: bool,
-) -> None:
+def run_storybook(options: StorybookOptions) -> None:
     """Draws a data set.
 
     Raises:
-        ValueError: if the size or the words are none, or the folder is not empty or can't be written.
+        ValueError: if the size or the vocabulary is none, or the folder is not empty or can't be written.
     """
-    words = None if vocabulary is None else read_words(vocabulary)
-    order = StorybookSpec(role=role, split=split, count=count, seed=seed, size=parse_size(size), vocabulary=words)
-    with progress("Drawing", count) as bar:
-        write_storybook(order, out, overwrite=overwrite, workers=workers, report=lambda done: bar(done, count))
-    say(f"Drew {count} pictures of {role} ({split}) to {out}.")
+    spec = StorybookSpec(
+        role=options.role,
+        split=options.split,
+        count=options.count,
+        seed=options.seed,
+        size=parse_size(options.size),
+        vocabulary=read_optional_vocabulary(options.vocabulary),
+    )
+    with progress("Drawing", spec.count) as bar:
+        write_storybook(
+            spec,
+            options.out,
+            overwrite=options.overwrite,
+            workers=options.workers,
+            report=lambda done: bar(done, spec.count),
+        )
+    say(f"Drew {spec.count} pictures of {spec.role} ({spec.split}) to {options.out}.")
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -64,13 +71,13 @@ def parse_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def run_vocabulary(text: str) -> None:
+def run_vocabulary(options: VocabularyOptions) -> None:
     """Prints how words are understood.
 
     Raises:
         VocabularyError: if they make no vocabulary.
     """
-    vocabulary = read_words(text)
+    vocabulary = read_vocabulary(options.text)
     rows = [
         (concept.name, ", ".join(concept.synonyms), "thing" if concept.is_thing else "stuff", " > ".join(concept.path))
         for concept in vocabulary.concepts
@@ -83,15 +90,13 @@ def run_vocabulary(text: str) -> None:
         note(f"Note: the shipped model has never read {len(unknown)} of them, such as '{unknown[0]}'.")
 
 
-def run_list(root: Path | None = None) -> None:
-    """Prints the catalogue of data sets.
-
-    Args:
-        root: where data sets lie; says of each whether it is there.
+def run_list(options: DataListOptions) -> None:
+    """Prints the catalogue of data sets, and which of them lie in a folder, if one was given.
 
     Raises:
         ValueError: if there is no such folder.
     """
+    root = options.root
     columns = ("name", "what", "task", "words", "splits", *(("found",) if root else ()))
     rows = []
     for entry in CATALOGUE.values():
@@ -102,15 +107,8 @@ def run_list(root: Path | None = None) -> None:
     note("Your own folder needs no name: COCO panoptic, COCO instances, or images/ and labels/ with a classes.txt.")
 
 
-def run_check(name: str, root: Path | None, *, split: str | None = None, every: bool = False, workers: int = 1) -> int:
+def run_check(options: DataCheckOptions) -> int:
     """Prints what there is of a data set, what is missing, where to get it, and the first broken files.
-
-    Args:
-        name: in the catalogue, or an own folder.
-        root: the folder of the data set of that name, or the one around it.
-        split: the data set's first if not given.
-        every: opens all pictures, not a few of them.
-        workers: processes that open.
 
     Returns:
         The exit code.
@@ -118,27 +116,28 @@ def run_check(name: str, root: Path | None, *, split: str | None = None, every: 
     Raises:
         ValueError: if name, root or split are of no use.
     """
+    name, split, every, workers = options.name, options.split, options.every, options.workers
     with progress("Opening") as bar:
-        if name not in CATALOGUE and root is None and Path(name).exists():
+        if name not in CATALOGUE and options.root is None and Path(name).exists():
             dataset = open_folder(Path(name), split)
             findings = examine(dataset, Path(name), every=every, workers=workers, report=bar)
         else:
-            entry, root = _entry(name, root)
+            entry, root = _entry(name, options.root)
             findings = entry.check(root, split, every=every, workers=workers, report=bar)
     return _tell_findings(name, findings)
 
 
-def run_prepare(name: str, root: Path | None, *, split: str | None = None, workers: int = 1) -> None:
+def run_prepare(options: DataPrepareOptions) -> None:
     """Makes the files that a data set needs beside those that are published.
 
     Raises:
         ValueError: if there is nothing to make, something to make it of is missing, or it can't be written.
     """
-    entry, root = _entry(name, root)
+    entry, root = _entry(options.name, options.root)
     with progress("Preparing") as bar:
-        made = entry.prepare(root, bar, split, workers=workers)
-    split = split or entry.splits[0]
-    say(f"{name} ({split}) is prepared: {made} files were made{'' if made else ', all were there already'}.")
+        made = entry.prepare(root, bar, options.split, workers=options.workers)
+    split = options.split or entry.splits[0]
+    say(f"{entry.name} ({split}) is prepared: {made} files were made{'' if made else ', all were there already'}.")
 
 
 def _entry(name: str, root: Path | None) -> tuple[DatasetSpec, Path]:

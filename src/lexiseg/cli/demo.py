@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from lexiseg.cli.console import progress, say, show
+from lexiseg.cli.options.segment import DemoOptions
 from lexiseg.cli.segment import found_words
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.inference.predictor import Model, load
@@ -35,26 +36,26 @@ class _Shown:
     seconds: float
 
 
-def run_demo(out: Path, model_name: str, device: str, *, negatives: bool) -> None:
+def run_demo(options: DemoOptions) -> None:
     """Draws scenes, finds their words, writes the pictures and says what to try next.
 
     Raises:
         ValueError: if the folder can't be written, or there is no such model or it is damaged.
     """
     names = [f"{role}-{number}" for role in ROLES for number in range(1, SCENES_PER_ROLE + 1)]
-    check_unspoilt(out, names, [])
+    check_unspoilt(options.out, names, [])
     start = time.perf_counter()
     vocabularies = [ROLE_CONTENTS[role].vocabulary for role in ROLES]
     shown: list[_Shown] = []
-    with ResultWriter(out, Categories.of(*vocabularies)) as writer, progress("Looking") as report:
-        model = load(model_name, device=device)
+    with ResultWriter(options.out, Categories.of(*vocabularies)) as writer, progress("Looking") as report:
+        model = load(options.model, device=options.device)
         for done, name in enumerate(names):
             report(done, len(names))
-            shown.append(_show_scene(model, name, writer, negatives))
-    _tell(shown, out, model_name, time.perf_counter() - start)
+            shown.append(_show_scene(model, name, writer, negatives=options.negatives))
+    _tell(shown, options.out, options.model, time.perf_counter() - start)
 
 
-def _show_scene(model: Model, name: str, writer: ResultWriter, negatives: bool) -> _Shown:
+def _show_scene(model: Model, name: str, writer: ResultWriter, *, negatives: bool) -> _Shown:
     """Draws, segments and writes one scene."""
     role: Role = "novel" if name.startswith("novel") else "base"
     number = int(name.rpartition("-")[2])

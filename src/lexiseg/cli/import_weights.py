@@ -6,7 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 from lexiseg.cli.console import note, say, show
-from lexiseg.cli.words import read_words
+from lexiseg.cli.options.shared import read_optional_vocabulary
+from lexiseg.cli.options.weights import ImportClipOptions, ImportModelOptions
 from lexiseg.core.errors import ModelError, UsageError
 from lexiseg.core.messages import printable
 from lexiseg.io.models import find_model, load_model, save_model
@@ -19,16 +20,7 @@ from lexiseg.training.clip.adaptation import with_clip
 from lexiseg.training.clip.folders import write_clip
 
 
-def run_import_ovseg(
-    checkpoint: Path,
-    out: Path,
-    *,
-    config: Path | None,
-    vocabulary: str | None,
-    reference: Path | None,
-    overwrite: bool,
-    as_json: bool,
-) -> int:
+def run_import_ovseg(options: ImportModelOptions) -> int:
     """Writes the model folder, and then holds the model that was read back from it against the reference.
 
     Returns:
@@ -37,12 +29,14 @@ def run_import_ovseg(
     Raises:
         ValueError: if a file is missing, damaged or contradicts another, or the folder is taken.
     """
-    words = None if vocabulary is None else read_words(vocabulary)
-    _check_free(out, overwrite=overwrite)
-    settings = {} if config is None else read_settings(config)
+    out, as_json = options.out, options.as_json
+    vocabulary = read_optional_vocabulary(options.vocabulary)
+    check_free(out, overwrite=options.overwrite)
+    settings = {} if options.config is None else read_settings(options.config)
+    reference = options.reference
     expected = None if reference is None else (read_reference(reference), _class_names(settings, reference))
-    imported = import_ovseg(checkpoint, settings=settings, vocabulary=words)
-    save_model(imported.model, out, overwrite=overwrite)
+    imported = import_ovseg(options.checkpoint, settings=settings, vocabulary=vocabulary)
+    save_model(imported.model, out, overwrite=options.overwrite)
     document: dict[str, object] = {
         "model": str(out),
         "weights": imported.num_weights,
@@ -50,7 +44,7 @@ def run_import_ovseg(
     }
     if not as_json:
         say(
-            f"Imported {printable(checkpoint)} to {printable(out)}: {imported.num_weights} tensors of weights; "
+            f"Imported {printable(options.checkpoint)} to {printable(out)}: {imported.num_weights} tensors of weights; "
             f"left over, as known buffers: {_counted(imported.left_over)}."
         )
     found = None
@@ -69,27 +63,32 @@ def run_import_ovseg(
     return 0
 
 
-def run_import_clip(file: Path, out: Path, *, model: str | None, quick_gelu: bool, overwrite: bool) -> None:
+def run_import_clip(options: ImportClipOptions) -> None:
     """Writes a CLIP folder; with a model, a folder of that model with the imported CLIP in the place of its own.
 
     Raises:
         ValueError: if a file is missing or damaged, the parts don't fit together, or the folder is taken.
     """
-    _check_free(out, overwrite=overwrite)
+    file, out, model = options.file, options.out, options.model
+    check_free(out, overwrite=options.overwrite)
     if model is None:
-        write_clip(out, import_clip(file, quick_gelu=quick_gelu))
+        write_clip(out, import_clip(file, quick_gelu=options.quick_gelu))
         say(f"Imported {printable(file)} to {printable(out)}, a CLIP that 'lexiseg train' takes with --clip.")
         return
     base = load_model(find_model(model))
     if base.regions is None:
         raise UsageError(f"--model must name an OVSeg, whose CLIP sees masked crops; {model} is another system.")
-    clip = import_clip(file, quick_gelu=quick_gelu, base=base.clip)
-    save_model(with_clip(base, clip), out, overwrite=overwrite)
+    clip = import_clip(file, quick_gelu=options.quick_gelu, base=base.clip)
+    save_model(with_clip(base, clip), out, overwrite=options.overwrite)
     say(f"Imported {printable(file)} to {printable(out)}: {model} with this CLIP in the place of its own.")
 
 
-def _check_free(out: Path, *, overwrite: bool) -> None:
-    """Refuses a taken folder before the long work."""
+def check_free(out: Path, *, overwrite: bool) -> None:
+    """Refuses a taken folder before the long work.
+
+    Raises:
+        ModelError: if something is there already.
+    """
     if out.exists() and not overwrite and (not out.is_dir() or any(out.iterdir())):
         raise ModelError(f"{printable(out)} is there already; choose another folder or pass --overwrite.")
 
@@ -115,20 +114,15 @@ def _counted(keys: tuple[str, ...]) -> str:
 
 
 def _show(found: Verification) -> None:
-    columns = ("tensor", "stage alone", "in a row", "")
-    show(
-        f"Largest relative difference (limit {MAX_DIFFERENCE:g})",
-        columns,
-        [(c.name, f"{c.alone:.1e}", f"{c.in_a_row:.1e}", "" if c.holds else "too large") for c in found.tensors],
-        right=columns[1:3],
-    )
-    columns = ("map", "stage alone", "in a row", "")
-    show(
-        f"Pixels of the same class, in % (limit {100 * MIN_AGREEMENT:g})",
-        columns,
-        [(c.name, f"{100 * c.alone:.3f}", f"{100 * c.in_a_row:.3f}", "" if c.holds else "too few") for c in found.maps],
-        right=columns[1:3],
-    )
+    tensors = [(c.name, f"{c.alone:.1e}", f"{c.in_a_row:.1e}", "" if c.holds else "too large") for c in found.tensors]
+    maps = [
+        (c.name, f"{100 * c.alone:.3f}", f"{100 * c.in_a_row:.3f}", "" if c.holds else "too few") for c in found.maps
+    ]
+    for title, what, rows in (
+        (f"Largest relative difference (limit {MAX_DIFFERENCE:g})", "tensor", tensors),
+        (f"Pixels of the same class, in % (limit {100 * MIN_AGREEMENT:g})", "map", maps),
+    ):
+        show(title, (what, "stage alone", "in a row", ""), rows, right=("stage alone", "in a row"))
 
 
 def _plain(found: Verification) -> dict[str, object]:

@@ -1,16 +1,15 @@
 """`lexiseg mine`: from pictures with captions to pairs of masked crops and words."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast, get_args
 
 from lexiseg.cli.console import note, progress, say, show
-from lexiseg.cli.evaluate import INCOMPLETE, SHOWN_SKIPPED
-from lexiseg.cli.options import CropOptions
+from lexiseg.cli.evaluate import INCOMPLETE, note_left_out
+from lexiseg.cli.options.mine import MineOptions, MiningData
+from lexiseg.cli.options.shared import given, read_optional_vocabulary
 from lexiseg.cli.overrides import regions_for
-from lexiseg.cli.pair_sheet import SHEET_FILE, Statistics, frequencies, write_sheet
-from lexiseg.cli.words import read_words
 from lexiseg.core import processes
 from lexiseg.core.errors import UsageError
 from lexiseg.core.messages import printable
@@ -29,11 +28,11 @@ from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import ALL, Role, Split
+from lexiseg.storybook.roles import ALL, Split
 from lexiseg.training.clip.adaptation import with_clip
 from lexiseg.training.clip.folders import read_vit_clip
 from lexiseg.training.mining.mine import MiningConfig, mine, own_regions
-from lexiseg.training.mining.pairing import PairSource
+from lexiseg.training.mining.sheet import SHEET_FILE, Statistics, frequencies, write_sheet
 
 DRAWN = "storybook"
 """The data set that is drawn when it is asked for."""
@@ -45,80 +44,29 @@ WORDS_ALONE = "none"
 """Instead of a tagger: the names of the words, and no others."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MiningData:
-    """Which pictures."""
-
-    name: str
-    """A folder, a name of the catalogue, or the drawn world."""
-    root: Path | None
-    split: str | None
-    limit: int | None
-    role: Role | None = None
-    """Of drawn data, base if not given; as `count`."""
-    count: int | None = None
-    """200 if not given."""
-    seed: int
-    """Of drawn data and of the contact sheet."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """How nouns are found, where the words are no labels."""
-
-    captions: Path | None = None
-    """The data set's own if not given."""
-    captions_per_picture: int | None = None
-    """How many are read; one if not given."""
-    words: str | None = None
-    """The data set's own if not given."""
-    tagger: str | None = None
-    """textblob if not given."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cutting:
-    """What proposes regions and what pairs them."""
-
-    model: str
-    device: str
-    clip: str | None = None
-    """A CLIP that pairs instead of the model's own."""
-    regions: CropOptions = field(default_factory=CropOptions)
-
-
-def run_mine(
-    cutting: Cutting,
-    data: MiningData,
-    finding: Finding,
-    source: PairSource,
-    out: Path,
-    *,
-    workers: int,
-    resume: bool,
-    overwrite: bool,
-) -> int:
+def run_mine(options: MineOptions) -> int:
     """Mines pairs, writes statistics and contact sheet beside them, and prints the statistics.
 
     Returns:
         The exit status: 3 if pictures had to be left out.
 
     Raises:
-        ValueError: if model, data, captions, words or folder are of no use, or an option has no use here.
+        ValueError: if model, data, captions, vocabulary or folder are of no use, or an option has no use here.
     """
-    config = MiningConfig(source=source, captions=finding.captions_per_picture or 1)
-    _refuse_idle(data, finding, config)
-    words = None if finding.words is None else read_words(finding.words)
-    tagger_name = finding.tagger or "textblob"
+    config = MiningConfig(source=options.source, captions=options.captions_per_picture or 1)
+    _refuse_idle(options, config)
+    out, resume, overwrite = options.out, options.resume, options.overwrite
+    vocabulary = read_optional_vocabulary(options.words)
+    tagger_name = options.tagger or "textblob"
     tagger = TAGGERS[tagger_name]() if config.has_nouns and tagger_name != WORDS_ALONE else None
     with processes.process_group():
-        dataset, own = _open(data, out, workers, resume=resume, overwrite=overwrite)
+        dataset, own = _open(options, out, options.workers, resume=resume, overwrite=overwrite)
         nouns, captions = None, ()
         if config.has_nouns:
-            nouns = NounFinder(tagger=tagger, words=words or own)
-            captions = _captions(dataset, finding.captions)
-        network = _network(cutting)
-        config = replace(config, regions=regions_for(cutting.regions, own_regions(network)))
+            nouns = NounFinder(tagger=tagger, words=vocabulary or own)
+            captions = _captions(dataset, options.captions)
+        network = _network(options)
+        config = replace(config, regions=regions_for(options, own_regions(network)))
         try:
             with progress("Mining") as bar:
                 pairs = mine(
@@ -128,7 +76,7 @@ def run_mine(
                     out,
                     captions=captions,
                     nouns=nouns,
-                    workers=workers,
+                    workers=options.workers,
                     resume=resume,
                     overwrite=overwrite,
                     report=bar,
@@ -138,40 +86,39 @@ def run_mine(
             raise
         status = 0
         if processes.rank() == 0:
-            found = write_sheet(pairs, out, seed=data.seed)
+            found = write_sheet(pairs, out, seed=options.seed)
             _tell(found, pairs, out)
             status = INCOMPLETE if found.unreadable else 0
         processes.gather(None)  # torchrun stops all others as soon as one ends with a status
         return status
 
 
-def _network(cutting: Cutting) -> OpenVocabularySegmenter:
+def _network(options: MineOptions) -> OpenVocabularySegmenter:
     """What proposes, with the CLIP that pairs."""
-    network = load(cutting.model, device=cutting.device).network
-    if cutting.clip is None:
+    network = load(options.model, device=options.device).network
+    if options.clip is None:
         return network
     if network.regions is None:
         raise ValueError("--clip is for an OVSeg, whose crops go through a CLIP of their own: leave it out.")
     device = next(network.parameters()).device
-    return with_clip(network, read_vit_clip(find_model(cutting.clip))).to(device)
+    return with_clip(network, read_vit_clip(find_model(options.clip))).to(device)
 
 
-def _refuse_idle(data: MiningData, finding: Finding, config: MiningConfig) -> None:
+def _refuse_idle(options: MineOptions, config: MiningConfig) -> None:
     """Refuses options that would change nothing."""
     of_nouns = {
-        "--captions": finding.captions,
-        "--captions-per-picture": finding.captions_per_picture,
-        "--words": finding.words,
-        "--tagger": finding.tagger,
+        "--captions": options.captions,
+        "--captions-per-picture": options.captions_per_picture,
+        "--words": options.words,
+        "--tagger": options.tagger,
     }
-    of_drawing = {"--role": data.role, "--count": data.count}
-    for options, is_idle, why in (
+    of_drawing = {"--role": options.role, "--count": options.count}
+    for group, is_idle, why in (
         (of_nouns, not config.has_nouns, "labels are no nouns of captions"),
-        (of_drawing, data.name != DRAWN, f"nothing but {DRAWN} is drawn"),
+        (of_drawing, options.name != DRAWN, f"nothing but {DRAWN} is drawn"),
     ):
-        given = [option for option, value in options.items() if value is not None]
-        if is_idle and given:
-            raise UsageError(f"{' and '.join(given)} would change nothing, as {why}: leave it out.")
+        if is_idle and (idle := given(group)):
+            raise UsageError(f"{' and '.join(idle)} would change nothing, as {why}: leave it out.")
 
 
 def _open(
@@ -244,9 +191,4 @@ def _tell(found: Statistics, pairs: PairDataset, out: Path) -> None:
         say(frequencies("Most frequent", found.most_frequent))
         say(frequencies("Least frequent", found.least_frequent))
     say(f"Crops of {pairs.crop_size} pixels in {out}; a few of them: {out / SHEET_FILE}.")
-    skipped = [entry for about in pairs.about for entry in about["skipped"]]
-    for entry in skipped[:SHOWN_SKIPPED]:
-        note(f"lexiseg: left out: {entry['reason']}")
-    more = len(skipped) - SHOWN_SKIPPED
-    if more > 0:
-        note(f"lexiseg: left out: {more} more, which {INDEX} names.")
+    note_left_out([entry["reason"] for about in pairs.about for entry in about["skipped"]], INDEX)

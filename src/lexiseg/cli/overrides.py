@@ -1,61 +1,64 @@
-"""Inference switches of the command line, laid over a model's own configuration."""
+"""Options of inference, laid over a model's own configuration."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
-from lexiseg.cli.options import CropOptions, Inference
+from lexiseg.cli.options.shared import CropOptions, InferenceOptions
 from lexiseg.core.errors import UsageError
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
 
+CROPPING = {
+    "region_threshold": "mask_threshold",
+    "min_object": "min_object_prob",
+    "crops_per_pass": "crops_per_pass",
+}
+"""Options, and what they set of a `RegionConfig`."""
 
-def fusion_for(how: Inference, model: OpenVocabularySegmenter) -> Fusion:
+
+def fusion_for(options: InferenceOptions, model: OpenVocabularySegmenter) -> Fusion:
     """The model's own fusion with what was asked otherwise.
 
     Raises:
         UsageError: if an option of another kind of model was given, or a number that means nothing.
     """
     own: Fusion = model.config.fusion
-    names = ("alpha", "beta", "clip_ratio", "clip_weight")
-    given: dict[str, Any] = {name: getattr(how, name) for name in names if getattr(how, name) is not None}
-    if how.clip_only:
-        given["clip_only"] = True
-    _refuse_foreign(model, given, own.OPTIONS)
+    asked = _given(options, "alpha", "beta", "clip_ratio", "clip_weight")
+    if options.clip_only:
+        asked["clip_only"] = True
+    _refuse_foreign(model, asked, own.OPTIONS)
     try:
-        return own.overridden(**given) if given else own
+        return own.overridden(**asked) if asked else own
     except ValueError as error:
         raise UsageError(str(error)) from error
 
 
-def merge_for(how: Inference, default: MergeConfig) -> MergeConfig:
+def merge_for(options: InferenceOptions, default: MergeConfig) -> MergeConfig:
     """The model's own merge with what was asked otherwise."""
-    given = {"score_threshold": how.score_threshold, "rank_by": how.rank_by}
-    changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    return replace(default, **changed)
+    return replace(default, **_given(options, "score_threshold", "rank_by"))
 
 
-def regions_for(asked: CropOptions, default: RegionConfig) -> RegionConfig:
+def regions_for(options: CropOptions, default: RegionConfig) -> RegionConfig:
     """The model's own way of cutting crops with what was asked otherwise."""
-    given = {
-        "mask_threshold": asked.region_threshold,
-        "min_object_prob": asked.min_object,
-        "crops_per_pass": asked.crops_per_pass,
-    }
-    changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    return replace(default, **changed)
+    return replace(default, **{CROPPING[name]: value for name, value in _given(options, *CROPPING).items()})
 
 
-def set_regions(model: OpenVocabularySegmenter, asked: CropOptions) -> None:
+def set_regions(model: OpenVocabularySegmenter, options: CropOptions) -> None:
     """Lets a model that was just loaded cut crops as asked.
 
     Raises:
         UsageError: if it cuts none, and something was asked for.
     """
-    if model.regions is not None:
-        model.config = replace(model.config, regions=regions_for(asked, model.regions))
-        return
-    _refuse_foreign(model, {name: value for name, value in asdict(asked).items() if value is not None}, ())
+    if model.regions is None:
+        _refuse_foreign(model, _given(options, *CROPPING), ())
+    else:
+        model.config = replace(model.config, regions=regions_for(options, model.regions))
+
+
+def _given(options: CropOptions, *names: str) -> dict[str, Any]:
+    """The options of these names that the command has and that were given."""
+    return {name: value for name in names if (value := getattr(options, name, None)) is not None}
 
 
 def _refuse_foreign(model: OpenVocabularySegmenter, given: dict[str, Any], known: tuple[str, ...]) -> None:

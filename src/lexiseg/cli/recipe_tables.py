@@ -1,9 +1,8 @@
 """What `lexiseg train` prints of recipes and data before anything is trained."""
 
-from lexiseg.cli.console import note, say, show
-from lexiseg.training.clip.contrastive import ClipRecipe
-from lexiseg.training.clip.grounding import GroundingRecipe
-from lexiseg.training.launch import describe, find_recipe, recipe_names
+from lexiseg.cli.console import cut, note, say, show, width
+from lexiseg.training.launch import describe, find_recipe
+from lexiseg.training.recipes import grouped_names
 from lexiseg.training.recipes.own import is_own
 from lexiseg.training.recipes.summary import count_parameters, count_pictures, estimate_memory, list_fields
 from lexiseg.training.segmentation.data_check import DataReport
@@ -14,10 +13,14 @@ FINE, FLAWED = 0, 3
 
 
 def show_recipes() -> None:
-    """Prints a line per recipe: what it makes, of how many pictures, and where they come from."""
-    rows = [(name, describe(name), *_size(name)) for name in recipe_names()]
-    columns = ("recipe", "what it makes", "steps x batch", "seen in all", "pictures")
-    show("", columns, rows, right=columns[2:4])
+    """Prints a line per recipe with what it makes, grouped by what people want."""
+    groups = grouped_names()
+    room = max(len(name) for names in groups.values() for name in names)
+    for title, names in groups.items():
+        say(f"{title}:")
+        for name in names:
+            say(f"  {name:<{room}}  {cut(describe(name), width() - room - 4)}")
+        say("")
     note("All of one: lexiseg train NAME --show. Your own: lexiseg train path/to/file.py:function, which returns one.")
 
 
@@ -61,21 +64,6 @@ def show_report(name: str, report: DataReport) -> int:
         return FLAWED
     say("The training can begin.")
     return FINE
-
-
-def _size(name: str) -> tuple[str, str, str]:
-    """Steps and batch, pictures in all, and where they come from; empty where the recipe leaves it open."""
-    try:
-        recipe = find_recipe(name)
-    except ValueError:  # several in a row
-        return "", "", ""
-    seen = count_pictures(recipe)
-    shown = f"{seen / 1e6:.2f} M" if seen else ""
-    if isinstance(recipe, ClipRecipe | GroundingRecipe):
-        return f"{sum(phase.steps for phase in recipe.phases):,}", shown, "drawn"
-    steps = f"{recipe.steps:,} x {recipe.batch_size}" if recipe.steps else ""
-    num_drawn = recipe.num_pictures if isinstance(recipe, TrainingRecipe) else 0
-    return steps, shown, f"{num_drawn:,} drawn" if num_drawn else "--data"
 
 
 def _gib(num_bytes: int) -> str:

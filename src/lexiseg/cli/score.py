@@ -1,13 +1,13 @@
 """`lexiseg score`: files of predictions against files of truth."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from lexiseg.cli.console import progress, say, show
+from lexiseg.cli.options.evaluate import ScorePanopticOptions, ScoreSemanticOptions
+from lexiseg.cli.options.shared import read_optional_vocabulary, read_vocabulary
 from lexiseg.core.errors import FormatError
 from lexiseg.core.tables import percent
-from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Category
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, summarise
@@ -15,28 +15,23 @@ from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality, summari
 from lexiseg.evaluation.scoring import LabelCode, score_panoptic, score_semantic
 
 
-def run_score_panoptic(
-    truth: Path,
-    predicted: Path,
-    truth_folder: Path | None,
-    predicted_folder: Path | None,
-    workers: int,
-    *,
-    as_json: bool,
-) -> None:
+def run_score_panoptic(options: ScorePanopticOptions) -> None:
     """Prints panoptic quality.
 
     Raises:
         ValueError: if files are missing, contradict each other or are not in format.
     """
+    truth, predicted = options.truth, options.predicted
     for path in (truth, predicted):
         if not path.is_file():
             raise FormatError(f"{path}: there is no such file. Name a JSON in COCO panoptic format.")
-    true = read_panoptic(truth, images=truth.parent, masks=truth_folder)
-    found = read_panoptic(predicted, images=predicted.parent, masks=predicted_folder, categories=true.categories)
+    true = read_panoptic(truth, images=truth.parent, masks=options.truth_folder)
+    found = read_panoptic(
+        predicted, images=predicted.parent, masks=options.predicted_folder, categories=true.categories
+    )
     with progress("Counting", len(true.samples)) as bar:
-        quality = summarise(score_panoptic(true, found, workers=workers, report=bar), true.categories)
-    if as_json:
+        quality = summarise(score_panoptic(true, found, workers=options.workers, report=bar), true.categories)
+    if options.as_json:
         say(json.dumps(_plain(quality), indent=2))
         return
     rows = [(name, *mean.cells(), str(mean.n)) for name, mean in quality.means.items()]
@@ -44,32 +39,22 @@ def run_score_panoptic(
     show("In percent", ("", "PQ", "SQ", "RQ", "classes"), rows, right=("PQ", "SQ", "RQ", "classes"))
 
 
-def run_score_semantic(
-    truth: Path,
-    predicted: Path,
-    vocabulary: Vocabulary,
-    unseen: Vocabulary | None,
-    *,
-    first: int,
-    ignored: int,
-    workers: int,
-    as_json: bool,
-) -> None:
+def run_score_semantic(options: ScoreSemanticOptions) -> None:
     """Prints mean IoU and its kin.
 
     Raises:
         ValueError: if files are missing, contradict each other or are not in format.
     """
     categories = tuple(
-        Category(id=first + place, name=concept.name, is_thing=concept.is_thing)
-        for place, concept in enumerate(vocabulary.concepts)
+        Category(id=options.first + place, name=concept.name, is_thing=concept.is_thing)
+        for place, concept in enumerate(read_vocabulary(options.vocabulary).concepts)
     )
-    code = LabelCode(num_classes=len(categories), first=first, ignored=ignored)
+    unseen = read_optional_vocabulary(options.unseen)
+    code = LabelCode(num_classes=len(categories), first=options.first, ignored=options.ignored)
     with progress("Counting") as bar:
-        tally = score_semantic(truth, predicted, code, workers=workers, report=bar)
-    held_out = frozenset(() if unseen is None else unseen.names)
-    quality = summarise_semantic(tally, categories, held_out)
-    if as_json:
+        tally = score_semantic(options.truth, options.predicted, code, workers=options.workers, report=bar)
+    quality = summarise_semantic(tally, categories, frozenset(() if unseen is None else unseen.names))
+    if options.as_json:
         say(json.dumps(quality.to_jsonable(), indent=2, ensure_ascii=False))
         return
     heading = ("", "IoU", "accuracy")

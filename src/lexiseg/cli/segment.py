@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.cli.console import fail, note, say
-from lexiseg.cli.options import Inference
+from lexiseg.cli.options.segment import SegmentOptions
+from lexiseg.cli.options.shared import read_vocabulary
 from lexiseg.cli.overrides import fusion_for, merge_for, set_regions
-from lexiseg.cli.words import read_words
 from lexiseg.core.messages import printable
 from lexiseg.core.picture_files import find_pictures, unique_names
 from lexiseg.core.structures import PanopticMap
@@ -35,41 +35,41 @@ class _Answer:
     seconds: float = 0.0
 
 
-def run_segment(pictures: Sequence[str], words: str, how: Inference, out: Path, *, as_json: bool) -> int:
+def run_segment(options: SegmentOptions) -> int:
     """Segments pictures and writes what was found.
 
     Returns:
         The exit code: 0, 1 if every picture failed, 3 if some did.
 
     Raises:
-        ValueError: if words, pictures, model or folder are of no use.
+        ValueError: if vocabulary, pictures, model or folder are of no use.
     """
-    vocabulary = read_words(words)
-    paths = find_pictures(pictures)
+    vocabulary = read_vocabulary(options.vocabulary)
+    paths = find_pictures(options.pictures)
     stems = unique_names(paths)
-    check_unspoilt(out, stems, paths)
+    check_unspoilt(options.out, stems, paths)
     failed = 0
-    with ResultWriter(out, Categories.of(vocabulary)) as writer:
-        model = load(how.model, device=how.device)
-        set_regions(model.network, how.regions)
-        if not how.best_only:  # here, so that bad weights are not blamed on a picture
-            model.encode(vocabulary, negatives=how.negatives)
+    with ResultWriter(options.out, Categories.of(vocabulary)) as writer:
+        model = load(options.model, device=options.device)
+        set_regions(model.network, options)
+        if not options.best_only:  # here, so that bad weights are not blamed on a picture
+            model.encode(vocabulary, negatives=options.negatives)
         strange = next((name for name in vocabulary.names if not is_drawable(name)), None)
         if strange is not None:
             note(
                 f"lexiseg: no font here has all letters of {printable(strange)}: overlays spell it otherwise; "
                 "maps and JSON have the word itself."
             )
-        for answer in _answers(model, paths, stems, vocabulary, how, writer):
+        for answer in _answers(model, paths, stems, vocabulary, options, writer):
             if answer.error is not None:
                 failed += 1
                 fail(answer.error)
-            say(_json_line(answer)) if as_json else _tell(answer)
+            say(_json_line(answer)) if options.as_json else _tell(answer)
     if failed == len(paths):
         return ALL_FAILED
     done = len(paths) - failed
-    told = f"Wrote {done} overlay{'' if done == 1 else 's'} and {DOCUMENT} to {out}."
-    note(told) if as_json else say(told)
+    told = f"Wrote {done} overlay{'' if done == 1 else 's'} and {DOCUMENT} to {options.out}."
+    note(told) if options.as_json else say(told)
     if failed:
         note(f"lexiseg: {failed} of {len(paths)} pictures failed; the others are done.")
     return SOME_FAILED if failed else ALL_WELL
@@ -80,22 +80,22 @@ def _answers(
     paths: Sequence[Path],
     stems: Sequence[str],
     vocabulary: Vocabulary,
-    how: Inference,
+    options: SegmentOptions,
     writer: ResultWriter,
 ) -> Iterator[_Answer]:
     """Segments one picture after the other; one that fails does not stop the rest."""
-    merge = merge_for(how, model.network.config.merge)
-    fusion = fusion_for(how, model.network)
+    merge = merge_for(options, model.network.config.merge)
+    fusion = fusion_for(options, model.network)
     for path, stem in zip(paths, stems, strict=True):
         start = time.perf_counter()
         try:
             result = (
                 model.find(path, vocabulary)
-                if how.best_only
+                if options.best_only
                 else model.segment(
                     path,
                     vocabulary,
-                    negatives=how.negatives,
+                    negatives=options.negatives,
                     score_threshold=merge.score_threshold,
                     fusion=fusion,
                     rank_by=merge.rank_by,

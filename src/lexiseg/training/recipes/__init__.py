@@ -4,47 +4,48 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lexiseg.training.recipes.finetuning import finetune as finetune
-from lexiseg.training.recipes.finetuning import finetune_head as finetune_head
-from lexiseg.training.recipes.opsnet import opsnet_r50 as opsnet_r50
-from lexiseg.training.recipes.opsnet import opsnet_r101 as opsnet_r101
-from lexiseg.training.recipes.opsnet import opsnet_swin_l as opsnet_swin_l
-from lexiseg.training.recipes.opsnet import opsnet_swin_s as opsnet_swin_s
-from lexiseg.training.recipes.opsnet_plus import opsnet_plus_r50 as opsnet_plus_r50
-from lexiseg.training.recipes.opsnet_plus import opsnet_plus_r101 as opsnet_plus_r101
-from lexiseg.training.recipes.opsnet_plus import opsnet_plus_swin_l as opsnet_plus_swin_l
-from lexiseg.training.recipes.opsnet_plus import opsnet_plus_swin_s as opsnet_plus_swin_s
-from lexiseg.training.recipes.opsnet_plus import opsnet_plus_tiny as opsnet_plus_tiny
-from lexiseg.training.recipes.opsnet_plus import opsnet_plus_tiny_classes as opsnet_plus_tiny_classes
-from lexiseg.training.recipes.opsnet_plus import opsnet_plus_tiny_control as opsnet_plus_tiny_control
-from lexiseg.training.recipes.opsnet_plus import plus as plus
-from lexiseg.training.recipes.ovseg import adapt_ft as adapt_ft
-from lexiseg.training.recipes.ovseg import adapt_joint as adapt_joint
-from lexiseg.training.recipes.ovseg import adapt_mpt as adapt_mpt
-from lexiseg.training.recipes.ovseg import adapt_tiny_ft as adapt_tiny_ft
-from lexiseg.training.recipes.ovseg import adapt_tiny_joint as adapt_tiny_joint
-from lexiseg.training.recipes.ovseg import adapt_tiny_mpt as adapt_tiny_mpt
-from lexiseg.training.recipes.ovseg import adapt_tiny_pixel as adapt_tiny_pixel
-from lexiseg.training.recipes.ovseg import adapt_tiny_token as adapt_tiny_token
-from lexiseg.training.recipes.ovseg import adapt_tiny_vpt as adapt_tiny_vpt
-from lexiseg.training.recipes.ovseg import adapt_vpt as adapt_vpt
-from lexiseg.training.recipes.ovseg import maskformer_tiny as maskformer_tiny
-from lexiseg.training.recipes.ovseg import maskformer_tiny_part as maskformer_tiny_part
-from lexiseg.training.recipes.ovseg import ovseg_r101 as ovseg_r101
-from lexiseg.training.recipes.ovseg import ovseg_swin_base as ovseg_swin_base
-from lexiseg.training.recipes.ovseg import prompt_simbaseline as prompt_simbaseline
-from lexiseg.training.recipes.ovseg import prompt_tiny as prompt_tiny
-from lexiseg.training.recipes.ovseg import simbaseline as simbaseline
-from lexiseg.training.recipes.ovseg import simbaseline_cross as simbaseline_cross
-from lexiseg.training.recipes.ovseg import zegformer as zegformer
-from lexiseg.training.recipes.storybook import clip_tiny as clip_tiny
-from lexiseg.training.recipes.storybook import clip_tiny_words as clip_tiny_words
-from lexiseg.training.recipes.storybook import clip_vit_tiny as clip_vit_tiny
-from lexiseg.training.recipes.storybook import mask2former_tiny as mask2former_tiny
-from lexiseg.training.recipes.storybook import opsnet_tiny as opsnet_tiny
-from lexiseg.training.recipes.storybook import opsnet_tiny_more as opsnet_tiny_more
-from lexiseg.training.recipes.storybook import opsnet_tiny_plain as opsnet_tiny_plain
-from lexiseg.training.recipes.storybook import opsnet_tiny_short as opsnet_tiny_short
+from lexiseg.training.recipes.finetuning import finetune, finetune_head
+from lexiseg.training.recipes.opsnet import opsnet_r50, opsnet_r101, opsnet_swin_l, opsnet_swin_s
+from lexiseg.training.recipes.opsnet_plus import (
+    opsnet_plus_r50,
+    opsnet_plus_r101,
+    opsnet_plus_swin_l,
+    opsnet_plus_swin_s,
+    opsnet_plus_tiny,
+    opsnet_plus_tiny_classes,
+    opsnet_plus_tiny_control,
+)
+from lexiseg.training.recipes.ovseg import (
+    adapt_ft,
+    adapt_joint,
+    adapt_mpt,
+    adapt_tiny_ft,
+    adapt_tiny_joint,
+    adapt_tiny_mpt,
+    adapt_tiny_pixel,
+    adapt_tiny_token,
+    adapt_tiny_vpt,
+    adapt_vpt,
+    maskformer_tiny,
+    maskformer_tiny_part,
+    ovseg_r101,
+    ovseg_swin_base,
+    prompt_simbaseline,
+    prompt_tiny,
+    simbaseline,
+    simbaseline_cross,
+    zegformer,
+)
+from lexiseg.training.recipes.storybook import (
+    clip_tiny,
+    clip_tiny_words,
+    clip_vit_tiny,
+    mask2former_tiny,
+    opsnet_tiny,
+    opsnet_tiny_more,
+    opsnet_tiny_plain,
+    opsnet_tiny_short,
+)
 
 Recipe = Callable[..., Any]
 """A function of the seed."""
@@ -97,6 +98,7 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = {
     },
 }
 """Every built-in recipe by its name, grouped by what people want."""
+__all__ = sorted(recipe.__name__ for recipes in RECIPES.values() for recipe in recipes.values())  # pyright: ignore[reportUnsupportedDunderAll]
 SEQUENCES: Mapping[str, tuple[str, ...]] = {
     "adapt-tiny-ft-mpt": ("adapt-tiny-ft", "adapt-tiny-mpt"),
     "adapt-tiny-mpt-ft": ("adapt-tiny-mpt", "adapt-tiny-ft"),

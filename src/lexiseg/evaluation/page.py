@@ -1,6 +1,6 @@
 """`report.md`: an evaluation to be read, with its worst and best pictures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ from lexiseg.core.tables import markdown_table, percent
 from lexiseg.evaluation.diagnosis import Diagnosis
 from lexiseg.evaluation.evaluator import Comparison
 from lexiseg.evaluation.report import ImageScore, Report
-from lexiseg.inference.visualize import side_by_side
 
 PAGE_FILE = "report.md"
 PICTURES = "report-pictures"
@@ -23,6 +22,7 @@ def write_page(
     maps: Iterable[Comparison],
     folder: Path,
     about: Mapping[str, Any],
+    draw: Callable[[Comparison, Path], None],
 ) -> Path:
     """Writes the page and its pictures; an earlier page is replaced.
 
@@ -34,6 +34,7 @@ def write_page(
         maps: those of `worst` and then of `best`.
         folder: made if it is missing.
         about: names of the data and the model.
+        draw: writes one of the maps as a picture: `evaluation` draws nothing itself.
 
     Returns:
         The page.
@@ -52,7 +53,7 @@ def write_page(
             for number, scene in enumerate(scenes, start=1):
                 shown = next(drawn)
                 name = f"{PICTURES}/{kind}-{number}.png"
-                side_by_side(shown.picture, shown.truth, shown.prediction).save(folder / name)
+                draw(shown, folder / name)
                 lines += [f"{scene.name}: {percent(scene.score or 0)}. Picture, truth, prediction.", ""]
                 lines += [f"![{scene.name}]({name})", ""]
         page = folder / PAGE_FILE

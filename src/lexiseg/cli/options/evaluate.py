@@ -1,0 +1,92 @@
+"""What `lexiseg evaluate` and `lexiseg score` take."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lexiseg.cli.options.shared import (
+    WORDS,
+    DataSplit,
+    InferenceOptions,
+    Limit,
+    Negatives,
+    ReadingWorkers,
+    Root,
+    Seed,
+    VocabularyText,
+    Workers,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print fractions as JSON.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationData:
+    """Which pictures a model is measured on."""
+
+    name: Annotated[str, typer.Option("--data", "-d", metavar="DIR|NAME")]
+    """A folder with a data set; a name that 'lexiseg data list' shows, with --root; or storybook, storybook-novel,
+    storybook-dusk, storybook-semantic or storybook-part, which are drawn."""
+    root: Root = None
+    split: DataSplit = None
+    count: Annotated[int, typer.Option(min=1)] = 200
+    """Pictures of drawn data."""
+    seed: Seed = 0
+    limit: Limit = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(EvaluationData, InferenceOptions):
+    """Of `lexiseg evaluate`."""
+
+    out: Annotated[Path, typer.Option("-o")]
+    """Folder for the report, and for drawn pictures."""
+    vocabulary: Annotated[str | None, typer.Option("-v", metavar=WORDS)] = None
+    """The data set's own words if not given."""
+    task: Literal["panoptic", "semantic", "instance"] | None = None
+    """What is measured; what the data are made for if not given."""
+    semantic_rule: Literal["merged", "soft"] | None = None
+    """Merge the panoptic map by class (OPSNet's own), or sum soft masks (OVSeg's own)."""
+    diagnose: bool = False
+    """Replace parts of the model by truth and say what each costs."""
+    workers: ReadingWorkers = 1
+    resume: bool = False
+    """Go on where an interrupted evaluation stopped."""
+    negatives: Negatives = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorePanopticOptions:
+    """Of `lexiseg score panoptic`."""
+
+    truth: Annotated[Path, typer.Option("--ground-truth")]
+    """JSON of the truth, in COCO panoptic format."""
+    predicted: Annotated[Path, typer.Option("--prediction")]
+    """JSON of the predictions."""
+    truth_folder: Annotated[Path | None, typer.Option("--ground-truth-folder")] = None
+    """Id PNGs; the JSON's name without .json if not given."""
+    predicted_folder: Annotated[Path | None, typer.Option("--prediction-folder")] = None
+    """Id PNGs of the predictions, likewise."""
+    workers: Workers = 1
+    as_json: AsJson = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSemanticOptions:
+    """Of `lexiseg score semantic`."""
+
+    truth: Annotated[Path, typer.Option("--ground-truth-folder")]
+    """True label maps, one value per pixel."""
+    predicted: Annotated[Path, typer.Option("--prediction-folder")]
+    """Predicted ones, by the same names."""
+    vocabulary: VocabularyText
+    unseen: Annotated[str | None, typer.Option(metavar=WORDS)] = None
+    """Classes that training has not seen, for hIoU."""
+    first: Annotated[int, typer.Option(min=0)] = 0
+    """Value of the first class; 1 for ADE20K."""
+    ignored: Annotated[int, typer.Option("--ignore")] = 255
+    """True pixels of this value do not count; predicted ones have no class."""
+    workers: Workers = 1
+    as_json: AsJson = False

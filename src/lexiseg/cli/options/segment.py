@@ -1,0 +1,49 @@
+"""What `lexiseg demo` and `lexiseg segment` take."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lexiseg.cli.options.shared import Device, InferenceOptions, Model, Negatives, VocabularyText, given, how
+from lexiseg.core.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """Of `lexiseg demo`."""
+
+    out: Annotated[Path, typer.Option("-o")] = Path("lexiseg-demo")
+    """Folder for the pictures."""
+    model: Model = "storybook"
+    device: Device = "auto"
+    negatives: Negatives = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions(InferenceOptions):
+    """Of `lexiseg segment`.
+
+    Raises:
+        UsageError: if --best-only comes with what it has no use for.
+    """
+
+    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...")]
+    """Files, folders and patterns."""
+    vocabulary: VocabularyText
+    out: Annotated[Path, typer.Option("-o")]
+    """Folder for overlays, id PNGs and panoptic.json."""
+    best_only: Annotated[bool, how()] = False
+    """Just the region that fits each word best, by CLIP alone."""
+    as_json: Annotated[bool, typer.Option("--json")] = False
+    """One line of JSON per picture on stdout."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        others = {"--score-threshold": self.score_threshold, "--beta": self.beta, "--rank-by": self.rank_by}
+        if self.best_only and (useless := [*self.weights_of_clip(), *given(others)]):
+            raise UsageError(
+                f"--best-only takes the one best region of each word by CLIP alone, so {useless[0]} has no meaning: "
+                "leave one of them out."
+            )

@@ -1,0 +1,136 @@
+"""The options that several commands share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from lexiseg.core.errors import UsageError
+from lexiseg.core.files import file_mode
+from lexiseg.core.vocabulary import Vocabulary
+
+# The library's own names of these choices lie beside torch; a test holds both equal.
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+RankBy = Literal["class", "iou", "product"]
+Role = Literal["base", "novel", "dusk", "semantic-only", "image-level", "captions"]
+
+WORDS = "TEXT|FILE|NAME"
+"""What stands for a vocabulary."""
+HOW = "How it answers"
+"""Title of a group of options in the help."""
+
+VocabularyText = Annotated[
+    str,
+    typer.Option(
+        "--vocabulary",
+        "-v",
+        metavar=WORDS,
+        help='The words: "cat|kitten, dog, sky:stuff"; or a .yaml or .json file; or a built-in list such as '
+        "coco, ade20k, cityscapes, storybook or storybook-novel.",
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", metavar="DIR|NAME", help="A model folder; or a shipped one: storybook or tiny-ovseg."
+    ),
+]
+Device = Annotated[DeviceName, typer.Option("--device", help="Where it runs.")]
+Negatives = Annotated[
+    bool,
+    typer.Option(
+        "--negatives/--no-negatives",
+        help="Training words that were not asked for compete, and what they win is void.",
+        rich_help_panel=HOW,
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote there.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes that share the work.")]
+ReadingWorkers = Annotated[int, typer.Option("--workers", min=0, help="Processes that read pictures ahead.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many pictures.")]
+Root = Annotated[
+    Path | None, typer.Option("--root", help="Where the data set of that name lies: its folder or the one around it.")
+]
+DataSplit = Annotated[
+    str | None, typer.Option("--split", help="Of the data set: val if not given; test of drawn data.")
+]
+
+
+def how(**about: Any) -> Any:
+    """An option that stands under `HOW` in the help."""
+    return typer.Option(rich_help_panel=HOW, **about)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropOptions:
+    """How an OVSeg shows proposals to CLIP; None leaves the model's own value."""
+
+    region_threshold: Annotated[float | None, how(min=0, max=1)] = None
+    """OVSeg: mask probability above which a pixel belongs to a crop; results are sensitive to it."""
+    crops_per_pass: Annotated[int | None, how(min=1)] = None
+    """OVSeg: crops that go through CLIP at once; more may be faster on a GPU, and need more memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceOptions(CropOptions):
+    """How a model is asked; None leaves the model's own value.
+
+    Raises:
+        UsageError: if two ways to weigh CLIP were asked for at once.
+    """
+
+    model: Model = "storybook"
+    device: Device = "auto"
+    score_threshold: Annotated[float | None, how(min=0, max=1)] = None
+    """Leave out segments with a lower score."""
+    negatives: Negatives = True
+    alpha: Annotated[float | None, how(min=0)] = None
+    """OPSNet: weight of CLIP per distance of the words; 0: none."""
+    beta: Annotated[float | None, how(min=0)] = None
+    """OPSNet: exponent of logits debiasing; 0: none."""
+    clip_ratio: Annotated[float | None, how(min=0)] = None
+    """OPSNet: a fixed weight of CLIP instead; 0: queries alone."""
+    clip_weight: Annotated[float | None, how(min=0, max=1)] = None
+    """OVSeg: lambda, CLIP's share in the ensemble; 0: queries alone."""
+    clip_only: Annotated[bool, how()] = False
+    """CLIP alone, without void."""
+    rank_by: Annotated[RankBy | None, how()] = None
+    """Which score ranks the segments."""
+    min_object: Annotated[float | None, how(min=0, max=1)] = None
+    """OVSeg: CLIP looks only at proposals that are an object with this probability; faster, not the same."""
+
+    def __post_init__(self) -> None:
+        if len(asked := self.weights_of_clip()) > 1:
+            raise UsageError(f"{' and '.join(asked)} each say how much CLIP counts: give one of them.")
+
+    def weights_of_clip(self) -> list[str]:
+        """The options given that say how much CLIP counts."""
+        ways = {
+            "--alpha": self.alpha,
+            "--clip-ratio": self.clip_ratio,
+            "--clip-weight": self.clip_weight,
+            "--clip-only": self.clip_only or None,
+        }
+        return given(ways)
+
+
+def given(options: dict[str, object]) -> list[str]:
+    """The names of the options that have a value."""
+    return [name for name, value in options.items() if value is not None]
+
+
+def read_vocabulary(text: str) -> Vocabulary:
+    """Reads what stands for a vocabulary: words, a file, or a built-in name.
+
+    Raises:
+        VocabularyError: if they make no vocabulary.
+    """
+    is_file = file_mode(Path(text)) != 0 and Path(text).is_file()
+    return Vocabulary.of(Path(text) if is_file else text)
+
+
+def read_optional_vocabulary(text: str | None) -> Vocabulary | None:
+    """The same, where the option may be left out."""
+    return None if text is None else read_vocabulary(text)

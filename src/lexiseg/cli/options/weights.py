@@ -1,0 +1,62 @@
+"""What `lexiseg assemble` and `lexiseg import` take."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lexiseg.cli.options.shared import WORDS, Overwrite
+
+ModelFolder = Annotated[Path, typer.Option("--out", "-o", help="The model folder to make.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssembleOptions:
+    """Of `lexiseg assemble`."""
+
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER")]
+    """A Mask2Former in transformers' layout."""
+    clip: Annotated[str, typer.Option(metavar="MODEL")]
+    """open_clip's name, such as RN50-quickgelu."""
+    clip_weights: Annotated[Path, typer.Option(metavar="FILE")]
+    """An open_clip checkpoint."""
+    out: ModelFolder
+    vocabulary: Annotated[str | None, typer.Option("-v", metavar=WORDS)] = None
+    """Names of the classes in order; the folder's own if not given."""
+    longest_side: Annotated[int, typer.Option(min=32)] = 640
+    """Pixels to resize pictures to."""
+    overwrite: Overwrite = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportModelOptions:
+    """Of `lexiseg import ovseg`."""
+
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")]
+    """A .pth of OVSeg, or .safetensors."""
+    out: ModelFolder
+    config: Annotated[Path | None, typer.Option(metavar="FILE")] = None
+    """The official configuration as JSON; the published one for the checkpoint's backbone if not given."""
+    vocabulary: Annotated[str | None, typer.Option("-v", metavar=WORDS)] = None
+    """Names of the classes that it was trained on; coco-stuff if not given."""
+    reference: Annotated[Path | None, typer.Option("--verify", metavar="REFERENCE")] = None
+    """A .safetensors of the official program's inputs and outputs to hold the model against."""
+    overwrite: Overwrite = False
+    as_json: Annotated[bool, typer.Option("--json")] = False
+    """Print what was done as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportClipOptions:
+    """Of `lexiseg import clip`."""
+
+    file: Annotated[Path, typer.Argument(metavar="FILE")]
+    """An open_clip state dict of a ViT, or mask prompts."""
+    out: Annotated[Path, typer.Option("-o")]
+    """The folder to make."""
+    model: Annotated[str | None, typer.Option("-m", metavar="DIR|NAME")] = None
+    """An OVSeg that is to get this CLIP; the folder is its."""
+    quick_gelu: Annotated[bool, typer.Option("--quick-gelu/--no-quick-gelu")] = True
+    """How the weights were trained; OpenAI's with QuickGELU."""
+    overwrite: Overwrite = False

@@ -1,0 +1,114 @@
+"""Options stand in one place, and say what the library says."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+import pytest
+import typer
+from lexiseg.storybook.roles import Role, Split
+from typer.testing import CliRunner
+
+from lexiseg.cli.command import command
+from lexiseg.cli.options.data import StorybookOptions
+from lexiseg.cli.options.evaluate import EvaluateOptions
+from lexiseg.cli.options.mine import MineOptions
+from lexiseg.cli.options.segment import SegmentOptions
+from lexiseg.cli.options.train import TrainOptions
+from lexiseg.cli.train import settings_of
+from lexiseg.data.captions.taggers import TAGGERS
+from lexiseg.evaluation.measures import TaskName
+from lexiseg.models.base import SemanticRule
+from lexiseg.models.postprocess.panoptic import RankBy
+from lexiseg.training.engine.run_settings import Precision, TrainSettings
+from lexiseg.training.mining.pairing import PairSource
+
+
+def choices(options: type, name: str) -> set[str]:
+    """All that may be typed for an option."""
+    kind = get_type_hints(options)[name]
+    return {
+        choice for part in get_args(kind) or () for choice in (get_args(part) or (part,)) if isinstance(choice, str)
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "library"),
+    [
+        (SegmentOptions, "rank_by", get_args(RankBy)),
+        (EvaluateOptions, "task", get_args(TaskName)),
+        (EvaluateOptions, "semantic_rule", get_args(SemanticRule)),
+        (MineOptions, "source", get_args(PairSource)),
+        (MineOptions, "tagger", (*TAGGERS, "none")),
+        (MineOptions, "role", get_args(Role)),
+        (StorybookOptions, "role", get_args(Role)),
+        (StorybookOptions, "split", get_args(Split)),
+        (TrainOptions, "precision", get_args(Precision)),
+    ],
+)
+def test_choices_are_those_of_the_library(options: type, name: str, library: tuple[str, ...]) -> None:
+    assert choices(options, name) == set(library)
+
+
+def test_every_setting_of_a_training_but_two_is_an_option_of_the_same_name() -> None:
+    settings, options = ({field.name for field in fields(of)} for of in (TrainSettings, TrainOptions))
+
+    assert settings - options == {"drawn", "engine"}  # where recipes in a row draw; options of the engine's own
+
+
+def test_options_of_a_training_reach_its_settings() -> None:
+    typed: dict[str, Any] = {
+        "out": Path("run"),
+        "data": [Path("a"), Path("b")],
+        "steps": 3,
+        "lr": 0.5,
+        "clip": "a/clip",
+        "vocabulary": "cat, dog",
+        "ema": 0.9,
+        "fsdp": True,
+    }
+
+    settings = settings_of(TrainOptions(device="cpu", **typed))
+
+    assert (settings.out, settings.data, settings.clip) == (Path("run"), (Path("a"), Path("b")), Path("a/clip"))
+    assert (settings.steps, settings.lr, settings.batch_size, settings.seed) == (3, 0.5, None, 0)
+    assert settings.vocabulary is not None
+    assert settings.vocabulary.names == ("cat", "dog")
+    assert (settings.engine.ema_decay, settings.engine.sharding) == (0.9, "fsdp2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    much: Annotated[int, typer.Option(min=1)] = 1
+    """How much of it, in a docstring that goes on in
+    another line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own(Shared):
+    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...")]
+    """Files."""
+    is_quick: Annotated[bool, typer.Option("-q")] = False
+    """Without looking."""
+
+
+def test_a_dataclass_makes_a_command() -> None:
+    app = typer.Typer(rich_markup_mode=None)
+    seen: list[Own] = []
+
+    @command(app, "try")
+    def attempt(options: Own) -> int:
+        """Try it."""
+        seen.append(options)
+        return 7
+
+    told = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
+    done = CliRunner().invoke(app, ["a", "b", "-q", "--much", "2"])
+    refused = CliRunner().invoke(app, ["a", "--much", "0"])
+
+    assert seen == [Own(pictures=["a", "b"], is_quick=True, much=2)]
+    assert (done.exit_code, refused.exit_code) == (7, 2)
+    docstring = "How much of it, in a docstring that goes on in another line."
+    for text in ("Try it.", "Files.", "Without looking.", docstring):
+        assert text in told
+    assert told.index("--is-quick") < told.index("--much")
