@@ -65,7 +65,7 @@ def test_the_twin_asks_something_of_every_stage(case: Case) -> None:
     assert len(reference["sem_seg"].argmax(0).unique()) > 1
     assert len(reference["sem_seg_no_ensemble"].argmax(0).unique()) > 1
     assert len(reference["clip_logits"].argmax(1).unique()) > 1
-    assert 4 < int(reference["valid"].sum())
+    assert int(reference["valid"].sum()) > 4
 
 
 def test_a_mask_without_a_pixel_above_the_threshold_is_the_queries_alone() -> None:
