@@ -15,6 +15,7 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction
 from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.data.catalogue import open_dataset
+from lexiseg.data.datasets.folders import builtin_categories
 from lexiseg.data.datasets.spec import AnnotatedDataset
 from lexiseg.data.formats.coco_instances import InstanceDataset, read_instances
 from lexiseg.data.formats.coco_panoptic import Category, PanopticDataset, PanopticWriter, read_panoptic
@@ -23,6 +24,7 @@ from lexiseg.evaluation.measures import Answer, Measure, TaskName, measure_of
 from lexiseg.evaluation.metrics.semantic_quality import tally_labels
 from lexiseg.inference.visualize import overlay
 from lexiseg.models.postprocess.panoptic import MergeConfig
+from miniatures import put_grey, put_picture, put_rgb
 
 CATEGORIES = (
     Category(id=4, name="cat", is_thing=True),
@@ -237,6 +239,37 @@ def test_objects_of_another_size_than_their_picture_are_refused(root: Path, tmp_
 
     with pytest.raises(FormatError, match="its objects are drawn for 32 x 16"):
         measure_of(dataset, None).open(sample)
+
+
+@pytest.mark.parametrize("name", ["ade20k", "ade20k-full"])
+def test_a_truth_in_the_published_layout_agrees_wholly_with_itself(
+    tmp_path: Path, np_rng: np.random.Generator, name: str
+) -> None:
+    """In miniature; the next test takes true pictures, where the shared data is."""
+    known = [category.id for category in builtin_categories("ade20k-full")]
+    for number in range(2):
+        if name == "ade20k":
+            home = tmp_path / "ADEChallengeData2016"
+            put_picture(home / f"images/validation/{number}.jpg", height=30, width=40)
+            values = np_rng.integers(0, 151, (30, 40))
+            put_grey(home / f"annotations/validation/{number}.png", values)
+        else:
+            folder = tmp_path / "ADE20K_2021_17_01/images/ADE/validation/urban"
+            put_picture(folder / f"ADE_val_{number}.jpg", height=30, width=40)
+            values = np_rng.choice([1, *known], (30, 40))
+            put_rgb(folder / f"ADE_val_{number}_seg.png", values // 256 * 10, values % 256)
+    dataset = open_dataset(name, tmp_path, "val")
+    assert isinstance(dataset, SemanticDataset)
+    measure = measure_of(dataset, None)
+    tally = measure.zero()
+
+    for sample in dataset.samples:
+        labels = measure.open(sample).truth.labels
+        tally += tally_labels(labels, labels, len(dataset.categories))
+
+    quality = measure.summarise(tally, dataset.categories)
+    assert (quality.miou, quality.fwiou, quality.pixel_accuracy) == (1.0, 1.0, 1.0)
+    assert sum(c.occurs for c in quality.per_class) > 140
 
 
 @pytest.mark.parametrize(
