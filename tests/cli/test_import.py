@@ -96,12 +96,12 @@ def test_a_checkpoint_is_verified_against_the_slow_twin(run: Run, tmp_path: Path
     torch.save({"model": weights}, tmp_path / "checkpoint.pth")
     reference = ovseg_twin.answer(weights, sizes, ovseg_twin.picture(), names)
     save_file({key: value.contiguous() for key, value in reference.items()}, tmp_path / "io.safetensors")
-    (tmp_path / "config.json").write_text(json.dumps(ovseg_twin.settings(sizes, names)))
     files = (tmp_path / "checkpoint.pth", "--verify", tmp_path / "io.safetensors", "-v", "cat, dog, owl, sky:stuff")
 
     asks = run("import", "ovseg", *files, "--out", tmp_path / "none")
     assert asks.code == 1
     assert 'list them as "class_names"' in asks.err
+    (tmp_path / "config.json").write_text(json.dumps(ovseg_twin.settings(sizes, names)))
     ran = run("import", "ovseg", *files, "--config", tmp_path / "config.json", "--out", tmp_path / "model")
     assert ran.code == 0
     assert "clip_logits" in ran.out
