@@ -29,7 +29,7 @@ from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
 from lexiseg.storybook.export import StorybookSpec, add_scene, write_storybook
-from lexiseg.storybook.roles import BASE, NOVEL, ROLE_CONTENTS, UNSEEN, Cast, Split
+from lexiseg.storybook.roles import BASE, NOVEL, ROLE_CONTENTS, UNSEEN, Split
 from lexiseg.storybook.scene import compose, generator
 from lexiseg.training.launch import Reporters, TrainSettings, find_recipe, train
 
@@ -119,7 +119,7 @@ def compose_scenes(
     categories = vocabulary_categories(words)
     numbers = {category.name: category.id for category in categories}
     chosen = [concept for concept in NOVEL.concepts if concept.name in names]
-    cast = Cast(
+    cast = RoleContents(
         vocabulary=words,
         things=tuple(concept.name for concept in chosen if concept.is_thing),
         stuff=ROLE_CONTENTS["novel"].stuff,

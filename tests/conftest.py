@@ -62,11 +62,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of data beside the repository; tests that need it skip where it is absent."""
+    """The folder of data beside the repository; tests that need it skip where it is absent.
+
+    What the README claims is held without it too, by slow twins and data sets in miniature; CONTRIBUTING.md says which.
+    """
     folder = Path(__file__).resolve().parents[2] / "shared"
     if not folder.is_dir():
         pytest.skip("the folder of shared data does not lie beside this repository")
     return folder
+
+
+@pytest.fixture(params=["true", "miniature"])
+def coco_sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pictures of COCO panoptic as they are published: true ones where they are at hand, and drawn ones always."""
+    if request.param == "true":
+        return request.getfixturevalue("shared") / "real" / "coco_panoptic"
+    from miniatures import put_coco_sample
+
+    return put_coco_sample(tmp_path_factory.mktemp("coco") / "miniature")
 
 
 @pytest.fixture(scope="session", autouse=True)

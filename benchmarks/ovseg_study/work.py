@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lexiseg.data.captions.format import own_captions
 from lexiseg.data.captions.nouns import NounFinder
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.data.pairs.format import PairDataset
@@ -62,7 +61,7 @@ def mine_pairs(root: Path, out: Path, *, model: str, pictures: str, config: Mapp
         dataset,
         from_jsonable(MiningConfig, config),
         out,
-        captions=own_captions(dataset.samples),
+        captions=[sample.captions for sample in dataset.samples],
         nouns=NounFinder(words=ALL),
         resume=True,
     )

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+import ovseg_twin
 from command_runs import Run
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip.vit import PromptConfig, VitClip, VitConfig
@@ -85,6 +87,25 @@ def test_a_checkpoint_becomes_a_model_folder(run: Run, checkpoint: Path, model: 
         "weights": num_weights,
         "left_over": ["criterion.empty_weight"],
     }
+
+
+def test_a_checkpoint_is_verified_against_the_slow_twin(run: Run, tmp_path: Path) -> None:
+    """As the next test does against the official program's own outputs, where the shared data is."""
+    sizes, names = ovseg_twin.Sizes(), ("red fox", "grass", "a very old boat", "sky", "Eiffel tower", "owl")
+    weights = ovseg_twin.checkpoint(sizes, 4)
+    torch.save({"model": weights}, tmp_path / "checkpoint.pth")
+    reference = ovseg_twin.answer(weights, sizes, ovseg_twin.picture(), names)
+    save_file({key: value.contiguous() for key, value in reference.items()}, tmp_path / "io.safetensors")
+    files = (tmp_path / "checkpoint.pth", "--verify", tmp_path / "io.safetensors", "-v", "cat, dog, owl, sky:stuff")
+
+    asks = run("import", "ovseg", *files, "--out", tmp_path / "none")
+    assert asks.code == 1
+    assert 'list them as "class_names"' in asks.err
+    (tmp_path / "config.json").write_text(json.dumps(ovseg_twin.settings(sizes, names)))
+    ran = run("import", "ovseg", *files, "--config", tmp_path / "config.json", "--out", tmp_path / "model")
+    assert ran.code == 0
+    assert "clip_logits" in ran.out
+    assert "100.000" in ran.out
 
 
 def test_the_golden_checkpoint_is_verified(run: Run, shared: Path, tmp_path: Path) -> None:

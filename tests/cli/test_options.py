@@ -6,7 +6,6 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import pytest
 import typer
-from lexiseg.storybook.roles import Role, Split
 from typer.testing import CliRunner
 
 from lexiseg.cli.command import command
@@ -17,9 +16,10 @@ from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.train import TrainOptions
 from lexiseg.cli.train import settings_of
 from lexiseg.data.captions.taggers import TAGGERS
-from lexiseg.evaluation.measures import TaskName
+from lexiseg.data.dataset import TaskName
 from lexiseg.models.base import SemanticRule
 from lexiseg.models.postprocess.panoptic import RankBy
+from lexiseg.storybook.roles import Role, Split
 from lexiseg.training.engine.run_settings import Precision, TrainSettings
 from lexiseg.training.mining.pairing import PairSource
 

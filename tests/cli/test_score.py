@@ -15,6 +15,7 @@ from PIL import Image
 from command_runs import Ran, Run
 from lexiseg.data.dataset import Category
 from lexiseg.data.formats.coco_panoptic import PanopticWriter
+from pq_twin import added, slow_figures, write_pairs
 
 CATEGORIES = (Category(id=3, name="cat", is_thing=True), Category(id=8, name="sky", is_thing=False))
 IDS = np.repeat(np.array([[70_000, 9], [0, 9]], np.int32), 8, axis=0)
@@ -55,6 +56,22 @@ def refused(ran: Ran, *parts: str) -> None:
     assert line.endswith(".")
     for part in parts:
         assert part in line
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_figures_of_the_slow_twin_come_out_as_fractions(run: Run, tmp_path: Path, workers: int) -> None:
+    """As the official ones do in the next test, where the folder of shared data is."""
+    expected = slow_figures(added(write_pairs(tmp_path)))
+
+    ran = score(run, tmp_path / "gt/panoptic.json", tmp_path / "pred/panoptic.json", "--workers", workers, "--json")
+
+    found = json.loads(ran.out)
+    assert ran.code == 0
+    for group in ("all", "things", "stuff"):
+        assert found[group] == pytest.approx(expected.pop(group), abs=1e-9)
+    assert found["per_class"].keys() == expected.keys()
+    for key, figures in expected.items():
+        assert found["per_class"][key] == pytest.approx(figures, abs=1e-9)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -315,6 +315,22 @@ def test_nothing_global_in_pillow_or_warnings_changes(tmp_path: Path) -> None:
     assert (Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "quality": 60}])
+def test_pictures_compressed_like_photographs_open_close_to_what_they_were(
+    tmp_path: Path, np_rng: np.random.Generator, options: dict[str, object]
+) -> None:
+    """A soft landscape as a camera would store it; the next test opens true ones, where the shared data is."""
+    coarse = Image.fromarray(np_rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+    soft = coarse.resize((320, 240), Image.Resampling.BICUBIC)
+    soft.save(tmp_path / "camera.jpg", **{"quality": 92, **options})
+
+    found = open_picture(tmp_path / "camera.jpg")
+
+    assert found.shape == (240, 320, 3)
+    assert found.std() > 5
+    assert np.abs(found.astype(int) - np.asarray(soft)).mean() < 4
+
+
 def test_real_photographs_open(shared: Path) -> None:
     photographs = sorted((shared / "real").rglob("*.jpg"))[:3]
     assert photographs

@@ -261,6 +261,24 @@ def test_a_subset_takes_its_concepts_whole(part: str):
     assert set(Vocabulary.of(part).concepts) < set(Vocabulary.of("storybook-all").concepts)
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds", "known"),
+    [
+        ("coco", "t" * 80 + "s" * 53, {0: "person", 15: "cat", 79: "toothbrush", 80: "banner", 119: "sky", 132: "rug"}),
+        ("cityscapes", "s" * 11 + "t" * 8, {0: "road", 10: "sky", 11: "person", 18: "bicycle"}),
+        ("ade20k", None, {0: "wall", 2: "sky", 7: "bed", 12: "person", 149: "flag"}),
+    ],
+)
+def test_a_dataset_list_has_its_published_size_kinds_and_places(name: str, kinds: str | None, known: dict[int, str]):
+    """The next test holds every name against the recorded lists, where the shared data is."""
+    found = Vocabulary.of(name).concepts
+
+    if kinds is not None:
+        assert "".join("t" if concept.is_thing else "s" for concept in found) == kinds
+    for place, word in known.items():
+        assert word in found[place].names
+
+
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_a_dataset_list_has_the_official_names_order_and_marks(name: str, shared: Path):
     official = json.loads((shared / "classes" / OFFICIAL[name]).read_text())["categories"]

@@ -18,7 +18,7 @@ import tiny
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, describe_segments
+from lexiseg.data.dataset import Category, Dataset, Segmentation, describe_segments
 from lexiseg.evaluation.diagnosis import (
     DiagnosisTally,
     diagnose,
@@ -27,7 +27,7 @@ from lexiseg.evaluation.diagnosis import (
     tally_segments,
 )
 from lexiseg.evaluation.evaluator import evaluate_dataset
-from lexiseg.evaluation.loading import TruthBatch, batched, open_all, open_panoptic
+from lexiseg.evaluation.loading import TruthBatch, batched, open_all
 from lexiseg.evaluation.measure import Answer
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticTally, summarise, tally_pair
 from lexiseg.evaluation.metrics.sizes import size_of
@@ -54,20 +54,13 @@ def box(left: int, top: int, right: int, bottom: int) -> np.ndarray:
     return mask
 
 
-def truth_of(parts: Sequence[tuple[np.ndarray, int]], *, crowd: Sequence[int] = ()) -> Annotation:
+def truth_of(parts: Sequence[tuple[np.ndarray, int]], *, crowd: Sequence[int] = ()) -> Segmentation:
     """Segments 11, 12 ... with their masks and class ids."""
     ids = np.zeros((SIDE, SIDE), np.int32)
     for number, (mask, _) in enumerate(parts, start=11):
         ids[mask] = number
     category_ids = {number: IDS[class_id] for number, (_, class_id) in enumerate(parts, start=11)}
-    sample = Sample(
-        image_id=1,
-        file_name="a.png",
-        image_path=Path("a.png"),
-        mask_path=Path("a.png"),
-        segments=describe_segments(ids, category_ids, crowd=crowd),
-    )
-    return Annotation(sample=sample, ids=ids)
+    return Segmentation(ids=ids, segments=describe_segments(ids, category_ids, crowd=crowd))
 
 
 def predicted(parts: Sequence[tuple[np.ndarray, int, float]], *, strength: float = 8.0) -> MaskPrediction:
@@ -84,7 +77,7 @@ def predicted(parts: Sequence[tuple[np.ndarray, int, float]], *, strength: float
     )
 
 
-def scene_of(prediction: MaskPrediction, truth: Annotation, merge: MergeConfig | None = None) -> MatchedImage:
+def scene_of(prediction: MaskPrediction, truth: Segmentation, merge: MergeConfig | None = None) -> MatchedImage:
     frame = Frame(original=(SIDE, SIDE), resized=(SIDE, SIDE), padded=(SIDE, SIDE))
     return match_proposals(
         Answer(
@@ -102,7 +95,7 @@ def scene_of(prediction: MaskPrediction, truth: Annotation, merge: MergeConfig |
 
 def pq(scene: MatchedImage, *oracles: str, names: Sequence[int] = ()) -> float:
     ids, segments = answer(scene, oracles, names)  # pyright: ignore[reportArgumentType]
-    tally = tally_pair(scene.truth.ids, scene.truth.sample.segments, ids, segments, CATEGORIES)
+    tally = tally_pair(scene.truth.ids, scene.truth.segments, ids, segments, CATEGORIES)
     return summarise(tally, CATEGORIES).all.pq
 
 
@@ -117,7 +110,7 @@ def random_scene(seed: int, *, merge: MergeConfig | None = None) -> MatchedImage
     parts = [(some_box(), SKY), *((some_box(), int(rng.choice([CAT, DOG]))) for _ in range(rng.integers(0, 5)))]
     crowd = [12] if len(parts) > 1 and rng.random() < 0.3 else []
     visible = truth_of(parts, crowd=crowd)
-    kept = {s.id for s in visible.sample.segments}
+    kept = {s.id for s in visible.segments}
     proposals = []
     for number, (_, class_id) in enumerate(parts, start=11):
         for _ in range(int(rng.integers(0, 3)) if number in kept else 0):
@@ -170,7 +163,7 @@ def test_sizes_add_up_to_the_model_and_every_true_segment_is_in_the_confusions(s
 
     scene = random_scene(seed)
     found_ids, found_segments = answer(scene, (), ())
-    ids, segments = enlarged(scene.truth.ids), scene.truth.sample.segments
+    ids, segments = enlarged(scene.truth.ids), scene.truth.segments
 
     sizes, confusions = tally_segments(ids, segments, enlarged(found_ids), found_segments)
 
@@ -411,7 +404,7 @@ class Knowing(torch.nn.Module):
 
     def __init__(self, dataset: Dataset) -> None:
         super().__init__()
-        opened = open_all(lambda sample: open_panoptic(sample, dataset.categories), dataset.samples)
+        opened = open_all(dataset.load, dataset.samples)
         read = batched(opened, longest=96, batch_size=4)
         self._batches = iter([part for part in read if isinstance(part, TruthBatch)])
 
@@ -419,8 +412,8 @@ class Knowing(torch.nn.Module):
         truths = next(self._batches).truths
         mask_logits = torch.full((len(truths), 16, *pixel_values.shape[-2:]), -20.0)
         for index, truth in enumerate(truths):
-            for query, segment in enumerate(truth.sample.segments[:16]):
-                mask_logits[index, query][torch.from_numpy(truth.ids == segment.id)] = 20.0
+            for query, segment in enumerate(truth.panoptic.segments[:16]):
+                mask_logits[index, query][torch.from_numpy(truth.panoptic.ids == segment.id)] = 20.0
         return MaskProposals(mask_logits=mask_logits, query_embed=torch.zeros(len(truths), 16, 32))
 
 

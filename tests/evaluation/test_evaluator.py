@@ -20,7 +20,7 @@ from lexiseg.data.dataset import Category, Dataset
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.evaluation import measure
 from lexiseg.evaluation.evaluator import evaluate_dataset
-from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, open_all, open_panoptic
+from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, open_all
 from lexiseg.evaluation.metrics.panoptic_quality import ClassTally, PanopticQuality
 from lexiseg.evaluation.report import EvaluationSettings, write_report
 from lexiseg.evaluation.study import (
@@ -90,15 +90,15 @@ class Knowing(torch.nn.Module):
         canvas = pixel_values.shape[-2:]
         mask_logits = torch.full((len(pixel_values), 16, *canvas), -20.0)
         for index, truth in enumerate(batch.truths):
-            for query, segment in enumerate(truth.sample.segments[:16]):
-                height, width = truth.ids.shape
-                inside = torch.from_numpy(truth.ids == segment.id)
+            for query, segment in enumerate(truth.panoptic.segments[:16]):
+                height, width = truth.panoptic.ids.shape
+                inside = torch.from_numpy(truth.panoptic.ids == segment.id)
                 mask_logits[index, query, :height, :width] = torch.where(inside, 20.0, -20.0)
         return MaskProposals(mask_logits=mask_logits, query_embed=torch.zeros(len(pixel_values), 16, 32))
 
 
 def read(dataset: Dataset, *, batch_size: int = 4) -> list[TruthBatch | Skipped]:
-    opened = open_all(lambda sample: open_panoptic(sample, dataset.categories), dataset.samples)
+    opened = open_all(dataset.load, dataset.samples)
     return list(batched(opened, longest=96, batch_size=batch_size))
 
 
@@ -239,7 +239,7 @@ def test_pictures_of_other_shapes_are_batched_apart(tmp_path: Path) -> None:
     tall = write_storybook(StorybookSpec(role="base", split="val", count=2, size=(96, 40)), tmp_path / "tall")
     mixed = [sample for pair in zip(wide.samples, tall.samples, strict=True) for sample in pair]
 
-    batches = batches_of(Dataset(categories=wide.categories, samples=tuple(mixed)))
+    batches = batches_of(replace(wide, samples=tuple(mixed)))
 
     shapes = [tuple(batch.images.pixel_values.shape) for batch in batches]
     assert shapes == [(2, 3, 64, 96), (2, 3, 96, 64)]
@@ -367,8 +367,8 @@ def test_true_masks_are_named_by_what_clip_sees_under_them(
         truths = next(batches).truths
         found = torch.zeros(len(truths), len(WORDS), *(side // 4 for side in images.pixel_values.shape[-2:]))
         for index, truth in enumerate(truths):
-            for segment in truth.sample.segments:
-                inside = torch.from_numpy(truth.ids == segment.id)[None, None].float()
+            for segment in truth.panoptic.segments:
+                inside = torch.from_numpy(truth.panoptic.ids == segment.id)[None, None].float()
                 code = codes[WORDS.names.index(name_of[segment.category_id])]
                 found[index] += code[:, None, None] * F.avg_pool2d(inside, 4)[0, 0]
         return found

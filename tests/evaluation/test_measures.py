@@ -15,14 +15,17 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction
 from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.data.catalogue import open_dataset
-from lexiseg.data.dataset import Category, Dataset, Sample
+from lexiseg.data.categories import builtin_categories
+from lexiseg.data.dataset import Category, Dataset, Sample, TaskName
 from lexiseg.data.formats.coco_instances import read_instances
 from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
-from lexiseg.evaluation.measure import Answer, Measure, TaskName
+from lexiseg.data.formats.label_maps import semantic_dataset
+from lexiseg.evaluation.measure import Answer, Measure
 from lexiseg.evaluation.measures import measure_of
 from lexiseg.evaluation.metrics.semantic_quality import tally_labels
 from lexiseg.inference.visualize import overlay
 from lexiseg.models.postprocess.panoptic import MergeConfig
+from miniatures import put_grey, put_picture, put_rgb
 
 CATEGORIES = (
     Category(id=4, name="cat", is_thing=True),
@@ -75,7 +78,7 @@ def semantic(root: Path) -> Dataset:
     sample = Sample(
         file_name="one.png", image_path=root / "panoptic" / "images" / "one.png", mask_path=root / "labels.png"
     )
-    return Dataset(categories=CATEGORIES, samples=(sample,), class_of={4: 0, 7: 1, 9: 2})
+    return semantic_dataset(CATEGORIES, (sample,), {4: 0, 7: 1, 9: 2})
 
 
 def instance(root: Path) -> Dataset:
@@ -117,10 +120,10 @@ MEASURES = [
 
 def measured(root: Path, make: Any, task: TaskName | None) -> tuple[Measure, Any]:
     dataset: Dataset = make(root)
-    if isinstance(dataset, Dataset):  # its words are things alone
+    if dataset.kinds == {"instance"}:  # its words are things alone
         dataset = replace(dataset, categories=CATEGORIES)
     measure = measure_of(dataset, task)
-    return measure, measure.open(measure.samples[0]).truth
+    return measure, measure.open(measure.samples[0]).annotation
 
 
 @pytest.mark.parametrize(("make", "task", "figure"), MEASURES)
@@ -171,11 +174,11 @@ def test_the_truth_can_be_looked_at(root: Path, make: Any, task: TaskName | None
 
 def test_a_truth_whose_map_and_list_disagree_can_be_looked_at(root: Path) -> None:
     measure, truth = measured(root, panoptic, None)
-    cat, sky, _ = truth.sample.segments  # the dog's pixels are listed no more
+    cat, sky, _ = truth.panoptic.segments  # the dog's pixels are listed no more
     ghost = replace(cat, id=2**24 - 1)  # and this has no pixel
-    sample = replace(truth.sample, segments=(ghost, cat, sky))
+    listed = replace(truth.panoptic, segments=(ghost, cat, sky))
 
-    shown = measure.truth_map(replace(truth, sample=sample))
+    shown = measure.truth_map(replace(truth, panoptic=listed))
 
     assert {s.name: int((shown.segmentation == s.id).sum()) for s in shown.segments} == {"cat": 128, "sky": 192}
     assert overlay(np.zeros((*SIZE, 3), np.uint8), shown).width > 0
@@ -205,7 +208,7 @@ def test_hiou_splits_by_the_data_sets_own_unseen_names_or_by_the_given_ones(
 ) -> None:
     dataset = replace(semantic(root), unseen=own)
     measure = measure_of(dataset, None, given)
-    truth = measure.open(measure.samples[0]).truth
+    truth = measure.open(measure.samples[0]).annotation
 
     quality = measure.summarise(measure.tally(perfect(names=(2, 1, 2)), truth), measure.categories)
 
@@ -226,7 +229,7 @@ def test_a_label_map_of_another_size_than_its_picture_is_refused(root: Path, tmp
     dataset = semantic(root)
     sample = replace(dataset.samples[0], image_path=tmp_path / "one.png")
 
-    with pytest.raises(FormatError, match=r"one\.png: the picture is 5 x 4 pixels, its segmentation 32 x 16"):
+    with pytest.raises(FormatError, match=r"one\.png: the picture is 5 x 4 pixels, its annotation 32 x 16"):
         measure_of(dataset, None).open(sample)
 
 
@@ -235,8 +238,39 @@ def test_objects_of_another_size_than_their_picture_are_refused(root: Path, tmp_
     dataset = instance(root)
     sample = replace(dataset.samples[0], image_path=tmp_path / "one.png")
 
-    with pytest.raises(FormatError, match="its objects are drawn for 32 x 16"):
+    with pytest.raises(FormatError, match="its annotation 32 x 16"):
         measure_of(dataset, None).open(sample)
+
+
+@pytest.mark.parametrize("name", ["ade20k", "ade20k-full"])
+def test_a_truth_in_the_published_layout_agrees_wholly_with_itself(
+    tmp_path: Path, np_rng: np.random.Generator, name: str
+) -> None:
+    """In miniature; the next test takes true pictures, where the shared data is."""
+    known = [category.id for category in builtin_categories("ade20k-full")]
+    for number in range(2):
+        if name == "ade20k":
+            home = tmp_path / "ADEChallengeData2016"
+            put_picture(home / f"images/validation/{number}.jpg", height=30, width=40)
+            values = np_rng.integers(0, 151, (30, 40))
+            put_grey(home / f"annotations/validation/{number}.png", values)
+        else:
+            folder = tmp_path / "ADE20K_2021_17_01/images/ADE/validation/urban"
+            put_picture(folder / f"ADE_val_{number}.jpg", height=30, width=40)
+            values = np_rng.choice([1, *known], (30, 40))
+            put_rgb(folder / f"ADE_val_{number}_seg.png", values // 256 * 10, values % 256)
+    dataset = open_dataset(name, tmp_path, "val")
+    assert dataset.kinds == {"semantic"}
+    measure = measure_of(dataset, None)
+    tally = measure.zero()
+
+    for sample in dataset.samples:
+        labels = measure.open(sample).annotation.to_semantic(measure.categories)
+        tally += tally_labels(labels, labels, len(dataset.categories))
+
+    quality = measure.summarise(tally, dataset.categories)
+    assert (quality.miou, quality.fwiou, quality.pixel_accuracy) == (1.0, 1.0, 1.0)
+    assert sum(c.occurs for c in quality.per_class) > 140
 
 
 @pytest.mark.parametrize(
@@ -253,12 +287,12 @@ def test_a_real_truth_agrees_wholly_with_itself(
             (home / kind).mkdir(parents=True)
             (home / kind / "validation").symlink_to(shared / "real" / place / "sampleData" / kind)
     dataset = open_dataset(name, home, split)
-    assert isinstance(dataset, Dataset)
+    assert dataset.kinds == {"semantic"}
     measure = measure_of(dataset, None)
     tally = measure.zero()
 
     for sample in dataset.samples:
-        labels = measure.open(sample).truth.labels
+        labels = measure.open(sample).annotation.to_semantic(measure.categories)
         tally += tally_labels(labels, labels, len(dataset.categories))
 
     quality = measure.summarise(tally, dataset.categories)

@@ -22,6 +22,7 @@ from lexiseg.encoders.segmenters.mask2former_weights import published_names, rea
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.models.assemble import assemble, concept_embed
 from lexiseg.models.vocabulary_embedding import embed_vocabulary
+from miniatures import coco_categories
 from tiny import CLIP, RESNET, SWIN, TRAINING, pictures, same, seeded, state
 
 LABELS = ("cat", "dog", "a very odd word", "sky", "grass")
@@ -113,8 +114,14 @@ def test_the_head_holds_one_text_embedding_per_class_and_the_adapter_the_folded_
     torch.testing.assert_close(opsnet.adapter(cells), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_published_labels_bring_their_built_in_list(shared: Path, tmp_path: Path, clip_weights: Path) -> None:
-    categories = json.loads((shared / "classes/coco_panoptic_133.json").read_text())["categories"]
+@pytest.mark.parametrize("source", ["recorded", "miniature"])
+def test_published_labels_bring_their_built_in_list(
+    source: str, request: pytest.FixtureRequest, tmp_path: Path, clip_weights: Path
+) -> None:
+    categories = coco_categories()
+    if source == "recorded":
+        path = request.getfixturevalue("shared") / "classes/coco_panoptic_133.json"
+        categories = json.loads(path.read_text())["categories"]
     closed_set(RESNET, tuple(c["name"] for c in categories)).save_pretrained(tmp_path)
 
     opsnet = assemble(tmp_path, CLIP, clip_weights)

@@ -45,6 +45,17 @@ def test_semantic_maps_count_from_one_and_nought_is_ignored(tmp_path: Path, insi
     assert CATALOGUE["ade20k"].check(tmp_path).is_fine
 
 
+def test_the_150_classes_stand_where_the_challenge_has_them():
+    """The next test holds the list against the challenge's own, where the shared data is."""
+    concepts = Vocabulary.of("ade20k").concepts
+
+    for place, name in enumerate(("wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed")):
+        assert name in concepts[place].names
+    for place, name in ((12, "person"), (20, "car"), (26, "sea"), (42, "column"), (100, "poster"), (149, "flag")):
+        assert name in concepts[place].names
+    assert (len(concepts), sum(concept.is_thing for concept in concepts)) == (150, 100)
+
+
 def test_the_scene_parsing_samples_are_read_whole(tmp_path: Path, shared: Path):
     home, sample = tmp_path / "ADEChallengeData2016", shared / "real" / "sceneparsing"
     for kind in ("images", "annotations"):
@@ -87,9 +98,15 @@ def test_panoptic_is_stuff_of_the_semantic_map_with_things_of_the_instances_over
     assert CATALOGUE["ade20k-panoptic"].prepare(home, silent) == 0
 
 
-def test_each_of_the_100_instance_classes_is_its_thing_among_the_150(tmp_path: Path, shared: Path):
-    official = json.loads((shared / "classes" / "ade20k_panoptic_150.json").read_text())["categories"]
-    things = [entry["id"] for entry in official if entry["isthing"]]
+@pytest.mark.parametrize("source", ["recorded", "own list"])
+def test_each_of_the_100_instance_classes_is_its_thing_among_the_150(
+    tmp_path: Path, source: str, request: pytest.FixtureRequest
+):
+    things = [place for place, concept in enumerate(Vocabulary.of("ade20k").concepts) if concept.is_thing]
+    if source == "recorded":
+        path = request.getfixturevalue("shared") / "classes" / "ade20k_panoptic_150.json"
+        things = [entry["id"] for entry in json.loads(path.read_text())["categories"] if entry["isthing"]]
+    assert len(things) == 100
     home = tmp_path / "ADEChallengeData2016"
     classes = np.arange(1, 101).reshape(10, 10)
     put_picture(home / "images/validation/a.jpg", height=10, width=10)
@@ -166,6 +183,19 @@ def test_a_json_of_mask2formers_script_is_read_under_our_names(tmp_path: Path):
         put_json(path, {**content, **change})
         with pytest.raises(FormatError, match=part):
             open_dataset("ade20k-panoptic", tmp_path)
+
+
+def test_the_full_data_set_has_847_classes_under_numbers_of_their_own(tmp_path: Path):
+    """The next test holds all of them against the recorded selection."""
+    write_full(tmp_path)
+
+    data = open_dataset("ade20k-full", tmp_path)
+
+    assert data.kinds == {"semantic"}
+    assert len({category.id for category in data.categories}) == len(data.categories) == 847
+    assert len({category.name for category in data.categories}) == 847
+    names = {category.id: category.name for category in data.categories}
+    assert (names[2978], names[312], names[2420], names[3148]) == ("wall", "building", "sky", "adding machine")
 
 
 def test_the_full_data_set_has_the_official_selection(shared: Path):

@@ -39,6 +39,25 @@ def test_semantic_maps_are_read_by_their_ids_in_every_city(tmp_path: Path, insid
     assert CATALOGUE["cityscapes"].check(tmp_path).is_fine
 
 
+def test_the_classes_are_cityscapes_19_stuff_before_things(tmp_path: Path):
+    """As `cityscapesscripts` numbers them; the next test holds it against the recorded list."""
+    download(tmp_path)
+
+    data = open_dataset("cityscapes", tmp_path)
+
+    assert data.kinds == {"semantic"}
+    assert [c.name for c in data.categories if not c.is_thing] == [
+        *("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign"),
+        *("vegetation", "terrain", "sky"),
+    ]
+    assert [c.name for c in data.categories if c.is_thing] == [
+        *("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"),
+    ]
+    assert [c.is_thing for c in data.categories] == [False] * 11 + [True] * 8
+    numbers = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
+    assert [c.id for c in data.categories] == numbers
+
+
 def test_the_classes_are_the_official_19_with_their_kinds(tmp_path: Path, shared: Path):
     official = json.loads((shared / "classes" / "cityscapes_panoptic_19.json").read_text())["categories"]
     download(tmp_path)

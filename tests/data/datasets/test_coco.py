@@ -10,7 +10,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.data.formats.label_maps import load_values
 from lexiseg.data.id_maps import load_ids
-from miniatures import put_grey, put_ids, put_json, put_picture, put_text, rows
+from miniatures import NO_THINGS, coco_categories, put_grey, put_ids, put_json, put_picture, put_text, rows
 
 CATEGORIES = [{"id": 1, "name": "person", "isthing": 1}, {"id": 200, "name": "rug-merged", "isthing": 0}]
 SEGMENTS = [{"id": 70_000, "category_id": 1}, {"id": 5, "category_id": 200}]
@@ -40,10 +40,6 @@ def write_panoptic(root: Path, names: tuple[str, ...] = ("000000000008", "000000
     return root
 
 
-def all_133(shared: Path) -> str:
-    return json.dumps(json.loads((shared / "classes" / "coco_panoptic_133.json").read_text())["categories"])
-
-
 @pytest.mark.parametrize("masks", ["panoptic_val2017", "annotations/panoptic_val2017"])
 @pytest.mark.parametrize("inside", ["", "coco"])
 def test_panoptic_is_found_as_it_unpacks_from_its_folder_or_the_one_around(tmp_path: Path, masks: str, inside: str):
@@ -66,8 +62,8 @@ def test_a_part_that_is_missing_is_said_with_its_place_and_source(tmp_path: Path
         open_dataset("coco-panoptic", tmp_path, "train")
 
 
-def test_panoptic_to_semantic_is_by_category_and_255_is_void(tmp_path: Path, shared: Path):
-    write_panoptic(tmp_path, categories=all_133(shared))
+def test_panoptic_to_semantic_is_by_category_and_255_is_void(tmp_path: Path):
+    write_panoptic(tmp_path, categories=json.dumps(coco_categories()))
 
     made = CATALOGUE["coco-semantic"].prepare(tmp_path, silent)
     data = open_dataset("coco-semantic", tmp_path)
@@ -98,8 +94,8 @@ def test_preparing_again_makes_nothing_and_a_broken_source_stops_only_itself(tmp
     assert [path.name for path in (tmp_path / "coco").glob("*.partial")] == []
 
 
-def test_true_samples_become_semantic_maps_of_the_same_area(tmp_path: Path, shared: Path):
-    real, home = shared / "real" / "coco_panoptic", tmp_path / "coco"
+def test_true_samples_become_semantic_maps_of_the_same_area(tmp_path: Path, coco_sample: Path):
+    real, home = coco_sample, tmp_path / "coco"
     (home / "annotations").mkdir(parents=True)
     (home / "val2017").symlink_to(real / "input_images")
     (home / "panoptic_val2017").symlink_to(real / "panoptic_examples")
@@ -154,6 +150,29 @@ def test_coco_stuff_in_maskformers_form_is_read_as_places(tmp_path: Path):
 
     assert data.kinds == {"semantic"}
     assert data.annotation(data.samples[0]).to_semantic(())[[0, 2, 3, 4, 5], 0].tolist() == [0, 11, 170, -1, -1]
+
+
+def test_the_categories_in_miniature_are_the_official_ones(shared: Path):
+    official = json.loads((shared / "classes" / "coco_panoptic_133.json").read_text())["categories"]
+
+    assert coco_categories() == official
+
+
+def test_coco_stuff_has_the_published_sizes_and_unseen_split(tmp_path: Path):
+    put_picture(tmp_path / "coco/val2017/a.jpg")
+    put_grey(tmp_path / "coco/stuffthingmaps/val2017/a.png", rows(0))
+
+    data = open_dataset("coco-stuff", tmp_path)
+
+    assert data.kinds == {"semantic"}
+    assert [category.is_thing for category in data.categories] == [True] * 80 + [False] * 91
+    things = [n - 1 for n in range(1, 91) if n not in NO_THINGS]
+    assert [category.id for category in data.categories] == [*things, *range(91, 182)]
+    # Xian et al.'s split of COCO-Stuff (SPNet, 2019): 156 seen and 15 unseen classes.
+    assert data.unseen == {
+        *("frisbee", "skateboard", "cardboard", "carrot", "scissors", "suitcase", "giraffe", "cow", "road"),
+        *("concrete wall", "tree", "grass", "river", "clouds", "playing field"),
+    }
 
 
 def test_coco_stuff_has_the_official_classes_numbers_and_unseen_split(tmp_path: Path, shared: Path):

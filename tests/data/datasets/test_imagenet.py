@@ -30,6 +30,20 @@ def test_each_picture_has_its_labels_wherever_it_lies(tmp_path: Path, inside: st
     assert [p.name for p in CATALOGUE["imagenet-real"].check(tmp_path).missing] == ["ILSVRC2012_val_00000003.JPEG"]
 
 
+def test_50_000_pictures_with_labels_of_all_classes_are_read(tmp_path: Path):
+    """In the size and form of ReaL's file; the next test reads the file itself."""
+    made = [[] if n % 16 == 3 else [n % 1000, (7 * n + 1) % 1000][: 1 + n % 2] for n in range(50_000)]
+    put(tmp_path, json.dumps(made))
+
+    data = open_dataset("imagenet-real", tmp_path)
+
+    assert data.kinds == {"labels"}
+    assert [list(sample.labels) for sample in data.samples] == made
+    assert data.samples[-1].file_name == "ILSVRC2012_val_00050000.JPEG"
+    names = [data.categories[label].name for label in (0, 1, 207, 281, 999)]
+    assert names == ["tench", "goldfish", "golden retriever", "tabby", "toilet tissue"]
+
+
 def test_the_true_labels_name_classes_of_the_list(tmp_path: Path, shared: Path):
     put(tmp_path, (shared / "real" / "imagenet_real" / "real.json").read_text())
 

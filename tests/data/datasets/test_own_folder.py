@@ -147,8 +147,8 @@ def test_coco_instances_are_recognised_by_their_content(tmp_path: Path):
     assert "several data sets (objects.json, other.json)" in refusal(tmp_path)
 
 
-def test_the_true_coco_sample_is_recognised(shared: Path):
-    data = open_dataset(shared / "real" / "coco_panoptic" / "panoptic_examples.json", None)
+def test_the_true_coco_sample_is_recognised(coco_sample: Path):
+    data = open_dataset(coco_sample / "panoptic_examples.json", None)
 
     assert data.kinds == {"panoptic"}
     assert len(data.samples) == 2

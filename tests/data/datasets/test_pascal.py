@@ -49,6 +49,22 @@ def test_voc_reads_its_list_and_ignores_background_and_border(tmp_path: Path, in
     assert CATALOGUE["pascal-voc"].check(tmp_path).is_fine
 
 
+def test_the_classes_are_as_many_as_published_in_their_published_order():
+    """The next test holds all of them against the recorded lists."""
+    voc, frequent, whole = (Vocabulary.of(f"pascal-{n}").names for n in ("voc", "context-59", "context-459"))
+
+    assert [name.replace(" ", "") for name in voc] == [
+        *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable"),
+        *("dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+    ]
+    assert (len(frequent), len(whole)) == (59, 459)
+    assert set(frequent) <= set(whole)
+    assert [frequent.index(name) for name in ("aeroplane", "car", "horse", "train")] == [0, 6, 12, 18]
+    assert [frequent.index(name) for name in ("bag", "building", "sidewalk", "wood")] == [20, 24, 48, 58]
+    assert list(whole) == sorted(whole)
+    assert [whole.index(name) for name in ("accordion", "aeroplane", "cart", "wood", "wool")] == [0, 1, 60, 457, 458]
+
+
 @pytest.mark.parametrize(
     ("name", "file"),
     [

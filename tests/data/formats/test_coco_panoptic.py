@@ -21,11 +21,6 @@ IDS[1:3, 2:5] = 70_000
 IDS[3] = 5
 
 
-@pytest.fixture
-def coco(shared: Path) -> Path:
-    return shared / "real" / "coco_panoptic"
-
-
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file that every example of a property may write anew."""
@@ -320,19 +315,20 @@ def test_the_folders_of_coco_are_found(tmp_path: Path):
         assert np.array_equal(data.annotation(data.samples[0], strict=True).to_segmentation(()).ids, IDS)
 
 
-def test_a_true_coco_sample_reads_without_help_and_its_own_figures_agree(coco: Path):
-    data = read_panoptic(coco)
+def test_a_true_coco_sample_reads_without_help_and_its_own_figures_agree(coco_sample: Path):
+    data = read_panoptic(coco_sample)
 
     assert len(data.categories) == 133
     assert sum(category.is_thing for category in data.categories) == 80
-    assert [sample.image_id for sample in data.samples] == [142238, 439180]
+    published = {"coco_panoptic": [142238, 439180], "miniature": [8, 9]}
+    assert [sample.image_id for sample in data.samples] == published[coco_sample.name]
     for sample in data.samples:
         measured = segments_of(data.annotation(sample, strict=True).to_segmentation(()).ids)
         assert {s.id: (s.area, s.box) for s in sample.segments} == measured
 
 
-def test_a_true_coco_sample_survives_the_round_trip(coco: Path, tmp_path: Path):
-    source = read_panoptic(coco)
+def test_a_true_coco_sample_survives_the_round_trip(coco_sample: Path, tmp_path: Path):
+    source = read_panoptic(coco_sample)
     with PanopticWriter(tmp_path / "copy", source.categories) as writer:
         for s in source.samples:
             writer.add(

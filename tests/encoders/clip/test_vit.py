@@ -16,6 +16,7 @@ from torch import Tensor
 from lexiseg.encoders import colours
 from lexiseg.encoders.clip.vit import PromptConfig, VitClip, VitConfig
 from lexiseg.encoders.clip.vit_weights import PROMPT_KEY, read_vit_weights, vit_config_of
+from ovseg_twin import PUBLISHED, layout
 from tiny import seeded
 
 CONFIG = VitConfig(
@@ -357,10 +358,15 @@ def test_a_torchscript_archive_is_to_be_saved_as_a_state_dict(tmp_path: Path) ->
 
 
 @torch.no_grad()
-def test_the_full_size_prompts_and_tower_have_the_official_shapes(shared: Path) -> None:
-    official = json.loads((shared / "golden" / "ovseg-tiny" / "official_swinB_vitL14_keys.json").read_text())
+@pytest.mark.parametrize("source", ["recorded", "twin"])
+def test_the_full_size_prompts_and_tower_have_the_official_shapes(source: str, request: pytest.FixtureRequest) -> None:
+    """Recorded of the published checkpoint, and, without the folder of shared data, by the rule of the layout."""
+    official = layout(PUBLISHED)
+    if source == "recorded":
+        listed = request.getfixturevalue("shared") / "golden" / "ovseg-tiny" / "official_swinB_vitL14_keys.json"
+        official = {key: tuple(shape) for key, shape in json.loads(listed.read_text()).items()}
     prefix = "clip_adapter.clip_model."
-    expected = {f"clip.{k.removeprefix(prefix)}": tuple(v) for k, v in official.items() if k.startswith(prefix)}
+    expected = {f"clip.{k.removeprefix(prefix)}": v for k, v in official.items() if k.startswith(prefix)}
     expected[PROMPT_KEY] = expected.pop("clip.visual.mask_embedding")
     with torch.device("meta"):
         clip = VitClip(VitConfig.named("ViT-L-14-quickgelu", prompts=MASK))

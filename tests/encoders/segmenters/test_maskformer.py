@@ -46,6 +46,7 @@ def relative(found: Tensor, expected: Tensor) -> float:
 
 @torch.no_grad()
 def test_every_intermediate_tensor_is_the_official_programs(shared: Path) -> None:
+    """Without the shared data `tests/io/ovseg/test_against_twin.py` holds the same against a slow twin."""
     folder = shared / "golden" / "ovseg-tiny"
     official = torch.load(folder / "checkpoint_fp16.pth", weights_only=True)["model"]
     reference = load_file(folder / "io.safetensors")

@@ -1,4 +1,8 @@
-"""Official checkpoints become models of the same function, and nothing else becomes one."""
+"""Official checkpoints become models of the same function, and nothing else becomes one.
+
+What needs the official program's outputs skips without the folder of shared data; `test_against_twin.py` holds the same
+against a slow twin.
+"""
 
 import json
 import pickle
