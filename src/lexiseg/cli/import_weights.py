@@ -114,9 +114,9 @@ def _counted(keys: tuple[str, ...]) -> str:
 
 
 def _show(found: Verification) -> None:
-    tensors = [(c.name, f"{c.alone:.1e}", f"{c.in_a_row:.1e}", "" if c.holds else "too large") for c in found.tensors]
+    tensors = [(c.name, f"{c.staged:.1e}", f"{c.overall:.1e}", "" if c.holds else "too large") for c in found.tensors]
     maps = [
-        (c.name, f"{100 * c.alone:.3f}", f"{100 * c.in_a_row:.3f}", "" if c.holds else "too few") for c in found.maps
+        (c.name, f"{100 * c.staged:.3f}", f"{100 * c.overall:.3f}", "" if c.holds else "too few") for c in found.maps
     ]
     for title, what, rows in (
         (f"Largest relative difference (limit {MAX_DIFFERENCE:g})", "tensor", tensors),
@@ -133,6 +133,6 @@ def _plain(found: Verification) -> dict[str, object]:
 
     return {
         "holds": found.holds,
-        "differences": {c.name: sides(c.alone, c.in_a_row) for c in found.tensors},
-        "agreements": {c.name: sides(c.alone, c.in_a_row) for c in found.maps},
+        "differences": {c.name: sides(c.staged, c.overall) for c in found.tensors},
+        "agreements": {c.name: sides(c.staged, c.overall) for c in found.maps},
     }

@@ -1,1 +1,1 @@
-"""Floor 0: values, vocabulary, pictures."""
+"""Value types, vocabularies, images and files: what every other package builds on."""

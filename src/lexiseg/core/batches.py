@@ -1,4 +1,4 @@
-"""Pictures of any sizes to one batch that a network can take."""
+"""Batching: pictures of any sizes, resized and padded to one tensor."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,10 +17,10 @@ def to_image_batch(
     """Resizes every picture to the same longer (or shorter) side and pads all of them to one common canvas.
 
     Args:
-        pictures: RGB bytes as `open_picture` gives them, at least one.
+        pictures: RGB, uint8 (H, W, 3), as `open_picture` returns them; at least one.
         longest: the longer side after resizing, in pixels; at most so many where `shortest` is given.
         shortest: the shorter side after resizing, in pixels.
-        stride: the canvas is a multiple of it in both directions.
+        stride: height and width of the canvas are multiples of it, in pixels.
 
     Returns:
         float32 values in [0, 1] on the CPU; `frames[i].padded` is the common canvas, so that

@@ -6,16 +6,24 @@ from dataclasses import dataclass
 from lexiseg.core.errors import VocabularyError
 from lexiseg.core.messages import shown
 
-MAX_NAME_LENGTH = 200  # characters; CLIP's text towers read 77 tokens, so more is never seen
+MAX_NAME_LENGTH = 200  # characters; CLIP's text towers read 77 tokens and cut the rest
 
 
 def same_word(name: str) -> str:
-    """The form under which two spellings count as one name: without case."""
+    """The key under which two spellings count as one name: case is ignored."""
     return name.casefold()
 
 
 def tidy(name: str, where: str) -> str:
-    """Puts a name into its one form: composed Unicode, single spaces; refuses what is no name."""
+    """Normalises a name: composed Unicode (NFC), single spaces.
+
+    Args:
+        name: as a user wrote it.
+        where: the entry it comes from, for messages.
+
+    Raises:
+        VocabularyError: if it is empty, longer than `MAX_NAME_LENGTH` or holds control characters.
+    """
     name = " ".join(unicodedata.normalize("NFC", name).split())
     if len(name) > MAX_NAME_LENGTH:
         raise VocabularyError(
@@ -32,13 +40,13 @@ def tidy(name: str, where: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """One thing or stuff to look for, under one or more names."""
+    """One thing or stuff category, under one or more names; raises VocabularyError for a name that stands twice."""
 
     name: str
     synonyms: tuple[str, ...] = ()
-    """Further names; a picture shows the concept as soon as one of its names fits."""
+    """Further names; a region matches the concept if it matches any of its names."""
     is_thing: bool = True
-    """Things are counted one by one; stuff is one segment per picture."""
+    """Things are segmented one by one; stuff is one segment per picture."""
     path: tuple[str, ...] = ()
     """Place in the taxonomy, from the root ("thing" or "stuff") down to the parent."""
 

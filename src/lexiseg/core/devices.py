@@ -1,4 +1,4 @@
-"""Where a model runs."""
+"""Choosing the device that a model runs on."""
 
 import torch
 
@@ -6,10 +6,13 @@ from lexiseg.core.errors import DeviceError
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that a person means.
+    """The torch device of a name.
+
+    Args:
+        name: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps" ...
 
     Raises:
-        DeviceError: if torch does not know it, or it is not there.
+        DeviceError: if torch does not know it, or this machine does not have it.
     """
     has_mps = torch.backends.mps.is_available()
     if name == "auto":

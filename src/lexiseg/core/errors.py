@@ -1,4 +1,4 @@
-"""Every error that is meant for a person: the message is one sentence, with what to change; imports nothing heavy."""
+"""Errors for users: each message is one sentence that says what was expected, what was found and what to do."""
 
 
 class UsageError(ValueError):
@@ -10,7 +10,7 @@ class DeviceError(UsageError):
 
 
 class VocabularyError(ValueError):
-    """Words that make no vocabulary."""
+    """Text or a file that cannot be read as a vocabulary."""
 
 
 class PictureError(ValueError):

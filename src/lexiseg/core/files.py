@@ -1,4 +1,4 @@
-"""Files, asked after, read, and written whole or not at all; whatever is wrong with them becomes one sentence."""
+"""Reading files and writing them atomically; OS errors become one sentence for the user."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from lexiseg.core.messages import printable
 
 
 def file_mode(path: Path) -> int:
-    """The mode bits of what a path points to; 0 if there is nothing, or never can be."""
+    """The mode bits of what a path points to; 0 if there is nothing, or the path is invalid."""
     try:
         return path.stat().st_mode
     except (OSError, ValueError):  # also a name that is too long, or holds a null byte
@@ -65,13 +65,13 @@ def writing(
     *causes: type[Exception],
     way_out: str = "choose a folder that can",
 ) -> Generator[None, None, None]:
-    """What the system says against writing, as one sentence.
+    """Turns an error of writing into one sentence.
 
     Args:
         target: what is to be written; the sentence names it.
-        error: raised instead.
-        causes: what a library raises beside OSError where it can't write.
-        way_out: what to do about it.
+        error: the type that is raised instead.
+        causes: further types that a library raises where it can't write, beside OSError.
+        way_out: what the sentence recommends.
     """
     try:
         yield
@@ -84,14 +84,14 @@ def writing(
 def replacing(
     target: Path, error: type[ValueError] = ValueError, *, is_durable: bool = False
 ) -> Generator[Path, None, None]:
-    """Gives a hidden path to write a file to; at the end of the block it takes the place of the target.
+    """Yields a temporary path to write to, and renames it to the target at the end of the block.
 
-    A reader sees the earlier file, the new one or none, and a block that fails leaves nothing behind.
+    A reader sees the earlier file, the new one or none; a block that fails leaves nothing behind.
 
     Args:
         target: the file; its folder is made.
-        error: what becomes of an OSError, see `writing`.
-        is_durable: waits until the bytes are on the disk, so that not even a power cut leaves a damaged file.
+        error: the type that an OSError is raised as, see `writing`.
+        is_durable: syncs the file to disk first, so that not even a power cut leaves a damaged file.
     """
     hidden = hidden_sibling(target)
     with writing(target, error):
@@ -113,5 +113,5 @@ def write_atomically(target: Path, content: str | bytes, error: type[ValueError]
 
 
 def hidden_sibling(target: Path) -> Path:
-    """A hidden name beside the target that nobody else has, so that a rename stays on one disk."""
+    """A unique hidden name in the target's own folder, so that a rename stays on one file system."""
     return target.parent / f".{target.name[:100]}.{secrets.token_hex(6)}.tmp"

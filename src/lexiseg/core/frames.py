@@ -1,4 +1,4 @@
-"""Frames: how a picture is resized and padded for a network, and the exact way back."""
+"""Frames: how a picture is resized and padded for a network, and the inverse."""
 
 from dataclasses import dataclass
 

@@ -1,8 +1,8 @@
-"""Pictures in: any file, Pillow image or array becomes plain RGB bytes, or one clear sentence.
+"""Opening images: any file, Pillow image or array becomes RGB bytes, or raises a `PictureError`.
 
-A picture is hostile until it has been checked. Its size is read from the header before a pixel is
-decoded, only formats that Pillow decodes by itself are tried (never EPS, which would start
-Ghostscript), and whatever goes wrong inside a decoder ends as a `PictureError` that names the file.
+Files are untrusted. The size is read from the header before a pixel is decoded, only formats that Pillow decodes by
+itself are tried (never EPS, which would start Ghostscript), and any exception inside a decoder becomes a
+`PictureError` that names the file.
 """
 
 import stat
@@ -193,7 +193,7 @@ def _repeat(grey: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _pillow_warnings_as_errors() -> Generator[None, None, None]:
-    """Pillow only warns of some damaged headers; here they are errors, in this block alone."""
+    """Raises what Pillow only warns of in damaged headers, inside this block."""
     with _header_lock, warnings.catch_warnings():
         warnings.filterwarnings("error", module=r"PIL\b")
         # Our own limit on the size decides, and damaged metadata does not make a picture
@@ -205,7 +205,7 @@ def _pillow_warnings_as_errors() -> Generator[None, None, None]:
 
 @contextmanager
 def _one_sentence(name: str, max_pixels: int) -> Generator[None, None, None]:
-    """Whatever a decoder raises on untrusted bytes leaves this block as one `PictureError`."""
+    """Raises whatever a decoder raises on untrusted bytes as one `PictureError`."""
     try:
         yield
     except PictureError:

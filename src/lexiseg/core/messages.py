@@ -1,4 +1,4 @@
-"""How messages quote paths, words and long lists."""
+"""Quoting paths, words and long lists in messages."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ def printable(path: str | Path) -> str:
 
 def shown(text: object, length: int = 40) -> str:
     """A word as an error message quotes it: never longer than one line."""
-    words = " ".join(str(text).split())
-    words = words if len(words) <= length else f"{words[: length - 1]}…"
-    return "'" + "".join(char if char.isprintable() else "?" for char in words) + "'"
+    line = " ".join(str(text).split())
+    line = line if len(line) <= length else f"{line[: length - 1]}…"
+    return "'" + "".join(char if char.isprintable() else "?" for char in line) + "'"
 
 
 def few(names: Sequence[object]) -> str:

@@ -1,4 +1,4 @@
-"""Which pictures a person meant, in which order, and what to call what is made of them."""
+"""Finding picture files from paths, folders and globs, and unique names for output files."""
 
 import glob
 import re
@@ -18,14 +18,14 @@ SUFFIXES = frozenset((
 ))  # fmt: skip
 
 OVERLAY_MARK = ".overlay"
-"""What the stem of an overlay ends in, behind its picture's name."""
+"""Suffix of an overlay's stem, after its picture's name."""
 
 
 def find_pictures(arguments: Sequence[str]) -> list[Path]:
     """Expands files, folders and globs to a list of files.
 
-    - A file is taken as it is, whatever its suffix. So is a name at which there is nothing: opening
-      it tells the person so, and one missing picture of many does not stop the others.
+    - A file is taken as it is, whatever its suffix. So is a path at which there is nothing: opening
+      it raises, and one missing picture of many does not stop the others.
     - A folder gives the pictures that lie directly in it, hidden files left out. Folders inside it
       are not searched, so that earlier results beneath are never taken for pictures;
       `'folder/**/*.jpg'` searches them.
@@ -36,7 +36,7 @@ def find_pictures(arguments: Sequence[str]) -> list[Path]:
     that is named more than once, in whatever spelling, is kept at its first place.
 
     Raises:
-        PictureError: if nothing is asked for, or a folder or glob holds no picture.
+        PictureError: if there are no arguments, or a folder or glob holds no picture.
     """
     if not arguments:
         raise PictureError("no picture was given; name at least one file, folder or pattern.")
@@ -48,12 +48,12 @@ def find_pictures(arguments: Sequence[str]) -> list[Path]:
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """One name without suffix per picture, no two alike, for the files that are made of them.
+    """One unique name without suffix per picture, for its output files.
 
     A stem that no other picture has is kept. Where several have it, the folder's name is added if
     their folders differ, and the suffix if their suffixes differ (`summer-cat`, `cat-png`); a
-    number settles the rest. One that ends like an overlay's (`cat.overlay`) ends in `-overlay`
-    instead. Upper and lower case count as alike, because some file systems do not tell them apart.
+    number makes the rest unique. One that ends like an overlay's (`cat.overlay`) ends in `-overlay`
+    instead. Case is ignored, as some file systems ignore it.
     """
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
@@ -100,7 +100,7 @@ def _pictures(paths: Iterable[Path]) -> list[Path]:
 
 
 def _natural(path: Path) -> tuple[list[str | int], str]:
-    """A sort key in which numbers count as numbers; the plain text settles ties."""
+    """A sort key in which numbers count as numbers; ties are ordered by the plain text."""
     text = path.as_posix()
     parts = re.split(r"([0-9]+)", text.casefold())  # odd places are numbers, so like meets like
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], text

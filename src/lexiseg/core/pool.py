@@ -1,7 +1,7 @@
-"""Work that several processes share: results in order, a clean end on Ctrl-C, a sentence where a worker was killed."""
+"""A process pool: results in order, a clean end on Ctrl-C, a readable error where a worker was killed."""
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children
@@ -10,7 +10,7 @@ from typing import TypeVar
 from lexiseg.core.errors import WorkerError
 
 ProgressCallback = Callable[[int, int], None]
-"""Is told how many are done, and of how many."""
+"""Called with the number of items done and their total."""
 
 CHUNK = 8
 """Items that a worker takes at once."""
@@ -19,14 +19,16 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-def map_in_pool(function: Callable[[In], Out], items: Sequence[In], workers: int, chunk: int = CHUNK) -> Iterator[Out]:
+def map_in_pool(
+    function: Callable[[In], Out], items: Sequence[In], workers: int, chunk: int = CHUNK
+) -> Generator[Out, None, None]:
     """Applies a function to all items and yields the results in their order, from this process or from several.
 
     Args:
-        function: of a module, so that workers find it.
-        items: sent to the workers.
-        workers: processes; 1 does it all in this one.
-        chunk: items that a worker takes at once; so few in all are not worth a second process.
+        function: picklable, as one at the top level of a module is.
+        items: picklable.
+        workers: processes; 1 or less runs everything in this one.
+        chunk: items that a worker takes at once; no more than this in all run in this process.
 
     Raises:
         WorkerError: if a process was killed from outside.
@@ -41,8 +43,8 @@ def map_in_pool(function: Callable[[In], Out], items: Sequence[In], workers: int
     except BrokenProcessPool as error:
         raise WorkerError("a worker process was killed, probably for want of memory. Take fewer workers.") from error
     except BaseException:
-        # Whoever stops early waits for nothing: Python 3.11's pool may never end if Ctrl-C is pressed twice. What the
-        # workers write has another name until it is whole.
+        # Whoever stops early waits for nothing: Python 3.11's pool may never end if Ctrl-C is pressed twice. Workers
+        # write atomically, so killing them leaves no damaged file.
         for process in set(active_children()) - others:
             process.kill()
         raise
@@ -51,5 +53,5 @@ def map_in_pool(function: Callable[[In], Out], items: Sequence[In], workers: int
 
 
 def _leave_interrupts() -> None:
-    """Ctrl-C reaches all processes; the first one alone answers it, and in one sentence."""
+    """Ignores Ctrl-C in workers: it reaches all processes, and only the parent reports it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

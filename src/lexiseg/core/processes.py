@@ -1,4 +1,4 @@
-"""The processes that share a job: one, or those that torchrun started."""
+"""Distributed processes: rank, world size and collectives, for one process or those that torchrun started."""
 
 import os
 from collections.abc import Generator, Sequence
@@ -10,17 +10,17 @@ from torch import distributed
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """The rank of this process, from 0; 0 without a process group."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """The number of processes; 1 without a process group."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def gather(value: Any) -> list[Any]:
-    """Everybody's value, in the order of the ranks, in every process; plain Python values alone."""
+    """All-gathers a picklable value: those of all processes, by rank, in every process."""
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
@@ -29,7 +29,7 @@ def gather(value: Any) -> list[Any]:
 
 
 def add_up(values: Sequence[float]) -> list[float]:
-    """The sums of everybody's values, place by place, in every process; alone, the values themselves."""
+    """All-reduces numbers: their sums over all processes, element by element, in every process."""
     if world_size() == 1:
         return list(values)
     sums = torch.tensor(values, dtype=torch.float64)
@@ -39,10 +39,10 @@ def add_up(values: Sequence[float]) -> list[float]:
 
 @contextmanager
 def process_group(backend: str = "gloo") -> Generator[None, None, None]:
-    """Joins the processes that torchrun started, and leaves them at the end; alone, it does nothing.
+    """Joins torchrun's process group for the block; does nothing in a single process.
 
     Args:
-        backend: how they speak; gloo does for counts, tensors on a GPU need "cpu:gloo,cuda:nccl".
+        backend: torch's name; gloo suffices for counts, tensors on a GPU need "cpu:gloo,cuda:nccl".
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
         yield
@@ -58,7 +58,7 @@ def process_group(backend: str = "gloo") -> Generator[None, None, None]:
 
 @contextmanager
 def one_reason() -> Generator[None, None, None]:
-    """Tells the death of another process in a sentence; it shows in this one as a broken connection or a timeout.
+    """Reports that another process ended, which shows in this one as a broken connection or a timeout.
 
     Raises:
         ConnectionError: instead of what torch raises then.

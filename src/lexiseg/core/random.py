@@ -1,4 +1,4 @@
-"""The random state of the process: whoever draws from it leaves it as it was."""
+"""Forking torch's global random state."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -10,10 +10,11 @@ import torch
 def fork_random(seed: int | None = None) -> Generator[None, None, None]:
     """Restores torch's random state at the end of the block: the CPU's, and the current GPU's where one is in use.
 
-    Networks draw their first weights from it, and so does dropout. Neither shall change what others draw later.
+    Initial weights and dropout draw from the global generators; inside the block they do so without an effect on later
+    code.
 
     Args:
-        seed: of both in the block; they go on from where they are if not given.
+        seed: set on both generators in the block; they continue from their present state if not given.
     """
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices):

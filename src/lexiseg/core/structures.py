@@ -1,10 +1,10 @@
-"""The values on the arrows: what one verb hands to the next, each frozen.
+"""Frozen value types that pass between segmenter, CLIP, model, post-processing and training.
 
 Shape alphabet, one meaning per letter in the whole library:
 
     B  images of a batch                H W  padded input size
     Q  queries = mask proposals         h w  mask size (stride 4)
-    K  concepts asked for, then the negatives that compete with them
+    K  concepts of the vocabulary, then the negatives that compete with them
     R  names (rows of text_embed; a concept has one row per name)
     S  names of the training vocabulary
     N  ground-truth segments of one image
@@ -13,7 +13,7 @@ Shape alphabet, one meaning per letter in the whole library:
     P  sampled points
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -28,9 +28,9 @@ class ImageBatch:
     """Pictures of one padded size."""
 
     pixel_values: Float[Tensor, "B 3 H W"]
-    """RGB in [0, 1]; padding is 0. Each gate normalises for its own network."""
+    """RGB in [0, 1]; padding is 0. Every encoder normalises to its own colour scale."""
     frames: tuple[Frame, ...]
-    """How each picture was resized and padded, and the exact way back."""
+    """How each picture was resized and padded, and the inverse."""
 
     def only(self, index: int) -> "ImageBatch":
         """One of the pictures, on the same canvas."""
@@ -38,12 +38,12 @@ class ImageBatch:
 
     def to(self, device: torch.device | str) -> "ImageBatch":
         """The same pictures on another device."""
-        return ImageBatch(pixel_values=self.pixel_values.to(device), frames=self.frames)
+        return replace(self, pixel_values=self.pixel_values.to(device))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskProposals:
-    """What a segmenter proposes before anything has a name."""
+    """Class-agnostic masks and the queries behind them."""
 
     mask_logits: Float[Tensor, "B Q h w"]
     query_embed: Float[Tensor, "B Q C"]
@@ -54,7 +54,7 @@ class MaskProposals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionEmbeddings:
-    """Two views of every proposal in CLIP's joint space, both of unit length."""
+    """Two embeddings of every proposal in CLIP's joint space, both of unit length."""
 
     class_embed: Float[Tensor, "B Q D"]
     """Learned: the segmenter's query, enhanced and projected (E_q)."""
@@ -64,41 +64,36 @@ class RegionEmbeddings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VocabularyEmbeddings:
-    """One asked vocabulary, encoded: all that a model needs to know of the words, prepared once."""
+    """One vocabulary, embedded: all that a model reads of its words, computed once per vocabulary."""
 
     text_embed: Float[Tensor, "R D"]
     """Unit rows, one per name; float32."""
     concept_index: Int[Tensor, " R"]
     """For each row, the concept in [0, K) that it names."""
     num_concepts: int
-    """Asked concepts; columns from here to K are negatives, which compete and become void."""
+    """Concepts of the vocabulary; columns from here to K are negatives, which compete and become void."""
     similarity: Float[Tensor, " K"]
     """max_j H_ij of each concept to the training vocabulary, in (0, 1]."""
     domain_similarity: float
-    """s: the mean of `similarity` over the asked concepts; exactly 1 on the training vocabulary."""
+    """s: the mean of `similarity` over the vocabulary's concepts; exactly 1 on the training vocabulary."""
 
     def to(self, device: torch.device | str) -> "VocabularyEmbeddings":
-        """The same words on another device."""
-        return VocabularyEmbeddings(
-            text_embed=self.text_embed.to(device),
-            concept_index=self.concept_index.to(device),
-            num_concepts=self.num_concepts,
-            similarity=self.similarity.to(device),
-            domain_similarity=self.domain_similarity,
-        )
+        """The same embeddings on another device."""
+        moved = {name: getattr(self, name).to(device) for name in ("text_embed", "concept_index", "similarity")}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionCounts:
-    """What became of the proposals of a batch that were to be cut out one by one."""
+    """How many proposals of a batch were cut out, encoded and left out, where CLIP encodes crops."""
 
     proposals: int = 0
     encoded: int = 0
-    """Shown to CLIP."""
+    """Encoded by CLIP."""
     empty: int = 0
-    """Without a pixel above the mask threshold: leaving them out changes no digit."""
+    """Without a pixel above the mask threshold: leaving them out changes no score."""
     skipped: int = 0
-    """Left out because the query was too sure of no object."""
+    """Left out because the query's probability of no object was too high."""
 
     def __add__(self, other: "RegionCounts") -> "RegionCounts":
         return RegionCounts(
@@ -111,13 +106,13 @@ class RegionCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskPrediction:
-    """Masks with names: a model's whole answer for one vocabulary. The three scores stay apart."""
+    """Masks with class logits, void and IoU scores: a model's output for one vocabulary."""
 
     mask_logits: Float[Tensor, "B Q h w"]
     class_logits: Float[Tensor, "B Q K"]
     """Over concepts and negatives, no void column; softmax gives class_probs."""
     void_probs: Float[Tensor, "B Q"]
-    """Probability that the proposal is no object, from the query alone; zero for CLIP-only.
+    """Probability that the proposal is no object, from the query; zero for CLIP-only.
 
     The scores of an ensemble (OVSeg) need not add up to one: there it is one minus their sum, and may be below zero.
     """
@@ -128,22 +123,22 @@ class MaskPrediction:
     pixel_bias: Float[Tensor, " K"] | None = None
     """Taken from each concept's sum at every pixel of the soft semantic map (ZegFormer's calibrated stacking)."""
     counts: RegionCounts = field(default_factory=RegionCounts)
-    """What the region branch did, where there is one."""
+    """Counts of the region branch, where there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
-    """The truth of one image for training."""
+    """Ground truth of one image for training."""
 
     masks: Bool[Tensor, "N h w"]
     class_ids: Int[Tensor, " N"]
     ignored: Bool[Tensor, "h w"]
-    """Void and crowd: pixels of which nothing is known."""
+    """Void and crowd: pixels without ground truth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """One name that a segment might carry."""
+    """A candidate name of a segment, with its score."""
 
     name: str
     score: float
@@ -156,7 +151,7 @@ class Segment:
     id: int
     """Value of its pixels in the map; positive and unique in the map."""
     class_id: int
-    """Index of its concept in the asked vocabulary."""
+    """Index of its concept in the vocabulary."""
     name: str
     score: float
     """The ranking score in [0, 1] (class, IoU or their product, as configured)."""
@@ -168,7 +163,7 @@ class Segment:
     guesses: tuple[Guess, ...] = ()
     """The best names, best first (the segment's own among them), with class scores."""
     path: tuple[Guess, ...] = ()
-    """Descent of the vocabulary's taxonomy, root first; empty without a taxonomy."""
+    """Its path down the vocabulary's taxonomy, root first; empty without a taxonomy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,10 +177,10 @@ class PanopticMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPrediction:
-    """What one decoder layer predicts, for the criterion."""
+    """Output of one decoder layer, for the criterion."""
 
     mask_logits: Float[Tensor, "B Q h w"]
     class_logits: Float[Tensor, "B Q K1"]
     """The last column is no-object."""
     iou_scores: Float[Tensor, "B Q"] | None = None
-    """Predicted IoUs; the last layer alone has them, and a closed-set model none."""
+    """Predicted IoUs; only the last layer has them, and a closed-set model has none."""

@@ -1,4 +1,4 @@
-"""Figures and tables as people read them."""
+"""Formatting percentages and Markdown tables."""
 
 from collections.abc import Sequence
 

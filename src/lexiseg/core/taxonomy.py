@@ -1,4 +1,4 @@
-"""The tree that the concepts of a vocabulary hang from."""
+"""The taxonomy of a vocabulary: a tree with its concepts as leaves."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class TaxonomyNode:
     name: str
     """Empty for the root."""
     children: tuple["TaxonomyNode", ...]
-    """Inner nodes right below, in the order in which the vocabulary first needs them."""
+    """Inner nodes right below, in the order of their first concept in the vocabulary."""
     leaves: tuple[int, ...]
     """Concepts right below, as indices into the vocabulary."""
     concept_ids: tuple[int, ...]

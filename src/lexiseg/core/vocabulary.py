@@ -1,6 +1,6 @@
-"""The words that a picture is searched for, and every form in which people write them.
+"""Vocabularies: the concepts to segment, and the forms in which users write them.
 
-Nothing here imports torch, so that the command line can check words in milliseconds.
+Nothing here imports torch, so that the command line can check a vocabulary in milliseconds.
 """
 
 import difflib
@@ -8,7 +8,7 @@ import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,10 @@ _EXPECTED = (
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What a picture is searched for: an argument of every call, never state of a model."""
+    """The concepts to segment, with their prompt templates: an argument of every call, never state of a model.
+
+    Raises VocabularyError if there is no concept, a name stands twice, or a template lacks its `{}`.
+    """
 
     concepts: tuple[Concept, ...]
     templates: tuple[str, ...] = VILD_TEMPLATES
@@ -72,7 +75,7 @@ class Vocabulary:
     def of(
         spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]", templates: tuple[str, ...] | None = None
     ) -> "Vocabulary":
-        """Reads a vocabulary from any of the forms in which people write one.
+        """Reads a vocabulary from any of the accepted forms.
 
         A word without `:thing` or `:stuff` is a thing, unless a built-in list knows one of its
         names as stuff.
@@ -89,22 +92,13 @@ class Vocabulary:
         return vocabulary if templates is None else replace(vocabulary, templates=templates)
 
     def to_json(self) -> str:
-        """The whole value as text; `from_json` reads it back without loss."""
-        concepts = [
-            {
-                "name": concept.name,
-                "synonyms": list(concept.synonyms),
-                "is_thing": concept.is_thing,
-                "path": list(concept.path),
-            }
-            for concept in self.concepts
-        ]
-        document = {"templates": list(self.templates), "concepts": concepts}
+        """Serialises to JSON text; `from_json` reads it back without loss."""
+        document = {"templates": self.templates, "concepts": [asdict(concept) for concept in self.concepts]}
         return json.dumps(document, ensure_ascii=False, indent=1)
 
     @staticmethod
     def from_json(text: str) -> "Vocabulary":
-        """Reads what `to_json` or a person wrote.
+        """Reads JSON text, from `to_json` or written by hand.
 
         Raises:
             VocabularyError: if the text is no JSON or holds no vocabulary.
@@ -124,12 +118,12 @@ def builtin_names() -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelTable:
-    """What a data set's files say of the concepts of its built-in list."""
+    """Label values and zero-shot split of a built-in list's data set."""
 
     values: tuple[int, ...]
-    """For each concept, its value in the data set's label maps."""
+    """For each concept, its pixel value in the data set's label maps."""
     unseen: frozenset[str]
-    """First names of the concepts that a zero-shot split holds out."""
+    """First names of the concepts that the zero-shot split holds out."""
 
 
 @functools.cache
@@ -137,7 +131,7 @@ def label_table(name: str) -> LabelTable:
     """The label values of a built-in list that has them, such as coco-stuff.
 
     Raises:
-        KeyError: if the list has none; storybook, for one, is numbered by whoever writes it.
+        KeyError: if the list has none, such as storybook.
     """
     entries = _document(name)["concepts"]
     return LabelTable(
@@ -168,7 +162,7 @@ def _document(name: str) -> dict[str, Any]:
 def _known_stuff() -> frozenset[str]:
     """Every name that at least one built-in list has among its stuff.
 
-    Lists that say `for_unmarked_words: false` are not asked: most of them have no official stuff, and COCO-Stuff
+    Lists that say `for_unmarked_words: false` are left out: most of them have no official stuff, and COCO-Stuff
     calls a desk stuff, which few people who write "desk" mean.
     """
     return frozenset(
@@ -182,7 +176,7 @@ def _known_stuff() -> frozenset[str]:
 
 
 def _is_thing(names: Iterable[str]) -> bool:
-    """The answer for an unmarked word."""
+    """Whether an unmarked word is a thing."""
     return not any(same_word(name) in _known_stuff() for name in names)
 
 
@@ -217,20 +211,23 @@ def _from_file(path: Path) -> Vocabulary:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise VocabularyError(f"cannot read the vocabulary file {quoted}: {reason}.") from error
-    if path.suffix.lower() == ".json":
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise VocabularyError(f"the file {quoted} is no valid JSON: {error}.") from error
-        return _from_document(document, f"the file {quoted}")
+    language, parse = ("JSON", json.loads) if path.suffix.lower() == ".json" else ("YAML", _yaml)
+    try:
+        document = parse(text)
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise VocabularyError(f"the file {quoted} is no valid {language}: {reason}.") from error
+    return _from_document(document, f"the file {quoted}")
+
+
+def _yaml(text: str) -> object:
+    """Parses YAML, with its errors as ValueErrors."""
     import yaml  # here, because most calls need no YAML and its import costs more than all else
 
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise VocabularyError(f"the file {quoted} is no valid YAML: {reason}.") from error
-    return _from_document(document, f"the file {quoted}")
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(error) from error
 
 
 def _from_document(document: object, source: str) -> Vocabulary:
@@ -258,7 +255,7 @@ def _entry(entry: object, place: int) -> Concept:
     if isinstance(entry, Concept):
         return entry
     if isinstance(entry, str):
-        return _from_words(entry, place)
+        return _from_text(entry, place)
     if isinstance(entry, Mapping):
         return _from_mapping(entry, place)
     raise VocabularyError(
@@ -267,20 +264,20 @@ def _entry(entry: object, place: int) -> Concept:
     )
 
 
-def _from_words(entry: str, place: int) -> Concept:
+def _from_text(entry: str, place: int) -> Concept:
     """Reads "name|synonym|...", with or without `:thing` or `:stuff` at its end."""
     where = f"entry {place}" + (f" ({shown(entry)})" if entry.strip() else "")
-    words, colon, suffix = entry.rpartition(":")
+    text, colon, suffix = entry.rpartition(":")
     suffix = suffix.strip().lower()
     if not colon:
-        words = entry
+        text = entry
     elif suffix not in _SUFFIXES:
         raise VocabularyError(_unknown_suffix(suffix, where))
-    if _SEPARATORS.search(words):
+    if _SEPARATORS.search(text):
         raise VocabularyError(f'{where} holds a comma: make it two entries, or write "|" between synonyms.')
-    if ":" in words:
+    if ":" in text:
         raise VocabularyError(f'{where} holds two colons: one ":thing" or ":stuff" at its end.')
-    names = tuple(tidy(name, where) for name in words.split("|"))
+    names = tuple(tidy(name, where) for name in text.split("|"))
     return Concept(names[0], names[1:], _SUFFIXES[suffix] if colon else _is_thing(names))
 
 

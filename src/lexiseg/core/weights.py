@@ -1,10 +1,26 @@
-"""Weights held against what a network needs: which are missing, unknown or of another shape."""
+"""Reading safetensors, and checking weights against a network: missing, unexpected or of another shape."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from lexiseg.core.messages import few
+
+
+def read_safetensors(path: Path, error: ValueError) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file by name, on the CPU.
+
+    Args:
+        path: the file.
+        error: raised if it is missing, damaged or no safetensors file.
+    """
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as cause:
+        raise error from cause
 
 
 def _never(_: str) -> bool:
@@ -21,10 +37,10 @@ def weight_complaint(
     """Says why weights don't fit, such as "lacks a and holds the unknown b, c"; empty if they do.
 
     Args:
-        found: the weights.
+        found: the weights by name.
         expected: tensors of the right shapes by name; the meta device suffices.
         is_optional: whether a name may be missing.
-        is_ignored: whether a name that is not expected may be there.
+        is_ignored: whether an unexpected name is allowed.
     """
     complaints = {
         "lacks": [name for name in expected if name not in found and not is_optional(name)],

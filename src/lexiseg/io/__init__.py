@@ -1,1 +1,1 @@
-"""Floor 4: model folders and checkpoints."""
+"""Model folders, checkpoints, and import of official weights."""

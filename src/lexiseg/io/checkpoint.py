@@ -1,4 +1,4 @@
-"""Model folders and training checkpoints, written whole or not at all.
+"""Model folders and training checkpoints, written atomically.
 
 A model folder is `config.json` (plain data) beside `model.safetensors` (weights).
 """
@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lexiseg.core.errors import ModelError
 from lexiseg.core.files import hidden_sibling, read_json_object, replacing, writing
 from lexiseg.core.messages import printable
-from lexiseg.core.weights import weight_complaint
+from lexiseg.core.weights import read_safetensors, weight_complaint
 from lexiseg.io.config_json import to_jsonable
 
 CONFIG_FILE = "config.json"
@@ -38,7 +38,7 @@ def save_folder(
 
     Args:
         folder: the folder to make; its parents are made too.
-        config: a tree of dataclasses, or a dict of plain data.
+        config: nested dataclasses, or a dict of plain data.
         state_dict: the weights; any device, shared memory allowed.
         dtype: storage type of floating point weights, such as `torch.float16`; None keeps each as
             it is.
@@ -69,7 +69,7 @@ def save_folder(
             for name, text in texts.items():
                 (fresh / name).write_text(text, encoding="utf-8")
             save_file(tensors, fresh / WEIGHTS_FILE, metadata={"format": "pt"})
-            # safetensors writes for its owner alone; whoever may read the config may read the weights
+            # safetensors makes files that only their owner can read; the weights get the mode of the config
             (fresh / WEIGHTS_FILE).chmod((fresh / CONFIG_FILE).stat().st_mode)
             _swap(fresh, target)
         finally:
@@ -95,18 +95,16 @@ def load_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if not (folder / part).is_file():
             raise ModelError(f"the model folder {name} has no {part}; copy the whole folder again.")
     document = read_json_object(folder / CONFIG_FILE, ModelError)
-    try:
-        stored = load_file(folder / WEIGHTS_FILE)
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{WEIGHTS_FILE} in {name} is damaged or cut off; copy or download it again.") from error
+    damaged = ModelError(f"{WEIGHTS_FILE} in {name} is damaged or cut off; copy or download it again.")
+    stored = read_safetensors(folder / WEIGHTS_FILE, damaged)
     return document, {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in stored.items()}
 
 
 def load_into(module: nn.Module, state_dict: Mapping[str, Tensor], source: str | Path) -> None:
-    """Copies weights into a module; every name and every shape must agree, or nothing is changed.
+    """Loads weights into a module; every name and every shape must agree, or nothing is changed.
 
     Args:
-        module: what takes the weights, in place.
+        module: changed in place.
         state_dict: the weights.
         source: where they come from, for messages.
 
@@ -122,17 +120,16 @@ def load_into(module: nn.Module, state_dict: Mapping[str, Tensor], source: str |
 
 
 def weights_hash(state_dict: Mapping[str, Tensor]) -> str:
-    """Sixteen hexadecimal digits that change with any name, type, shape or value, not the order."""
+    """Sixteen hexadecimal digits of a SHA-256 over names, types, shapes and values, in any order."""
     digest = hashlib.sha256()
-    for name in sorted(state_dict):
-        tensor = state_dict[name].detach().cpu().contiguous()
+    for name, tensor in sorted(state_dict.items()):
         digest.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(_bytes(tensor))
     return digest.hexdigest()[:16]
 
 
 def atomic_save(obj: object, path: str | Path) -> Path:
-    """Writes a training checkpoint with `torch.save` and a checksum; an earlier one stays until this is whole.
+    """Writes a training checkpoint atomically, with `torch.save` and a checksum.
 
     Args:
         obj: tensors, numbers, texts, and dicts and lists of them: what `load_training` can read.
@@ -151,7 +148,7 @@ def load_training(path: str | Path) -> Any:
     """Reads a training checkpoint on the CPU, without running any code that a pickle may hold.
 
     Raises:
-        ModelError: if it is missing, damaged to the last bit, or holds more than plain data.
+        ModelError: if it is missing, damaged in any bit, or holds more than plain data.
     """
     path = Path(path)
     name = printable(path)
@@ -166,7 +163,7 @@ def load_training(path: str | Path) -> Any:
     except Exception as error:  # unpicklers of untrusted bytes raise almost anything
         raise damaged from error
     if not isinstance(saved, dict) or saved.keys() != {"checksum", "content"}:
-        return saved  # of before there were checksums
+        return saved  # written before there were checksums
     if saved["checksum"] != _checksum(saved["content"]):
         raise damaged
     return saved["content"]
@@ -178,9 +175,8 @@ def _checksum(content: Any) -> str:
 
     def add(value: Any) -> None:
         if isinstance(value, Tensor):
-            tensor = value.detach().cpu().contiguous()
-            digest.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+            digest.update(f"{value.dtype}{list(value.shape)}".encode())
+            digest.update(_bytes(value))
         elif isinstance(value, Mapping):
             for key, part in value.items():
                 digest.update(f"{key!r}:".encode())
@@ -194,6 +190,11 @@ def _checksum(content: Any) -> str:
 
     add(content)
     return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The values of a tensor in memory order."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

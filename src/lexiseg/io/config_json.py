@@ -1,10 +1,10 @@
-"""Configurations as plain data: frozen dataclasses to what JSON can hold, and back, checked."""
+"""Configurations as JSON: dataclasses to plain data, and back with type checks."""
 
 import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from lexiseg.core.errors import ModelError
 from lexiseg.core.messages import few
@@ -43,12 +43,11 @@ def from_jsonable(cls: type[ConfigT], doc: object, *, source: str = "config.json
     return _from_plain(cls, doc, _Place(source, ()))
 
 
-class _Place:
-    """Where in which document a value stands."""
+class _Place(NamedTuple):
+    """The document and the path in it of a value."""
 
-    def __init__(self, source: str, path: tuple[str, ...]) -> None:
-        self.source = source
-        self.path = path
+    source: str
+    path: tuple[str, ...]
 
     def inside(self, key: str) -> "_Place":
         return _Place(self.source, (*self.path, key))

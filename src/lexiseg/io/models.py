@@ -1,4 +1,4 @@
-"""A network and its folder: config.json (which holds the training vocabulary) beside model.safetensors."""
+"""Saving and loading models: a folder with config.json and model.safetensors, shipped or from the hub."""
 
 import os
 import re
@@ -26,9 +26,9 @@ MODELS: Mapping[str, tuple[type[Any], type[OpenVocabularySegmenter]]] = {
     "opsnet": (OPSNetConfig, OPSNet),
     "ovseg": (OVSegConfig, OVSeg),
 }
-"""Every kind of model that a folder can hold: what its config.json calls it, its configuration, and itself."""
+"""All models: the name in config.json, the configuration type and the model type."""
 _FIRST = "opsnet"
-"""The kind of folders that do not say it, as they are older than the others."""
+"""The model of folders without a name in config.json, which were written before there was another."""
 _TRUE = ("1", "on", "yes", "true")  # what huggingface_hub takes for a yes
 
 
@@ -40,7 +40,7 @@ def save_model(
     extra_files: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Writes a model folder that `load_model` reads; it appears complete or not at all.
+    """Writes a model folder that `load_model` reads, atomically.
 
     Args:
         model: the model, on any device.
@@ -81,7 +81,7 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
 
 
 def system_of(folder: str | Path) -> str | None:
-    """Which system's config.json a folder holds, "opsnet" or "ovseg"; whether the rest is sound `load_model` says."""
+    """The name of a folder's model in `MODELS`, from its config.json only; None if it is no model folder."""
     try:
         document = read_json_object(Path(folder) / CONFIG_FILE)
     except ValueError:
@@ -104,15 +104,17 @@ def _read_config(document: Mapping[str, Any], source: str) -> tuple[Any, ModelCo
 
 
 def is_hub_name(name_or_dir: str | Path) -> bool:
-    """Whether a name is "owner/name" and nothing that is here: a folder goes before the hub, and so does its parent."""
+    """Whether a name is "owner/name" on the hub: neither that path nor its parent folder exists here."""
     text = str(name_or_dir)
     return bool(_HUB_NAME.fullmatch(text)) and not (file_mode(Path(text)) or file_mode(Path(text).parent))
 
 
 def find_model(name_or_dir: str | Path) -> Path:
-    """The folder that a name stands for: "storybook" and "tiny-ovseg" are shipped, "owner/name" is one of the hub.
+    """The folder of a model, which is downloaded if it is one of the Hugging Face hub.
 
-    A folder that is there goes before the hub, and the hub is asked for nothing that looks like a path.
+    Args:
+        name_or_dir: a shipped model, "storybook" or "tiny-ovseg"; a folder; or "owner/name" on the hub, if there is no
+            such folder.
 
     Raises:
         ModelError: if there is no such model, or the hub can't be reached.

@@ -1,4 +1,4 @@
-"""The models inside the package: where they lie, and which words they know."""
+"""The models inside the package: their folders, and the words of their training captions."""
 
 import functools
 import re
@@ -10,7 +10,7 @@ from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS
 
 SHIPPED_NAME = "storybook"
-"""The one that is meant where nobody names a model."""
+"""The default model."""
 SHIPPED: Mapping[str, str] = {SHIPPED_NAME: "opsnet", "tiny-ovseg": "ovseg"}
 """Each shipped model's name and folder: an OPSNet and an OVSeg, both of the drawn world."""
 
@@ -21,17 +21,17 @@ def shipped_folder(name: str = SHIPPED_NAME) -> Path:
 
 
 def unknown_concepts(vocabulary: Vocabulary) -> tuple[str, ...]:
-    """The concepts that lie outside what the shipped weights have ever read.
+    """The names of concepts outside the training captions of the shipped models.
 
-    Their CLIP read captions of the drawn world alone. A concept counts as known if one of its
-    names, or every word of one of its names, occurs there ("red barn door" with "barn door" does).
+    Their CLIP was trained on captions of the drawn world only. A concept counts as known if every word of one of its
+    names occurs there ("red barn door" does, as "red" and "barn door" do).
     """
-    return tuple(concept.name for concept in vocabulary.concepts if not _is_known(concept))
+    known = _known_words()
 
+    def is_known(concept: Concept) -> bool:
+        return any(set(_words(name)) <= known for name in concept.names if _words(name))
 
-def _is_known(concept: Concept) -> bool:
-    words = _known_words()
-    return any(set(_words(name)) <= words for name in concept.names if _words(name))
+    return tuple(concept.name for concept in vocabulary.concepts if not is_known(concept))
 
 
 @functools.cache

@@ -1,1 +1,1 @@
-"""Floor 1: the parts of the models."""
+"""Network layers and scoring functions: heads, pooling, modulation, ensemble, mask prompts."""

@@ -1,4 +1,4 @@
-"""Two opinions on every proposal, the query's and CLIP's, become one score per word (OVSeg, SimBaseline, ZegFormer)."""
+"""Ensembling the query's and CLIP's class probabilities of a proposal (OVSeg, SimBaseline, ZegFormer)."""
 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -7,16 +7,19 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from lexiseg.core.checks import check_fractions
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnsembleConfig:
     """q = p^(1 - w) p_hat^w: p is the query's probability with void, p_hat CLIP's without (OVSeg, section 3.3).
 
-    SimBaseline and ZegFormer give words of the training vocabulary a weight of their own; see `models.presets`.
+    SimBaseline and ZegFormer have another weight for words of the training vocabulary; see `models.presets`. Raises
+    ValueError if a weight is not in [0, 1] or the calibration is negative.
     """
 
     clip_weight: float = 0.7
-    """w = lambda of the paper, in [0, 1]: 0 is the query alone (MaskFormer-only), 1 is CLIP alone, without void."""
+    """w = lambda of the paper, in [0, 1]: 0 is query-only (MaskFormer), 1 is CLIP-only, without void."""
     seen_clip_weight: float | None = None
     """w of words that are in the training vocabulary; None is `clip_weight`."""
     averages_seen: bool = False
@@ -24,15 +27,12 @@ class EnsembleConfig:
     borrows_void: bool = False
     """CLIP's softmax has a no-object column too, with the query's logit (ZegFormer)."""
     calibration: float = 0.0
-    """gamma: taken from every seen word's sum at every pixel of the soft semantic map (calibrated stacking)."""
+    """gamma: subtracted from every seen word's sum at every pixel of the soft semantic map (calibrated stacking)."""
 
     OPTIONS: ClassVar[tuple[str, ...]] = ("clip_weight", "clip_only")
 
     def __post_init__(self) -> None:
-        weights = {"clip_weight": self.clip_weight, "seen_clip_weight": self.seen_clip_weight}
-        for name, weight in weights.items():
-            if weight is not None and not 0 <= weight <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {weight}.")
+        check_fractions(self, "clip_weight", "seen_clip_weight")
         if self.calibration < 0:
             raise ValueError(f"calibration must not be negative, got {self.calibration}.")
 
@@ -43,19 +43,18 @@ class EnsembleConfig:
 
     @property
     def is_query_only(self) -> bool:
-        """Whether CLIP has no say at all, so that it need not look."""
+        """Whether CLIP has no weight, so that it need not run."""
         return self.weights == (0, 0)
 
     @property
     def is_clip_only(self) -> bool:
-        """Whether the query has no say at all."""
+        """Whether the query has no weight."""
         return self.weights == (1, 1)
 
     def overridden(self, **options: Any) -> "EnsembleConfig":
-        """The same with some of `OPTIONS` set; a `clip_weight` of 0 is the query alone, as `clip_only` is CLIP alone.
+        """The configuration with some of `OPTIONS` set; a `clip_weight` of 0 is query-only, `clip_only` is CLIP-only.
 
-        SimBaseline and ZegFormer have one lambda for both kinds of words: seen ones weigh the query as unseen ones
-        weigh CLIP.
+        Where seen words have a weight of their own (SimBaseline, ZegFormer), it becomes 1 - `clip_weight`.
 
         Raises:
             ValueError: if the weight does not lie in [0, 1].
@@ -82,17 +81,17 @@ def ensemble_scores(
     is_seen: Bool[Tensor, " K"],
     config: EnsembleConfig,
 ) -> Float[Tensor, "B Q K"]:
-    """Gives log q of every proposal and word; -inf where a proposal has no say.
+    """Computes log q of every proposal and concept; -inf where the score is zero.
 
-    p is the softmax over words and no-object, p_hat that over words alone. A proposal that CLIP could not look at (an
-    empty mask) has p_hat = 1, as in OVSeg's code, so q = p^(1 - w); without the query it has no say at all. The result
-    is not normalised: what is missing to one is the proposal's doubt.
+    p is the softmax over concepts and no-object, p_hat that over concepts only. A proposal that CLIP did not encode (an
+    empty mask) has p_hat = 1, as in OVSeg's code, so q = p^(1 - w); in CLIP-only mode its score is zero. The result is
+    not normalised: one minus its sum is the probability of void.
 
     Args:
         query_logits: scaled cosines of the query; the last column is no-object.
-        clip_logits: scaled cosines of CLIP's region embedding; anything finite where there is no region.
-        has_region: whether CLIP looked at the proposal.
-        is_seen: words of the training vocabulary.
+        clip_logits: scaled cosines of CLIP's region embedding; any finite values where there is no region.
+        has_region: whether CLIP encoded the proposal.
+        is_seen: whether a concept is in the training vocabulary.
         config: the weights.
     """
     query_log_probs = query_logits.float().log_softmax(-1)[..., :-1]
@@ -113,7 +112,7 @@ def _clip_log_probs(
     is_seen: Bool[Tensor, " K"],
     config: EnsembleConfig,
 ) -> Float[Tensor, "B Q K"]:
-    """Gives log p_hat."""
+    """Computes log p_hat."""
     if config.borrows_void:
         log_probs = torch.cat([clip_logits, query_logits[..., -1:]], -1).log_softmax(-1)[..., :-1]
     else:

@@ -1,4 +1,4 @@
-"""Heads on the segmenter's queries: what they mean, whether they are anything, how good their masks are."""
+"""Heads on the segmenter's queries: class embedding, no-object, and mask quality."""
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from lexiseg.layers.modulation import class_cosines
 
 
 class ProjectionHead(nn.Module):
-    """A map to the joint space and one learned no-object embedding.
+    """A projection of queries to the joint space, and one learned no-object embedding.
 
     It is linear in OPSNet (section 3.1) and ZegFormer, and has one hidden layer in OVSeg (section 3.1).
     """
@@ -18,13 +18,13 @@ class ProjectionHead(nn.Module):
     def __init__(
         self, query_dim: int, embed_dim: int, *, hidden_dim: int | None = None, has_unit_void: bool = True
     ) -> None:
-        """Builds the map.
+        """Builds the projection.
 
         Args:
-            query_dim: C.
-            embed_dim: D.
+            query_dim: C, the width of a query.
+            embed_dim: D, the width of the joint space.
             hidden_dim: width of a hidden layer, with a ReLU behind it; None is a linear map.
-            has_unit_void: normalises the no-object embedding; ZegFormer's code leaves it as long as it was learned.
+            has_unit_void: normalises the no-object embedding; ZegFormer's code does not.
         """
         super().__init__()
         self.project = (
@@ -37,11 +37,11 @@ class ProjectionHead(nn.Module):
         nn.init.normal_(self.void_embed, std=embed_dim**-0.5)
 
     def forward(self, query_embed: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q D"]:
-        """E_q: unit length."""
+        """E_q, the class embedding, of unit length."""
         return F.normalize(self.project(query_embed).float(), dim=-1)
 
     def void_cosines(self, class_embed: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q 1"]:
-        """Cosine to no-object; a column for training's softmax, never debiased."""
+        """Cosine to the no-object embedding: the last column of the softmax in training, never debiased."""
         void_embed = self.void_embed.float()
         with torch.autocast(class_embed.device.type, enabled=False):
             return class_embed.float() @ (F.normalize(void_embed, dim=0) if self.has_unit_void else void_embed)[:, None]
@@ -49,14 +49,14 @@ class ProjectionHead(nn.Module):
     def class_logits(
         self, class_embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings, logit_scale: float
     ) -> Float[Tensor, "B Q K1"]:
-        """Cosines to every concept and, last, to no-object, times the logit scale: what a softmax is trained on."""
+        """Cosines to every concept and, last, to no-object, times the logit scale: the logits of training."""
         return torch.cat([class_cosines(class_embed, words), self.void_cosines(class_embed)], -1) * logit_scale
 
 
 class AssembledHead(nn.Module):
-    """A published closed-set class head, read as an embedding: no training needed.
+    """A published closed-set class head as an embedding head, without training.
 
-    The class probabilities weight the training names' text embeddings; the no-object probability is void.
+    Its class probabilities weight the text embeddings of the training names; its no-object probability is void.
     """
 
     def __init__(self, query_dim: int, embed_dim: int, num_classes: int) -> None:

@@ -1,11 +1,11 @@
-"""Learned tokens for the background of a masked crop (OVSeg, section 3.3), and what the paper compares them with."""
+"""Mask prompts: learned tokens for the background of a masked crop (OVSeg, section 3.3), and its alternatives."""
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 PROMPT_STD = 0.02
-"""Of every prompt's first values (OVSeg, section 4.1 and appendix A.4)."""
+"""Standard deviation of the initial prompts (OVSeg, section 4.1 and appendix A.4)."""
 
 
 def background_patches(masks: Bool[Tensor, "M S S"], patch_size: int) -> Bool[Tensor, "M L"]:
@@ -25,8 +25,8 @@ def background_patches(masks: Bool[Tensor, "M S S"], patch_size: int) -> Bool[Te
 class MaskPrompts(nn.Module):
     """OVSeg's mask prompts: one learned token per layer and patch position, shared by all pictures.
 
-    The tokens of background patches, which carry nothing, are replaced before the first `depth` blocks. With a single
-    position, that one token stands for every background patch ("mask token").
+    They replace the tokens of background patches before each of the first `depth` blocks. With a single position, one
+    token is used for every background patch ("mask token").
     """
 
     def __init__(self, depth: int, positions: int, width: int) -> None:
@@ -44,12 +44,12 @@ class MaskPrompts(nn.Module):
     def forward(
         self, layer: int, tokens: Float[Tensor, "M L2 E"], background: Bool[Tensor, "M L"] | None
     ) -> Float[Tensor, "M L2 E"]:
-        """X^d = T * m_p + P^d * (1 - m_p); the tokens as they are from layer `depth` on.
+        """X^d = T * m_p + P^d * (1 - m_p); the tokens unchanged from layer `depth` on.
 
         Args:
             layer: d, from 0: the input of block d + 1, and for 0 the patch embedding.
             tokens: the last L are the patches; what stands before them, the class token, is never replaced.
-            background: the patches to replace; None hides nothing.
+            background: the patches to replace; None replaces none.
         """
         if background is None or layer >= len(self.prompt_embed):
             return tokens
@@ -70,15 +70,15 @@ class PixelPrompt(nn.Module):
     def forward(
         self, normalised: Float[Tensor, "M 3 S S"], masks: Bool[Tensor, "M S S"] | None
     ) -> Float[Tensor, "M 3 S S"]:
-        """Puts the learned picture where the mask is false, whatever filled it before; None hides nothing."""
+        """Puts the learned picture where the mask is false; None replaces nothing."""
         return normalised if masks is None else torch.where(masks[:, None], normalised, self.prompt_embed)
 
 
 class VisualPrompts(nn.Module):
-    """Visual prompt tuning (Jia et al. 2022, VPT-deep): further tokens behind the class token, blind to the mask.
+    """Visual prompt tuning (Jia et al. 2022, VPT-deep): further tokens behind the class token, independent of the mask.
 
-    They enter the first block's input, and the next `depth` - 1 blocks get fresh ones in their place; later blocks
-    read what became of the last. The paper's comparison to mask prompts (OVSeg, appendix A.6).
+    They are inserted into the first block's input and replaced by fresh ones in the next `depth` - 1 blocks' inputs;
+    later blocks process them like any token. Compared with mask prompts in OVSeg, appendix A.6.
     """
 
     def __init__(self, depth: int, num_tokens: int, width: int) -> None:

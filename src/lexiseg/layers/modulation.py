@@ -1,4 +1,4 @@
-"""Embedding modulation: how far frozen CLIP is trusted, by how far the asked words are from the training words."""
+"""Embedding modulation (OPSNet, section 3.3): fusion of query and CLIP by the distance between the vocabularies."""
 
 import math
 from dataclasses import dataclass, replace
@@ -14,7 +14,10 @@ from lexiseg.core.structures import RegionEmbeddings, VocabularyEmbeddings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModulationConfig:
-    """Embedding fusion and logits debiasing (OPSNet, section 3.3); every row of Tables 4 and 6 is one of these."""
+    """Embedding fusion and logits debiasing (OPSNet, section 3.3, Tables 4 and 6).
+
+    Raises ValueError if a number is negative or not finite.
+    """
 
     alpha: float = 10.0
     """CLIP's weight per unit of distance between the vocabularies: k = alpha (1 - s)."""
@@ -23,7 +26,7 @@ class ModulationConfig:
     clip_ratio: float | None = None
     """A fixed k instead of alpha (1 - s); 0 is query-only."""
     clip_only: bool = False
-    """CLIP's embedding alone, without void."""
+    """CLIP's embedding only, without void."""
 
     OPTIONS: ClassVar[tuple[str, ...]] = ("alpha", "beta", "clip_ratio", "clip_only")
 
@@ -36,7 +39,7 @@ class ModulationConfig:
             )
 
     def overridden(self, **options: Any) -> "ModulationConfig":
-        """The same with some of `OPTIONS` set; alpha takes the place of a fixed ratio, and CLIP alone needs no beta.
+        """The configuration with some of `OPTIONS` set; alpha replaces a fixed ratio, and `clip_only` sets beta to 0.
 
         Raises:
             ValueError: if a number is out of its range.
@@ -58,7 +61,7 @@ def fuse(regions: RegionEmbeddings, domain_similarity: float, config: Modulation
     Args:
         regions: both embeddings, of unit length.
         domain_similarity: s in [0, 1].
-        config: decides k.
+        config: alpha or a fixed ratio, from which k follows.
     """
     if config.clip_only:
         return regions.clip_embed
@@ -69,7 +72,7 @@ def fuse(regions: RegionEmbeddings, domain_similarity: float, config: Modulation
 
 
 def class_cosines(embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings) -> Float[Tensor, "B Q K"]:
-    """Cosine to every concept: the largest over its names; in float32 under autocast too, as its hundredfold counts."""
+    """Cosine to every concept: the largest over its names; in float32 under autocast too, as it is scaled by 100."""
     with torch.autocast(embed.device.type, enabled=False):
         cosines = embed.float() @ words.text_embed.float().T
     num_columns = len(words.similarity)
@@ -82,9 +85,9 @@ def class_cosines(embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings) ->
 def modulated_logits(
     regions: RegionEmbeddings, words: VocabularyEmbeddings, config: ModulationConfig, *, logit_scale: float
 ) -> Float[Tensor, "B Q K"]:
-    """Fused, compared and debiased: z_i / (max_j H_ij)^beta, times the logit scale; in float32.
+    """Class logits of the fused embedding, debiased: z_i / (max_j H_ij)^beta, times the logit scale; in float32.
 
-    Debiasing divides cosines before the softmax, and never touches void.
+    Debiasing divides cosines before the softmax, and never the logit of void.
     """
     fused = fuse(regions, words.domain_similarity, config)
     cosines = class_cosines(fused, words)

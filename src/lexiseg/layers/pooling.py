@@ -8,8 +8,8 @@ from torch.nn import functional as F
 def cell_shares(masks: Float[Tensor, "B Q h w"], grid: tuple[int, int]) -> Float[Tensor, "B Q gh gw"]:
     """The share of every CLIP cell that each mask covers.
 
-    The size of the grid tells its kind. With h / stride cells, cells tile the picture; with one more, they are
-    centred on the multiples of the stride and overlap by half, as CLIP's denser last stage has them.
+    The kind of the grid follows from its size. With h / stride cells, cells tile the picture; with one more, they are
+    centred on the multiples of the stride and overlap by half, as in CLIP's denser last stage.
 
     Args:
         masks: values in [0, 1].
@@ -31,8 +31,7 @@ def cell_shares(masks: Float[Tensor, "B Q h w"], grid: tuple[int, int]) -> Float
 def region_weights(mask_logits: Float[Tensor, "B Q h w"], grid: tuple[int, int]) -> Float[Tensor, "B Q cells"]:
     """How much each CLIP cell belongs to each mask; every row sums to one.
 
-    A mask is where its logit is positive. One without a single pixel falls back on its soft values, so that every row
-    is defined.
+    A mask is where its logit is positive. An empty mask is weighted by its soft values, so that every row is defined.
 
     Args:
         mask_logits: real numbers, at any stride that divides CLIP's.
@@ -48,8 +47,8 @@ def region_weights(mask_logits: Float[Tensor, "B Q h w"], grid: tuple[int, int])
 def mask_pool(features: Float[Tensor, "B D gh gw"], mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q D"]:
     """Averages features under each binary mask, then normalises to unit length (OPSNet, section 3.2).
 
-    A mask is averaged down to CLIP's own cells instead of the features up to the masks: small objects keep their
-    weight and the numbers are few.
+    Masks are averaged down to CLIP's cells, instead of resizing features up to the masks: small objects keep their
+    weight, and fewer numbers are computed.
 
     Args:
         features: in the joint space; masks and features cover the same canvas.

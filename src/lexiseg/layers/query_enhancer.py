@@ -1,30 +1,29 @@
-"""Query enhancement: mask queries gather what frozen CLIP sees."""
+"""Query enhancement: cross-attention from mask queries to CLIP's features."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 LEAST_WEIGHT = 1e-6
-"""Of a cell outside the mask: its logarithm is a bias that all but closes the cell, and stays finite."""
+"""Weight of a cell outside the mask: its logarithm, the attention bias, stays finite."""
 
 
 class QueryEnhancer(nn.Module):
     """One cross-attention layer from the segmenter's queries to CLIP's map (OPSNet, section 3.2).
 
-    It stands behind the decoder, on the classification path alone: masks come from the plain query. Residual and norm
-    as in the decoder's own layers. Like every cross-attention of Mask2Former it is masked: a query looks where its own
-    mask is, since neither it nor CLIP's cells carry a position by which it could find the place. Position, width and
-    masking are not in the paper; the query's width keeps it small.
+    It follows the decoder, on the classification path only: masks come from the unenhanced query. Residual and norm are
+    those of the decoder's layers. Like Mask2Former's cross-attention it is masked: a query attends to its own mask, as
+    neither it nor CLIP's cells carry a position embedding. Its place, width and masking are not in the paper.
     """
 
     def __init__(self, query_dim: int, clip_dim: int, *, num_heads: int = 8, shares_projection: bool = True) -> None:
         """Builds the layer.
 
         Args:
-            query_dim: C, also the width of the attention.
-            clip_dim: D.
-            num_heads: of the attention.
-            shares_projection: brings CLIP's map to C channels once, before keys and values are taken from it; if not,
-                each is taken from its D channels by a matrix of its own.
+            query_dim: C, the width of queries and of the attention.
+            clip_dim: D, the channels of CLIP's map.
+            num_heads: attention heads.
+            shares_projection: projects CLIP's map to C channels once, before the key and value projections; if not,
+                keys and values are projected from its D channels.
         """
         super().__init__()
         self.project = nn.Linear(clip_dim, query_dim) if shares_projection else nn.Identity()
@@ -38,7 +37,7 @@ class QueryEnhancer(nn.Module):
         clip_map: Float[Tensor, "B D gh gw"],
         region_weights: Float[Tensor, "B Q cells"],
     ) -> Float[Tensor, "B Q C"]:
-        """Adds to each query what it finds under its mask.
+        """Adds to each query what it attends to under its mask.
 
         Args:
             query_embed: decoder output per mask.

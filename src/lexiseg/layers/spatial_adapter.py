@@ -1,4 +1,4 @@
-"""The spatial adapter: CLIP's attention pool made dense, so that every cell lies in the joint space."""
+"""The spatial adapter: CLIP's attention pool as a 1x1 convolution, which maps every cell to the joint space."""
 
 from typing import Literal
 
@@ -11,9 +11,9 @@ Positions = Literal["drop", "resize"]
 
 
 def folded(v_proj: nn.Linear, c_proj: nn.Linear) -> tuple[Float[Tensor, "D F"], Float[Tensor, " D"]]:
-    """Weight and bias of the one linear map that is an attention pool's value projection, then its output projection.
+    """Weight and bias of an attention pool's value and output projections, composed to one linear map.
 
-    Multiplied in float64, as the fold must hold to float32's last digits; returned in the weights' own type.
+    Multiplied in float64, to be exact in float32; returned in the weights' own type.
     """
     assert v_proj.bias is not None
     assert c_proj.bias is not None
@@ -27,7 +27,7 @@ class SpatialAdapter(nn.Module):
 
     With attention weights that sum to one, the pool returns sum_j a_j (W_c W_v x_j + W_c b_v + b_c): a weighted mean
     of one linear map of the cells. That map, W_c W_v and W_c b_v + b_c, is folded into one convolution; query and key
-    projections fall away.
+    projections are dropped.
     """
 
     def __init__(self, feature_dim: int, embed_dim: int, *, positions: Positions = "drop") -> None:
@@ -38,20 +38,20 @@ class SpatialAdapter(nn.Module):
 
     @torch.no_grad()
     def fold(self, v_proj: nn.Linear, c_proj: nn.Linear) -> None:
-        """Takes its weights from an attention pool's value and output projections."""
+        """Sets weight and bias from an attention pool's value and output projections."""
         weight, bias = folded(v_proj, c_proj)
         self.weight.copy_(weight)
         self.bias.copy_(bias)
 
     @torch.no_grad()
     def unfold(self, pool: nn.Module) -> None:
-        """Makes an attention pool of which this adapter is the fold, and which looks at all cells alike.
+        """Sets the weights of an attention pool so that its fold is this adapter, with uniform attention.
 
-        What the fold dropped is gone: queries, keys and positions become zero, so that the pool is the mean of the
-        adapter's cells.
+        Queries, keys and positions, which the fold does not keep, become zero: the pool is the mean of the adapter's
+        cells.
 
         Args:
-            pool: CLIP's, of any weights.
+            pool: CLIP's attention pool; its weights are overwritten.
         """
         for name, value in pool.named_parameters():
             value.zero_()

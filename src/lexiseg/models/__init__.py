@@ -1,1 +1,1 @@
-"""Floor 3: whole models and what becomes of their answers."""
+"""Models, their presets, and post-processing of their predictions."""

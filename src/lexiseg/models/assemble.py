@@ -18,9 +18,9 @@ from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
 
 SCORE_THRESHOLD = 0.4
-"""An object as sure as closed-set models demand (0.8), with a name at least as likely as all others together (0.5).
+"""The 0.8 that closed-set models demand of an object, times a class at least as probable as all others together (0.5).
 
-The closed-set 0.8 alone would be too high: in an open vocabulary near synonyms share a region's probability.
+0.8 itself would be too high: in an open vocabulary near synonyms share a region's probability.
 """
 
 
@@ -35,8 +35,8 @@ def assemble(
     """Joins two published models into an OPSNet.
 
     The closed-set class head becomes E_q: the training names' text embeddings, weighted by their probabilities. Its
-    no-object probability is void, Mask2Former's own mask score stands for the predicted IoU, and the spatial adapter
-    is folded from CLIP's attention pool. Nothing is learned, so there is no query enhancer.
+    no-object probability is void, Mask2Former's own mask score replaces the predicted IoU, and the spatial adapter is
+    folded from CLIP's attention pool. Nothing is learned, so there is no query enhancer.
 
     Args:
         mask2former_folder: config.json and model.safetensors in transformers' layout.
@@ -90,7 +90,7 @@ def concept_embed(clip: Clip, vocabulary: Vocabulary) -> Float[Tensor, "S D"]:
 
 
 def _training_vocabulary(given: Vocabulary | str | None, labels: tuple[str, ...], folder: Path) -> Vocabulary:
-    """The words behind the class head's rows."""
+    """The concepts of the class head's rows."""
     if given is not None:
         vocabulary = Vocabulary.of(given)
         if len(vocabulary) != len(labels):
@@ -114,10 +114,10 @@ def _training_vocabulary(given: Vocabulary | str | None, labels: tuple[str, ...]
 
 def _names(label: str) -> tuple[str, ...]:
     """The names in a label: ADE20K's hold several, with commas between."""
-    words = (" ".join(word.split()) for word in label.replace(";", ",").replace("|", ",").split(","))
-    return tuple({same_word(word): word for word in words if word}.values())
+    names = (" ".join(name.split()) for name in label.replace(";", ",").replace("|", ",").split(","))
+    return tuple({same_word(name): name for name in names if name}.values())
 
 
-def _is_named(concept: Concept, words: tuple[str, ...]) -> bool:
-    """Whether one of the words is a name of the concept."""
-    return not {same_word(name) for name in concept.names}.isdisjoint(map(same_word, words))
+def _is_named(concept: Concept, names: tuple[str, ...]) -> bool:
+    """Whether one of the names is a name of the concept."""
+    return not {same_word(name) for name in concept.names}.isdisjoint(map(same_word, names))

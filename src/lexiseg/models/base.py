@@ -1,4 +1,4 @@
-"""The contract of a model: what everybody above may ask of one, whichever it is.
+"""The interface of a model: all that inference, evaluation, training and the command line use of one.
 
 To add a model: a subclass in a file of its own, and a line in the table of `lexiseg.io.models`.
 """
@@ -17,18 +17,18 @@ from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.models.vocabulary_embedding import embed_vocabulary
 
 SemanticRule = Literal["merged", "soft"]
-"""From masks to classes of pixels: the panoptic map merged by category (OPSNet), or a sum of soft masks (OVSeg)."""
+"""How a semantic map is made: the panoptic map merged by category (OPSNet), or a sum of soft masks (OVSeg)."""
 
 
 @runtime_checkable
 class Fusion(Protocol):
-    """How CLIP and the trained query are joined: a frozen dataclass of `layers`, such as OPSNet's modulation."""
+    """How the scores of CLIP and the trained query are combined: a frozen dataclass of `layers`."""
 
     OPTIONS: ClassVar[tuple[str, ...]]
     """Keywords of `overridden`."""
 
     def overridden(self, **options: Any) -> "Fusion":
-        """The same with some of its options set.
+        """The configuration with some of its options set.
 
         Raises:
             ValueError: if a number is out of its range.
@@ -38,11 +38,11 @@ class Fusion(Protocol):
 
 @runtime_checkable
 class ModelConfig(Protocol):
-    """What the configuration of every model says, beside its own sizes; a frozen dataclass."""
+    """The fields that every model's configuration has, beside its own sizes; a frozen dataclass."""
 
     @property
     def training_vocabulary(self) -> Vocabulary:
-        """The words, with their templates, that segmentation was trained on."""
+        """The vocabulary, with its templates, that segmentation was trained on."""
         ...
 
     @property
@@ -52,48 +52,48 @@ class ModelConfig(Protocol):
 
     @property
     def shortest_side(self) -> int | None:
-        """Their shorter side, where it is set."""
+        """Shorter side in pixels to which pictures are resized; None if it follows from the longer one."""
         ...
 
     @property
     def merge(self) -> MergeConfig:
-        """How masks become a panoptic map unless told otherwise."""
+        """The default thresholds of the panoptic merge."""
         ...
 
     @property
     def fusion(self) -> Fusion:
-        """How CLIP and query are joined unless told otherwise."""
+        """The default fusion."""
         ...
 
 
 class OpenVocabularySegmenter(nn.Module, ABC):
-    """A segmenter that is asked for any words: it proposes masks, then classifies them against an embedded vocabulary.
+    """Open-vocabulary segmentation: class-agnostic mask proposals, classified against an embedded vocabulary.
 
-    The vocabulary is an argument of the call; two calls never change a weight. Subclasses are final.
+    The vocabulary is an argument of the call, and no call changes the model. Subclasses are final.
     """
 
     config: Any
     """A `ModelConfig` of the model's own type."""
     segmenter: Any
-    """Proposes masks; it has `backbone_parameters`."""
+    """The module that proposes masks; it has `backbone_parameters`."""
     clip: Any
     """The CLIP that embeds words and regions; frozen."""
     clip_only: ClassVar[Fusion]
-    """The fusion in which the trained query has no say. Its type is the only one that the model takes."""
+    """The fusion in which only CLIP scores. Its type is the only one that the model takes."""
     semantic_rule: ClassVar[SemanticRule]
-    """How masks become classes of pixels unless told otherwise: the rule of the model's paper."""
+    """The default rule for semantic maps: that of the model's paper."""
     has_targets_per_class: ClassVar[bool]
-    """Whether it is trained with one mask of all that a picture shows of a class, or with one of each thing."""
+    """Whether a training target is one mask per class of a picture, or one per thing."""
     samples_points: ClassVar[bool]
-    """Whether its mask losses are taken at sampled points (Mask2Former) or over whole masks (MaskFormer)."""
+    """Whether mask losses are computed at sampled points (Mask2Former) or over whole masks (MaskFormer)."""
 
     def forward(self, images: ImageBatch, words: VocabularyEmbeddings, fusion: Fusion | None = None) -> MaskPrediction:
         """Segments pictures against one vocabulary.
 
         Args:
             images: pictures of one padded size.
-            words: the asked vocabulary, embedded once.
-            fusion: how CLIP and query are joined; the model's own default if not given.
+            words: from `embed_vocabulary`.
+            fusion: how CLIP and query are combined; the configuration's if not given.
 
         Raises:
             ValueError: if the fusion is another model's.
@@ -103,60 +103,72 @@ class OpenVocabularySegmenter(nn.Module, ABC):
 
     @abstractmethod
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
-        """Class-agnostic masks and the queries behind them; of every decoder layer, for deep supervision."""
+        """Class-agnostic masks and their queries.
+
+        Args:
+            images: pictures of one padded size.
+            every_layer: also those of every earlier decoder layer, in `aux`, for deep supervision.
+        """
 
     @abstractmethod
     def classify(
         self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
     ) -> MaskPrediction:
-        """All of `forward` that comes after the proposals, which may be anybody's."""
+        """The part of `forward` after the proposals, which may be other masks than the model's own.
+
+        Args:
+            images: the pictures that the masks were proposed for.
+            proposals: the masks and their queries.
+            words: from `embed_vocabulary`.
+            fusion: how CLIP and query are combined; the configuration's if not given.
+        """
 
     def embed_vocabulary(
         self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
     ) -> VocabularyEmbeddings:
-        """All that the model needs to know of the words, once per vocabulary; see `models.vocabulary_embedding`.
+        """Embeds a vocabulary, once for all pictures; see `models.vocabulary_embedding`.
 
         Args:
-            vocabulary: the asked words.
-            negatives: whether words that were not asked for compete.
-            cache_dir: folder of remembered embeddings; None remembers nothing.
+            vocabulary: the concepts to segment.
+            negatives: whether training words outside the vocabulary compete.
+            cache_dir: folder of cached embeddings; None caches nothing.
         """
-        asked, training = self.phrased(vocabulary), self.phrased(self.config.training_vocabulary)
-        return embed_vocabulary(self.text_encoder, asked, training, negatives=negatives, cache_dir=cache_dir)
+        phrased, training = self.phrased(vocabulary), self.phrased(self.config.training_vocabulary)
+        return embed_vocabulary(self.text_encoder, phrased, training, negatives=negatives, cache_dir=cache_dir)
 
     @property
     def text_encoder(self) -> TextEncoder:
-        """What turns words into vectors: CLIP's text tower, or what stands before it."""
+        """The text encoder: CLIP's text tower, with a learned prompt where the model has one."""
         return self.clip
 
     def phrased(self, vocabulary: Vocabulary) -> Vocabulary:
-        """The vocabulary with the templates that the model embeds it with: its own, unless the model brings some."""
+        """The vocabulary with the templates that the model embeds it with: its own, unless the model has some."""
         return vocabulary
 
     @abstractmethod
     def predict_layers(self, images: ImageBatch, words: VocabularyEmbeddings) -> tuple[LayerPrediction, ...]:
-        """What every decoder layer predicts, the last one last: what training holds against the truth."""
+        """The predictions of every decoder layer, first to last, for the training losses."""
 
     @property
     def region_threshold(self) -> float:
-        """The mask probability from which on a pixel belongs to the region that CLIP is shown, in [0, 1]."""
+        """Least mask probability of a pixel that belongs to the region that CLIP encodes, in [0, 1]."""
         return self.config.merge.mask_threshold
 
     @property
     def regions(self) -> RegionConfig | None:
-        """How proposals are cut out for CLIP; None where CLIP looks once at the whole picture."""
+        """How proposals are cut out for CLIP; None where CLIP encodes the whole picture once."""
         return None
 
     @property
     def untrainable_because(self) -> str | None:
-        """Why no recipe can train it, in a sentence; None if one can."""
+        """Why it cannot be trained, in a sentence; None if it can."""
         return None
 
     def check_fusion(self, fusion: Fusion | None) -> None:
-        """Refuses a fusion of another model.
+        """Checks the type of a fusion.
 
         Raises:
-            ValueError: naming the kind that the model takes.
+            ValueError: if it is another model's.
         """
         expected = type(self.clip_only)
         if fusion is not None and not isinstance(fusion, expected):
@@ -165,7 +177,7 @@ class OpenVocabularySegmenter(nn.Module, ABC):
             )
 
     def train(self, mode: bool = True) -> "OpenVocabularySegmenter":
-        """Switches the mode of everything but CLIP, which stays frozen in eval mode."""
+        """Sets training mode of everything but CLIP, which stays in eval mode."""
         super().train(mode)
         self.clip.eval()
         return self

@@ -1,18 +1,19 @@
-"""Regions as separate pictures: every proposal is cut out and goes through the whole CLIP.
+"""Cropping: every proposal is cut out as a picture of its own and encoded by the whole CLIP.
 
-This is OVSeg's way (section 3.2) and that of SimBaseline and ZegFormer; for OPSNet it is the costly baseline to mask
-pooling (Table 5): as many passes of CLIP as there are masks, instead of one.
+OVSeg (section 3.2), SimBaseline and ZegFormer work so; for OPSNet it is the costly baseline to mask pooling (Table 5):
+as many passes of CLIP as there are masks, instead of one.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from lexiseg.core.checks import check_choices, check_fractions
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch
 from lexiseg.encoders import colours
@@ -22,12 +23,12 @@ Fill = Literal["mean", "zero", "keep", "soft"]
 Extent = Literal["box", "picture"]
 Resampling = Literal["bicubic", "antialiased", "roi_align"]
 ROUNDING = 1e-5
-"""More than interpolation and sigmoid can round a mask probability by."""
+"""An upper bound on the rounding error of a mask probability in interpolation and sigmoid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionConfig:
-    """How a proposal becomes the picture that CLIP sees."""
+    """How a proposal is cut out for CLIP; raises ValueError if a field is out of its range."""
 
     mask_threshold: float = 0.5
     """A pixel belongs to the region if its mask probability is above this, in [0, 1]."""
@@ -37,21 +38,17 @@ class RegionConfig:
     extent: Extent = "box"
     """The region's tight box, or the whole picture (ZegFormer's "mask")."""
     resampling: Resampling = "bicubic"
-    """How it comes to CLIP's square, its aspect ratio not kept: OVSeg's bicubic, which smooths no large region and lets
-    edges overshoot a little; bicubic as CLIP was trained with, smoothed and cut to [0, 1]; ZegFormer's RoIAlign."""
+    """How it is resized to CLIP's square, without keeping its aspect ratio: OVSeg's bicubic, without antialiasing or
+    clamping; bicubic as CLIP was trained with, antialiased and clamped to [0, 1]; ZegFormer's RoIAlign."""
     min_object_prob: float = 0.0
-    """CLIP looks at proposals whose 1 - p(void) is at least this; the rest have no say. 0 leaves none out."""
+    """CLIP encodes proposals whose 1 - p(void) is at least this; the rest score zero. 0 leaves none out."""
     crops_per_pass: int = 8
-    """Crops that are cut and go through CLIP at once. ViT-L/14 in float32 needs about 20 MB for each, so memory would
-    allow more, but on a CPU 8 take a sixth less time than 32: what is between two layers then stays in its cache."""
+    """Crops that CLIP encodes at once. ViT-L/14 in float32 needs about 20 MB for each, so memory would allow more, but
+    on a CPU 8 take a sixth less time than 32, as activations stay in its cache."""
 
     def __post_init__(self) -> None:
-        for name, kinds in (("fill", Fill), ("extent", Extent), ("resampling", Resampling)):
-            if getattr(self, name) not in get_args(kinds):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(kinds))}, got {getattr(self, name)!r}.")
-        for name in ("mask_threshold", "min_object_prob"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
+        check_choices(self, fill=Fill, extent=Extent, resampling=Resampling)
+        check_fractions(self, "mask_threshold", "min_object_prob")
         if self.crops_per_pass < 1:
             raise ValueError(f"crops_per_pass must be positive, got {self.crops_per_pass}.")
 
@@ -79,17 +76,17 @@ def cut_regions(
     *,
     wanted: Bool[Tensor, "B Q"] | None = None,
 ) -> Iterator[Crops]:
-    """Cuts out every region that has a pixel, picture after picture, a pass at a time.
+    """Cuts out every region that has a pixel, a pass of crops at a time.
 
-    Only one mask at a time is brought to the picture's size, so memory is that of a pass, whatever Q is.
-    Of it only the rows that it may touch are, so that an empty mask costs next to nothing.
+    One mask at a time is resized to the picture, and only the rows that it may touch, so memory is that of a pass for
+    any Q, and an empty mask costs next to nothing.
 
     Args:
-        images: the pictures that the masks were proposed for; crops are taken from them as they entered the network.
+        images: the pictures that the masks were proposed for; crops are cut from the resized pictures.
         mask_logits: on the padded canvas at any stride.
         config: threshold, background, extent and resampling.
         size: side of CLIP's square in pixels.
-        wanted: proposals to cut; all if not given.
+        wanted: which proposals to cut; all if not given.
 
     Yields:
         At most `crops_per_pass` crops in the order of pictures and proposals; a pass may span pictures.
@@ -125,7 +122,7 @@ def _bands(mask_logits: Float[Tensor, "Q h w"], frame: Frame, config: RegionConf
     """
     height = mask_logits.shape[1]
     stride, rest = divmod(frame.padded[0], height)
-    # Elsewhere torch would round otherwise than on the whole canvas: weights are exact at powers of two alone, and
+    # Elsewhere torch would round otherwise than on the whole canvas: weights are exact only at powers of two, and
     # results of up to 128 rows and columns together have a kernel of their own.
     is_banded = config.extent == "box" and not rest and stride.bit_count() == 1 and frame.padded[1] >= 128
     is_below = mask_logits.amax(2).float().sigmoid() <= config.mask_threshold - ROUNDING
@@ -142,7 +139,7 @@ def _bands(mask_logits: Float[Tensor, "Q h w"], frame: Frame, config: RegionConf
 
 
 def mask_probs_on(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Float[Tensor, "H W"]:
-    """One mask's probabilities at the resized picture's own pixels, padding left out."""
+    """One mask's probabilities at the resized picture's pixels, without padding."""
     full = F.interpolate(mask_logits[None, None].float(), frame.padded, mode="bilinear", align_corners=False)[0, 0]
     return full[: frame.resized[0], : frame.resized[1]].sigmoid()
 
@@ -172,7 +169,7 @@ def cut_region(
 def _tight_box(mask: Bool[Tensor, "H W"]) -> tuple[slice, slice] | None:
     """Rows and columns of the smallest box around a mask."""
     height = len(mask)
-    touched: list[bool] = torch.cat([mask.any(1), mask.any(0)]).tolist()  # the only wait for a device per mask
+    touched: list[bool] = torch.cat([mask.any(1), mask.any(0)]).tolist()  # one device synchronisation per mask
     if True not in touched:
         return None
     rows, columns = touched[:height], touched[height:]
@@ -229,7 +226,7 @@ def crop_embed(
 ) -> Float[Tensor, "B Q D"]:
     """Embeds the tight box of every mask with CLIP's own attention pool.
 
-    An empty mask has no box: its answer is the whole picture's, so that every embedding is defined.
+    An empty mask gets the embedding of the whole picture, so that every embedding is defined.
 
     Args:
         clip: frozen.

@@ -1,4 +1,4 @@
-"""Learned vectors that stand before a word in place of a sentence (SimBaseline)."""
+"""A learned prompt: vectors before a word in place of a template (CoOp; SimBaseline)."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from lexiseg.encoders.text import TextEncoder
 
 
 class LearnedPrompt(nn.Module):
-    """P vectors in the space of CLIP's token embeddings, shared by all words; drawn from N(0, 0.02) at first."""
+    """P vectors in the space of CLIP's token embeddings, shared by all words; initialised from N(0, 0.02)."""
 
     def __init__(self, length: int, text_width: int) -> None:
         super().__init__()
@@ -21,20 +21,20 @@ class LearnedPrompt(nn.Module):
         nn.init.normal_(self.vectors, std=0.02)
 
     def before(self, clip: OpenClip) -> TextEncoder:
-        """CLIP's text tower, which reads the vectors between the start token and the text."""
+        """CLIP's text tower with the vectors inserted between the start token and the text."""
         return _Prompted(vectors=self.vectors, clip=clip)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Prompted:
-    """A text tower behind a learned prompt."""
+    """A text tower with a learned prompt."""
 
     vectors: Float[Tensor, "P W"]
     clip: OpenClip
 
     @property
     def fingerprint(self) -> str:
-        """Of the tower and of the vectors."""
+        """A hash of the tower and the vectors."""
         digest = hashlib.sha256(self.clip.fingerprint.encode())
         digest.update(self.vectors.detach().float().cpu().numpy().tobytes())
         return digest.hexdigest()[:32]

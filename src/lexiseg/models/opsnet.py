@@ -1,4 +1,4 @@
-"""OPSNet: Mask2Former proposes, frozen CLIP looks once, embedding modulation joins the two (ICCV 2023)."""
+"""OPSNet (ICCV 2023): Mask2Former's proposals, one pass of frozen CLIP, and embedding modulation."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -30,12 +30,12 @@ from lexiseg.models.postprocess.panoptic import MergeConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OPSNetConfig:
-    """The architecture of an OPSNet, and how it answers unless told otherwise."""
+    """The architecture of an OPSNet and its defaults at inference; raises ValueError for impossible sizes."""
 
     segmenter: SegmenterConfig
     clip: ClipConfig
     training_vocabulary: Vocabulary
-    """The words, with their templates, that segmentation was trained on: what modulation measures distance to."""
+    """The vocabulary, with its templates, that segmentation was trained on: modulation measures the distance to it."""
     longest_side: int = 640
     """Longer side in pixels to which pictures are resized."""
     shortest_side: int | None = None
@@ -47,9 +47,9 @@ class OPSNetConfig:
     has_enhancer: bool = True
     """Cross-attention from queries to CLIP's map (Table 1, "Query Embeds" with a dagger)."""
     enhancer_shares_projection: bool = True
-    """One map of CLIP's channels to the query's for keys and values both; or, at the paper's size, one for each."""
+    """Whether keys and values share one projection of CLIP's map to the query's width; not at the paper's size."""
     is_assembled: bool = False
-    """The class head is a published closed-set one, read as an embedding."""
+    """Whether the class head is a published closed-set one; see `models.assemble`."""
     logit_scale: float = 100.0
     """1 / tau of every softmax over cosines."""
     modulation: ModulationConfig = field(default_factory=ModulationConfig)
@@ -57,7 +57,7 @@ class OPSNetConfig:
 
     @property
     def fusion(self) -> ModulationConfig:
-        """How CLIP and query are joined unless told otherwise."""
+        """The default fusion."""
         return self.modulation
 
     def __post_init__(self) -> None:
@@ -71,10 +71,10 @@ class OPSNetConfig:
 class OPSNet(OpenVocabularySegmenter):
     """The whole model (section 3, Figure 2).
 
-    The picture goes to the segmenter, which proposes masks with a query behind each, and once to frozen CLIP, whose
-    map the spatial adapter brings to the joint space of pictures and words. Every proposal is embedded twice: its
-    query, enhanced by what CLIP sees under the mask (E_q), and CLIP's map pooled under the mask (E_c). Modulation
-    fuses both and compares them with the words.
+    The segmenter proposes masks, each with a query; frozen CLIP encodes the picture once, and the spatial adapter maps
+    its features to the joint space of pictures and words. Every proposal is embedded twice: its query, enhanced by
+    cross-attention to CLIP's map under the mask (E_q), and CLIP's map pooled under the mask (E_c). Modulation fuses
+    both and compares the result with the words.
     """
 
     clip_only = CLIP_ONLY
@@ -102,13 +102,13 @@ class OPSNet(OpenVocabularySegmenter):
         self.iou_head = None if config.is_assembled else nn.Linear(query_dim, 1)
 
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
-        """Class-agnostic masks and the queries behind them."""
+        """Class-agnostic masks and their queries."""
         return self.segmenter(images.pixel_values, every_layer=every_layer)
 
     def classify(
         self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
     ) -> MaskPrediction:
-        """Embeds every proposal twice, joins both embeddings and compares them with the words."""
+        """Embeds every proposal twice, fuses both embeddings and compares the result with the words."""
         modulation = fusion or self.config.modulation
         assert isinstance(modulation, ModulationConfig), "check_fusion was called"
         regions = self.embed(proposals, self.clip_map(images))
@@ -151,14 +151,14 @@ class OPSNet(OpenVocabularySegmenter):
         return self.adapter(features, position_embed)
 
     def embed(self, proposals: MaskProposals, clip_map: Float[Tensor, "B D gh gw"]) -> RegionEmbeddings:
-        """Both views of every proposal: what the query learned, and what CLIP sees under the mask."""
+        """Both embeddings of every proposal: the query's, and CLIP's map pooled under the mask."""
         return RegionEmbeddings(
             class_embed=self.class_embed(proposals, clip_map),
             clip_embed=mask_pool(clip_map, self._on_clip_canvas(proposals.mask_logits)),
         )
 
     def class_embed(self, proposals: MaskProposals, clip_map: Float[Tensor, "B D gh gw"]) -> Float[Tensor, "B Q D"]:
-        """E_q: the enhanced query in the joint space; masks never see the enhancement."""
+        """E_q: the enhanced query in the joint space; masks come from the unenhanced query."""
         query_embed = proposals.query_embed
         if self.enhancer is not None:
             grid = clip_map.shape[-2], clip_map.shape[-1]
@@ -173,7 +173,7 @@ class OPSNet(OpenVocabularySegmenter):
         words: VocabularyEmbeddings,
         modulation: ModulationConfig,
     ) -> MaskPrediction:
-        """Names, void and quality for every mask. Void comes from the query alone, and CLIP-only knows no void."""
+        """Class logits, void and IoU scores of every mask. Void comes from the query; it is zero for CLIP-only."""
         class_logits = modulated_logits(regions, words, modulation, logit_scale=self.config.logit_scale)
         if modulation.clip_only:
             void_probs = class_logits.new_zeros(class_logits.shape[:-1])
@@ -195,7 +195,7 @@ class OPSNet(OpenVocabularySegmenter):
         return self.head.class_logits(class_embed, words, self.config.logit_scale)
 
     def iou_scores(self, proposals: MaskProposals) -> Float[Tensor, "B Q"]:
-        """Predicted IoU of every mask; an assembled model, which has no IoU head, takes Mask2Former's mask score."""
+        """Predicted IoU of every mask; an assembled model, without an IoU head, takes Mask2Former's mask score."""
         if self.iou_head is None:
             return mean_inside(proposals.mask_logits)
         return self.iou_head(proposals.query_embed).squeeze(-1).float().sigmoid()

@@ -1,6 +1,6 @@
-"""OVSeg: MaskFormer proposes, mask-adapted CLIP looks at every masked crop, and both vote (CVPR 2023).
+"""OVSeg (CVPR 2023): MaskFormer's proposals, mask-adapted CLIP on every masked crop, and an ensemble of both.
 
-SimBaseline and ZegFormer are configurations of the same parts; `models.presets` lists them.
+SimBaseline and ZegFormer are configurations of the same parts; see `models.presets`.
 """
 
 from dataclasses import dataclass, field
@@ -34,18 +34,21 @@ from lexiseg.models.postprocess.panoptic import MergeConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OVSegConfig:
-    """The architecture of an OVSeg, SimBaseline or ZegFormer, and how it answers unless told otherwise."""
+    """The architecture of an OVSeg, SimBaseline or ZegFormer and its defaults at inference.
+
+    Raises ValueError for impossible sizes, or a learned prompt beside templates.
+    """
 
     segmenter: MaskFormerConfig
     clip: VitConfig
     training_vocabulary: Vocabulary
-    """The words that segmentation was trained on; those of them that are asked for are "seen"."""
+    """The vocabulary that segmentation was trained on; its concepts are "seen"."""
     longest_side: int = 2560
     """Largest longer side in pixels to which pictures are resized."""
     shortest_side: int | None = 640
     """Their shorter side; None gives every picture the longer side instead."""
     head_hidden: int | None = 1024
-    """Width of the hidden layer between query and joint space; None is one linear map (ZegFormer)."""
+    """Width of the hidden layer between query and joint space; None is one linear layer (ZegFormer)."""
     has_unit_void: bool = True
     """Normalises the no-object embedding; ZegFormer does not."""
     logit_scale: float = 100.0
@@ -53,16 +56,16 @@ class OVSegConfig:
     clip_logit_scale: float | None = 100.0
     """1 / tau of the region branch; None takes CLIP's own (ZegFormer)."""
     templates: tuple[str, ...] | None = None
-    """Sentences for the words, whatever the vocabulary says (SimBaseline, ZegFormer); None: the vocabulary's own."""
+    """Prompt templates that replace the vocabulary's (SimBaseline, ZegFormer); None: the vocabulary's own."""
     prompt_length: int = 0
-    """Learned vectors before each word instead of a sentence (SimBaseline has 16); 0: none."""
+    """Learned vectors before each word instead of a template (SimBaseline has 16); 0: none."""
     regions: RegionConfig = field(default_factory=RegionConfig)
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     merge: MergeConfig = field(default_factory=MergeConfig)
 
     @property
     def fusion(self) -> EnsembleConfig:
-        """How CLIP and query are joined unless told otherwise."""
+        """The default fusion."""
         return self.ensemble
 
     def __post_init__(self) -> None:
@@ -79,34 +82,34 @@ class OVSegConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CropEmbeddings:
-    """What CLIP saw of the proposals."""
+    """CLIP's embeddings of the proposals' crops."""
 
     clip_embed: Float[Tensor, "B Q D"]
-    """Unit rows; zero where CLIP did not look."""
+    """Unit rows; zero where CLIP encoded nothing."""
     has_pixels: Bool[Tensor, "B Q"]
-    """Masks with a pixel above the threshold; of those without a say it is not known, and they count as empty."""
-    has_say: Bool[Tensor, "B Q"]
-    """Proposals whose query is sure enough of an object."""
+    """Masks with a pixel above the threshold; false for proposals that were left out."""
+    is_kept: Bool[Tensor, "B Q"]
+    """Proposals whose 1 - p(void) reaches `regions.min_object_prob`; the rest are left out."""
     encoded: int
     """Crops that CLIP embedded."""
 
     @property
     def counts(self) -> RegionCounts:
-        """For reports."""
+        """How many were encoded, empty and left out."""
         return RegionCounts(
-            proposals=self.has_say.numel(),
+            proposals=self.is_kept.numel(),
             encoded=self.encoded,
-            empty=int((self.has_say & ~self.has_pixels).sum()),
-            skipped=int((~self.has_say).sum()),
+            empty=int((self.is_kept & ~self.has_pixels).sum()),
+            skipped=int((~self.is_kept).sum()),
         )
 
 
 class OVSeg(OpenVocabularySegmenter):
     """The whole model (section 3, Figure 2).
 
-    The picture goes to the segmenter, which proposes masks with a query behind each. The query, projected to the joint
-    space of pictures and words, is compared with the words and with no-object; every masked crop goes through CLIP,
-    whose embedding is compared with the same words. The ensemble joins both scores.
+    The segmenter proposes masks, each with a query. The query, projected to the joint space of pictures and words, is
+    compared with the words and with no-object; CLIP encodes every masked crop, which is compared with the same words.
+    The ensemble combines both scores.
     """
 
     clip_only = CLIP_BRANCH_ONLY
@@ -126,27 +129,27 @@ class OVSeg(OpenVocabularySegmenter):
         )
         self.clip = VitClip(config.clip).requires_grad_(False).eval()
         self.prompt = None
-        if config.prompt_length:  # trained alone, before the rest, and frozen since
+        if config.prompt_length:  # trained before the rest, then frozen
             self.prompt = LearnedPrompt(config.prompt_length, config.clip.text_width).requires_grad_(False)
 
     @property
     def text_encoder(self) -> TextEncoder:
-        """What turns words into vectors: CLIP's text tower, behind the learned prompt where there is one."""
+        """CLIP's text tower, with the learned prompt where there is one."""
         return self.clip if self.prompt is None else self.prompt.before(self.clip)
 
     def phrased(self, vocabulary: Vocabulary) -> Vocabulary:
-        """The vocabulary in the model's own sentences, where it has some."""
+        """The vocabulary with the model's own templates, where it has some."""
         templates = ("{}",) if self.prompt is not None else self.config.templates
         return vocabulary if templates is None else Vocabulary(vocabulary.concepts, templates)
 
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
-        """Class-agnostic masks and the queries behind them; padding is the segmenter's mean colour, as in the code."""
+        """Class-agnostic masks and their queries; padding is the segmenter's mean colour, as in the code."""
         return self.segmenter(_with_mean_padding(images), every_layer=every_layer)
 
     def classify(
         self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
     ) -> MaskPrediction:
-        """Compares the query with the words, shows CLIP every region that may matter, and joins both opinions."""
+        """Compares the query and CLIP's embedding of the crop with the words, and combines both scores."""
         ensemble = fusion or self.config.ensemble
         assert isinstance(ensemble, EnsembleConfig), "check_fusion was called"
         query_logits = self.class_logits_with_void(self.class_embed(proposals), words)
@@ -171,7 +174,7 @@ class OVSeg(OpenVocabularySegmenter):
 
     @property
     def region_threshold(self) -> float:
-        """The mask probability from which on a pixel belongs to a crop, in [0, 1]."""
+        """Least mask probability of a pixel that belongs to a crop, in [0, 1]."""
         return self.config.regions.mask_threshold
 
     def class_embed(self, proposals: MaskProposals) -> Float[Tensor, "B Q D"]:
@@ -191,25 +194,25 @@ class OVSeg(OpenVocabularySegmenter):
         query_logits: Float[Tensor, "B Q K1"],
         ensemble: EnsembleConfig,
     ) -> CropEmbeddings:
-        """CLIP's embedding of every region that may matter, a pass of crops at a time (section 3.2).
+        """CLIP's embedding of every region, a pass of crops at a time (section 3.2).
 
-        CLIP does not look where its opinion would change nothing: at empty masks, and not at all if the query alone
-        decides. Proposals that the query takes for no object are left out too if `regions.min_object_prob` says so.
+        CLIP does not encode what would change no score: empty masks, and every mask if the ensemble is query-only.
+        Proposals below `regions.min_object_prob` are left out too.
         """
         mask_logits = proposals.mask_logits
-        has_say = query_logits.softmax(-1)[..., -1] <= 1 - self.config.regions.min_object_prob
+        is_kept = query_logits.softmax(-1)[..., -1] <= 1 - self.config.regions.min_object_prob
         clip_embed = mask_logits.new_zeros(*mask_logits.shape[:2], self.config.clip.embed_dim, dtype=torch.float32)
-        has_pixels = torch.zeros_like(has_say)
+        has_pixels = torch.zeros_like(is_kept)
         if ensemble.is_query_only:
             has_pixels = self._touched(images, mask_logits)
-            return CropEmbeddings(clip_embed=clip_embed, has_pixels=has_pixels, has_say=has_say, encoded=0)
+            return CropEmbeddings(clip_embed=clip_embed, has_pixels=has_pixels, is_kept=is_kept, encoded=0)
         encoded = 0
-        for crops in cut_regions(images, mask_logits, self.config.regions, self.config.clip.image_size, wanted=has_say):
+        for crops in cut_regions(images, mask_logits, self.config.regions, self.config.clip.image_size, wanted=is_kept):
             found = self.clip.encode_regions(crops.pixel_values, crops.masks)
             clip_embed[crops.images, crops.queries] = F.normalize(found.float(), dim=-1)
             has_pixels[crops.images, crops.queries] = True
             encoded += len(found)
-        return CropEmbeddings(clip_embed=clip_embed, has_pixels=has_pixels, has_say=has_say, encoded=encoded)
+        return CropEmbeddings(clip_embed=clip_embed, has_pixels=has_pixels, is_kept=is_kept, encoded=encoded)
 
     def predict(
         self,
@@ -219,17 +222,17 @@ class OVSeg(OpenVocabularySegmenter):
         words: VocabularyEmbeddings,
         ensemble: EnsembleConfig,
     ) -> MaskPrediction:
-        """Joins both opinions (section 3.3, `layers.ensemble`).
+        """Combines both scores (section 3.3, `layers.ensemble`).
 
-        The scores q of a proposal are handed on as softmax(class_logits) (1 - void_probs), so that both ways to a map,
-        the soft sum and the panoptic merge, are those of OPSNet. There is no IoU head: a mask that has a pixel counts
-        as good, and one that has none takes no part in the merge.
+        The scores q of a proposal are returned as softmax(class_logits) (1 - void_probs), so that the soft sum and the
+        panoptic merge work as for OPSNet. There is no IoU head: a mask with a pixel has an IoU score of 1, and an empty
+        one has 0, which leaves it out of the merge.
         """
         cosines = class_cosines(regions.clip_embed, words)
         is_seen = words.similarity == 1
         log_scores = ensemble_scores(
             query_logits, cosines * self._clip_scale, regions.has_pixels, is_seen, ensemble
-        ).masked_fill(~regions.has_say[..., None], -torch.inf)
+        ).masked_fill(~regions.is_kept[..., None], -torch.inf)
         total = log_scores.logsumexp(-1).exp()
         return MaskPrediction(
             mask_logits=proposals.mask_logits,

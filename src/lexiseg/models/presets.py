@@ -20,8 +20,8 @@ CLIP_WEIGHTS = {
     "pascal-context-459": 0.6,
     "pascal-voc": 0.45,  # the repository's; the paper's appendix A.3 has 0.6
 }
-"""lambda of OVSeg by built-in vocabulary; `evaluate` names it where a model takes another. A grid over 0.6 to 0.8 on
-held-out pictures chooses it elsewhere."""
+"""lambda of OVSeg by built-in vocabulary; `evaluate` reports it where a model has another. For other vocabularies,
+choose it from 0.6 to 0.8 on held-out pictures."""
 
 
 def ovseg_swin_base() -> OVSegConfig:
@@ -37,7 +37,7 @@ def ovseg_swin_base() -> OVSegConfig:
         longest_side=2560,
         shortest_side=640,
         regions=RegionConfig(mask_threshold=0.4),  # 0.35 in the demo
-        ensemble=EnsembleConfig(clip_weight=CLIP_WEIGHTS["ade20k"]),  # the demo takes CLIP alone
+        ensemble=EnsembleConfig(clip_weight=CLIP_WEIGHTS["ade20k"]),  # the demo is CLIP-only
     )
 
 
@@ -57,7 +57,7 @@ def ovseg_r101() -> OVSegConfig:
 SIMBASELINE_ENSEMBLE = EnsembleConfig(clip_weight=0.8, seen_clip_weight=0.2)
 """Generalised zero-shot: unseen p^(1 - lambda) p_hat^lambda, seen p^lambda p_hat^(1 - lambda), lambda = 0.8."""
 SIMBASELINE_CROSS_DATASET = EnsembleConfig(clip_weight=0.5)
-"""On other data sets no word counts as seen."""
+"""Across data sets no concept counts as seen."""
 ZEGFORMER_ENSEMBLE = EnsembleConfig(
     clip_weight=2 / 3, seen_clip_weight=1 / 3, averages_seen=True, borrows_void=True, calibration=0.1
 )

@@ -1,13 +1,14 @@
-"""Drawn scenes written to disk as COCO panoptic format, so that they are read like photographs."""
+"""Writing drawn scenes to disk in COCO panoptic format."""
 
-from collections.abc import Callable, Generator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
+from lexiseg.core.pool import map_in_pool
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import vocabulary_categories
 from lexiseg.data.dataset import Category, Dataset
@@ -22,7 +23,7 @@ CAPTIONS_PER_PICTURE = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorybookSpec:
-    """Which pictures to draw."""
+    """Role, split, number, seed, size and vocabulary of the pictures to draw."""
 
     role: Role
     split: Split
@@ -31,7 +32,7 @@ class StorybookSpec:
     size: tuple[int, int] = (160, 160)
     """Height and width in pixels."""
     vocabulary: Vocabulary | None = None
-    """Names to annotate; the role's own if not given. Everything else becomes void."""
+    """Concepts to annotate; the role's own if not given. Everything else becomes void."""
 
 
 def write_storybook(
@@ -44,7 +45,7 @@ def write_storybook(
 ) -> Dataset:
     """Draws the pictures into a folder that `read_panoptic` reads; the bytes do not depend on `workers`.
 
-    Beside masks, every picture carries `captions` and `labels` (the names of all that it shows, distractors included).
+    Beside masks, every picture has `captions` and `labels` (the names of all that it shows, distractors included).
 
     Args:
         order: which pictures.
@@ -55,6 +56,7 @@ def write_storybook(
 
     Raises:
         ValueError: if the count is not positive, the folder is not empty, or it cannot be written.
+        WorkerError: if a process was killed from outside.
     """
     if order.count < 1:
         raise ValueError(f"expected one picture or more, got {order.count}.")
@@ -63,20 +65,12 @@ def write_storybook(
     if order.role == "semantic-only":
         categories = tuple(Category(id=c.id, name=c.name, is_thing=False) for c in categories)
     numbers = {category.name: category.id for category in categories}
-    with PanopticWriter(root, categories, overwrite) as writer, closing(_draw_all(order, workers)) as scenes:
+    drawn = map_in_pool(partial(_draw, order), range(order.count), workers)
+    with PanopticWriter(root, categories, overwrite) as writer, closing(drawn) as scenes:
         for index, scene in enumerate(scenes):
             add_scene(writer, index, scene, contents, numbers, order)
             report(index + 1)
     return read_panoptic(root)
-
-
-def _draw_all(order: StorybookSpec, workers: int) -> Generator[Scene, None, None]:
-    numbers = range(order.count)
-    if workers <= 1:
-        yield from (_draw(order, index) for index in numbers)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(_draw, [order] * order.count, numbers, chunksize=8)
 
 
 def _draw(order: StorybookSpec, index: int) -> Scene:
@@ -91,15 +85,15 @@ def add_scene(
     numbers: dict[str, int],
     order: StorybookSpec,
 ) -> None:
-    """Writes one scene; what is not to be named is void, and a semantic map has one segment per name.
+    """Writes one scene; segments without a category become void, and a semantic map has one segment per name.
 
     Args:
-        writer: gets it.
-        index: number of the picture.
-        scene: what was drawn.
-        contents: says what its drawings are called.
-        numbers: name to category id, of all names that are annotated.
-        order: says what the captions are drawn by.
+        writer: writes the picture and its annotation.
+        index: number of the picture, from 0.
+        scene: the drawn picture and its segments.
+        contents: the role, which maps drawings to names.
+        numbers: category ids by name, of all names that are annotated.
+        order: the specification; its role, split and seed seed the captions.
     """
     ids = scene.ids.copy()
     category_ids: dict[int, int] = {}

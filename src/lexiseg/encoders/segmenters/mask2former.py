@@ -1,8 +1,8 @@
-"""The gate to transformers: Mask2Former proposes masks; its words and layouts stay in this file."""
+"""Mask2Former without its class head, and its sizes in transformers' config.json."""
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from huggingface_hub.errors import StrictDataclassError
@@ -38,7 +38,10 @@ class SwinBackbone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmenterConfig:
-    """A Mask2Former; the defaults are the published one's (Cheng et al., 2022)."""
+    """Sizes of a Mask2Former; the defaults are the published ones (Cheng et al., 2022).
+
+    Raises ValueError unless exactly one backbone is set and both widths are multiples of 32.
+    """
 
     resnet: ResNetBackbone | None = None
     swin: SwinBackbone | None = None
@@ -64,7 +67,7 @@ class SegmenterConfig:
 
 
 def backbone_to_transformers(resnet: ResNetBackbone | None, swin: SwinBackbone | None) -> Any:
-    """The sizes of the one backbone that is set, in transformers' words; its four stages are returned."""
+    """The backbone that is set as a configuration of transformers, with the features of all four stages."""
     backbone = resnet or swin
     assert backbone is not None
     sizes = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(backbone).items()}
@@ -81,11 +84,11 @@ _PUBLISHED_NAMES: Mapping[str, str] = {
     "num_heads": "num_attention_heads",
     "num_queries": "num_queries",
 }
-"""Sizes by their names here and in transformers; `decoder_layers`, which counts one more there, is not among them."""
+"""Our field names and those of transformers, without `decoder_layers`, which counts one more there."""
 
 
 def to_transformers(config: SegmenterConfig) -> Mask2FormerConfig:
-    """Our sizes in transformers' words."""
+    """Converts to the configuration of transformers."""
     log = logging.getLogger("transformers.models.mask2former.configuration_mask2former")
     log.addFilter(_is_not_about_backbones)
     try:
@@ -100,7 +103,7 @@ def to_transformers(config: SegmenterConfig) -> Mask2FormerConfig:
 
 
 def _is_not_about_backbones(record: logging.LogRecord) -> bool:
-    """ResNet works although transformers says that only Swin is supported."""
+    """Filters the warning that only Swin is supported, as ResNet works too."""
     return "is not a supported model" not in record.getMessage()
 
 
@@ -139,7 +142,7 @@ def from_transformers(document: Mapping[str, Any]) -> SegmenterConfig:
         ) from error
 
 
-# What a SegmenterConfig does not say, because every published Mask2Former agrees on it.
+# Settings without a field in SegmenterConfig: all published Mask2Formers have these values.
 _FIXED: Mapping[str, Any] = {
     "activation_function": "relu",
     "common_stride": 4,
@@ -167,40 +170,23 @@ _FIXED_BACKBONE: Mapping[str, Mapping[str, Any]] = {
 
 
 def _first_line(error: Exception) -> str:
-    """What went wrong, without the details that follow."""
+    """The first line of an error's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
 
 
 def _sizes(document: Mapping[str, Any], backbone: Mapping[str, Any], kind: str) -> SegmenterConfig:
-    """The sizes of a config.json whose kind is known to be right."""
+    """The sizes of a config.json whose model type and backbone were checked."""
 
     def four(values: Any) -> tuple[int, int, int, int]:
         one, two, three, last = (int(v) for v in values)
         return one, two, three, last
 
-    def side(value: Any) -> int:
-        return int(value)
+    def read(own: type[Any], full: object) -> Any:
+        kinds = {field.name: four if isinstance(field.default, tuple) else type(field.default) for field in fields(own)}
+        return own(**{name: kind(getattr(full, name)) for name, kind in kinds.items()})
 
-    if kind == "resnet":
-        full = ResNetConfig(**backbone)
-        resnet = ResNetBackbone(
-            embedding_size=full.embedding_size,
-            hidden_sizes=four(full.hidden_sizes),
-            depths=four(full.depths),
-            layer_type="basic" if full.layer_type == "basic" else "bottleneck",
-        )
-        swin = None
-    else:
-        whole = SwinConfig(**backbone)
-        resnet = None
-        swin = SwinBackbone(
-            embed_dim=whole.embed_dim,
-            depths=four(whole.depths),
-            num_heads=four(whole.num_heads),
-            window_size=side(whole.window_size),
-            image_size=side(whole.image_size),
-            drop_path_rate=float(whole.drop_path_rate),
-        )
+    resnet = read(ResNetBackbone, ResNetConfig(**backbone)) if kind == "resnet" else None
+    swin = read(SwinBackbone, SwinConfig(**backbone)) if kind == "swin" else None
     defaults = Mask2FormerConfig()
     found = {own: document.get(name, getattr(defaults, name)) for own, name in _PUBLISHED_NAMES.items()}
     decoder_layers = document.get("decoder_layers", defaults.decoder_layers) - 1
@@ -220,7 +206,7 @@ class Segmenter(nn.Module):
 
         Args:
             pixel_values: RGB in [0, 1]; H and W are multiples of 32.
-            every_layer: also return what each earlier layer predicts, for deep supervision.
+            every_layer: also return the predictions of each earlier layer, for deep supervision.
         """
         out = self.mask2former(colours.IMAGENET.normalise(pixel_values), output_hidden_states=True)
         layers = [
@@ -240,7 +226,7 @@ class Segmenter(nn.Module):
 
     @property
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """The backbone's parameters, which a pretrained start trains more slowly."""
+        """The backbone's parameters, which are trained at a lower rate if they are pretrained."""
         return list(self.backbone.parameters())
 
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from lexiseg.core.files import read_json_object
-from lexiseg.core.weights import weight_complaint
+from lexiseg.core.weights import read_safetensors, weight_complaint
 from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig, from_transformers, to_transformers
 
 _OWN_PREFIX = "mask2former."
@@ -63,10 +62,8 @@ def read_mask2former(folder: Path) -> ClosedSetWeights:
                 f"{folder} has no {needed.name}: expected a Mask2Former folder with config.json and model.safetensors."
             )
     document = read_json_object(config_file, ValueError)
-    try:
-        weights = load_file(weights_file)
-    except (ValueError, OSError, SafetensorError) as error:
-        raise ValueError(f"{folder} is damaged ({type(error).__name__}): download or copy it again.") from error
+    damaged = ValueError(f"{weights_file} is damaged or cut off: download or copy the folder again.")
+    weights = read_safetensors(weights_file, damaged)
     config = from_transformers(document)
     names = _label_names(document, folder)
     own = published_names(config)

@@ -1,4 +1,4 @@
-"""Official OVSeg checkpoints: their sizes and settings, read from the weights and from the official configuration."""
+"""Importing official OVSeg checkpoints: sizes from the weights, settings from the official configuration."""
 
 import math
 import re
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lexiseg.core.errors import ModelError
 from lexiseg.core.messages import printable
+from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import weight_complaint
 from lexiseg.encoders.clip.base import read_tensors
@@ -30,26 +31,26 @@ _CLASS_WEIGHTS = "criterion.empty_weight"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """A model with the weights of a checkpoint, in the checkpoint's own precision."""
+    """A model with the weights of a checkpoint."""
 
     model: OVSeg
-    """Meant for `save_model`: buffers that are not saved were never computed, so run what `load_model` reads back."""
+    """In eval mode, on the CPU, in the checkpoint's own precision: `model.float()` runs one in half precision."""
     num_weights: int
-    """Tensors of the checkpoint that became weights."""
+    """How many tensors of the checkpoint are weights."""
     left_over: tuple[str, ...]
-    """Keys of the checkpoint that are no weights: known buffers."""
+    """Keys of the checkpoint that are known buffers, not weights."""
 
 
 def import_ovseg(path: Path, *, settings: Settings | None = None, vocabulary: Vocabulary | None = None) -> Imported:
     """Builds a model from an official checkpoint of OVSeg.
 
-    Its sizes are those of the weights. What leaves no trace in them (heads, thresholds, lambda) is the published
-    preset's with the same kind of backbone, unless `settings` say otherwise.
+    Its sizes are those of the weights. What does not follow from them (heads, thresholds, lambda) is taken from
+    `settings`, or else from the published preset with the same kind of backbone.
 
     Args:
         path: a .pth of detectron2 (opened with weights_only) or a .safetensors; float32 or half precision.
         settings: the official configuration as `read_settings` gives it.
-        vocabulary: the words that segmentation was trained on; the 171 of COCO-Stuff if not given.
+        vocabulary: the vocabulary that segmentation was trained on; the 171 concepts of COCO-Stuff if not given.
 
     Raises:
         ModelError: if it can't be read, is another model's, or contradicts the settings or the vocabulary.
@@ -65,11 +66,10 @@ def import_ovseg(path: Path, *, settings: Settings | None = None, vocabulary: Vo
     _check_vocabulary(config.training_vocabulary, weights, settings, name)
     try:
         with torch.device("meta"):
-            model = OVSeg(config)
+            own = OVSeg(config).state_dict()
     except (ValueError, RuntimeError, ArithmeticError, AssertionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{name} describes no model that can be built ({reason}); download it again.") from error
-    own = model.state_dict()
     expected = to_official(own)
     complaint = weight_complaint(
         weights,
@@ -79,13 +79,15 @@ def import_ovseg(path: Path, *, settings: Settings | None = None, vocabulary: Vo
     )
     if complaint:
         raise ModelError(f"{name} is not the OVSeg that its sizes promise: it {complaint}; download it again.")
+    with fork_random():  # not on the meta device, where buffers that are not saved would have no values
+        model = OVSeg(config)
     model.load_state_dict(from_official(weights, own), assign=True)
     left_over = tuple(key for key in weights if key not in expected)
     return Imported(model=model.eval(), num_weights=len(weights) - len(left_over), left_over=left_over)
 
 
 def config_of(weights: Mapping[str, Tensor], *, source: str) -> OVSegConfig:
-    """The sizes that a checkpoint's weights show, with the settings of the preset of its kind.
+    """The sizes that follow from a checkpoint's weights, with the settings of the preset of its kind.
 
     Args:
         weights: under official names; the meta device suffices.
@@ -160,11 +162,11 @@ def _clip_config(weights: Mapping[str, Tensor]) -> VitConfig:
     }
     if _OFFICIAL_PROMPTS in weights:
         state[PROMPT_KEY] = weights[_OFFICIAL_PROMPTS]
-    return vit_config_of(state, quick_gelu=True)  # all CLIPs of the authors begin from OpenAI's
+    return vit_config_of(state, quick_gelu=True)  # the authors' CLIPs are fine-tuned from OpenAI's
 
 
 def _count(weights: Mapping[str, Tensor], pattern: str) -> int:
-    """How many numbers stand in the one group of a pattern."""
+    """How many numbers the one group of a pattern matches."""
     found = {match[1] for key in weights if (match := re.match(pattern, key))}
     if not found:
         raise ValueError(f"nothing is called {pattern}")
@@ -177,7 +179,7 @@ def _four(numbers: Any) -> tuple[int, int, int, int]:
 
 
 def _check_vocabulary(vocabulary: Vocabulary, weights: Mapping[str, Tensor], settings: Settings, source: str) -> None:
-    """Refuses words of another number than the classes that the loss counted."""
+    """Checks that the vocabulary has as many concepts as the loss has classes."""
     if _CLASS_WEIGHTS not in weights:
         return
     num_classes = len(weights[_CLASS_WEIGHTS]) - 1  # the last is no-object

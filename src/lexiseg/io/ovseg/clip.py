@@ -1,4 +1,4 @@
-"""CLIP alone, as OVSeg's authors publish it: mask-adapted weights with their prompts, or prompts alone."""
+"""Importing OVSeg's mask-adapted CLIP: its weights, its mask prompts, or both."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +16,10 @@ def import_clip(path: Path, *, quick_gelu: bool = True, base: VitClip | None = N
     Args:
         path: a .pt, .pth or .safetensors; pickles are opened with weights_only.
         quick_gelu: whether the weights were trained with QuickGELU, as OpenAI's and the authors' were.
-        base: whose weights prompts alone are put before; a file with CLIP's weights does not need it.
+        base: the CLIP whose weights are used where the file holds only prompts.
 
     Returns:
-        On the CPU, in eval mode.
+        The CLIP, on the CPU, in float32 and in eval mode.
 
     Raises:
         ValueError: if the file can't be read safely, holds something else, or its prompts don't fit the base.

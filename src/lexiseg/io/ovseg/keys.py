@@ -1,4 +1,4 @@
-"""Names of the weights in official OVSeg checkpoints (detectron2's and OpenAI's words) and here, in both directions."""
+"""Weight names of official OVSeg checkpoints (detectron2's and OpenAI's) and ours, in both directions."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _FPN, _OFFICIAL_FPN = "segmenter.pixel_decoder.", "sem_seg_head.pixel_decoder."
 _QUERIES, _OFFICIAL_QUERIES = "segmenter.transformer.", "sem_seg_head.predictor."
 _LAYER, _OFFICIAL_LAYER = f"{_QUERIES}decoder.layers.#.", f"{_OFFICIAL_QUERIES}transformer.decoder.layers.#."
 OFFICIAL_CLIP = "clip_adapter.clip_model."
-"""What stands before the names of CLIP's weights in a checkpoint of the whole model."""
+"""Prefix of CLIP's weights in a checkpoint of the whole model."""
 
 TABLE: tuple[tuple[str, str], ...] = (
     # Swin
@@ -27,10 +27,7 @@ TABLE: tuple[tuple[str, str], ...] = (
     (f"{_BLOCK}layernorm_after.*", f"{_OFFICIAL_BLOCK}norm2.*"),
     (f"{_BLOCK}mlp.*", f"{_OFFICIAL_BLOCK}mlp.*"),
     (f"{_SWIN}encoder.layers.#.downsample.*", f"{_OFFICIAL_SWIN}layers.#.downsample.*"),
-    ("segmenter.backbone.hidden_states_norms.stage1.*", "backbone.norm0.*"),
-    ("segmenter.backbone.hidden_states_norms.stage2.*", "backbone.norm1.*"),
-    ("segmenter.backbone.hidden_states_norms.stage3.*", "backbone.norm2.*"),
-    ("segmenter.backbone.hidden_states_norms.stage4.*", "backbone.norm3.*"),
+    *((f"segmenter.backbone.hidden_states_norms.stage{n + 1}.*", f"backbone.norm{n}.*") for n in range(4)),
     # ResNet with a deep stem
     (f"{_RESNET}conv1.0.*", f"{_OFFICIAL_RESNET}stem.conv1.*"),
     (f"{_RESNET}conv1.1.*", f"{_OFFICIAL_RESNET}stem.conv1.norm.*"),
@@ -42,12 +39,7 @@ TABLE: tuple[tuple[str, str], ...] = (
         (f"{_RESNET}layer{stage}.#.{own}.*", f"{_OFFICIAL_RESNET}res{stage + 1}.#.{official}.*")
         for stage in (1, 2, 3, 4)
         for own, official in (
-            ("conv1", "conv1"),
-            ("bn1", "conv1.norm"),
-            ("conv2", "conv2"),
-            ("bn2", "conv2.norm"),
-            ("conv3", "conv3"),
-            ("bn3", "conv3.norm"),
+            *((f"{part}{n}", f"conv{n}{norm}") for n in (1, 2, 3) for part, norm in (("conv", ""), ("bn", ".norm"))),
             ("downsample.0", "shortcut"),
             ("downsample.1", "shortcut.norm"),
         )
@@ -79,40 +71,37 @@ TABLE: tuple[tuple[str, str], ...] = (
     (f"{_LAYER}mlp.fc2.*", f"{_OFFICIAL_LAYER}linear2.*"),
     (f"{_LAYER}final_layer_norm.*", f"{_OFFICIAL_LAYER}norm3.*"),
     (f"{_QUERIES}decoder.layernorm.*", f"{_OFFICIAL_QUERIES}transformer.decoder.norm.*"),
-    ("segmenter.mask_embed.0.*", f"{_OFFICIAL_QUERIES}mask_embed.layers.0.*"),
-    ("segmenter.mask_embed.2.*", f"{_OFFICIAL_QUERIES}mask_embed.layers.1.*"),
-    ("segmenter.mask_embed.4.*", f"{_OFFICIAL_QUERIES}mask_embed.layers.2.*"),
+    *((f"segmenter.mask_embed.{2 * n}.*", f"{_OFFICIAL_QUERIES}mask_embed.layers.{n}.*") for n in range(3)),
     # Words
-    ("head.project.0.*", f"{_OFFICIAL_QUERIES}class_embed.layers.0.*"),
-    ("head.project.2.*", f"{_OFFICIAL_QUERIES}class_embed.layers.1.*"),
+    *((f"head.project.{2 * n}.*", f"{_OFFICIAL_QUERIES}class_embed.layers.{n}.*") for n in range(2)),
     ("head.void_embed", "clip_adapter.non_object_embedding"),
     ("clip.prompts.prompt_embed", f"{OFFICIAL_CLIP}visual.mask_embedding"),
     ("clip.clip.*", f"{OFFICIAL_CLIP}*"),
 )
-"""Names here and there: # is a number, * the rest of the name, q/k/v a third of one official matrix."""
+"""Our names and the official ones: # is a number, * the rest of the name, q/k/v a third of one official matrix."""
 
 KNOWN_BUFFERS = re.compile(
     r"\.relative_position_index$|^criterion\.empty_weight$|^(clip_adapter\.)?pixel_(mean|std)$|\.num_batches_tracked$"
 )
-"""What a checkpoint may hold beside weights: values that its sizes decide, and the loss's class weights."""
+"""What a checkpoint may hold beside weights: buffers that follow from its sizes, and the loss's class weights."""
 
 _THIRDS = ("q_proj", "k_proj", "v_proj")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfficialPlace:
-    """Where a weight lies in an official checkpoint."""
+    """The place of a weight in an official checkpoint."""
 
     key: str
     third: int | None = None
-    """Rows of which third of the matrix: query, key or value; None is all of them."""
+    """The third of the matrix's rows (query, key, value: 0, 1, 2); None is the whole."""
 
 
 def official_place(name: str) -> OfficialPlace:
     """The official place of one of an OVSeg's weights.
 
     Raises:
-        KeyError: if the table does not know it: official checkpoints have no such part.
+        KeyError: if official checkpoints have no such weight.
     """
     for pattern, official in _PATTERNS:
         if found := pattern.fullmatch(name):
@@ -132,11 +121,11 @@ _PATTERNS = tuple(_compiled(*row) for row in TABLE)
 
 
 def from_official(weights: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under our names.
+    """Renames official weights to ours.
 
     Args:
-        weights: under official names; every place of `like` is there but counters of batches.
-        like: tensors of the shapes that are expected, by our names; on the meta device if they should cost nothing.
+        weights: by official names; only batch counters may be missing.
+        like: tensors of the expected shapes by our names; the meta device suffices.
     """
     found: dict[str, Tensor] = {}
     for name, tensor in like.items():
@@ -151,7 +140,7 @@ def from_official(weights: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> 
 
 
 def to_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under official names: the inverse of `from_official`, without buffers."""
+    """Renames our weights to the official names: the inverse of `from_official`, without buffers."""
     thirds: dict[str, dict[int, Tensor]] = {}
     found: dict[str, Tensor] = {}
     for name, tensor in weights.items():

@@ -1,4 +1,4 @@
-"""The official configuration of an OVSeg: what it adds to the sizes that the weights show, or contradicts."""
+"""The official configuration of an OVSeg: settings that its weights do not show, and checks against those they do."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -40,7 +40,7 @@ _FIXED: Mapping[str, Any] = {
     "clip_adapter.MASK_EXPAND_RATIO": 1.0,
     "clip_adapter.REGION_RESIZED": True,
 }
-"""What no configuration here can say, because every published OVSeg agrees on it."""
+"""Settings without a field in `OVSegConfig`: all published OVSegs have these values."""
 _FILLS: Mapping[str, Fill] = {"mean": "mean", "zero": "zero"}
 
 
@@ -54,10 +54,10 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def with_settings(config: OVSegConfig, settings: Settings) -> OVSegConfig:
-    """A configuration of the right sizes with the official settings in the place of its own; missing ones keep theirs.
+    """Replaces fields of a configuration by the official settings; fields without a setting stay.
 
     Raises:
-        ModelError: if a setting has another type, contradicts the sizes, or asks for what OVSeg here can't do.
+        ModelError: if a setting has another type, contradicts the sizes, or is not supported.
     """
     segmenter, regions, ensemble = config.segmenter, config.regions, config.ensemble
     swin = segmenter.swin and replace(
@@ -98,10 +98,10 @@ def with_settings(config: OVSegConfig, settings: Settings) -> OVSegConfig:
 
 
 def contradiction(settings: Settings, key: str, expected: object) -> None:
-    """Refuses a setting that is there and says something else.
+    """Checks that a setting, if present, has the expected value.
 
     Raises:
-        ModelError: naming the setting.
+        ModelError: naming the setting, if it has another value.
     """
     value = _look_up(settings, key, expected)
     if value != expected:
@@ -112,7 +112,7 @@ def contradiction(settings: Settings, key: str, expected: object) -> None:
 
 
 def _sizes(config: OVSegConfig) -> dict[str, object]:
-    """What a configuration would have to say of the sizes."""
+    """The official settings that follow from the sizes."""
     segmenter, clip, swin = config.segmenter, config.clip, config.segmenter.swin
     backbone: dict[str, object] = {}
     if swin is not None:
@@ -153,7 +153,7 @@ def _fill(settings: Settings, default: Fill) -> Fill:
 
 
 def _ensemble(settings: Settings, default: EnsembleConfig) -> EnsembleConfig:
-    """The official switches: no ensemble is MaskFormer alone; an ensemble of weight exactly 0 is CLIP alone."""
+    """The official switches: no ensemble is query-only; an ensemble of weight exactly 0 is CLIP-only."""
     if not _get(settings, "clip_adapter.CLIP_ENSEMBLE", True):
         return replace(default, clip_weight=0.0)
     weight = _get(settings, "clip_adapter.CLIP_ENSEMBLE_WEIGHT", default.clip_weight)
@@ -161,7 +161,7 @@ def _ensemble(settings: Settings, default: EnsembleConfig) -> EnsembleConfig:
 
 
 def _templates(settings: Settings) -> tuple[str, ...] | None:
-    """The sentences, or None for ViLD's, which every vocabulary has unless it brings its own."""
+    """The templates, or None for ViLD's, which are the default of every vocabulary."""
     kind = _get(settings, "clip_adapter.TEXT_TEMPLATES", "vild")
     if kind == "vild":
         return None

@@ -1,14 +1,11 @@
-"""An imported OVSeg held against what the official program returned: every stage alone, and all of them in a row."""
+"""Verifying an imported OVSeg against recorded outputs of the official program, per stage and end to end."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,8 +15,9 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.messages import printable
 from lexiseg.core.structures import ImageBatch, MaskProposals, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.core.weights import read_safetensors
 from lexiseg.encoders import colours
-from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, ensemble_scores
+from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, EnsembleConfig, ensemble_scores
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import mask_probs_of
 from lexiseg.models.postprocess.semantic import soft_semantic_map
@@ -29,12 +27,12 @@ MAX_DIFFERENCE = 1e-3
 MIN_AGREEMENT = 0.999
 """Share of pixels whose class must be the reference's."""
 REFERENCE_SCALE = 100.0
-"""Of the cosines in the reference's clip_logits."""
+"""Logit scale of the cosines in the reference's clip_logits."""
 
 _FEATURES = tuple(f"backbone.res{stage}" for stage in (2, 3, 4, 5))
 _MAPS = ("sem_seg", "sem_seg_no_ensemble")
 _CUT_FROM_OWN_MASKS = ("valid", "clip_logits", "sem_seg")
-"""In a row, one pixel at the threshold may change a crop, and with it these."""
+"""Outputs that one pixel at the mask threshold may change, where masks are the model's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +40,15 @@ class TensorCheck:
     """One tensor's largest difference, relative to the reference's largest magnitude."""
 
     name: str
-    alone: float
-    """Of the stage that makes it, when that gets what the reference has before it."""
-    in_a_row: float
-    """Of the whole model from picture and words alone."""
+    staged: float
+    """Of the stage that computes it, from the reference's own inputs of that stage."""
+    overall: float
+    """Of the whole model, from picture and words."""
 
     @property
     def holds(self) -> bool:
-        """Whether it is within tolerance; behind the cut of regions from the model's own masks, alone decides."""
-        return self.alone <= MAX_DIFFERENCE and (self.in_a_row <= MAX_DIFFERENCE or self.name in _CUT_FROM_OWN_MASKS)
+        """Whether it is within tolerance; for outputs of crops of the model's own masks, `staged` decides."""
+        return self.staged <= MAX_DIFFERENCE and (self.overall <= MAX_DIFFERENCE or self.name in _CUT_FROM_OWN_MASKS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +56,13 @@ class MapCheck:
     """One semantic map's share of pixels with the reference's class."""
 
     name: str
-    alone: float
-    in_a_row: float
+    staged: float
+    overall: float
 
     @property
     def holds(self) -> bool:
         """Whether enough of them agree."""
-        return min(self.alone, self.in_a_row) >= MIN_AGREEMENT
+        return min(self.staged, self.overall) >= MIN_AGREEMENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,27 +74,26 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether every check does."""
+        """Whether every check holds."""
         return all(check.holds for check in (*self.tensors, *self.maps))
 
 
 def read_reference(path: Path) -> dict[str, Tensor]:
-    """Reads what the official program was given and returned for one picture.
+    """Reads recorded inputs and outputs of the official program for one picture.
 
     `image` (3 H W, uint8 RGB, fed at its own size); `backbone.res2` to `backbone.res5` (C h w); `class_embed` (Q D,
     before normalisation); `mask_logits` (Q h w); `text_embed` (K+1 D, the last row is no-object); `valid` (Q);
     `clip_logits` (valid Q, K+1); `sem_seg` and `sem_seg_no_ensemble` (K H W).
 
     Raises:
-        ModelError: if the file is missing or damaged, or lacks one of them.
+        ModelError: if the file is missing or damaged, or lacks one of these tensors.
     """
     name = printable(path)
     if not path.is_file():
         raise ModelError(f"there is no reference {name}; give a .safetensors file.")
-    try:
-        found = load_file(path)
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"the reference {name} is damaged or no safetensors file; copy it again.") from error
+    found = read_safetensors(
+        path, ModelError(f"the reference {name} is damaged or no safetensors file; copy it again.")
+    )
     needed = ("image", *_FEATURES, "class_embed", "mask_logits", "text_embed", "valid", "clip_logits", *_MAPS)
     if missing := [key for key in needed if key not in found]:
         raise ModelError(f"the reference {name} lacks {', '.join(missing)}; record it again.")
@@ -109,45 +106,45 @@ def read_reference(path: Path) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def verify(model: OVSeg, reference: Mapping[str, Tensor], class_names: Sequence[str]) -> Verification:
-    """Runs a model on a reference's picture and words.
+    """Compares a model with a reference on its picture and words.
 
     Args:
         model: on the CPU, in eval mode.
         reference: from `read_reference`.
-        class_names: the K words that the reference was made with.
+        class_names: the K names that the reference was made with.
 
     Raises:
         ModelError: if the reference was made with a model of other sizes or with other words.
     """
-    scene = _Staged.of(model, reference["image"], class_names)
+    inputs = _Inputs.of(model, reference["image"], class_names)
     valid = reference["valid"]
     every_row = reference["clip_logits"].new_zeros(len(valid), reference["clip_logits"].shape[1])
     every_row[valid] = reference["clip_logits"]
     expected = {**reference, "clip_logits": every_row}
-    alone: dict[str, Tensor] = {}
-    in_a_row: dict[str, Tensor] = {}
+    staged: dict[str, Tensor] = {}
+    overall: dict[str, Tensor] = {}
     for stage in _STAGES:
-        in_a_row |= stage(scene, in_a_row)
-        _check_shapes(in_a_row, expected)
-        alone |= stage(scene, expected)
+        overall |= stage(inputs, overall)
+        _check_shapes(overall, expected)
+        staged |= stage(inputs, expected)
     maps = {}
     for name, ensemble in (("sem_seg", None), ("sem_seg_no_ensemble", MASKFORMER_ONLY)):
-        answer = model(scene.images, scene.words, ensemble)
-        maps[name] = torch.from_numpy(soft_semantic_map(answer, 0, scene.frame))
+        answer = model(inputs.images, inputs.words, ensemble)
+        maps[name] = torch.from_numpy(soft_semantic_map(answer, 0, inputs.frame))
     return Verification(
         tensors=tuple(
             TensorCheck(
                 name=name,
-                alone=_difference(found, expected[name]),
-                in_a_row=_difference(in_a_row[name], expected[name]),
+                staged=_difference(found, expected[name]),
+                overall=_difference(overall[name], expected[name]),
             )
-            for name, found in alone.items()
+            for name, found in staged.items()
         ),
         maps=tuple(
             MapCheck(
                 name=name,
-                alone=_agreement(alone[name].argmax(0), expected[name].argmax(0)),
-                in_a_row=_agreement(found, expected[name].argmax(0)),
+                staged=_agreement(staged[name].argmax(0), expected[name].argmax(0)),
+                overall=_agreement(found, expected[name].argmax(0)),
             )
             for name, found in maps.items()
         ),
@@ -155,8 +152,8 @@ def verify(model: OVSeg, reference: Mapping[str, Tensor], class_names: Sequence[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Staged:
-    """What every stage may look at: the model, the picture and the words."""
+class _Inputs:
+    """Inputs of every stage: the model, the picture and the words."""
 
     model: OVSeg
     images: ImageBatch
@@ -164,55 +161,55 @@ class _Staged:
     words: VocabularyEmbeddings
 
     @staticmethod
-    def of(model: OVSeg, image: Tensor, class_names: Sequence[str]) -> "_Staged":
+    def of(model: OVSeg, image: Tensor, class_names: Sequence[str]) -> "_Inputs":
         height, width = image.shape[1:]
         frame = Frame.fit((height, width), longest=max(height, width))
         # the official padding, zero when normalised
         canvas = torch.tensor(colours.IMAGENET.mean)[:, None, None].repeat(1, *frame.padded)
         canvas[:, :height, :width] = image.float() / 255
         words = model.embed_vocabulary(Vocabulary(tuple(Concept(name) for name in class_names)), negatives=False)
-        return _Staged(
+        return _Inputs(
             model=model, images=ImageBatch(pixel_values=canvas[None], frames=(frame,)), frame=frame, words=words
         )
 
 
-_Given = Mapping[str, Any]
+_Given = Mapping[str, Tensor]
 
 
-def _backbone(scene: _Staged, given: _Given) -> dict[str, Tensor]:
-    features = scene.model.segmenter.features(scene.images.pixel_values)
+def _backbone(inputs: _Inputs, given: _Given) -> dict[str, Tensor]:
+    features = inputs.model.segmenter.features(inputs.images.pixel_values)
     return {name: feature[0] for name, feature in zip(_FEATURES, features, strict=True)}
 
 
-def _decoder(scene: _Staged, given: _Given) -> dict[str, Tensor]:
-    proposals = scene.model.segmenter.decode(tuple(given[name][None] for name in _FEATURES))
-    return {"mask_logits": proposals.mask_logits[0], "class_embed": scene.model.head.project(proposals.query_embed)[0]}
+def _decoder(inputs: _Inputs, given: _Given) -> dict[str, Tensor]:
+    proposals = inputs.model.segmenter.decode(tuple(given[name][None] for name in _FEATURES))
+    return {"mask_logits": proposals.mask_logits[0], "class_embed": inputs.model.head.project(proposals.query_embed)[0]}
 
 
-def _words(scene: _Staged, given: _Given) -> dict[str, Tensor]:
-    return {"text_embed": torch.cat([scene.words.text_embed, F.normalize(scene.model.head.void_embed, dim=0)[None]])}
+def _words(inputs: _Inputs, given: _Given) -> dict[str, Tensor]:
+    return {"text_embed": torch.cat([inputs.words.text_embed, F.normalize(inputs.model.head.void_embed, dim=0)[None]])}
 
 
-def _crops(scene: _Staged, given: _Given) -> dict[str, Tensor]:
-    model = scene.model
+def _crops(inputs: _Inputs, given: _Given) -> dict[str, Tensor]:
+    model = inputs.model
     proposals = MaskProposals(mask_logits=given["mask_logits"][None], query_embed=given["class_embed"][None])
-    regions = model.look(scene.images, proposals, _query_logits(model, given)[None], CLIP_BRANCH_ONLY)
+    regions = model.look(inputs.images, proposals, _query_logits(model, given)[None], CLIP_BRANCH_ONLY)
     return {
         "valid": regions.has_pixels[0],
         "clip_logits": regions.clip_embed[0] @ given["text_embed"].T * REFERENCE_SCALE,
     }
 
 
-def _maps(scene: _Staged, given: _Given) -> dict[str, Tensor]:
-    model = scene.model
-    masks = torch.stack([mask_probs_of(logits, scene.frame) for logits in given["mask_logits"]])
+def _maps(inputs: _Inputs, given: _Given) -> dict[str, Tensor]:
+    model = inputs.model
+    masks = torch.stack([mask_probs_of(logits, inputs.frame) for logits in given["mask_logits"]])
 
-    def soft_map(ensemble: Any) -> Float[Tensor, "K H W"]:
+    def soft_map(ensemble: EnsembleConfig) -> Float[Tensor, "K H W"]:
         scores = ensemble_scores(
             _query_logits(model, given)[None],
             given["clip_logits"][None, :, :-1],
             given["valid"][None],
-            scene.words.similarity == 1,
+            inputs.words.similarity == 1,
             ensemble,
         )
         return torch.einsum("qk,qhw->khw", scores[0].exp(), masks)
@@ -220,7 +217,7 @@ def _maps(scene: _Staged, given: _Given) -> dict[str, Tensor]:
     return {"sem_seg": soft_map(model.config.ensemble), "sem_seg_no_ensemble": soft_map(MASKFORMER_ONLY)}
 
 
-_STAGES: tuple[Callable[[_Staged, _Given], dict[str, Tensor]], ...] = (_backbone, _decoder, _words, _crops, _maps)
+_STAGES: tuple[Callable[[_Inputs, _Given], dict[str, Tensor]], ...] = (_backbone, _decoder, _words, _crops, _maps)
 
 
 def _query_logits(model: OVSeg, given: _Given) -> Float[Tensor, "Q K1"]:

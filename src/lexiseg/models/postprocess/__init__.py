@@ -1,1 +1,1 @@
-"""What becomes of a model's answer: a panoptic map, classes of pixels, instances, a place in a taxonomy."""
+"""Post-processing of predictions: panoptic and semantic maps, instances, paths down a taxonomy."""

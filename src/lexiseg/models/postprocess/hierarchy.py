@@ -1,4 +1,4 @@
-"""From the concepts' probabilities to a path down their taxonomy (OPSNet, section 4.4)."""
+"""Hierarchical prediction: from class probabilities to a path down the taxonomy (OPSNet, section 4.4)."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,16 +13,15 @@ def descend(
 ) -> tuple[Guess, ...]:
     """Walks down the taxonomy: at each node to the likeliest child, until a concept is reached.
 
-    A node's probability is the SUM over the concepts below it, because concepts exclude each
-    other and a node is their union: steps are then true conditional probabilities, whose product
-    is the concept's own. (With the maximum, the walk could only repeat the best concept's
-    ancestors.) It may thus end elsewhere than at the best single concept: a cat, a dog and an owl
-    at 0.2 each make an animal, although "truck" alone has 0.3.
+    A node's probability is the sum over the concepts below it, as concepts exclude each other and a node is their
+    union: steps are then conditional probabilities, whose product is the concept's own. (With the maximum, the walk
+    could only repeat the best concept's ancestors.) It may thus end elsewhere than at the best single concept: a cat, a
+    dog and an owl at 0.2 each make an animal, although "truck" has 0.3.
 
     Args:
-        class_probs: of the asked concepts, not negative; any common factor cancels.
+        class_probs: of the vocabulary's concepts, not negative; any common factor cancels.
         vocabulary: the concepts.
-        root: their taxonomy, where the caller has it already.
+        root: their taxonomy; computed if not given.
 
     Returns:
         The path, root first, each step with its probability among its siblings; empty if no

@@ -1,4 +1,4 @@
-"""From masks to things with whole masks of their own, which may overlap."""
+"""Instance segmentation: things with whole masks, which may overlap."""
 
 from dataclasses import dataclass
 
@@ -36,15 +36,18 @@ def instances(
 ) -> tuple[Instance, ...]:
     """Returns one picture's things, each with its whole mask, best first.
 
-    Nothing competes for pixels here: the overlap rule does not apply, and empty masks are left out.
+    Masks do not compete for pixels: the overlap threshold does not apply, and empty masks are left out.
 
     Args:
-        prediction: a model's answer for a batch.
+        prediction: a model's output for a batch.
         index: which picture of the batch.
-        frame: how that picture entered the batch.
-        vocabulary: the asked concepts.
-        config: ranking, score threshold and mask cut.
+        frame: how that picture was resized and padded.
+        vocabulary: the concepts that the prediction was made for.
+        config: ranking, score threshold and mask threshold.
         limit: the largest number of instances.
+
+    Raises:
+        ValueError: if the prediction was made for another number of concepts.
     """
     config = config or MergeConfig()
     ranking = rank_proposals(prediction, index, vocabulary, config)

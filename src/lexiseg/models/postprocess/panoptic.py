@@ -1,12 +1,12 @@
-"""The last step of a model: overlapping masks with scores become one answer per pixel.
+"""The panoptic merge: overlapping masks with scores become one segment per pixel (OPSNet, section 3.4).
 
-The rules are those of the paper's code family (Mask2Former's panoptic inference), not those of
-Hugging Face's post-processing: scores never enter the mask cut, pixels below the cut stay void,
-every segment has its own id, and the padding of the canvas is cropped before anything is counted.
+The rules are those of Mask2Former's panoptic inference, not those of Hugging Face's post-processing: scores do not
+affect the mask threshold, pixels below it stay void, every segment has its own id, and the padding of the canvas is
+cropped before pixels are counted.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from jaxtyping import Float, Int32
 from scipy import ndimage
 from torch import Tensor
 
+from lexiseg.core.checks import check_choices, check_fractions
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import Guess, MaskPrediction, PanopticMap, Segment
 from lexiseg.core.taxonomy import taxonomy
@@ -22,12 +23,15 @@ from lexiseg.models.postprocess.hierarchy import descend
 
 RankBy = Literal["class", "iou", "product"]
 
-NUM_GUESSES = 5  # names reported per segment, the number that the paper's figures show
+NUM_GUESSES = 5  # names reported per segment, as in the paper's figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeConfig:
-    """How proposals compete for pixels (OPSNet, section 3.4 and Table 7)."""
+    """Scores and thresholds of the panoptic merge (OPSNet, section 3.4 and Table 7).
+
+    Raises ValueError if a threshold is not in [0, 1] or the score is unknown.
+    """
 
     rank_by: RankBy = "product"
     """Cls = (1 - p_void) max p; IoU = the predicted IoU; product = both multiplied."""
@@ -42,11 +46,8 @@ class MergeConfig:
     """A mask that keeps less than this share of its own area is dropped, in [0, 1]."""
 
     def __post_init__(self) -> None:
-        if self.rank_by not in get_args(RankBy):
-            raise ValueError(f"rank_by must be one of {', '.join(get_args(RankBy))}, got {self.rank_by!r}.")
-        for name in ("score_threshold", "mask_threshold", "overlap_threshold"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
+        check_choices(self, rank_by=RankBy)
+        check_fractions(self, "score_threshold", "mask_threshold", "overlap_threshold")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +64,12 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelAssignment:
-    """Who won which pixel, in ranks of a `Ranking`."""
+    """Which proposal each pixel is assigned to, by its rank in a `Ranking`."""
 
     winner: Int32[Tensor, "h0 w0"]
-    """Rank of the proposal that holds the pixel above its mask cut; -1 where none does."""
+    """Rank of the proposal that won the pixel with a mask probability above the threshold; -1 where none did."""
     areas: list[int]
-    """Pixels of each whole mask above the cut."""
+    """Pixels of each whole mask above the threshold."""
     won: list[int]
     """Those of them that the proposal also won."""
 
@@ -78,17 +79,17 @@ def panoptic_map(
 ) -> PanopticMap:
     """Merges one picture's masks into a map in which every pixel has one segment or none.
 
-    Proposals are filtered by score; each pixel goes to the largest score x mask probability;
-    a mask keeps its pixels at or above the mask cut and is dropped if others won too many of them;
-    stuff of one class is merged. Proposals that carry a negative name compete and end as void.
+    Proposals are filtered by score; each pixel goes to the largest score x mask probability; a mask keeps its pixels at
+    or above the mask threshold and is dropped if others won too many of them; stuff of one class is merged. Proposals
+    with a negative as their class compete and become void.
 
-    Only one mask at a time is brought to the picture's size, so memory is O(H x W) whatever Q is.
+    One mask at a time is resized to the picture, so memory is O(H x W) for any Q.
 
     Args:
-        prediction: a model's answer for a batch.
+        prediction: a model's output for a batch.
         index: which picture of the batch.
-        frame: how that picture entered the batch.
-        vocabulary: the asked concepts, one per asked column of `prediction.class_logits`.
+        frame: how that picture was resized and padded.
+        vocabulary: the concepts, one for each of the first columns of `prediction.class_logits`.
         config: the rules; the paper's by default.
 
     Returns:
@@ -102,12 +103,12 @@ def panoptic_map(
 def merge_segments(
     ranking: Ranking, assignment: PixelAssignment, vocabulary: Vocabulary, config: MergeConfig
 ) -> PanopticMap:
-    """The last step of `panoptic_map`: drops masks that lost too much, joins stuff of one class, numbers the rest.
+    """The last step of `panoptic_map`: applies the overlap threshold, merges stuff of one class, numbers segments.
 
     Args:
-        ranking: the proposals that took part.
-        assignment: what each of them won.
-        vocabulary: the asked concepts.
+        ranking: the proposals that competed.
+        assignment: the pixels that each of them won.
+        vocabulary: the concepts.
         config: the overlap rule.
     """
     num_concepts = len(vocabulary.concepts)
@@ -136,12 +137,15 @@ def merge_segments(
 def rank_proposals(prediction: MaskPrediction, index: int, vocabulary: Vocabulary, config: MergeConfig) -> Ranking:
     """Scores the proposals (OPSNet, section 3.4) and keeps those above the threshold, best first.
 
-    An IoU of exactly 0 marks a mask without a pixel, which has no part in a map whatever ranks it.
+    A proposal with an IoU score of exactly 0 has an empty mask, and is dropped under any ranking.
+
+    Raises:
+        ValueError: if the prediction was made for another number of concepts.
     """
     if len(vocabulary.concepts) != prediction.num_concepts:
         raise ValueError(
             f"The prediction was made for {prediction.num_concepts} concepts, but the vocabulary "
-            f"has {len(vocabulary.concepts)}; pass the vocabulary that the model was asked with."
+            f"has {len(vocabulary.concepts)}; pass the vocabulary that it was made for."
         )
     class_probs = prediction.class_logits[index].float().softmax(-1)  # Q K
     best_probs, class_ids = class_probs.max(-1)
@@ -162,7 +166,7 @@ def rank_proposals(prediction: MaskPrediction, index: int, vocabulary: Vocabular
 
 
 def mask_probs_of(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Float[Tensor, "h0 w0"]:
-    """Brings one mask to the picture: first resized, then squashed, as the paper's code does."""
+    """One mask's probabilities at the picture's own size: logits are resized before the sigmoid, as in the code."""
     return frame.leave(mask_logits.float()[None])[0].sigmoid()
 
 
@@ -171,9 +175,9 @@ def assign_pixels(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_h
 
     Args:
         ranking: the proposals that take part.
-        frame: how the picture entered the batch.
-        mask_threshold: what a mask probability must reach for its pixel to belong to the mask.
-        is_hard: counts mask probabilities as ones and zeros.
+        frame: how the picture was resized and padded.
+        mask_threshold: least mask probability of a pixel that belongs to the mask, in [0, 1].
+        is_hard: thresholds mask probabilities to ones and zeros before pixels are assigned.
     """
     device = ranking.mask_logits.device
     best = torch.zeros(frame.original, device=device)
@@ -186,7 +190,7 @@ def assign_pixels(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_h
         weighted = (inside if is_hard else mask_probs) * score
         better = weighted > best  # strict: of equals, the better ranked keeps the pixel
         best = torch.where(better, weighted, best)
-        # A pixel won below the cut belongs to nobody: it is lost for the masks it was taken from.
+        # A pixel won below the threshold becomes void: it is lost for the masks that it was taken from.
         held = torch.where(inside, rank, -1).to(torch.int32)
         winner = torch.where(better, held, winner)
     counts = torch.bincount(winner[winner >= 0], minlength=len(areas)).tolist()

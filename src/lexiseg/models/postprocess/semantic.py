@@ -1,4 +1,4 @@
-"""From masks to one class per pixel: the panoptic map merged by category (OPSNet), or a sum of soft masks (OVSeg)."""
+"""Semantic segmentation: the panoptic map merged by category (OPSNet), or a sum of soft masks (OVSeg)."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ SUMS_PART = 64  # sums take this part of them: what stays near the processor is 
 
 
 def semantic_map(panoptic: PanopticMap, num_concepts: int, *, void: int = -1) -> Int32[np.ndarray, "H W"]:
-    """Merges a panoptic map by category, OPSNet's way to semantic results (section 4.1).
+    """Merges a panoptic map by category, as OPSNet does (section 4.1).
 
     Args:
         panoptic: the map.
@@ -45,23 +45,23 @@ def soft_semantic_map(
     """Gives each pixel the class of the largest sum over proposals of class score x mask probability (OVSeg).
 
     y_k(h, w) = sum_i q_ik m_i(h, w), where q is the softmax over concepts and negatives times (1 - p_void) and m the
-    soft mask at the picture's own size. Nothing is filtered, and every pixel gets an asked class, the first one where
-    all sums are zero. A `pixel_bias` is taken from the sums (ZegFormer's calibrated stacking).
+    soft mask at the picture's own size. No proposal is filtered, and every pixel gets a class of the vocabulary, the
+    first one where all sums are zero. A `pixel_bias` is subtracted from the sums (ZegFormer's calibrated stacking).
 
     Rows and pixels are taken in blocks, so memory does not grow with concepts times pixels. Sums are formed in
     float64 and compared in float32, so neither the blocks nor the order in which a library adds decides a tie.
 
     Args:
-        prediction: a model's answer for a batch.
+        prediction: a model's output for a batch.
         index: which picture of the batch.
-        frame: how that picture entered the batch.
-        budget: numbers that may be in memory at once, of the masks and of the sums; smaller is slower.
+        frame: how that picture was resized and padded.
+        budget: numbers in memory at once, of the masks and of the sums; smaller is slower.
 
     Returns:
         Class ids.
 
     Raises:
-        ValueError: if no concept was asked for, or `budget` is not positive.
+        ValueError: if there is no concept, or `budget` is not positive.
     """
     num_concepts = prediction.num_concepts
     if num_concepts < 1 or budget < 1:

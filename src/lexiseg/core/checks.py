@@ -1,0 +1,30 @@
+"""Range checks that several configurations share."""
+
+from typing import Any, get_args
+
+
+def check_fractions(config: object, *names: str) -> None:
+    """Checks fields that must lie in [0, 1]; None is skipped.
+
+    Raises:
+        ValueError: naming the first field that does not.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(f"{name} must lie in [0, 1], got {value}.")
+
+
+def check_choices(config: object, **kinds: Any) -> None:
+    """Checks fields that must have one of the values of a `Literal`.
+
+    Args:
+        config: has the fields.
+        kinds: the `Literal` of each field.
+
+    Raises:
+        ValueError: naming the first field that has another value.
+    """
+    for name, kind in kinds.items():
+        if getattr(config, name) not in get_args(kind):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(config, name)!r}.")
