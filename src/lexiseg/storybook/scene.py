@@ -1,4 +1,4 @@
-"""Scenes and close-ups: what stands where, what hides what, and the segment of every pixel."""
+"""Drawing scenes and close-ups: layout, occlusion, and the segment of every pixel."""
 
 import math
 from collections.abc import Sequence
@@ -32,13 +32,13 @@ DUSKS = (
 )
 """Evening lights: a factor and an offset per colour channel."""
 SCENE_SIZES = (0.36, 0.75)
-"""Least and largest size of a scene's things, as a share of the picture's shorter side."""
+"""Least and largest size of a thing in a scene, as a share of the picture's shorter side."""
 VIEW_SIZES = (0.33, 0.95)
-"""The same of a view's things."""
+"""Least and largest size of a thing in a small scene, likewise."""
 CROWD_SHARE = 0.08
-"""Scenes with a crowd region, as COCO has them."""
+"""Share of scenes with a crowd region, as in COCO."""
 LEAST_VISIBLE = 0.5
-"""Share of a thing's pixels that later things must leave visible, so that it can still be named."""
+"""Least share of a thing's pixels that stays visible behind later things."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +48,10 @@ class DrawnSegment:
     id: int
     """Value of its pixels in `ids`."""
     name: str
-    """The drawing's name, in the vocabulary of everything."""
+    """The drawing's name in `roles.CONCEPTS`."""
     is_crowd: bool = False
     is_distractor: bool = False
-    """In the picture, but in no vocabulary that segmentation names: void."""
+    """Whether it is in the picture but in no segmentation vocabulary: void."""
     colour: str = ""
     pattern: str = "plain"
     hidden: float = 0.0
@@ -70,9 +70,9 @@ class Scene:
 
 
 def generator(role: Role, split: Split, seed: int, index: int, *more: int) -> Rng:
-    """The random numbers of one picture: no two roles, splits, seeds or indices share any.
+    """The random generator of one picture, seeded by role, split, seed and index.
 
-    `more` numbers name another stream beside the one that draws it, such as the one that words its captions.
+    `more` numbers seed another generator of the same picture, such as that of its captions.
     """
     return np.random.default_rng([ROLES.index(role), SPLITS.index(split), seed, index, *more])
 
@@ -81,11 +81,11 @@ def draw_scene(role: Role, split: Split, index: int, *, seed: int = 0, size: tup
     """Draws picture `index` of a role's split; the same arguments give the same bytes in any process.
 
     Args:
-        role: whose names appear; "captions" and "image-level" mix everything, and every second picture of "captions"
-            is a close-up, as on the web.
-        split: never shares a picture with another split.
+        role: decides which concepts appear; "captions" and "image-level" mix all of them, and every second picture of
+            "captions" is a close-up.
+        split: the splits share no picture.
         index: number of the picture, from 0.
-        seed: another world of the same role and split.
+        seed: every seed gives other pictures.
         size: height and width in pixels, each at least 16.
 
     Raises:
@@ -100,7 +100,14 @@ def draw_scene(role: Role, split: Split, index: int, *, seed: int = 0, size: tup
 
 
 def compose(rng: Rng, contents: RoleContents, size: tuple[int, int], *, num_things: int) -> Scene:
-    """Lays out the stuff, places the things from back to front, and paints."""
+    """Draws a scene: layers of stuff, then things from back to front.
+
+    Args:
+        rng: source of all choices.
+        contents: the role's concepts.
+        size: height and width in pixels.
+        num_things: how many things are tried; those without room are left out.
+    """
     stage = _Stage(size)
     unit = float(min(size))
     horizon = _lay_stuff(stage, rng, contents, unit)
@@ -112,7 +119,7 @@ def compose(rng: Rng, contents: RoleContents, size: tuple[int, int], *, num_thin
 
 
 class _Stage:
-    """The picture while it is drawn: colours, ids, and how many pixels each segment had before others hid it."""
+    """A picture while it is drawn: colours, segment ids, and each segment's pixels before others cover it."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = size
@@ -123,7 +130,7 @@ class _Stage:
         self.boxes: list[tuple[float, float, float]] = []
 
     def add_stuff(self, name: str, where: np.ndarray, texture: np.ndarray, top: int = 0) -> None:
-        """Paints a layer of stuff, from row `top` on; the same stuff twice is one segment."""
+        """Paints a layer of stuff, from row `top` on; two layers of the same stuff are one segment."""
         known = [s.id for s in self.segments if s.name == name]
         number = known[0] if known else len(self.segments) + 1
         rows = slice(top, top + where.shape[0])
@@ -157,21 +164,20 @@ class _Stage:
         return int(mask.sum())
 
     def scene(self, rng: Rng, *, is_dusk: bool) -> Scene:
-        """The finished picture; segments without a pixel left are gone."""
+        """The finished picture; segments without a visible pixel are left out."""
         visible = np.bincount(self.ids.ravel(), minlength=len(self.segments) + 1)
-        segments = []
-        for segment, area in zip(self.segments, self.areas, strict=True):
-            if not visible[segment.id]:
-                continue
-            hidden = 1 - visible[segment.id] / area if area else 0.0
-            segments.append(replace(segment, hidden=float(hidden)))
+        segments = tuple(
+            replace(segment, hidden=float(1 - visible[segment.id] / area if area else 0.0))
+            for segment, area in zip(self.segments, self.areas, strict=True)
+            if visible[segment.id]
+        )
         picture = self.picture
         if is_dusk:
             light, glow = DUSKS[rng.integers(len(DUSKS))]
             fade = np.linspace(0.8, 1.05, self.size[0], dtype=np.float32)[:, None, None]
             picture = picture * (np.array(light, np.float32) * fade) + np.array(glow, np.float32)
         picture = picture + rng.normal(0, 3.0, (*self.size, 1)).astype(np.float32)
-        return Scene(picture=np.clip(picture, 0, 255).astype(np.uint8), ids=self.ids, segments=tuple(segments))
+        return Scene(picture=np.clip(picture, 0, 255).astype(np.uint8), ids=self.ids, segments=segments)
 
     def _inside(self, sprite: np.ndarray, top: int, left: int) -> tuple[np.ndarray, tuple[slice, slice]]:
         """The part of a sprite that lies in the picture, and where."""
@@ -237,12 +243,11 @@ def _lay_stuff(stage: _Stage, rng: Rng, contents: RoleContents, unit: float) -> 
 
 
 def _choose_things(rng: Rng, contents: RoleContents, number: int) -> list[tuple[str, bool]]:
-    chosen = []
-    for _ in range(number):
-        is_distractor = rng.random() < contents.distractor_share
+    def choose(is_distractor: bool) -> tuple[str, bool]:
         pool = contents.distractors if is_distractor else contents.things
-        chosen.append((pool[rng.integers(len(pool))], is_distractor))
-    return chosen
+        return pool[rng.integers(len(pool))], is_distractor
+
+    return [choose(rng.random() < contents.distractor_share) for _ in range(number)]
 
 
 def sprite(rng: Rng, name: str, pixels: float, look: Look) -> np.ndarray:
@@ -287,7 +292,7 @@ def _place_thing(
     horizon: float,
     sizes: tuple[float, float],
 ) -> None:
-    """Places one thing, half of the time close to another; gives up after a few crowded tries."""
+    """Places one thing, about half of the time close to another; leaves it out after six places without room."""
     height, width = stage.size
     look = random_look(rng)
     smallest, largest = (share * min(stage.size) for share in sizes)
@@ -334,12 +339,12 @@ def _place_crowd(stage: _Stage, rng: Rng, contents: RoleContents, horizon: float
 def draw_close_up(
     rng: Rng, size: tuple[int, int], names: Sequence[str] = (*THINGS, *STUFF), *, smallest: float = 0.6
 ) -> Scene:
-    """One thing that fills the picture, as the web's photographs show it, or one stuff and nothing else.
+    """Draws one thing that fills the picture, or one stuff.
 
     Args:
-        rng: source of everything.
+        rng: source of all choices.
         size: height and width in pixels.
-        names: what it may show.
+        names: the concepts to choose from.
         smallest: the thing's least size as a share of the picture's shorter side.
     """
     stage = _Stage(size)
@@ -367,7 +372,7 @@ def draw_close_up(
 
 
 def draw_small_scene(rng: Rng, size: int) -> Scene:
-    """One to four things on one or two kinds of stuff: between a close-up and a scene."""
+    """Draws one to four things on one or two kinds of stuff, in a square of `size` pixels."""
     stage = _Stage((size, size))
     split = round(size * rng.uniform(0.25, 0.75))
     for part in range(int(rng.integers(1, 3))):

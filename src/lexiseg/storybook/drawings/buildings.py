@@ -100,19 +100,15 @@ def windmill(pen: Pen) -> None:
     foot, head, turn = pen.vary(0.2, 0.25), pen.vary(0.11, 0.14), pen.vary(0.45, 1.1)
     reach, wide = pen.vary(0.34, 0.37), pen.vary(0.1, 0.13)
     pen.polygon([(0.5 - head, 0.38), (0.5 + head, 0.38), (0.5 + foot, 0.95), (0.5 - foot, 0.95)], pen.main)
-    pen.blob(
-        [(0.48 - head, 0.4), (0.5 - head * 0.8, 0.29), (0.5, 0.24), (0.5 + head * 0.8, 0.29), (0.52 + head, 0.4)],
-        pen.dark,
-    )
+    cap = [(0.48 - head, 0.4), (0.5 - head * 0.8, 0.29), (0.5, 0.24), (0.5 + head * 0.8, 0.29), (0.52 + head, 0.4)]
+    pen.blob(cap, pen.dark)
     _arch(pen, 0.5, 0.06, 0.77, 0.95, TIMBER)
     pen.box(0.46, 0.6, 0.54, 0.69, GLASS)
     for i in range(4):
         a = turn + i * math.pi / 2
         ux, uy, vx, vy = math.cos(a), math.sin(a), -math.sin(a), math.cos(a)
-        vane = [
-            (0.5 + ux * d + vx * w, 0.38 + uy * d + vy * w)
-            for d, w in ((0.1, 0), (reach, 0), (reach, wide), (0.1, wide))
-        ]
+        corners = ((0.1, 0), (reach, 0), (reach, wide), (0.1, wide))
+        vane = [(0.5 + ux * d + vx * w, 0.38 + uy * d + vy * w) for d, w in corners]
         pen.polygon(vane, pen.second)
         for d in (0.45, 0.75):
             x, y = 0.5 + ux * reach * d, 0.38 + uy * reach * d
@@ -176,9 +172,8 @@ def mailbox(pen: Pen) -> None:
     _arch(pen, x, r, top, bottom, pen.light)
     if pen.chance(0.6):
         pen.box(x - 0.03, bottom - 0.21, x + 0.03, bottom - 0.18, INK)
-        pen.polygon(
-            [(0.05, bottom - 0.25), (x - 0.01, bottom - 0.28), (x + 0.03, bottom - 0.14), (0.08, bottom - 0.1)], PAPER
-        )
+        letter = [(0.05, bottom - 0.25), (x - 0.01, bottom - 0.28), (x + 0.03, bottom - 0.14), (0.08, bottom - 0.1)]
+        pen.polygon(letter, PAPER)
     else:
         pen.box(x - 0.09, top + r + 0.01, x + 0.09, top + r + 0.05, INK)
     flag = end - pen.vary(0.06, 0.14)

@@ -16,10 +16,8 @@ def apple(pen: Pen) -> None:
         flank = [(right - 0.06, 0.37), (inner, 0.45), (inner, 0.57), (right - 0.12, 0.66), (right - 0.05, 0.74)]
     top = [(0.5, 0.34), (0.62, 0.25), (0.76, 0.27)]
     bottom = [(0.5 + foot, 0.94), (0.5, 0.9), (0.5 - foot, 0.94)]
-    pen.blob(
-        [*top, *flank, *bottom, (left + 0.05, 0.74), (left, 0.54), (left + 0.04, 0.38), (0.24, 0.27), (0.38, 0.25)],
-        pen.main,
-    )
+    back = [(left + 0.05, 0.74), (left, 0.54), (left + 0.04, 0.38), (0.24, 0.27), (0.38, 0.25)]
+    pen.blob([*top, *flank, *bottom, *back], pen.main)
     pen.ellipse(left + 0.15, 0.46, 0.05, 0.1, pen.light, angle=0.4, outline=False)
     bend = pen.vary(-0.05, 0.03)
     rod(pen, [(0.5, 0.37), (0.5 + bend * 0.3, 0.22), (0.5 + bend, 0.06)], 0.035, (112, 76, 50))
@@ -37,11 +35,8 @@ def banana(pen: Pen) -> None:
     hollow = [(0.11, 0.2), (0.22, 0.19), (0.31, 0.4), (0.46, inner), (0.68, inner + 0.03), (0.9, 0.44), (0.95, 0.5)]
     bulge = [(0.86, belly - 0.12), (0.62, belly + 0.06), (0.34, belly), (0.13, 0.58), (0.07, 0.36)]
     pen.blob([*hollow, *bulge], pen.main)
-    pen.line(
-        [(0.18, 0.3), (0.24, 0.5), (0.4, (inner + belly) / 2), (0.62, (inner + belly) / 2 + 0.04), (0.84, 0.6)],
-        0.022,
-        mark(pen.main),
-    )
+    middle = (inner + belly) / 2
+    pen.line([(0.18, 0.3), (0.24, 0.5), (0.4, middle), (0.62, middle + 0.04), (0.84, 0.6)], 0.022, mark(pen.main))
     pen.ellipse(0.92, 0.46, 0.05, 0.035, INK, angle=0.7)
 
 
@@ -52,13 +47,8 @@ def pineapple(pen: Pen) -> None:
         root = 0.5 + lean * 0.35
         pen.polygon([(root - 0.07, top + 0.08), (0.5 + lean, tip), (root + 0.07, top + 0.08)], pen.second)
     middle, tall = (top + 0.95) / 2, (0.95 - top) / 2
-    pen.blob(
-        [
-            (0.5 + half * math.copysign(abs(math.cos(a)) ** 0.8, math.cos(a)), middle + tall * math.sin(a))
-            for a in (i * math.pi / 6 for i in range(12))
-        ],
-        pen.main,
-    )
+    turn = [(math.cos(i * math.pi / 6), math.sin(i * math.pi / 6)) for i in range(12)]
+    pen.blob([(0.5 + half * math.copysign(abs(x) ** 0.8, x), middle + tall * y) for x, y in turn], pen.main)
     ink, rows = mark(pen.main), pen.count(3, 4)
     for i in range(rows):
         across = (i + 0.5) / rows * 2 - 1

@@ -19,11 +19,8 @@ def cat(pen: Pen) -> None:
         pen.ellipse(x, 0.91, 0.075, 0.045, pen.main)
     for s in (-1, 1):
         pen.polygon([(0.45 + s * wide, 0.3), (0.45 + s * (wide - 0.01), ear), (0.45 + s * 0.04, 0.17)], pen.main)
-        pen.polygon(
-            [(0.45 + s * (wide - 0.03), 0.2), (0.45 + s * (wide - 0.03), ear + 0.05), (0.45 + s * 0.1, 0.17)],
-            pen.second,
-            outline=False,
-        )
+        x = 0.45 + s * (wide - 0.03)
+        pen.polygon([(x, 0.2), (x, ear + 0.05), (0.45 + s * 0.1, 0.17)], pen.second, outline=False)
     pen.ellipse(0.45, 0.32, wide, 0.165, pen.main)
     for s in (-1, 1):
         pen.eye(0.45 + s * 0.09, 0.29, 0.042)

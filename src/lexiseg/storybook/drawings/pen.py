@@ -1,4 +1,4 @@
-"""The pen that every thing of the drawn world is drawn with: shapes in a unit square, one look, no resampling."""
+"""The pen of all drawings: filled shapes and strokes in a unit square, in one colouring and pose."""
 
 import math
 from collections.abc import Sequence
@@ -38,6 +38,13 @@ def shade(colour: RGB, amount: float) -> RGB:
     return mixed[0], mixed[1], mixed[2]
 
 
+def spline(p0: np.ndarray, p1: np.ndarray, p2: np.ndarray, p3: np.ndarray) -> np.ndarray:
+    """Points of a Catmull-Rom curve (6 n, 2): six from each of n knots p1 on to p2, with neighbours p0 and p3."""
+    t = np.linspace(0, 1, 6, endpoint=False)[:, None, None]
+    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
+    return curve.transpose(1, 0, 2).reshape(-1, 2)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """The colouring of one drawn thing."""
@@ -73,14 +80,7 @@ class Pen:
     """
 
     def __init__(
-        self,
-        size: int,
-        look: Look,
-        rng: Rng,
-        *,
-        tilt: float = 0.0,
-        flip: bool = False,
-        stretch: float = 1.0,
+        self, size: int, look: Look, rng: Rng, *, tilt: float = 0.0, flip: bool = False, stretch: float = 1.0
     ) -> None:
         self.look = look
         self.main, self.second = look.main, look.second
@@ -110,7 +110,7 @@ class Pen:
         return int(self._rng.integers(low, high + 1))
 
     def polygon(self, points: Sequence[Point] | np.ndarray, fill: RGB, *, outline: bool = True) -> None:
-        """Fills a closed polygon and, unless told otherwise, inks its edge."""
+        """Fills a closed polygon and, by default, inks its edge."""
         corners = self._place(points)
         self._draw.polygon(corners, fill=fill)
         if outline:
@@ -149,12 +149,7 @@ class Pen:
     def blob(self, points: Sequence[Point] | np.ndarray, fill: RGB, *, outline: bool = True) -> None:
         """Fills a smooth closed curve through the points (Catmull-Rom)."""
         knots = np.asarray(points, dtype=float)
-        t = np.linspace(0, 1, 6, endpoint=False)[:, None, None]
-        p0, p1, p2, p3 = (np.roll(knots, shift, axis=0)[None] for shift in (1, 0, -1, -2))
-        curve = 0.5 * (
-            2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3
-        )
-        self.polygon(curve.transpose(1, 0, 2).reshape(-1, 2), fill, outline=outline)
+        self.polygon(spline(*(np.roll(knots, shift, axis=0) for shift in (1, 0, -1, -2))), fill, outline=outline)
 
     def line(self, points: Sequence[Point] | np.ndarray, width: float, fill: RGB) -> None:
         """Draws a stroke of `width` (in units) with round joints."""

@@ -96,10 +96,8 @@ def fish(pen: Pen) -> None:
     tall, tail, fork = pen.vary(0.2, 0.29), pen.vary(0.18, 0.26), pen.vary(0.12, 0.2)
     pen.polygon([(0.38, 0.5), (0.06, 0.5 - tail), (fork, 0.5), (0.06, 0.5 + tail)], pen.second)
     top, low = 0.5 - tall, 0.5 + tall
-    fin = [(0.4, top + 0.1), (0.38, top - 0.12), (0.6, top - 0.07), (0.74, top + 0.1)]
-    pen.polygon(fin, pen.second)
-    fin = [(0.5, low - 0.06), (0.44, low + 0.11), (0.62, low + 0.03), (0.68, low - 0.07)]
-    pen.polygon(fin, pen.second)
+    pen.polygon([(0.4, top + 0.1), (0.38, top - 0.12), (0.6, top - 0.07), (0.74, top + 0.1)], pen.second)
+    pen.polygon([(0.5, low - 0.06), (0.44, low + 0.11), (0.62, low + 0.03), (0.68, low - 0.07)], pen.second)
     back = [(0.42, top + 0.04), (0.62, top), (0.83, top + 0.1)]
     pen.blob([(0.26, 0.5), *back, (0.95, 0.5), *[(x, 1 - y) for x, y in back[::-1]]], pen.main)
     pen.line(curve(0.61, 0.5, 0.08, tall * 0.75, np.linspace(-1.0, 1.0, 6)), 0.022, shade(pen.main, -0.55))

@@ -93,12 +93,10 @@ def butterfly(pen: Pen) -> None:
     """A butterfly from above: four spread wings, a thin body, two curled feelers."""
     span, low, spot = pen.vary(0.41, 0.45), pen.vary(0.82, 0.9), pen.vary(0.05, 0.075)
     for s in (-1, 1):
-        pen.blob(
-            [(0.5, 0.5), (0.5 + s * 0.28, 0.55), (0.5 + s * 0.34, 0.7), (0.5 + s * 0.2, low), (0.5 + s * 0.06, 0.72)],
-            pen.main,
-        )
+        lower = [(0.0, 0.5), (0.28, 0.55), (0.34, 0.7), (0.2, low), (0.06, 0.72)]
         upper = [(0.0, 0.5), (0.16, 0.22), (span - 0.04, 0.12), (span, 0.32), (0.32, 0.53)]
-        pen.blob([(0.5 + s * x, y) for x, y in upper], pen.main)
+        for wing in (lower, upper):
+            pen.blob([(0.5 + s * x, y) for x, y in wing], pen.main)
         pen.circle(0.5 + s * 0.29, 0.31, spot * 1.4, pen.second)
         pen.circle(0.5 + s * 0.19, 0.69, spot, pen.second)
         pen.line([(0.5, 0.33), (0.5 + s * 0.05, 0.18), (0.5 + s * 0.13, 0.1)], 0.018, INK)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from lexiseg.storybook.drawings.pen import INK, PAPER, RGB, Pen, Point, shade
+from lexiseg.storybook.drawings.pen import INK, PAPER, RGB, Pen, Point, shade, spline
 
 ORANGE: RGB = (240, 150, 50)
 RED: RGB = (208, 52, 52)
@@ -52,10 +52,7 @@ def rod(pen: Pen, points: Sequence[Point], width: float, fill: RGB) -> None:
 def tube(pen: Pen, spine: Sequence[Point], start: float, end: float, fill: RGB) -> None:
     """Fills a smooth tapering tube along a spine, from the width `start` to the width `end`."""
     knots = np.asarray([spine[0], *spine, spine[-1]], dtype=float)
-    t = np.linspace(0, 1, 6, endpoint=False)[:, None, None]
-    p0, p1, p2, p3 = knots[None, :-3], knots[None, 1:-2], knots[None, 2:-1], knots[None, 3:]
-    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
-    path = np.concatenate([curve.transpose(1, 0, 2).reshape(-1, 2), knots[-1:]])
+    path = np.concatenate([spline(knots[:-3], knots[1:-2], knots[2:-1], knots[3:]), knots[-1:]])
     along = np.gradient(path, axis=0)
     along /= np.maximum(np.hypot(along[:, :1], along[:, 1:]), 1e-9)
     side = np.stack([-along[:, 1], along[:, 0]], 1) * np.linspace(start, end, len(path))[:, None] / 2

@@ -1,4 +1,4 @@
-"""Textures of the drawn world's stuff: each fills a whole rectangle, later cut to its layer's outline."""
+"""Textures of stuff: each fills a rectangle, of which the scene keeps the layer's outline."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -45,6 +45,15 @@ def _rgb(colour: np.ndarray, light: float = 0.0) -> RGB:
     return red, green, blue
 
 
+def _oval(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, fill: RGB, outline: RGB) -> None:
+    draw.ellipse((x - r, y - r * 0.7, x + r, y + r * 0.7), fill=fill, outline=outline)
+
+
+def _depth(size: tuple[int, int]) -> np.ndarray:
+    """0 in the top row to 1 in the bottom row."""
+    return np.linspace(0, 1, size[0], dtype=np.float32)[:, None] * np.ones((1, size[1]), np.float32)
+
+
 def _grid(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
     return y, x
@@ -53,15 +62,13 @@ def _grid(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
 def sky(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """A soft gradient with streaks."""
     top = _tint(rng, (120, 178, 232), (150, 205, 240), (240, 176, 150), (160, 214, 210), (190, 170, 220))
-    depth = np.linspace(0, 1, size[0], dtype=np.float32)[:, None] * np.ones((1, size[1]), np.float32)
-    return _mix(top, np.array([250, 240, 225]), 0.75 * depth + 0.1 * _noise(rng, size, 3))
+    return _mix(top, np.array([250, 240, 225]), 0.75 * _depth(size) + 0.1 * _noise(rng, size, 3))
 
 
 def night_sky(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """A dark gradient with points of light."""
-    depth = np.linspace(0, 1, size[0], dtype=np.float32)[:, None] * np.ones((1, size[1]), np.float32)
     ground = _tint(rng, (24, 30, 72), (44, 28, 80), (14, 44, 66))
-    picture = _mix(ground, ground + 60, depth + 0.1 * _noise(rng, size, 3))
+    picture = _mix(ground, ground + 60, _depth(size) + 0.1 * _noise(rng, size, 3))
     count = max(1, int(size[0] * size[1] / (unit * unit * 0.012)))
     y, x = rng.integers(0, size[0], count), rng.integers(0, size[1], count)
     picture[y, x] = (250, 246, 214)
@@ -87,11 +94,7 @@ def hedge(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     r = max(2.0, unit * 0.04)
     for _ in range(int(size[0] * size[1] / (r * r * 1.6)) + 1):
         x, y = rng.uniform(0, size[1]), rng.uniform(0, size[0])
-        draw.ellipse(
-            (x - r, y - r * 0.7, x + r, y + r * 0.7),
-            fill=_rgb(colour, rng.uniform(-0.7, 1)),
-            outline=_rgb(colour, -1.2),
-        )
+        _oval(draw, x, y, r, _rgb(colour, rng.uniform(-0.7, 1)), _rgb(colour, -1.2))
     return np.asarray(image)
 
 
@@ -111,9 +114,7 @@ def dirt(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     draw = ImageDraw.Draw(image)
     for _ in range(int(size[0] * size[1] / (unit * unit * 0.012)) + 1):
         x, y, r = rng.uniform(0, size[1]), rng.uniform(0, size[0]), unit * rng.uniform(0.008, 0.022)
-        draw.ellipse(
-            (x - r, y - r * 0.7, x + r, y + r * 0.7), fill=_rgb(colour, rng.uniform(0.5, 1.4)), outline=_rgb(colour, -1)
-        )
+        _oval(draw, x, y, r, _rgb(colour, rng.uniform(0.5, 1.4)), _rgb(colour, -1))
     return np.asarray(image)
 
 
@@ -190,9 +191,8 @@ def carpet(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     motif = ((np.abs(u - 0.5) < 0.2) & (np.abs(v - 0.5) < 0.2)) | (u < 0.12) | (v < 0.12)
     colour = _tint(rng, (176, 64, 72), (84, 92, 150), (88, 134, 110), (190, 140, 70), (150, 90, 150))
     weave = 14 * np.mod(x + y, 2)[..., None]
-    return np.clip(
-        _mix(colour, _tint(rng, (240, 224, 190), (230, 190, 100), (40, 44, 70)), motif) - weave, 0, 255
-    ).astype(np.uint8)
+    woven = _mix(colour, _tint(rng, (240, 224, 190), (230, 190, 100), (40, 44, 70)), motif) - weave
+    return np.clip(woven, 0, 255).astype(np.uint8)
 
 
 def brick_wall(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
@@ -250,4 +250,4 @@ _INDOORS = (tiles, wooden_floor, carpet, brick_wall, stone_wall, wallpaper, curt
 TEXTURES: Mapping[str, Callable[[Rng, tuple[int, int], float], Texture]] = {
     function.__name__.replace("_", " "): function for function in (*_OUTDOORS, *_INDOORS)
 }
-"""By name; a texture takes random numbers, height and width in pixels, and the size of its marks."""
+"""Texture functions by name: of a generator, height and width in pixels, and the size of the marks in pixels."""

@@ -169,13 +169,13 @@ def tractor(pen: Pen) -> None:
     for i in range(pen.count(2, 3)):
         slot = bonnet + 0.07 + 0.06 * i
         pen.line([(0.66, slot), (0.86, slot)], 0.02, pen.dark)
-    pen.circle(0.05 + big, 0.95 - big, big, INK)
-    for i in range(10):
-        a = i * math.pi / 5
-        x, y = 0.05 + big, 0.95 - big
-        pen.line([(x + big * f * math.cos(a), y + big * f * math.sin(a)) for f in (0.7, 0.98)], 0.025, (96, 92, 100))
-    pen.circle(0.05 + big, 0.95 - big, big * 0.58, pen.main)
-    pen.circle(0.05 + big, 0.95 - big, big * 0.15, INK)
+    x, y = 0.05 + big, 0.95 - big
+    pen.circle(x, y, big, INK)
+    for a in (i * math.pi / 5 for i in range(10)):
+        tread = [(x + big * f * math.cos(a), y + big * f * math.sin(a)) for f in (0.7, 0.98)]
+        pen.line(tread, 0.025, (96, 92, 100))
+    pen.circle(x, y, big * 0.58, pen.main)
+    pen.circle(x, y, big * 0.15, INK)
     pen.wheel(0.81, 0.95 - small, small)
 
 
@@ -185,15 +185,12 @@ def submarine(pen: Pen) -> None:
     high, top = pen.vary(0.1, 0.15), mid - ry
     for dy in (-0.085, 0.085):
         pen.ellipse(0.08, mid + dy, 0.032, 0.08, STEEL)
-    pen.polygon(
-        [(0.09, mid - ry * 0.9), (0.19, mid - ry * 0.9), (0.3, mid), (0.19, mid + ry * 0.9), (0.09, mid + ry * 0.9)],
-        pen.second,
-    )
-    scope = top - high
+    scope, fin = top - high, ry * 0.9
+    stern = [(0.09, mid - fin), (0.19, mid - fin), (0.3, mid), (0.19, mid + fin), (0.09, mid + fin)]
+    pen.polygon(stern, pen.second)
     pen.line([(tower, scope), (tower, scope - 0.13), (tower + 0.12, scope - 0.13)], 0.045, INK)
-    pen.polygon(
-        [(tower - 0.13, top + 0.06), (tower - 0.1, scope), (tower + 0.1, scope), (tower + 0.15, top + 0.06)], pen.second
-    )
+    deck = top + 0.06
+    pen.polygon([(tower - 0.13, deck), (tower - 0.1, scope), (tower + 0.1, scope), (tower + 0.15, deck)], pen.second)
     pen.ellipse(0.53, mid, 0.42, ry, pen.main)
     for i in range(pen.count(3, 4)):
         pen.circle(0.76 - 0.155 * i, mid - 0.01, 0.055, PAPER)
@@ -213,9 +210,8 @@ def truck(pen: Pen) -> None:
         pen.polygon([(0.05, 0.4), (split, 0.4), (split - 0.05, 0.79), (0.12, 0.79)], pen.main)
         for x in (0.22, 0.33, 0.44):
             pen.line([(x, 0.43), (x, 0.77)], 0.025, pen.dark)
-    pen.polygon(
-        [(split + 0.04, 0.86), (split + 0.04, cab), (0.83, cab), (0.89, 0.61), (0.95, 0.65), (0.95, 0.86)], pen.second
-    )
+    back = split + 0.04
+    pen.polygon([(back, 0.86), (back, cab), (0.83, cab), (0.89, 0.61), (0.95, 0.65), (0.95, 0.86)], pen.second)
     pen.polygon([(0.72, 0.61), (0.72, cab + 0.05), (0.81, cab + 0.05), (0.855, 0.61)], GLASS)
     pen.box(0.89, 0.69, 0.95, 0.75, LAMP)
     for x in (0.17, 0.4, 0.8):
