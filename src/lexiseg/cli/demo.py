@@ -68,7 +68,7 @@ def _show_scene(model: Model, name: str, writer: ResultWriter, *, negatives: boo
         result.panoptic,
         stem=name,
         overlay=side_by_side(
-            result.picture, result.panoptic, asked=[n for r in ROLES for n in ROLE_CONTENTS[r].vocabulary.names]
+            result.picture, result.panoptic, among=[n for r in ROLES for n in ROLE_CONTENTS[r].vocabulary.names]
         ),
         picture_name=f"{name}.picture.png",
     )

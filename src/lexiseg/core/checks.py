@@ -28,3 +28,20 @@ def check_choices(config: object, **kinds: Any) -> None:
     for name, kind in kinds.items():
         if getattr(config, name) not in get_args(kind):
             raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(config, name)!r}.")
+
+
+def check_multiples(config: object, **factors: str | int) -> None:
+    """Checks fields that must be positive multiples of a number or of another field.
+
+    Args:
+        config: has the fields.
+        factors: for each field the number, or the name of the other field.
+
+    Raises:
+        ValueError: naming the first field that is not.
+    """
+    for name, factor in factors.items():
+        value, part = getattr(config, name), getattr(config, factor) if isinstance(factor, str) else factor
+        if value < 1 or part < 1 or value % part:
+            got = f"{value} and {part}" if isinstance(factor, str) else f"{value}"
+            raise ValueError(f"{name} must be a multiple of {factor}, got {got}.")

@@ -13,7 +13,7 @@ Shape alphabet, one meaning per letter in the whole library:
     P  sampled points
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -96,12 +96,7 @@ class RegionCounts:
     """Left out because the query's probability of no object was too high."""
 
     def __add__(self, other: "RegionCounts") -> "RegionCounts":
-        return RegionCounts(
-            proposals=self.proposals + other.proposals,
-            encoded=self.encoded + other.encoded,
-            empty=self.empty + other.empty,
-            skipped=self.skipped + other.skipped,
-        )
+        return RegionCounts(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""Floor 2: the only gates to transformers and open_clip, and words to vectors."""
+"""Encoders: CLIP (open_clip), mask segmenters (transformers) and text embeddings. Only here are both imported."""

@@ -1,4 +1,4 @@
-"""Words to `text_embed`: prompt templates, averaging, and a cache on disk that is never trusted."""
+"""Text embeddings: prompt templates, averaging, and a checked cache on disk."""
 
 import hashlib
 import json
@@ -21,16 +21,16 @@ from lexiseg.core.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 256  # prompts per call of the text tower: under 300 MB for CLIP's widths
-_FORMAT = 1  # goes into every key, so that a change of the averaging leaves old files behind
+_FORMAT = 1  # part of every key: raised when the averaging changes, so that old files are not read
 
 
 @runtime_checkable
 class TextEncoder(Protocol):
-    """What turning words into vectors needs, and all it may rely on."""
+    """A text tower: sentences to embeddings, and a fingerprint for the cache."""
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the weights and of whatever else decides the vectors."""
+        """A hash of the weights and of all else that the embeddings depend on."""
         ...
 
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "M D"]:
@@ -39,7 +39,7 @@ class TextEncoder(Protocol):
 
 
 def default_cache_dir() -> Path:
-    """Where text embeddings are remembered: $LEXISEG_CACHE, else the user's cache folder."""
+    """The folder of cached text embeddings: $LEXISEG_CACHE, else the user's cache folder."""
     if chosen := os.environ.get("LEXISEG_CACHE"):
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
@@ -52,7 +52,7 @@ def embed_names(encoder: TextEncoder, names: Sequence[str], templates: Sequence[
 
     Args:
         encoder: the text tower.
-        names: R words; one that stands twice is encoded once.
+        names: R names; repeated ones are encoded once.
         templates: sentences with `{}` where the name goes.
 
     Returns:
@@ -92,33 +92,31 @@ def _embed_chunk(encoder: TextEncoder, names: Sequence[str], templates: Sequence
 def text_embed(encoder: TextEncoder, vocabulary: Vocabulary, *, cache_dir: Path | None) -> Float[Tensor, "R D"]:
     """Embeds all names of a vocabulary, one row per name as in `Vocabulary.row_names`.
 
-    Answers are remembered on disk by content: weights, templates and names, in order. A file that is damaged or does
-    not fit is rebuilt and reported as a warning; a folder that cannot be written costs a warning and nothing else.
+    Embeddings are cached on disk by a hash of weights, templates and names, in order. A file that is damaged or does
+    not fit is rebuilt with a warning; a folder that cannot be written only causes a warning.
 
     Args:
         encoder: the text tower.
         vocabulary: names and templates.
-        cache_dir: folder of earlier answers, such as `default_cache_dir()`; None remembers nothing.
+        cache_dir: folder of cached embeddings, such as `default_cache_dir()`; None caches nothing.
 
     Returns:
         Unit rows; float32, on the CPU.
+
+    Raises:
+        ValueError: if the encoder gives no finite vectors.
     """
     names, templates = vocabulary.row_names(), vocabulary.templates
     if cache_dir is None:
         return embed_names(encoder, names, templates)
-    key = _key(encoder.fingerprint, names, templates)
+    content = json.dumps([_FORMAT, encoder.fingerprint, list(templates), list(names)])
+    key = hashlib.sha256(content.encode()).hexdigest()
     path = cache_dir / f"text-{key}.safetensors"
     embed = _load(path, key, len(names))
     if embed is None:
         embed = embed_names(encoder, names, templates)
         _save(path, key, embed)
     return embed
-
-
-def _key(fingerprint: str, names: Sequence[str], templates: Sequence[str]) -> str:
-    """A hash of everything that decides the embeddings."""
-    content = json.dumps([_FORMAT, fingerprint, list(templates), list(names)])
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _checksum(key: str, embed: Float[Tensor, "R D"]) -> Tensor:
@@ -129,7 +127,7 @@ def _checksum(key: str, embed: Float[Tensor, "R D"]) -> Tensor:
 
 
 def _load(path: Path, key: str, num_names: int) -> Float[Tensor, "R D"] | None:
-    """Reads a remembered answer; None where there is none or none that can be trusted."""
+    """Reads cached embeddings; None if there are none, or they are damaged or do not fit."""
     try:
         # the whole file at once: no later writer can change it under a memory map
         content = load(path.read_bytes())

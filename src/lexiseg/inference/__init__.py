@@ -1,1 +1,1 @@
-"""Floor 6: what is called from Python: predictor, result, pictures."""
+"""Segmenting pictures from Python: predictor, results, overlays and result files."""

@@ -1,4 +1,4 @@
-"""Words on pictures: fonts that never fail, and places for labels that never overlap."""
+"""Labels on pictures: fonts with a fallback, and placement without overlap."""
 
 import unicodedata
 from contextlib import suppress
@@ -12,34 +12,34 @@ from scipy import ndimage
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-GRID = 400  # labels are placed on a copy of at most so many pixels: fast on any picture
-INSIDE = 0.7  # share of a label that must lie on its own segment; more hides the neighbours less
-COVER = 0.5  # share of its own segment that a label may hide; a small thing is named from outside
-HIDDEN = 0.08  # share of any other thing that a label may hide
+GRID = 400  # longest side in cells of the grid on which labels are placed
+INSIDE = 0.7  # least share of a label that lies on its own segment
+COVER = 0.5  # largest share of its own segment that a label may cover
+HIDDEN = 0.08  # largest share of any other thing that a label may cover
 SYSTEM_FONTS = (
     "DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "NotoEmoji-Regular.ttf", "wqy-zenhei.ttc",
     "wqy-microhei.ttc", "Arial Unicode.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc", "msyh.ttc", "malgun.ttf",
     "segoeui.ttf", "seguiemj.ttf",
 )  # fmt: skip
-"""Where they are installed, fonts with the letters that Pillow's own lacks, the plainest first."""
+"""Fonts with letters that Pillow's own lacks, used where they are installed; the plainest first."""
 NO_LETTER = "\U0010ffff"
-LONGEST_WORD = 64  # letters that are measured at all; a word may have ten thousand
+LONGEST_WORD = 64  # letters of a name that are drawn; the rest is cut without being measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """A label that looks for a place."""
+    """A label to place."""
 
     segment_id: int
     sizes: tuple[tuple[int, int], ...]
-    """Widths and heights in pixels of the label's forms, most wanted first."""
+    """Widths and heights in pixels of the label's forms, preferred first."""
     may_stand_outside: bool
-    """Whether it may stand beside its segment where it hides little of other things."""
+    """Whether it may be placed beside its segment, where it covers little of other things."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a label found room."""
+    """The place of a label."""
 
     segment_id: int
     form: int
@@ -48,14 +48,14 @@ class Place:
     top: int
 
 
-def font_for(words: str, size: int) -> Font:
-    """Returns the font that has most of the letters: Pillow's own scalable one, or one of the system that has more."""
-    return max(_faces(size), key=lambda face: sum(_has_all(face, letter) for letter in words))
+def font_for(text: str, size: int) -> Font:
+    """Returns the font that has most of the letters: Pillow's own scalable one, or one of the system with more."""
+    return max(_faces(size), key=lambda face: sum(_has_all(face, letter) for letter in text))
 
 
-def is_drawable(words: str) -> bool:
-    """Whether a font was found that has all letters of a word."""
-    line = _printable(words)
+def is_drawable(text: str) -> bool:
+    """Whether a font has glyphs for all letters of a text."""
+    line = _printable(text)
     return _has_all(font_for(line, 16), line)
 
 
@@ -68,13 +68,13 @@ def _faces(size: int) -> tuple[Font, ...]:
     return tuple(found)
 
 
-def _has_all(face: Font, words: str) -> bool:
-    return all(_has(face, letter) for letter in words if not letter.isspace())
+def _has_all(face: Font, text: str) -> bool:
+    return all(_has(face, letter) for letter in text if not letter.isspace())
 
 
 @cache
 def _has(face: Font, letter: str) -> bool:
-    """Whether a font has a letter of its own for it, and not the box that stands for all that it lacks."""
+    """Whether a font has a glyph for a letter, and not only its box for missing glyphs."""
     return _drawn(face, letter) != _drawn(face, NO_LETTER)
 
 
@@ -92,22 +92,22 @@ def _spelt(face: Font, letter: str) -> str:
     return bare if has_accents and _has(face, bare) else f"<{ord(letter):X}>"
 
 
-def text_size(words: str, size: int) -> tuple[int, int]:
+def text_size(text: str, size: int) -> tuple[int, int]:
     """Measures a line of text: its width, and a height that is the same for every line."""
-    left, _, right, _ = font_for(words, size).getbbox(words)
+    left, _, right, _ = font_for(text, size).getbbox(text)
     return int(np.ceil(right - min(0, left))), int(np.ceil(size * 1.15))
 
 
-def shorten(words: str, size: int, width: int) -> str:
-    """Makes one printable line of at most `width` pixels, with dots where letters are left out.
+def shorten(text: str, size: int, width: int) -> str:
+    """Makes one printable line of at most `width` pixels, with dots in place of what is cut.
 
-    A letter that the font of most of them lacks loses its accents or, where that does not help, becomes its number in
-    Unicode, as in <732B>, so that words stay apart.
+    A letter without a glyph in the font loses its accents or, where that does not help, is written as its code point,
+    as in <732B>.
     """
-    line = _printable(words)
+    line = _printable(text)
     face = font_for(line, size)
     line = "".join(c if _has_all(face, c) else _spelt(face, c) for c in line)
-    cut = len(line) > LONGEST_WORD or len(words) > 4 * LONGEST_WORD
+    cut = len(line) > LONGEST_WORD or len(text) > 4 * LONGEST_WORD
     line = line[:LONGEST_WORD]
     if not cut and text_size(line, size)[0] <= width:
         return line
@@ -116,15 +116,15 @@ def shorten(words: str, size: int, width: int) -> str:
     return line.rstrip() + "..."
 
 
-def _printable(words: str) -> str:
-    line = unicodedata.normalize("NFC", words[: 4 * LONGEST_WORD].encode("utf-8", "replace").decode())
+def _printable(text: str) -> str:
+    line = unicodedata.normalize("NFC", text[: 4 * LONGEST_WORD].encode("utf-8", "replace").decode())
     # what picks between two looks of one emoji has no look of its own
     kept = (c for c in " ".join(line.split()) if c.isprintable() and not "\ufe00" <= c <= "\ufe0f")
     return "".join(kept) or "?"
 
 
 def pill(width: int, height: int, radius: float) -> Image.Image:
-    """Draws a box with round corners as an opacity map, drawn large and reduced: smooth edges."""
+    """An antialiased box with round corners as an opacity map: uint8 of width x height; radius in pixels."""
     large = Image.new("L", (width * 4, height * 4))
     box = (0, 0, width * 4 - 1, height * 4 - 1)
     ImageDraw.Draw(large).rounded_rectangle(box, radius=radius * 4, fill=255)
@@ -132,15 +132,15 @@ def pill(width: int, height: int, radius: float) -> Image.Image:
 
 
 def place_labels(segmentation: Int32[np.ndarray, "H W"], wishes: list[Wish], thing_ids: set[int]) -> list[Place]:
-    """Finds places one label after the other, each as deep inside its segment as there is room.
+    """Places labels greedily, each as deep inside its segment as possible.
 
     Args:
         segmentation: segment ids at the size of the drawing.
-        wishes: labels, those with the first choice first.
-        thing_ids: segments of which the label of another may hide but little.
+        wishes: the labels, by falling priority.
+        thing_ids: segments of which other labels may cover only the share `HIDDEN`.
 
     Returns:
-        The labels that found room, none overlapping another or leaving the picture.
+        The labels that were placed, inside the picture and without overlap.
     """
     step = max(1, -(-max(segmentation.shape) // GRID))
     ids = segmentation[step // 2 :: step, step // 2 :: step]
@@ -208,7 +208,7 @@ def _outside(
 ) -> tuple[int, int] | None:
     """Returns a free place right above the segment, or else below, to the right, to the left.
 
-    `limits` says how many cells of each segment may be hidden.
+    `limits` holds the largest number of cells of each segment that may be covered.
     """
     rows, columns = size
     own = ids == segment_id

@@ -1,7 +1,7 @@
-"""Colours of names: where the same words are asked for, a name has the same colour in every picture, for every eye.
+"""Colours of names: constant across pictures with one vocabulary, and distinct in colour-deficient vision too.
 
-Colours are chosen in OKLCH, where equal steps look equal, and judged under normal vision and
-under simulated protanopia, deuteranopia and tritanopia at once.
+Colours are chosen in OKLCH, a perceptually uniform space. Their distance is the least under normal vision and simulated
+protanopia, deuteranopia and tritanopia.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ RGB = tuple[int, int, int]
 PALETTE_SIZE = 40
 LARGEST_PALETTE = 160
 """More colours than these would hardly differ."""
-NEAR = 0.05  # OKLab distance from which every eye tells two soft fills apart at a glance
-ALIKE = 0.0145  # below it, some eye takes them for one; the colours of the usual palette are farther apart
+NEAR = 0.05  # OKLab distance from which two soft fills are clearly distinct in all kinds of vision
+ALIKE = 0.0145  # below it, two fills look the same in some kind of vision; the usual palette's are farther apart
 
 _LIGHTNESS = (0.55, 0.65, 0.75, 0.85)  # steps that survive when hues do not
 _CHROMA = 0.14  # soft, yet no grey; less where the sRGB gamut ends earlier
@@ -49,25 +49,25 @@ _LMS_TO_LAB = np.array(
 
 
 def name_colours(names: Iterable[str], among: Iterable[str] = ()) -> dict[str, RGB]:
-    """Colours the names of one picture so that all can be told apart while the palette lasts.
+    """Assigns distinct colours to the names of one picture, as far as the palette is large enough.
 
-    A name keeps its own colour unless another name of the picture has one that some eye takes for the same; then the
-    later one in alphabetical order moves to the nearest following colour of the palette that is free.
+    A name keeps its own colour unless that of another name in the picture looks the same; then the later one in
+    alphabetical order takes the next free colour of the palette.
 
     Args:
-        names: in any order, repeats allowed; neither changes the answer.
-        among: all words that are asked for. Their own colours are spread, so that hardly one has to move and a word
-            looks alike in all pictures. More than `LARGEST_PALETTE` are left aside: no palette holds so many.
+        names: of the picture, in any order, repeats allowed; neither changes the result.
+        among: the whole vocabulary's names. Their own colours are kept distinct, so that a name has the same colour in
+            all pictures; more than `LARGEST_PALETTE` are ignored.
 
     Returns:
         A colour for each name.
     """
     shown = sorted(set(names))
-    asked = {*shown, *among}
-    if len(asked) > LARGEST_PALETTE:
-        asked = set(shown)
-    size = min(max(PALETTE_SIZE, len(asked)), LARGEST_PALETTE)
-    own = _spread(tuple(sorted(asked)), size)
+    everything = {*shown, *among}
+    if len(everything) > LARGEST_PALETTE:
+        everything = set(shown)
+    size = min(max(PALETTE_SIZE, len(everything)), LARGEST_PALETTE)
+    own = _spread(tuple(sorted(everything)), size)
     distances = _distances(size)
     taken: list[int] = []
     colours: dict[str, RGB] = {}
@@ -82,7 +82,7 @@ def name_colours(names: Iterable[str], among: Iterable[str] = ()) -> dict[str, R
 
 @cache
 def _spread(names: tuple[str, ...], size: int) -> dict[str, int]:
-    """The own slot of each name: no two the same while slots last, and far from one another while there is room."""
+    """The palette index of each name: distinct while the palette lasts, and far apart while there is room."""
     taken: list[int] = []
     for name in names:
         start = _slot(name)
@@ -91,7 +91,7 @@ def _spread(names: tuple[str, ...], size: int) -> dict[str, int]:
 
 
 def _free(start: int, taken: list[int], distances: Float[np.ndarray, "N N"]) -> int:
-    """The first slot from `start` on that is not near a taken one; or the farthest from them all."""
+    """The first index from `start` on whose colour is not near a taken one; or else the farthest."""
     if not taken:
         return start
     slots = [(start + step) % len(distances) for step in range(len(distances))]
@@ -121,8 +121,8 @@ def oklab(rgb: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
 def palette(size: int = PALETTE_SIZE) -> tuple[RGB, ...]:
     """Returns a palette of so many colours, best separated ones first.
 
-    Of all hues at golden angles and four lightnesses, the next colour is always the one whose
-    nearest earlier colour is farthest under the worst of four kinds of vision.
+    Of all hues at golden angles and four lightnesses, the next colour is the one with the largest distance to its
+    nearest earlier colour (farthest-point sampling).
     """
     candidates = sorted(
         {_from_oklch(lightness, _CHROMA, step * _GOLDEN_ANGLE) for step in range(48) for lightness in _LIGHTNESS}
@@ -147,9 +147,9 @@ def _slot(name: str) -> int:
 
 
 def _pairwise(colours: Iterable[RGB]) -> Float[np.ndarray, "N N"]:
-    """Returns OKLab distances, each under the kind of vision that sees the least difference.
+    """Returns OKLab distances, each the least over kinds of vision.
 
-    Normal vision counts half: the many who have it may ask for twice the distance.
+    Distances in normal vision, the most frequent, are halved: they must be twice as large.
     """
     linear = _to_linear(np.array(list(colours), dtype=np.float64) / 255)
     seen = [_lab_of_linear(np.clip(linear @ vision.T, 0, 1)) for vision in _VISIONS]

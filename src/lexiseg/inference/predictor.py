@@ -1,4 +1,4 @@
-"""A picture in, its panoptic map out: the model as a person uses it from Python."""
+"""Loading a model and segmenting pictures with it from Python."""
 
 import logging
 from collections import OrderedDict
@@ -30,7 +30,7 @@ logger = logging.getLogger("lexiseg")
 MAX_REMEMBERED = 32
 """Vocabularies whose embeddings a model keeps in memory."""
 SHOWN_WORDS = 8
-"""Unknown words that the note names."""
+"""Unknown words that the warning names."""
 
 Picture = str | Path | Image.Image | np.ndarray
 VocabularyLike = Vocabulary | str | Path | list[Any] | tuple[Any, ...]
@@ -40,8 +40,8 @@ def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Mo
     """Loads a model.
 
     Args:
-        name_or_dir: "storybook" (an OPSNet) or "tiny-ovseg" (an OVSeg), the models inside the package, which know the
-            drawn world only; or a model folder; or the name of a model on the Hugging Face hub, such as "owner/name".
+        name_or_dir: "storybook" (an OPSNet) or "tiny-ovseg" (an OVSeg), the models inside the package, trained on
+            the drawn world only; or a model folder; or the name of a model on the Hugging Face hub, such as "owner/name".
         device: "auto" takes a GPU if there is one; or any name that torch knows.
 
     Raises:
@@ -55,9 +55,9 @@ def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Mo
 
 
 class Model:
-    """A network with what makes it pleasant: it opens pictures, and remembers words that it has encoded.
+    """A network on a device that opens pictures and caches vocabulary embeddings.
 
-    The vocabulary is an argument of every call: the same loaded model answers 1 word or 5,000.
+    The vocabulary is an argument of every call: of 1 concept or 5,000.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class Model:
 
         Args:
             network: the model.
-            name: what it is called.
-            device: where it runs.
-            is_shipped: whether these are the package's own weights, which know the drawn world only.
+            name: shown in the repr.
+            device: a torch device.
+            is_shipped: whether these are the package's own weights, which warn of words outside their training.
         """
         self.network = network.to(device).eval()
         self.device = torch.device(device)
         self.name = name
         self.is_shipped = is_shipped
         self._known: OrderedDict[tuple[Vocabulary, str], VocabularyEmbeddings] = OrderedDict()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def segment(
         self,
@@ -94,43 +94,46 @@ class Model:
         rank_by: RankBy | None = None,
         with_instances: bool = False,
     ) -> Result:
-        """Finds the words in a picture.
+        """Segments one picture.
 
         Args:
             image: a file, a Pillow image, or an array (H, W), (H, W, 3) or (H, W, 4) in RGB order.
             vocabulary: the words, such as "cat|kitten, dog, sky:stuff"; or a list, a YAML or JSON file, a built-in
                 name such as "coco", or a Vocabulary.
-            negatives: lets training words that were not asked for compete; what they win is void. Without them
-                every region becomes one of few words.
+            negatives: lets training concepts outside the vocabulary compete; what they win is void. Without them
+                every region becomes one of a few words.
             score_threshold: leaves out segments with a lower score, in [0, 1]; the model's own if not given.
-            fusion: how CLIP and the trained query are joined, modulation for an OPSNet and ensemble for an OVSeg; the
+            fusion: how CLIP and the trained query are combined, modulation for an OPSNet and ensemble for an OVSeg; the
                 model's own if not given.
             rank_by: which score ranks, "class", "iou" or "product"; the model's own if not given.
             with_instances: adds things with whole masks that may overlap.
+
+        Returns:
+            The panoptic map at the picture's own size, with the vocabulary and the picture.
 
         Raises:
             PictureError: if the picture can't be opened.
             VocabularyError: if the words make no vocabulary.
             ValueError: if a setting is out of its range.
         """
-        asked = Vocabulary.of(vocabulary)
+        vocabulary = Vocabulary.of(vocabulary)
         given = {"score_threshold": score_threshold, "rank_by": rank_by}
         merge = replace(self.network.config.merge, **{k: v for k, v in given.items() if v is not None})
         self.network.check_fusion(fusion)
         opened = self._open(image)
-        words = self.encode(asked, negatives=negatives)
+        words = self.encode(vocabulary, negatives=negatives)
         frame = opened.images.frames[0]
         with torch.inference_mode():
             prediction = self.network(opened.images, words, fusion)
-            panoptic = panoptic_map(prediction, 0, frame, asked, merge)
-            found = instances(prediction, 0, frame, asked, merge) if with_instances else None
-        return opened.result(panoptic, asked, found)
+            panoptic = panoptic_map(prediction, 0, frame, vocabulary, merge)
+            found = instances(prediction, 0, frame, vocabulary, merge) if with_instances else None
+        return opened.result(panoptic, vocabulary, found)
 
     def find(self, image: Picture, vocabulary: VocabularyLike) -> Result:
-        """Finds the one region that fits each word best, by CLIP alone (OVSeg's demo).
+        """Finds the best region of each word by CLIP's scores only (OVSeg's demo).
 
-        Unlike `segment`, it has no threshold: every word gets a region, unless better words hold all of it. A single
-        word is held against "others".
+        Unlike `segment`, it has no threshold: every word gets a region, unless words of higher scores win all of it. A
+        single word competes with "others".
 
         Args:
             image: as `segment` takes it.
@@ -140,13 +143,13 @@ class Model:
             PictureError: if the picture can't be opened.
             VocabularyError: if the words make no vocabulary.
         """
-        asked = Vocabulary.of(vocabulary)
+        vocabulary = Vocabulary.of(vocabulary)
         opened = self._open(image)
         threshold = self.network.region_threshold
         with torch.inference_mode():
-            prediction = self.network(opened.images, self._free_words(asked), self.network.clip_only)
-            panoptic = best_regions(prediction, 0, opened.images.frames[0], asked, mask_threshold=threshold)
-        return opened.result(panoptic, asked)
+            prediction = self.network(opened.images, self._free_words(vocabulary), self.network.clip_only)
+            panoptic = best_regions(prediction, 0, opened.images.frames[0], vocabulary, mask_threshold=threshold)
+        return opened.result(panoptic, vocabulary)
 
     def segment_many(
         self,
@@ -160,7 +163,7 @@ class Model:
         with_instances: bool = False,
         on_error: Callable[[Picture, ValueError], None] | None = None,
     ) -> Iterator[Result]:
-        """Segments one picture after the other, and holds none of them: the list may be endless.
+        """Segments pictures one by one; the iterable may be endless.
 
         Args:
             pictures: as `segment` takes them.
@@ -170,17 +173,18 @@ class Model:
             fusion: likewise.
             rank_by: likewise.
             with_instances: likewise.
-            on_error: told of a picture that can't be opened, which is then left out; without it the error is raised.
+            on_error: called for a picture that can't be opened, which is then left out; if not given, the error is
+                raised.
 
         Yields:
             Results in the order of the pictures.
         """
-        asked = Vocabulary.of(vocabulary)
+        vocabulary = Vocabulary.of(vocabulary)
         for picture in pictures:
             try:
                 result = self.segment(
                     picture,
-                    asked,
+                    vocabulary,
                     negatives=negatives,
                     score_threshold=score_threshold,
                     fusion=fusion,
@@ -195,16 +199,20 @@ class Model:
             yield result
 
     def _open(self, image: Picture) -> "_Opened":
-        """The picture, and as the network takes it."""
+        """Opens a picture and makes a batch of it."""
         picture, config = open_picture(image), self.network.config
         images = to_image_batch([picture], longest=config.longest_side, shortest=config.shortest_side)
         source = Path(image) if isinstance(image, str | Path) else None
         return _Opened(picture=picture, images=images.to(self.device), source=source)
 
     def encode(self, vocabulary: Vocabulary, *, negatives: bool = True) -> VocabularyEmbeddings:
-        """All that the network needs to know of the words; remembered here, and on disk across processes.
+        """Embeds a vocabulary; cached in memory, and on disk across processes.
 
-        Says once, as a log message, which words lie outside what the shipped weights know.
+        Logs a warning, once a word, for words outside the training of the shipped weights.
+
+        Args:
+            vocabulary: the concepts to segment.
+            negatives: whether training concepts outside the vocabulary compete.
         """
         self._say_unknown(vocabulary)
         return self._remembered(
@@ -222,7 +230,7 @@ class Model:
     def _remembered(
         self, key: tuple[Vocabulary, str], embed_vocabulary: Callable[[], VocabularyEmbeddings]
     ) -> VocabularyEmbeddings:
-        """The words of a key, prepared at its first use; the least recently used are forgotten."""
+        """The embeddings of a key, computed at its first use; the least recently used are dropped."""
         if key not in self._known:
             self._known[key] = embed_vocabulary().to(self.device)
         self._known.move_to_end(key)
@@ -233,10 +241,10 @@ class Model:
     def _say_unknown(self, vocabulary: Vocabulary) -> None:
         if not self.is_shipped:
             return
-        new = [name for name in unknown_concepts(vocabulary) if name not in self._told]
+        new = [name for name in unknown_concepts(vocabulary) if name not in self._warned]
         if not new:
             return
-        self._told.update(new)
+        self._warned.update(new)
         more = f" and {len(new) - SHOWN_WORDS} more" if len(new) > SHOWN_WORDS else ""
         logger.warning(
             "Note: the shipped weights know only the drawn world and have never read %s%s; expect nothing useful for "
@@ -252,18 +260,20 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Opened:
-    """A picture on its way through the network."""
+    """An opened picture and its batch."""
 
     picture: np.ndarray
     images: ImageBatch
     source: Path | None
 
-    def result(self, panoptic: PanopticMap, asked: Vocabulary, found: tuple[Instance, ...] | None = None) -> Result:
-        """What was found in it."""
+    def result(
+        self, panoptic: PanopticMap, vocabulary: Vocabulary, found: tuple[Instance, ...] | None = None
+    ) -> Result:
+        """The result with a map of the picture."""
         return Result(
             segmentation=panoptic.segmentation,
             segments=panoptic.segments,
-            vocabulary=asked,
+            vocabulary=vocabulary,
             picture=self.picture,
             source=self.source,
             instances=found,

@@ -1,4 +1,4 @@
-"""What a person gets back: a value that can be looked at, saved and shown in a notebook."""
+"""The result of segmenting one picture, with overlay, files and JSON."""
 
 import io
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from lexiseg.models.postprocess.semantic import semantic_map
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result:
-    """One picture's panoptic map, with the words that were asked and the picture itself."""
+    """One picture's panoptic map, with its vocabulary and the picture itself."""
 
     segmentation: Int32[np.ndarray, "H W"]
     """Segment ids; 0 is void."""
@@ -31,7 +31,7 @@ class Result:
     source: Path | None = None
     """The picture's file, where it was one."""
     instances: tuple[Instance, ...] | None = None
-    """Things with whole masks that may overlap, best first; None if they were not asked for."""
+    """Things with whole masks that may overlap, best first; None without `with_instances`."""
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ class Result:
 
     @property
     def panoptic(self) -> PanopticMap:
-        """Map and segments alone."""
+        """Map and segments only."""
         return PanopticMap(segmentation=self.segmentation, segments=self.segments)
 
     def semantic(self, *, void: int = -1) -> Int32[np.ndarray, "H W"]:
@@ -49,13 +49,13 @@ class Result:
 
     def overlay(self, *, legend: bool = True) -> Image.Image:
         """Draws the segments over the picture, with names and a legend."""
-        return overlay(self.picture, self.panoptic, legend=legend, asked=self.vocabulary.names)
+        return overlay(self.picture, self.panoptic, legend=legend, among=self.vocabulary.names)
 
     def save(self, where: str | Path) -> tuple[Path, ...]:
-        """Writes an overlay and the map in COCO panoptic format; all files appear at the end.
+        """Writes an overlay and the map in COCO panoptic format, atomically.
 
         Args:
-            where: a folder that is there; or a prefix: "out/cat" gives `out/cat.overlay.png`,
+            where: an existing folder; or a prefix: "out/cat" gives `out/cat.overlay.png`,
                 `out/cat.panoptic.png` and `out/cat.panoptic.json`.
 
         Returns:
@@ -79,12 +79,12 @@ class Result:
         return (*files, folder / document)
 
     def to_jsonable(self) -> dict[str, Any]:
-        """Size and segments as plain data, ready for JSON."""
+        """Height and width in pixels and the segments, as plain data for JSON."""
         height, width = self.segmentation.shape
         return {"height": height, "width": width, "segments": [plain_segment(s) for s in self.segments]}
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
+        """The overlay as PNG bytes, for notebooks."""
         buffer = io.BytesIO()
         self.overlay().save(buffer, format="PNG")
         return buffer.getvalue()

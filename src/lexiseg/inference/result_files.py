@@ -1,4 +1,4 @@
-"""Results on disk: overlays, id PNGs and one COCO panoptic JSON, which appear together or not at all."""
+"""Writing results: overlays, id PNGs and one COCO panoptic JSON, all or none."""
 
 import json
 import shutil
@@ -25,10 +25,10 @@ DOCUMENT = "panoptic.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Categories:
-    """The numbers that names have in COCO files, from 1."""
+    """Category ids of names in COCO files, from 1."""
 
     numbers: Mapping[tuple[str, bool], int]
-    """Name, and whether it is a thing, to number."""
+    """Category ids by name and whether it is a thing."""
 
     @staticmethod
     def of(*vocabularies: Vocabulary) -> "Categories":
@@ -45,8 +45,8 @@ class Categories:
 class ResultWriter:
     """Writes the results of any number of pictures into one folder.
 
-    Everything lies under a hidden name inside the folder until the end; a failure, or Ctrl-C, leaves nothing
-    behind. Files of an earlier run with the same names are replaced; nothing else in the folder is touched.
+    Files are written to a hidden folder inside it and moved at the end; a failure, or Ctrl-C, leaves nothing behind.
+    Files of an earlier run with the same names are replaced; other files are not touched.
 
     Usage: `with ResultWriter(folder, categories) as writer: writer.add(...)`.
     """
@@ -75,13 +75,13 @@ class ResultWriter:
 
         Args:
             panoptic: the map.
-            stem: what the files are called; each picture has its own.
-            overlay: the drawing.
-            picture_name: the picture's file, for the JSON.
+            stem: of the files' names, unique among the pictures.
+            overlay: from `visualize.overlay`.
+            picture_name: the picture's file name in the JSON.
             map_name: the map's file name; `stem` with `.png` if not given.
 
         Returns:
-            Where overlay and map will be found after closing.
+            The paths of overlay and map after closing.
 
         Raises:
             ValueError: if they can't be written.
@@ -134,7 +134,7 @@ class ResultWriter:
         content = {"images": self._images, "annotations": self._annotations, "categories": categories}
         try:
             with writing(self.folder, ValueError):
-                # ASCII alone: a file name that is no valid text would not survive UTF-8
+                # ASCII only: a file name that is no valid text can't be encoded as UTF-8
                 (self._partial / self._document).write_text(json.dumps(content), encoding="ascii")
                 for name in (*self._names, self._document):
                     (self._partial / name).replace(self.folder / name)
@@ -160,10 +160,15 @@ class ResultWriter:
 
 
 def check_unspoilt(folder: Path, stems: list[str], pictures: list[Path]) -> None:
-    """Refuses to put results where they would replace a picture, or a file that is no earlier result.
+    """Checks that results replace neither a picture nor a file that is no earlier result.
+
+    Args:
+        folder: where the results go.
+        stems: the names of the results.
+        pictures: the files that are segmented.
 
     Raises:
-        ValueError: naming the first such file.
+        ValueError: naming the first file that would be replaced.
     """
     given = {picture.resolve() for picture in pictures}
     has_results = (folder / DOCUMENT).is_file()

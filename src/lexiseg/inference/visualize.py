@@ -1,4 +1,4 @@
-"""Overlays: a picture with its segments, their names, and a legend."""
+"""Drawing overlays: a picture with its segments, their names, and a legend."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SPECK = 16  # pixels; smaller segments are not blurred, or they would vanish
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegendEntry:
-    """One line of the legend: a name with all of its segments."""
+    """One entry of the legend: a name with all of its segments."""
 
     name: str
     count: int
@@ -37,19 +37,22 @@ def overlay(
     *,
     legend: bool = True,
     beside: Sequence[str] = (),
-    asked: Sequence[str] = (),
+    among: Sequence[str] = (),
 ) -> Image.Image:
     """Draws the segments over the picture: soft fills, thin outlines, names, and a legend.
 
-    Small pictures are enlarged so that names can be read. A name that has no room on its segment
-    stands in the legend alone. The same input gives the same drawing.
+    Small pictures are enlarged so that names can be read. A name without room on its segment is in the legend only. The
+    drawing is deterministic.
 
     Args:
         picture: RGB in [0, 255].
         panoptic: the map of that picture, of the same height and width.
         legend: whether to add the panel, below a wide picture and beside a tall one.
-        beside: names in drawings that stand beside this one: all of them get the same colours then.
-        asked: all words that are asked for: drawings with the same ones give a name the same colour.
+        beside: names in drawings beside this one, so that a name has the same colour in all of them.
+        among: the vocabulary's names, so that a name has the same colour in all pictures with it.
+
+    Returns:
+        The drawing, RGB.
 
     Raises:
         ValueError: if picture and map differ in size or are empty.
@@ -61,7 +64,7 @@ def overlay(
         )
     segmentation = _enlarge_map(panoptic, _zoom(picture))
     base = _enlarged(picture)
-    colours = name_colours([*beside, *(segment.name for segment in panoptic.segments)], asked)
+    colours = name_colours([*beside, *(segment.name for segment in panoptic.segments)], among)
     drawing = _paint(np.asarray(base), segmentation, panoptic.segments, colours)
     drawing = _write_labels(drawing, segmentation, panoptic.segments, colours)
     if not legend:
@@ -69,10 +72,10 @@ def overlay(
     return _add_legend(drawing, legend_entries(panoptic), colours)
 
 
-def side_by_side(picture: UInt8[np.ndarray, "H W 3"], *maps: PanopticMap, asked: Sequence[str] = ()) -> Image.Image:
-    """The picture, and to its right an overlay with its legend for each map of it; `asked` as in `overlay`."""
+def side_by_side(picture: UInt8[np.ndarray, "H W 3"], *maps: PanopticMap, among: Sequence[str] = ()) -> Image.Image:
+    """The picture, and to its right an overlay with its legend for each map of it; `among` as in `overlay`."""
     names = [segment.name for panoptic in maps for segment in panoptic.segments]
-    panels = [_enlarged(picture), *(overlay(picture, panoptic, beside=names, asked=asked) for panoptic in maps)]
+    panels = [_enlarged(picture), *(overlay(picture, panoptic, beside=names, among=among) for panoptic in maps)]
     width = sum(panel.width for panel in panels) + GAP * (len(panels) - 1)
     sheet = Image.new("RGB", (width, max(panel.height for panel in panels)), PAPER)
     left = 0
@@ -105,7 +108,7 @@ def _enlarged(picture: UInt8[np.ndarray, "H W 3"]) -> Image.Image:
 
 
 def _enlarge_map(panoptic: PanopticMap, zoom: int) -> Int32[np.ndarray, "H W"]:
-    """Enlarges ids by a whole factor, with smooth outlines: the blurred masks compete again."""
+    """Enlarges ids by a whole factor, with smooth outlines: each pixel goes to the largest of the blurred masks."""
     ids = panoptic.segmentation
     if zoom == 1:
         return ids
@@ -148,7 +151,7 @@ def _paint(
     void = Image.fromarray(np.where(segmentation == 0, np.uint8(255), np.uint8(0)))
     colourful = Image.fromarray(picture)
     grey = colourful.convert("L")
-    # Half of the picture's own colour goes, or a fill's hue would be told by what lies below it.
+    # The picture is desaturated by half, so that its own colours change the fills less.
     drawing = Image.blend(colourful, grey.convert("RGB"), MUTED)
     drawing.paste(grey.point([110 + value * 6 // 11 for value in range(256)]).convert("RGB"), mask=void)
     opacity = Image.fromarray(opacities[segmentation])

@@ -177,8 +177,10 @@ class OPSNet(OpenVocabularySegmenter):
         class_logits = modulated_logits(regions, words, modulation, logit_scale=self.config.logit_scale)
         if modulation.clip_only:
             void_probs = class_logits.new_zeros(class_logits.shape[:-1])
+        elif isinstance(self.head, AssembledHead):
+            void_probs = self.head.void_probs(proposals.query_embed)
         else:
-            void_probs = self._void_probs(proposals, regions, words)
+            void_probs = self.class_logits_with_void(regions.class_embed, words).softmax(-1)[..., -1]
         return MaskPrediction(
             mask_logits=proposals.mask_logits,
             class_logits=class_logits,
@@ -199,13 +201,6 @@ class OPSNet(OpenVocabularySegmenter):
         if self.iou_head is None:
             return mean_inside(proposals.mask_logits)
         return self.iou_head(proposals.query_embed).squeeze(-1).float().sigmoid()
-
-    def _void_probs(
-        self, proposals: MaskProposals, regions: RegionEmbeddings, words: VocabularyEmbeddings
-    ) -> Float[Tensor, "B Q"]:
-        if isinstance(self.head, AssembledHead):
-            return self.head.void_probs(proposals.query_embed)
-        return self.class_logits_with_void(regions.class_embed, words).softmax(-1)[..., -1]
 
     def _on_clip_canvas(self, mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q h2 w2"]:
         """Masks at stride 4 of CLIP's input, without gradient."""

@@ -229,10 +229,12 @@ class OVSeg(OpenVocabularySegmenter):
         one has 0, which leaves it out of the merge.
         """
         cosines = class_cosines(regions.clip_embed, words)
+        scale = self.config.clip_logit_scale
+        clip_logits = cosines * (self.clip.clip.logit_scale.exp() if scale is None else scale)
         is_seen = words.similarity == 1
-        log_scores = ensemble_scores(
-            query_logits, cosines * self._clip_scale, regions.has_pixels, is_seen, ensemble
-        ).masked_fill(~regions.is_kept[..., None], -torch.inf)
+        log_scores = ensemble_scores(query_logits, clip_logits, regions.has_pixels, is_seen, ensemble).masked_fill(
+            ~regions.is_kept[..., None], -torch.inf
+        )
         total = log_scores.logsumexp(-1).exp()
         return MaskPrediction(
             mask_logits=proposals.mask_logits,
@@ -252,11 +254,6 @@ class OVSeg(OpenVocabularySegmenter):
             for masks, frame in zip(mask_logits, images.frames, strict=True)
         ]
         return torch.stack(rows)
-
-    @property
-    def _clip_scale(self) -> float | Float[Tensor, ""]:
-        own = self.config.clip_logit_scale
-        return self.clip.clip.logit_scale.exp() if own is None else own
 
 
 def _with_mean_padding(images: ImageBatch) -> Float[Tensor, "B 3 H W"]:

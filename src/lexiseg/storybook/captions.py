@@ -1,4 +1,4 @@
-"""What people might write under a drawn picture: names, synonyms, attributes, places."""
+"""Captions of drawn pictures: names, synonyms, attributes and places, in random sentences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ _OTHER_NAMES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wording:
-    """A phrase or a sentence, and what it names."""
+    """A phrase or sentence, with its nouns."""
 
     text: str
     nouns: tuple[str, ...]
-    """Names of what is seen, in order, as they stand in the text; attributes and frames such as "a photo" are none."""
+    """Names of segments in the text, in its order; attributes and frames such as "a photo" are left out."""
 
 
 def word_for(rng: Rng, drawing: str) -> str:
@@ -44,12 +44,8 @@ def word_for(rng: Rng, drawing: str) -> str:
     return concept.name
 
 
-def _article(words: str) -> str:
-    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
-
-
 def size_of(scene: Scene, segment: DrawnSegment) -> str:
-    """How large a thing looks, by its share of the picture."""
+    """One of `SIZES`, by the segment's share of the picture."""
     share = float((scene.ids == segment.id).mean())
     return SIZES[(share > 0.06) + (share > 0.2)]
 
@@ -68,7 +64,8 @@ def phrase_for(rng: Rng, scene: Scene, segment: DrawnSegment, *, detail: float =
         attributes.append(segment.colour)
     if segment.pattern != "plain" and rng.random() < 0.5 * detail:
         attributes.append(segment.pattern)
-    return Wording(text=_article(" ".join([*attributes, word])), nouns=(word,))
+    text = " ".join([*attributes, word])
+    return Wording(text=f"{'an' if text[0] in 'aeiou' else 'a'} {text}", nouns=(word,))
 
 
 def caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> str:
@@ -80,8 +77,8 @@ def worded_caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> Wording:
     """One sentence for a picture: its things in random order, then, often, what is around them.
 
     Args:
-        rng: source of the choices.
-        scene: the picture.
+        rng: source of the random choices.
+        scene: the picture and its segments.
         detail: how often sizes, colours, patterns and the surroundings are named, relative to the usual 0.4, 0.4, 0.5
             and 0.7.
     """
@@ -101,17 +98,17 @@ def worded_caption(rng: Rng, scene: Scene, *, detail: float = 1.0) -> Wording:
 
 
 def named_words(rng: Rng, scene: Scene) -> tuple[str, ...]:
-    """Names of all that a picture shows, distractors too, as captions put them; sorted, no word twice."""
+    """Random names of all segments, distractors too, as in captions; sorted, without repeats."""
     return tuple(sorted({word_for(rng, segment.name) for segment in scene.segments}))
 
 
 def _join(phrases: Sequence[str]) -> str:
-    """Words a list: "a cat", "a cat and a dog", "a cat, a dog and a bee"."""
+    """Joins phrases to a list: "a cat", "a cat and a dog", "a cat, a dog and a bee"."""
     if len(phrases) < 2:
         return "".join(phrases)
     return f"{', '.join(phrases[:-1])} and {phrases[-1]}"
 
 
 def labels(scene: Scene) -> tuple[str, ...]:
-    """The image-level labels: every name of a thing or stuff in the picture, once, sorted."""
+    """The image-level labels: the drawings' names of all segments, without repeats, sorted."""
     return tuple(sorted({segment.name for segment in scene.segments}))

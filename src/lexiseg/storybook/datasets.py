@@ -1,4 +1,4 @@
-"""The drawn data sets that are known by name: drawn where they are asked for, and read like any other."""
+"""Named drawn data sets, which are drawn to a folder and read in COCO panoptic format."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import PART, ROLE_CONTENTS, SPLITS, Role, Split
 
 DRAWN_SIGN = "drawn.json"
-"""Lies among drawn pictures, says which they are, and that they may be drawn anew."""
+"""Name of the file that marks a folder of drawn pictures, which may be overwritten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +27,9 @@ class DrawnDataset:
 
     role: Role
     vocabulary: Vocabulary
-    """The annotated names."""
+    """The annotated concepts."""
     task: Literal["panoptic", "semantic"] = "panoptic"
-    """What it is made for."""
+    """What its annotations are for."""
 
 
 DRAWN: Mapping[str, DrawnDataset] = {
@@ -59,10 +59,10 @@ def draw_dataset(
         name: one of `DRAWN`.
         folder: new, empty, or with pictures that were drawn by this function, which are replaced.
         split: train, val or test; test if not given.
-        count: pictures.
-        seed: of the drawing.
+        count: the number of pictures.
+        seed: of `draw_scene`.
         workers: processes that draw; 0 draws in this one.
-        report: called after every picture with those done and their number.
+        report: called after every picture with the number done and the total.
 
     Raises:
         UsageError: if there is no such split, or the folder holds something else.
@@ -83,5 +83,5 @@ def draw_dataset(
         write_storybook(order, folder, overwrite=True, workers=max(1, workers), report=lambda done: report(done, count))
         about = {"data": name, "split": split, "count": count, "seed": seed}
         write_atomically(folder / DRAWN_SIGN, json.dumps(about))
-    processes.gather(None)  # the others read what is whole
+    processes.gather(None)  # a barrier: the other processes read after all is written
     return read_panoptic(folder)

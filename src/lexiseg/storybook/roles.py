@@ -1,8 +1,8 @@
-"""The roles of the drawn world, as data sets have them in the papers: which names appear in the scenes of each."""
+"""Roles of drawn scenes, such as base and novel: the concepts, distractors and names of each."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -36,28 +36,28 @@ DUSK = Vocabulary.of("storybook-dusk")
 DUSK_DRAWINGS: Mapping[str, str] = json.loads(
     Path(__file__).with_name("dusk_drawings.json").read_text(encoding="utf-8")
 )
-"""What each near-synonym of role dusk is a drawing of."""
+"""The drawing of each near-synonym in role dusk."""
 
 CONCEPTS: Mapping[str, Concept] = {concept.name: concept for concept in ALL.concepts}
 THINGS: tuple[str, ...] = tuple(c.name for c in ALL.concepts if c.is_thing)
 STUFF: tuple[str, ...] = tuple(TEXTURES)
 SEEN: frozenset[str] = frozenset(BASE.names)
 SHARED: tuple[str, ...] = tuple(name for name in NOVEL.names if name in SEEN)
-"""Names of role novel that segmentation training has seen."""
+"""Names of role novel that are in role base."""
 UNSEEN: tuple[str, ...] = tuple(name for name in NOVEL.names if name not in SEEN)
-"""Names of role novel that no mask of segmentation training ever carried."""
+"""Names of role novel that are not in role base."""
 DISTRACTORS: tuple[str, ...] = tuple(name for name in THINGS if name not in SEEN and name not in NOVEL.names)
-"""Things that no vocabulary for segmentation names: void in the masks, named in the captions."""
+"""Things in no segmentation vocabulary: void in the masks, named in the captions."""
 
 FLYING = frozenset({"airplane", "helicopter", "balloon", "rocket", "kite", "butterfly", "bee", "owl"}) | frozenset(
     {"star", "moon", "sun", "cloud", "bell", "flag"}
 )
-"""Things that hang in the air more often than they stand."""
+"""Things that are mostly placed in the air."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleContents:
-    """What may appear in the scenes of one role."""
+    """The concepts of one role's scenes."""
 
     vocabulary: Vocabulary
     things: tuple[str, ...]
@@ -76,36 +76,29 @@ class RoleContents:
         return drawing if self.names is None else self.names.get(drawing, drawing)
 
 
-def _contents(vocabulary: Vocabulary, distractor_share: float) -> RoleContents:
-    things = tuple(c.name for c in vocabulary.concepts if c.is_thing)
-    stuff = tuple(c.name for c in vocabulary.concepts if not c.is_thing)
+def _contents(vocabulary: Vocabulary, drawings: Iterable[str], distractor_share: float = 0.0) -> RoleContents:
+    drawings = tuple(drawings)
     return RoleContents(
         vocabulary=vocabulary,
-        things=things,
-        stuff=stuff,
+        things=tuple(d for d in drawings if CONCEPTS[d].is_thing),
+        stuff=tuple(d for d in drawings if not CONCEPTS[d].is_thing),
         distractors=DISTRACTORS if distractor_share else (),
         distractor_share=distractor_share,
     )
 
 
-def _dusk() -> RoleContents:
-    drawings = DUSK_DRAWINGS.values()
-    return RoleContents(
-        vocabulary=DUSK,
-        things=tuple(d for d in drawings if CONCEPTS[d].is_thing),
-        stuff=tuple(d for d in drawings if not CONCEPTS[d].is_thing),
+_EVERYTHING = _contents(ALL, ALL.names)
+ROLE_CONTENTS: Mapping[Role, RoleContents] = {
+    "base": _contents(BASE, BASE.names, 0.2),
+    "novel": _contents(NOVEL, NOVEL.names, 0.1),
+    "dusk": replace(
+        _contents(DUSK, DUSK_DRAWINGS.values()),
         names={drawing: name for name, drawing in DUSK_DRAWINGS.items()},
         is_dusk=True,
-    )
-
-
-ROLE_CONTENTS: Mapping[Role, RoleContents] = {
-    "base": _contents(BASE, 0.2),
-    "novel": _contents(NOVEL, 0.1),
-    "dusk": _dusk(),
-    "semantic-only": _contents(ALL, 0.0),
-    "image-level": _contents(ALL, 0.0),
-    "captions": _contents(ALL, 0.0),
+    ),
+    "semantic-only": _EVERYTHING,
+    "image-level": _EVERYTHING,
+    "captions": _EVERYTHING,
 }
 
 _MODULES = (

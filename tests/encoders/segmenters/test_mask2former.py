@@ -79,5 +79,5 @@ def test_impossible_sizes_are_refused() -> None:
         SegmenterConfig()
     with pytest.raises(ValueError, match="exactly one backbone"):
         SegmenterConfig(resnet=ResNetBackbone(), swin=SwinBackbone())
-    with pytest.raises(ValueError, match="multiples of 32"):
+    with pytest.raises(ValueError, match="must be a multiple of 32"):
         SegmenterConfig(resnet=ResNetBackbone(), hidden_dim=48)

@@ -1,1 +1,1 @@
-"""CLIP: the gate to open_clip."""
+"""CLIP models on top of open_clip."""

@@ -1,4 +1,4 @@
-"""What every open_clip CLIP has in common here: words to vectors, colours to its scale, weights from a file."""
+"""The text tower that both kinds of CLIP share, and reading published weights."""
 
 import hashlib
 import zipfile
@@ -18,7 +18,7 @@ from lexiseg.core.messages import printable
 
 @runtime_checkable
 class TowerSizes(Protocol):
-    """The sizes that decide a CLIP's text tower and its joint space."""
+    """The sizes of a CLIP's text tower and joint space."""
 
     @property
     def embed_dim(self) -> int: ...  # noqa: D102
@@ -35,14 +35,14 @@ class TowerSizes(Protocol):
 
 
 class OpenClip(nn.Module):
-    """open_clip's CLIP with its text tower opened up; the image tower is the subclass's."""
+    """open_clip's CLIP with access to the steps of its text tower; subclasses add the image tower."""
 
     def __init__(self, sizes: TowerSizes, vision: CLIPVisionCfg) -> None:
         """Builds both towers with random weights.
 
         Args:
-            sizes: the text tower's; its repr goes into the fingerprint.
-            vision: the image tower's.
+            sizes: of the text tower and the joint space; the repr is part of the fingerprint.
+            vision: the image tower's configuration.
         """
         super().__init__()
         self.clip = CLIP(
@@ -62,10 +62,10 @@ class OpenClip(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the text tower's weights: the key under which text embeddings may be remembered."""
+        """A hash of the text tower's weights and sizes: part of the key of cached text embeddings."""
         text = {name: value for name, value in self.clip.state_dict().items() if not name.startswith("visual.")}
         versions = tuple((value.data_ptr(), value._version) for value in text.values())
-        if versions != self._hashed[0]:  # hashing takes longer than a look at whether anything was written
+        if versions != self._hashed[0]:  # hashed again only after a weight was replaced or written to
             digest = hashlib.sha256(self._identity.encode())
             for name, value in sorted(text.items()):
                 digest.update(name.encode())
@@ -74,7 +74,7 @@ class OpenClip(nn.Module):
         return self._hashed[1]
 
     def tokenize(self, prompts: Sequence[str]) -> Int[Tensor, "M L"]:
-        """Token ids, cut behind the longest prompt: later positions cannot reach an earlier one (causal mask)."""
+        """Token ids, cut after the longest prompt: with the causal mask, later positions have no effect."""
         tokens = self._tokenizer(list(prompts))
         return tokens[:, : int(tokens.argmax(-1).max()) + 1]
 
@@ -86,8 +86,8 @@ class OpenClip(nn.Module):
         Args:
             tokens: from `tokenize`.
             context: learned vectors between the start token and the words (CoOp; SimBaseline's learned prompt has
-                16), in the width of the text tower's tokens. Words for which they leave no room are cut, as
-                `tokenize` cuts them.
+                16), in the width of the text tower's tokens. Prompts that do not fit behind them are truncated, as by
+                `tokenize`.
 
         Raises:
             ValueError: if the context leaves no room for a word.
@@ -123,7 +123,7 @@ class OpenClip(nn.Module):
 
 
 def text_sizes(model: Mapping[str, Any]) -> dict[str, Any]:
-    """What open_clip's description of an architecture says of `TowerSizes`, by their names here."""
+    """The fields of `TowerSizes` in open_clip's configuration of a model."""
     text = model["text_cfg"]
     return {
         "embed_dim": model["embed_dim"],
@@ -136,10 +136,10 @@ def text_sizes(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Reads the tensors of a published checkpoint, without running any code that a pickle may hold.
+    """Reads the tensors of a published checkpoint, without running code from a pickle.
 
-    The state dict may lie under "state_dict" or "model" and its keys behind "module."; whatever is no tensor is left
-    out.
+    The state dict may be under "state_dict" or "model", and its keys may start with "module."; entries that are no
+    tensors are left out.
 
     Args:
         path: a .safetensors, or a pickle, which is opened with weights_only.

@@ -1,4 +1,4 @@
-"""The only gate to open_clip: dense CLIP features, CLIP's own pooling, and words to vectors."""
+"""CLIP with a ResNet: dense features, its own attention pooling, and reading its weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ _NO_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipConfig:
-    """A CLIP whose image tower is a ModifiedResNet, as in OPSNet (RN50 in the paper)."""
+    """Sizes of a CLIP with a ModifiedResNet, as in OPSNet; the defaults are RN50, as in the paper."""
 
     embed_dim: int = 1024
     layers: tuple[int, int, int, int] = (3, 4, 6, 3)
@@ -39,8 +39,8 @@ class ClipConfig:
     dense_stride: Literal[16, 32] = 32
     """Grid of the dense features: 16 keeps the last stage's cells and adds those in between."""
     has_pool: bool = True
-    """Whether the attention pool is there. Folded into a spatial adapter, it can be left out of a model folder; then
-    regions are pooled as ever, but whole pictures and crops cannot be embedded."""
+    """Whether the attention pool is there. A model folder can do without it once it is folded into the spatial
+    adapter: regions are pooled all the same, but whole pictures and crops cannot be embedded."""
 
     @property
     def feature_dim(self) -> int:
@@ -77,7 +77,7 @@ class ClipConfig:
 
 
 class Clip(OpenClip):
-    """open_clip's CLIP, its image tower opened up: trunk, attention pool and text tower apart."""
+    """open_clip's CLIP with a ResNet, with separate access to trunk, attention pool and text tower."""
 
     def __init__(self, config: ClipConfig) -> None:
         super().__init__(
@@ -122,7 +122,11 @@ class Clip(OpenClip):
         return features
 
     def pool(self, features: Float[Tensor, "B F h w"]) -> Float[Tensor, "B D"]:
-        """CLIP's attention pool; its position embedding is resized where the map is not CLIP's own size."""
+        """CLIP's attention pool; its position embedding is resized where the map has another size than CLIP's own.
+
+        Raises:
+            ValueError: if the pool is not there.
+        """
         pool: Any = self.visual.attnpool
         if not self.config.has_pool:
             raise ValueError(
@@ -210,12 +214,12 @@ def read_clip_weights(path: Path) -> dict[str, Tensor]:
 
 
 def read_clip_state(config: ClipConfig, path: Path, architecture: str) -> dict[str, Tensor]:
-    """Reads an open_clip state dict that must be that of a `Clip`'s own `clip`: all of it and nothing else.
+    """Reads an open_clip state dict for `Clip.clip`, and checks that it has all weights and no others.
 
     Args:
         config: the sizes.
         path: see `read_clip_weights`.
-        architecture: what the sizes are called, for the message.
+        architecture: the name of the sizes, for messages.
 
     Raises:
         ValueError: if the file can't be read, or holds weights of another architecture.

@@ -1,4 +1,4 @@
-"""CLIP with a Vision Transformer: one embedding per masked crop, with learned prompts for what the mask hides."""
+"""CLIP with a Vision Transformer: one embedding per masked crop, with mask prompts (OVSeg, section 3.3)."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lexiseg.core.checks import check_multiples
 from lexiseg.encoders import colours
 from lexiseg.encoders.clip.base import OpenClip, text_sizes
 from lexiseg.layers.mask_prompts import MaskPrompts, PixelPrompt, Prompts, VisualPrompts, background_patches
@@ -21,15 +22,15 @@ VOCABULARY_SIZE = 49408
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptConfig:
-    """What is learned beside a CLIP that stays as it is."""
+    """Prompts that are learned beside a frozen CLIP; raises ValueError for a depth or number that the kind lacks."""
 
     kind: Literal["mask", "token", "pixel", "visual"]
     """"mask": OVSeg's mask prompts, a token per position; "token": one token for all background patches; "pixel": a
-    picture behind the region; "visual": VPT's further tokens, blind to the mask."""
+    picture behind the region; "visual": VPT's further tokens, independent of the mask."""
     depth: int = 1
     """Blocks whose inputs have prompts of their own; 1 for "token" and "pixel"."""
     num_tokens: int = 0
-    """Further tokens per block: for "visual" alone."""
+    """Further tokens per block, for "visual" only."""
 
     def __post_init__(self) -> None:
         if self.depth < 1 or (self.depth > 1 and self.kind in ("token", "pixel")):
@@ -40,7 +41,10 @@ class PromptConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VitConfig:
-    """A CLIP whose image tower is a Vision Transformer of OpenAI's kind, as in OVSeg (ViT-B/16 in the paper)."""
+    """Sizes of a CLIP with a Vision Transformer of OpenAI's kind; the defaults are ViT-B/16.
+
+    Raises ValueError if a size is no multiple of its parts, or prompts are deeper than the image tower.
+    """
 
     embed_dim: int = 512
     width: int = 768
@@ -59,11 +63,7 @@ class VitConfig:
     prompts: PromptConfig | None = None
 
     def __post_init__(self) -> None:
-        for whole, part in (("image_size", "patch_size"), ("width", "head_width"), ("text_width", "text_heads")):
-            if not 0 < getattr(self, part) <= getattr(self, whole) or getattr(self, whole) % getattr(self, part):
-                raise ValueError(
-                    f"{whole} must be a multiple of {part}, got {getattr(self, whole)} and {getattr(self, part)}."
-                )
+        check_multiples(self, image_size="patch_size", width="head_width", text_width="text_heads")
         if self.prompts is not None and self.prompts.depth > self.layers:
             raise ValueError(f"prompts of depth {self.prompts.depth} need as many layers, got {self.layers}.")
 
@@ -78,7 +78,7 @@ class VitConfig:
 
         Args:
             model: open_clip's name, such as "ViT-B-16" or, for OpenAI's weights, "ViT-L-14-quickgelu".
-            prompts: what is learned beside it.
+            prompts: learned beside it; None for none.
 
         Raises:
             ValueError: if open_clip does not know the name, or the model is not of OpenAI's kind: a Vision Transformer
@@ -94,7 +94,7 @@ class VitConfig:
 
 
 def _is_openai_vit(model: dict[str, Any]) -> bool:
-    """Whether open_clip's description of a model says nothing but sizes: every other word there changes a step."""
+    """Whether open_clip's configuration of a model holds only sizes: any other key changes the architecture."""
     vision, text = model["vision_cfg"], model["text_cfg"]
     return (
         model.keys() <= {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"}
@@ -106,11 +106,11 @@ def _is_openai_vit(model: dict[str, Any]) -> bool:
 
 
 class VitClip(OpenClip):
-    """open_clip's CLIP with a Vision Transformer, driven step by step so that prompts can enter between the steps."""
+    """open_clip's CLIP with a Vision Transformer, run block by block so that prompts can be inserted."""
 
     def __init__(self, config: VitConfig) -> None:
         super().__init__(
-            replace(config, prompts=None),  # the text does not depend on them, so its fingerprint must not either
+            replace(config, prompts=None),  # the text tower's fingerprint must not depend on them
             CLIPVisionCfg(
                 layers=config.layers,
                 width=config.width,
@@ -133,12 +133,12 @@ class VitClip(OpenClip):
 
     @property
     def image_parameters(self) -> list[nn.Parameter]:
-        """The whole image tower without prompts: what full fine-tuning trains."""
+        """The parameters of the image tower without prompts, for full fine-tuning."""
         return list(self.visual.parameters())
 
     @property
     def prompt_parameters(self) -> list[nn.Parameter]:
-        """The prompts: what mask prompt tuning trains; empty without prompts."""
+        """The parameters of the prompts, for mask prompt tuning; empty without prompts."""
         return [] if self.prompts is None else list(self.prompts.parameters())
 
     def encode_image(self, pixel_values: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B D"]:
@@ -151,14 +151,17 @@ class VitClip(OpenClip):
         """Embeds crops with the prompts, all in one pass (OVSeg, section 3.3).
 
         Where a mask is true everywhere, and for all crops where masks is None, this is `encode_image` bit for bit.
-        Visual prompts are the exception: they look at no mask and always take part.
+        Visual prompts are the exception: they do not depend on the mask.
 
         Args:
-            crops: RGB in [0, 1], the background filled already.
-            masks: true on the region.
+            crops: RGB in [0, 1], with a filled background.
+            masks: true on the region; None for no background.
 
         Returns:
-            Not normalised.
+            Embeddings in the joint space, not normalised.
+
+        Raises:
+            ValueError: if the crops are not of the tower's image size.
         """
         return self._tower(crops, self.prompts, masks)
 
@@ -191,9 +194,9 @@ class VitClip(OpenClip):
 
 
 def _run(block: nn.Module, tokens: Float[Tensor, "M L E"], *, is_last: bool) -> Float[Tensor, "M L2 E"]:
-    """One transformer block: open_clip's own, but for half precision on a CPU, where torch's attention is slow.
+    """Runs a transformer block: open_clip's own, except in half precision on a CPU, where torch's attention is slow.
 
-    There the last block answers for the class token alone, since nothing else of it is read.
+    There the last block computes only the class token, as nothing else of it is used.
     """
     assert isinstance(block, ResidualAttentionBlock)
     if tokens.device.type != "cpu" or tokens.dtype not in (torch.bfloat16, torch.float16):

@@ -12,13 +12,13 @@ from lexiseg.encoders.clip.base import read_tensors
 from lexiseg.encoders.clip.vit import PromptConfig, VitClip, VitConfig
 
 PROMPT_KEY = "prompts.prompt_embed"
-"""Where a `VitClip` keeps its mask prompts."""
+"""The key of the mask prompts in a `VitClip`'s state dict."""
 _OFFICIAL_PROMPTS = "mask_embedding"
-"""The last word of the key under which the authors of OVSeg keep them, behind "visual."."""
+"""The last part of their key in OVSeg's checkpoints, after "visual."."""
 _NO_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size", "attn_mask"})
-"""Sizes that OpenAI stored among CLIP's weights, and a buffer that follows from them."""
+"""Sizes that OpenAI's state dicts hold beside the weights, and a buffer that follows from them."""
 _HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
-"""By the width of the image tower, ViT-H, g, G and e; the smaller ones have heads of 64, as all text towers have."""
+"""Head widths by the image tower's width, of ViT-H, g, G and e; smaller ones and text towers have heads of 64."""
 
 
 def read_vit_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
@@ -28,9 +28,9 @@ def read_vit_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor] |
         path: a .safetensors, or a pickle, which is opened with weights_only; in float32 or half precision.
 
     Returns:
-        The weights under the keys of a `VitClip`, float32; none where the file holds prompts alone. Then the mask
-        prompts (depth x patches x token width), or None where there are none. Both together are what
-        `load_state_dict` of the `VitClip` takes whose sizes `vit_config_of` tells.
+        The weights by the keys of a `VitClip`, float32; empty if the file holds only prompts. Then the mask prompts
+        (depth x patches x token width), or None if there are none. Together they are the state dict of a `VitClip` with
+        the configuration of `vit_config_of`.
 
     Raises:
         ValueError: if the file is missing, cannot be read safely, or holds anything else.
@@ -54,13 +54,13 @@ def read_vit_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor] |
 
 
 def vit_config_of(state: dict[str, Tensor], *, quick_gelu: bool = False) -> VitConfig:
-    """Tells the sizes of a `VitClip` from its weights.
+    """The sizes of a `VitClip` from its weights.
 
-    Heads leave no trace in the weights: they get the width that all published models of these sizes have.
+    The number of heads does not follow from weights: heads get the width of all published models of these sizes.
 
     Args:
         state: from `read_vit_weights`, with or without prompts.
-        quick_gelu: whether the weights were trained with QuickGELU, which they don't tell; OpenAI's and OVSeg's were.
+        quick_gelu: whether the weights were trained with QuickGELU, as OpenAI's and OVSeg's were.
 
     Raises:
         ValueError: if the weights are not those of a ViT CLIP.
@@ -90,7 +90,7 @@ def vit_config_of(state: dict[str, Tensor], *, quick_gelu: bool = False) -> VitC
 
 
 def _shape(state: dict[str, Tensor], name: str, rank: int) -> torch.Size:
-    """The shape of a weight that must be there."""
+    """The shape of a weight; raises ValueError if it is missing, empty or of another rank."""
     if name not in state or state[name].ndim != rank or not state[name].numel():
         raise ValueError(f"{name} is missing, empty or of another rank")
     return state[name].shape
@@ -102,7 +102,7 @@ def _count_blocks(state: dict[str, Tensor], transformer: str) -> int:
 
 
 def _check(weights: dict[str, Tensor], prompts: dict[str, Tensor]) -> None:
-    """Refuses what a `VitClip` of these sizes would not take, before anything large is made."""
+    """Checks names and shapes against a `VitClip` of these sizes on the meta device, before memory is allocated."""
     state = weights | prompts
     with torch.device("meta"):
         own = VitClip(vit_config_of(state)).state_dict()

@@ -1,1 +1,1 @@
-"""Mask2Former and MaskFormer: the gate to transformers."""
+"""Mask2Former and MaskFormer on top of transformers."""

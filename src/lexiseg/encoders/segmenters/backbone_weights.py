@@ -14,9 +14,9 @@ from lexiseg.encoders.segmenters.maskformer import DeepResNet
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _OWN = ("relative_position_index", "num_batches_tracked")
-"""Endings of what every size decides, or nothing reads."""
+"""Endings of buffers that follow from the sizes or are not used."""
 _NEW = ("hidden_states_norms.", "swin.layernorm.")
-"""Norms behind a Swin's stages, which a classifier does not have (Mask2Former begins them anew), and one never read."""
+"""Norms that a Swin classifier lacks (Mask2Former initialises them), and one that is not used."""
 
 
 def is_backbone(folder: Path) -> bool:
@@ -53,7 +53,7 @@ def load_backbone(backbone: nn.Module, folder: Path) -> None:
 
 
 def _names_of(backbone: nn.Module) -> Callable[[str], str]:
-    """From a weight's name here to its published one."""
+    """The mapping of our weight names to the published ones."""
     if isinstance(backbone, DeepResNet):
         return lambda name: name.removeprefix("resnet.")
     if hasattr(backbone, "swin"):

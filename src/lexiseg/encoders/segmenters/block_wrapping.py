@@ -1,4 +1,4 @@
-"""The repeated parts of a segmenter: what activation checkpointing and sharding go by."""
+"""The repeated blocks of a segmenter, for activation checkpointing and sharding."""
 
 from timm.models.resnet import Bottleneck
 from torch import nn

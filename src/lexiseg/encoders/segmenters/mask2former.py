@@ -1,7 +1,7 @@
 """Mask2Former without its class head, and its sizes in transformers' config.json."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import Mask2FormerConfig, Mask2FormerModel, ResNetConfig, SwinConfig
 
+from lexiseg.core.checks import check_multiples
 from lexiseg.core.structures import MaskProposals
 from lexiseg.encoders import colours
 
@@ -59,11 +60,7 @@ class SegmenterConfig:
     def __post_init__(self) -> None:
         if (self.resnet is None) == (self.swin is None):
             raise ValueError("a segmenter needs exactly one backbone: set either resnet or swin.")
-        if self.hidden_dim % 32 or self.mask_dim % 32:
-            raise ValueError(
-                "hidden_dim and mask_dim must be multiples of 32 (group norm), "
-                f"got {self.hidden_dim} and {self.mask_dim}."
-            )
+        check_multiples(self, hidden_dim=32, mask_dim=32)  # group norms have 32 groups
 
 
 def backbone_to_transformers(resnet: ResNetBackbone | None, swin: SwinBackbone | None) -> Any:
@@ -174,12 +171,14 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
 
 
+def four(values: Iterable[Any]) -> tuple[int, int, int, int]:
+    """Four whole numbers, one for each stage of a backbone; raises ValueError if there are more or fewer."""
+    one, two, three, last = map(int, values)
+    return one, two, three, last
+
+
 def _sizes(document: Mapping[str, Any], backbone: Mapping[str, Any], kind: str) -> SegmenterConfig:
     """The sizes of a config.json whose model type and backbone were checked."""
-
-    def four(values: Any) -> tuple[int, int, int, int]:
-        one, two, three, last = (int(v) for v in values)
-        return one, two, three, last
 
     def read(own: type[Any], full: object) -> Any:
         kinds = {field.name: four if isinstance(field.default, tuple) else type(field.default) for field in fields(own)}

@@ -1,4 +1,4 @@
-"""Folders of a closed-set Mask2Former in transformers' published layout: config.json and model.safetensors."""
+"""Reading and writing closed-set Mask2Formers in transformers' layout: config.json and model.safetensors."""
 
 import functools
 import re
@@ -27,18 +27,18 @@ RENAMED_BLOCKS = (
     ("mlp.fc1.", "intermediate.dense."),
     ("mlp.fc2.", "output.dense."),
 )
-"""Names of a Swin's weights in newer versions of transformers, and in the files that were published before."""
+"""Names of a Swin's weights in newer versions of transformers, and in published files."""
 _RENAMED = (("swin.encoder.", "encoder."), ("swin.embeddings.", "embeddings."), *RENAMED_BLOCKS)
-"""Likewise in a Mask2Former, whose Swin has a wrapper less."""
+"""Likewise in a Mask2Former, whose Swin has one wrapper less."""
 _IGNORED_ENDINGS = ("criterion.empty_weight", ".relative_position_index")
-"""Published, but no weights: the loss's class weights and an index that every size decides."""
+"""Endings of tensors that are not loaded: the loss's class weights, and an index that follows from the sizes."""
 _OPTIONAL = re.compile(r"num_batches_tracked$|pixel_level_module\.encoder\.swin\.layernorm\.")
-"""Newer versions of transformers have these, but nothing that is computed here depends on them."""
+"""Tensors of newer versions of transformers that no output depends on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedSetWeights:
-    """A published closed-set Mask2Former: sizes, weights, its class head and its names."""
+    """A closed-set Mask2Former: sizes, weights, class head and class names."""
 
     config: SegmenterConfig
     segmenter: Mapping[str, Tensor]
@@ -104,7 +104,7 @@ def write_mask2former(
     Both `read_mask2former` and transformers' own `from_pretrained` read it.
 
     Args:
-        folder: made if it is missing; a model in it is replaced.
+        folder: created if it is missing; a model in it is overwritten.
         config: the sizes.
         segmenter: state dict of a Segmenter of these sizes.
         class_weight: rows of the class head: the names, then no-object.
@@ -165,5 +165,5 @@ def _label_names(document: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
 
 
 def _unused(name: str, like: Tensor) -> Tensor:
-    """A value for a weight that older files lack and that nothing reads."""
+    """A value for an unused weight that older files lack."""
     return torch.zeros(like.shape, dtype=like.dtype) if not name.endswith("weight") else torch.ones(like.shape)

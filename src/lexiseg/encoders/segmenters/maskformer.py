@@ -1,6 +1,6 @@
-"""MaskFormer: masks from a plain FPN and a DETR decoder, for OVSeg (section 3.1; Cheng et al., 2021).
+"""MaskFormer without its class head: an FPN pixel decoder and a DETR decoder (Cheng et al., 2021; OVSeg, section 3.1).
 
-The parts are transformers' own; the ResNet with a deep stem is timm's. Their words and layouts stay in this file.
+The modules are those of transformers; the ResNet with a deep stem is timm's.
 """
 
 import math
@@ -16,6 +16,7 @@ from transformers import MaskFormerConfig as TransformersConfig
 from transformers.modeling_outputs import BackboneOutput
 from transformers.models.maskformer.modeling_maskformer import MaskFormerPixelDecoder, MaskFormerTransformerModule
 
+from lexiseg.core.checks import check_multiples
 from lexiseg.core.structures import MaskProposals
 from lexiseg.encoders import colours
 from lexiseg.encoders.segmenters.mask2former import ResNetBackbone, SwinBackbone, backbone_to_transformers
@@ -35,7 +36,10 @@ class DeepResNetBackbone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskFormerConfig:
-    """A MaskFormer without transformer encoder; the defaults are OVSeg's (section 3.1)."""
+    """Sizes of a MaskFormer without transformer encoder; the defaults are OVSeg's (section 3.1).
+
+    Raises ValueError unless exactly one backbone is set and the widths are multiples of what they are divided by.
+    """
 
     resnet: ResNetBackbone | None = None
     swin: SwinBackbone | None = None
@@ -50,20 +54,15 @@ class MaskFormerConfig:
     num_heads: int = 8
     num_queries: int = 100
     decoder_stride: Literal[16, 32] = 32
-    """Of the backbone's map that the decoder's queries look at."""
+    """Stride of the backbone's map that the decoder's queries attend to."""
     dropout: float = 0.1
-    """Of the decoder's attention weights, feed-forward layers and residual branches."""
+    """Rate in the decoder's attention weights, feed-forward layers and residual branches, in [0, 1)."""
 
     def __post_init__(self) -> None:
         if sum(backbone is not None for backbone in (self.resnet, self.swin, self.deep_resnet)) != 1:
             raise ValueError("a MaskFormer needs exactly one backbone: set resnet, swin or deep_resnet.")
-        if self.pixel_dim % GROUPS:
-            raise ValueError(f"pixel_dim must be a multiple of {GROUPS} (group norm), got {self.pixel_dim}.")
-        if self.hidden_dim % 4 or self.hidden_dim % self.num_heads:
-            raise ValueError(
-                "hidden_dim must be a multiple of 4 (position embedding) and of num_heads, "
-                f"got {self.hidden_dim} with {self.num_heads} heads."
-            )
+        check_multiples(self, pixel_dim=GROUPS, hidden_dim=4)  # of group norms, and of the position embedding
+        check_multiples(self, hidden_dim="num_heads")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
 
@@ -100,7 +99,7 @@ class MaskFormer(nn.Module):
 
         Args:
             pixel_values: RGB in [0, 1]; H and W are multiples of 32.
-            every_layer: also return what each earlier decoder layer predicts, for deep supervision. There is no
+            every_layer: also return the predictions of each earlier decoder layer, for deep supervision. There is no
                 prediction before the first layer, as its queries are zero.
         """
         return self.decode(self.features(pixel_values), every_layer=every_layer)
@@ -125,11 +124,11 @@ class MaskFormer(nn.Module):
 
     @property
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """The backbone's parameters, which a pretrained start trains more slowly."""
+        """The backbone's parameters, which are trained at a lower rate if they are pretrained."""
         return list(self.backbone.parameters())
 
     def _initialise(self) -> None:
-        """Starts as MaskFormer and DETR do: transformers leaves its parts to the model that would hold them."""
+        """Initialises weights as MaskFormer and DETR do, since transformers does so only in its whole model."""
         for module in (*self.pixel_decoder.modules(), self.transformer.input_projection):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_uniform_(module.weight, a=1)
@@ -169,7 +168,7 @@ def _backbone(config: MaskFormerConfig) -> Any:
 
 
 def _decoder(config: MaskFormerConfig) -> DetrConfig:
-    """The decoder's sizes in transformers' words. Not `auxiliary_loss`: it would norm what the next layer gets."""
+    """The decoder's configuration in transformers, without `auxiliary_loss`, which norms the next layer's input."""
     return DetrConfig(
         d_model=config.hidden_dim,
         decoder_layers=config.decoder_layers,

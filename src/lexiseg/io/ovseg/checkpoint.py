@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from lexiseg.core.weights import weight_complaint
 from lexiseg.encoders.clip.base import read_tensors
 from lexiseg.encoders.clip.vit import VitConfig
 from lexiseg.encoders.clip.vit_weights import PROMPT_KEY, vit_config_of
+from lexiseg.encoders.segmenters.mask2former import four
 from lexiseg.encoders.segmenters.maskformer import DeepResNetBackbone, MaskFormerConfig
 from lexiseg.io.ovseg.keys import KNOWN_BUFFERS, OFFICIAL_CLIP, from_official, to_official
 from lexiseg.io.ovseg.settings import Settings, contradiction, with_settings
@@ -124,20 +124,20 @@ def _preset(weights: Mapping[str, Tensor]) -> OVSegConfig:
 def _segmenter_config(weights: Mapping[str, Tensor], preset: MaskFormerConfig) -> MaskFormerConfig:
     swin = deep_resnet = None
     if preset.swin is not None:
-        depths = _four(_count(weights, rf"backbone\.layers\.{stage}\.blocks\.(\d+)\.") for stage in range(4))
+        depths = four(_count(weights, rf"backbone\.layers\.{stage}\.blocks\.(\d+)\.") for stage in range(4))
         tables = [weights[f"backbone.layers.{stage}.blocks.0.attn.relative_position_bias_table"] for stage in range(4)]
         swin = replace(
             preset.swin,
             embed_dim=len(weights["backbone.patch_embed.proj.weight"]),
             depths=depths,
-            num_heads=_four(table.shape[1] for table in tables),
+            num_heads=four(table.shape[1] for table in tables),
             window_size=(math.isqrt(len(tables[0])) + 1) // 2,
         )
     else:
         deep_resnet = DeepResNetBackbone(
             stem_width=len(weights["backbone.stem.conv1.weight"]),
-            hidden_sizes=_four(len(weights[f"backbone.res{stage}.0.conv3.weight"]) for stage in (2, 3, 4, 5)),
-            depths=_four(_count(weights, rf"backbone\.res{stage}\.(\d+)\.") for stage in (2, 3, 4, 5)),
+            hidden_sizes=four(len(weights[f"backbone.res{stage}.0.conv3.weight"]) for stage in (2, 3, 4, 5)),
+            depths=four(_count(weights, rf"backbone\.res{stage}\.(\d+)\.") for stage in (2, 3, 4, 5)),
         )
     mask_dim, pixel_dim = weights["sem_seg_head.pixel_decoder.mask_features.weight"].shape[:2]
     num_queries, hidden_dim = weights[f"{_PREDICTOR}query_embed.weight"].shape
@@ -171,11 +171,6 @@ def _count(weights: Mapping[str, Tensor], pattern: str) -> int:
     if not found:
         raise ValueError(f"nothing is called {pattern}")
     return len(found)
-
-
-def _four(numbers: Any) -> tuple[int, int, int, int]:
-    one, two, three, last = numbers
-    return one, two, three, last
 
 
 def _check_vocabulary(vocabulary: Vocabulary, weights: Mapping[str, Tensor], settings: Settings, source: str) -> None:
