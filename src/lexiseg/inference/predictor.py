@@ -41,7 +41,7 @@ def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Mo
 
     Args:
         name_or_dir: "storybook" (an OPSNet) or "tiny-ovseg" (an OVSeg), the models inside the package, trained on
-            the drawn world only; or a model folder; or the name of a model on the Hugging Face hub, such as "owner/name".
+            the drawn world only; or a model folder; or a model on the Hugging Face hub, such as "owner/name".
         device: "auto" takes a GPU if there is one; or any name that torch knows.
 
     Raises:
