@@ -1,10 +1,9 @@
 """Puts a trained model into the package: half precision, settings chosen on val, and its model card.
 
-What the package can do without is left out: an OPSNet's attention pool (its spatial adapter holds what mask pooling
-needs of it), and, of the rows of the token table that no caption of the drawn world reached, all but the signs: they
-still hold their first random values, keep their own direction so, and weigh a twentieth in the history. Matrices
-outside the text tower are rounded to multiples of a sixteenth of their root mean square or less: compressed, as in
-the history, the model weighs over a third less, and on val it answers as well.
+Weights that inference does not need are left out: an OPSNet's attention pool, which is folded into its spatial
+adapter, and the magnitudes of token embeddings of no caption of the drawn world: these are untrained, keep only their
+signs, and compress to a twentieth. Matrices outside the text tower are rounded to multiples of a sixteenth of their
+root mean square or less: compressed, the model is over a third smaller, with the same quality on val.
 
 Usage: python tools/ship.py RUN/opsnet/model CARD.md [--score-threshold X] [--mask-threshold X]
                             [--rank-by product] [--alpha A] [--beta B]
@@ -27,12 +26,12 @@ from lexiseg.storybook.captions import FRAMES, PLACES, SIZES
 from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS
 
 STEPS = 16
-"""Stored steps in a matrix's root mean square, at least."""
+"""Least number of rounding steps in a matrix's root mean square."""
 SMALLEST_HALF = 2.0**-24
 
 
 def read_tokens(model: OpenVocabularySegmenter) -> list[int]:
-    """The tokens of every word that a caption or a template can hold."""
+    """The token ids of all words of captions and templates."""
     names = [name for listed in ("storybook-all", "storybook-dusk") for name in Vocabulary.of(listed).row_names()]
     texts = [*names, *FRAMES, *PLACES, *SIZES, *COLOURS, *PATTERNS, *model.config.training_vocabulary.templates]
     texts += ["a an and many , . the", *(f"{name}." for name in names), *(f"{name}," for name in names)]
@@ -40,7 +39,7 @@ def read_tokens(model: OpenVocabularySegmenter) -> list[int]:
 
 
 def leaner(model: OpenVocabularySegmenter) -> OpenVocabularySegmenter:
-    """The same model without what it never reads; making a lean model lean changes nothing."""
+    """The model without weights that inference does not need; idempotent."""
     known = read_tokens(model)
     state = model.state_dict()
     table = state["clip.clip.token_embedding.weight"]
@@ -57,7 +56,7 @@ def leaner(model: OpenVocabularySegmenter) -> OpenVocabularySegmenter:
 
 
 def rounded(model: OpenVocabularySegmenter) -> OpenVocabularySegmenter:
-    """The same model with matrices in few steps, but for CLIP's text tower, which several shipped models share."""
+    """The model with rounded matrices, except in CLIP's text tower, which several shipped models share."""
     state = model.state_dict()
     for name, value in state.items():
         is_text = name.startswith("clip.clip.") and not name.startswith("clip.clip.visual.")
@@ -69,8 +68,8 @@ def rounded(model: OpenVocabularySegmenter) -> OpenVocabularySegmenter:
     return model
 
 
-def settled(model: OpenVocabularySegmenter, chosen: dict[str, Any]) -> OpenVocabularySegmenter:
-    """The model with its answers' settings as chosen; what was not named stays."""
+def with_settings(model: OpenVocabularySegmenter, chosen: dict[str, Any]) -> OpenVocabularySegmenter:
+    """The model with the given thresholds, scores and fusion; None leaves a setting as it is."""
 
     def changed(part: Any, names: Mapping[str, str]) -> Any:
         given = {field: chosen[name] for name, field in names.items() if chosen[name] is not None}
@@ -105,7 +104,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=float)
     parser.add_argument("--rank-by", choices=["class", "iou", "product"])
     wanted = vars(parser.parse_args())
-    model = settled(load_model(wanted.pop("model")), {k: v for k, v in wanted.items() if k != "card"})
+    model = with_settings(load_model(wanted.pop("model")), {k: v for k, v in wanted.items() if k != "card"})
     name = "tiny-ovseg" if isinstance(model, OVSeg) else "storybook"
     card = {"README.md": wanted["card"].read_text()}
     folder = save_model(

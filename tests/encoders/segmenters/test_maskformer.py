@@ -182,7 +182,7 @@ def test_impossible_sizes_are_refused() -> None:
         MaskFormerConfig(resnet=ResNetBackbone(), deep_resnet=DeepResNetBackbone())
     with pytest.raises(ValueError, match="pixel_dim must be a multiple of 32"):
         replace(SWIN, pixel_dim=48)
-    with pytest.raises(ValueError, match=r"got 32 with 5 heads"):
+    with pytest.raises(ValueError, match=r"hidden_dim must be a multiple of num_heads, got 32 and 5"):
         replace(SWIN, num_heads=5)
     with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\)"):
         replace(SWIN, dropout=1.0)
