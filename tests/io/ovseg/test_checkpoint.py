@@ -310,7 +310,7 @@ def test_the_official_settings_are_understood(checkpoints: Mapping[str, dict[str
         ({"mask_former": {"PRE_NORM": True}}, "mask_former.PRE_NORM = True"),
         ({"sem_seg_head": {"NUM_CLASSES": 171}}, "NUM_CLASSES = 171, but .* has 3"),
         ({"mask_former": {"NHEADS": "eight"}}, "NHEADS = 'eight', where a int is expected"),
-        ({"mask_former": {"NHEADS": 5}}, "got 32 with 5 heads"),
+        ({"mask_former": {"NHEADS": 5}}, "hidden_dim must be a multiple of num_heads, got 32 and 5"),
         ({"mask_former": 5}, "mask_former must be a section"),
         ({"clip_adapter": {"MASK_THR": 1.5}}, r"mask_threshold must lie in \[0, 1\]"),
         ({"clip_adapter": {"MASK_FILL": "noise"}}, "MASK_FILL = 'noise'; known are mean, zero"),
