@@ -146,7 +146,7 @@ class Horizon(OpenVocabularySegmenter):
 
     def _logits(self, proposals: MaskProposals, words: VocabularyEmbeddings) -> Tensor:
         embed = F.normalize(self.head(proposals.query_embed).float(), dim=-1)
-        cosines = class_cosines(embed, words.text_embed, words.concept_index, len(words.similarity))
+        cosines = class_cosines(embed, words)
         return SCALE * torch.cat([cosines, self.void.expand(len(embed), -1)[..., None]], -1)
 
 
