@@ -148,7 +148,7 @@ class Scene:
         self._images = batch.images
         (frame,), (truth,) = batch.images.frames, batch.truths
         class_of = {category_id: index for index, category_id in enumerate(task.category_ids)}
-        ids = torch.from_numpy(truth.labels)
+        ids = torch.from_numpy(truth.to_semantic(task.measure.categories))
         places = [place for place in ids.unique().tolist() if place >= 0]
         self._classes = torch.tensor([class_of[task.measure.categories[place].id] for place in places])
         inside = torch.cat([frame.enter((ids == place)[None].float()) for place in places]) > 0.5
@@ -179,7 +179,7 @@ class Scene:
         kinds: tuple[tuple[str, Masks], ...] = (("clean", "true"), ("noisy", "proposed"))
         for kind, masks in kinds:
             embed = self._look(masks, regions).clip_embed
-            cosines = class_cosines(embed, words.text_embed, words.concept_index, len(words.similarity))
+            cosines = class_cosines(embed, words)
             found = cosines[0].argmax(-1)
             found = found if kind == "clean" else found[queries]
             for word, truth, iou in zip(found.tolist(), self._classes.tolist(), best.tolist(), strict=True):

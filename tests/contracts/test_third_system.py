@@ -120,7 +120,7 @@ class Horizon(OpenVocabularySegmenter):
             seen = F.normalize(self.clip.encode_image(images.pixel_values), dim=-1)[:, None].expand_as(
                 proposals.query_embed
             )
-        by_clip = SCALE * class_cosines(seen, words.text_embed, words.concept_index, len(words.similarity))
+        by_clip = SCALE * class_cosines(seen, words)
         void_probs = logits.softmax(-1)[..., -1] * (1 - blend.clip_share)
         return MaskPrediction(
             mask_logits=proposals.mask_logits,
@@ -146,7 +146,7 @@ class Horizon(OpenVocabularySegmenter):
 
     def _logits(self, proposals: MaskProposals, words: VocabularyEmbeddings) -> Tensor:
         embed = F.normalize(self.head(proposals.query_embed).float(), dim=-1)
-        cosines = class_cosines(embed, words.text_embed, words.concept_index, len(words.similarity))
+        cosines = class_cosines(embed, words)
         return SCALE * torch.cat([cosines, self.void.expand(len(embed), -1)[..., None]], -1)
 
 
