@@ -164,7 +164,7 @@ def test_a_report_that_cannot_be_written_ends_in_one_sentence(model: OPSNet, dat
     report = evaluate_dataset(model, dataset, WORDS, EvaluationSettings(limit=1))
     (tmp_path / "taken").write_text("a file")
 
-    with pytest.raises(ValueError, match="can't be written .*; choose a folder that can"):
+    with pytest.raises(ValueError, match=r"can't be written .*; choose a folder that can"):
         write_report(report, tmp_path / "taken" / "inside")
 
 
