@@ -12,7 +12,7 @@ from lexiseg.core.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """Of `lexiseg demo`."""
+    """Draw six scenes, find the words in them, and show what was found. Needs no network."""
 
     out: Annotated[Path, typer.Option("-o")] = Path("lexiseg-demo")
     """Folder for the pictures."""
@@ -23,7 +23,7 @@ class DemoOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions(InferenceOptions):
-    """Of `lexiseg segment`.
+    """Find the words in pictures: an overlay, a COCO panoptic PNG and one JSON for all.
 
     Raises:
         UsageError: if --best-only comes with what it has no use for.
