@@ -42,6 +42,11 @@ def add_command(
     app.command(name, help=(inspect.getdoc(options_type) or "").partition("\n\n")[0])(typed)
 
 
+def typed_name(field: str) -> str:
+    """What a field's option is called: `--its-name`."""
+    return f"--{field.replace('_', '-')}"
+
+
 def _parameters(options_type: Any) -> list[inspect.Parameter]:
     """What typer reads of a function; a class's own fields before those of its bases, as that is what it is about."""
     classes = options_type.__mro__[-2::-1]  # from below `object` on
@@ -59,7 +64,7 @@ def _parameter(field: Field[Any], text: str | None) -> inspect.Parameter:
     about.help = text or about.help
     if isinstance(about, OptionInfo):
         names = [name for name in (about.default, *(about.param_decls or ())) if isinstance(name, str)]
-        own = [] if any(name.startswith("--") for name in names) else [f"--{field.name.replace('_', '-')}"]
+        own = [] if any(name.startswith("--") for name in names) else [typed_name(field.name)]
         about.default, about.param_decls = ..., (*own, *names)
     default = inspect.Parameter.empty if field.default is MISSING else field.default
     return inspect.Parameter(

@@ -9,11 +9,10 @@ from typer.core import TyperGroup
 
 from lexiseg import __version__
 from lexiseg.cli.command import add_command
-from lexiseg.cli.console import fail, note, say
+from lexiseg.cli.console import FAILURE, INTERRUPTED, USAGE, fail, note, say
 from lexiseg.cli.options import data, evaluate, mine, segment, train, weights
 from lexiseg.core.errors import UsageError, VocabularyError
 
-FAILURE, USAGE, INTERRUPTED = 1, 2, 130
 GROUPS = {
     "score": "Score finished predictions: files against files.",
     "import": "Turn published weights into model folders.",
