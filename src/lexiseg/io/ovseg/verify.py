@@ -1,5 +1,6 @@
 """An imported OVSeg held against what the official program returned: every stage alone, and all of them in a row."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from lexiseg.core.messages import printable
 from lexiseg.core.structures import ImageBatch, MaskProposals, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders import colours
+from lexiseg.io.ovseg.settings import read_settings
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, ensemble_scores
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import mask_probs_of
@@ -33,6 +35,7 @@ REFERENCE_SCALE = 100.0
 
 _FEATURES = tuple(f"backbone.res{stage}" for stage in (2, 3, 4, 5))
 _MAPS = ("sem_seg", "sem_seg_no_ensemble")
+_SIDES = ("stage alone", "in a row", "")
 _CUT_FROM_OWN_MASKS = ("valid", "clip_logits", "sem_seg")
 """In a row, one pixel at the threshold may change a crop, and with it these."""
 
@@ -79,6 +82,32 @@ class Verification:
         """Whether every check does."""
         return all(check.holds for check in (*self.tensors, *self.maps))
 
+    def tables(self) -> list[tuple[str, list[tuple[str, ...]]]]:
+        """Titles and rows for a terminal, the first row the heading; maps in percent."""
+        tensors = [
+            (c.name, f"{c.alone:.1e}", f"{c.in_a_row:.1e}", "" if c.holds else "too large") for c in self.tensors
+        ]
+        maps = [
+            (c.name, f"{100 * c.alone:.3f}", f"{100 * c.in_a_row:.3f}", "" if c.holds else "too few") for c in self.maps
+        ]
+        return [
+            (f"Largest relative difference (limit {MAX_DIFFERENCE:g})", [("tensor", *_SIDES), *tensors]),
+            (f"Pixels of the same class, in % (limit {100 * MIN_AGREEMENT:g})", [("map", *_SIDES), *maps]),
+        ]
+
+    def to_jsonable(self) -> dict[str, object]:
+        """Fractions; null where a value is no number."""
+
+        def sides(check: TensorCheck | MapCheck) -> dict[str, float | None]:
+            values = {"alone": check.alone, "in_a_row": check.in_a_row}
+            return {side: value if math.isfinite(value) else None for side, value in values.items()}
+
+        return {
+            "holds": self.holds,
+            "differences": {check.name: sides(check) for check in self.tensors},
+            "agreements": {check.name: sides(check) for check in self.maps},
+        }
+
 
 def read_reference(path: Path) -> dict[str, Tensor]:
     """Reads what the official program was given and returned for one picture.
@@ -105,6 +134,24 @@ def read_reference(path: Path) -> dict[str, Tensor]:
     if len(found["clip_logits"]) != int(found["valid"].sum()):
         raise ModelError(f"the reference {name} must have a row of clip_logits for each valid mask; record it again.")
     return {key: found[key] for key in needed}
+
+
+def reference_words(path: Path, settings: Mapping[str, object]) -> list[str]:
+    """The words that a reference was made with: from the configuration, or from the config.json beside the reference.
+
+    Raises:
+        ModelError: if neither lists them.
+    """
+    beside = path.with_name("config.json")
+    if "class_names" not in settings and beside.is_file():
+        settings = read_settings(beside)
+    names = settings.get("class_names")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ModelError(
+            f"the words of the reference {printable(path)} are unknown; "
+            'list them as "class_names" in the --config or in a config.json beside it.'
+        )
+    return names
 
 
 @torch.no_grad()
