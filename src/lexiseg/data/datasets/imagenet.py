@@ -53,14 +53,14 @@ REAL = DatasetSpec(
     homes=("imagenet", "ILSVRC2012", "ImageNet"),
     resources=(
         Resource(
-            what="pictures",
-            places=("val", "ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val"),
-            source="Get ILSVRC2012_img_val.tar from https://image-net.org (you need an account).",
+            "pictures",
+            ("val", "ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val"),
+            "Get ILSVRC2012_img_val.tar from https://image-net.org (you need an account).",
         ),
         Resource(
-            what="labels",
-            places=("real.json",),
-            source="Get real.json from https://github.com/google-research/reassessed-imagenet.",
+            "labels",
+            ("real.json",),
+            "Get real.json from https://github.com/google-research/reassessed-imagenet.",
         ),
     ),
     read=read_real,

@@ -17,7 +17,7 @@ LONG = {"val": "validation", "train": "training"}
 """The splits' names in ADE20K's folders."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Resource:
     """A file or folder of a data set."""
 
@@ -63,7 +63,7 @@ class DatasetSpec:
     name: str
     title: str
     task: AnnotationKind
-    vocabulary: str
+    vocabulary: str = ""
     """The built-in list of its classes; empty if it has none."""
     homes: tuple[str, ...]
     """Names of its folder; a person may give that folder or the one around it."""

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from jaxtyping import Int32, Integer
 from PIL import Image
 
 from lexiseg.core.errors import FormatError
-from lexiseg.core.files import read_json
+from lexiseg.core.files import read_json, writing
 from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, Segmentation, SegmentInfo, describe_segments
 from lexiseg.data.formats.layouts import find_annotations, find_images, in_format
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, load_ids, run_lengths, save_ids
@@ -180,7 +179,7 @@ class PanopticWriter:
         self._samples: dict[int | str, Sample] = {}
         self._sizes: dict[int | str, tuple[int, ...]] = {}
         self._names: set[str] = set()
-        try:
+        with writing(root, ValueError, way_out="choose another folder"):
             self._is_new = not root.exists()
             root.mkdir(parents=True, exist_ok=True)
             content = {p.name for p in root.iterdir() if not p.name.startswith(".partial-")}
@@ -194,8 +193,6 @@ class PanopticWriter:
             self._partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
             (self._partial / "images").mkdir()
             (self._partial / "panoptic").mkdir()
-        except OSError as error:
-            raise ValueError(f"{root} cannot be written ({error.strerror}). Choose another folder.") from error
 
     def add(
         self,
@@ -279,13 +276,8 @@ class PanopticWriter:
     def __enter__(self) -> "PanopticWriter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
             self.close()
         else:
             self.discard()
@@ -313,16 +305,9 @@ def image_entry(image_id: int | str, file_name: str, height: int, width: int) ->
 
 def annotation_entry(image_id: int | str, mask_name: str, segments: Iterable[SegmentInfo]) -> dict[str, Any]:
     """A picture's segments, as the JSON lists them."""
-    listed = [
-        {
-            "id": s.id,
-            "category_id": s.category_id,
-            "area": s.area,
-            "bbox": list(s.box),
-            "iscrowd": int(s.is_crowd),
-        }
-        for s in segments
-    ]
+    keys = ("id", "category_id", "area", "bbox", "iscrowd")
+    values = ((s.id, s.category_id, s.area, list(s.box), int(s.is_crowd)) for s in segments)
+    listed = [dict(zip(keys, one, strict=True)) for one in values]
     return {"image_id": image_id, "file_name": mask_name, "segments_info": listed}
 
 
