@@ -63,7 +63,7 @@ def run_mine(options: MineOptions) -> int:
         dataset, own = _open(options, out, options.workers, resume=resume, overwrite=overwrite)
         nouns, captions = None, ()
         if config.has_nouns:
-            nouns = NounFinder(tagger=tagger, words=vocabulary or own)
+            nouns = NounFinder(tagger=tagger, vocabulary=vocabulary or own)
             captions = _captions(dataset, options.captions)
         network = _network(options)
         config = replace(config, regions=regions_for(options, own_regions(network)))

@@ -21,9 +21,9 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import concept_names, seen_and_unseen
 from lexiseg.data.dataset import Dataset, TaskName
 from lexiseg.encoders.text import default_cache_dir
-from lexiseg.evaluation.counting import Counter, count_shards
+from lexiseg.evaluation.counting import ShardCounter
 from lexiseg.evaluation.inputs import open_data
-from lexiseg.evaluation.loading import TruthBatch
+from lexiseg.evaluation.loading import AnnotatedBatch
 from lexiseg.evaluation.measure import Tally
 from lexiseg.evaluation.report import EvaluationSettings, Report, installed_versions, write_report
 from lexiseg.evaluation.shards import SHARDS_FOLDER
@@ -160,16 +160,21 @@ def evaluate_dataset(
 
     Raises:
         ValueError: if words, categories and groups do not fit one another, no picture can be read, or `shards_dir`
-            belongs to another evaluation or cannot be written.
+            belongs to another evaluation or can't be written.
     """
     settings = filled(settings, model)
     with inference(model):
         task = open_task(model, dataset, vocabulary, settings, groups)
         settings = replace(settings, task=task.measure.name)
-        counter = Counter(name="answers", zero=task.measure.zero(), count=partial(_count_answers, model, task))
-        counted = count_shards(
-            model, task, settings, counter, workers=workers, shards_dir=shards_dir, resume=resume, report=report
+        counter = ShardCounter(
+            model=model,
+            task=task,
+            settings=settings,
+            name="answers",
+            zero=task.measure.zero(),
+            count=partial(_count_answers, model, task),
         )
+        counted = counter.run(workers=workers, shards_dir=shards_dir, resume=resume, report=report)
     quality, by_group = task.summarise(counted.tally)
     parameter = next(model.parameters())
     return Report(
@@ -190,7 +195,7 @@ def evaluate_dataset(
 
 
 def _count_answers(
-    model: OpenVocabularySegmenter, task: EvaluationTask, batch: TruthBatch
+    model: OpenVocabularySegmenter, task: EvaluationTask, batch: AnnotatedBatch
 ) -> tuple[list[tuple[Tally, float | None]], RegionCounts]:
     """Holds the model's answers against the truth."""
     prediction = model(batch.images.to(task.words.text_embed.device), task.words, task.fusion)

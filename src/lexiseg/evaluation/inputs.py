@@ -5,7 +5,7 @@ from typing import Any
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
-from lexiseg.data.categories import match_words, own_vocabulary, vocabulary_categories
+from lexiseg.data.categories import match_vocabulary, own_vocabulary, vocabulary_categories
 from lexiseg.data.dataset import MASK_KINDS, Dataset
 from lexiseg.storybook.datasets import DRAWN, draw_dataset
 
@@ -41,7 +41,7 @@ def open_data(
     name = str(data)
     if name in DRAWN:
         vocabulary = asked or DRAWN[name].vocabulary
-        match_words(vocabulary_categories(DRAWN[name].vocabulary), vocabulary)  # refused before anything is drawn
+        match_vocabulary(vocabulary_categories(DRAWN[name].vocabulary), vocabulary)  # refused before anything is drawn
         return draw_dataset(name, drawn_in, split=split, **drawing), vocabulary
     if name not in CATALOGUE and not Path(name).exists():
         raise ValueError(

@@ -166,8 +166,6 @@ def true_map(ids: Int32[np.ndarray, "H W"], category_ids: Sequence[int], categor
                 is_thing=category.is_thing,
                 area=area,
                 box=box,
-                guesses=(),
-                path=(),
             )
         )
     return PanopticMap(segmentation=ids, segments=tuple(segments))

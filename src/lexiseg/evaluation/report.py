@@ -151,7 +151,7 @@ def write_report(report: Report, folder: Path, about: Mapping[str, Any] | None =
         The file.
 
     Raises:
-        ValueError: if the folder cannot be written.
+        ValueError: if the folder can't be written.
     """
     target = folder / REPORT_FILE
     document = report.to_jsonable() | dict(about or {})

@@ -59,11 +59,7 @@ TABLE_1 = (
 TABLE_4 = (
     StudyRow(name="query-only", modulation=QUERY_ONLY),
     StudyRow(name="CLIP-only", modulation=CLIP_ONLY),
-    StudyRow(name="query + 0.5 CLIP", modulation=_ratio(0.5)),
-    StudyRow(name="query + 1 CLIP", modulation=_ratio(1.0)),
-    StudyRow(name="query + 2 CLIP", modulation=_ratio(2.0)),
-    StudyRow(name="query + 3 CLIP", modulation=_ratio(3.0)),
-    StudyRow(name="query + 4 CLIP", modulation=_ratio(4.0)),
+    *(StudyRow(name=f"query + {k:g} CLIP", modulation=_ratio(k)) for k in (0.5, 1.0, 2.0, 3.0, 4.0)),
     StudyRow(name="EF", modulation=ModulationConfig(beta=0.0)),
     StudyRow(name="EF + LD"),
 )
@@ -207,7 +203,7 @@ def study(
                         else model.predict(proposals, regions[key.clip_regions], task.words, key.modulation)
                     )
                 tallies[key] += task.tally(answers[shared], key.merge, batch)
-            read += len(batch.truths)
+            read += len(batch.annotations)
     results: list[StudyResult] = []
     for row, key in zip(rows, keys, strict=True):
         quality, by_group = task.summarise(tallies[key])

@@ -11,9 +11,9 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import MaskPrediction, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.categories import match_groups, match_words
+from lexiseg.data.categories import match_groups, match_vocabulary
 from lexiseg.data.dataset import Category, Dataset, Loaded
-from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, open_all
+from lexiseg.evaluation.loading import AnnotatedBatch, Skipped, batched, open_all
 from lexiseg.evaluation.measure import Answer, Measure
 from lexiseg.evaluation.measures import measure_of
 from lexiseg.evaluation.report import EvaluationSettings
@@ -49,12 +49,12 @@ class EvaluationTask:
             semantic_rule=self.semantic_rule,
         )
 
-    def tallies(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Iterator[Any]:
+    def tallies(self, prediction: MaskPrediction, merge: MergeConfig, batch: AnnotatedBatch) -> Iterator[Any]:
         """The counts of every picture of a batch against its truth."""
-        for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.truths, strict=True)):
+        for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.annotations, strict=True)):
             yield self.measure.tally(self.answer(prediction, index, frame, merge), truth)
 
-    def tally(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Any:
+    def tally(self, prediction: MaskPrediction, merge: MergeConfig, batch: AnnotatedBatch) -> Any:
         """The counts of a batch."""
         return sum(self.tallies(prediction, merge, batch), self.measure.zero())
 
@@ -82,7 +82,7 @@ def open_task(
     named_groups = match_groups(groups or {}, dataset.categories)
     unseen = frozenset(category.name for category in named_groups.get("unseen", ()))
     measure = measure_of(dataset, settings.task, unseen)
-    matched, category_ids = match_words(dataset.categories, vocabulary)
+    matched, category_ids = match_vocabulary(dataset.categories, vocabulary)
     words = model.embed_vocabulary(matched, negatives=settings.negatives, cache_dir=settings.cache_dir)
     return EvaluationTask(
         measure=measure,
@@ -117,7 +117,7 @@ def read_batches(
     *,
     total: int,
     done: int = 0,
-) -> Generator[TruthBatch, None, None]:
+) -> Generator[AnnotatedBatch, None, None]:
     """Yields samples in batches as the model takes them; those that could not be read are added to `skipped`.
 
     Args:
@@ -136,7 +136,7 @@ def read_batches(
             done += 1
         else:
             yield batch
-            done += len(batch.truths)
+            done += len(batch.annotations)
         report(done, total)
 
 
@@ -146,7 +146,7 @@ def read_task(
     settings: EvaluationSettings,
     skipped: list[Skipped],
     report: ProgressCallback,
-) -> Generator[TruthBatch, None, None]:
+) -> Generator[AnnotatedBatch, None, None]:
     """Yields the batches of a task; what cannot be read is added to `skipped`.
 
     Raises:

@@ -172,12 +172,11 @@ class PanopticWriter:
 
         Raises:
             ValueError: if the folder is not empty and `overwrite` is off, if overwriting would
-                delete pictures that are no data set's, or if the folder cannot be written.
+                delete pictures that are no data set's, or if the folder can't be written.
         """
         self.root = root
         self._categories = tuple(categories)
-        self._samples: dict[int | str, Sample] = {}
-        self._sizes: dict[int | str, tuple[int, ...]] = {}
+        self._written: dict[int, tuple[Sample, tuple[int, ...]]] = {}
         self._names: set[str] = set()
         with writing(root, ValueError, way_out="choose another folder"):
             self._is_new = not root.exists()
@@ -228,7 +227,7 @@ class PanopticWriter:
         mask_name = Path(file_name).with_suffix(".png").name
         if Path(file_name).name != file_name:
             raise ValueError(f"{file_name!r} must be a plain file name, without folders.")
-        if image_id in self._samples or mask_name in self._names:
+        if image_id in self._written or mask_name in self._names:
             raise ValueError(f"{file_name} (id {image_id}) was already written. Give each its own.")
         if picture.size != (ids.shape[1], ids.shape[0]):
             raise ValueError(f"{file_name}: the picture is {picture.size}, its map {ids.shape[::-1]}.")
@@ -246,15 +245,14 @@ class PanopticWriter:
             captions=tuple((extras or {}).get("captions") or ()),
             extras=dict(extras or {}),
         )
-        self._samples[image_id], self._sizes[image_id] = sample, ids.shape
+        self._written[image_id] = sample, ids.shape
         self._names.add(mask_name)
         return sample
 
     def close(self) -> None:
         """Writes the JSON and moves everything to its final name."""
-        listed = ((sample, self._sizes[sample.key]) for sample in self._samples.values())
         try:
-            text = to_json(listed, self._categories)
+            text = to_json(self._written.values(), self._categories)
             (self._partial / "panoptic.json").write_text(text, encoding="utf-8")
         except (OSError, TypeError, ValueError):
             self.discard()

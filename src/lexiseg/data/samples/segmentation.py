@@ -207,10 +207,8 @@ def training_keys(
         rank: this process.
         world_size: number of processes.
     """
-    endless, position = _Endless(num_samples, seed), start + rank
-    while True:
-        yield endless.key(position)
-        position += world_size
+    mixed = mixed_keys((num_samples,), 0.0, seed=seed, start=start, rank=rank, world_size=world_size)
+    yield from ((epoch, index) for _, epoch, index in mixed)
 
 
 def mixed_keys(
