@@ -33,9 +33,16 @@ class Counted:
     regions: RegionCounts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+CountBatch = Callable[
+    [OpenVocabularySegmenter, EvaluationTask, AnnotatedBatch],
+    tuple[Iterable[tuple[Tally, float | None]], RegionCounts],
+]
+"""For each picture of a batch its tally and its score, if it has one; and what CLIP was shown region by region."""
+
+
+@dataclass(frozen=True, slots=True)
 class ShardCounter:
-    """What is counted over a data set, and counts it."""
+    """Counts something over a data set."""
 
     model: OpenVocabularySegmenter
     task: EvaluationTask
@@ -44,8 +51,7 @@ class ShardCounter:
     """Tells its shards from those of another counter."""
     zero: Tally
     """The tally of nothing."""
-    count: Callable[[AnnotatedBatch], tuple[Iterable[tuple[Tally, float | None]], RegionCounts]]
-    """For each picture of a batch its tally and its score, if it has one; and what CLIP was shown region by region."""
+    count: CountBatch
 
     def run(self, *, workers: int, shards_dir: Path | None, resume: bool, report: ProgressCallback) -> Counted:
         """Counts every shard once, in one process or in all that torchrun started; see `evaluate_dataset`.
@@ -96,7 +102,7 @@ class ShardCounter:
             read = islice(opened, len(places))
             batches = read_batches(self.model, read, self.settings.batch_size, skipped, report, total=total, done=done)
             for batch in batches:
-                counted, shown = self.count(batch)
+                counted, shown = self.count(self.model, self.task, batch)
                 regions += shown
                 for annotation, (one, score) in zip(batch.annotations, counted, strict=True):
                     tally += one

@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -194,14 +193,7 @@ def diagnose(
     settings = replace(filled(settings, model), task="panoptic")
     with inference(model):
         task = open_task(model, dataset, vocabulary, settings)
-        counter = ShardCounter(
-            model=model,
-            task=task,
-            settings=settings,
-            name="diagnosis",
-            zero=DiagnosisTally(),
-            count=partial(_count_losses, model, task),
-        )
+        counter = ShardCounter(model, task, settings, name="diagnosis", zero=DiagnosisTally(), count=_count_losses)
         counted = counter.run(workers=workers, shards_dir=shards_dir, resume=resume, report=report)
     return summarise_diagnosis(
         counted.tally, dataset.categories, num_pictures=len(counted.scores), unreadable=counted.skipped

@@ -4,7 +4,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +165,7 @@ def evaluate_dataset(
     with inference(model):
         task = open_task(model, dataset, vocabulary, settings, groups)
         settings = replace(settings, task=task.measure.name)
-        counter = ShardCounter(
-            model=model,
-            task=task,
-            settings=settings,
-            name="answers",
-            zero=task.measure.zero(),
-            count=partial(_count_answers, model, task),
-        )
+        counter = ShardCounter(model, task, settings, name="answers", zero=task.measure.zero(), count=_count_answers)
         counted = counter.run(workers=workers, shards_dir=shards_dir, resume=resume, report=report)
     quality, by_group = task.summarise(counted.tally)
     parameter = next(model.parameters())

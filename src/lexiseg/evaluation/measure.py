@@ -44,17 +44,6 @@ class Answer:
         ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassRow:
-    """One class of a report."""
-
-    name: str
-    figure: float
-    """What classes are sorted by, as a fraction."""
-    cells: tuple[str, ...]
-    """As they stand under the heading, in percent."""
-
-
 @runtime_checkable
 class Tally(Protocol):
     """Counts that add up over pictures and processes, and are kept on disk as plain data."""
@@ -133,15 +122,10 @@ class Measure(ABC):
     def rows(self, quality: Any) -> list[tuple[str, ...]]:
         """Figures in percent, for the terminal."""
 
-    def class_rows(self, quality: Any) -> list[ClassRow]:
-        """Every class that occurs."""
-        return [
-            ClassRow(
-                name=c.category.name, figure=c.main, cells=(*c.cells(), "thing" if c.category.is_thing else "stuff")
-            )
-            for c in quality.per_class
-            if c.occurs
-        ]
+    def class_rows(self, quality: Any) -> list[tuple[str, ...]]:
+        """Every class that occurs, the best first: its name, its figures in percent, thing or stuff."""
+        classes = sorted((c for c in quality.per_class if c.occurs), key=lambda c: (-c.main, c.category.name))
+        return [(c.category.name, *c.cells(), "thing" if c.category.is_thing else "stuff") for c in classes]
 
 
 def true_map(ids: Int32[np.ndarray, "H W"], category_ids: Sequence[int], categories: Sequence[Category]) -> PanopticMap:

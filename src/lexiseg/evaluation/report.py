@@ -126,8 +126,7 @@ class Report:
         Args:
             ends: only so many of the best and of the worst, with a row of dots between them.
         """
-        rows = sorted(self.measure.class_rows(self.quality), key=lambda row: (-row.figure, row.name))
-        shown = [(row.name, *row.cells) for row in rows]
+        shown = self.measure.class_rows(self.quality)
         if ends is not None and len(shown) > 2 * ends:
             shown = [*shown[:ends], ("…", *[""] * (len(shown[0]) - 1)), *shown[-ends:]]
         return ((*self.measure.heading[:-1], "kind"), *shown)

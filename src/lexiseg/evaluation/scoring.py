@@ -45,11 +45,13 @@ def score_panoptic(
             a prediction contradicts itself. The first few names are given where many are missing.
     """
     prediction_of = {sample.image_id: sample for sample in predicted.samples}
-    _refuse_missing("pictures have no prediction", truth.samples, lambda s: s.image_id in prediction_of)
+    missing = [sample.file_name for sample in truth.samples if sample.image_id not in prediction_of]
+    _refuse_missing("pictures have no prediction", missing, truth)
     pairs = [(sample, prediction_of[sample.image_id]) for sample in truth.samples]
-    for side, samples in (("true", [pair[0] for pair in pairs]), ("predicted", [pair[1] for pair in pairs])):
-        there = _files_beside(sample.files[-1] for sample in samples)
-        _refuse_missing(f"{side} id PNGs are missing", samples, lambda s, there=there: s.files[-1] in there)
+    for place, side in enumerate(("true", "predicted")):
+        paths = [pair[place].files[-1] for pair in pairs]
+        there = _files_beside(paths)
+        _refuse_missing(f"{side} id PNGs are missing", [path.name for path in paths if path not in there], truth)
     return _add_up(partial(_score_ids, categories=truth.categories), pairs, PanopticTally(), workers, report)
 
 
@@ -154,13 +156,10 @@ def _score_ids(pair: tuple[Sample, Sample], categories: Sequence[Category]) -> P
         raise FormatError(f"{true.file_name}: {error}") from error
 
 
-def _refuse_missing(what: str, samples: Sequence[Sample], is_there: Callable[[Sample], bool]) -> None:
-    missing = [sample for sample in samples if not is_there(sample)]
+def _refuse_missing(what: str, missing: Sequence[str], truth: Dataset) -> None:
     if missing:
-        names = [s.files[-1].name if "PNG" in what else s.file_name for s in missing]
-        raise FormatError(
-            f"{len(missing)} of {len(samples)} {what}: {few(names)}. Add them, or take the pictures out of the truth."
-        )
+        count = f"{len(missing)} of {len(truth.samples)}"
+        raise FormatError(f"{count} {what}: {few(missing)}. Add them, or take the pictures out of the truth.")
 
 
 def _files_beside(paths: Iterable[Path]) -> set[Path]:

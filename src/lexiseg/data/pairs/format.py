@@ -141,13 +141,7 @@ def to_bytes(record: PairRecord) -> tuple[bytes, bytes, bytes]:
         buffer = io.BytesIO()
         Image.fromarray(values).save(buffer, format="PNG")
         pictures.append(buffer.getvalue())
-    about = {
-        "word": record.word,
-        "picture": record.picture,
-        "score": record.score,
-        "box": list(record.box),
-        "source": record.source,
-    }
+    about = {name: getattr(record, name) for name in ("word", "picture", "score", "box", "source")}
     return pictures[0], pictures[1], json.dumps(about, ensure_ascii=False).encode()
 
 
