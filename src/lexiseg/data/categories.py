@@ -46,7 +46,7 @@ def own_vocabulary(categories: Sequence[Category]) -> Vocabulary:
         concept_of = {same_word(concept.name): concept for concept in known.concepts}
         if concept_of.keys() == set(names):
             return Vocabulary(tuple(concept_of[name] for name in names), known.templates)
-    return Vocabulary(tuple(Concept(c.name, is_thing=c.is_thing) for c in categories))
+    return Vocabulary(_own_concepts(categories))
 
 
 def vocabulary_for(
@@ -57,11 +57,8 @@ def vocabulary_for(
     Raises:
         ValueError: naming the first category that the vocabulary lacks, or that shares a concept with another.
     """
-    concepts: dict[str, Concept] = {}
-    if vocabulary is None:
-        concepts = {same_word(c.name): Concept(c.name, is_thing=c.is_thing) for c in categories}
-    else:
-        concepts = {same_word(name): concept for concept in vocabulary.concepts for name in concept.names}
+    known = _own_concepts(categories) if vocabulary is None else vocabulary.concepts
+    concepts = {same_word(name): concept for concept in known for name in concept.names}
     found: list[Concept] = []
     for category in categories:
         concept = concepts.get(same_word(category.name))
@@ -73,6 +70,10 @@ def vocabulary_for(
             )
         found.append(concept)
     return Vocabulary(tuple(found), templates)
+
+
+def _own_concepts(categories: Sequence[Category]) -> tuple[Concept, ...]:
+    return tuple(Concept(category.name, is_thing=category.is_thing) for category in categories)
 
 
 def match_categories(categories: Sequence[Category], vocabulary: Vocabulary) -> dict[int, int]:

@@ -34,8 +34,7 @@ class Counted:
 
 
 CountBatch = Callable[
-    [OpenVocabularySegmenter, EvaluationTask, AnnotatedBatch],
-    tuple[Iterable[tuple[Tally, float | None]], RegionCounts],
+    [OpenVocabularySegmenter, EvaluationTask, AnnotatedBatch], tuple[Iterable[tuple[Tally, float | None]], RegionCounts]
 ]
 """For each picture of a batch its tally and its score, if it has one; and what CLIP was shown region by region."""
 

@@ -220,11 +220,7 @@ def _count_losses(
 
 
 def summarise_diagnosis(
-    tally: DiagnosisTally,
-    categories: Sequence[Category],
-    *,
-    num_pictures: int,
-    unreadable: Iterable[Skipped] = (),
+    tally: DiagnosisTally, categories: Sequence[Category], *, num_pictures: int, unreadable: Iterable[Skipped] = ()
 ) -> Diagnosis:
     """Turns counts into figures."""
     name_of: dict[int | None, str] = {category.id: category.name for category in categories}

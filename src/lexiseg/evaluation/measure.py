@@ -143,13 +143,7 @@ def true_map(ids: Int32[np.ndarray, "H W"], category_ids: Sequence[int], categor
         category = categories[place]
         segments.append(
             Segment(
-                id=number,
-                class_id=place,
-                name=category.name,
-                score=1.0,
-                is_thing=category.is_thing,
-                area=area,
-                box=box,
+                id=number, class_id=place, name=category.name, score=1.0, is_thing=category.is_thing, area=area, box=box
             )
         )
     return PanopticMap(segmentation=ids, segments=tuple(segments))

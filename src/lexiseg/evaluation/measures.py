@@ -17,9 +17,9 @@ from lexiseg.evaluation.measure import Answer, Measure, true_map
 from lexiseg.evaluation.metrics.instance_quality import (
     InstanceQuality,
     InstanceTally,
+    PictureMasks,
     found_masks,
     summarise_instances,
-    tally_instances,
 )
 from lexiseg.evaluation.metrics.panoptic_quality import (
     ClassQuality,
@@ -162,7 +162,9 @@ class InstanceMeasure(Measure):
         merge = replace(answer.merge, score_threshold=0.0)
         found = instances(answer.prediction, answer.index, answer.frame, answer.vocabulary, merge)
         true = truth.to_instances(self.categories)
-        return tally_instances(truth.sample.key, true.size, true.masks, found_masks(found, answer.category_ids))
+        detections = found_masks(found, answer.category_ids)
+        one = PictureMasks(image_id=truth.sample.key, size=true.size, truths=true.masks, found=detections)
+        return InstanceTally(pictures=(one,))
 
     def image_score(self, tally: InstanceTally) -> float | None:
         """AP of the picture alone."""
@@ -184,10 +186,7 @@ class InstanceMeasure(Measure):
         """All sizes, and AP of each."""
         known = str(sum(c.ap is not None for c in quality.per_class))
         sizes = (("small", quality.ap_small), ("medium", quality.ap_medium), ("large", quality.ap_large))
-        return [
-            ("all", *quality.cells(), known),
-            *((name, percent(figure), "", "", "") for name, figure in sizes),
-        ]
+        return [("all", *quality.cells(), known), *((name, percent(figure), "", "", "") for name, figure in sizes)]
 
 
 def measure_of(dataset: Dataset, task: TaskName | None, unseen: frozenset[str] = frozenset()) -> Measure:

@@ -23,11 +23,7 @@ CHUNK = 32  # pictures that a worker process takes at once
 
 
 def score_panoptic(
-    truth: Dataset,
-    predicted: Dataset,
-    *,
-    workers: int = 1,
-    report: ProgressCallback = lambda done, total: None,
+    truth: Dataset, predicted: Dataset, *, workers: int = 1, report: ProgressCallback = lambda done, total: None
 ) -> PanopticTally:
     """Counts predicted id PNGs against the true ones, as COCO's official evaluator does.
 
@@ -179,11 +175,7 @@ Counts = TypeVar("Counts", PanopticTally, SemanticTally)
 
 
 def _add_up(
-    count: Callable[[Pair], Counts],
-    pairs: Sequence[Pair],
-    tally: Counts,
-    workers: int,
-    report: ProgressCallback,
+    count: Callable[[Pair], Counts], pairs: Sequence[Pair], tally: Counts, workers: int, report: ProgressCallback
 ) -> Counts:
     """The counts of all pairs; a worker adds up those of its own pictures before it sends them."""
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]

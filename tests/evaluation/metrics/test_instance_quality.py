@@ -20,9 +20,9 @@ from lexiseg.data.run_lengths import code_of
 from lexiseg.evaluation.metrics.instance_quality import (
     FoundMask,
     InstanceTally,
+    PictureMasks,
     found_masks,
     summarise_instances,
-    tally_instances,
 )
 from lexiseg.models.postprocess.instances import Instance
 
@@ -32,6 +32,13 @@ CATEGORIES = (
     Category(id=9, name="sky", is_thing=False),
 )
 SIZE = (40, 200)
+
+
+def tally_instances(
+    image_id: int, size: tuple[int, int], truths: list[ObjectMask], detections: list[FoundMask]
+) -> InstanceTally:
+    picture = PictureMasks(image_id=image_id, size=size, truths=tuple(truths), found=tuple(detections))
+    return InstanceTally(pictures=(picture,))
 
 
 def box(left: int, top: int, right: int, bottom: int, size: tuple[int, int] = SIZE) -> np.ndarray:

@@ -36,9 +36,7 @@ def read_real(paths: Mapping[str, Path], split: str) -> Dataset:
         categories=builtin_categories("imagenet", range(NUM_CLASSES)),
         samples=tuple(
             Sample(
-                file_name=f"{name}.JPEG",
-                image_path=folder / f"{place_of.get(name, name)}.JPEG",
-                labels=tuple(classes),
+                file_name=f"{name}.JPEG", image_path=folder / f"{place_of.get(name, name)}.JPEG", labels=tuple(classes)
             )
             for name, classes in zip(names, labels, strict=True)
         ),
@@ -58,9 +56,7 @@ REAL = DatasetSpec(
             "Get ILSVRC2012_img_val.tar from https://image-net.org (you need an account).",
         ),
         Resource(
-            "labels",
-            ("real.json",),
-            "Get real.json from https://github.com/google-research/reassessed-imagenet.",
+            "labels", ("real.json",), "Get real.json from https://github.com/google-research/reassessed-imagenet."
         ),
     ),
     read=read_real,

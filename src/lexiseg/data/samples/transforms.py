@@ -77,10 +77,7 @@ def draw_view(size: tuple[int, int], framing: Framing, generator: torch.Generato
     limit, longest = framing.image_size, max(size)
     scale = limit / longest * (low + (high - low) * scale_draw)
     height, width = (max(1, min(side, round(limit / scale))) for side in size)
-    resized = (
-        max(1, min(limit, round(height * scale))),
-        max(1, min(limit, round(width * scale))),
-    )
+    resized = (max(1, min(limit, round(height * scale))), max(1, min(limit, round(width * scale))))
     stride = framing.stride
     padded = -(-resized[0] // stride) * stride, -(-resized[1] // stride) * stride
     if framing.has_fixed_canvas:

@@ -126,21 +126,6 @@ class InstanceQuality(AveragePrecision):
         return {**Figures.to_jsonable(self), **sizes, "per_class": classes}
 
 
-def tally_instances(
-    image_id: int | str, size: tuple[int, int], truths: Iterable[ObjectMask], found: Iterable[FoundMask]
-) -> InstanceTally:
-    """Keeps one picture.
-
-    Args:
-        image_id: unique in the data set.
-        size: height and width in pixels.
-        truths: its objects.
-        found: its detections.
-    """
-    picture = PictureMasks(image_id=image_id, size=size, truths=tuple(truths), found=tuple(found))
-    return InstanceTally(pictures=(picture,))
-
-
 def found_masks(instances: Iterable[Instance], category_ids: Sequence[int]) -> tuple[FoundMask, ...]:
     """A model's instances.
 
