@@ -180,7 +180,7 @@ def diagnose(
     Args:
         model: answers in eval mode; its modes are restored afterwards.
         dataset: samples on disk.
-        vocabulary: the words, one concept per category.
+        vocabulary: one concept per category, in any order.
         settings: protocol and inference switches; the papers' protocol if not given.
         workers: as in `evaluate_dataset`.
         shards_dir: as in `evaluate_dataset`, but a folder of its own.
@@ -188,7 +188,7 @@ def diagnose(
         report: called after every batch with the samples done and their number.
 
     Raises:
-        ValueError: if words and categories do not fit one another, or no picture can be read.
+        ValueError: if vocabulary and categories do not fit one another, or no picture can be read.
     """
     settings = replace(filled(settings, model), task="panoptic")
     with inference(model):

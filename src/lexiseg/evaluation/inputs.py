@@ -1,4 +1,4 @@
-"""What an evaluation is given by name: a data set with its own vocabulary, and the classes that training has seen."""
+"""The data set of an evaluation, opened by its name, and the vocabulary for it."""
 
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,18 @@ def open_data(
     data: Dataset | str | Path,
     root: Path | None,
     split: str | None,
-    asked: Vocabulary | None,
+    vocabulary: Vocabulary | None,
     *,
     drawn_in: Path,
     **drawing: Any,
 ) -> tuple[Dataset, Vocabulary]:
-    """Opens a data set with masks, and says what it is asked for.
+    """Opens a data set with masks, and finds the vocabulary for it.
 
     Args:
         data: a folder, a name of the catalogue, a drawn data set such as "storybook-novel", or what is open already.
         root: where a data set of the catalogue lies.
         split: val, train ...; the data set's first if not given.
-        asked: the words; the data set's own if not given.
+        vocabulary: one concept per category; the data set's own if not given.
         drawn_in: folder for the pictures of a drawn data set.
         drawing: count, seed, workers and report of `storybook.datasets.draw_dataset`.
 
@@ -33,14 +33,14 @@ def open_data(
         The data set, and the vocabulary.
 
     Raises:
-        ValueError: if there is no such data set, it can't be read, it has no masks, or the words do not fit what would
-            be drawn.
+        ValueError: if there is no such data set, it can't be read, it has no masks, or the vocabulary does not fit
+            what would be drawn.
     """
     if not isinstance(data, str | Path):
-        return data, asked or own_vocabulary(data.categories)
+        return data, vocabulary or own_vocabulary(data.categories)
     name = str(data)
     if name in DRAWN:
-        vocabulary = asked or DRAWN[name].vocabulary
+        vocabulary = vocabulary or DRAWN[name].vocabulary
         match_vocabulary(vocabulary_categories(DRAWN[name].vocabulary), vocabulary)  # refused before anything is drawn
         return draw_dataset(name, drawn_in, split=split, **drawing), vocabulary
     if name not in CATALOGUE and not Path(name).exists():
@@ -50,4 +50,4 @@ def open_data(
         )
     dataset = open_dataset(data, root, split, needs=MASK_KINDS)
     listed = CATALOGUE[name].vocabulary if name in CATALOGUE else ""
-    return dataset, asked or (Vocabulary.of(listed) if listed else own_vocabulary(dataset.categories))
+    return dataset, vocabulary or (Vocabulary.of(listed) if listed else own_vocabulary(dataset.categories))

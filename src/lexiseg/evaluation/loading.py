@@ -42,7 +42,7 @@ def open_all(
         samples: on disk.
         workers: processes that read ahead; 0 reads in this one.
     """
-    own = torch.Generator()  # not torch's own, which is the caller's
+    own = torch.Generator()  # torch's own stays as the caller left it
     loader: Any = DataLoader(_Samples(open_one, samples), batch_size=None, num_workers=workers, generator=own)
     yield from loader
 

@@ -49,13 +49,13 @@ class EvaluationSettings:
 def jsonable_settings(settings: EvaluationSettings) -> dict[str, Any]:
     """All settings that change a figure."""
     plain: dict[str, Any] = to_jsonable(replace(settings, cache_dir=None))
-    del plain["cache_dir"]  # where words are remembered changes none
+    del plain["cache_dir"]  # where text embeddings are kept changes none
     return plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageScore:
-    """One picture and how good its answer is."""
+    """One picture and how good its prediction is."""
 
     name: str
     score: float | None
@@ -80,7 +80,7 @@ class Report:
     settings: EvaluationSettings
     """With the task, the fusion and the merge that were used."""
     domain_similarity: float
-    """s between the asked words and the training vocabulary."""
+    """s between the vocabulary and the training vocabulary."""
     versions: Mapping[str, str]
     device: str
     dtype: str

@@ -135,7 +135,7 @@ class Study:
     num_pictures: int
     unreadable: tuple[Skipped, ...]
     domain_similarity: float
-    """s between the asked words and the training vocabulary: alpha (1 - s) is the ratio that was used."""
+    """s between the vocabulary and the training vocabulary: alpha (1 - s) is the ratio that was used."""
 
     def table(self) -> tuple[tuple[str, ...], ...]:
         """Rows for a terminal, the first one the heading; figures in percent."""
@@ -168,14 +168,14 @@ def study(
     Args:
         model: answers in eval mode; its modes are restored afterwards.
         dataset: samples on disk.
-        vocabulary: the words, one concept per category.
+        vocabulary: one concept per category, in any order.
         rows: the configurations.
         settings: limit, batch size, negatives and cache; modulation and merge are the rows' own.
         groups: names of categories whose figures are also wanted on their own.
         report: called after every batch with the samples done and their number.
 
     Raises:
-        ValueError: if there is no row, `settings` names a modulation or merge, words, categories and groups do not
+        ValueError: if there is no row, `settings` names a modulation or merge, vocabulary, categories and groups do not
             fit one another, or no picture can be read.
     """
     settings = settings or EvaluationSettings()
@@ -219,7 +219,7 @@ def study(
 def _all_regions(
     model: OPSNet, images: ImageBatch, proposals: MaskProposals, kinds: set[ClipRegions]
 ) -> dict[ClipRegions, RegionEmbeddings]:
-    """The regions as each wanted way of looking gives them; the learned view is the same in all."""
+    """The region embeddings for each wanted kind of CLIP regions; those of the queries are the same in all."""
     pooled = model.embed(proposals, model.clip_map(images))
     regions: dict[ClipRegions, RegionEmbeddings] = {"pool": pooled}
     for kind in kinds - {"pool"}:

@@ -1,4 +1,4 @@
-"""What is evaluated: a data set and the words for it, matched, embedded and read in batches."""
+"""What is evaluated: a data set and its vocabulary, matched, embedded and read in batches."""
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from lexiseg.models.postprocess.panoptic import MergeConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationTask:
-    """A data set and the words for it, ready to be counted."""
+    """A data set and its vocabulary, matched and embedded."""
 
     measure: Measure
     vocabulary: Vocabulary
@@ -38,7 +38,7 @@ class EvaluationTask:
     semantic_rule: SemanticRule = "merged"
 
     def answer(self, prediction: MaskPrediction, index: int, frame: Frame, merge: MergeConfig | None = None) -> Answer:
-        """One picture's part of a prediction, with what was asked."""
+        """One picture's part of a prediction, with vocabulary and settings."""
         return Answer(
             prediction=prediction,
             index=index,
@@ -71,11 +71,11 @@ def open_task(
     settings: EvaluationSettings,
     groups: Mapping[str, Sequence[str]] | None = None,
 ) -> EvaluationTask:
-    """Matches the words to the categories, by name or synonym, and embeds them.
+    """Matches concepts to categories, by name or synonym, and embeds the vocabulary.
 
     Raises:
-        ValueError: if the data set is empty or has no truth for the task, or words, categories and groups do not fit
-            one another.
+        ValueError: if the data set is empty or has no truth for the task, or vocabulary, categories and groups do not
+            fit one another.
     """
     if not dataset.samples:
         raise ValueError("the data set holds no pictures: name one that does.")

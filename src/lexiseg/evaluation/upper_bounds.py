@@ -44,7 +44,7 @@ def name_perfectly(
         proposals: of the batch.
         iou_scores: predicted, in [0, 1].
         batch: the truth.
-        task: words and categories.
+        task: vocabulary and categories.
     """
     names: dict[tuple[int, int], int] = {}
     for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.annotations, strict=True)):
@@ -134,7 +134,7 @@ def true_mask_top1(
     Args:
         model: its CLIP, adapter and pooling are used.
         dataset: samples on disk.
-        vocabulary: the words, one concept per category.
+        vocabulary: one concept per category, in any order.
         settings: limit, batch size, negatives and cache; modulation and merge have no meaning here.
         groups: names that are also reported on their own.
         sizes: a segment is small below the first and large from the second: the square root of its area in pixels
@@ -145,7 +145,7 @@ def true_mask_top1(
         One row for each group ("all" first), things and stuff, and size ("all" first).
 
     Raises:
-        ValueError: if words, categories and groups do not fit one another, or no picture can be read.
+        ValueError: if vocabulary, categories and groups do not fit one another, or no picture can be read.
     """
     settings = settings or EvaluationSettings()
     counts: Counter[tuple[str, bool, GroupSize]] = Counter()
@@ -187,8 +187,7 @@ def _name_true_masks(
     )
     embed = model.embed(proposals, clip_map).clip_embed
     words = task.words
-    cosines = class_cosines(embed, words)
-    guesses = cosines[0].argmax(-1).tolist()
+    guesses = class_cosines(embed, words)[0].argmax(-1).tolist()
     sides = canvas.sum((1, 2)).sqrt().tolist()
     names = (*task.category_ids, *[None] * (len(words.similarity) - words.num_concepts))
     return [

@@ -1,4 +1,4 @@
-"""What lies in folders: listed once, never asked for file by file."""
+"""Files of folders, found by listing every folder once, not by asking for each file."""
 
 import os
 from collections import defaultdict

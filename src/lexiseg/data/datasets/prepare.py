@@ -1,4 +1,4 @@
-"""Files made of other files: in worker processes, whole or not at all, and begun again where it stopped."""
+"""Files made of a data set's own: in worker processes, whole or not at all, and begun again where it stopped."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 
 from lexiseg.core.errors import FormatError, PictureError
 from lexiseg.core.files import replacing, write_atomically, writing
-from lexiseg.core.pool import ProgressCallback, map_in_pool
+from lexiseg.core.pool import ProgressCallback, collect_problems, map_in_pool
 from lexiseg.data.dataset import Category, Sample, SegmentInfo, describe_segments
 from lexiseg.data.datasets.folders import SHOWN
 from lexiseg.data.formats.coco_panoptic import to_json
@@ -51,13 +51,10 @@ def make_folder(
         work.mkdir(parents=True, exist_ok=True)
         there = set(os.listdir(work))  # noqa: PTH208 - names are all that is needed
         jobs = [(work / name, source) for name, source in sources.items() if name not in there]
-        problems: list[str] = []
-        report(len(sources) - len(jobs), len(sources))
-        for done, problem in enumerate(map_in_pool(partial(_make_one, make=make), jobs, workers), start=1):
-            if problem is not None:
-                problems.append(problem)
-            report(len(sources) - len(jobs) + done, len(sources))
-        if problems:
+        before = len(sources) - len(jobs)
+        report(before, len(sources))
+        make_one = partial(_make_one, make=make)
+        if problems := collect_problems(make_one, jobs, workers, lambda done, _: report(before + done, len(sources))):
             raise FormatError(
                 f"{len(problems)} of {len(sources)} files of {target} could not be made; mend or remove their sources "
                 f"and call again. {' '.join(problems[:SHOWN])}"
@@ -110,7 +107,7 @@ def _describe(
 
 
 def _make_one(job: tuple[Path, Any], make: Callable[[Any, Path], None]) -> str | None:
-    """Makes one file, whole or not at all; what is wrong with its source is the answer."""
+    """Makes one file, whole or not at all; returns what is wrong with its source."""
     path, source = job
     try:
         with replacing(path) as hidden:

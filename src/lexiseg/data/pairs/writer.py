@@ -140,7 +140,7 @@ class PairWriter:
 
 
 def check_free(folder: Path, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Refuses a folder that a `PairWriter` could not begin in without loss.
+    """Refuses a folder in which a `PairWriter` would write over other files.
 
     Args:
         folder: where the shards are to go.

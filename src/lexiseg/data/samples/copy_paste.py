@@ -1,4 +1,4 @@
-"""A picture with its segments in classes of a training vocabulary, and things of one pasted into another."""
+"""Simple copy-paste: things of one annotated picture are pasted into another."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ PASTED_SCALES = (0.7, 1.4)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrueSegment:
-    """What training is told of one segment."""
+    """One annotated segment under a training vocabulary."""
 
     id: int
     """Value of its pixels in the id map; positive."""
