@@ -91,11 +91,6 @@ class Confusion:
     share: float
     """Of all true segments of this name."""
 
-    @property
-    def is_right(self) -> bool:
-        """Whether it is no confusion at all."""
-        return self.true == self.given
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
@@ -159,7 +154,7 @@ class Diagnosis:
         Args:
             limit: rows at most.
         """
-        wrong = [c for c in self.confusions if not c.is_right][:limit]
+        wrong = [c for c in self.confusions if c.true != c.given][:limit]
         rows = [(c.true, c.given or NOTHING, str(c.count), percent(c.share, digits=0)) for c in wrong]
         return (("true", "taken for", "segments", "% of the name"), *rows)
 

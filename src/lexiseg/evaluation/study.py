@@ -36,10 +36,6 @@ class StudyRow:
     """Names come from the truth (see `name_perfectly`): the best that these masks allow."""
 
 
-def _ranked(rank_by: RankBy) -> MergeConfig:
-    return MergeConfig(rank_by=rank_by)
-
-
 def _ratio(k: float) -> ModulationConfig:
     """Query + k x CLIP, nothing else."""
     return ModulationConfig(clip_ratio=k, beta=0.0)
@@ -48,9 +44,9 @@ def _ratio(k: float) -> ModulationConfig:
 ORACLE = StudyRow(name="oracle naming", is_oracle=True)
 
 TABLE_1 = (
-    StudyRow(name="CLIP-only, Cls", modulation=CLIP_ONLY, merge=_ranked("class")),
+    StudyRow(name="CLIP-only, Cls", modulation=CLIP_ONLY, merge=MergeConfig(rank_by="class")),
     StudyRow(name="CLIP-only, Cls.IoU", modulation=CLIP_ONLY),
-    StudyRow(name="query-only, Cls", modulation=QUERY_ONLY, merge=_ranked("class")),
+    StudyRow(name="query-only, Cls", modulation=QUERY_ONLY, merge=MergeConfig(rank_by="class")),
     StudyRow(name="query-only, Cls.IoU", modulation=QUERY_ONLY),
     StudyRow(name="modulated, Cls.IoU"),
 )
@@ -91,7 +87,7 @@ _EMBEDDINGS: tuple[tuple[str, ModulationConfig], ...] = (
 _RANKINGS: tuple[tuple[str, RankBy], ...] = (("Cls", "class"), ("IoU", "iou"), ("Cls.IoU", "product"))
 
 TABLE_7 = tuple(
-    StudyRow(name=f"{name}, {shown}", modulation=modulation, merge=_ranked(rank_by))
+    StudyRow(name=f"{name}, {shown}", modulation=modulation, merge=MergeConfig(rank_by=rank_by))
     for name, modulation in _EMBEDDINGS
     for shown, rank_by in _RANKINGS
 )
