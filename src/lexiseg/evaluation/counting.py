@@ -68,8 +68,7 @@ class ShardCounter:
         if problem := processes.gather(problem)[0]:  # the folder is there before anybody looks into it
             raise ValueError(problem)
         own = self._count_own(store, workers, report)
-        shards = [shard for part in processes.gather(own) for shard in part]
-        shards.sort(key=lambda shard: shard["number"])
+        shards = sorted((shard for part in processes.gather(own) for shard in part), key=lambda shard: shard["number"])
         scores = tuple(ImageScore(name=name, score=score) for shard in shards for name, score in shard["scenes"])
         skipped = tuple(Skipped(**entry) for shard in shards for entry in shard["skipped"])
         if not scores:
