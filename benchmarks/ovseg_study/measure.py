@@ -17,7 +17,7 @@ from torch import Tensor
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.data.dataset import Dataset
-from lexiseg.evaluation.loading import TruthBatch
+from lexiseg.evaluation.loading import AnnotatedBatch
 from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.evaluation.task import EvaluationTask, inference, open_task, read_task
@@ -143,10 +143,10 @@ def count(
 class Scene:
     """One picture; what several ways of answering have in common is computed once."""
 
-    def __init__(self, model: OVSeg, task: EvaluationTask, batch: TruthBatch) -> None:
+    def __init__(self, model: OVSeg, task: EvaluationTask, batch: AnnotatedBatch) -> None:
         self._model, self._task = model, task
         self._images = batch.images
-        (frame,), (truth,) = batch.images.frames, batch.truths
+        (frame,), (truth,) = batch.images.frames, batch.annotations
         class_of = {category_id: index for index, category_id in enumerate(task.category_ids)}
         ids = torch.from_numpy(truth.to_semantic(task.measure.categories))
         places = [place for place in ids.unique().tolist() if place >= 0]

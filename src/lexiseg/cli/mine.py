@@ -20,7 +20,7 @@ from lexiseg.data.categories import concept_names
 from lexiseg.data.dataset import Dataset
 from lexiseg.data.pairs.format import INDEX, PairDataset
 from lexiseg.data.pairs.writer import check_free
-from lexiseg.evaluation.inputs import open_known, words_of
+from lexiseg.evaluation.inputs import open_known, vocabulary_of
 from lexiseg.inference.predictor import load
 from lexiseg.io.models import find_model
 from lexiseg.models.base import OpenVocabularySegmenter
@@ -57,7 +57,7 @@ def run_mine(options: MineOptions) -> int:
         dataset, own = _open(options)
         nouns, captions = None, ()
         if config.has_nouns:
-            nouns = NounFinder(tagger=tagger, words=vocabulary or own)
+            nouns = NounFinder(tagger=tagger, vocabulary=vocabulary or own)
             captions = _captions(dataset, options.captions)
         network = _network(options)
         config = replace(config, regions=regions_for(options, own_regions(network)))
@@ -126,7 +126,7 @@ def _open(options: MineOptions) -> tuple[Dataset, Vocabulary | None]:
     dataset = _first(open_known(name, options.root, split, drawn=DRAWN), options.limit)
     if not dataset.categories:
         return dataset, None
-    vocabulary = words_of(name, dataset)
+    vocabulary = vocabulary_of(name, dataset)
     name_of = concept_names(dataset.categories, vocabulary)
     categories = tuple(replace(category, name=name_of[category.name]) for category in dataset.categories)
     return replace(dataset, categories=categories), vocabulary
