@@ -47,7 +47,7 @@ def measure(folder: Path, split: str, count: int, merge: MergeConfig) -> Panopti
                 iou_scores=torch.ones_like(logits[..., 0]),
                 num_concepts=len(BASE),
             )
-            for index, truth in enumerate(batch.truths):
+            for index, truth in enumerate(batch.annotations):
                 answer = Answer(
                     prediction=prediction,
                     index=index,

@@ -1,8 +1,12 @@
-"""Fixtures for every test: seeded randomness, clean global state, and the shared data."""
+"""Fixtures for every test: seeded randomness, clean global state, and the shared data.
+
+lexiseg is imported inside fixtures alone: shapes are checked in what is imported after pytest has begun.
+"""
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub: no test may download
 
@@ -11,8 +15,6 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
-
-import lexiseg  # modules of it are imported in fixtures alone: shapes are checked of what is imported later
 
 # Examples come from the test's name, not from a clock: a failure in CI is a failure at home;
 # no deadline, because the two cores may be busy with something else.
@@ -111,7 +113,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny(tiny_folder: Path) -> "lexiseg.Model":
+def tiny(tiny_folder: Path) -> Any:
     """That model, loaded."""
     from lexiseg.inference.predictor import load
 

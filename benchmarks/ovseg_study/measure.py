@@ -17,7 +17,7 @@ from torch import Tensor
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.data.dataset import Dataset
-from lexiseg.evaluation.loading import TruthBatch
+from lexiseg.evaluation.loading import AnnotatedBatch
 from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.evaluation.task import EvaluationTask, inference, open_task, read_task
@@ -143,12 +143,12 @@ def count(
 class Scene:
     """One picture; what several ways of answering have in common is computed once."""
 
-    def __init__(self, model: OVSeg, task: EvaluationTask, batch: TruthBatch) -> None:
+    def __init__(self, model: OVSeg, task: EvaluationTask, batch: AnnotatedBatch) -> None:
         self._model, self._task = model, task
         self._images = batch.images
-        (frame,), (truth,) = batch.images.frames, batch.truths
+        (frame,), (truth,) = batch.images.frames, batch.annotations
         class_of = {category_id: index for index, category_id in enumerate(task.category_ids)}
-        ids = torch.from_numpy(truth.labels)
+        ids = torch.from_numpy(truth.to_semantic(task.measure.categories))
         places = [place for place in ids.unique().tolist() if place >= 0]
         self._classes = torch.tensor([class_of[task.measure.categories[place].id] for place in places])
         inside = torch.cat([frame.enter((ids == place)[None].float()) for place in places]) > 0.5
@@ -179,7 +179,7 @@ class Scene:
         kinds: tuple[tuple[str, Masks], ...] = (("clean", "true"), ("noisy", "proposed"))
         for kind, masks in kinds:
             embed = self._look(masks, regions).clip_embed
-            cosines = class_cosines(embed, words.text_embed, words.concept_index, len(words.similarity))
+            cosines = class_cosines(embed, words)
             found = cosines[0].argmax(-1)
             found = found if kind == "clean" else found[queries]
             for word, truth, iou in zip(found.tolist(), self._classes.tolist(), best.tolist(), strict=True):

@@ -62,7 +62,7 @@ def mine_pairs(root: Path, out: Path, *, model: str, pictures: str, config: Mapp
         from_jsonable(MiningConfig, config),
         out,
         captions=[sample.captions for sample in dataset.samples],
-        nouns=NounFinder(words=ALL),
+        nouns=NounFinder(vocabulary=ALL),
         resume=True,
     )
     return {"pairs": len(pairs), "words": len(pairs.words)}

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lexiseg.cli.data import FINE, FLAWED, UNUSABLE, run_check, run_list, run_prepare
+from lexiseg.cli.console import FAILURE, FINE, FLAWED
+from lexiseg.cli.data import run_check, run_list, run_prepare
 from lexiseg.cli.options.data import DataCheckOptions, DataListOptions, DataPrepareOptions
 from lexiseg.core.errors import FormatError, UsageError
 from lexiseg.data.catalogue import CATALOGUE
@@ -55,7 +56,7 @@ def test_a_missing_part_is_said_with_its_source_and_fails_the_check(ade: Path, c
     code = run_check(DataCheckOptions(name="ade20k-panoptic", root=ade))
 
     out = capfd.readouterr().out
-    assert code == UNUSABLE
+    assert code == FAILURE
     assert "The id maps are missing, expected at" in out
     assert "lexiseg data prepare ade20k-panoptic" in out
 

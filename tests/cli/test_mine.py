@@ -113,6 +113,8 @@ def test_a_refused_run_draws_nothing_and_a_resumed_one_nothing_anew(mine: Run, t
     assert "holds drawn data of another role, split, count or seed" in other_count.err
     assert "another model, data or settings" in other_pairs.err
     assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.rglob("*")} == drawn
+    order = '{"count": 2, "role": "base", "seed": 0, "size": [160, 160], "split": "train", "vocabulary": null}'
+    assert (folder / "order.json").read_text() == order  # to the letter, or earlier folders would be refused
     assert mine("--data", "storybook", "--count", 3, "--source", "labels", "--overwrite").code == 0
     assert len(json.loads((folder / "panoptic.json").read_text())["images"]) == 3
 

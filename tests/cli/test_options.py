@@ -1,6 +1,7 @@
 """Options stand in one place, and say what the library says."""
 
 from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -8,7 +9,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from lexiseg.cli.command import command
+from lexiseg.cli.command import add_command
+from lexiseg.cli.main import COMMANDS
 from lexiseg.cli.options.data import StorybookOptions
 from lexiseg.cli.options.evaluate import EvaluateOptions
 from lexiseg.cli.options.mine import MineOptions
@@ -86,6 +88,11 @@ class Shared:
 
 @dataclass(frozen=True, kw_only=True)
 class Own(Shared):
+    """Try it.
+
+    What only a programmer asks.
+    """
+
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...")]
     """Files."""
     is_quick: Annotated[bool, typer.Option("-q")] = False
@@ -96,12 +103,11 @@ def test_a_dataclass_makes_a_command() -> None:
     app = typer.Typer(rich_markup_mode=None)
     seen: list[Own] = []
 
-    @command(app, "try")
     def attempt(options: Own) -> int:
-        """Try it."""
         seen.append(options)
         return 7
 
+    add_command(app, "try", Own, attempt)
     told = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
     done = CliRunner().invoke(app, ["a", "b", "-q", "--much", "2"])
     refused = CliRunner().invoke(app, ["a", "--much", "0"])
@@ -111,4 +117,14 @@ def test_a_dataclass_makes_a_command() -> None:
     docstring = "How much of it, in a docstring that goes on in another line."
     for text in ("Try it.", "Files.", "Without looking.", docstring):
         assert text in told
+    assert "programmer" not in told
     assert told.index("--is-quick") < told.index("--much")
+
+
+@pytest.mark.parametrize(("name", "options", "place"), COMMANDS)
+def test_what_runs_a_command_takes_its_options(name: str, options: type, place: str) -> None:
+    module, _, function = place.partition(".")
+    hints = get_type_hints(getattr(import_module(f"lexiseg.cli.{module}"), function))
+
+    assert hints.pop("return") in (int, type(None)), name
+    assert list(hints.values()) == [options]

@@ -115,13 +115,13 @@ def test_predictions_carry_no_list_of_pictures_or_categories(run: Run, truth: Pa
 def test_json_that_is_none(run: Run, truth: Path, predicted: Path) -> None:
     predicted.write_text("{'annotations': []}")
 
-    refused(score(run, truth, predicted), str(predicted), "not in COCO panoptic format")
+    refused(score(run, truth, predicted), str(predicted), "this is no JSON")
 
 
 def test_json_that_is_too_deep(run: Run, truth: Path, predicted: Path) -> None:
     predicted.write_text("[" * 100_000)
 
-    refused(score(run, truth, predicted), str(predicted), "not in COCO panoptic format")
+    refused(score(run, truth, predicted), str(predicted), "this is no JSON")
 
 
 def test_a_json_that_is_not_there(run: Run, truth: Path, tmp_path: Path) -> None:

@@ -50,6 +50,13 @@ def test_each_recipe_has_a_line_in_a_group_of_its_own(run: Run, monkeypatch: pyt
     assert sorted(listed) == sorted(recipe_names())
 
 
+def test_recipes_name_one_another_as_they_are_typed() -> None:
+    described = {name: describe(name) for name in recipe_names()}
+
+    assert described["opsnet-plus-r50"].startswith("OPSNet+ after opsnet-r50 (--start)")
+    assert [name for name, text in described.items() if "`" in text] == []
+
+
 def test_a_pipe_gets_whole_lines() -> None:
     environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"} | {"PYTHONPATH": SOURCE}
     code = "from lexiseg.cli.main import app; app()"

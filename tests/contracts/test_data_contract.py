@@ -29,7 +29,7 @@ from lexiseg.data.datasets.spec import examine
 from lexiseg.data.run_lengths import encode
 from lexiseg.data.samples.segmentation import SegmentationDataset, collate
 from lexiseg.data.samples.transforms import Framing
-from lexiseg.evaluation.evaluator import evaluate
+from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.training.mining.mine import MiningConfig, mine
 from lexiseg.training.segmentation.data_check import look_at_data
@@ -105,12 +105,12 @@ def test_a_data_set_is_evaluated_on_each_task_that_its_annotations_allow(
     model = tiny.ovseg(longest_side=64)
     settings = EvaluationSettings(task=task)
 
-    report = evaluate(model, toy(tmp_path, kind), WORDS, settings, workers=1 if kind == task else 0)
+    report = evaluate_dataset(model, toy(tmp_path, kind), WORDS, settings, workers=1 if kind == task else 0)
 
     assert (report.num_pictures, report.settings.task, report.unreadable) == (2, task, ())
     if kind == "semantic":
         with pytest.raises(ValueError, match="semantic truth has none for the panoptic task"):
-            evaluate(model, toy(tmp_path, kind), WORDS, replace(settings, task="panoptic"))
+            evaluate_dataset(model, toy(tmp_path, kind), WORDS, replace(settings, task="panoptic"))
 
 
 @pytest.mark.parametrize("kind", STORED)

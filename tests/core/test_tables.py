@@ -25,7 +25,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(FormatError, match=r"report\.json' can't be written \(No space left on device\); choose"):
+    with pytest.raises(FormatError, match=r"report.json' can't be written \(No space left on device\); choose"):
         write_atomically(file, "second", FormatError)
 
     assert [path.name for path in file.parent.iterdir()] == ["report.json"]

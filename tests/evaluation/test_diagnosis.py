@@ -27,7 +27,7 @@ from lexiseg.evaluation.diagnosis import (
     tally_segments,
 )
 from lexiseg.evaluation.evaluator import evaluate_dataset
-from lexiseg.evaluation.loading import TruthBatch, batched, open_all
+from lexiseg.evaluation.loading import AnnotatedBatch, batched, open_all
 from lexiseg.evaluation.measure import Answer
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticTally, summarise, tally_pair
 from lexiseg.evaluation.metrics.sizes import size_of
@@ -406,10 +406,10 @@ class Knowing(torch.nn.Module):
         super().__init__()
         opened = open_all(dataset.load, dataset.samples)
         read = batched(opened, longest=96, batch_size=4)
-        self._batches = iter([part for part in read if isinstance(part, TruthBatch)])
+        self._batches = iter([part for part in read if isinstance(part, AnnotatedBatch)])
 
     def forward(self, pixel_values: torch.Tensor, *, every_layer: bool = False) -> MaskProposals:
-        truths = next(self._batches).truths
+        truths = next(self._batches).annotations
         mask_logits = torch.full((len(truths), 16, *pixel_values.shape[-2:]), -20.0)
         for index, truth in enumerate(truths):
             for query, segment in enumerate(truth.panoptic.segments[:16]):

@@ -15,12 +15,12 @@ import tiny
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch, MaskProposals, PanopticMap, RegionEmbeddings, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.categories import match_words
+from lexiseg.data.categories import match_vocabulary
 from lexiseg.data.dataset import Category, Dataset
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.evaluation import measure
 from lexiseg.evaluation.evaluator import evaluate_dataset
-from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, open_all
+from lexiseg.evaluation.loading import AnnotatedBatch, Skipped, batched, open_all
 from lexiseg.evaluation.metrics.panoptic_quality import ClassTally, PanopticQuality
 from lexiseg.evaluation.report import EvaluationSettings, write_report
 from lexiseg.evaluation.study import (
@@ -80,16 +80,16 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 class Knowing(torch.nn.Module):
     """Proposes the true masks, one after the other, in the order in which the evaluator reads the pictures."""
 
-    def __init__(self, batches: Sequence[TruthBatch]) -> None:
+    def __init__(self, batches: Sequence[AnnotatedBatch]) -> None:
         super().__init__()
         self._batches = iter(batches)
 
     def forward(self, pixel_values: torch.Tensor, *, every_layer: bool = False) -> MaskProposals:
         batch = next(self._batches)
-        assert len(batch.truths) == len(pixel_values)
+        assert len(batch.annotations) == len(pixel_values)
         canvas = pixel_values.shape[-2:]
         mask_logits = torch.full((len(pixel_values), 16, *canvas), -20.0)
-        for index, truth in enumerate(batch.truths):
+        for index, truth in enumerate(batch.annotations):
             for query, segment in enumerate(truth.panoptic.segments[:16]):
                 height, width = truth.panoptic.ids.shape
                 inside = torch.from_numpy(truth.panoptic.ids == segment.id)
@@ -97,13 +97,13 @@ class Knowing(torch.nn.Module):
         return MaskProposals(mask_logits=mask_logits, query_embed=torch.zeros(len(pixel_values), 16, 32))
 
 
-def read(dataset: Dataset, *, batch_size: int = 4) -> list[TruthBatch | Skipped]:
+def read(dataset: Dataset, *, batch_size: int = 4) -> list[AnnotatedBatch | Skipped]:
     opened = open_all(dataset.load, dataset.samples)
     return list(batched(opened, longest=96, batch_size=batch_size))
 
 
-def batches_of(dataset: Dataset) -> list[TruthBatch]:
-    return [part for part in read(dataset) if isinstance(part, TruthBatch)]
+def batches_of(dataset: Dataset) -> list[AnnotatedBatch]:
+    return [part for part in read(dataset) if isinstance(part, AnnotatedBatch)]
 
 
 def figures(quality: PanopticQuality) -> tuple[float, ...]:
@@ -164,7 +164,7 @@ def test_a_report_that_cannot_be_written_ends_in_one_sentence(model: OPSNet, dat
     report = evaluate_dataset(model, dataset, WORDS, EvaluationSettings(limit=1))
     (tmp_path / "taken").write_text("a file")
 
-    with pytest.raises(ValueError, match="choose another folder"):
+    with pytest.raises(ValueError, match=r"can't be written .*; choose a folder that can"):
         write_report(report, tmp_path / "taken" / "inside")
 
 
@@ -212,17 +212,17 @@ def test_words_and_categories_must_fit_and_the_message_names_what_is_near(datase
     misspelt = (replace(first, name=first.name + "x"), *dataset.categories[1:])
 
     with pytest.raises(ValueError, match=f"'{first.name}x' is not among the words.*near: '{first.name}'"):
-        match_words(misspelt, WORDS)
+        match_vocabulary(misspelt, WORDS)
     with pytest.raises(ValueError, match=f"'{first.name}' is no category"):
-        match_words(dataset.categories[1:], WORDS)
+        match_vocabulary(dataset.categories[1:], WORDS)
     with pytest.raises(ValueError, match="are both the word"):
-        match_words((*dataset.categories, replace(first, id=999, name=first.name.upper())), WORDS)
+        match_vocabulary((*dataset.categories, replace(first, id=999, name=first.name.upper())), WORDS)
 
 
 def test_a_synonym_matches_and_the_data_set_decides_what_is_a_thing() -> None:
     categories = (Category(id=7, name="Kitten", is_thing=False), Category(id=3, name="sky", is_thing=False))
 
-    matched, category_ids = match_words(categories, Vocabulary.of("sky:stuff, cat|kitten"))
+    matched, category_ids = match_vocabulary(categories, Vocabulary.of("sky:stuff, cat|kitten"))
 
     assert category_ids == (3, 7)
     assert [concept.is_thing for concept in matched.concepts] == [False, False]
@@ -364,7 +364,7 @@ def test_true_masks_are_named_by_what_clip_sees_under_them(
     codes = torch.eye(len(WORDS))
 
     def map_of_names(images: ImageBatch) -> torch.Tensor:
-        truths = next(batches).truths
+        truths = next(batches).annotations
         found = torch.zeros(len(truths), len(WORDS), *(side // 4 for side in images.pixel_values.shape[-2:]))
         for index, truth in enumerate(truths):
             for segment in truth.panoptic.segments:
@@ -476,5 +476,5 @@ def test_a_missing_segmentation_is_told_and_the_next_picture_is_read(dataset: Da
     assert isinstance(skipped, Skipped)
     assert skipped.name == first.file_name
     assert "lost.png" in skipped.reason
-    assert isinstance(batch, TruthBatch)
-    assert batch.truths[0].sample == second
+    assert isinstance(batch, AnnotatedBatch)
+    assert batch.annotations[0].sample == second

@@ -1,8 +1,8 @@
-"""Makes a command of a function that takes one dataclass of options.
+"""Makes a command of a dataclass of options.
 
-A field is an option: its name with a dash for every underscore, its type, its default, its docstring as help. What else
-there is to say of it, such as another name or a range, stands beside the type:
-`out: Annotated[Path, typer.Option("-o")]`.
+The first paragraph of its docstring is the command's help. A field is an option: its name with a dash for every
+underscore, its type, its default, its docstring as help. What else there is to say of it, such as another name or a
+range, stands beside the type: `out: Annotated[Path, typer.Option("-o")]`.
 """
 
 import ast
@@ -13,7 +13,7 @@ from copy import copy
 from dataclasses import MISSING, Field, fields
 from functools import cache
 from itertools import pairwise
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
 from typer.models import OptionInfo
@@ -21,29 +21,30 @@ from typer.models import OptionInfo
 OptionsT = TypeVar("OptionsT")
 
 
-def command(
-    app: typer.Typer, name: str | None = None
-) -> Callable[[Callable[[OptionsT], int | None]], Callable[[OptionsT], int | None]]:
+def add_command(
+    app: typer.Typer, name: str, options_type: type[OptionsT], run: Callable[[OptionsT], int | None]
+) -> None:
     """Adds a command to an app.
 
-    The function takes a dataclass of options and returns the exit status, or None for 0. Its docstring is the help, its
-    name is the command's unless another is given.
+    Args:
+        app: the app, or a group of it.
+        name: what is typed.
+        options_type: a dataclass.
+        run: takes the options, and returns the exit status, or None for 0.
     """
+    parameters = _parameters(options_type)
 
-    def add(run: Callable[[OptionsT], int | None]) -> Callable[[OptionsT], int | None]:
-        (options_type,) = (hint for key, hint in get_type_hints(run).items() if key != "return")
-        parameters = _parameters(options_type)
+    def typed(**given: Any) -> None:
+        raise typer.Exit(run(options_type(**given)) or 0)
 
-        def typed(**given: Any) -> None:
-            raise typer.Exit(run(options_type(**given)) or 0)
+    typed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    typed.__signature__ = inspect.Signature(parameters)
+    app.command(name, help=(inspect.getdoc(options_type) or "").partition("\n\n")[0])(typed)
 
-        typed.__doc__ = run.__doc__
-        typed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        typed.__signature__ = inspect.Signature(parameters)
-        app.command(name or run.__name__)(typed)
-        return run
 
-    return add
+def typed_name(field: str) -> str:
+    """What a field's option is called: `--its-name`."""
+    return f"--{field.replace('_', '-')}"
 
 
 def _parameters(options_type: Any) -> list[inspect.Parameter]:
@@ -63,7 +64,7 @@ def _parameter(field: Field[Any], text: str | None) -> inspect.Parameter:
     about.help = text or about.help
     if isinstance(about, OptionInfo):
         names = [name for name in (about.default, *(about.param_decls or ())) if isinstance(name, str)]
-        own = [] if any(name.startswith("--") for name in names) else [f"--{field.name.replace('_', '-')}"]
+        own = [] if any(name.startswith("--") for name in names) else [typed_name(field.name)]
         about.default, about.param_decls = ..., (*own, *names)
     default = inspect.Parameter.empty if field.default is MISSING else field.default
     return inspect.Parameter(

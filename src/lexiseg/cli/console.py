@@ -5,10 +5,14 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import zip_longest
+from pathlib import Path
 from typing import TextIO
 
 from rich.cells import cell_len
 
+FINE, FAILURE, USAGE, FLAWED, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes: all is well; nothing could be done; the command makes no sense; some pictures or files were left out, are
+missing or broken; the user stopped it."""
 GAP = "  "
 """Between two columns."""
 
@@ -30,7 +34,7 @@ def fail(error: BaseException) -> None:
 
 
 def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], *, right: tuple[str, ...] = ()) -> None:
-    """Prints a table to stdout, no wider than the terminal; lines are as long as need be where there is none.
+    """Prints a table and a blank line to stdout, no wider than the terminal; in a pipe, a row is a line.
 
     Cells that are too wide go on in the next line, at a space; columns that still don't fit follow below the others,
     beside the first column.
@@ -43,9 +47,8 @@ def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], *, r
     """
     cells = [columns, *rows]
     blocks = _side_by_side([max(_longest_word(row[place]) for row in cells) for place in range(len(columns))], width())
-    say("")
-    for line in (title,) if title else ():
-        say(line)
+    if title:
+        say(title)
     for block in blocks:
         _show_block([tuple(row[place] for place in block) for row in cells], right)
         say("")
@@ -124,6 +127,16 @@ def progress(title: str, total: int | None = None) -> Generator[Callable[[int, i
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total)
         yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+@contextmanager
+def resumable(out: Path) -> Generator[None, None, None]:
+    """Says how to go on with work that the user stopped."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"lexiseg: what is finished lies in {out}; the same command with --resume goes on from there.")
+        raise
 
 
 def _print(text: str, file: TextIO) -> None:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from lexiseg.cli.console import note, progress, say, show
+from lexiseg.cli.console import FAILURE, FINE, FLAWED, note, progress, say, show
 from lexiseg.cli.options.data import (
     DataCheckOptions,
     DataListOptions,
@@ -22,9 +22,6 @@ from lexiseg.storybook.export import StorybookSpec, write_storybook
 
 SMALLEST, LARGEST = 16, 4096
 """Pixels of a scene's side."""
-
-FINE, UNUSABLE, FLAWED = 0, 1, 3
-"""Exit codes of a check: all is well, a part is missing, some files are missing or broken."""
 
 SHOWN = 5
 """How many broken pictures a check names."""
@@ -157,8 +154,7 @@ def _tell_findings(name: str, findings: Findings) -> int:
     """Prints findings; the code says whether the data set can be used as it is."""
     if findings.resources:
         rows = [(resource.what, "-" if path is None else str(path)) for resource, path in findings.resources]
-        say(f"{name} in {findings.home}")
-        show("", ("part", "where"), rows)
+        show(f"{name} in {findings.home}", ("part", "where"), rows)
     for sentence in findings.lacking:
         say(f"{sentence[:1].upper()}{sentence[1:]}")
     if findings.num_samples:
@@ -179,4 +175,4 @@ def _tell_findings(name: str, findings: Findings) -> int:
         return FINE
     if not findings.num_samples and not findings.lacking and not findings.broken:
         say("There are no pictures.")
-    return FLAWED if findings.num_samples else UNUSABLE
+    return FLAWED if findings.num_samples else FAILURE

@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lexiseg.cli.console import progress, say, show
 from lexiseg.cli.options.segment import DemoOptions
 from lexiseg.cli.segment import found_words
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.inference.predictor import Model, load
+from lexiseg.inference.predictor import load
 from lexiseg.inference.result import Result
 from lexiseg.inference.result_files import Categories, ResultWriter, check_unspoilt
 from lexiseg.inference.visualize import side_by_side
@@ -19,10 +20,8 @@ from lexiseg.io.shipped import SHIPPED_NAME
 from lexiseg.storybook.roles import ROLE_CONTENTS, Role
 from lexiseg.storybook.scene import draw_scene
 
-ROLES: tuple[Role, ...] = ("novel", "base")
-SCENES_PER_ROLE = 3
-FIRST = {"novel": 4, "base": 6}
-"""Index of the first scene of each role, in its validation split."""
+SCENES: Mapping[Role, range] = {"novel": range(4, 7), "base": range(6, 9)}
+"""Numbers of the scenes in the validation splits of the roles."""
 SIZE = (160, 160)
 """Height and width of the scenes in pixels: those that the shipped model was trained on."""
 
@@ -42,37 +41,28 @@ def run_demo(options: DemoOptions) -> None:
     Raises:
         ValueError: if the folder can't be written, or there is no such model or it is damaged.
     """
-    names = [f"{role}-{number}" for role in ROLES for number in range(1, SCENES_PER_ROLE + 1)]
-    check_unspoilt(options.out, names, [])
+    scenes: dict[str, tuple[Role, int]] = {
+        f"{role}-{place}": (role, index)
+        for role, indices in SCENES.items()
+        for place, index in enumerate(indices, start=1)
+    }
+    check_unspoilt(options.out, list(scenes), [])
     start = time.perf_counter()
-    vocabularies = [ROLE_CONTENTS[role].vocabulary for role in ROLES]
+    vocabularies = [ROLE_CONTENTS[role].vocabulary for role in SCENES]
+    names = [name for vocabulary in vocabularies for name in vocabulary.names]
     shown: list[_Shown] = []
     with ResultWriter(options.out, Categories.of(*vocabularies)) as writer, progress("Looking") as report:
         model = load(options.model, device=options.device)
-        for done, name in enumerate(names):
-            report(done, len(names))
-            shown.append(_show_scene(model, name, writer, negatives=options.negatives))
+        for name, (role, index) in scenes.items():
+            report(len(shown), len(scenes))
+            picture = draw_scene(role, "val", index, size=SIZE).picture
+            began = time.perf_counter()
+            result = model.segment(picture, ROLE_CONTENTS[role].vocabulary, negatives=options.negatives)
+            shown.append(_Shown(name=name, result=result, seconds=time.perf_counter() - began))
+            writer.add_picture(f"{name}.picture.png", Image.fromarray(picture))
+            overlay = side_by_side(result.picture, result.panoptic, among=names)
+            writer.add(result.panoptic, stem=name, overlay=overlay, picture_name=f"{name}.picture.png")
     _tell(shown, options.out, options.model, time.perf_counter() - start)
-
-
-def _show_scene(model: Model, name: str, writer: ResultWriter, *, negatives: bool) -> _Shown:
-    """Draws, segments and writes one scene."""
-    role: Role = "novel" if name.startswith("novel") else "base"
-    number = int(name.rpartition("-")[2])
-    scene = draw_scene(role, "val", FIRST[role] + number - 1, size=SIZE)
-    start = time.perf_counter()
-    result = model.segment(scene.picture, ROLE_CONTENTS[role].vocabulary, negatives=negatives)
-    seconds = time.perf_counter() - start
-    writer.add_picture(f"{name}.picture.png", Image.fromarray(scene.picture))
-    writer.add(
-        result.panoptic,
-        stem=name,
-        overlay=side_by_side(
-            result.picture, result.panoptic, among=[n for r in ROLES for n in ROLE_CONTENTS[r].vocabulary.names]
-        ),
-        picture_name=f"{name}.picture.png",
-    )
-    return _Shown(name=name, result=result, seconds=seconds)
 
 
 def _tell(shown: list[_Shown], out: Path, model_name: str, seconds: float) -> None:
@@ -97,8 +87,7 @@ def _tell(shown: list[_Shown], out: Path, model_name: str, seconds: float) -> No
     say(f"The pictures are in {out}: open {out / shown[0].name}.overlay.png first.")
     picture = shlex.quote(str(out / f"{shown[0].name}.picture.png"))
     model = "" if model_name == SHIPPED_NAME else f" --model {shlex.quote(model_name)}"
-    say("")
-    say("Try next:")
+    say("\nTry next:")
     say(f"  lexiseg segment {picture} --vocabulary {shlex.quote(_words_for(shown[0]))}{model} --out my-words")
     say(f"  lexiseg evaluate --data storybook-novel --count 50{model} --out my-report")
     say("  lexiseg storybook --role dusk --count 12 --out my-world")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lexiseg.cli.console import note, progress, say, show
+from lexiseg.cli.console import FINE, FLAWED, note, progress, resumable, say, show
 from lexiseg.cli.options.evaluate import EvaluateOptions
 from lexiseg.cli.options.shared import read_optional_vocabulary
 from lexiseg.cli.overrides import fusion_for, merge_for, set_regions
@@ -40,8 +40,6 @@ SHOWN_CLASSES = 10
 """Best and worst classes in the terminal."""
 SHOWN_SKIPPED = 10
 """Pictures that could not be read, in the terminal."""
-INCOMPLETE = 3
-"""Exit status when pictures were left out."""
 
 
 def run_evaluate(options: EvaluateOptions) -> int:
@@ -83,26 +81,20 @@ def run_evaluate(options: EvaluateOptions) -> int:
             )
         _check(options, measure_of(dataset, settings.task).name, is_panoptic="panoptic" in dataset.kinds)
         _tell_lambda(options, config)
-        groups = seen_and_unseen(dataset.categories, vocabulary, config.training_vocabulary)
-        try:
+        with resumable(out):
             with progress("Segmenting") as bar:
                 report = evaluate_dataset(
                     model.network,
                     dataset,
                     vocabulary,
                     settings,
-                    groups=groups,
+                    groups=seen_and_unseen(dataset.categories, vocabulary, config.training_vocabulary),
                     workers=options.workers,
                     shards_dir=out / SHARDS_FOLDER,
                     resume=options.resume,
                     report=bar,
                 )
-            diagnosis = None
-            if options.diagnose:
-                diagnosis = _diagnose(model, dataset, vocabulary, report.settings, options)
-        except KeyboardInterrupt:
-            note(f"lexiseg: what is finished lies in {out}; the same command with --resume goes on from there.")
-            raise
+            diagnosis = _diagnose(model, dataset, vocabulary, report.settings, options) if options.diagnose else None
         if processes.rank() == 0:
             worst, best = report.worst_and_best(SHOWN_SCENES)
             names = [scene.name for scene in (*worst, *best)]
@@ -112,11 +104,9 @@ def run_evaluate(options: EvaluateOptions) -> int:
             write_report(report, out, about | ({} if diagnosis is None else {"diagnosis": diagnosis.to_jsonable()}))
             for folder in (SHARDS_FOLDER, DIAGNOSIS_FOLDER):
                 shutil.rmtree(out / folder, ignore_errors=True)
-            _tell(report, page, renamed(dataset.categories, vocabulary))
-            if diagnosis is not None:
-                _tell_diagnosis(diagnosis)
+            _tell(report, diagnosis, page, renamed(dataset.categories, vocabulary))
         processes.gather(None)  # torchrun stops all others as soon as one ends with a status
-        return INCOMPLETE if report.unreadable and processes.rank() == 0 else 0
+        return FLAWED if report.unreadable and processes.rank() == 0 else FINE
 
 
 def _tell_lambda(options: EvaluateOptions, config: ModelConfig) -> None:
@@ -176,11 +166,13 @@ def _about(
     }
 
 
-def _tell(report: Report, page: Path, other_words: Mapping[str, str]) -> None:
+def _tell(report: Report, diagnosis: Diagnosis | None, page: Path, other_words: Mapping[str, str]) -> None:
     heading, *rows = report.table()
-    show("In percent", heading, list(rows), right=heading[1:])
+    show("In percent", heading, rows, right=heading[1:])
     heading, *rows = report.class_table(SHOWN_CLASSES)
-    show("Classes, the best first", heading, list(rows), right=heading[1:-1])
+    show("Classes, the best first", heading, rows, right=heading[1:-1])
+    for title, (heading, *rows) in () if diagnosis is None else diagnosis_tables(diagnosis):
+        show(title, heading, rows, right=heading[1:])
     if other_words:
         say(f"Asked by another name: {', '.join(f'{name} as {word}' for name, word in other_words.items())}.")
     say(
@@ -207,9 +199,3 @@ def note_left_out(reasons: list[str], names_all: str) -> None:
 def draw_comparison(scene: Comparison, path: Path) -> None:
     """Draws a picture, its truth and what a model makes of it, side by side."""
     side_by_side(scene.picture, scene.truth, scene.prediction).save(path)
-
-
-def _tell_diagnosis(diagnosis: Diagnosis) -> None:
-    for title, rows in diagnosis_tables(diagnosis):
-        heading, *body = rows
-        show(title, heading, body, right=heading[1:])

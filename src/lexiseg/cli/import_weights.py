@@ -1,11 +1,10 @@
 """`lexiseg import`: published weights become model folders."""
 
 import json
-import math
 from collections import Counter
 from pathlib import Path
 
-from lexiseg.cli.console import note, say, show
+from lexiseg.cli.console import FAILURE, FINE, note, say, show
 from lexiseg.cli.options.shared import read_optional_vocabulary
 from lexiseg.cli.options.weights import ImportClipOptions, ImportModelOptions
 from lexiseg.core.errors import ModelError, UsageError
@@ -14,7 +13,7 @@ from lexiseg.io.models import find_model, load_model, save_model
 from lexiseg.io.ovseg.checkpoint import import_ovseg
 from lexiseg.io.ovseg.clip import import_clip
 from lexiseg.io.ovseg.settings import read_settings
-from lexiseg.io.ovseg.verify import MAX_DIFFERENCE, MIN_AGREEMENT, Verification, read_reference, verify
+from lexiseg.io.ovseg.verify import read_reference, reference_words, verify
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.clip.adaptation import with_clip
 from lexiseg.training.clip.folders import write_clip
@@ -34,7 +33,7 @@ def run_import_ovseg(options: ImportModelOptions) -> int:
     check_free(out, overwrite=options.overwrite)
     settings = {} if options.config is None else read_settings(options.config)
     reference = options.reference
-    expected = None if reference is None else (read_reference(reference), _class_names(settings, reference))
+    expected = None if reference is None else (read_reference(reference), reference_words(reference, settings))
     imported = import_ovseg(options.checkpoint, settings=settings, vocabulary=vocabulary)
     save_model(imported.model, out, overwrite=options.overwrite)
     document: dict[str, object] = {
@@ -47,20 +46,19 @@ def run_import_ovseg(options: ImportModelOptions) -> int:
             f"Imported {printable(options.checkpoint)} to {printable(out)}: {imported.num_weights} tensors of weights; "
             f"left over, as known buffers: {_counted(imported.left_over)}."
         )
-    found = None
+    holds = True
     if expected is not None:
         model = load_model(out)
         assert isinstance(model, OVSeg)
         found = verify(model, *expected)
-        document["verification"] = _plain(found)
+        holds, document["verification"] = found.holds, found.to_jsonable()
+        for title, (heading, *rows) in () if as_json else found.tables():
+            show(title, heading, rows, right=heading[1:3])
     if as_json:
         say(json.dumps(document, indent=2, ensure_ascii=False))
-    elif found is not None:
-        _show(found)
-    if found is not None and not found.holds:
+    if not holds:
         note(f"lexiseg: the model in {printable(out)} differs from the reference by more than is allowed.")
-        return 1
-    return 0
+    return FINE if holds else FAILURE
 
 
 def run_import_clip(options: ImportClipOptions) -> None:
@@ -93,46 +91,7 @@ def check_free(out: Path, *, overwrite: bool) -> None:
         raise ModelError(f"{printable(out)} is there already; choose another folder or pass --overwrite.")
 
 
-def _class_names(settings: dict[str, object], reference: Path) -> list[str]:
-    """The reference's words: from the configuration, or from the config.json beside the reference."""
-    beside = reference.with_name("config.json")
-    if "class_names" not in settings and beside.is_file():
-        settings = read_settings(beside)
-    names = settings.get("class_names")
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise ModelError(
-            f"the words of the reference {printable(reference)} are unknown; "
-            'list them as "class_names" in the --config or in a config.json beside it.'
-        )
-    return names
-
-
 def _counted(keys: tuple[str, ...]) -> str:
     """Keys by their last word, each once."""
     counts = Counter(key.rpartition(".")[2] for key in keys)
     return ", ".join(name if count == 1 else f"{name} ({count})" for name, count in counts.items()) or "none"
-
-
-def _show(found: Verification) -> None:
-    tensors = [(c.name, f"{c.staged:.1e}", f"{c.overall:.1e}", "" if c.holds else "too large") for c in found.tensors]
-    maps = [
-        (c.name, f"{100 * c.staged:.3f}", f"{100 * c.overall:.3f}", "" if c.holds else "too few") for c in found.maps
-    ]
-    for title, what, rows in (
-        (f"Largest relative difference (limit {MAX_DIFFERENCE:g})", "tensor", tensors),
-        (f"Pixels of the same class, in % (limit {100 * MIN_AGREEMENT:g})", "map", maps),
-    ):
-        show(title, (what, "stage alone", "in a row", ""), rows, right=("stage alone", "in a row"))
-
-
-def _plain(found: Verification) -> dict[str, object]:
-    """Shares, not percent; null where a value is no number."""
-
-    def sides(alone: float, in_a_row: float) -> dict[str, float | None]:
-        return {k: v if math.isfinite(v) else None for k, v in (("alone", alone), ("in_a_row", in_a_row))}
-
-    return {
-        "holds": found.holds,
-        "differences": {c.name: sides(c.staged, c.overall) for c in found.tensors},
-        "agreements": {c.name: sides(c.staged, c.overall) for c in found.maps},
-    }

@@ -1,28 +1,42 @@
 """The command line: every command, what it takes, and where its body lies, which is imported when it is called."""
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from lexiseg import __version__
-from lexiseg.cli.command import command
-from lexiseg.cli.console import fail, note, say
-from lexiseg.cli.options.data import (
-    DataCheckOptions,
-    DataListOptions,
-    DataPrepareOptions,
-    StorybookOptions,
-    VocabularyOptions,
-)
-from lexiseg.cli.options.evaluate import EvaluateOptions, ScorePanopticOptions, ScoreSemanticOptions
-from lexiseg.cli.options.mine import MineOptions
-from lexiseg.cli.options.segment import DemoOptions, SegmentOptions
-from lexiseg.cli.options.train import TrainOptions
-from lexiseg.cli.options.weights import AssembleOptions, ImportClipOptions, ImportModelOptions
+from lexiseg.cli.command import add_command
+from lexiseg.cli.console import FAILURE, INTERRUPTED, USAGE, fail, note, say
+from lexiseg.cli.options import data, evaluate, mine, segment, train, weights
 from lexiseg.core.errors import UsageError, VocabularyError
 
-FAILURE, USAGE, INTERRUPTED = 1, 2, 130
+GROUPS = {
+    "score": "Score finished predictions: files against files.",
+    "import": "Turn published weights into model folders.",
+    "data": "The data sets that are known by name.",
+}
+"""What the commands of a first word are about."""
+COMMANDS: tuple[tuple[str, type[Any], str], ...] = (
+    ("demo", segment.DemoOptions, "demo.run_demo"),
+    ("segment", segment.SegmentOptions, "segment.run_segment"),
+    ("evaluate", evaluate.EvaluateOptions, "evaluate.run_evaluate"),
+    ("mine", mine.MineOptions, "mine.run_mine"),
+    ("storybook", data.StorybookOptions, "data.run_storybook"),
+    ("vocabulary", data.VocabularyOptions, "data.run_vocabulary"),
+    ("assemble", weights.AssembleOptions, "assemble.run_assemble"),
+    ("train", train.TrainOptions, "train.run_train"),
+    ("score panoptic", evaluate.ScorePanopticOptions, "score.run_score_panoptic"),
+    ("score semantic", evaluate.ScoreSemanticOptions, "score.run_score_semantic"),
+    ("import ovseg", weights.ImportModelOptions, "import_weights.run_import_ovseg"),
+    ("import clip", weights.ImportClipOptions, "import_weights.run_import_clip"),
+    ("data list", data.DataListOptions, "data.run_list"),
+    ("data check", data.DataCheckOptions, "data.run_check"),
+    ("data prepare", data.DataPrepareOptions, "data.run_prepare"),
+)
+"""Every command: what is typed, what it takes, and the function in this folder that runs it."""
 
 
 class _OneSentence(TyperGroup):
@@ -80,131 +94,18 @@ def _options(
     """Takes the options that stand before any command."""
 
 
-score = typer.Typer(no_args_is_help=True, help="Score finished predictions: files against files.")
-imports = typer.Typer(no_args_is_help=True, help="Turn published weights into model folders.")
-data = typer.Typer(no_args_is_help=True, help="The data sets that are known by name.")
-for group, name in ((score, "score"), (imports, "import"), (data, "data")):
-    app.add_typer(group, name=name)
+def _imported_when_run(place: str) -> Callable[[Any], int | None]:
+    """A function of this folder by its module and name."""
+    module, _, name = place.partition(".")
+    return lambda options: getattr(import_module(f"lexiseg.cli.{module}"), name)(options)
 
 
-@command(app)
-def demo(options: DemoOptions) -> None:
-    """Draw six scenes, find the words in them, and show what was found. Needs no network."""
-    from lexiseg.cli.demo import run_demo
-
-    run_demo(options)
-
-
-@command(app)
-def segment(options: SegmentOptions) -> int:
-    """Find the words in pictures: an overlay, a COCO panoptic PNG and one JSON for all."""
-    from lexiseg.cli.segment import run_segment
-
-    return run_segment(options)
-
-
-@command(app)
-def evaluate(options: EvaluateOptions) -> int:
-    """Measure a model on a data set by the official rules; under torchrun, by several processes."""
-    from lexiseg.cli.evaluate import run_evaluate
-
-    return run_evaluate(options)
-
-
-@command(app)
-def mine(options: MineOptions) -> int:
-    """Mine pairs of masked crops and words from pictures with captions, to adapt a CLIP (OVSeg)."""
-    from lexiseg.cli.mine import run_mine
-
-    return run_mine(options)
-
-
-@command(app)
-def storybook(options: StorybookOptions) -> None:
-    """Draw a data set in COCO panoptic format."""
-    from lexiseg.cli.data import run_storybook
-
-    run_storybook(options)
-
-
-@command(app)
-def vocabulary(options: VocabularyOptions) -> None:
-    """Show how words are understood: names, synonyms, thing or stuff."""
-    from lexiseg.cli.data import run_vocabulary
-
-    run_vocabulary(options)
-
-
-@command(app)
-def assemble(options: AssembleOptions) -> None:
-    """Join a published Mask2Former and a CLIP to an open-vocabulary model, without training."""
-    from lexiseg.cli.assemble import run_assemble
-
-    run_assemble(options)
-
-
-@command(app)
-def train(options: TrainOptions) -> int:
-    """Train a model by a recipe; under torchrun, by several processes that share every batch."""
-    from lexiseg.cli.train import run_train
-
-    return run_train(options)
-
-
-@command(score, "panoptic")
-def score_panoptic(options: ScorePanopticOptions) -> None:
-    """Panoptic quality, digit for digit that of COCO's official evaluator."""
-    from lexiseg.cli.score import run_score_panoptic
-
-    run_score_panoptic(options)
-
-
-@command(score, "semantic")
-def score_semantic(options: ScoreSemanticOptions) -> None:
-    """Mean IoU, frequency-weighted IoU, pixel accuracy; with --unseen also hIoU."""
-    from lexiseg.cli.score import run_score_semantic
-
-    run_score_semantic(options)
-
-
-@command(imports, "ovseg")
-def import_ovseg(options: ImportModelOptions) -> int:
-    """Import an official OVSeg checkpoint."""
-    from lexiseg.cli.import_weights import run_import_ovseg
-
-    return run_import_ovseg(options)
-
-
-@command(imports, "clip")
-def import_clip(options: ImportClipOptions) -> None:
-    """Import a CLIP that was adapted to masked crops, or its mask prompts alone."""
-    from lexiseg.cli.import_weights import run_import_clip
-
-    run_import_clip(options)
-
-
-@command(data, "list")
-def data_list(options: DataListOptions) -> None:
-    """Show every data set, with its task, words and splits."""
-    from lexiseg.cli.data import run_list
-
-    run_list(options)
-
-
-@command(data, "check")
-def data_check(options: DataCheckOptions) -> int:
-    """Tell what is there, what is missing and where to get it, and the first broken files."""
-    from lexiseg.cli.data import run_check
-
-    return run_check(options)
-
-
-@command(data, "prepare")
-def data_prepare(options: DataPrepareOptions) -> None:
-    """Make the files that a data set needs beside the published ones; a second call goes on where one stopped."""
-    from lexiseg.cli.data import run_prepare
-
-    run_prepare(options)
+_groups = {name: typer.Typer(no_args_is_help=True, help=text) for name, text in GROUPS.items()}
+for _name, _group in _groups.items():
+    app.add_typer(_group, name=_name)
+for _name, _options_type, _place in COMMANDS:
+    _first, _, _last = _name.rpartition(" ")
+    add_command(_groups.get(_first, app), _last, _options_type, _imported_when_run(_place))
 
 
 def main() -> None:

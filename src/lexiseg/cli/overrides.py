@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from lexiseg.cli.options.shared import CropOptions, InferenceOptions
+from lexiseg.cli.command import typed_name
+from lexiseg.cli.options.shared import CropOptions, InferenceOptions, given
 from lexiseg.core.errors import UsageError
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.crops import RegionConfig
@@ -24,9 +25,7 @@ def fusion_for(options: InferenceOptions, model: OpenVocabularySegmenter) -> Fus
         UsageError: if an option of another kind of model was given, or a number that means nothing.
     """
     own: Fusion = model.config.fusion
-    asked = _given(options, "alpha", "beta", "clip_ratio", "clip_weight")
-    if options.clip_only:
-        asked["clip_only"] = True
+    asked = given(options, "alpha", "beta", "clip_ratio", "clip_weight", "clip_only")
     _refuse_foreign(model, asked, own.OPTIONS)
     try:
         return own.overridden(**asked) if asked else own
@@ -36,12 +35,12 @@ def fusion_for(options: InferenceOptions, model: OpenVocabularySegmenter) -> Fus
 
 def merge_for(options: InferenceOptions, default: MergeConfig) -> MergeConfig:
     """The model's own merge with what was asked otherwise."""
-    return replace(default, **_given(options, "score_threshold", "rank_by"))
+    return replace(default, **given(options, "score_threshold", "rank_by"))
 
 
 def regions_for(options: CropOptions, default: RegionConfig) -> RegionConfig:
     """The model's own way of cutting crops with what was asked otherwise."""
-    return replace(default, **{CROPPING[name]: value for name, value in _given(options, *CROPPING).items()})
+    return replace(default, **{CROPPING[name]: value for name, value in given(options, *CROPPING).items()})
 
 
 def set_regions(model: OpenVocabularySegmenter, options: CropOptions) -> None:
@@ -51,25 +50,16 @@ def set_regions(model: OpenVocabularySegmenter, options: CropOptions) -> None:
         UsageError: if it cuts none, and something was asked for.
     """
     if model.regions is None:
-        _refuse_foreign(model, _given(options, *CROPPING), ())
+        _refuse_foreign(model, given(options, *CROPPING), ())
     else:
         model.config = replace(model.config, regions=regions_for(options, model.regions))
 
 
-def _given(options: CropOptions, *names: str) -> dict[str, Any]:
-    """The options of these names that the command has and that were given."""
-    return {name: value for name in names if (value := getattr(options, name, None)) is not None}
-
-
-def _refuse_foreign(model: OpenVocabularySegmenter, given: dict[str, Any], known: tuple[str, ...]) -> None:
+def _refuse_foreign(model: OpenVocabularySegmenter, asked: dict[str, Any], known: tuple[str, ...]) -> None:
     """Refuses options that mean nothing to a model."""
-    if foreign := [name for name in given if name not in known]:
-        others = " or ".join(_option(name) for name in known) or "no option of that kind"
+    if foreign := [name for name in asked if name not in known]:
+        others = " or ".join(map(typed_name, known)) or "no option of that kind"
         raise UsageError(
-            f"{_option(foreign[0])} means nothing to an {type(model).__name__}, which is what the model is: "
+            f"{typed_name(foreign[0])} means nothing to an {type(model).__name__}, which is what the model is: "
             f"give {others}."
         )
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

@@ -1,15 +1,12 @@
 """What `lexiseg train` prints of recipes and data before anything is trained."""
 
-from lexiseg.cli.console import cut, note, say, show, width
+from lexiseg.cli.console import FINE, FLAWED, cut, note, say, show, width
 from lexiseg.training.launch import describe, find_recipe
 from lexiseg.training.recipes import grouped_names
 from lexiseg.training.recipes.own import is_own
 from lexiseg.training.recipes.summary import count_parameters, count_pictures, estimate_memory, list_fields
 from lexiseg.training.segmentation.data_check import DataReport
 from lexiseg.training.segmentation.recipe import TrainingRecipe
-
-FINE, FLAWED = 0, 3
-"""Exit codes of a check, as those of `lexiseg data check`."""
 
 
 def show_recipes() -> None:
@@ -31,7 +28,7 @@ def show_recipe(name: str, *, seed: int) -> None:
         ValueError: if there is no such recipe.
     """
     recipe = find_recipe(name, seed=seed)
-    say(name if is_own(name) else f"{name}: {describe(name)}")
+    say(f"{name}\n" if is_own(name) else f"{name}: {describe(name)}\n")
     show("", ("field", "value"), list(list_fields(recipe)))
     parts = count_parameters(recipe)
     if parts:

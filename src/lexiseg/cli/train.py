@@ -1,11 +1,13 @@
 """`lexiseg train`."""
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
+from lexiseg.cli.command import typed_name
 from lexiseg.cli.console import note, progress, say
 from lexiseg.cli.evaluate import draw_comparison
-from lexiseg.cli.options.shared import read_optional_vocabulary
+from lexiseg.cli.options.shared import given, read_optional_vocabulary
 from lexiseg.cli.options.train import TrainOptions
 from lexiseg.cli.recipe_tables import show_recipe, show_recipes, show_report
 from lexiseg.core import processes
@@ -33,8 +35,8 @@ def run_train(options: TrainOptions) -> int:
         show_recipes()
         return 0
     if name is None or (name not in recipe_names() and not is_own(name)):
-        given = "none was given" if name is None else f"got {name!r}"
-        raise UsageError(f"train needs the name of a recipe, {given}: {advice(name)}")
+        got = "none was given" if name is None else f"got {name!r}"
+        raise UsageError(f"train needs the name of a recipe, {got}: {advice(name)}")
     if options.show_only:
         show_recipe(name, seed=options.seed)
         return 0
@@ -42,16 +44,10 @@ def run_train(options: TrainOptions) -> int:
         raise UsageError("train needs --out, the folder of the run.")
     settings = settings_of(options)
     if idle := unused(name, settings):
-        told = " and ".join(f"--{key.replace('_', '-')}" for key in idle)
-        raise UsageError(f"{name} has no use for {told}: leave it out.")
+        raise UsageError(f"{name} has no use for {' and '.join(map(typed_name, idle))}: leave it out.")
     if options.check_only:
-        here = replace(settings, clip=_if_here(options.clip), start=_if_here(options.start))
-        return show_report(name, check(name, here))
-    settings = replace(
-        settings,
-        clip=None if options.clip is None else find_model(options.clip),
-        start=None if options.start is None else find_model(options.start),
-    )
+        return show_report(name, check(name, replace(settings, **_weights(options, _if_here))))
+    settings = replace(settings, **_weights(options, find_model))
     backend = "cpu:gloo,cuda:nccl" if settings.device.startswith("cuda") else "gloo"
     with processes.process_group(backend), progress("Drawing") as bar:
         model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, draw=draw_comparison, note=_note))
@@ -69,9 +65,7 @@ def settings_of(options: TrainOptions) -> TrainSettings:
         "device": str(choose_device(options.device)),
         "data": tuple(options.data or ()),
         "vocabulary": read_optional_vocabulary(options.vocabulary),
-        "clip": None if options.clip is None else Path(options.clip),
-        "start": None if options.start is None else Path(options.start),
-    }
+    } | _weights(options, Path)
     engine = EngineConfig(
         accumulate=options.accumulate,
         ema_decay=options.ema,
@@ -81,9 +75,14 @@ def settings_of(options: TrainOptions) -> TrainSettings:
     return TrainSettings(**typed, engine=engine)
 
 
-def _if_here(name: str | None) -> Path | None:
+def _weights(options: TrainOptions, find: Callable[[str], Path]) -> dict[str, Path]:
+    """What was given to begin from, found by its name."""
+    return {key: find(name) for key, name in given(options, "clip", "start").items()}
+
+
+def _if_here(name: str) -> Path:
     """A model's folder; what only the hub has keeps its name, and is not fetched."""
-    return None if name is None else Path(name) if is_hub_name(name) else find_model(name)
+    return Path(name) if is_hub_name(name) else find_model(name)
 
 
 def _note(sentence: str) -> None:

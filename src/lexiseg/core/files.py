@@ -20,16 +20,25 @@ def file_mode(path: Path) -> int:
         return 0
 
 
+def read_text(path: Path) -> str:
+    """The content of a text, with a byte order mark or without.
+
+    Raises:
+        FormatError: if it can't be read.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8 text'}).") from error
+
+
 def read_lines(path: Path) -> list[str]:
     """The lines of a list of names, empty ones left out.
 
     Raises:
         FormatError: if it can't be read.
     """
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8 text'}).") from error
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def read_json(path: Path, error: type[ValueError] = FormatError) -> Any:

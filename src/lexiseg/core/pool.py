@@ -52,6 +52,25 @@ def map_in_pool(
         pool.shutdown(cancel_futures=True)
 
 
+def collect_problems(
+    look: Callable[[In], str | None], items: Sequence[In], workers: int, report: ProgressCallback
+) -> list[str]:
+    """What a function finds wrong with items, as `map_in_pool` applies it; None is nothing.
+
+    Args:
+        look: of a module, so that workers find it.
+        items: sent to the workers.
+        workers: processes; 1 does it all in this one.
+        report: called after every item.
+    """
+    problems: list[str] = []
+    for done, problem in enumerate(map_in_pool(look, items, workers), start=1):
+        if problem is not None:
+            problems.append(problem)
+        report(done, len(items))
+    return problems
+
+
 def _leave_interrupts() -> None:
     """Ignores Ctrl-C in workers: it reaches all processes, and only the parent reports it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

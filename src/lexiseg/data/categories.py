@@ -46,22 +46,19 @@ def own_vocabulary(categories: Sequence[Category]) -> Vocabulary:
         concept_of = {same_word(concept.name): concept for concept in known.concepts}
         if concept_of.keys() == set(names):
             return Vocabulary(tuple(concept_of[name] for name in names), known.templates)
-    return Vocabulary(tuple(Concept(c.name, is_thing=c.is_thing) for c in categories))
+    return Vocabulary(_own_concepts(categories))
 
 
 def vocabulary_for(
     categories: Sequence[Category], vocabulary: Vocabulary | None, templates: tuple[str, ...]
 ) -> Vocabulary:
-    """The words for a data set's categories, one concept for each: of a vocabulary, or the categories' own names.
+    """The concepts of a data set's categories, one for each: of a vocabulary, or the categories' own names.
 
     Raises:
         ValueError: naming the first category that the vocabulary lacks, or that shares a concept with another.
     """
-    concepts: dict[str, Concept] = {}
-    if vocabulary is None:
-        concepts = {same_word(c.name): Concept(c.name, is_thing=c.is_thing) for c in categories}
-    else:
-        concepts = {same_word(name): concept for concept in vocabulary.concepts for name in concept.names}
+    known = _own_concepts(categories) if vocabulary is None else vocabulary.concepts
+    concepts = {same_word(name): concept for concept in known for name in concept.names}
     found: list[Concept] = []
     for category in categories:
         concept = concepts.get(same_word(category.name))
@@ -75,20 +72,22 @@ def vocabulary_for(
     return Vocabulary(tuple(found), templates)
 
 
+def _own_concepts(categories: Sequence[Category]) -> tuple[Concept, ...]:
+    return tuple(Concept(category.name, is_thing=category.is_thing) for category in categories)
+
+
 def match_categories(categories: Sequence[Category], vocabulary: Vocabulary) -> dict[int, int]:
-    """Category id to the number of its concept, found by name or, failing that, by synonym; others are left out."""
-    concepts = list(enumerate(vocabulary.concepts))
-    numbers = {same_word(name): number for number, concept in concepts for name in concept.synonyms}
-    numbers |= {same_word(concept.name): number for number, concept in concepts}
+    """Category id to the number of its concept, found by name or synonym; others are left out."""
+    numbers = _numbers_of(vocabulary)
     return {c.id: numbers[same_word(c.name)] for c in categories if same_word(c.name) in numbers}
 
 
-def match_words(categories: Sequence[Category], vocabulary: Vocabulary) -> tuple[Vocabulary, tuple[int, ...]]:
-    """Pairs the words that are asked for with a data set's categories, by name or synonym.
+def match_vocabulary(categories: Sequence[Category], vocabulary: Vocabulary) -> tuple[Vocabulary, tuple[int, ...]]:
+    """Pairs the concepts that are asked for with a data set's categories, by name or synonym.
 
     Args:
         categories: of the data set.
-        vocabulary: the words, one concept per category in any order.
+        vocabulary: one concept per category, in any order.
 
     Returns:
         The vocabulary, in its own order, where each concept is a thing or stuff as the data set has it; and the
@@ -97,10 +96,10 @@ def match_words(categories: Sequence[Category], vocabulary: Vocabulary) -> tuple
     Raises:
         ValueError: naming the first category without a word, word without a category, or word with two categories.
     """
-    class_of = {same_word(name): index for index, c in enumerate(vocabulary.concepts) for name in c.names}
+    numbers = _numbers_of(vocabulary)
     category_of: dict[int, Category] = {}
     for category in categories:
-        index = class_of.get(same_word(category.name))
+        index = numbers.get(same_word(category.name))
         if index is None:
             raise ValueError(
                 f"the data set's category {shown(category.name)} is not among the words"
@@ -131,28 +130,25 @@ def match_groups(
         ValueError: if a name of a group is no category.
     """
     known = {same_word(category.name): category for category in categories}
-    found: dict[str, tuple[Category, ...]] = {}
-    for group, names in groups.items():
-        for name in names:
-            if same_word(name) not in known:
-                near = _near(name, [category.name for category in categories])
-                raise ValueError(
-                    f"{shown(name)} of group {shown(group)} is no category of the data set{near}: leave it out."
-                )
-        found[group] = tuple(known[same_word(name)] for name in names)
-    return found
+    for group, name in ((group, name) for group, names in groups.items() for name in names):
+        if same_word(name) not in known:
+            near = _near(name, [category.name for category in categories])
+            raise ValueError(
+                f"{shown(name)} of group {shown(group)} is no category of the data set{near}: leave it out."
+            )
+    return {group: tuple(known[same_word(name)] for name in names) for group, names in groups.items()}
 
 
 def concept_names(categories: Sequence[Category], vocabulary: Vocabulary) -> dict[str, str]:
     """For each category's name that of the concept which stands for it; every category must have one."""
-    name_of = {same_word(name): concept.name for concept in vocabulary.concepts for name in concept.names}
-    return {category.name: name_of[same_word(category.name)] for category in categories}
+    numbers = _numbers_of(vocabulary)
+    return {category.name: vocabulary.names[numbers[same_word(category.name)]] for category in categories}
 
 
 def renamed(categories: Sequence[Category], vocabulary: Vocabulary) -> dict[str, str]:
     """The categories that are asked for by another name, with that name."""
-    names = concept_names(categories, vocabulary)
-    return {name: asked for name, asked in names.items() if same_word(name) != same_word(asked)}
+    names = concept_names(categories, vocabulary).items()
+    return {name: asked for name, asked in names if same_word(name) != same_word(asked)}
 
 
 def seen_and_unseen(
@@ -162,11 +158,15 @@ def seen_and_unseen(
     trained = {same_word(name) for name in training.row_names()}
     names_of = {same_word(name): concept.names for concept in asked.concepts for name in concept.names}
     groups: dict[str, list[str]] = {"seen": [], "unseen": []}
-    for category in categories:
-        names = names_of.get(same_word(category.name), (category.name,))
-        is_seen = any(same_word(name) in trained for name in names)
-        groups["seen" if is_seen else "unseen"].append(category.name)
+    for name in (category.name for category in categories):
+        is_unseen = trained.isdisjoint(map(same_word, names_of.get(same_word(name), (name,))))
+        groups["unseen" if is_unseen else "seen"].append(name)
     return {key: tuple(names) for key, names in groups.items()} if all(groups.values()) else {}
+
+
+def _numbers_of(vocabulary: Vocabulary) -> dict[str, int]:
+    """The number of the concept that has a name or synonym, by the form of it that `same_word` gives."""
+    return dict(zip(map(same_word, vocabulary.row_names()), vocabulary.row_concepts(), strict=True))
 
 
 def _near(name: str, others: Sequence[str]) -> str:

@@ -53,7 +53,7 @@ class SegmentInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One picture as the lists have it; nothing of it is open."""
+    """One picture as the data set lists it; none of its files is open."""
 
     file_name: str
     """Unique in the data set, for messages."""
@@ -206,7 +206,7 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Loaded:
-    """A sample that could be read."""
+    """A sample that was read: its picture and its annotation."""
 
     picture: UInt8[np.ndarray, "H W 3"]
     annotation: Annotation

@@ -1,6 +1,7 @@
 """Maps of segment ids: PNG in and out, compact numbering, areas and boxes in one pass."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,28 +16,37 @@ MAX_ID = 256**3 - 1
 Box = tuple[int, int, int, int]
 
 
+@contextmanager
+def decoding(path: Path, what: str) -> Generator[None, None, None]:
+    """Turns whatever goes wrong while the map in a file is decoded into a sentence that calls it `what`.
+
+    Raises:
+        FormatError: if the file is missing or damaged.
+    """
+    try:
+        yield
+    except FormatError:
+        raise
+    except FileNotFoundError as error:
+        raise FormatError(f"{path}: there is no such {what}.") from error
+    except Exception as error:  # decoders of untrusted bytes raise OSError, SyntaxError, zlib.error, struct.error ...
+        raise FormatError(f"{path}: this is no readable {what} ({' '.join(str(error).split())}).") from error
+
+
 def load_ids(path: Path) -> Int32[np.ndarray, "H W"]:
     """Reads an id PNG.
 
     Raises:
         FormatError: if the file is missing, no picture, or neither RGB nor RGBA.
     """
-    try:
-        with Image.open(path) as picture:
-            if picture.mode not in ("RGB", "RGBA"):
-                raise FormatError(
-                    f"{path}: expected an RGB picture of segment ids, got mode {picture.mode}. "
-                    "Save ids as R + 256 G + 65536 B."
-                )
-            # PIL's padded RGBX is one 32-bit word per pixel, so ids come out by a mask alone.
-            words = np.asarray(picture.convert("RGBA")).view("<i4")[..., 0]
-    except FileNotFoundError as error:
-        raise FormatError(f"{path}: there is no such segmentation.") from error
-    except FormatError:
-        raise
-    except Exception as error:  # decoders of untrusted bytes raise OSError, SyntaxError, ValueError, zlib.error ...
-        raise FormatError(f"{path}: this is no readable segmentation ({' '.join(str(error).split())}).") from error
-    return words & np.int32(MAX_ID)
+    with decoding(path, "segmentation"), Image.open(path) as picture:
+        if picture.mode not in ("RGB", "RGBA"):
+            raise FormatError(
+                f"{path}: expected an RGB picture of segment ids, got mode {picture.mode}. "
+                "Save ids as R + 256 G + 65536 B."
+            )
+        # PIL's padded RGBX is one 32-bit word per pixel, so ids come out by a mask alone.
+        return np.asarray(picture.convert("RGBA")).view("<i4")[..., 0] & np.int32(MAX_ID)
 
 
 def save_ids(path: Path, ids: Integer[np.ndarray, "H W"]) -> None:

@@ -66,7 +66,7 @@ def code_of(where: str, segmentation: Any, size: tuple[int, int]) -> str:
 
 
 def problem_of_mask(segmentation: object, size: tuple[int, int]) -> str:
-    """What is wrong with a mask in any of COCO's three ways, or nothing; quick, as millions are asked after.
+    """What is wrong with a mask in any of COCO's three ways, or nothing; quick, as data sets have millions.
 
     Whether compressed code covers the picture, and polygons lie near it, shows in `code_of`.
     """

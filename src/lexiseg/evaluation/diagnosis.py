@@ -1,9 +1,9 @@
 """Where a model loses panoptic quality: oracles alone and on a ladder, sizes of segments, and confused names."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from lexiseg.core.structures import RegionCounts
 from lexiseg.core.tables import percent
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Category, Dataset, SegmentInfo
-from lexiseg.evaluation.counting import Counter, count_shards
-from lexiseg.evaluation.loading import Skipped, TruthBatch
+from lexiseg.evaluation.counting import ShardCounter
+from lexiseg.evaluation.loading import AnnotatedBatch, Skipped
 from lexiseg.evaluation.metrics.panoptic_quality import (
     ClassTally,
     PanopticQuality,
@@ -75,9 +75,7 @@ class DiagnosisTally:
         """The inverse of `to_jsonable`."""
         return DiagnosisTally(
             quality={tuple(oracles): PanopticTally.from_jsonable(rows) for oracles, rows in content["quality"]},
-            sizes={
-                size: PanopticTally.from_jsonable(content["sizes"][size]) for size in SIZES if size in content["sizes"]
-            },
+            sizes={s: PanopticTally.from_jsonable(content["sizes"][s]) for s in SIZES if s in content["sizes"]},
             confusions={(true, given): count for true, given, count in content["confusions"]},
         )
 
@@ -92,11 +90,6 @@ class Confusion:
     count: int
     share: float
     """Of all true segments of this name."""
-
-    @property
-    def is_right(self) -> bool:
-        """Whether it is no confusion at all."""
-        return self.true == self.given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +154,7 @@ class Diagnosis:
         Args:
             limit: rows at most.
         """
-        wrong = [c for c in self.confusions if not c.is_right][:limit]
+        wrong = [c for c in self.confusions if c.true != c.given][:limit]
         rows = [(c.true, c.given or NOTHING, str(c.count), percent(c.share, digits=0)) for c in wrong]
         return (("true", "taken for", "segments", "% of the name"), *rows)
 
@@ -182,7 +175,7 @@ def diagnose(
     Args:
         model: answers in eval mode; its modes are restored afterwards.
         dataset: samples on disk.
-        vocabulary: the words, one concept per category.
+        vocabulary: one concept per category, in any order.
         settings: protocol and inference switches; the papers' protocol if not given.
         workers: as in `evaluate_dataset`.
         shards_dir: as in `evaluate_dataset`, but a folder of its own.
@@ -190,29 +183,27 @@ def diagnose(
         report: called after every batch with the samples done and their number.
 
     Raises:
-        ValueError: if words and categories do not fit one another, or no picture can be read.
+        ValueError: if vocabulary and categories do not fit one another, or no picture can be read.
     """
     settings = replace(filled(settings, model), task="panoptic")
     with inference(model):
         task = open_task(model, dataset, vocabulary, settings)
-        counter = Counter(name="diagnosis", zero=DiagnosisTally(), count=partial(_count_losses, model, task))
-        counted = count_shards(
-            model, task, settings, counter, workers=workers, shards_dir=shards_dir, resume=resume, report=report
-        )
+        counter = ShardCounter(model, task, settings, name="diagnosis", zero=DiagnosisTally(), count=_count_losses)
+        counted = counter.run(workers=workers, shards_dir=shards_dir, resume=resume, report=report)
     return summarise_diagnosis(
         counted.tally, dataset.categories, num_pictures=len(counted.scores), unreadable=counted.skipped
     )
 
 
 def _count_losses(
-    model: OpenVocabularySegmenter, task: EvaluationTask, batch: TruthBatch
+    model: OpenVocabularySegmenter, task: EvaluationTask, batch: AnnotatedBatch
 ) -> tuple[list[tuple[DiagnosisTally, None]], RegionCounts]:
     """Looks at the pictures of a batch once and counts every combination of oracles."""
     images = batch.images.to(task.words.text_embed.device)
     proposals = model.propose(images)
     prediction = model.classify(images, proposals, task.words, task.fusion)
     tallies: list[tuple[DiagnosisTally, None]] = []
-    for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.truths, strict=True)):
+    for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.annotations, strict=True)):
         matched = match_proposals(task.answer(prediction, index, frame), truth.to_segmentation(task.measure.categories))
         masks = true_proposals(matched, proposals.query_embed[index])
         names: list[int] = []
@@ -224,24 +215,15 @@ def _count_losses(
 
 
 def summarise_diagnosis(
-    tally: DiagnosisTally,
-    categories: Sequence[Category],
-    *,
-    num_pictures: int,
-    unreadable: Iterable[Skipped] = (),
+    tally: DiagnosisTally, categories: Sequence[Category], *, num_pictures: int, unreadable: Iterable[Skipped] = ()
 ) -> Diagnosis:
     """Turns counts into figures."""
-    name_of = {category.id: category.name for category in categories}
-    totals: dict[int, int] = {}
+    name_of: dict[int | None, str] = {category.id: category.name for category in categories}
+    totals: Counter[int] = Counter()
     for (true, _), count in tally.confusions.items():
-        totals[true] = totals.get(true, 0) + count
+        totals[true] += count
     confusions = [
-        Confusion(
-            true=name_of[true],
-            given=None if given is None else name_of[given],
-            count=count,
-            share=count / totals[true],
-        )
+        Confusion(true=name_of[true], given=name_of.get(given), count=count, share=count / totals[true])
         for (true, given), count in tally.confusions.items()
     ]
     confusions.sort(key=lambda one: (-one.count, one.true, one.given or ""))

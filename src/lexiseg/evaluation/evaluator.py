@@ -4,7 +4,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import concept_names, seen_and_unseen
 from lexiseg.data.dataset import Dataset, TaskName
 from lexiseg.encoders.text import default_cache_dir
-from lexiseg.evaluation.counting import Counter, count_shards
+from lexiseg.evaluation.counting import ShardCounter
 from lexiseg.evaluation.inputs import open_data
-from lexiseg.evaluation.loading import TruthBatch
+from lexiseg.evaluation.loading import AnnotatedBatch
 from lexiseg.evaluation.measure import Tally
 from lexiseg.evaluation.report import EvaluationSettings, Report, installed_versions, write_report
 from lexiseg.evaluation.shards import SHARDS_FOLDER
@@ -60,7 +59,7 @@ def evaluate(
         model: what `lexiseg.load` takes or gives, or an `OpenVocabularySegmenter`.
         data: a folder, a name of the catalogue (see `lexiseg data list`), a drawn data set such as "storybook-novel",
             or a data set that is open already.
-        vocabulary: the words, one concept per category, as `Model.segment` takes them; the data set's own if not given.
+        vocabulary: one concept per category, in a form that `Model.segment` takes; the data set's own if not given.
         root: where a data set of the catalogue lies.
         split: val, train ...; the data set's first if not given.
         task: "panoptic", "semantic" or "instance"; what the data set is made for if not given.
@@ -76,7 +75,7 @@ def evaluate(
     Raises:
         UsageError: if `model` is no model, or the device is not there.
         ModelError: if there is no such model, or it is damaged.
-        ValueError: if data, words and task do not fit one another, no picture can be read, or `out` can't be written.
+        ValueError: if data, vocabulary and task don't fit together, no picture can be read, or `out` can't be written.
 
     Example:
         lexiseg.evaluate("storybook", "storybook-novel", count=20).quality.all.pq
@@ -140,7 +139,7 @@ def evaluate_dataset(
     resume: bool = False,
     report: ProgressCallback = lambda done, total: None,
 ) -> Report:
-    """Segments every picture of a data set and measures the answers by the official rules.
+    """Segments every picture of a data set and measures the predictions by the official rules.
 
     The pictures are counted in shards. Under torchrun each process takes every n-th of them and all get the whole
     report; the digits are those of a single process that computes with as many threads.
@@ -148,7 +147,7 @@ def evaluate_dataset(
     Args:
         model: answers in eval mode; its modes are restored afterwards.
         dataset: samples on disk.
-        vocabulary: the words that are asked for, one concept per category.
+        vocabulary: one concept per category, in any order.
         settings: task, protocol and inference switches; the papers' protocol if not given.
         groups: names of categories whose figures are also wanted on their own, by the group's name; "unseen" is what
             hIoU splits by, unless the data set has a split of its own.
@@ -159,17 +158,15 @@ def evaluate_dataset(
         report: called after every batch with the samples done and their number (of this process).
 
     Raises:
-        ValueError: if words, categories and groups do not fit one another, no picture can be read, or `shards_dir`
-            belongs to another evaluation or cannot be written.
+        ValueError: if vocabulary, categories and groups do not fit one another, no picture can be read, or `shards_dir`
+            belongs to another evaluation or can't be written.
     """
     settings = filled(settings, model)
     with inference(model):
         task = open_task(model, dataset, vocabulary, settings, groups)
         settings = replace(settings, task=task.measure.name)
-        counter = Counter(name="answers", zero=task.measure.zero(), count=partial(_count_answers, model, task))
-        counted = count_shards(
-            model, task, settings, counter, workers=workers, shards_dir=shards_dir, resume=resume, report=report
-        )
+        counter = ShardCounter(model, task, settings, name="answers", zero=task.measure.zero(), count=_count_answers)
+        counted = counter.run(workers=workers, shards_dir=shards_dir, resume=resume, report=report)
     quality, by_group = task.summarise(counted.tally)
     parameter = next(model.parameters())
     return Report(
@@ -190,9 +187,9 @@ def evaluate_dataset(
 
 
 def _count_answers(
-    model: OpenVocabularySegmenter, task: EvaluationTask, batch: TruthBatch
+    model: OpenVocabularySegmenter, task: EvaluationTask, batch: AnnotatedBatch
 ) -> tuple[list[tuple[Tally, float | None]], RegionCounts]:
-    """Holds the model's answers against the truth."""
+    """Compares the predictions for a batch with its annotations, and counts."""
     prediction = model(batch.images.to(task.words.text_embed.device), task.words, task.fusion)
     tallies = task.tallies(prediction, task.merge, batch)
     return [(tally, task.measure.image_score(tally)) for tally in tallies], prediction.counts
@@ -200,7 +197,7 @@ def _count_answers(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Comparison:
-    """One picture with its truth and the model's answer, to be looked at."""
+    """One picture with its annotation and the model's prediction, to be drawn."""
 
     picture: UInt8[np.ndarray, "H W 3"]
     truth: PanopticMap
@@ -214,7 +211,7 @@ def comparisons(
     settings: EvaluationSettings,
     names: Sequence[str],
 ) -> Iterator[Comparison]:
-    """Segments some pictures again.
+    """Segments some pictures again, to be drawn beside their annotations.
 
     Args:
         model: as it was evaluated.

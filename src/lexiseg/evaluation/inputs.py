@@ -1,12 +1,13 @@
-"""What an evaluation is given by name: a data set with its own vocabulary, and the classes that training has seen."""
+"""The data set of an evaluation, opened by its name, and the vocabulary for it."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
-from lexiseg.data.categories import match_words, own_vocabulary, vocabulary_categories
-from lexiseg.data.dataset import MASK_KINDS, Dataset
+from lexiseg.data.categories import match_vocabulary, own_vocabulary, vocabulary_categories
+from lexiseg.data.dataset import MASK_KINDS, AnnotationKind, Dataset
 from lexiseg.storybook.datasets import DRAWN, draw_dataset
 
 
@@ -14,18 +15,18 @@ def open_data(
     data: Dataset | str | Path,
     root: Path | None,
     split: str | None,
-    asked: Vocabulary | None,
+    vocabulary: Vocabulary | None,
     *,
     drawn_in: Path,
     **drawing: Any,
 ) -> tuple[Dataset, Vocabulary]:
-    """Opens a data set with masks, and says what it is asked for.
+    """Opens a data set with masks, and finds the vocabulary for it.
 
     Args:
         data: a folder, a name of the catalogue, a drawn data set such as "storybook-novel", or what is open already.
         root: where a data set of the catalogue lies.
         split: val, train ...; the data set's first if not given.
-        asked: the words; the data set's own if not given.
+        vocabulary: one concept per category; the data set's own if not given.
         drawn_in: folder for the pictures of a drawn data set.
         drawing: count, seed, workers and report of `storybook.datasets.draw_dataset`.
 
@@ -33,21 +34,43 @@ def open_data(
         The data set, and the vocabulary.
 
     Raises:
-        ValueError: if there is no such data set, it can't be read, it has no masks, or the words do not fit what would
-            be drawn.
+        ValueError: if there is no such data set, it can't be read, it has no masks, or the vocabulary does not fit
+            what would be drawn.
     """
     if not isinstance(data, str | Path):
-        return data, asked or own_vocabulary(data.categories)
+        return data, vocabulary or own_vocabulary(data.categories)
     name = str(data)
     if name in DRAWN:
-        vocabulary = asked or DRAWN[name].vocabulary
-        match_words(vocabulary_categories(DRAWN[name].vocabulary), vocabulary)  # refused before anything is drawn
+        vocabulary = vocabulary or DRAWN[name].vocabulary
+        match_vocabulary(vocabulary_categories(DRAWN[name].vocabulary), vocabulary)  # refused before anything is drawn
         return draw_dataset(name, drawn_in, split=split, **drawing), vocabulary
-    if name not in CATALOGUE and not Path(name).exists():
+    dataset = open_known(data, root, split, needs=MASK_KINDS, drawn=f"one of {', '.join(DRAWN)}")
+    return dataset, vocabulary or vocabulary_of(name, dataset)
+
+
+def open_known(
+    data: str | Path, root: Path | None, split: str | None, *, needs: Collection[AnnotationKind] = (), drawn: str
+) -> Dataset:
+    """Opens a folder, or a data set of the catalogue.
+
+    Args:
+        data: the folder, or the name.
+        root: where a data set of the catalogue lies.
+        split: val, train ...; the data set's first if not given.
+        needs: what annotations are wanted for: one of these kinds, if any.
+        drawn: what could have been named instead, for messages.
+
+    Raises:
+        ValueError: if there is no such data set, or it can't be read or lacks what it needs.
+    """
+    if str(data) not in CATALOGUE and not Path(data).exists():
         raise ValueError(
-            f"there is no data set {name!r}: give a folder, one of {', '.join(DRAWN)}, "
-            "or a name that 'lexiseg data list' shows."
+            f"there is no data set {str(data)!r}: give a folder, {drawn}, or a name that 'lexiseg data list' shows."
         )
-    dataset = open_dataset(data, root, split, needs=MASK_KINDS)
+    return open_dataset(data, root, split, needs=needs)
+
+
+def vocabulary_of(name: str, dataset: Dataset) -> Vocabulary:
+    """The vocabulary that the catalogue has for a data set, or its categories' own names."""
     listed = CATALOGUE[name].vocabulary if name in CATALOGUE else ""
-    return dataset, asked or (Vocabulary.of(listed) if listed else own_vocabulary(dataset.categories))
+    return Vocabulary.of(listed) if listed else own_vocabulary(dataset.categories)

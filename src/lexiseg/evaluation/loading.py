@@ -17,11 +17,11 @@ LoadedT = TypeVar("LoadedT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TruthBatch:
+class AnnotatedBatch:
     """Pictures of one canvas, with their annotations in the same order."""
 
     images: ImageBatch
-    truths: tuple[Annotation, ...]
+    annotations: tuple[Annotation, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +42,14 @@ def open_all(
         samples: on disk.
         workers: processes that read ahead; 0 reads in this one.
     """
-    own = torch.Generator()  # not torch's own, which is the caller's
+    own = torch.Generator()  # torch's own stays as the caller left it
     loader: Any = DataLoader(_Samples(open_one, samples), batch_size=None, num_workers=workers, generator=own)
     yield from loader
 
 
 def batched(
     opened: Iterable[Loaded | Skipped], *, longest: int, batch_size: int, shortest: int | None = None
-) -> Iterator[TruthBatch | Skipped]:
+) -> Iterator[AnnotatedBatch | Skipped]:
     """Yields batches whose pictures share one canvas; the sides are those of `core.batches.to_image_batch`.
 
     A picture is never padded for the sake of its neighbours, so figures do not depend on the batch size.
@@ -87,6 +87,6 @@ class _Samples(Dataset[LoadedT | Skipped]):
             return Skipped(name=sample.file_name, reason=str(error))
 
 
-def _to_batch(together: list[Loaded], longest: int, shortest: int | None) -> TruthBatch:
+def _to_batch(together: list[Loaded], longest: int, shortest: int | None) -> AnnotatedBatch:
     images = to_image_batch([one.picture for one in together], longest=longest, shortest=shortest)
-    return TruthBatch(images=images, truths=tuple(one.annotation for one in together))
+    return AnnotatedBatch(images=images, annotations=tuple(one.annotation for one in together))

@@ -1,4 +1,4 @@
-"""The contract of a measure: how answers are held against the truth, and how figures are told."""
+"""The contract of a measure: how predictions are compared with annotations, and how figures are reported."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answer:
-    """What a model says of one picture of a batch, and what it was asked."""
+    """A model's prediction for one picture of a batch, with the vocabulary and the settings behind it."""
 
     prediction: MaskPrediction
     index: int
@@ -42,17 +42,6 @@ class Answer:
             SegmentInfo(id=s.id, category_id=self.category_ids[s.class_id], area=s.area, box=s.box)
             for s in found.segments
         ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassRow:
-    """One class of a report."""
-
-    name: str
-    figure: float
-    """What classes are sorted by, as a fraction."""
-    cells: tuple[str, ...]
-    """As they stand under the heading, in percent."""
 
 
 @runtime_checkable
@@ -83,7 +72,7 @@ class Measure(ABC):
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """On disk."""
+        """Of the data set, on disk."""
         return self.dataset.samples
 
     @property
@@ -110,14 +99,14 @@ class Measure(ABC):
 
     @abstractmethod
     def image_score(self, tally: Any) -> float | None:
-        """How good one picture's answer is, as a fraction; None where nothing was to be found and nothing was."""
+        """How good one picture's prediction is, as a fraction; None where nothing was to be found and nothing was."""
 
     @abstractmethod
     def truth_map(self, truth: Annotation) -> PanopticMap:
-        """The truth as an answer would look, for pictures."""
+        """The annotation as a panoptic map, to be drawn."""
 
     def answer_map(self, answer: Answer) -> PanopticMap:
-        """The answer that is counted, for pictures; of instances, which may overlap, the merged map."""
+        """The prediction that is counted, to be drawn; of instances, which may overlap, the merged map."""
         return answer.merged()
 
     @abstractmethod
@@ -133,19 +122,14 @@ class Measure(ABC):
     def rows(self, quality: Any) -> list[tuple[str, ...]]:
         """Figures in percent, for the terminal."""
 
-    def class_rows(self, quality: Any) -> list[ClassRow]:
-        """Every class that occurs."""
-        return [
-            ClassRow(
-                name=c.category.name, figure=c.main, cells=(*c.cells(), "thing" if c.category.is_thing else "stuff")
-            )
-            for c in quality.per_class
-            if c.occurs
-        ]
+    def class_rows(self, quality: Any) -> list[tuple[str, ...]]:
+        """Every class that occurs, the best first: its name, its figures in percent, thing or stuff."""
+        classes = sorted((c for c in quality.per_class if c.occurs), key=lambda c: (-c.main, c.category.name))
+        return [(c.category.name, *c.cells(), "thing" if c.category.is_thing else "stuff") for c in classes]
 
 
 def true_map(ids: Int32[np.ndarray, "H W"], category_ids: Sequence[int], categories: Sequence[Category]) -> PanopticMap:
-    """A truth as a model's answer would look, sure of every name.
+    """An annotation as a panoptic map in which every name is certain.
 
     Args:
         ids: segments numbered from 1; 0 is void. Numbers without a pixel are left out.
@@ -159,15 +143,7 @@ def true_map(ids: Int32[np.ndarray, "H W"], category_ids: Sequence[int], categor
         category = categories[place]
         segments.append(
             Segment(
-                id=number,
-                class_id=place,
-                name=category.name,
-                score=1.0,
-                is_thing=category.is_thing,
-                area=area,
-                box=box,
-                guesses=(),
-                path=(),
+                id=number, class_id=place, name=category.name, score=1.0, is_thing=category.is_thing, area=area, box=box
             )
         )
     return PanopticMap(segmentation=ids, segments=tuple(segments))

@@ -17,9 +17,9 @@ from lexiseg.evaluation.measure import Answer, Measure, true_map
 from lexiseg.evaluation.metrics.instance_quality import (
     InstanceQuality,
     InstanceTally,
+    PictureMasks,
     found_masks,
     summarise_instances,
-    tally_instances,
 )
 from lexiseg.evaluation.metrics.panoptic_quality import (
     ClassQuality,
@@ -63,7 +63,7 @@ class PanopticMeasure(Measure):
         return whole.iou_sum / (whole.tp + whole.fp / 2 + whole.fn / 2) if whole.count else None
 
     def truth_map(self, truth: Annotation) -> PanopticMap:
-        """Its listed segments, crowds included; pixels of others are void here."""
+        """The listed segments, crowds included; pixels of others are void here."""
         true = truth.to_segmentation(self.categories)
         ids = compact(true.ids, [s.id for s in true.segments]) + 1
         return true_map(ids, [s.category_id for s in true.segments], self.categories)
@@ -98,7 +98,7 @@ class SemanticMeasure(Measure):
         return SemanticTally.zero(len(self.categories))
 
     def tally(self, answer: Answer, truth: Annotation) -> SemanticTally:
-        """Gives every pixel a class by the asked rule, and counts."""
+        """Gives every pixel a class by the semantic rule, and counts."""
         return tally_labels(truth.to_semantic(self.categories), self._labels(answer), len(self.categories))
 
     def _labels(self, answer: Answer) -> Int32[np.ndarray, "H W"]:
@@ -120,14 +120,14 @@ class SemanticMeasure(Measure):
         return self._map_of(truth.to_semantic(self.categories))
 
     def answer_map(self, answer: Answer) -> PanopticMap:
-        """Likewise."""
+        """One segment for each class."""
         return self._map_of(self._labels(answer))
 
     def _map_of(self, labels: Int32[np.ndarray, "H W"]) -> PanopticMap:
         return true_map(labels + 1, [category.id for category in self.categories], self.categories)
 
     def summarise(self, tally: SemanticTally, categories: Sequence[Category]) -> SemanticQuality:
-        """Mean IoU and its kin; over all classes also hIoU, if there is a split."""
+        """Mean IoU, also weighted by pixels, and accuracies; over all classes also hIoU, if there is a split."""
         whole = summarise_semantic(tally, self.categories, self.unseen)
         return whole if len(categories) == len(self.categories) else over_classes(whole, categories)
 
@@ -162,7 +162,9 @@ class InstanceMeasure(Measure):
         merge = replace(answer.merge, score_threshold=0.0)
         found = instances(answer.prediction, answer.index, answer.frame, answer.vocabulary, merge)
         true = truth.to_instances(self.categories)
-        return tally_instances(truth.sample.key, true.size, true.masks, found_masks(found, answer.category_ids))
+        detections = found_masks(found, answer.category_ids)
+        one = PictureMasks(image_id=truth.sample.key, size=true.size, truths=true.masks, found=detections)
+        return InstanceTally(pictures=(one,))
 
     def image_score(self, tally: InstanceTally) -> float | None:
         """AP of the picture alone."""
@@ -177,17 +179,14 @@ class InstanceMeasure(Measure):
         return true_map(ids, [mask.category_id for mask in true.masks], self.categories)
 
     def summarise(self, tally: InstanceTally, categories: Sequence[Category]) -> InstanceQuality:
-        """AP and its kin."""
+        """AP over all IoU thresholds, at 0.50 and at 0.75, and by size."""
         return summarise_instances(tally, categories)
 
     def rows(self, quality: InstanceQuality) -> list[tuple[str, ...]]:
         """All sizes, and AP of each."""
         known = str(sum(c.ap is not None for c in quality.per_class))
         sizes = (("small", quality.ap_small), ("medium", quality.ap_medium), ("large", quality.ap_large))
-        return [
-            ("all", *quality.cells(), known),
-            *((name, percent(figure), "", "", "") for name, figure in sizes),
-        ]
+        return [("all", *quality.cells(), known), *((name, percent(figure), "", "", "") for name, figure in sizes)]
 
 
 def measure_of(dataset: Dataset, task: TaskName | None, unseen: frozenset[str] = frozenset()) -> Measure:

@@ -58,7 +58,7 @@ ALONE: tuple[Oracles, ...] = tuple((oracle,) for oracle in ORACLES)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MatchedImage:
-    """One picture's answer held against its truth."""
+    """One picture's prediction, its proposals matched with the true segments."""
 
     answer: Answer
     """Of this picture alone."""

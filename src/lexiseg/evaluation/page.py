@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.messages import printable
+from lexiseg.core.files import writing
 from lexiseg.core.tables import markdown_table, percent
 from lexiseg.evaluation.diagnosis import Diagnosis
 from lexiseg.evaluation.evaluator import Comparison
@@ -40,12 +40,16 @@ def write_page(
         The page.
 
     Raises:
-        ValueError: if the folder cannot be written.
+        ValueError: if the folder can't be written.
     """
-    try:
+    with writing(folder, ValueError, way_out="choose another folder for the report"):
         (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-        lines = [*_figures(report, about), *_classes(report)]
-        for title, (heading, *rows) in diagnosis_tables(diagnosis) if diagnosis else ():
+        lines = _figures(report, about)
+        tables = (
+            ("Classes, the best first", report.class_table()),
+            *(diagnosis_tables(diagnosis) if diagnosis else ()),
+        )
+        for title, (heading, *rows) in tables:
             lines += [*_section(title), *markdown_table(heading, rows)]
         drawn = iter(maps)
         for title, kind, scenes in (("Worst pictures", "worst", worst), ("Best pictures", "best", best)):
@@ -58,10 +62,6 @@ def write_page(
                 lines += [f"![{scene.name}]({name})", ""]
         page = folder / PAGE_FILE
         page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ValueError(
-            f"{printable(folder)} cannot be written ({error.strerror}); choose another folder for the report."
-        ) from error
     return page
 
 
@@ -98,19 +98,9 @@ def _figures(report: Report, about: Mapping[str, Any]) -> list[str]:
         *markdown_table(heading, rows),
         "",
         *markdown_table(("What ran", ""), ran),
-        *_left_out(report),
+        *(_section("Left out") if report.unreadable else ()),
+        *(f"- {skipped.reason}" for skipped in report.unreadable),
     ]
-
-
-def _left_out(report: Report) -> list[str]:
-    if not report.unreadable:
-        return []
-    return [*_section("Left out"), *(f"- {skipped.reason}" for skipped in report.unreadable)]
-
-
-def _classes(report: Report) -> list[str]:
-    heading, *rows = report.class_table()
-    return [*_section("Classes, the best first"), *markdown_table(heading, rows)]
 
 
 def _section(title: str) -> list[str]:

@@ -49,13 +49,13 @@ class EvaluationSettings:
 def jsonable_settings(settings: EvaluationSettings) -> dict[str, Any]:
     """All settings that change a figure."""
     plain: dict[str, Any] = to_jsonable(replace(settings, cache_dir=None))
-    del plain["cache_dir"]  # where words are remembered changes none
+    del plain["cache_dir"]  # where text embeddings are kept changes none
     return plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageScore:
-    """One picture and how good its answer is."""
+    """One picture and how good its prediction is."""
 
     name: str
     score: float | None
@@ -80,7 +80,7 @@ class Report:
     settings: EvaluationSettings
     """With the task, the fusion and the merge that were used."""
     domain_similarity: float
-    """s between the asked words and the training vocabulary."""
+    """s between the vocabulary and the training vocabulary."""
     versions: Mapping[str, str]
     device: str
     dtype: str
@@ -126,8 +126,7 @@ class Report:
         Args:
             ends: only so many of the best and of the worst, with a row of dots between them.
         """
-        rows = sorted(self.measure.class_rows(self.quality), key=lambda row: (-row.figure, row.name))
-        shown = [(row.name, *row.cells) for row in rows]
+        shown = self.measure.class_rows(self.quality)
         if ends is not None and len(shown) > 2 * ends:
             shown = [*shown[:ends], ("…", *[""] * (len(shown[0]) - 1)), *shown[-ends:]]
         return ((*self.measure.heading[:-1], "kind"), *shown)
@@ -151,7 +150,7 @@ def write_report(report: Report, folder: Path, about: Mapping[str, Any] | None =
         The file.
 
     Raises:
-        ValueError: if the folder cannot be written.
+        ValueError: if the folder can't be written.
     """
     target = folder / REPORT_FILE
     document = report.to_jsonable() | dict(about or {})

@@ -23,11 +23,7 @@ CHUNK = 32  # pictures that a worker process takes at once
 
 
 def score_panoptic(
-    truth: Dataset,
-    predicted: Dataset,
-    *,
-    workers: int = 1,
-    report: ProgressCallback = lambda done, total: None,
+    truth: Dataset, predicted: Dataset, *, workers: int = 1, report: ProgressCallback = lambda done, total: None
 ) -> PanopticTally:
     """Counts predicted id PNGs against the true ones, as COCO's official evaluator does.
 
@@ -45,12 +41,14 @@ def score_panoptic(
             a prediction contradicts itself. The first few names are given where many are missing.
     """
     prediction_of = {sample.image_id: sample for sample in predicted.samples}
-    _refuse_missing("pictures have no prediction", truth.samples, lambda s: s.image_id in prediction_of)
+    missing = [sample.file_name for sample in truth.samples if sample.image_id not in prediction_of]
+    _refuse_missing("pictures have no prediction", missing, truth)
     pairs = [(sample, prediction_of[sample.image_id]) for sample in truth.samples]
-    for side, samples in (("true", [pair[0] for pair in pairs]), ("predicted", [pair[1] for pair in pairs])):
-        there = _files_beside(sample.files[-1] for sample in samples)
-        _refuse_missing(f"{side} id PNGs are missing", samples, lambda s, there=there: s.files[-1] in there)
-    return _add_up(partial(_score_pairs, categories=truth.categories), pairs, PanopticTally(), workers, report)
+    for place, side in enumerate(("true", "predicted")):
+        paths = [pair[place].files[-1] for pair in pairs]
+        there = _files_beside(paths)
+        _refuse_missing(f"{side} id PNGs are missing", [path.name for path in paths if path not in there], truth)
+    return _add_up(partial(_score_ids, categories=truth.categories), pairs, PanopticTally(), workers, report)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,19 +124,15 @@ def score_semantic(
             f"{len(missing)} of {len(true_maps)} label maps have no prediction: {few(missing)}. Add them."
         )
     pairs = [(path, found_maps[name]) for name, path in true_maps.items()]
-    return _add_up(partial(_score_maps, code=code), pairs, SemanticTally.zero(code.num_classes), workers, report)
+    return _add_up(partial(_score_labels, code=code), pairs, SemanticTally.zero(code.num_classes), workers, report)
 
 
-def _score_maps(pairs: Sequence[tuple[Path, Path]], code: LabelCode) -> SemanticTally:
-    tally = SemanticTally.zero(code.num_classes)
-    for true, found in pairs:
-        try:
-            tally += tally_labels(code.places(true), code.places(found), code.num_classes)
-        except FormatError:
-            raise
-        except ValueError as error:
-            raise FormatError(f"{found}: {error}") from error
-    return tally
+def _score_labels(pair: tuple[Path, Path], code: LabelCode) -> SemanticTally:
+    true, found = map(code.places, pair)
+    try:
+        return tally_labels(true, found, code.num_classes)
+    except ValueError as error:
+        raise FormatError(f"{pair[1]}: {error}") from error
 
 
 def _label_maps(folder: Path) -> dict[Path, Path]:
@@ -149,24 +143,19 @@ def _label_maps(folder: Path) -> dict[Path, Path]:
     return {path.relative_to(folder).with_suffix(""): path for path in paths}
 
 
-def _score_pairs(pairs: Sequence[tuple[Sample, Sample]], categories: Sequence[Category]) -> PanopticTally:
-    tally = PanopticTally()
-    for true, found in pairs:
-        ids, found_ids = load_ids(true.files[-1]), load_ids(found.files[-1])
-        try:
-            tally += tally_pair(ids, true.segments or (), found_ids, found.segments or (), categories)
-        except ValueError as error:
-            raise FormatError(f"{true.file_name}: {error}") from error
-    return tally
+def _score_ids(pair: tuple[Sample, Sample], categories: Sequence[Category]) -> PanopticTally:
+    true, found = pair
+    ids, found_ids = load_ids(true.files[-1]), load_ids(found.files[-1])
+    try:
+        return tally_pair(ids, true.segments or (), found_ids, found.segments or (), categories)
+    except ValueError as error:
+        raise FormatError(f"{true.file_name}: {error}") from error
 
 
-def _refuse_missing(what: str, samples: Sequence[Sample], is_there: Callable[[Sample], bool]) -> None:
-    missing = [sample for sample in samples if not is_there(sample)]
+def _refuse_missing(what: str, missing: Sequence[str], truth: Dataset) -> None:
     if missing:
-        names = [s.files[-1].name if "PNG" in what else s.file_name for s in missing]
-        raise FormatError(
-            f"{len(missing)} of {len(samples)} {what}: {few(names)}. Add them, or take the pictures out of the truth."
-        )
+        count = f"{len(missing)} of {len(truth.samples)}"
+        raise FormatError(f"{count} {what}: {few(missing)}. Add them, or take the pictures out of the truth.")
 
 
 def _files_beside(paths: Iterable[Path]) -> set[Path]:
@@ -186,16 +175,17 @@ Counts = TypeVar("Counts", PanopticTally, SemanticTally)
 
 
 def _add_up(
-    count: Callable[[Sequence[Pair]], Counts],
-    pairs: Sequence[Pair],
-    tally: Counts,
-    workers: int,
-    report: ProgressCallback,
+    count: Callable[[Pair], Counts], pairs: Sequence[Pair], tally: Counts, workers: int, report: ProgressCallback
 ) -> Counts:
     """The counts of all pairs; a worker adds up those of its own pictures before it sends them."""
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     done = 0
-    for chunk, counted in zip(chunks, map_in_pool(count, chunks, workers, chunk=1), strict=True):
+    add_chunk = partial(_add_chunk, count=count, zero=tally)
+    for chunk, counted in zip(chunks, map_in_pool(add_chunk, chunks, workers, chunk=1), strict=True):
         tally, done = tally + counted, done + len(chunk)
         report(done, len(pairs))
     return tally
+
+
+def _add_chunk(chunk: Sequence[Pair], count: Callable[[Pair], Counts], zero: Counts) -> Counts:
+    return sum(map(count, chunk), zero)

@@ -32,7 +32,7 @@ class ShardStore:
 
         Args:
             folder: of its own.
-            plan: plain data that decide every digit: model, words, settings, pictures.
+            plan: plain data that decide every digit: model, vocabulary, settings, pictures.
         """
         self.folder = folder
         self._plan = json.dumps(plan, indent=1, ensure_ascii=False, sort_keys=True)

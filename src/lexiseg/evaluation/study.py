@@ -36,10 +36,6 @@ class StudyRow:
     """Names come from the truth (see `name_perfectly`): the best that these masks allow."""
 
 
-def _ranked(rank_by: RankBy) -> MergeConfig:
-    return MergeConfig(rank_by=rank_by)
-
-
 def _ratio(k: float) -> ModulationConfig:
     """Query + k x CLIP, nothing else."""
     return ModulationConfig(clip_ratio=k, beta=0.0)
@@ -48,9 +44,9 @@ def _ratio(k: float) -> ModulationConfig:
 ORACLE = StudyRow(name="oracle naming", is_oracle=True)
 
 TABLE_1 = (
-    StudyRow(name="CLIP-only, Cls", modulation=CLIP_ONLY, merge=_ranked("class")),
+    StudyRow(name="CLIP-only, Cls", modulation=CLIP_ONLY, merge=MergeConfig(rank_by="class")),
     StudyRow(name="CLIP-only, Cls.IoU", modulation=CLIP_ONLY),
-    StudyRow(name="query-only, Cls", modulation=QUERY_ONLY, merge=_ranked("class")),
+    StudyRow(name="query-only, Cls", modulation=QUERY_ONLY, merge=MergeConfig(rank_by="class")),
     StudyRow(name="query-only, Cls.IoU", modulation=QUERY_ONLY),
     StudyRow(name="modulated, Cls.IoU"),
 )
@@ -59,11 +55,7 @@ TABLE_1 = (
 TABLE_4 = (
     StudyRow(name="query-only", modulation=QUERY_ONLY),
     StudyRow(name="CLIP-only", modulation=CLIP_ONLY),
-    StudyRow(name="query + 0.5 CLIP", modulation=_ratio(0.5)),
-    StudyRow(name="query + 1 CLIP", modulation=_ratio(1.0)),
-    StudyRow(name="query + 2 CLIP", modulation=_ratio(2.0)),
-    StudyRow(name="query + 3 CLIP", modulation=_ratio(3.0)),
-    StudyRow(name="query + 4 CLIP", modulation=_ratio(4.0)),
+    *(StudyRow(name=f"query + {k:g} CLIP", modulation=_ratio(k)) for k in (0.5, 1.0, 2.0, 3.0, 4.0)),
     StudyRow(name="EF", modulation=ModulationConfig(beta=0.0)),
     StudyRow(name="EF + LD"),
 )
@@ -95,7 +87,7 @@ _EMBEDDINGS: tuple[tuple[str, ModulationConfig], ...] = (
 _RANKINGS: tuple[tuple[str, RankBy], ...] = (("Cls", "class"), ("IoU", "iou"), ("Cls.IoU", "product"))
 
 TABLE_7 = tuple(
-    StudyRow(name=f"{name}, {shown}", modulation=modulation, merge=_ranked(rank_by))
+    StudyRow(name=f"{name}, {shown}", modulation=modulation, merge=MergeConfig(rank_by=rank_by))
     for name, modulation in _EMBEDDINGS
     for shown, rank_by in _RANKINGS
 )
@@ -139,7 +131,7 @@ class Study:
     num_pictures: int
     unreadable: tuple[Skipped, ...]
     domain_similarity: float
-    """s between the asked words and the training vocabulary: alpha (1 - s) is the ratio that was used."""
+    """s between the vocabulary and the training vocabulary: alpha (1 - s) is the ratio that was used."""
 
     def table(self) -> tuple[tuple[str, ...], ...]:
         """Rows for a terminal, the first one the heading; figures in percent."""
@@ -172,14 +164,14 @@ def study(
     Args:
         model: answers in eval mode; its modes are restored afterwards.
         dataset: samples on disk.
-        vocabulary: the words, one concept per category.
+        vocabulary: one concept per category, in any order.
         rows: the configurations.
         settings: limit, batch size, negatives and cache; modulation and merge are the rows' own.
         groups: names of categories whose figures are also wanted on their own.
         report: called after every batch with the samples done and their number.
 
     Raises:
-        ValueError: if there is no row, `settings` names a modulation or merge, words, categories and groups do not
+        ValueError: if there is no row, `settings` names a modulation or merge, vocabulary, categories and groups do not
             fit one another, or no picture can be read.
     """
     settings = settings or EvaluationSettings()
@@ -207,7 +199,7 @@ def study(
                         else model.predict(proposals, regions[key.clip_regions], task.words, key.modulation)
                     )
                 tallies[key] += task.tally(answers[shared], key.merge, batch)
-            read += len(batch.truths)
+            read += len(batch.annotations)
     results: list[StudyResult] = []
     for row, key in zip(rows, keys, strict=True):
         quality, by_group = task.summarise(tallies[key])
@@ -223,7 +215,7 @@ def study(
 def _all_regions(
     model: OPSNet, images: ImageBatch, proposals: MaskProposals, kinds: set[ClipRegions]
 ) -> dict[ClipRegions, RegionEmbeddings]:
-    """The regions as each wanted way of looking gives them; the learned view is the same in all."""
+    """The region embeddings for each wanted kind of CLIP regions; those of the queries are the same in all."""
     pooled = model.embed(proposals, model.clip_map(images))
     regions: dict[ClipRegions, RegionEmbeddings] = {"pool": pooled}
     for kind in kinds - {"pool"}:

@@ -1,4 +1,4 @@
-"""What is evaluated: a data set and the words for it, matched, embedded and read in batches."""
+"""What is evaluated: a data set and its vocabulary, matched, embedded and read in batches."""
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,9 +11,9 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import MaskPrediction, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.categories import match_groups, match_words
+from lexiseg.data.categories import match_groups, match_vocabulary
 from lexiseg.data.dataset import Category, Dataset, Loaded
-from lexiseg.evaluation.loading import Skipped, TruthBatch, batched, open_all
+from lexiseg.evaluation.loading import AnnotatedBatch, Skipped, batched, open_all
 from lexiseg.evaluation.measure import Answer, Measure
 from lexiseg.evaluation.measures import measure_of
 from lexiseg.evaluation.report import EvaluationSettings
@@ -23,7 +23,7 @@ from lexiseg.models.postprocess.panoptic import MergeConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationTask:
-    """A data set and the words for it, ready to be counted."""
+    """A data set and its vocabulary, matched and embedded."""
 
     measure: Measure
     vocabulary: Vocabulary
@@ -38,7 +38,7 @@ class EvaluationTask:
     semantic_rule: SemanticRule = "merged"
 
     def answer(self, prediction: MaskPrediction, index: int, frame: Frame, merge: MergeConfig | None = None) -> Answer:
-        """One picture's part of a prediction, with what was asked."""
+        """One picture's part of a prediction, with vocabulary and settings."""
         return Answer(
             prediction=prediction,
             index=index,
@@ -49,12 +49,12 @@ class EvaluationTask:
             semantic_rule=self.semantic_rule,
         )
 
-    def tallies(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Iterator[Any]:
+    def tallies(self, prediction: MaskPrediction, merge: MergeConfig, batch: AnnotatedBatch) -> Iterator[Any]:
         """The counts of every picture of a batch against its truth."""
-        for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.truths, strict=True)):
+        for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.annotations, strict=True)):
             yield self.measure.tally(self.answer(prediction, index, frame, merge), truth)
 
-    def tally(self, prediction: MaskPrediction, merge: MergeConfig, batch: TruthBatch) -> Any:
+    def tally(self, prediction: MaskPrediction, merge: MergeConfig, batch: AnnotatedBatch) -> Any:
         """The counts of a batch."""
         return sum(self.tallies(prediction, merge, batch), self.measure.zero())
 
@@ -71,18 +71,18 @@ def open_task(
     settings: EvaluationSettings,
     groups: Mapping[str, Sequence[str]] | None = None,
 ) -> EvaluationTask:
-    """Matches the words to the categories, by name or synonym, and embeds them.
+    """Matches concepts to categories, by name or synonym, and embeds the vocabulary.
 
     Raises:
-        ValueError: if the data set is empty or has no truth for the task, or words, categories and groups do not fit
-            one another.
+        ValueError: if the data set is empty or has no truth for the task, or vocabulary, categories and groups do not
+            fit one another.
     """
     if not dataset.samples:
         raise ValueError("the data set holds no pictures: name one that does.")
     named_groups = match_groups(groups or {}, dataset.categories)
     unseen = frozenset(category.name for category in named_groups.get("unseen", ()))
     measure = measure_of(dataset, settings.task, unseen)
-    matched, category_ids = match_words(dataset.categories, vocabulary)
+    matched, category_ids = match_vocabulary(dataset.categories, vocabulary)
     words = model.embed_vocabulary(matched, negatives=settings.negatives, cache_dir=settings.cache_dir)
     return EvaluationTask(
         measure=measure,
@@ -117,7 +117,7 @@ def read_batches(
     *,
     total: int,
     done: int = 0,
-) -> Generator[TruthBatch, None, None]:
+) -> Generator[AnnotatedBatch, None, None]:
     """Yields samples in batches as the model takes them; those that could not be read are added to `skipped`.
 
     Args:
@@ -136,7 +136,7 @@ def read_batches(
             done += 1
         else:
             yield batch
-            done += len(batch.truths)
+            done += len(batch.annotations)
         report(done, total)
 
 
@@ -146,7 +146,7 @@ def read_task(
     settings: EvaluationSettings,
     skipped: list[Skipped],
     report: ProgressCallback,
-) -> Generator[TruthBatch, None, None]:
+) -> Generator[AnnotatedBatch, None, None]:
     """Yields the batches of a task; what cannot be read is added to `skipped`.
 
     Raises:

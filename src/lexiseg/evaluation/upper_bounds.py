@@ -1,6 +1,7 @@
 """What better parts could give: predicted masks with perfect names, and perfect masks with CLIP's names."""
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -18,7 +19,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Annotation, Dataset
 from lexiseg.data.id_maps import compact
 from lexiseg.data.samples.transforms import MASK_STRIDE
-from lexiseg.evaluation.loading import Skipped, TruthBatch
+from lexiseg.evaluation.loading import AnnotatedBatch, Skipped
 from lexiseg.evaluation.metrics.panoptic_quality import mask_overlaps
 from lexiseg.evaluation.metrics.sizes import LIMITS, size_of
 from lexiseg.evaluation.report import EvaluationSettings
@@ -31,7 +32,7 @@ SURE = 100.0  # a logit beside zeros whose probability is 1 in float32
 
 
 def name_perfectly(
-    proposals: MaskProposals, iou_scores: Float[Tensor, "B Q"], batch: TruthBatch, task: EvaluationTask
+    proposals: MaskProposals, iou_scores: Float[Tensor, "B Q"], batch: AnnotatedBatch, task: EvaluationTask
 ) -> MaskPrediction:
     """Oracle naming: the model's masks and predicted IoUs, with the names that the truth gives them.
 
@@ -43,10 +44,10 @@ def name_perfectly(
         proposals: of the batch.
         iou_scores: predicted, in [0, 1].
         batch: the truth.
-        task: words and categories.
+        task: vocabulary and categories.
     """
     names: dict[tuple[int, int], int] = {}
-    for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.truths, strict=True)):
+    for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.annotations, strict=True)):
         true = truth.to_segmentation(task.measure.categories)
         segments = tuple(s for s in true.segments if not s.is_crowd)
         # Half a probability is a logit of zero: the rule of the merge's mask cut.
@@ -133,7 +134,7 @@ def true_mask_top1(
     Args:
         model: its CLIP, adapter and pooling are used.
         dataset: samples on disk.
-        vocabulary: the words, one concept per category.
+        vocabulary: one concept per category, in any order.
         settings: limit, batch size, negatives and cache; modulation and merge have no meaning here.
         groups: names that are also reported on their own.
         sizes: a segment is small below the first and large from the second: the square root of its area in pixels
@@ -144,10 +145,11 @@ def true_mask_top1(
         One row for each group ("all" first), things and stuff, and size ("all" first).
 
     Raises:
-        ValueError: if words, categories and groups do not fit one another, or no picture can be read.
+        ValueError: if vocabulary, categories and groups do not fit one another, or no picture can be read.
     """
     settings = settings or EvaluationSettings()
-    counts: dict[tuple[str, bool, GroupSize], list[int]] = {}
+    counts: Counter[tuple[str, bool, GroupSize]] = Counter()
+    correct = counts.copy()
     with inference(model):
         task = open_task(model, dataset, vocabulary, settings, groups)
         group_ids = {name: {c.id for c in categories} for name, categories in task.groups.items()}
@@ -156,19 +158,17 @@ def true_mask_top1(
         skipped: list[Skipped] = []
         for batch in read_task(model, task, settings, skipped, report):
             clip_map = model.clip_map(batch.images.to(task.words.text_embed.device))
-            for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.truths, strict=True)):
+            for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.annotations, strict=True)):
                 named = _name_true_masks(model, task, clip_map[index : index + 1], frame, truth)
                 for category_id, is_right, side in named:
                     inside = [name for name, ids in group_ids.items() if category_id in ids]
-                    for key in itertools.product(inside, ("all", size_of(side, sizes))):
-                        tally = counts.setdefault((key[0], is_thing[category_id], key[1]), [0, 0])
-                        tally[0] += is_right
-                        tally[1] += 1
-    rows: list[TopOne] = []
-    for group, kind, size in itertools.product(group_ids, (True, False), get_args(GroupSize)):
-        correct, count = counts.get((group, kind, size), (0, 0))
-        rows.append(TopOne(group=group, is_thing=kind, size=size, correct=correct, count=count))
-    return tuple(rows)
+                    for key in itertools.product(inside, (is_thing[category_id],), ("all", size_of(side, sizes))):
+                        counts[key] += 1
+                        correct[key] += is_right
+    return tuple(
+        TopOne(group=key[0], is_thing=key[1], size=key[2], correct=correct[key], count=counts[key])
+        for key in itertools.product(group_ids, (True, False), get_args(GroupSize))
+    )
 
 
 def _name_true_masks(
@@ -187,8 +187,7 @@ def _name_true_masks(
     )
     embed = model.embed(proposals, clip_map).clip_embed
     words = task.words
-    cosines = class_cosines(embed, words)
-    guesses = cosines[0].argmax(-1).tolist()
+    guesses = class_cosines(embed, words)[0].argmax(-1).tolist()
     sides = canvas.sum((1, 2)).sqrt().tolist()
     names = (*task.category_ids, *[None] * (len(words.similarity) - words.num_concepts))
     return [

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, cast
 
@@ -19,6 +19,8 @@ from lexiseg.storybook.roles import PART, ROLE_CONTENTS, SPLITS, Role, Split
 
 DRAWN_SIGN = "drawn.json"
 """Name of the file that marks a folder of drawn pictures, which may be overwritten."""
+ORDER_SIGN = "order.json"
+"""Name of the file that records the specification of a folder of pictures that are drawn once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +70,74 @@ def draw_dataset(
         UsageError: if there is no such split, or the folder holds something else.
         ValueError: if the count is not positive, or the folder cannot be written.
     """
-    drawn, split = DRAWN[name], split or "test"
-    if split not in SPLITS:
-        raise UsageError(f"drawn data have the splits {', '.join(SPLITS)}, not {split!r}.")
+    drawn = DRAWN[name]
+    order = _order(drawn.role, split or "test", count, seed, drawn.vocabulary)
     if processes.rank() == 0:
         if folder.is_dir() and any(folder.iterdir()) and not (folder / DRAWN_SIGN).is_file():
             raise UsageError(
                 f"{printable(folder)} holds what no evaluation has drawn, and the pictures would be drawn there: "
                 "choose another folder for the report."
             )
-        order = StorybookSpec(
-            role=drawn.role, split=cast(Split, split), count=count, seed=seed, vocabulary=drawn.vocabulary
-        )
-        write_storybook(order, folder, overwrite=True, workers=max(1, workers), report=lambda done: report(done, count))
-        about = {"data": name, "split": split, "count": count, "seed": seed}
+        _draw(order, folder, overwrite=True, workers=workers, report=report)
+        about = {"data": name, "split": order.split, "count": count, "seed": seed}
         write_atomically(folder / DRAWN_SIGN, json.dumps(about))
     processes.gather(None)  # a barrier: the other processes read after all is written
     return read_panoptic(folder)
+
+
+def draw_once(
+    role: Role,
+    folder: Path,
+    *,
+    split: str,
+    count: int,
+    seed: int,
+    overwrite: bool,
+    workers: int,
+    report: ProgressCallback,
+) -> Dataset:
+    """Draws pictures of a role into a folder, unless they are there already, and reads them.
+
+    Under torchrun the first process draws, and all read.
+
+    Args:
+        role: whose names appear; all of them are annotated.
+        folder: new, empty, or with pictures that were drawn by this function.
+        split: train, val or test.
+        count: pictures.
+        seed: of the drawing.
+        overwrite: draws anew, whatever the folder holds.
+        workers: processes that draw; 0 draws in this one.
+        report: called after every picture with those done and their number.
+
+    Raises:
+        UsageError: if there is no such split.
+        ValueError: if the folder holds other pictures or cannot be written.
+    """
+    order = _order(role, split, count, seed)
+    wanted, sign = json.dumps(asdict(order), sort_keys=True), folder / ORDER_SIGN
+    if processes.rank() == 0:
+        if overwrite or not sign.is_file():
+            sign.unlink(missing_ok=True)
+            _draw(order, folder, overwrite=overwrite, workers=workers, report=report)
+            write_atomically(sign, wanted)
+        elif sign.read_text(encoding="utf-8") != wanted:
+            raise ValueError(
+                f"{printable(folder)} holds drawn data of another role, split, count or seed: repeat those, choose "
+                "another --out, or pass --overwrite."
+            )
+    processes.gather(None)
+    return read_panoptic(folder)
+
+
+def _order(role: Role, split: str, count: int, seed: int, vocabulary: Vocabulary | None = None) -> StorybookSpec:
+    if split not in SPLITS:
+        raise UsageError(f"drawn data have the splits {', '.join(SPLITS)}, not {split!r}.")
+    return StorybookSpec(role=role, split=cast(Split, split), count=count, seed=seed, vocabulary=vocabulary)
+
+
+def _draw(order: StorybookSpec, folder: Path, *, overwrite: bool, workers: int, report: ProgressCallback) -> None:
+    def tell(done: int) -> None:
+        report(done, order.count)
+
+    write_storybook(order, folder, overwrite=overwrite, workers=max(1, workers), report=tell)

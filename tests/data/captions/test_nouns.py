@@ -19,7 +19,7 @@ def tagger() -> LexiconTagger:
 
 @pytest.fixture(scope="module")
 def both(tagger: LexiconTagger) -> NounFinder:
-    return NounFinder(tagger=tagger, words=Vocabulary.of("coco"))
+    return NounFinder(tagger=tagger, vocabulary=Vocabulary.of("coco"))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_nouns_of_drawn_captions_are_found(
     tagger: LexiconTagger,
     captions: list[Wording],
 ) -> None:
-    find = NounFinder(tagger=tagger if has_tagger else None, words=words and Vocabulary.of(words))
+    find = NounFinder(tagger=tagger if has_tagger else None, vocabulary=words and Vocabulary.of(words))
 
     precision, recall = precision_and_recall(find, captions)
 
@@ -123,7 +123,7 @@ def test_what_an_article_introduces_is_a_noun_whatever_the_lexicon_says(tagger: 
 
 
 def test_the_longest_name_of_the_list_wins() -> None:
-    find = NounFinder(words=Vocabulary.of("ice, ice cream, cream, ice cream van, mice|mouse, hills"))
+    find = NounFinder(vocabulary=Vocabulary.of("ice, ice cream, cream, ice cream van, mice|mouse, hills"))
 
     assert find("ice cream vans, ice creams and ice near some hills, mice and a hill") == (
         "ice cream van",
@@ -135,7 +135,7 @@ def test_the_longest_name_of_the_list_wins() -> None:
 
 
 def test_a_letter_with_an_accent_is_one_however_it_is_written() -> None:
-    find = NounFinder(words=Vocabulary.of("İstanbul, cafe\u0301, straße"))
+    find = NounFinder(vocabulary=Vocabulary.of("İstanbul, cafe\u0301, straße"))
 
     assert find("a café in Istanbul") == ("café", "istanbul")
     assert find("a cafe\u0301 in İSTANBUL, in I\u0307stanbul on a STRAßE") == ("café", "istanbul", "straße")

@@ -135,7 +135,7 @@ def test_stems_look_as_deep_as_they_are_asked_to(tmp_path: Path):
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path):
     put_text(tmp_path / "file", "")
 
-    with pytest.raises(FormatError, match="cannot be written"):
+    with pytest.raises(FormatError, match="can't be written"):
         make_folder(tmp_path / "file" / "inside", {"a.png": 1}, _never, silent, 1)
 
 

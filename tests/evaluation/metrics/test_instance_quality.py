@@ -16,13 +16,13 @@ from pycocotools.cocoeval import COCOeval
 from lexiseg.core.errors import FormatError
 from lexiseg.data.dataset import Category, ObjectMask, Segmentation, describe_segments, things_of
 from lexiseg.data.formats.coco_instances import masks_of
+from lexiseg.data.run_lengths import code_of
 from lexiseg.evaluation.metrics.instance_quality import (
     FoundMask,
     InstanceTally,
+    PictureMasks,
     found_masks,
-    found_masks_of_results,
     summarise_instances,
-    tally_instances,
 )
 from lexiseg.models.postprocess.instances import Instance
 
@@ -32,6 +32,13 @@ CATEGORIES = (
     Category(id=9, name="sky", is_thing=False),
 )
 SIZE = (40, 200)
+
+
+def tally_instances(
+    image_id: int, size: tuple[int, int], truths: list[ObjectMask], detections: list[FoundMask]
+) -> InstanceTally:
+    picture = PictureMasks(image_id=image_id, size=size, truths=tuple(truths), found=tuple(detections))
+    return InstanceTally(pictures=(picture,))
 
 
 def box(left: int, top: int, right: int, bottom: int, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -212,10 +219,9 @@ def test_every_way_in_which_coco_writes_a_mask_gives_the_same_object():
     ]
 
     objects = masks_of("a.jpg", annotations, SIZE)
-    found = found_masks_of_results("a.jpg", [{**a, "score": 1} for a in annotations], SIZE)
 
     assert objects == (true(mask),) * 3
-    assert {f.counts for f in found} == {objects[0].counts}
+    assert {code_of("a.jpg", way, SIZE) for way in ways} == {objects[0].counts}
 
 
 def test_a_models_instances_become_detections_of_their_category():
@@ -257,17 +263,4 @@ def test_a_picture_that_is_counted_twice_is_refused():
 )
 def test_a_mask_that_would_break_cocos_program_is_refused_by_name(segmentation: Any, said: str):
     with pytest.raises(FormatError, match=f"a.jpg, detection 0: .*{said}"):
-        found_masks_of_results("a.jpg", [{"category_id": 3, "score": 0.5, "segmentation": segmentation}], SIZE)
-
-
-@pytest.mark.parametrize(
-    ("entry", "said"),
-    [
-        ({"category_id": 3, "score": 0.5}, "the segmentation is missing"),
-        ({"category_id": 3, "score": float("nan"), "segmentation": {}}, "must be a finite number, got nan"),
-        ({"category_id": 3, "score": "high", "segmentation": {}}, "must be a finite number, got 'high'"),
-    ],
-)
-def test_a_result_that_lacks_something_is_refused_by_name(entry: dict[str, Any], said: str):
-    with pytest.raises(FormatError, match=f"b.jpg, detection 0: .*{said}"):
-        found_masks_of_results("b.jpg", [entry], SIZE)
+        code_of("a.jpg, detection 0", segmentation, SIZE)

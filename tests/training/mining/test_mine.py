@@ -36,7 +36,7 @@ from miniatures import put_grey, put_picture, rows
 
 SIZE = 64
 PICTURES = 5
-NOUNS = NounFinder(words=Vocabulary.of("storybook-all"))
+NOUNS = NounFinder(vocabulary=Vocabulary.of("storybook-all"))
 FEW = MiningConfig(templates=("a photo of a {}.",), shard_size=2)
 
 # What a process of its own runs.
@@ -52,7 +52,7 @@ from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.io.models import load_model
 from lexiseg.training.mining.mine import MiningConfig, mine
 root = Path(sys.argv[1])
-dataset, nouns = read_panoptic(root / "data"), NounFinder(words=Vocabulary.of("storybook-all"))
+dataset, nouns = read_panoptic(root / "data"), NounFinder(vocabulary=Vocabulary.of("storybook-all"))
 config = MiningConfig(templates=("a photo of a {}.",), shard_size=2)
 with processes.process_group():
     captions = tuple(sample.captions for sample in dataset.samples)

@@ -11,7 +11,7 @@ from lexiseg.cli.options.shared import WORDS, DataSplit, Overwrite, Role, Root, 
 
 @dataclass(frozen=True, kw_only=True)
 class StorybookOptions:
-    """Of `lexiseg storybook`."""
+    """Draw a data set in COCO panoptic format."""
 
     out: Annotated[Path, typer.Option("-o")]
     """A new or empty folder."""
@@ -33,7 +33,7 @@ class StorybookOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class VocabularyOptions:
-    """Of `lexiseg vocabulary`."""
+    """Show how words are understood: names, synonyms, thing or stuff."""
 
     text: Annotated[str, typer.Argument(metavar=WORDS)]
     """Such as "cat|kitten, dog, sky:stuff"."""
@@ -41,7 +41,7 @@ class VocabularyOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DataListOptions:
-    """Of `lexiseg data list`."""
+    """Show every data set, with its task, words and splits."""
 
     root: Path | None = None
     """Where data sets lie: says which are there."""
@@ -49,7 +49,7 @@ class DataListOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DataCheckOptions:
-    """Of `lexiseg data check`."""
+    """Tell what is there, what is missing and where to get it, and the first broken files."""
 
     name: Annotated[str, typer.Argument(metavar="NAME|DIR")]
     """A name that 'list' shows, or your own folder."""
@@ -62,7 +62,7 @@ class DataCheckOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DataPrepareOptions:
-    """Of `lexiseg data prepare`."""
+    """Make the files that a data set needs beside the published ones; a second call goes on where one stopped."""
 
     name: Annotated[str, typer.Argument(metavar="NAME")]
     """A name that 'list' shows."""

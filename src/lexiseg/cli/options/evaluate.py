@@ -39,7 +39,7 @@ class EvaluationData:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(EvaluationData, InferenceOptions):
-    """Of `lexiseg evaluate`."""
+    """Measure a model on a data set by the official rules; under torchrun, by several processes."""
 
     out: Annotated[Path, typer.Option("-o")]
     """Folder for the report, and for drawn pictures."""
@@ -59,7 +59,7 @@ class EvaluateOptions(EvaluationData, InferenceOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ScorePanopticOptions:
-    """Of `lexiseg score panoptic`."""
+    """Panoptic quality, digit for digit that of COCO's official evaluator."""
 
     truth: Annotated[Path, typer.Option("--ground-truth")]
     """JSON of the truth, in COCO panoptic format."""
@@ -75,7 +75,7 @@ class ScorePanopticOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreSemanticOptions:
-    """Of `lexiseg score semantic`."""
+    """Mean IoU, frequency-weighted IoU, pixel accuracy; with --unseen also hIoU."""
 
     truth: Annotated[Path, typer.Option("--ground-truth-folder")]
     """True label maps, one value per pixel."""

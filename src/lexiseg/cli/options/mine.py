@@ -39,7 +39,7 @@ class MiningData:
 
 @dataclass(frozen=True, kw_only=True)
 class MineOptions(MiningData, CropOptions):
-    """Of `lexiseg mine`."""
+    """Mine pairs of masked crops and words from pictures with captions, to adapt a CLIP (OVSeg)."""
 
     model: Model
     out: Annotated[Path, typer.Option("-o")]

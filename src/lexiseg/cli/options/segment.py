@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from lexiseg.cli.command import typed_name
 from lexiseg.cli.options.shared import Device, InferenceOptions, Model, Negatives, VocabularyText, given, how
 from lexiseg.core.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """Of `lexiseg demo`."""
+    """Draw six scenes, find the words in them, and show what was found. Needs no network."""
 
     out: Annotated[Path, typer.Option("-o")] = Path("lexiseg-demo")
     """Folder for the pictures."""
@@ -23,7 +24,7 @@ class DemoOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions(InferenceOptions):
-    """Of `lexiseg segment`.
+    """Find the words in pictures: an overlay, a COCO panoptic PNG and one JSON for all.
 
     Raises:
         UsageError: if --best-only comes with what it has no use for.
@@ -41,8 +42,8 @@ class SegmentOptions(InferenceOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        others = {"--score-threshold": self.score_threshold, "--beta": self.beta, "--rank-by": self.rank_by}
-        if self.best_only and (useless := [*self.weights_of_clip(), *given(others)]):
+        others = map(typed_name, given(self, "score_threshold", "beta", "rank_by"))
+        if self.best_only and (useless := [*self.weights_of_clip(), *others]):
             raise UsageError(
                 f"--best-only takes the one best region of each word by CLIP alone, so {useless[0]} has no meaning: "
                 "leave one of them out."

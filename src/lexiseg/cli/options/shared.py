@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lexiseg.cli.command import typed_name
 from lexiseg.core.errors import UsageError
 from lexiseg.core.files import file_mode
 from lexiseg.core.vocabulary import Vocabulary
@@ -107,18 +108,13 @@ class InferenceOptions(CropOptions):
 
     def weights_of_clip(self) -> list[str]:
         """The options given that say how much CLIP counts."""
-        ways = {
-            "--alpha": self.alpha,
-            "--clip-ratio": self.clip_ratio,
-            "--clip-weight": self.clip_weight,
-            "--clip-only": self.clip_only or None,
-        }
-        return given(ways)
+        return [typed_name(name) for name in given(self, "alpha", "clip_ratio", "clip_weight", "clip_only")]
 
 
-def given(options: dict[str, object]) -> list[str]:
-    """The names of the options that have a value."""
-    return [name for name, value in options.items() if value is not None]
+def given(options: object, *names: str) -> dict[str, Any]:
+    """The options of these names that the command has and that were given, by their fields."""
+    values = {name: getattr(options, name, None) for name in names}
+    return {name: value for name, value in values.items() if value is not None and value is not False}
 
 
 def read_vocabulary(text: str) -> Vocabulary:

@@ -11,7 +11,10 @@ from lexiseg.cli.options.shared import WORDS, Device, Root
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """Of `lexiseg train`; what `TrainSettings` has too is named alike."""
+    """Train a model by a recipe; under torchrun, by several processes that share every batch.
+
+    What `TrainSettings` has too is named alike.
+    """
 
     name: Annotated[str | None, typer.Argument(metavar="NAME|FILE.py:FUNCTION")] = None
     """A recipe; --list shows them. Or one of your own."""

@@ -13,7 +13,7 @@ ModelFolder = Annotated[Path, typer.Option("--out", "-o", help="The model folder
 
 @dataclass(frozen=True, kw_only=True)
 class AssembleOptions:
-    """Of `lexiseg assemble`."""
+    """Join a published Mask2Former and a CLIP to an open-vocabulary model, without training."""
 
     folder: Annotated[Path, typer.Argument(metavar="FOLDER")]
     """A Mask2Former in transformers' layout."""
@@ -31,7 +31,7 @@ class AssembleOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportModelOptions:
-    """Of `lexiseg import ovseg`."""
+    """Import an official OVSeg checkpoint."""
 
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")]
     """A .pth of OVSeg, or .safetensors."""
@@ -49,7 +49,7 @@ class ImportModelOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportClipOptions:
-    """Of `lexiseg import clip`."""
+    """Import a CLIP that was adapted to masked crops, or its mask prompts alone."""
 
     file: Annotated[Path, typer.Argument(metavar="FILE")]
     """An open_clip state dict of a ViT, or mask prompts."""

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lexiseg.core.errors import FormatError
-from lexiseg.core.files import read_json
+from lexiseg.core.files import read_json, read_text
 from lexiseg.core.messages import shown
 from lexiseg.data.formats.coco_captions import coco_captions
 
@@ -121,9 +121,5 @@ def _pairs_of_entry(entry: Any, where: str) -> Iterator[tuple[str, str]]:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that are not empty, numbered from 1."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8 text'}).") from error
-    lines = enumerate(text.split("\n"), start=1)  # splitlines() cuts at marks that a caption may hold
+    lines = enumerate(read_text(path).split("\n"), start=1)  # splitlines() cuts at marks that a caption may hold
     yield from ((number, line.strip("\r")) for number, line in lines if line.strip())

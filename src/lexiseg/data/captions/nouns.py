@@ -44,16 +44,16 @@ class NounFinder:
 
     tagger: Tagger | None = None
     """None: the names of the word list alone."""
-    words: Vocabulary | None = None
-    """Names and synonyms that are known; None: the tagger alone."""
+    vocabulary: Vocabulary | None = None
+    """The word list: names and synonyms that are known; None: the tagger alone."""
     _names: dict[tuple[str, ...], str] = field(init=False, repr=False, compare=False)
     """Each known name in lower case, by its tokens in singular and plural."""
     _longest: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.tagger is None and self.words is None:
+        if self.tagger is None and self.vocabulary is None:
             raise ValueError("finding nouns needs a tagger, a word list or both: give one of them.")
-        names = _known_names(self.words.row_names() if self.words is not None else ())
+        names = _known_names(self.vocabulary.row_names() if self.vocabulary is not None else ())
         object.__setattr__(self, "_names", names)
         object.__setattr__(self, "_longest", max(map(len, names), default=0))
 

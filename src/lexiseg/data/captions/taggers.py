@@ -1,4 +1,4 @@
-"""Part-of-speech taggers: one that works offline, and gates to those that need data of their own."""
+"""Part-of-speech taggers: one that works offline, and adapters of those that need data of their own."""
 
 import importlib
 import importlib.metadata
@@ -9,15 +9,15 @@ from typing import Any, Protocol, runtime_checkable
 
 @runtime_checkable
 class Tagger(Protocol):
-    """What finding nouns needs: any tagger that can be told what the words are."""
+    """What `NounFinder` needs: any part-of-speech tagger that takes a sentence as a list of words."""
 
     @property
     def name(self) -> str:
         """What tells its answers from those of another tagger, its version among it."""
         ...
 
-    def __call__(self, words: Sequence[str]) -> list[str]:
-        """A tag of the Penn Treebank for each word (NN, NNS, VB, JJ ...); words are in lower case."""
+    def __call__(self, tokens: Sequence[str]) -> list[str]:
+        """A tag of the Penn Treebank for each token (NN, NNS, VB, JJ ...); tokens are in lower case."""
         ...
 
 
@@ -40,9 +40,9 @@ class LexiconTagger:
             warnings.simplefilter("ignore", ResourceWarning)  # it leaves its files to the garbage collector
             self._tag("a word", tokenize=False)
 
-    def __call__(self, words: Sequence[str]) -> list[str]:
-        """A tag for each word."""
-        return [tag for _, tag in self._tag(" ".join(words), tokenize=False)] if words else []
+    def __call__(self, tokens: Sequence[str]) -> list[str]:
+        """A tag for each token."""
+        return [tag for _, tag in self._tag(" ".join(tokens), tokenize=False)] if tokens else []
 
 
 class NltkTagger:
@@ -65,9 +65,9 @@ class NltkTagger:
                 "where there is a network, or take the textblob tagger."
             ) from error
 
-    def __call__(self, words: Sequence[str]) -> list[str]:
-        """A tag for each word."""
-        return [tag for _, tag in self._tag(list(words))]
+    def __call__(self, tokens: Sequence[str]) -> list[str]:
+        """A tag for each token."""
+        return [tag for _, tag in self._tag(list(tokens))]
 
 
 class SpacyTagger:
@@ -90,9 +90,9 @@ class SpacyTagger:
         self._doc: Callable[..., Any] = importlib.import_module("spacy.tokens").Doc
         self.name = f"spacy {pipeline} {self._nlp.meta['version']}"
 
-    def __call__(self, words: Sequence[str]) -> list[str]:
-        """A tag for each word."""
-        return [token.tag_ for token in self._nlp(self._doc(self._nlp.vocab, words=list(words)))]
+    def __call__(self, tokens: Sequence[str]) -> list[str]:
+        """A tag for each token."""
+        return [token.tag_ for token in self._nlp(self._doc(self._nlp.vocab, words=list(tokens)))]
 
 
 TAGGERS: Mapping[str, Callable[[], Tagger]] = {"textblob": LexiconTagger, "nltk": NltkTagger, "spacy": SpacyTagger}

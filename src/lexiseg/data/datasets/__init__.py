@@ -1,1 +1,1 @@
-"""One file per family of data sets, and what they share: `entry` (find, open, check), `files` and `making`."""
+"""One file per family of data sets, and what they share: `spec` (find, open, check), `folders` and `prepare`."""

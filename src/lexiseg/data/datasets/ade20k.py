@@ -27,14 +27,14 @@ SHORTER_SIDE = 512
 NO_CLASS = 65535
 
 _SITE = "Get it from http://sceneparsing.csail.mit.edu: "
-_PICTURES = Resource(what="pictures", places=("images/{long}",), source=f"{_SITE}ADEChallengeData2016.zip.")
+_ZIP, _INSTANCES = f"{_SITE}ADEChallengeData2016.zip.", f"{_SITE}annotations_instance.tar."
+_PICTURES = Resource("pictures", ("images/{long}",), _ZIP)
 _HOMES = ("ADEChallengeData2016", "ade/ADEChallengeData2016")
 
 
 def read_semantic(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads maps of 1 to 150, in which 0 is ignored."""
-    names = either(stems(paths["pictures"], ".jpg"), stems(paths["labels"], ".png"))
-    samples = pair(paths["pictures"], paths["labels"], names)
+    samples = pair(paths["pictures"], paths["labels"])
     return semantic_dataset(_CATEGORIES, samples, {category.id + 1: category.id for category in _CATEGORIES})
 
 
@@ -51,12 +51,11 @@ def make_panoptic(home: Path, split: str, report: ProgressCallback, workers: int
     masks = home / f"ade20k_panoptic_{split}"
     names = stems(semantic, ".png")
     if names and not instances.is_dir():
-        raise FormatError(f"{instances}: the instance maps are missing. {_SITE}annotations_instance.tar.")
+        raise FormatError(f"{instances}: the instance maps are missing. {_INSTANCES}")
     sources = {f"{name}.png": (semantic / f"{name}.png", instances / f"{name}.png") for name in names}
     count = make_folder(masks, sources, _join, report, workers)
-    if not (target := masks.with_suffix(".json")).exists():
-        pictures = {name: Path(name).with_suffix(".jpg").name for name in sources}
-        write_panoptic_json(target, masks, pictures, _CATEGORIES, _category_of, workers)
+    pictures = {f"{name}.png": f"{name}.jpg" for name in names}
+    write_panoptic_json(masks, pictures, _CATEGORIES, _category_of, workers)
     return count
 
 
@@ -87,12 +86,11 @@ def read_full(paths: Mapping[str, Path], split: str) -> Dataset:
     categories = builtin_categories("ade20k-full")
     pictures, labels = paths["pictures"], paths["labels"]
     if pictures.parent.name == labels.parent.name == "ADE":
-        names = _names(pictures)
-        samples = pair(pictures, labels, names, labels_end="_seg.png")
+        samples = pair(pictures, labels, _names(pictures), labels_end="_seg.png")
         return semantic_dataset(categories, samples, places(categories), encoding="ade-full")
     if "ADE" in (pictures.parent.name, labels.parent.name):
         raise FormatError(f"{labels} and {pictures} do not belong together. Call `lexiseg data prepare ade20k-full`.")
-    samples = pair(pictures, labels, either(stems(pictures, ".jpg"), stems(labels, ".tif")), labels_end=".tif")
+    samples = pair(pictures, labels, labels_end=".tif")
     return semantic_dataset(categories, samples, {place: place for place in range(len(categories))})
 
 
@@ -103,16 +101,10 @@ def make_full(home: Path, split: str, report: ProgressCallback, workers: int) ->
     pictures = {f"{_last(name)}.jpg": published / f"{name}.jpg" for name in names}
     labels = {f"{_last(name)}.tif": published / f"{name}_seg.png" for name in names}
     total = len(pictures) + len(labels)
-    first = make_folder(
-        home / "images_detectron2" / LONG[split], pictures, _shrink, lambda done, _: report(done, total), workers
-    )
-    return first + make_folder(
-        home / "annotations_detectron2" / LONG[split],
-        labels,
-        _renumber,
-        lambda done, _: report(done + len(pictures), total),
-        workers,
-    )
+    target, told = home / "images_detectron2" / LONG[split], len(pictures)
+    made = make_folder(target, pictures, _shrink, lambda done, _: report(done, total), workers)
+    target = home / "annotations_detectron2" / LONG[split]
+    return made + make_folder(target, labels, _renumber, lambda done, _: report(told + done, total), workers)
 
 
 def _names(published: Path) -> list[str]:
@@ -176,14 +168,11 @@ SEMANTIC = DatasetSpec(
     task="semantic",
     vocabulary="ade20k",
     homes=_HOMES,
-    resources=(
-        _PICTURES,
-        Resource(what="labels", places=("annotations/{long}",), source=f"{_SITE}ADEChallengeData2016.zip."),
-    ),
+    resources=(_PICTURES, Resource("labels", ("annotations/{long}",), _ZIP)),
     read=read_semantic,
 )
 
-_MADE = "Make them with `lexiseg data prepare ade20k-panoptic` of annotations/ and annotations_instance/. " + _SITE
+_MADE = f"Make them with `lexiseg data prepare ade20k-panoptic` of annotations/ and annotations_instance/. {_INSTANCES}"
 PANOPTIC = DatasetSpec(
     name="ade20k-panoptic",
     title="ADE20K panoptic, 100 things and 50 stuff",
@@ -192,10 +181,8 @@ PANOPTIC = DatasetSpec(
     homes=_HOMES,
     resources=(
         _PICTURES,
-        Resource(
-            what="annotations", places=("ade20k_panoptic_{split}.json",), source=f"{_MADE}annotations_instance.tar."
-        ),
-        Resource(what="id maps", places=("ade20k_panoptic_{split}",), source=f"{_MADE}annotations_instance.tar."),
+        Resource("annotations", ("ade20k_panoptic_{split}.json",), _MADE),
+        Resource("id maps", ("ade20k_panoptic_{split}",), _MADE),
     ),
     read=read_ade_panoptic,
     make=make_panoptic,
@@ -209,8 +196,8 @@ FULL = DatasetSpec(
     vocabulary="ade20k-full",
     homes=("ADE20K_2021_17_01", "ade/ADE20K_2021_17_01"),
     resources=(
-        Resource(what="pictures", places=("images_detectron2/{long}", "images/ADE/{long}"), source=_FULL_SITE),
-        Resource(what="labels", places=("annotations_detectron2/{long}", "images/ADE/{long}"), source=_FULL_SITE),
+        Resource("pictures", ("images_detectron2/{long}", "images/ADE/{long}"), _FULL_SITE),
+        Resource("labels", ("annotations_detectron2/{long}", "images/ADE/{long}"), _FULL_SITE),
     ),
     read=read_full,
     make=make_full,

@@ -10,7 +10,7 @@ from lexiseg.core.errors import FormatError
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.data.categories import builtin_categories, places
 from lexiseg.data.dataset import Dataset
-from lexiseg.data.datasets.folders import either, pair, stems
+from lexiseg.data.datasets.folders import pair, stems
 from lexiseg.data.datasets.prepare import make_folder, write_panoptic_json
 from lexiseg.data.datasets.spec import DatasetSpec, Resource
 from lexiseg.data.formats.coco_panoptic import read_named_panoptic
@@ -24,16 +24,13 @@ FIRST_INSTANCE = 1000
 
 _CATEGORIES = builtin_categories("cityscapes", IDS)
 _SITE = "Get it from https://www.cityscapes-dataset.com/downloads/ (you need an account): "
-_PICTURES = Resource(what="pictures", places=("leftImg8bit/{split}",), source=f"{_SITE}leftImg8bit_trainvaltest.zip.")
-_IMAGE_END = "_leftImg8bit.png"
+_PICTURES = Resource("pictures", ("leftImg8bit/{split}",), f"{_SITE}leftImg8bit_trainvaltest.zip.")
+_IMAGE_END, _LABELS_END, _INSTANCES_END = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_instanceIds.png"
 
 
 def read_semantic(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads the maps of ids, which every download has; maps of trainIds are not needed."""
-    names = either(
-        stems(paths["pictures"], _IMAGE_END, deep=True), stems(paths["labels"], "_gtFine_labelIds.png", deep=True)
-    )
-    samples = pair(paths["pictures"], paths["labels"], names, image_end=_IMAGE_END, labels_end="_gtFine_labelIds.png")
+    samples = pair(paths["pictures"], paths["labels"], image_end=_IMAGE_END, labels_end=_LABELS_END, deep=True)
     return semantic_dataset(_CATEGORIES, samples, places(_CATEGORIES))
 
 
@@ -51,16 +48,14 @@ def make_panoptic(home: Path, split: str, report: ProgressCallback, workers: int
     """Makes id PNGs and their JSON of the maps of instances."""
     base = home / "gtFine"
     masks = base / f"cityscapes_panoptic_{split}"
-    scenes = stems(base / split, "_gtFine_instanceIds.png", deep=True)
+    place_of = {scene.split("/")[-1]: scene for scene in stems(base / split, _INSTANCES_END, deep=True)}
     sources = {
-        f"{scene.split('/')[-1]}_gtFine_panoptic.png": base / split / f"{scene}_gtFine_instanceIds.png"
-        for scene in scenes
+        f"{scene}_gtFine_panoptic.png": base / split / f"{place}{_INSTANCES_END}" for scene, place in place_of.items()
     }
     count = make_folder(masks, sources, _make_ids, report, workers)
-    if not (target := masks.with_suffix(".json")).exists():
-        pictures = {name: name.replace("_panoptic.png", _IMAGE_END) for name in sources}
-        things = frozenset(category.id for category in _CATEGORIES if category.is_thing)
-        write_panoptic_json(target, masks, pictures, _CATEGORIES, _category_of, workers, crowds=things)
+    pictures = {name: name.replace("_panoptic.png", _IMAGE_END) for name in sources}
+    things = frozenset(category.id for category in _CATEGORIES if category.is_thing)
+    write_panoptic_json(masks, pictures, _CATEGORIES, _category_of, workers, crowds=things)
     return count
 
 
@@ -90,8 +85,8 @@ PANOPTIC = DatasetSpec(
     homes=("cityscapes",),
     resources=(
         _PICTURES,
-        Resource(what="annotations", places=("gtFine/cityscapes_panoptic_{split}.json",), source=_PREPARE),
-        Resource(what="id maps", places=("gtFine/cityscapes_panoptic_{split}",), source=_PREPARE),
+        Resource("annotations", ("gtFine/cityscapes_panoptic_{split}.json",), _PREPARE),
+        Resource("id maps", ("gtFine/cityscapes_panoptic_{split}",), _PREPARE),
     ),
     read=read_cityscapes_panoptic,
     make=make_panoptic,
@@ -103,9 +98,6 @@ SEMANTIC = DatasetSpec(
     task="semantic",
     vocabulary="cityscapes",
     homes=("cityscapes",),
-    resources=(
-        _PICTURES,
-        Resource(what="labels", places=("gtFine/{split}",), source=f"{_SITE}gtFine_trainvaltest.zip."),
-    ),
+    resources=(_PICTURES, Resource("labels", ("gtFine/{split}",), f"{_SITE}gtFine_trainvaltest.zip.")),
     read=read_semantic,
 )

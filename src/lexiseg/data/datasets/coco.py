@@ -21,29 +21,14 @@ from lexiseg.data.formats.label_maps import semantic_dataset
 
 NO_CLASS = 255
 _SITE = "Get it from https://cocodataset.org/#download: "
-_PICTURES = Resource(
-    what="pictures", places=("{split}2017", "images/{split}2017"), source=f"{_SITE}2017 Train images, 2017 Val images."
-)
-_PANOPTIC = Resource(
-    what="annotations",
-    places=("annotations/panoptic_{split}2017.json",),
-    source=f"{_SITE}2017 Panoptic Train/Val annotations.",
-)
-_MASKS = Resource(
-    what="id maps",
-    places=("panoptic_{split}2017", "annotations/panoptic_{split}2017"),
-    source=f"{_SITE}2017 Panoptic Train/Val annotations, and unpack panoptic_val2017.zip (or train) that is in it.",
-)
+_ANNOTATIONS = f"{_SITE}2017 Train/Val annotations."
+_PANOPTIC = f"{_SITE}2017 Panoptic Train/Val annotations"
+_PICTURES = Resource("pictures", ("{split}2017", "images/{split}2017"), f"{_SITE}2017 Train images, 2017 Val images.")
 
 
 def read_coco_panoptic(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads the 133 categories and all pictures."""
-    return read_panoptic(
-        paths["annotations"].parent.parent,
-        annotations=paths["annotations"],
-        images=paths["pictures"],
-        masks=paths["id maps"],
-    )
+    return read_panoptic(paths["annotations"], images=paths["pictures"], masks=paths["id maps"])
 
 
 def make_semantic(home: Path, split: str, report: ProgressCallback, workers: int) -> int:
@@ -65,9 +50,8 @@ def _paint(source: tuple[Dataset, Sample], path: Path) -> None:
 
 def read_coco_semantic(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads the label maps that `make_semantic` wrote, or Mask2Former's script."""
-    names = either(stems(paths["pictures"], ".jpg"), stems(paths["labels"], ".png"))
     categories = builtin_categories("coco", range(133))
-    return semantic_dataset(categories, pair(paths["pictures"], paths["labels"], names), places(categories))
+    return semantic_dataset(categories, pair(paths["pictures"], paths["labels"]), places(categories))
 
 
 def read_coco_stuff(paths: Mapping[str, Path], split: str) -> Dataset:
@@ -101,7 +85,15 @@ PANOPTIC = DatasetSpec(
     task="panoptic",
     vocabulary="coco",
     homes=("coco",),
-    resources=(_PICTURES, _PANOPTIC, _MASKS),
+    resources=(
+        _PICTURES,
+        Resource("annotations", ("annotations/panoptic_{split}2017.json",), f"{_PANOPTIC}."),
+        Resource(
+            "id maps",
+            ("panoptic_{split}2017", "annotations/panoptic_{split}2017"),
+            f"{_PANOPTIC}, and unpack panoptic_val2017.zip (or train) that is in it.",
+        ),
+    ),
     read=read_coco_panoptic,
 )
 
@@ -114,9 +106,9 @@ SEMANTIC = DatasetSpec(
     resources=(
         _PICTURES,
         Resource(
-            what="labels",
-            places=("panoptic_semseg_{split}2017",),
-            source="Make them of the panoptic annotations with `lexiseg data prepare coco-semantic`.",
+            "labels",
+            ("panoptic_semseg_{split}2017",),
+            "Make them of the panoptic annotations with `lexiseg data prepare coco-semantic`.",
         ),
     ),
     read=read_coco_semantic,
@@ -132,14 +124,14 @@ STUFF = DatasetSpec(
     resources=(
         _PICTURES,
         Resource(
-            what="labels",
-            places=(
+            "labels",
+            (
                 "stuffthingmaps/{split}2017",
                 "annotations/{split}2017",
                 "stuffthingmaps_detectron2/{split}2017",
                 "annotations_detectron2/{split}2017",
             ),
-            source="Get stuffthingmaps_trainval2017.zip from https://github.com/nightrome/cocostuff.",
+            "Get stuffthingmaps_trainval2017.zip from https://github.com/nightrome/cocostuff.",
         ),
     ),
     read=read_coco_stuff,
@@ -149,16 +141,8 @@ INSTANCES = DatasetSpec(
     name="coco-instances",
     title="COCO instances, 80 things",
     task="instance",
-    vocabulary="",
     homes=("coco",),
-    resources=(
-        _PICTURES,
-        Resource(
-            what="annotations",
-            places=("annotations/instances_{split}2017.json",),
-            source=f"{_SITE}2017 Train/Val annotations.",
-        ),
-    ),
+    resources=(_PICTURES, Resource("annotations", ("annotations/instances_{split}2017.json",), _ANNOTATIONS)),
     read=read_coco_instances,
 )
 
@@ -166,15 +150,7 @@ CAPTIONS = DatasetSpec(
     name="coco-captions",
     title="COCO captions",
     task="captions",
-    vocabulary="",
     homes=("coco",),
-    resources=(
-        _PICTURES,
-        Resource(
-            what="annotations",
-            places=("annotations/captions_{split}2017.json",),
-            source=f"{_SITE}2017 Train/Val annotations.",
-        ),
-    ),
+    resources=(_PICTURES, Resource("annotations", ("annotations/captions_{split}2017.json",), _ANNOTATIONS)),
     read=read_captions,
 )

@@ -1,4 +1,4 @@
-"""What lies in folders: listed once, never asked for file by file."""
+"""Files of folders, found by listing every folder once, not by asking for each file."""
 
 import os
 from collections import defaultdict
@@ -40,9 +40,26 @@ def stems(folder: Path, end: str, *, deep: bool = False, skip: str | None = None
 
 
 def pair(
-    images: Path, labels: Path, names: Iterable[str], *, image_end: str = ".jpg", labels_end: str = ".png"
+    images: Path,
+    labels: Path,
+    names: Iterable[str] | None = None,
+    *,
+    image_end: str = ".jpg",
+    labels_end: str = ".png",
+    deep: bool = False,
 ) -> tuple[Sample, ...]:
-    """Pictures and label maps of the same names, whether they are there or not: who opens one will be told."""
+    """Pictures and label maps of the same names, whether they are there or not: who opens one will be told.
+
+    Args:
+        images: the folder of pictures.
+        labels: the folder of label maps.
+        names: without their ends; all of both folders if not given, as a picture without its map must not be forgotten.
+        image_end: of the pictures' file names.
+        labels_end: of the label maps' file names.
+        deep: looks for names in the folders inside, too.
+    """
+    if names is None:
+        names = either(stems(images, image_end, deep=deep), stems(labels, labels_end, deep=deep))
     return tuple(
         Sample(
             file_name=f"{name}{image_end}",

@@ -36,9 +36,7 @@ def read_real(paths: Mapping[str, Path], split: str) -> Dataset:
         categories=builtin_categories("imagenet", range(NUM_CLASSES)),
         samples=tuple(
             Sample(
-                file_name=f"{name}.JPEG",
-                image_path=folder / f"{place_of.get(name, name)}.JPEG",
-                labels=tuple(classes),
+                file_name=f"{name}.JPEG", image_path=folder / f"{place_of.get(name, name)}.JPEG", labels=tuple(classes)
             )
             for name, classes in zip(names, labels, strict=True)
         ),
@@ -53,14 +51,12 @@ REAL = DatasetSpec(
     homes=("imagenet", "ILSVRC2012", "ImageNet"),
     resources=(
         Resource(
-            what="pictures",
-            places=("val", "ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val"),
-            source="Get ILSVRC2012_img_val.tar from https://image-net.org (you need an account).",
+            "pictures",
+            ("val", "ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val"),
+            "Get ILSVRC2012_img_val.tar from https://image-net.org (you need an account).",
         ),
         Resource(
-            what="labels",
-            places=("real.json",),
-            source="Get real.json from https://github.com/google-research/reassessed-imagenet.",
+            "labels", ("real.json",), "Get real.json from https://github.com/google-research/reassessed-imagenet."
         ),
     ),
     read=read_real,

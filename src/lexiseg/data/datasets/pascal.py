@@ -27,6 +27,7 @@ _CONTEXT_LISTS = (
     "pascalcontext_{split}.txt",
     "ImageSets/Main/{split}.txt",
 )
+_CONTEXT_LABELS = ("annotations_detectron2/pc459_{split}", "trainval")
 
 
 def read_voc(paths: Mapping[str, Path], split: str) -> Dataset:
@@ -83,16 +84,15 @@ VOC = DatasetSpec(
     vocabulary="pascal-voc",
     homes=("VOCdevkit/VOC2012", "VOC2012"),
     resources=(
-        Resource(what="pictures", places=("JPEGImages",), source=_VOC),
-        Resource(what="labels", places=("SegmentationClass",), source=_VOC),
-        Resource(what="names", places=("ImageSets/Segmentation/{split}.txt",), source=_VOC),
+        Resource("pictures", ("JPEGImages",), _VOC),
+        Resource("labels", ("SegmentationClass",), _VOC),
+        Resource("names", ("ImageSets/Segmentation/{split}.txt",), _VOC),
     ),
     read=read_voc,
 )
 
 _HOMES = ("VOCdevkit/VOC2010", "VOC2010")
-_PICTURES = Resource(what="pictures", places=("JPEGImages",), source=_VOC_2010)
-_LIST = Resource(what="names", places=_CONTEXT_LISTS, source=_VOC_2010)
+_SHARED = (Resource("pictures", ("JPEGImages",), _VOC_2010), Resource("names", _CONTEXT_LISTS, _VOC_2010))
 
 CONTEXT_59 = DatasetSpec(
     name="pascal-context-59",
@@ -100,15 +100,7 @@ CONTEXT_59 = DatasetSpec(
     task="semantic",
     vocabulary="pascal-context-59",
     homes=_HOMES,
-    resources=(
-        _PICTURES,
-        _LIST,
-        Resource(
-            what="labels",
-            places=("annotations_detectron2/pc459_{split}", "trainval", "SegmentationClassContext"),
-            source=_CONTEXT,
-        ),
-    ),
+    resources=(*_SHARED, Resource("labels", (*_CONTEXT_LABELS, "SegmentationClassContext"), _CONTEXT)),
     read=partial(read_context, listed="pascal-context-59"),
     make=make_context,
 )
@@ -119,11 +111,7 @@ CONTEXT_459 = DatasetSpec(
     task="semantic",
     vocabulary="pascal-context-459",
     homes=_HOMES,
-    resources=(
-        _PICTURES,
-        _LIST,
-        Resource(what="labels", places=("annotations_detectron2/pc459_{split}", "trainval"), source=_CONTEXT),
-    ),
+    resources=(*_SHARED, Resource("labels", _CONTEXT_LABELS, _CONTEXT)),
     read=partial(read_context, listed="pascal-context-459"),
     make=make_context,
 )

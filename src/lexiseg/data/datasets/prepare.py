@@ -1,4 +1,4 @@
-"""Files made of other files: in worker processes, whole or not at all, and begun again where it stopped."""
+"""Files made of a data set's own: in worker processes, whole or not at all, and begun again where it stopped."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from lexiseg.core.errors import FormatError, PictureError
-from lexiseg.core.pool import ProgressCallback, map_in_pool
+from lexiseg.core.files import replacing, write_atomically, writing
+from lexiseg.core.pool import ProgressCallback, collect_problems, map_in_pool
 from lexiseg.data.dataset import Category, Sample, SegmentInfo, describe_segments
 from lexiseg.data.datasets.folders import SHOWN
 from lexiseg.data.formats.coco_panoptic import to_json
 from lexiseg.data.id_maps import VOID, load_ids
 
 PARTIAL = ".partial"
+LEFTOVERS = (".*.tmp", ".part-*")
+"""Files of a call that was killed, of this release and of earlier ones."""
 
 
 def make_folder(
@@ -38,37 +41,32 @@ def make_folder(
 
     Raises:
         FormatError: if there are no sources, sources can't be used (all others are made first), or the folder can't
-            be written.
+            be made.
+        ValueError: if a file can't be written.
     """
     if not sources:
         raise FormatError(f"{target}: there is nothing to make it of. `lexiseg data check` says what is missing.")
     work = target if target.is_dir() else target.with_name(target.name + PARTIAL)
-    try:
+    with writing(target, FormatError):
         work.mkdir(parents=True, exist_ok=True)
         there = set(os.listdir(work))  # noqa: PTH208 - names are all that is needed
         jobs = [(work / name, source) for name, source in sources.items() if name not in there]
-        problems: list[str] = []
-        report(len(sources) - len(jobs), len(sources))
-        for done, problem in enumerate(map_in_pool(partial(_make_one, make=make), jobs, workers), start=1):
-            if problem is not None:
-                problems.append(problem)
-            report(len(sources) - len(jobs) + done, len(sources))
-        if problems:
+        before = len(sources) - len(jobs)
+        report(before, len(sources))
+        make_one = partial(_make_one, make=make)
+        if problems := collect_problems(make_one, jobs, workers, lambda done, _: report(before + done, len(sources))):
             raise FormatError(
                 f"{len(problems)} of {len(sources)} files of {target} could not be made; mend or remove their sources "
                 f"and call again. {' '.join(problems[:SHOWN])}"
             )
         if work != target:
-            for left in work.glob(".part-*"):  # of a call that was killed
-                left.unlink()
+            for leftover in (path for pattern in LEFTOVERS for path in work.glob(pattern)):
+                leftover.unlink()
             work.rename(target)
-    except OSError as error:
-        raise _unwritable(target, error) from error
     return len(jobs)
 
 
 def write_panoptic_json(
-    target: Path,
     masks: Path,
     pictures: Mapping[str, str],
     categories: Sequence[Category],
@@ -77,29 +75,26 @@ def write_panoptic_json(
     *,
     crowds: frozenset[int] = frozenset(),
 ) -> None:
-    """Writes the JSON beside a folder of id PNGs, last, so that where it stands the PNGs stand too.
+    """Writes the JSON beside a folder of id PNGs, last, so that where it stands the PNGs stand too; once.
 
     Args:
-        target: the JSON.
-        masks: the folder.
+        masks: the folder, whose name the JSON gets.
         pictures: for each PNG's name, the picture's.
         categories: all of them.
         category_of: the category of a segment's id; a function of a module.
         workers: processes.
         crowds: segment ids that stand for groups of things.
     """
+    target = masks.with_suffix(".json")
+    if target.exists():
+        return
     describe = partial(_describe, category_of=category_of, crowds=crowds)
     described = map_in_pool(describe, [masks / name for name in pictures], workers)
     listed = [
         (Sample(image_id=number, file_name=picture, image_path=Path(picture), mask_path=masks / mask, segments=s), size)
         for number, ((mask, picture), (s, size)) in enumerate(zip(pictures.items(), described, strict=True), start=1)
     ]
-    partial_file = target.with_name(f".part-{os.getpid()}-{target.name}")
-    try:
-        partial_file.write_text(to_json(listed, categories), encoding="utf-8")
-        partial_file.replace(target)
-    except OSError as error:
-        raise _unwritable(target, error) from error
+    write_atomically(target, to_json(listed, categories), FormatError)
 
 
 def _describe(
@@ -111,18 +106,12 @@ def _describe(
     return describe_segments(ids, category_ids, crowd=crowds), ids.shape
 
 
-def _unwritable(path: Path, error: OSError) -> FormatError:
-    return FormatError(f"{path} cannot be written ({error.strerror or error}). Is the disk full?")
-
-
 def _make_one(job: tuple[Path, Any], make: Callable[[Any, Path], None]) -> str | None:
-    """Makes one file under another name and renames it; what keeps it from being made is the answer."""
+    """Makes one file, whole or not at all; returns what is wrong with its source."""
     path, source = job
-    hidden = path.with_name(f".part-{os.getpid()}-{path.name}")
     try:
-        make(source, hidden)
-        hidden.replace(path)
+        with replacing(path) as hidden:
+            make(source, hidden)
     except (FormatError, PictureError) as error:
-        hidden.unlink(missing_ok=True)
         return str(error)
     return None

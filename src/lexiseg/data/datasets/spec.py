@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from lexiseg.core.errors import FormatError, PictureError
-from lexiseg.core.pool import ProgressCallback, map_in_pool
+from lexiseg.core.pool import ProgressCallback, collect_problems
 from lexiseg.data.dataset import IGNORED, AnnotationKind, Dataset, Sample
 from lexiseg.data.datasets.folders import SHOWN, absent
 
@@ -17,7 +17,7 @@ LONG = {"val": "validation", "train": "training"}
 """The splits' names in ADE20K's folders."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Resource:
     """A file or folder of a data set."""
 
@@ -63,7 +63,7 @@ class DatasetSpec:
     name: str
     title: str
     task: AnnotationKind
-    vocabulary: str
+    vocabulary: str = ""
     """The built-in list of its classes; empty if it has none."""
     homes: tuple[str, ...]
     """Names of its folder; a person may give that folder or the one around it."""
@@ -165,6 +165,7 @@ def examine(
     missing = absent(path for sample in dataset.samples for path in sample.files)
     lost = set(missing)
     there = [sample for sample in dataset.samples if lost.isdisjoint(sample.files)]
+    look = partial(problem_of, dataset=replace(dataset, samples=()))  # a worker needs no other samples
     chosen = there if every else there[:: max(1, len(there) // OPENED)][:OPENED]
     return Findings(
         home=home,
@@ -172,7 +173,7 @@ def examine(
         num_missing=len(missing),
         missing=tuple(missing[:SHOWN]),
         num_opened=len(chosen),
-        broken=tuple(_problems(dataset, chosen, workers, report)),
+        broken=tuple(collect_problems(look, chosen, workers, report)),
     )
 
 
@@ -185,17 +186,6 @@ def problem_of(sample: Sample, dataset: Dataset, *, strict: bool = False) -> str
     if annotation.semantic is not None and (annotation.semantic == IGNORED).all():
         return f"{sample.file_name}: its label map {sample.mask_path} holds no class of the data set."
     return None
-
-
-def _problems(dataset: Dataset, samples: Sequence[Sample], workers: int, report: ProgressCallback) -> list[str]:
-    """Opens samples and keeps what went wrong; a worker is sent the categories, not all other samples."""
-    look = partial(problem_of, dataset=replace(dataset, samples=()))
-    problems = []
-    for done, problem in enumerate(map_in_pool(look, samples, workers), start=1):
-        if problem is not None:
-            problems.append(problem)
-        report(done, len(samples))
-    return problems
 
 
 def _lacking(home: Path, resources: FoundResources, split: str) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from jaxtyping import Int32, Integer
 from PIL import Image
 
 from lexiseg.core.errors import FormatError
-from lexiseg.core.files import read_json
+from lexiseg.core.files import read_json, writing
 from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, Segmentation, SegmentInfo, describe_segments
 from lexiseg.data.formats.layouts import find_annotations, find_images, in_format
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, load_ids, run_lengths, save_ids
@@ -173,14 +172,13 @@ class PanopticWriter:
 
         Raises:
             ValueError: if the folder is not empty and `overwrite` is off, if overwriting would
-                delete pictures that are no data set's, or if the folder cannot be written.
+                delete pictures that are no data set's, or if the folder can't be written.
         """
         self.root = root
         self._categories = tuple(categories)
-        self._samples: dict[int | str, Sample] = {}
-        self._sizes: dict[int | str, tuple[int, ...]] = {}
+        self._written: dict[int, tuple[Sample, tuple[int, ...]]] = {}
         self._names: set[str] = set()
-        try:
+        with writing(root, ValueError, way_out="choose another folder"):
             self._is_new = not root.exists()
             root.mkdir(parents=True, exist_ok=True)
             content = {p.name for p in root.iterdir() if not p.name.startswith(".partial-")}
@@ -194,8 +192,6 @@ class PanopticWriter:
             self._partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
             (self._partial / "images").mkdir()
             (self._partial / "panoptic").mkdir()
-        except OSError as error:
-            raise ValueError(f"{root} cannot be written ({error.strerror}). Choose another folder.") from error
 
     def add(
         self,
@@ -231,7 +227,7 @@ class PanopticWriter:
         mask_name = Path(file_name).with_suffix(".png").name
         if Path(file_name).name != file_name:
             raise ValueError(f"{file_name!r} must be a plain file name, without folders.")
-        if image_id in self._samples or mask_name in self._names:
+        if image_id in self._written or mask_name in self._names:
             raise ValueError(f"{file_name} (id {image_id}) was already written. Give each its own.")
         if picture.size != (ids.shape[1], ids.shape[0]):
             raise ValueError(f"{file_name}: the picture is {picture.size}, its map {ids.shape[::-1]}.")
@@ -249,15 +245,14 @@ class PanopticWriter:
             captions=tuple((extras or {}).get("captions") or ()),
             extras=dict(extras or {}),
         )
-        self._samples[image_id], self._sizes[image_id] = sample, ids.shape
+        self._written[image_id] = sample, ids.shape
         self._names.add(mask_name)
         return sample
 
     def close(self) -> None:
         """Writes the JSON and moves everything to its final name."""
-        listed = ((sample, self._sizes[sample.key]) for sample in self._samples.values())
         try:
-            text = to_json(listed, self._categories)
+            text = to_json(self._written.values(), self._categories)
             (self._partial / "panoptic.json").write_text(text, encoding="utf-8")
         except (OSError, TypeError, ValueError):
             self.discard()
@@ -279,13 +274,8 @@ class PanopticWriter:
     def __enter__(self) -> "PanopticWriter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
             self.close()
         else:
             self.discard()
@@ -313,16 +303,9 @@ def image_entry(image_id: int | str, file_name: str, height: int, width: int) ->
 
 def annotation_entry(image_id: int | str, mask_name: str, segments: Iterable[SegmentInfo]) -> dict[str, Any]:
     """A picture's segments, as the JSON lists them."""
-    listed = [
-        {
-            "id": s.id,
-            "category_id": s.category_id,
-            "area": s.area,
-            "bbox": list(s.box),
-            "iscrowd": int(s.is_crowd),
-        }
-        for s in segments
-    ]
+    keys = ("id", "category_id", "area", "bbox", "iscrowd")
+    values = ((s.id, s.category_id, s.area, list(s.box), int(s.is_crowd)) for s in segments)
+    listed = [dict(zip(keys, one, strict=True)) for one in values]
     return {"image_id": image_id, "file_name": mask_name, "segments_info": listed}
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lexiseg.core.errors import FormatError
 from lexiseg.data.dataset import IGNORED, Annotation, Category, Dataset, Sample
+from lexiseg.data.id_maps import decoding
 
 Encoding = Literal["grey", "ade-full", "mat"]
 """How a file holds its values: one channel; ADE20K's red and green; a MATLAB matrix `LabelMap`."""
@@ -79,17 +80,11 @@ def load_values(path: Path, encoding: Encoding = "grey") -> Integer[np.ndarray, 
     Raises:
         FormatError: if it is missing, damaged or of another form.
     """
-    try:
+    with decoding(path, "label map"):
         if encoding == "mat":
             return _from_matlab(path)
         with Image.open(path) as picture:
             return _from_picture(picture, path, encoding)
-    except FormatError:
-        raise
-    except FileNotFoundError as error:
-        raise FormatError(f"{path}: there is no such label map.") from error
-    except Exception as error:  # decoders of untrusted bytes raise OSError, SyntaxError, zlib.error, struct.error ...
-        raise FormatError(f"{path}: this is no readable label map ({' '.join(str(error).split())}).") from error
 
 
 def to_places(values: Integer[np.ndarray, "H W"], class_of: Mapping[int, int]) -> Int32[np.ndarray, "H W"]:

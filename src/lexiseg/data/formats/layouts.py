@@ -1,4 +1,4 @@
-"""Where the files of a COCO data set lie: our own folders and those that people have; and what they must hold."""
+"""Where the files of a COCO data set lie, in our own folders and in usual ones; and errors in their format."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager

@@ -141,13 +141,7 @@ def to_bytes(record: PairRecord) -> tuple[bytes, bytes, bytes]:
         buffer = io.BytesIO()
         Image.fromarray(values).save(buffer, format="PNG")
         pictures.append(buffer.getvalue())
-    about = {
-        "word": record.word,
-        "picture": record.picture,
-        "score": record.score,
-        "box": list(record.box),
-        "source": record.source,
-    }
+    about = {name: getattr(record, name) for name in ("word", "picture", "score", "box", "source")}
     return pictures[0], pictures[1], json.dumps(about, ensure_ascii=False).encode()
 
 
@@ -202,7 +196,7 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def _check(index: Mapping[str, Any]) -> None:
-    """Refuses an index that would lead astray: its words, scores or spans are not what the writer writes."""
+    """Refuses an index that can't be right: its words, scores or spans are not what the writer writes."""
     words, size = index["words"], index["crop_size"]
     if type(size) is not int or size < 1 or type(words) is not list or not all(type(word) is str for word in words):
         raise ValueError("crop size or words are damaged")

@@ -4,18 +4,20 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lexiseg.core.errors import FormatError
+from lexiseg.core.files import replacing, write_atomically, writing
 from lexiseg.core.messages import printable, shown
 from lexiseg.data.pairs.format import FORMAT, INDEX, MEMBERS, PairRecord, read_index, to_bytes
 
 PLAN = "plan.json"
 """What decides every byte, while the folder is not finished; then it stands in the index."""
-_PARTIAL = ".partial-"
-_NUMBER = "[0-9]" * 6
+_SHARD = "[0-9]" * 6
+_SHARDS = (f"{_SHARD}.tar", f"{_SHARD}.json")
+_LEFTOVERS = (".partial-*", *(f".{name}.*.tmp" for name in (INDEX, PLAN, *_SHARDS)))
+"""Files of a run that was killed; the first are of earlier releases."""
 
 
 class PairWriter:
@@ -51,22 +53,20 @@ class PairWriter:
             ValueError: as `check_free`, if resuming would join pairs of different plans, or if it can't be written.
         """
         check_free(self.folder, resume=resume, overwrite=overwrite)
-        try:
-            earlier = _Earlier.of(self.folder)
+        earlier = _earlier(self.folder)
+        with writing(self.folder, ValueError, way_out="choose another folder"):
             if earlier is not None and resume:
-                if earlier.plan != self._plan:
+                if earlier[0] != self._plan:
                     raise ValueError(
                         f"{printable(self.folder)} holds pairs of another model, data or settings: repeat those to "
                         "resume them, or choose another folder."
                     )
-                _remove(self.folder.glob(f"{_PARTIAL}*"))
+                _remove(_matching(self.folder, _LEFTOVERS))
                 return (self.folder / INDEX).is_file()
             self.folder.mkdir(parents=True, exist_ok=True)
-            _remove(() if earlier is None else earlier.files)
+            _remove(() if earlier is None else earlier[1])
             _remove((self.folder / INDEX,))  # whoever wrote it, a run that stops must not leave it
-            self._write_whole(PLAN, json.dumps({"format": FORMAT, "plan": json.loads(self._plan)}, ensure_ascii=False))
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
+        self._write(PLAN, {"format": FORMAT, "plan": json.loads(self._plan)})
         return False
 
     def finished(self, number: int) -> Mapping[str, Any] | None:
@@ -86,9 +86,8 @@ class PairWriter:
             ValueError: if a crop is not of the folder's size, a mask is empty, or the shard can't be written.
         """
         part: dict[str, Any] = {"about": dict(about), "words": [], "scores": [], "spans": []}
-        partial = self.folder / f"{_PARTIAL}{number:06}.tar"
-        try:
-            with partial.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        with replacing(self.folder / f"{number:06}.tar") as hidden:
+            with hidden.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
                 for place, record in enumerate(records):
                     if len(record.mask) != self._crop_size:
                         raise ValueError(f"crops must be {self._crop_size} pixels wide, got {len(record.mask)}.")
@@ -99,11 +98,8 @@ class PairWriter:
                     part["words"].append(record.word)
                     part["scores"].append(record.score)
                     part["spans"].append(_add(tar, f"{number:06}-{place:05}", to_bytes(record)))
-            part["bytes"] = partial.stat().st_size
-            partial.replace(self.folder / f"{number:06}.tar")
-            self._write_whole(f"{number:06}.json", json.dumps(part, ensure_ascii=False))
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            part["bytes"] = hidden.stat().st_size
+        self._write(f"{number:06}.json", part)
 
     def close(self, num_shards: int) -> None:
         """Writes the index, when all shards are there; in one process, after the others have written.
@@ -126,11 +122,9 @@ class PairWriter:
             "words": words,
             "shards": [part | {"words": [row_of[word] for word in part["words"]]} for part in parts],
         }
-        try:
-            self._write_whole(INDEX, json.dumps(index, ensure_ascii=False, separators=(",", ":")))
+        self._write(INDEX, index, separators=(",", ":"))
+        with writing(self.folder, ValueError, way_out="choose another folder"):
             _remove([self.folder / PLAN, *(self.folder / f"{number:06}.json" for number in range(num_shards))])
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
 
     def _part(self, number: int) -> dict[str, Any] | None:
         """A finished shard's share of the index; None where it or the shard is missing or damaged."""
@@ -141,14 +135,12 @@ class PairWriter:
             return None
         return part if is_whole else None
 
-    def _write_whole(self, name: str, text: str) -> None:
-        partial = self.folder / f"{_PARTIAL}{name}"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self.folder / name)
+    def _write(self, name: str, content: Mapping[str, Any], separators: tuple[str, str] | None = None) -> None:
+        write_atomically(self.folder / name, json.dumps(content, ensure_ascii=False, separators=separators))
 
 
 def check_free(folder: Path, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Refuses a folder that a `PairWriter` could not begin in without loss.
+    """Refuses a folder in which a `PairWriter` would write over other files.
 
     Args:
         folder: where the shards are to go.
@@ -158,40 +150,36 @@ def check_free(folder: Path, *, resume: bool = False, overwrite: bool = False) -
     Raises:
         ValueError: if it holds pairs, or files of others under the names of a `PairWriter`'s.
     """
-    is_ours = _Earlier.of(folder) is not None
-    patterns = (INDEX, PLAN, f"{_NUMBER}.tar", f"{_NUMBER}.json")
-    taken = sorted(path.name for pattern in patterns for path in folder.glob(pattern))
+    is_ours = _earlier(folder) is not None
+    taken = sorted(path.name for path in _matching(folder, (INDEX, PLAN, *_SHARDS)))
     if taken and not (overwrite or (is_ours and resume)):
         what, ways = ("pairs", "--resume or ") if is_ours else (f"{taken[0]}, which is none of pairs'", "")
         raise ValueError(f"{printable(folder)} already holds {what}: choose another --out, or pass {ways}--overwrite.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Earlier:
-    """Pairs that a folder holds already, finished or not."""
+def _earlier(folder: Path) -> tuple[str, list[Path]] | None:
+    """The plan of pairs that a folder holds already, finished or not, and all files that they consist of.
 
-    plan: str
-    """"" if they are damaged."""
-    files: tuple[Path, ...]
-    """All that they consist of."""
+    The plan is "" if they are damaged. None where neither index nor plan is one of pairs: whatever else lies there,
+    others have put there.
+    """
+    index, plan = _document(folder / INDEX), _document(folder / PLAN)
+    if plan is None and index is None:
+        return None
+    files = [folder / INDEX] if index is not None else []
+    if plan is not None:
+        files += _matching(folder, (PLAN, *_SHARDS, *_LEFTOVERS))
+    elif index is not None:
+        files += _shards(folder, index)
+    try:
+        kept = read_index(folder)["plan"] if index is not None else (plan or {})["plan"]
+    except (FormatError, KeyError):
+        return "", files
+    return json.dumps(kept, ensure_ascii=False, sort_keys=True), files
 
-    @staticmethod
-    def of(folder: Path) -> "_Earlier | None":
-        """None where neither index nor plan is one of pairs: whatever else lies there, others have put there."""
-        index, plan = _document(folder / INDEX), _document(folder / PLAN)
-        if plan is None and index is None:
-            return None
-        files = [folder / INDEX] if index is not None else []
-        if plan is not None:
-            patterns = (PLAN, f"{_NUMBER}.tar", f"{_NUMBER}.json", f"{_PARTIAL}*")
-            files += [path for pattern in patterns for path in folder.glob(pattern)]
-        elif index is not None:
-            files += _shards(folder, index)
-        try:
-            kept = read_index(folder)["plan"] if index is not None else (plan or {})["plan"]
-        except (FormatError, KeyError):
-            return _Earlier(plan="", files=tuple(files))
-        return _Earlier(plan=json.dumps(kept, ensure_ascii=False, sort_keys=True), files=tuple(files))
+
+def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    return [path for pattern in patterns for path in folder.glob(pattern)]
 
 
 def _document(path: Path) -> dict[str, Any] | None:
@@ -208,7 +196,7 @@ def _shards(folder: Path, index: Mapping[str, Any]) -> list[Path]:
     """The shards that an index names and that are there."""
     listed = index.get("shards")
     names = {str(shard.get("name")) for shard in listed if isinstance(shard, dict)} if isinstance(listed, list) else ()
-    return [path for path in folder.glob(f"{_NUMBER}.tar") if path.name in names]
+    return [path for path in folder.glob(_SHARDS[0]) if path.name in names]
 
 
 def _remove(paths: Iterable[Path]) -> None:
@@ -226,7 +214,3 @@ def _add(tar: tarfile.TarFile, key: str, contents: Iterable[bytes]) -> list[tupl
         blocks = -(-len(content) // tarfile.BLOCKSIZE)
         spans.append((tar.offset - blocks * tarfile.BLOCKSIZE, len(content)))
     return spans
-
-
-def _unwritable(folder: Path, error: OSError) -> ValueError:
-    return ValueError(f"{printable(folder)} cannot be written ({error.strerror}); choose another folder.")

@@ -1,6 +1,6 @@
-"""A picture with its segments in classes of a training vocabulary, and things of one pasted into another."""
+"""Simple copy-paste: things of one annotated picture are pasted into another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ PASTED_SCALES = (0.7, 1.4)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrueSegment:
-    """What training is told of one segment."""
+    """One annotated segment under a training vocabulary."""
 
     id: int
     """Value of its pixels in the id map; positive."""
@@ -71,10 +71,7 @@ def paste_things(scene: AnnotatedImage, donor: AnnotatedImage, generator: torch.
     picture, ids = scene.picture.copy(), scene.ids.copy()
     picture[there][is_cut] = patch[here][is_cut]
     ids[there][is_cut] = cut[here][is_cut]
-    numbered = tuple(
-        TrueSegment(id=number, class_id=segment.class_id, is_thing=True, is_crowd=False)
-        for number, segment in enumerate(pasted, start=first)
-    )
+    numbered = (replace(segment, id=number) for number, segment in enumerate(pasted, start=first))
     return AnnotatedImage(picture=picture, ids=ids, segments=(*scene.segments, *numbered))
 
 

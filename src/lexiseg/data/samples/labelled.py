@@ -99,10 +99,7 @@ class LabelledPictures(TorchDataset[LabelledExample]):
         labels = torch.zeros(self.num_classes, dtype=torch.bool)
         labels[list(sample.labels)] = True
         return LabelledExample(
-            pixel_values=view_picture(picture, view),
-            frame=view.frame,
-            inside=torch.from_numpy(inside),
-            labels=labels,
+            pixel_values=view_picture(picture, view), frame=view.frame, inside=torch.from_numpy(inside), labels=labels
         )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ class Example:
     targets: Targets
 
 
+@dataclass(frozen=True, eq=False)
 class SegmentationDataset(TorchDataset[Example]):
     """A data set seen through a framing, with classes of a training vocabulary.
 
@@ -37,35 +38,21 @@ class SegmentationDataset(TorchDataset[Example]):
     state to be set, so that workers can't disagree about it.
     """
 
-    def __init__(
-        self,
-        source: Dataset,
-        class_ids: Mapping[int, int],
-        framing: Framing,
-        *,
-        per_class: bool = False,
-        donors: "SegmentationDataset | None" = None,
-        paste_share: float = 0.0,
-        seed: int = 0,
-    ) -> None:
-        """Keeps what is needed; nothing is opened yet.
-
-        Args:
-            source: samples on disk.
-            class_ids: category id to class id. Categories that are not in it are ignored pixels.
-            framing: size and augmentation.
-            per_class: makes one mask of all things of a class too; see `to_targets`.
-            donors: pictures with the same class ids, whose things are pasted in.
-            paste_share: how probably a donor's things are pasted into a sample, in [0, 1].
-            seed: of the augmentation; not negative.
-        """
-        self.source = source
-        self.class_ids = dict(class_ids)
-        self.framing = framing
-        self.per_class = per_class
-        self.donors = donors if paste_share else None  # who pastes nothing draws nothing: views stay as they were
-        self.paste_share = paste_share
-        self.seed = seed
+    source: Dataset
+    """Samples on disk."""
+    class_ids: Mapping[int, int]
+    """Category id to class id. Categories that are not in it are ignored pixels."""
+    framing: Framing
+    """Size and augmentation."""
+    _: KW_ONLY
+    per_class: bool = False
+    """Makes one mask of all things of a class too; see `to_targets`."""
+    donors: "SegmentationDataset | None" = None
+    """Pictures with the same class ids, whose things are pasted in."""
+    paste_share: float = 0.0
+    """How probably a donor's things are pasted into a sample, in [0, 1]. At 0 no random number is drawn for it."""
+    seed: int = 0
+    """Of the augmentation; not negative."""
 
     def __len__(self) -> int:
         return len(self.source.samples)
@@ -78,7 +65,7 @@ class SegmentationDataset(TorchDataset[Example]):
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
         scene, generator = self.scene(index), example_generator(self.seed, epoch, index)
-        if self.donors is not None and torch.rand((), generator=generator) < self.paste_share:
+        if self.donors is not None and self.paste_share and torch.rand((), generator=generator) < self.paste_share:
             donor = self.donors.scene(int(torch.randint(len(self.donors), (), generator=generator)))
             scene = paste_things(scene, donor, generator)
         view = draw_view(scene.ids.shape, self.framing, generator)
@@ -207,10 +194,8 @@ def training_keys(
         rank: this process.
         world_size: number of processes.
     """
-    endless, position = _Endless(num_samples, seed), start + rank
-    while True:
-        yield endless.key(position)
-        position += world_size
+    mixed = mixed_keys((num_samples,), 0.0, seed=seed, start=start, rank=rank, world_size=world_size)
+    yield from ((epoch, index) for _, epoch, index in mixed)
 
 
 def mixed_keys(

@@ -1,4 +1,4 @@
-"""How a picture and its id map are looked at: resize, crop, flip, pad, in one view drawn from a seed."""
+"""Resize, crop, flip and pad of a picture and its id map, in one view drawn from a seed."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Framing:
     """Pads every view to `image_size` on both sides, so that all batches have one shape (Mask2Former's FixedSizeCrop;
     its padding is grey, ours black, as at inference). If not, to the next multiple of `stride`."""
     jitters_colour: bool = False
-    """SSD's colour jitter, as `data.colour` has it (MaskFormer)."""
+    """SSD's colour jitter, as `data.samples.colour_jitter` has it (MaskFormer)."""
 
     def __post_init__(self) -> None:
         low, high = self.scale_range
@@ -77,10 +77,7 @@ def draw_view(size: tuple[int, int], framing: Framing, generator: torch.Generato
     limit, longest = framing.image_size, max(size)
     scale = limit / longest * (low + (high - low) * scale_draw)
     height, width = (max(1, min(side, round(limit / scale))) for side in size)
-    resized = (
-        max(1, min(limit, round(height * scale))),
-        max(1, min(limit, round(width * scale))),
-    )
+    resized = (max(1, min(limit, round(height * scale))), max(1, min(limit, round(width * scale))))
     stride = framing.stride
     padded = -(-resized[0] // stride) * stride, -(-resized[1] // stride) * stride
     if framing.has_fixed_canvas:

@@ -6,7 +6,6 @@ Figures are computed from the pictures in the order of their ids, so the order o
 
 import io
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from typing import Any
 import numpy as np
 from pycocotools import cocoeval
 
-from lexiseg.core.errors import FormatError
 from lexiseg.data.dataset import Category, ObjectMask
-from lexiseg.data.run_lengths import area_of, code_of, encode
+from lexiseg.data.run_lengths import area_of, encode
 from lexiseg.evaluation.metrics.figures import Figures
 from lexiseg.evaluation.metrics.sizes import SIZES
 from lexiseg.models.postprocess.instances import Instance
@@ -128,21 +126,6 @@ class InstanceQuality(AveragePrecision):
         return {**Figures.to_jsonable(self), **sizes, "per_class": classes}
 
 
-def tally_instances(
-    image_id: int | str, size: tuple[int, int], truths: Iterable[ObjectMask], found: Iterable[FoundMask]
-) -> InstanceTally:
-    """Keeps one picture.
-
-    Args:
-        image_id: unique in the data set.
-        size: height and width in pixels.
-        truths: its objects.
-        found: its detections.
-    """
-    picture = PictureMasks(image_id=image_id, size=size, truths=tuple(truths), found=tuple(found))
-    return InstanceTally(pictures=(picture,))
-
-
 def found_masks(instances: Iterable[Instance], category_ids: Sequence[int]) -> tuple[FoundMask, ...]:
     """A model's instances.
 
@@ -153,32 +136,6 @@ def found_masks(instances: Iterable[Instance], category_ids: Sequence[int]) -> t
     return tuple(
         FoundMask(category_id=category_ids[one.class_id], counts=encode(one.mask), score=one.score) for one in instances
     )
-
-
-def found_masks_of_results(
-    name: str, results: Iterable[Mapping[str, Any]], size: tuple[int, int]
-) -> tuple[FoundMask, ...]:
-    """The entries for one picture in a file of COCO results.
-
-    Args:
-        name: of the picture, for messages.
-        results: each with category_id, segmentation and score.
-        size: height and width in pixels.
-
-    Raises:
-        FormatError: if an entry lacks something, or is not what COCO has.
-    """
-    masks: list[FoundMask] = []
-    for number, entry in enumerate(results):
-        where = f"{name}, detection {number}"
-        if missing := [key for key in ("category_id", "segmentation", "score") if key not in entry]:
-            raise FormatError(f"{where}: the {missing[0]} is missing.")
-        score = entry["score"]
-        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-            raise FormatError(f"{where}: the score must be a finite number, got {score!r}.")
-        counts = code_of(where, entry["segmentation"], size)
-        masks.append(FoundMask(category_id=entry["category_id"], counts=counts, score=float(score)))
-    return tuple(masks)
 
 
 def summarise_instances(tally: InstanceTally, categories: Sequence[Category]) -> InstanceQuality:
@@ -250,12 +207,7 @@ def _precision(pictures: Sequence[PictureMasks], category_ids: Sequence[int]) ->
         for one in (*picture.truths, *picture.found):
             number += 1
             code = {"size": list(picture.size), "counts": one.counts}
-            entry = {
-                "id": number,
-                "image_id": picture.image_id,
-                "category_id": one.category_id,
-                "segmentation": code,
-            }
+            entry = {"id": number, "image_id": picture.image_id, "category_id": one.category_id, "segmentation": code}
             if isinstance(one, ObjectMask):
                 truths[picture.image_id].append({**entry, "area": one.area, "iscrowd": int(one.is_crowd)})
             else:

@@ -307,12 +307,5 @@ def _quality_of(category: Category, tally: ClassTally) -> ClassQuality:
 def _mean(classes: Sequence[ClassQuality]) -> Quality:
     present = [c for c in classes if c.tally.count]
     n = len(present)
-    pq, sq, rq = (
-        sum(values) / n if n else 0.0
-        for values in (
-            [c.pq for c in present],
-            [c.sq for c in present],
-            [c.rq for c in present],
-        )
-    )
+    pq, sq, rq = (sum(getattr(c, name) for c in present) / n if n else 0.0 for name in Quality.NAMES)
     return Quality(pq=pq, sq=sq, rq=rq, n=n)

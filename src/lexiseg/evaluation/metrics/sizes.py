@@ -6,11 +6,7 @@ from typing import Literal
 Size = Literal["small", "medium", "large"]
 LIMITS = (32.0, 96.0)
 """Square roots of the areas, in pixels, from which on an object is medium and large."""
-SIZES: Mapping[Size, str] = {
-    "small": "below 32 x 32",
-    "medium": "below 96 x 96",
-    "large": "from 96 x 96",
-}
+SIZES: Mapping[Size, str] = {"small": "below 32 x 32", "medium": "below 96 x 96", "large": "from 96 x 96"}
 """In pixels of the picture."""
 
 

@@ -1,5 +1,6 @@
 """Verifying an imported OVSeg against recorded outputs of the official program, per stage and end to end."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from lexiseg.core.structures import ImageBatch, MaskProposals, VocabularyEmbeddi
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import read_safetensors
 from lexiseg.encoders import colours
+from lexiseg.io.ovseg.settings import read_settings
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, EnsembleConfig, ensemble_scores
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import mask_probs_of
@@ -31,6 +33,7 @@ REFERENCE_SCALE = 100.0
 
 _FEATURES = tuple(f"backbone.res{stage}" for stage in (2, 3, 4, 5))
 _MAPS = ("sem_seg", "sem_seg_no_ensemble")
+_SIDES = ("stage alone", "in a row", "")
 _CUT_FROM_OWN_MASKS = ("valid", "clip_logits", "sem_seg")
 """Outputs that one pixel at the mask threshold may change, where masks are the model's own."""
 
@@ -77,6 +80,32 @@ class Verification:
         """Whether every check holds."""
         return all(check.holds for check in (*self.tensors, *self.maps))
 
+    def tables(self) -> list[tuple[str, list[tuple[str, ...]]]]:
+        """Titles and rows for a terminal, the first row the heading; maps in percent."""
+        tensors = [
+            (c.name, f"{c.staged:.1e}", f"{c.overall:.1e}", "" if c.holds else "too large") for c in self.tensors
+        ]
+        maps = [
+            (c.name, f"{100 * c.staged:.3f}", f"{100 * c.overall:.3f}", "" if c.holds else "too few") for c in self.maps
+        ]
+        return [
+            (f"Largest relative difference (limit {MAX_DIFFERENCE:g})", [("tensor", *_SIDES), *tensors]),
+            (f"Pixels of the same class, in % (limit {100 * MIN_AGREEMENT:g})", [("map", *_SIDES), *maps]),
+        ]
+
+    def to_jsonable(self) -> dict[str, object]:
+        """Fractions; null where a value is no number."""
+
+        def sides(check: TensorCheck | MapCheck) -> dict[str, float | None]:
+            values = {"alone": check.staged, "in_a_row": check.overall}
+            return {side: value if math.isfinite(value) else None for side, value in values.items()}
+
+        return {
+            "holds": self.holds,
+            "differences": {check.name: sides(check) for check in self.tensors},
+            "agreements": {check.name: sides(check) for check in self.maps},
+        }
+
 
 def read_reference(path: Path) -> dict[str, Tensor]:
     """Reads recorded inputs and outputs of the official program for one picture.
@@ -102,6 +131,24 @@ def read_reference(path: Path) -> dict[str, Tensor]:
     if len(found["clip_logits"]) != int(found["valid"].sum()):
         raise ModelError(f"the reference {name} must have a row of clip_logits for each valid mask; record it again.")
     return {key: found[key] for key in needed}
+
+
+def reference_words(path: Path, settings: Mapping[str, object]) -> list[str]:
+    """The words that a reference was made with: from the configuration, or from the config.json beside the reference.
+
+    Raises:
+        ModelError: if neither lists them.
+    """
+    beside = path.with_name("config.json")
+    if "class_names" not in settings and beside.is_file():
+        settings = read_settings(beside)
+    names = settings.get("class_names")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ModelError(
+            f"the words of the reference {printable(path)} are unknown; "
+            'list them as "class_names" in the --config or in a config.json beside it.'
+        )
+    return names
 
 
 @torch.no_grad()

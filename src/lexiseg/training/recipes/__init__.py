@@ -1,6 +1,7 @@
 """Recipes: functions that each return all that decides a training, as one frozen dataclass."""
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -122,7 +123,7 @@ def grouped_names() -> dict[str, tuple[str, ...]]:
 
 
 def describe(name: str) -> str:
-    """A built-in recipe in a line: the first of its docstring.
+    """A built-in recipe in a line: the first of its docstring, where others have the names that `lexiseg train` takes.
 
     Raises:
         ValueError: if there is none.
@@ -131,7 +132,8 @@ def describe(name: str) -> str:
         return f"{', '.join(WHOLE_PARTS[:-1])} and {WHOLE_PARTS[-1]} in a row: an OPSNet from nothing."
     if name in SEQUENCES:
         return f"{', then '.join(SEQUENCES[name])}, each from what the one before has made."
-    return (named(name).__doc__ or "").strip().splitlines()[0]
+    first = (named(name).__doc__ or "").strip().splitlines()[0]
+    return re.sub(r"`(\w+)`", lambda function: function[1].replace("_", "-"), first)
 
 
 def named(name: str) -> Recipe:
