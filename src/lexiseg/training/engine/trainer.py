@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from lexiseg.core import processes
@@ -289,22 +288,3 @@ def _not_finite(task: Task, out: Path, step: int, found: _Found) -> str:
         f"the {culprit} is {value} at step {step}: lower the learning rate or look at the data; "
         f"{out / NOT_FINITE_FILE} names the pictures of the batch, and the last checkpoint is as it was."
     )
-
-
-class Steps(torch.utils.data.Sampler[list[int]]):
-    """The picture numbers of every step from `start` on, given the size of each step's batch."""
-
-    def __init__(self, batch_sizes: Sequence[int], start: int) -> None:
-        self.batch_sizes = batch_sizes
-        self.start = start
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """Yields one list of picture numbers per step."""
-        first = sum(self.batch_sizes[: self.start])
-        for size in self.batch_sizes[self.start :]:
-            yield list(range(first, first + size))
-            first += size
-
-    def __len__(self) -> int:
-        """Steps that are left."""
-        return len(self.batch_sizes) - self.start
