@@ -157,11 +157,11 @@ def training_data(recipe: SegmenterRecipe, settings: TrainSettings, reporters: R
         return _drawn_data(recipe, settings, reporters)
     data = _open_data(recipe, settings)
     found = look_at_data(data, recipe.vocabulary, per_class=isinstance(recipe, OVSegRecipe))
-    heed(found, settings.data[0], reporters)
+    report_findings(found, settings.data[0], reporters)
     return data
 
 
-def heed(found: DataReport, path: Path, reporters: Reporters) -> None:
+def report_findings(found: DataReport, path: Path, reporters: Reporters) -> None:
     """Tells what a look at a data set noted.
 
     Raises:
