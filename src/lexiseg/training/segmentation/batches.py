@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from lexiseg.core import processes
 from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.data.samples.labelled import LabelledBatch
 from lexiseg.data.samples.transforms import MASK_STRIDE
 from lexiseg.training.engine.microbatches import BatchSplit, Microbatch
 
@@ -16,11 +17,18 @@ Pictures = tuple[ImageBatch, tuple[Targets, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentBatch:
-    """Pictures with their truth: a batch or a microbatch."""
+    """Pictures with their segments, and further ones with labels: a batch or a microbatch."""
 
     images: ImageBatch
     targets: tuple[Targets, ...]
     microbatch: Microbatch
+    labelled: LabelledBatch | None = None
+    """Pictures with labels alone, on a canvas and with a vocabulary of their own; None where none are learned from."""
+
+    @property
+    def num_pictures(self) -> int:
+        """Pictures of both kinds."""
+        return len(self.targets) + (0 if self.labelled is None else len(self.labelled.labels))
 
     def to(self, device: str) -> "SegmentBatch":
         """The same on another device."""
@@ -30,7 +38,8 @@ class SegmentBatch:
             Targets(masks=t.masks.to(device), class_ids=t.class_ids.to(device), ignored=t.ignored.to(device))
             for t in self.targets
         )
-        return replace(self, images=self.images.to(device), targets=targets)
+        labelled = None if self.labelled is None else self.labelled.to(device)
+        return replace(self, images=self.images.to(device), targets=targets, labelled=labelled)
 
 
 def split_batches(slices: Iterator[Pictures], split: BatchSplit) -> Iterator[SegmentBatch]:

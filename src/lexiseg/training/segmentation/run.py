@@ -23,7 +23,7 @@ from lexiseg.training.segmentation.closed_set import ClosedSet, ClosedSetRecipe
 from lexiseg.training.segmentation.data_check import DataReport, look_at_data
 from lexiseg.training.segmentation.initial_weights import first_model, first_opsnet, lacking_weights
 from lexiseg.training.segmentation.opsnet import OPSNetRecipe
-from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe, OPSNetPlusTask
+from lexiseg.training.segmentation.opsnet_plus import LabelSupervision, OPSNetPlusRecipe
 from lexiseg.training.segmentation.ovseg import OVSegRecipe
 from lexiseg.training.segmentation.recipe import TrainingRecipe
 from lexiseg.training.segmentation.task import SegmentationTask
@@ -75,14 +75,13 @@ def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporte
     data = training_data(recipe, settings, reporters) if settings.data else None
     labelled = _labelled_data(recipe, settings, reporters) if recipe.learns_from_labels else None
     data = data or training_data(recipe, settings, reporters)
-    if labelled is None:
-        task = _task(recipe, data, model, settings, keeps_batch_norm=True)
-    else:
-        device, workers, validation = settings.device, settings.workers, _validation(settings)
-        task = OPSNetPlusTask(recipe, data, labelled, model, device=device, workers=workers, validation=validation)
-        used, skipped = len(task.pictures), task.pictures.num_skipped
+    labels = None
+    if labelled is not None:
+        labels = LabelSupervision(recipe, labelled, model, device=settings.device)
+        used, skipped = len(labels.pictures), labels.pictures.num_skipped
         origin["labelled"] = {"classes": len(labelled.categories), "pictures": used, "skipped": skipped}
         reporters.note(f"{used} pictures have labels; {skipped} have none and are left out.")
+    task = _task(recipe, data, model, settings, keeps_batch_norm=True, labels=labels)
     return _run_and_save(task, settings, reporters, origin)
 
 
@@ -93,6 +92,7 @@ def _task(
     settings: TrainSettings,
     *,
     keeps_batch_norm: bool,
+    labels: LabelSupervision | None = None,
 ) -> SegmentationTask[OpenVocabularySegmenter]:
     return SegmentationTask(
         recipe,
@@ -102,11 +102,12 @@ def _task(
         device=settings.device,
         workers=settings.workers,
         validation=_validation(settings),
+        labels=labels,
     )
 
 
 def _run_and_save(
-    task: SegmentationTask[OpenVocabularySegmenter] | OPSNetPlusTask,
+    task: SegmentationTask[OpenVocabularySegmenter],
     settings: TrainSettings,
     reporters: Reporters,
     origin: Mapping[str, object],
