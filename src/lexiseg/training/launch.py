@@ -70,17 +70,7 @@ RUNNERS: Mapping[type[AnyRecipe], Runner] = {
 """What runs a recipe, by its type."""
 JOINS_DATA = (AdaptationRecipe, LearnedPromptRecipe)
 """Those that learn from several folders at once."""
-OPTIONAL = (
-    *SEGMENTER,
-    "labels",
-    "clip",
-    "start",
-    "prompt",
-    "from_scratch",
-    "val",
-    "vocabulary",
-    "old_data",
-)
+OPTIONAL = (*SEGMENTER, "labels", "clip", "start", "prompt", "from_scratch", "val", "vocabulary", "old_data")
 """Settings that not every recipe has a use for."""
 
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from lexiseg.core import processes
 from lexiseg.core.errors import ModelError
-from lexiseg.io.checkpoint import atomic_save, load_training, writing
-from lexiseg.training.engine.parallel import like, whole
+from lexiseg.core.files import writing
+from lexiseg.io.checkpoint import atomic_save, load_training
+from lexiseg.training.engine.parallel import like
 
 logger = logging.getLogger(__name__)
 
@@ -133,13 +134,8 @@ def restore_weights(module: nn.Module, saved: Mapping[str, Any], recipe: str) ->
     module.load_state_dict(found, strict=False)
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """An optimiser's state with whole tensors, for any number of processes; in the first process alone."""
-    return whole(optimizer.state_dict(), in_first=True)
-
-
 def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-    """The inverse of `optimizer_state`: each process takes its part."""
+    """Puts the state of a checkpoint, whose tensors are whole, into an optimiser: each process takes its part."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = {number: dict(_like_parameter(entry, parameters[number])) for number, entry in saved["state"].items()}
     optimizer.load_state_dict({**saved, "state": state})

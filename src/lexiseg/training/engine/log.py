@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from lexiseg.core import processes
+from lexiseg.core.errors import ModelError
+from lexiseg.core.files import write_atomically, writing
 from lexiseg.evaluation.evaluator import Comparison
-from lexiseg.io.checkpoint import writing
 from lexiseg.training.engine.plot import plot_losses
 from lexiseg.training.engine.task import Evaluation
 
@@ -76,7 +77,7 @@ class RunLog:
         path = folder / LOG_FILE
         with writing(path):
             lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-            path.write_text("".join(line for line in lines if _step_of(line) <= start))
+            write_atomically(path, "".join(line for line in lines if _step_of(line) <= start), ModelError)
         if importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 

@@ -48,19 +48,13 @@ def opsnet_config(recipe: OPSNetRecipe, clip: ClipConfig) -> OPSNetConfig:
     )
 
 
-def new_opsnet(
-    recipe: OPSNetRecipe,
-    clip: ClipConfig,
-    clip_state: Mapping[str, Tensor] | None,
-    segmenter_state: Mapping[str, Tensor] | None = None,
-) -> OPSNet:
+def new_opsnet(recipe: OPSNetRecipe, clip: ClipConfig, clip_state: Mapping[str, Tensor] | None) -> OPSNet:
     """An untrained OPSNet around a trained CLIP, whose attention pool becomes the spatial adapter.
 
     Args:
         recipe: its seed decides the random weights.
         clip: sizes of the CLIP.
         clip_state: its weights; None leaves it random, to try or time a training.
-        segmenter_state: weights of a Segmenter to begin from.
     """
     with fork_random(recipe.seed):
         model = OPSNet(opsnet_config(recipe, clip))
@@ -68,8 +62,6 @@ def new_opsnet(
         model.clip.load_state_dict(clip_state)
     pool = model.clip.visual.attnpool
     model.adapter.fold(pool.v_proj, pool.c_proj)
-    if segmenter_state is not None:
-        model.segmenter.load_state_dict(segmenter_state)
     return model
 
 

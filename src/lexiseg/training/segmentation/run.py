@@ -58,10 +58,10 @@ def train_segmenter(recipe: OPSNetRecipe | OVSegRecipe, settings: TrainSettings,
     """Trains an OPSNet, or the first stage of an OVSeg, around a frozen CLIP."""
     _refuse_to_draw(recipe, settings)
     recipe = overridden(recipe, settings)
-    model, origin = first_model(recipe, settings)
+    model, weights = first_model(recipe, settings)
     data = training_data(recipe, settings, reporters)
-    task = _task(recipe, data, model, settings, keeps_batch_norm=settings.start is not None)
-    return _run_and_save(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
+    origin = {"recipe": to_jsonable(recipe), **weights}
+    return _train(recipe, data, model, settings, reporters, origin, keeps_batch_norm=settings.start is not None)
 
 
 def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -81,20 +81,21 @@ def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporte
         used, skipped = len(labels.pictures), labels.pictures.num_skipped
         origin["labelled"] = {"classes": len(labelled.categories), "pictures": used, "skipped": skipped}
         reporters.note(f"{used} pictures have labels; {skipped} have none and are left out.")
-    task = _task(recipe, data, model, settings, keeps_batch_norm=True, labels=labels)
-    return _run_and_save(task, settings, reporters, origin)
+    return _train(recipe, data, model, settings, reporters, origin, keeps_batch_norm=True, labels=labels)
 
 
-def _task(
+def _train(
     recipe: TrainingRecipe,
     data: Dataset,
     model: OpenVocabularySegmenter,
     settings: TrainSettings,
+    reporters: Reporters,
+    origin: Mapping[str, object],
     *,
     keeps_batch_norm: bool,
     labels: LabelSupervision | None = None,
-) -> SegmentationTask[OpenVocabularySegmenter]:
-    return SegmentationTask(
+) -> Path:
+    task = SegmentationTask(
         recipe,
         data,
         model,
@@ -104,16 +105,8 @@ def _task(
         validation=_validation(settings),
         labels=labels,
     )
-
-
-def _run_and_save(
-    task: SegmentationTask[OpenVocabularySegmenter],
-    settings: TrainSettings,
-    reporters: Reporters,
-    origin: Mapping[str, object],
-) -> Path:
     run_task(task, settings, reporters, origin)
-    model = task.model.cpu().eval()
+    model.cpu().eval()
     return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
 
 
@@ -155,7 +148,8 @@ def training_data(recipe: SegmenterRecipe, settings: TrainSettings, reporters: R
         ValueError: if it can't be read, or a look at its lists finds what a training would break on.
     """
     if not settings.data:
-        return _drawn_data(recipe, settings, reporters)
+        # the same pictures for every seed of the training, as COCO's are
+        return _drawn("base", recipe.num_pictures, recipe.vocabulary, recipe, settings, reporters)
     data = _open_data(recipe, settings)
     found = look_at_data(data, recipe.vocabulary, per_class=isinstance(recipe, OVSegRecipe))
     report_findings(found, settings.data[0], reporters)
@@ -188,11 +182,6 @@ def _open_data(recipe: SegmenterRecipe, settings: TrainSettings) -> Dataset:
 def _refuse_to_draw(recipe: SegmenterRecipe, settings: TrainSettings) -> None:
     if not settings.data and not recipe.num_pictures:
         raise ValueError("this recipe learns from photographs, which can't be drawn: pass a data set as --data.")
-
-
-def _drawn_data(recipe: SegmenterRecipe, settings: TrainSettings, reporters: Reporters) -> Dataset:
-    """Pictures of the drawn world, the same for every seed of the training, as COCO is."""
-    return _drawn("base", recipe.num_pictures, recipe.vocabulary, recipe, settings, reporters)
 
 
 def _labelled_data(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> Dataset:
