@@ -88,7 +88,7 @@ class Shared(Toy):
     def blocks(self) -> list[nn.Module]:
         return [self._module[2]]
 
-    def twin(self) -> "Shared":
+    def with_own_weights(self) -> "Shared":
         other = copy.copy(self)
         other._module = copy.deepcopy(self._module)
         return other

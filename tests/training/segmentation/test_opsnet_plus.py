@@ -185,16 +185,16 @@ def test_slices_of_a_batch_add_up_to_it(data: Dataset, labelled: Dataset) -> Non
     assert len(task.pictures_of(0)) == 8
 
 
-def test_a_twin_has_trained_weights_of_its_own(data: Dataset, labelled: Dataset) -> None:
+def test_a_copy_has_trained_weights_of_its_own(data: Dataset, labelled: Dataset) -> None:
     task = plus_task(data, labelled)
     assert isinstance(task, SharedTask)
     assert isinstance(task, EvaluatedTask)
 
-    twin = task.twin()
+    own = task.with_own_weights()
 
-    assert twin.module is not task.module
-    assert twin.model.head.project.weight is not task.model.head.project.weight
-    assert twin.model.clip.visual.conv1.weight is task.model.clip.visual.conv1.weight
+    assert own.module is not task.module
+    assert own.model.head.project.weight is not task.model.head.project.weight
+    assert own.model.clip.visual.conv1.weight is task.model.clip.visual.conv1.weight
 
 
 def test_the_softmax_is_over_the_names_of_the_labels_alone(data: Dataset, labelled: Dataset) -> None:

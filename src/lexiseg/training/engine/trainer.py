@@ -180,7 +180,7 @@ class _Training:
         is_simple = config.ema_decay is None and not is_split
         if isinstance(task, SharedTask):
             if config.ema_decay is not None or (config.sharding == "fsdp2" and processes.world_size() > 1):
-                self._trained = task.twin()
+                self._trained = task.with_own_weights()
         elif not is_simple:
             raise ValueError(
                 "this training compares all pictures of a batch with one another, so that it runs in one process and "

@@ -8,7 +8,7 @@ What the paper leaves open, and what is done here:
   adds; its 8 heads and its place are ours (`QueryEnhancer`).
 - IoU loss: weight 1; matched and unmatched queries count one half each (`losses.iou_loss`).
 - Words: VILD's 14 templates, averaged, for training names and asked ones alike.
-- Crowd and void pixels: as in Mask2Former, a query that finds nothing else there is told no-object.
+- Crowd and void pixels: as in Mask2Former, the target of a query that finds nothing else there is no-object.
 - Weight decay: none on vectors (norms, biases); Mask2Former spares the query embeddings too.
 - Use: shorter side 800, longer at most 1333, as Mask2Former is tested on COCO.
 """

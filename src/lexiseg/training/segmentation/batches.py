@@ -43,20 +43,20 @@ class SegmentBatch:
 
 
 def split_batches(slices: Iterator[Pictures], split: BatchSplit) -> Iterator[SegmentBatch]:
-    """Tells the slices of every step what the whole batch holds, and pads them to its canvas.
+    """Adds to the slices of every step the segment counts of the whole batch, and pads them to its canvas.
 
-    All processes must take their slices in step: they tell one another of them.
+    All processes must take their slices in step, as they exchange sizes and counts.
     """
     while own := list(islice(slices, split.num_slices)):
-        told = [(images.pixel_values.shape[-2:], [len(t.class_ids) for t in targets]) for images, targets in own]
-        everyone = processes.gather(told)
+        sizes = [(images.pixel_values.shape[-2:], [len(t.class_ids) for t in targets]) for images, targets in own]
+        everyone = processes.gather(sizes)
         size = len(own[0][1])
         num_segments = [0] * (size * split.num_microbatches)
         for rank, slices_of_rank in enumerate(everyone):
             for number, (_, counts) in enumerate(slices_of_rank):
                 for place, count in zip(replace(split, rank=rank).places(number, size), counts, strict=True):
                     num_segments[place] = count
-        height, width = (max(canvas[axis] for told in everyone for canvas, _ in told) for axis in (0, 1))
+        height, width = (max(canvas[axis] for sizes in everyone for canvas, _ in sizes) for axis in (0, 1))
         for number, pictures in enumerate(own):
             images, targets = _padded(pictures, height, width)
             microbatch = Microbatch(

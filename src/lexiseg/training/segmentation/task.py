@@ -131,7 +131,7 @@ class SegmentationTask(Generic[ModelT]):
         """The repeated parts of the network."""
         return blocks_of(self.model.segmenter)
 
-    def twin(self) -> "SegmentationTask[ModelT]":
+    def with_own_weights(self) -> "SegmentationTask[ModelT]":
         """The same training with trained weights of its own; what is frozen is shared."""
         other = copy.copy(self)
         frozen = {id(p): p for p in self.model.parameters() if not p.requires_grad}
