@@ -13,6 +13,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.encoders.clip.vit import VitClip
+from lexiseg.encoders.segmenters.mask2former_weights import write_mask2former
 from lexiseg.io.models import save_model
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training import recipes
@@ -24,6 +25,7 @@ from lexiseg.training.launch import RUNNERS, train
 from lexiseg.training.recipes.opsnet_plus import plus
 from lexiseg.training.recipes.own import AnyRecipe
 from lexiseg.training.segmentation import finetune_run
+from lexiseg.training.segmentation.closed_set import ClosedSet
 from lexiseg.training.segmentation.criterion import CriterionConfig
 
 PHASES = (Phase(steps=1, batch_size=4, image_size=64, view_share=0.5, lr=1e-3),)
@@ -47,7 +49,7 @@ KINDS: list[tuple[AnyRecipe, tuple[str, ...]]] = [
     (replace(recipes.mask2former_tiny(), segmenter=tiny.RESNET, **SMALL), ()),
     (OPSNET, ("clip=resnet",)),
     (replace(plus(OPSNET), steps=1, num_labelled=2), ("start=opsnet",)),
-    (OVSEG, ("clip=vit",)),
+    (OVSEG, ("clip=vit", "start=mask2former")),
     (replace(recipes.finetune(), steps=1, batch_size=2), ("start=ovseg", "data=pictures")),
     (replace(recipes.adapt_tiny_mpt(), steps=1, batch_size=4), ("start=vit", "data=pairs")),
     (replace(recipes.prompt_tiny(), steps=1, batch_size=4, length=4), ("start=vit", "data=pairs")),
@@ -60,6 +62,15 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders that trainings begin from."""
     root = tmp_path_factory.mktemp("given")
     write_pairs(root / "pairs")
+    baseline = tiny.seeded(ClosedSet(tiny.RESNET, tiny.TRAINING))
+    write_mask2former(
+        root / "mask2former",
+        tiny.RESNET,
+        baseline.segmenter.state_dict(),
+        class_weight=baseline.classify.weight.detach(),
+        class_bias=baseline.classify.bias.detach(),
+        names=tiny.TRAINING.names,
+    )
     write_storybook(StorybookSpec(role="novel", split="train", count=4, size=(64, 64)), root / "pictures")
     write_clip(root / "resnet", tiny.seeded(Clip(tiny.CLIP)))
     write_clip(root / "vit", tiny.seeded(VitClip(replace(tiny.VIT, prompts=None))))

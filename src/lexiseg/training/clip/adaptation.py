@@ -147,17 +147,11 @@ class AdaptationTask(PairTask):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is trained: the tower with weight decay, prompts and logit scale without."""
         recipe = self.recipe
-        groups: list[dict[str, Any]] = [
-            {
-                "params": [self.clip.clip.logit_scale],
-                "weight_decay": 0.0,
-                "lr_scale": recipe.logit_scale_lr_scale,
-            }
-        ]
+        scale, prompts = [self.clip.clip.logit_scale], self.clip.prompt_parameters
+        groups = [{"params": scale, "weight_decay": 0.0, "lr_scale": recipe.logit_scale_lr_scale}]
         if recipe.trained != "prompts":
             groups += decay_groups(self.clip.visual, recipe.optim.weight_decay)
         if recipe.trained != "full":
-            prompts = self.clip.prompt_parameters
             groups.append({"params": prompts, "weight_decay": 0.0, "lr_scale": recipe.prompt_lr_scale})
         return groups
 

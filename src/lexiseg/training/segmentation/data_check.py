@@ -1,7 +1,7 @@
 """What is wrong with training data, in sentences with counts, before the first step."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,11 +36,7 @@ class DataReport:
     """What it can live with."""
 
     def __add__(self, other: "DataReport") -> "DataReport":
-        return DataReport(
-            num_pictures=self.num_pictures,
-            problems=self.problems + other.problems,
-            notes=self.notes + other.notes,
-        )
+        return replace(self, problems=self.problems + other.problems, notes=self.notes + other.notes)
 
 
 class Problem(str):

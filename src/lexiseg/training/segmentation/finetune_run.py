@@ -69,9 +69,8 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
         ValueError: if model or data are missing or of no use, or the new words gained nothing; then no model is
             written.
     """
-    start_folder = _start_of(settings)
     recipe = overridden(recipe, settings)
-    model = load_model(start_folder).to(settings.device)
+    model = load_model(_start_of(settings)).to(settings.device)
     new = _new_source(recipe, model, settings, reporters)
     old = _old_source(recipe, model, settings, reporters)
     known, start = model.config.training_vocabulary, weights_hash(model.state_dict())
