@@ -182,7 +182,7 @@ def inference(task: SegmenterTask) -> Callable[[], object]:
     @torch.inference_mode()
     def ask() -> None:
         model.eval()
-        with task.autocast():
+        with task.recipe.autocast(task.device):
             prediction = model(images, words)
         for place, frame in enumerate(images.frames):
             panoptic_map(prediction, place, frame, WORDS, model.config.merge)

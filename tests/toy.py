@@ -77,9 +77,10 @@ class Shared(Toy):
     ) -> None:
         super().__init__(total_steps)
         norm = nn.Sequential(nn.Unflatten(1, (4, 1, 1)), nn.BatchNorm2d(4), nn.Flatten())
-        self._module = nn.Sequential(
-            nn.Linear(3, 4).requires_grad_(False), norm if has_batch_norm else nn.Tanh(), nn.Linear(4, 1)
-        )
+        with fork_random(0):
+            self._module = nn.Sequential(
+                nn.Linear(3, 4).requires_grad_(False), norm if has_batch_norm else nn.Tanh(), nn.Linear(4, 1)
+            )
         self._spoils_at, self._spoils = spoils_at, spoils
         self._figures = iter(figures)
 
@@ -87,7 +88,7 @@ class Shared(Toy):
     def blocks(self) -> list[nn.Module]:
         return [self._module[2]]
 
-    def twin(self) -> "Shared":
+    def with_own_weights(self) -> "Shared":
         other = copy.copy(self)
         other._module = copy.deepcopy(self._module)
         return other

@@ -80,7 +80,8 @@ def adapt(
     write_clip(out / "model", task.clip.eval())
     for checkpoint in out.glob("training*.pt"):  # they have the optimiser too, and nobody goes on with a finished job
         checkpoint.unlink()
-    return {"steps": task.total_steps, "samples": task.total_steps * task.recipe.batch_size}
+    steps = task.optim_plan.total_steps
+    return {"steps": steps, "samples": steps * task.recipe.batch_size}
 
 
 def measure(

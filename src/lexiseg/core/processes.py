@@ -1,12 +1,15 @@
 """Distributed processes: rank, world size and collectives, for one process or those that torchrun started."""
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
 def rank() -> int:
@@ -26,6 +29,15 @@ def gather(value: Any) -> list[Any]:
     values: list[Any] = [None] * world_size()
     distributed.all_gather_object(values, value)
     return values
+
+
+def share(items: Sequence[ItemT], act: Callable[[ItemT], ResultT]) -> list[ResultT]:
+    """What a function makes of every item, each made by one process, in every process; plain Python values alone."""
+    step = world_size()
+    results: list[Any] = [None] * len(items)
+    for first, made in enumerate(gather([act(item) for item in items[rank() :: step]])):
+        results[first::step] = made
+    return results
 
 
 def add_up(values: Sequence[float]) -> list[float]:

@@ -70,17 +70,7 @@ RUNNERS: Mapping[type[AnyRecipe], Runner] = {
 """What runs a recipe, by its type."""
 JOINS_DATA = (AdaptationRecipe, LearnedPromptRecipe)
 """Those that learn from several folders at once."""
-OPTIONAL = (
-    *SEGMENTER,
-    "labels",
-    "clip",
-    "start",
-    "prompt",
-    "from_scratch",
-    "val",
-    "vocabulary",
-    "old_data",
-)
+OPTIONAL = (*SEGMENTER, "labels", "clip", "start", "prompt", "from_scratch", "val", "vocabulary", "old_data")
 """Settings that not every recipe has a use for."""
 
 
@@ -115,9 +105,9 @@ def _options(recipe: AnyRecipe) -> tuple[str, ...]:
     return tuple(option for option in RUNNERS[type(recipe)].options if option not in idle)
 
 
-def _first_of(name: str) -> AnyRecipe:
+def _first_of(name: str, *, seed: int = 0) -> AnyRecipe:
     """The recipe of a name, or the first of those in a row."""
-    return find_recipe(SEQUENCES.get(name, (name,))[0])
+    return find_recipe(SEQUENCES.get(name, (name,))[0], seed=seed)
 
 
 def check(name: str, settings: TrainSettings) -> DataReport:
@@ -152,7 +142,7 @@ def train(
         recipe: one of those that `lexiseg train --list` shows, path/to/file.py:function, or a recipe itself, whose own
             seed counts.
         out: folder of the run; or all settings.
-        reporters: told of every step that is logged.
+        reporters: called with every step that is logged.
         **settings: fields of `TrainSettings`, such as data, start, clip, steps, device and resume. Folders and names
             of models may be strings.
 
@@ -162,7 +152,21 @@ def train(
         TypeError: if there is no such setting.
     """
     given = replace(out, **settings) if isinstance(out, TrainSettings) else _settings(Path(out), settings)
-    return _train(recipe, given, reporters or Reporters())
+    reporters = reporters or Reporters()
+    name = recipe if isinstance(recipe, str) else type(recipe).__name__
+    if isinstance(recipe, str):
+        recipe = _first_of(WHOLE_PARTS[0] if recipe == WHOLE else recipe, seed=given.seed)
+    if len(given.data) > 1 and (name == WHOLE or not isinstance(recipe, JOINS_DATA)):
+        raise ValueError(
+            f"{name} learns from one data set, got {len(given.data)}: give --data once; adaptations alone join several."
+        )
+    if name == WHOLE:
+        return _train_whole(given, reporters)
+    if name in SEQUENCES:
+        return _train_in_order(SEQUENCES[name], given, reporters)
+    for sentence in consequences(recipe, given):
+        reporters.note(sentence)
+    return RUNNERS[type(recipe)].run(recipe, given, reporters)
 
 
 def _settings(out: Path, given: Mapping[str, Any]) -> TrainSettings:
@@ -175,24 +179,6 @@ def _settings(out: Path, given: Mapping[str, Any]) -> TrainSettings:
         data = (data,)
     found["data"] = tuple(map(Path, data))
     return TrainSettings(out=out, **found)
-
-
-def _train(recipe: str | AnyRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
-    name = recipe if isinstance(recipe, str) else type(recipe).__name__
-    first = None if name == WHOLE else _first_of(recipe) if isinstance(recipe, str) else recipe
-    if len(settings.data) > 1 and not isinstance(first, JOINS_DATA):
-        raise ValueError(
-            f"{name} learns from one data set, got {len(settings.data)}: give --data once; adaptations alone join "
-            "several."
-        )
-    if name == WHOLE:
-        return _train_whole(settings, reporters)
-    if name in SEQUENCES:
-        return _train_in_order(SEQUENCES[name], settings, reporters)
-    found = find_recipe(recipe, seed=settings.seed) if isinstance(recipe, str) else recipe
-    for sentence in consequences(found, settings):
-        reporters.note(sentence)
-    return RUNNERS[type(found)].run(found, settings, reporters)
 
 
 def _train_whole(settings: TrainSettings, reporters: Reporters) -> Path:

@@ -9,7 +9,7 @@ import torch
 import tiny
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
-from lexiseg.training.clip.contrastive import ClipRecipe, ClipTask, Phase
+from lexiseg.training.clip.contrastive import ClipRecipe, ClipTask, Phase, numbers_of_steps
 from lexiseg.training.clip.run import threads_beside
 from lexiseg.training.engine.trainer import run
 from lexiseg.training.recipes.storybook import clip_tiny, clip_vit_tiny
@@ -72,6 +72,16 @@ def test_a_resumed_run_shows_the_losses_of_an_uninterrupted_one(model: ClipConfi
     second = run(ClipTask(recipe(model), workers=0), tmp_path / "parts", resume=True)
 
     assert first + second == whole
+
+
+def test_steps_go_on_where_a_run_stopped() -> None:
+    phases = (PHASES[0], replace(PHASES[1], steps=1), replace(PHASES[1], steps=1, batch_size=3))
+    whole = numbers_of_steps(phases, 0)
+
+    assert [len(numbers) for numbers in whole] == [6, 6, 4, 3]
+    assert [number for numbers in whole for number in numbers] == list(range(19))
+    assert numbers_of_steps(phases, 2) == whole[2:]
+    assert len(numbers_of_steps(phases, 2)) == 2
 
 
 def test_a_locked_text_tower_is_that_of_the_source_and_never_changes(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from lexiseg.training.engine import parallel, trainer
 from lexiseg.training.engine.checkpoints import trained_state
 from lexiseg.training.engine.log import TrainingProgress
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage, decay_groups, scheduled_lr
-from lexiseg.training.engine.trainer import Steps, run
+from lexiseg.training.engine.trainer import run
 from toy import OPTIM, Toy
 
 
@@ -164,15 +164,6 @@ def test_weight_decay_spares_vectors_and_frozen_parts() -> None:
     assert [p.ndim for p in matrices["params"]] == [2]
     assert [p.ndim for p in vectors["params"]] == [1, 1, 1]
     assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.1, 0.0)
-
-
-def test_steps_go_on_where_a_run_stopped() -> None:
-    sizes = [4, 4, 2, 3]
-    whole = list(Steps(sizes, 0))
-    assert [len(numbers) for numbers in whole] == sizes
-    assert [number for numbers in whole for number in numbers] == list(range(13))
-    assert list(Steps(sizes, 2)) == whole[2:]
-    assert len(Steps(sizes, 2)) == 2
 
 
 def test_a_run_of_several_stages_warms_up_in_each_and_drops_where_it_is_told() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 import tiny
 from lexiseg.core.vocabulary import Vocabulary
@@ -13,6 +14,7 @@ from lexiseg.data.dataset import Dataset
 from lexiseg.data.samples.labelled import with_labels
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip
+from lexiseg.models.opsnet import OPSNet
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.engine.microbatches import BatchSplit
 from lexiseg.training.engine.task import EvaluatedTask, SharedTask
@@ -24,9 +26,10 @@ from lexiseg.training.recipes.opsnet_plus import (
     plus,
 )
 from lexiseg.training.recipes.storybook import opsnet_tiny
+from lexiseg.training.segmentation.batches import SegmentBatch
 from lexiseg.training.segmentation.criterion import CriterionConfig
 from lexiseg.training.segmentation.opsnet import new_opsnet
-from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe, OPSNetPlusTask
+from lexiseg.training.segmentation.opsnet_plus import LabelSupervision, OPSNetPlusRecipe
 from lexiseg.training.segmentation.task import SegmentationTask
 
 RECIPE = replace(
@@ -56,12 +59,21 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def plus_task(
     data: Dataset, labelled: Dataset, recipe: OPSNetPlusRecipe = RECIPE, *, workers: int = 0
-) -> OPSNetPlusTask:
+) -> SegmentationTask[OPSNet]:
     clip = tiny.seeded(Clip(tiny.CLIP))
-    return OPSNetPlusTask(recipe, data, labelled, new_opsnet(recipe, tiny.CLIP, clip.state_dict()), workers=workers)
+    model = new_opsnet(recipe, tiny.CLIP, clip.state_dict())
+    labels = LabelSupervision(recipe, labelled, model)
+    return SegmentationTask(recipe, data, model, keeps_batch_norm=True, workers=workers, labels=labels)
 
 
-def with_gradient(task: OPSNetPlusTask) -> set[str]:
+def labelled_losses(task: SegmentationTask[OPSNet], batch: SegmentBatch) -> dict[str, Tensor]:
+    """The terms that the pictures with labels add."""
+    assert task.labels is not None
+    assert batch.labelled is not None
+    return task.labels.losses(task.model, batch.labelled)
+
+
+def with_gradient(task: SegmentationTask[OPSNet]) -> set[str]:
     return {name for name, p in task.model.named_parameters() if p.grad is not None and p.grad.any()}
 
 
@@ -97,9 +109,9 @@ def test_a_step_trains_what_it_should_and_leaves_the_frozen_rest_bit_identical(
 
 def test_class_supervision_trains_names_and_not_masks(data: Dataset, labelled: Dataset) -> None:
     task = plus_task(data, labelled, replace(RECIPE, sum_weight=0.0))
-    batch = next(task.batches(0)).labelled
+    batch = next(task.batches(0))
 
-    terms = task.labelled_losses(batch)
+    terms = labelled_losses(task, batch)
     terms["match"].backward()
 
     assert terms.keys() == {"match"}
@@ -111,9 +123,9 @@ def test_class_supervision_trains_names_and_not_masks(data: Dataset, labelled: D
 
 def test_mask_supervision_trains_masks_and_not_names(data: Dataset, labelled: Dataset) -> None:
     task = plus_task(data, labelled, replace(RECIPE, match_weight=0.0))
-    batch = next(task.batches(0)).labelled
+    batch = next(task.batches(0))
 
-    terms = task.labelled_losses(batch)
+    terms = labelled_losses(task, batch)
     terms["sum"].backward()
 
     assert terms.keys() == {"sum"}
@@ -124,11 +136,11 @@ def test_mask_supervision_trains_masks_and_not_names(data: Dataset, labelled: Da
 
 def test_terms_carry_their_weights(data: Dataset, labelled: Dataset) -> None:
     task = plus_task(data, labelled)
-    batch = next(task.batches(0)).labelled
-    once = task.labelled_losses(batch)
+    batch = next(task.batches(0))
+    once = labelled_losses(task, batch)
 
-    task.recipe = replace(RECIPE, match_weight=3.0, sum_weight=1.2)
-    thrice = task.labelled_losses(batch)
+    task.labels.recipe = replace(RECIPE, match_weight=3.0, sum_weight=1.2)
+    thrice = labelled_losses(task, batch)
 
     assert thrice.keys() == {"match", "sum"}
     assert all(torch.allclose(thrice[name], 3 * once[name]) for name in thrice)
@@ -155,7 +167,7 @@ def test_a_steps_batch_is_a_function_of_seed_and_step_alone(data: Dataset, label
 
     assert torch.equal(again.labelled.images.pixel_values, second.labelled.images.pixel_values)
     assert torch.equal(again.labelled.labels, second.labelled.labels)
-    assert torch.equal(again.masked.images.pixel_values, second.masked.images.pixel_values)
+    assert torch.equal(again.images.pixel_values, second.images.pixel_values)
     assert not torch.equal(first.labelled.images.pixel_values, second.labelled.images.pixel_values)
     assert plus_task(data, labelled).pictures_in(again) == 2 + 3
 
@@ -173,24 +185,24 @@ def test_slices_of_a_batch_add_up_to_it(data: Dataset, labelled: Dataset) -> Non
     assert len(task.pictures_of(0)) == 8
 
 
-def test_a_twin_has_trained_weights_of_its_own(data: Dataset, labelled: Dataset) -> None:
+def test_a_copy_has_trained_weights_of_its_own(data: Dataset, labelled: Dataset) -> None:
     task = plus_task(data, labelled)
     assert isinstance(task, SharedTask)
     assert isinstance(task, EvaluatedTask)
 
-    twin = task.twin()
+    own = task.with_own_weights()
 
-    assert twin.module is not task.module
-    assert twin.model.head.project.weight is not task.model.head.project.weight
-    assert twin.model.clip.visual.conv1.weight is task.model.clip.visual.conv1.weight
+    assert own.module is not task.module
+    assert own.model.head.project.weight is not task.model.head.project.weight
+    assert own.model.clip.visual.conv1.weight is task.model.clip.visual.conv1.weight
 
 
 def test_the_softmax_is_over_the_names_of_the_labels_alone(data: Dataset, labelled: Dataset) -> None:
     task = plus_task(data, labelled)
 
-    assert task.words.num_concepts == len(labelled.categories) > len(RECIPE.vocabulary)
-    assert len(task.words.similarity) == task.words.num_concepts  # nothing competes from the other source
-    assert 0 < task.words.domain_similarity < 1  # to the names of the masks
+    assert task.labels.words.num_concepts == len(labelled.categories) > len(RECIPE.vocabulary)
+    assert len(task.labels.words.similarity) == task.labels.words.num_concepts  # nothing competes from the other source
+    assert 0 < task.labels.words.domain_similarity < 1  # to the names of the masks
 
 
 def test_labels_that_no_class_carries_are_refused(data: Dataset, labelled: Dataset) -> None:

@@ -1,19 +1,20 @@
 """Adaptation of CLIP to masked crops: full fine-tuning, mask prompt tuning, or both (OVSeg, sections 3.2 and 3.3)."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lexiseg.core.random import fork_random
 from lexiseg.data.pairs.format import PairDataset
 from lexiseg.encoders.clip.vit import PromptConfig, VitClip
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.training.clip.contrastive import contrastive_loss, towers_in_bf16
-from lexiseg.training.clip.pair_batches import CroppedPairs, PairBatch, pair_batches
+from lexiseg.training.clip.pair_batches import CroppedPairs, PairBatch, PairTask
+from lexiseg.training.clip.text_tower import have_same_text_tower
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage, decay_groups
 
 LARGEST_SCALE = math.log(100)
@@ -69,8 +70,8 @@ def clip_to_adapt(recipe: AdaptationRecipe, clip: VitClip) -> VitClip:
     found, wanted = clip.config.prompts, recipe.prompts or clip.config.prompts
     if found not in (None, wanted):
         raise ValueError(
-            f"expected a CLIP without prompts or with the recipe's ({_told(wanted)}), got one with {_told(found)}: "
-            "start from another."
+            f"expected a CLIP without prompts or with the recipe's ({_described(wanted)}), got one with "
+            f"{_described(found)}: start from another."
         )
     if wanted is None and recipe.trained != "full":
         raise ValueError("there are no prompts to train: give the recipe some, or start from a CLIP that has them.")
@@ -88,7 +89,7 @@ def clip_to_adapt(recipe: AdaptationRecipe, clip: VitClip) -> VitClip:
     return adapted
 
 
-def _told(prompts: PromptConfig | None) -> str:
+def _described(prompts: PromptConfig | None) -> str:
     return "none" if prompts is None else f"{prompts.kind} prompts of depth {prompts.depth}"
 
 
@@ -102,8 +103,7 @@ def with_clip(model: OpenVocabularySegmenter, clip: VitClip) -> OpenVocabularySe
     Raises:
         ValueError: if the text towers differ.
     """
-    ours, theirs = _text_state(model.clip), _text_state(clip)
-    if ours.keys() != theirs.keys() or not all(torch.equal(ours[name], theirs[name]) for name in ours):
+    if not have_same_text_tower(model.clip, clip):
         raise ValueError(
             "expected a CLIP with the text tower that the model was trained with, got another: "
             "adapt the model's own CLIP."
@@ -115,14 +115,8 @@ def with_clip(model: OpenVocabularySegmenter, clip: VitClip) -> OpenVocabularySe
     return changed.eval()
 
 
-def _text_state(clip: VitClip) -> dict[str, Tensor]:
-    """What decides the words' embeddings."""
-    state = clip.clip.state_dict()
-    return {k: v.cpu() for k, v in state.items() if not k.startswith("visual.") and k != "logit_scale"}
-
-
-class AdaptationTask:
-    """An adaptation by a recipe, for the loop."""
+class AdaptationTask(PairTask):
+    """An adaptation by a recipe."""
 
     def __init__(
         self, recipe: AdaptationRecipe, clip: VitClip, pairs: PairDataset, *, device: str = "cpu", workers: int = 1
@@ -138,58 +132,37 @@ class AdaptationTask:
         """
         self.recipe = recipe
         self.clip = clip_to_adapt(recipe, clip).train().to(device)
-        self._pairs = pairs
-        self._device = device
-        self._workers = workers
-
-    @property
-    def module(self) -> nn.Module:
-        """The CLIP; what the recipe does not train is frozen in it."""
-        return self.clip
-
-    @property
-    def optim_plan(self) -> OptimPlan:
-        """As many steps as the recipe says, or as its epochs take."""
-        recipe = self.recipe
-        steps = recipe.steps or max(1, recipe.epochs * len(self._pairs) // recipe.batch_size)
-        return OptimPlan(config=recipe.optim, stages=(Stage(steps=steps),))
+        self._words = pairs.words
+        steps = recipe.steps or max(1, recipe.epochs * len(pairs) // recipe.batch_size)
+        super().__init__(
+            self.clip,
+            OptimPlan(config=recipe.optim, stages=(Stage(steps=steps),)),
+            CroppedPairs(pairs, clip.config.image_size, scale_range=recipe.scale_range, seed=recipe.seed),
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            device=device,
+            workers=workers,
+        )
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is trained: the tower with weight decay, prompts and logit scale without."""
         recipe = self.recipe
-        groups: list[dict[str, Any]] = [
-            {
-                "params": [self.clip.clip.logit_scale],
-                "weight_decay": 0.0,
-                "lr_scale": recipe.logit_scale_lr_scale,
-            }
-        ]
+        scale, prompts = [self.clip.clip.logit_scale], self.clip.prompt_parameters
+        groups = [{"params": scale, "weight_decay": 0.0, "lr_scale": recipe.logit_scale_lr_scale}]
         if recipe.trained != "prompts":
             groups += decay_groups(self.clip.visual, recipe.optim.weight_decay)
         if recipe.trained != "full":
-            prompts = self.clip.prompt_parameters
             groups.append({"params": prompts, "weight_decay": 0.0, "lr_scale": recipe.prompt_lr_scale})
         return groups
-
-    def batches(self, start: int) -> Iterator[PairBatch]:
-        """Batches from step `start` on, read by worker processes."""
-        recipe = self.recipe
-        size = self.clip.config.image_size
-        dataset = CroppedPairs(self._pairs, size, scale_range=recipe.scale_range, seed=recipe.seed)
-        return pair_batches(dataset, recipe.batch_size, seed=recipe.seed, start=start, workers=self._workers)
 
     def losses(self, batch: PairBatch, step: int) -> Mapping[str, Tensor]:
         """Contrast of crops and words; equal words in a batch count as different, as in the paper."""
         scale = self.clip.clip.logit_scale
         with torch.no_grad():
             scale.clamp_(max=LARGEST_SCALE)
-        sentences = [self.recipe.template.replace("{}", self._pairs.words[word]) for word in batch.word_ids.tolist()]
+        sentences = [self.recipe.template.replace("{}", self._words[word]) for word in batch.word_ids.tolist()]
         tokens = self.clip.tokenize(sentences).to(self._device)
         with towers_in_bf16(self._device):
             image_embed = self.clip.encode_regions(batch.crops.to(self._device), batch.masks.to(self._device))
             text_embed = self.clip.encode_tokens(tokens)
         return {"contrast": contrastive_loss(image_embed.float(), text_embed.float(), scale.exp())}
-
-    def pictures_in(self, batch: PairBatch) -> int:
-        """Crops of a batch."""
-        return len(batch.crops)

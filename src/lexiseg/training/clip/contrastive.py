@@ -3,6 +3,8 @@
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -19,8 +21,9 @@ from lexiseg.encoders.clip.vit import VitClip, VitConfig
 from lexiseg.storybook.captions import Rng, caption
 from lexiseg.storybook.roles import ROLE_CONTENTS
 from lexiseg.storybook.scene import Scene, compose, draw_close_up, draw_small_scene, generator
+from lexiseg.training.clip.text_tower import lock_text_tower
+from lexiseg.training.engine.loader import load_batches
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage, decay_groups
-from lexiseg.training.engine.trainer import Steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +80,6 @@ class ClipRecipe(PhasedRecipe):
 
 
 SaidT = TypeVar("SaidT")
-BatchT = TypeVar("BatchT")
 
 
 class DrawnPictures(torch.utils.data.Dataset[tuple[Tensor, SaidT]], Generic[SaidT]):
@@ -100,19 +102,11 @@ class DrawnPictures(torch.utils.data.Dataset[tuple[Tensor, SaidT]], Generic[Said
         scene = _draw(rng, phase)
         return torch.from_numpy(scene.picture).permute(2, 0, 1), self._say(rng, scene, phase)
 
-    def batches(
-        self, start: int, collate: Callable[[list[tuple[Tensor, SaidT]]], BatchT], *, workers: int
-    ) -> Iterator[BatchT]:
-        """Batches from step `start` on, each of its phase's size, drawn by worker processes."""
-        sizes = [phase.batch_size for phase in self.phases for _ in range(phase.steps)]
-        loader: Any = torch.utils.data.DataLoader(
-            self,
-            batch_sampler=Steps(sizes, start),
-            num_workers=workers,
-            collate_fn=collate,
-            generator=torch.Generator(),  # not torch's own, which is the caller's
-        )
-        return iter(loader)
+
+def numbers_of_steps(phases: tuple[Phase, ...], start: int) -> list[range]:
+    """The picture numbers of every step from `start` on."""
+    sizes = (phase.batch_size for phase in phases for _ in range(phase.steps))
+    return [range(*ends) for ends in pairwise(accumulate(sizes, initial=0))][start:]
 
 
 def _draw(rng: Rng, phase: Phase) -> Scene:
@@ -136,15 +130,10 @@ class CaptionBatch:
     tokens: Int[Tensor, "B L"]
 
 
-class _Collate:
-    def __init__(self, clip: OpenClip) -> None:
-        self.tokenize = clip.tokenize
-
-    def __call__(self, items: list[tuple[Tensor, str]]) -> CaptionBatch:
-        return CaptionBatch(
-            pixel_values=torch.stack([picture for picture, _ in items]),
-            tokens=self.tokenize([text for _, text in items]),
-        )
+def collate_captions(clip: OpenClip, items: list[tuple[Tensor, str]]) -> CaptionBatch:
+    """Stacks pictures and tokenises their captions."""
+    pictures, captions = zip(*items, strict=True)
+    return CaptionBatch(pixel_values=torch.stack(pictures), tokens=clip.tokenize(captions))
 
 
 def contrastive_loss(
@@ -178,25 +167,6 @@ def new_clip(config: ClipConfig | VitConfig) -> Clip | VitClip:
     return Clip(config) if isinstance(config, ClipConfig) else VitClip(config)
 
 
-def lock_text(clip: OpenClip, source: OpenClip | None) -> None:
-    """Gives a CLIP the text tower and the logit scale of another; the tower is trained no further.
-
-    Raises:
-        ValueError: if there is no other, or its tower has other sizes.
-    """
-    own = {name: value for name, value in clip.clip.state_dict().items() if not name.startswith("visual.")}
-    found = {} if source is None else source.clip.state_dict()
-    if any(name not in found or found[name].shape != value.shape for name, value in own.items()):
-        raise ValueError(
-            "this recipe takes over the text tower of a trained CLIP of the same widths: name one as --clip, such as "
-            "the shipped model's."
-        )
-    clip.clip.load_state_dict({name: found[name] for name in own}, strict=False)
-    for name, parameter in clip.clip.named_parameters():
-        if name in own and name != "logit_scale":
-            parameter.requires_grad_(False)
-
-
 RecipeT = TypeVar("RecipeT", bound=PhasedRecipe)
 ClipT = TypeVar("ClipT", bound=OpenClip)
 
@@ -204,20 +174,32 @@ ClipT = TypeVar("ClipT", bound=OpenClip)
 class PhasedTask(Generic[RecipeT, ClipT]):
     """What trainings of a CLIP on drawn pictures have in common, for the loop."""
 
-    def __init__(self, recipe: RecipeT, clip: ClipT, *, device: str, workers: int) -> None:
+    def __init__(
+        self,
+        recipe: RecipeT,
+        clip: ClipT,
+        say: Callable[[Rng, Scene, Phase], SaidT],
+        collate: Callable[[list[tuple[Tensor, SaidT]]], Any],
+        *,
+        device: str,
+        workers: int,
+    ) -> None:
         """Moves the CLIP to the device.
 
         Args:
             recipe: the recipe.
             clip: trained in place.
+            say: what is said of a drawn picture.
+            collate: makes a batch of pictures and of what is said of them.
             device: where to train.
             workers: processes that draw pictures.
         """
         self.recipe = recipe
         self.clip = clip.train().to(device)
         self.clip.to(memory_format=torch.channels_last)
-        self._device = device
-        self._workers = workers
+        self._pictures = DrawnPictures(recipe.phases, recipe.seed, say)
+        self._collate = collate
+        self._device, self._workers = device, workers
 
     @property
     def module(self) -> nn.Module:
@@ -233,6 +215,11 @@ class PhasedTask(Generic[RecipeT, ClipT]):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """No weight decay on vectors."""
         return decay_groups(self.clip, self.recipe.optim.weight_decay)
+
+    def batches(self, start: int) -> Iterator[Any]:
+        """Batches from step `start` on, each of its phase's size, drawn by worker processes."""
+        numbers = numbers_of_steps(self.recipe.phases, start)
+        return load_batches(self._pictures, self._collate, workers=self._workers, batch_sampler=numbers)
 
     def pictures_in(self, batch: Any) -> int:
         """Pictures of a batch."""
@@ -259,13 +246,8 @@ class ClipTask(PhasedTask[ClipRecipe, Clip | VitClip]):
         with fork_random(recipe.seed):
             clip = new_clip(recipe.model)
         if recipe.locks_text:
-            lock_text(clip, text)
-        super().__init__(recipe, clip, device=device, workers=workers)
-
-    def batches(self, start: int) -> Iterator[CaptionBatch]:
-        """Batches from step `start`, drawn by worker processes."""
-        pictures = DrawnPictures(self.recipe.phases, self.recipe.seed, _caption)
-        return pictures.batches(start, _Collate(self.clip), workers=self._workers)
+            lock_text_tower(clip, text)
+        super().__init__(recipe, clip, _caption, partial(collate_captions, clip), device=device, workers=workers)
 
     def losses(self, batch: CaptionBatch, step: int) -> Mapping[str, Tensor]:
         """Contrast of pictures and captions; brightness varies by a tenth, from the step's own generator."""

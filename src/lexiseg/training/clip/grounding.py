@@ -7,7 +7,7 @@ in the joint space. It is near FILIP (Yao et al., ICLR 2022), where each word ta
 as it was published; this is for one that is small and has seen little.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +20,7 @@ from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.layers.spatial_adapter import folded
 from lexiseg.storybook.captions import Rng, named_words
 from lexiseg.storybook.scene import Scene
-from lexiseg.training.clip.contrastive import (
-    DrawnPictures,
-    Phase,
-    PhasedRecipe,
-    PhasedTask,
-    towers_in_bf16,
-    varied_light,
-)
+from lexiseg.training.clip.contrastive import Phase, PhasedRecipe, PhasedTask, towers_in_bf16, varied_light
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,18 +118,13 @@ class GroundingTask(PhasedTask[GroundingRecipe, Clip]):
             device: where to train.
             workers: processes that draw pictures.
         """
-        super().__init__(recipe, clip.requires_grad_(False), device=device, workers=workers)
+        super().__init__(recipe, clip.requires_grad_(False), _words, collate_words, device=device, workers=workers)
         pool = clip.visual.attnpool
         assert isinstance(pool, nn.Module)
         clip.visual.requires_grad_(True)
         for part in (pool.q_proj, pool.k_proj, pool.v_proj):
             part.requires_grad_(False)
         pool.positional_embedding.requires_grad_(False)
-
-    def batches(self, start: int) -> Iterator[WordBatch]:
-        """Batches from step `start`, drawn by worker processes."""
-        pictures = DrawnPictures(self.recipe.phases, self.recipe.seed, _words)
-        return pictures.batches(start, collate_words, workers=self._workers)
 
     def losses(self, batch: WordBatch, step: int) -> Mapping[str, Tensor]:
         """Words against cells."""

@@ -1,12 +1,12 @@
 """Training of SimBaseline's learned prompt: vectors before each class name that suit crops of true segments."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from lexiseg.core.random import fork_random
@@ -14,7 +14,7 @@ from lexiseg.data.pairs.format import PairDataset
 from lexiseg.encoders.clip.vit import VitClip
 from lexiseg.models.learned_prompt import LearnedPrompt
 from lexiseg.training.clip.contrastive import towers_in_bf16
-from lexiseg.training.clip.pair_batches import CroppedPairs, PairBatch, pair_batches
+from lexiseg.training.clip.pair_batches import CroppedPairs, PairBatch, PairTask
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage
 
 
@@ -35,8 +35,8 @@ class LearnedPromptRecipe:
     seed: int = 0
 
 
-class LearnedPromptTask:
-    """The training of a prompt over pairs whose words are class names, for the loop; CLIP stays as it is."""
+class LearnedPromptTask(PairTask):
+    """The training of a prompt on pairs whose words are class names; CLIP stays as it is."""
 
     def __init__(
         self, recipe: LearnedPromptRecipe, clip: VitClip, pairs: PairDataset, *, device: str = "cpu", workers: int = 1
@@ -57,41 +57,24 @@ class LearnedPromptTask:
             raise ValueError(
                 f"a prompt is learned by telling words apart, got pairs of {len(pairs.words)}: mine pairs with labels."
             )
-        self.recipe = recipe
         with fork_random(recipe.seed):
             self.prompt = LearnedPrompt(recipe.length, clip.config.text_width).to(device)
         self._clip = clip.requires_grad_(False).eval().to(device)
         self._tokens = clip.tokenize(pairs.words).to(device)
-        self._pairs = pairs
-        self._device = device
-        self._workers = workers
-
-    @property
-    def module(self) -> nn.Module:
-        """The prompt."""
-        return self.prompt
-
-    @property
-    def optim_plan(self) -> OptimPlan:
-        """SGD with momentum."""
-        recipe = self.recipe
-        return OptimPlan(config=recipe.optim, stages=(Stage(steps=recipe.steps),), sgd_momentum=recipe.momentum)
+        kept = few_of_each(pairs.word_ids, recipe.shots, seed=recipe.seed)
+        super().__init__(
+            self.prompt,
+            OptimPlan(config=recipe.optim, stages=(Stage(steps=recipe.steps),), sgd_momentum=recipe.momentum),
+            CroppedPairs(pairs, clip.config.image_size, scale_range=(1.0, 1.0), seed=recipe.seed, kept=kept),
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            device=device,
+            workers=workers,
+        )
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The vectors."""
         return [{"params": list(self.prompt.parameters())}]
-
-    def batches(self, start: int) -> Iterator[PairBatch]:
-        """Batches of whole crops from step `start` on, read by worker processes."""
-        recipe = self.recipe
-        dataset = CroppedPairs(
-            self._pairs,
-            self._clip.config.image_size,
-            scale_range=(1.0, 1.0),
-            seed=recipe.seed,
-            kept=few_of_each(self._pairs.word_ids, recipe.shots, seed=recipe.seed),
-        )
-        return pair_batches(dataset, recipe.batch_size, seed=recipe.seed, start=start, workers=self._workers)
 
     def losses(self, batch: PairBatch, step: int) -> Mapping[str, Tensor]:
         """Cross-entropy of each crop over all words, at CLIP's own logit scale."""
@@ -102,10 +85,6 @@ class LearnedPromptTask:
             text_embed = clip.encode_tokens(self._tokens, self.prompt.vectors)
         cosines = F.normalize(image_embed.float(), dim=-1) @ F.normalize(text_embed.float(), dim=-1).T
         return {"classes": F.cross_entropy(cosines * clip.clip.logit_scale.exp(), batch.word_ids.to(self._device))}
-
-    def pictures_in(self, batch: PairBatch) -> int:
-        """Crops of a batch."""
-        return len(batch.crops)
 
 
 def few_of_each(word_ids: np.ndarray, shots: int, *, seed: int) -> list[int]:

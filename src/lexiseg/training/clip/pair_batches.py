@@ -1,20 +1,21 @@
-"""Pairs of crop and word as batches for CLIP: cut anew each time, mask and crop alike."""
+"""Pairs of crop and word as batches for CLIP, cut anew each time, mask and crop alike; and what learns from them."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.messages import shown
 from lexiseg.data.pairs.format import PairDataset
 from lexiseg.data.samples.segmentation import example_generator, training_keys
 from lexiseg.models.crops import RegionConfig, cut_region
+from lexiseg.training.engine.loader import load_batches
+from lexiseg.training.engine.optim import OptimPlan
 
 AS_STORED = RegionConfig(fill="keep", extent="picture")
 """A stored crop is filled already, and is resized as at inference."""
@@ -107,17 +108,49 @@ def draw_window(side: int, scale_range: tuple[float, float], generator: torch.Ge
 def pair_batches(dataset: CroppedPairs, batch_size: int, *, seed: int, start: int, workers: int) -> Iterator[PairBatch]:
     """Batches without end from step `start` on, each epoch in an order of its own."""
     keys = training_keys(len(dataset), seed=seed, start=start * batch_size)
-    loader: Any = DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=keys,
-        num_workers=workers,
-        collate_fn=_together,
-        generator=torch.Generator(),  # not torch's own, which is the caller's
-    )
-    return iter(loader)
+    return load_batches(dataset, _collate, workers=workers, batch_size=batch_size, sampler=keys)
 
 
-def _together(items: Sequence[tuple[Tensor, Tensor, int]]) -> PairBatch:
+def _collate(items: Sequence[tuple[Tensor, Tensor, int]]) -> PairBatch:
     crops, masks, word_ids = zip(*items, strict=True)
     return PairBatch(crops=torch.stack(crops), masks=torch.stack(masks), word_ids=torch.tensor(word_ids))
+
+
+class PairTask:
+    """What trainings on pairs have in common, for the loop."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optim_plan: OptimPlan,
+        pairs: CroppedPairs,
+        *,
+        batch_size: int,
+        seed: int,
+        device: str,
+        workers: int,
+    ) -> None:
+        """Keeps what the loop asks for.
+
+        Args:
+            module: what is trained, on the device.
+            optim_plan: optimiser and rate of the whole run.
+            pairs: crops and words.
+            batch_size: pairs of a step.
+            seed: decides their order.
+            device: where to train.
+            workers: processes that read pairs.
+        """
+        self.module = module
+        self.optim_plan = optim_plan
+        self._pairs = pairs
+        self._batch_size, self._seed = batch_size, seed
+        self._device, self._workers = device, workers
+
+    def batches(self, start: int) -> Iterator[PairBatch]:
+        """Batches from step `start` on, read by worker processes."""
+        return pair_batches(self._pairs, self._batch_size, seed=self._seed, start=start, workers=self._workers)
+
+    def pictures_in(self, batch: PairBatch) -> int:
+        """Crops of a batch."""
+        return len(batch.crops)

@@ -1,6 +1,6 @@
 """Trainings of CLIPs and of what belongs to them, from a recipe to a folder."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,9 +37,7 @@ def train_clip(recipe: ClipRecipe, settings: TrainSettings, reporters: Reporters
     text = read_clip(settings.clip or shipped_folder()) if recipe.locks_text else None
     task = ClipTask(recipe, text=text, device=settings.device, workers=settings.workers)
     origin = {} if text is None else {"text": text.fingerprint}
-    with threads_beside(settings.workers):
-        run_task(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
-    return write_clip(model_folder(settings), task.clip)
+    return _train_on_drawn(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
 
 
 def train_grounding(recipe: GroundingRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -52,9 +50,15 @@ def train_grounding(recipe: GroundingRecipe, settings: TrainSettings, reporters:
     clip = read_resnet_clip(settings.start)
     origin = {"recipe": to_jsonable(recipe), "start": weights_hash(clip.state_dict())}
     task = GroundingTask(recipe, clip, device=settings.device, workers=settings.workers)
+    return _train_on_drawn(task, settings, reporters, origin)
+
+
+def _train_on_drawn(
+    task: ClipTask | GroundingTask, settings: TrainSettings, reporters: Reporters, origin: Mapping[str, object]
+) -> Path:
     with threads_beside(settings.workers):
         run_task(task, settings, reporters, origin)
-    return write_clip(model_folder(settings), task.clip.cpu())
+    return write_clip(model_folder(settings), task.clip)
 
 
 def train_adaptation(recipe: AdaptationRecipe, settings: TrainSettings, reporters: Reporters) -> Path:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from lexiseg.core import processes
 from lexiseg.core.errors import ModelError
-from lexiseg.io.checkpoint import atomic_save, load_training, writing
-from lexiseg.training.engine.parallel import like, whole
+from lexiseg.core.files import writing
+from lexiseg.io.checkpoint import atomic_save, load_training
+from lexiseg.training.engine.parallel import like
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Checkpoints:
         return [path for path in (*(self._folder / name for name in names), *older) if path.exists()]
 
     def load(self) -> Any:
-        """The newest that is sound; that an earlier one is taken is told in the log.
+        """The newest that is sound; a warning says that an earlier one is taken.
 
         Raises:
             ModelError: if none is sound.
@@ -82,15 +83,9 @@ class Checkpoints:
             atomic_save(content, self._folder / BEST_FILE)
 
 
-RETIRED: Mapping[tuple[str, bool], tuple[str, ...]] = {
-    ("is_closed_set", True): ("has_enhancer", "enhancer_shares_projection", "clip", "test_sides"),
-    ("is_closed_set", False): (),
-}
-"""What recipes of earlier versions say and today's do not: a field with its value, and the fields that go with it.
-
-Up to fe5387f the recipe of a closed-set Mask2Former was one of an OPSNet's with `is_closed_set`, and had fields that
-only an OPSNet reads.
-"""
+OF_NO_CLOSED_SET = ("has_enhancer", "enhancer_shares_projection", "clip", "test_sides")
+"""Fields that only an OPSNet reads. Up to fe5387f, the recipe of a closed-set Mask2Former was one of an OPSNet's with
+`is_closed_set`, and had them too."""
 
 
 def _converted(recipe: str) -> Any:
@@ -98,10 +93,8 @@ def _converted(recipe: str) -> Any:
     origin = json.loads(recipe)
     fields = origin.get("recipe") if isinstance(origin, dict) else None
     if isinstance(fields, dict):
-        for (name, value), others in RETIRED.items():
-            if fields.get(name) is value:
-                for gone in (name, *others):
-                    fields.pop(gone, None)
+        for name in OF_NO_CLOSED_SET if fields.pop("is_closed_set", False) else ():
+            fields.pop(name, None)
     return origin
 
 
@@ -133,13 +126,8 @@ def restore_weights(module: nn.Module, saved: Mapping[str, Any], recipe: str) ->
     module.load_state_dict(found, strict=False)
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """An optimiser's state with whole tensors, for any number of processes; in the first process alone."""
-    return whole(optimizer.state_dict(), in_first=True)
-
-
 def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-    """The inverse of `optimizer_state`: each process takes its part."""
+    """Puts the state of a checkpoint, whose tensors are whole, into an optimiser: each process takes its part."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = {number: dict(_like_parameter(entry, parameters[number])) for number, entry in saved["state"].items()}
     optimizer.load_state_dict({**saved, "state": state})

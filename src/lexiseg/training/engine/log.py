@@ -1,4 +1,4 @@
-"""What a run tells of itself: a line of JSON now and then, TensorBoard, pictures, a curve; and how fast it is."""
+"""The log of a run: lines of JSON, TensorBoard, pictures of evaluations, a curve of the loss; and its speed."""
 
 import importlib.util
 import json
@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from lexiseg.core import processes
+from lexiseg.core.errors import ModelError
+from lexiseg.core.files import write_atomically, writing
 from lexiseg.evaluation.evaluator import Comparison
-from lexiseg.io.checkpoint import writing
 from lexiseg.training.engine.plot import plot_losses
 from lexiseg.training.engine.task import Evaluation
 
@@ -48,7 +49,7 @@ DrawComparison = Callable[[Comparison, Path], None]
 
 
 class RunLog:
-    """The log of one run, kept by the first process; the others' say nothing."""
+    """The log of one run, written by the first process alone."""
 
     def __init__(
         self, folder: Path, *, start: int, total_steps: int, device: str, report: ReportProgress, draw: DrawComparison
@@ -60,7 +61,7 @@ class RunLog:
             start: step to go on from.
             total_steps: of the whole run.
             device: whose memory is watched.
-            report: told of every progress.
+            report: called with every progress.
             draw: draws scenes of evaluations.
 
         Raises:
@@ -76,7 +77,7 @@ class RunLog:
         path = folder / LOG_FILE
         with writing(path):
             lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-            path.write_text("".join(line for line in lines if _step_of(line) <= start))
+            write_atomically(path, "".join(line for line in lines if _step_of(line) <= start), ModelError)
         if importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -99,7 +100,7 @@ class RunLog:
     def step(
         self, step: int, terms: Mapping[str, float], *, lr: float, gradient_norm: float, pictures: int, is_last: bool
     ) -> None:
-        """Counts a finished step, and tells of every twentieth and the last."""
+        """Counts a finished step, and logs every twentieth and the last."""
         window = self._window
         window.pictures += pictures
         window.steps += 1
@@ -136,7 +137,7 @@ class RunLog:
         self._report(progress)
 
     def evaluation(self, step: int, evaluation: Evaluation) -> None:
-        """Tells of an evaluation, and draws its scenes."""
+        """Logs an evaluation, and draws its scenes."""
         if not self._is_first:
             return
         self._write(step, {f"val_{name}": round(value, 5) for name, value in evaluation.figures.items()})

@@ -112,7 +112,7 @@ class Shares:
     masks: Float[Tensor, ""]
     """Of the matched masks."""
     unmatched: Float[Tensor, ""]
-    """Of the queries that are told no-object."""
+    """Of the queries whose target is no-object."""
     class_weight: Float[Tensor, ""]
     """Of the weight of all queries in the cross-entropy of classes."""
 
@@ -123,7 +123,7 @@ class Shares:
         Args:
             microbatch: of a batch.
             num_queries: Q.
-            left_out: its queries that are told nothing.
+            left_out: its queries without a target.
             void_weight: of no-object in the cross-entropy.
         """
         matched = microbatch.mask_rows(num_queries)

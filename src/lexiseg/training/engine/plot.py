@@ -11,6 +11,8 @@ PAPER, INK, GRID = (252, 251, 248), (90, 90, 98), (224, 222, 216)
 LOSS, FAINT_LOSS, FIGURE = (42, 92, 170), (176, 196, 226), (196, 84, 40)
 SMOOTHING = 0.9
 Points = list[tuple[float, float]]
+Range = tuple[float, float]
+Colour = tuple[int, int, int]
 
 
 def plot_losses(lines: Sequence[Mapping[str, Any]]) -> Image.Image:
@@ -25,17 +27,17 @@ def plot_losses(lines: Sequence[Mapping[str, Any]]) -> Image.Image:
     picture = Image.new("RGB", SIZE, PAPER)
     if not losses:
         return picture
-    drawing = ImageDraw.Draw(picture)
+    pen = ImageDraw.Draw(picture)
     last_step = max(step for step, _ in (*losses, *figures))
-    _draw_axis(drawing, _range_of(losses), "loss", LOSS, is_left=True)
-    _draw_line(drawing, losses, last_step, _range_of(losses), FAINT_LOSS)
-    _draw_line(drawing, _smoothed(losses), last_step, _range_of(losses), LOSS)
+    _draw_axis(pen, _range_of(losses), "loss", LOSS, is_left=True)
+    _draw_line(pen, losses, last_step, _range_of(losses), FAINT_LOSS)
+    _draw_line(pen, _smoothed(losses), last_step, _range_of(losses), LOSS)
     if figures:
-        _draw_line(drawing, figures, last_step, _range_of(figures), FIGURE)
-        _draw_axis(drawing, _range_of(figures), names[0].removeprefix("val_"), FIGURE, is_left=False)
+        _draw_line(pen, figures, last_step, _range_of(figures), FIGURE)
+        _draw_axis(pen, _range_of(figures), names[0].removeprefix("val_"), FIGURE, is_left=False)
     left, _, right, bottom = MARGIN
-    drawing.text((left, SIZE[1] - bottom + 10), "0", fill=INK)
-    drawing.text((SIZE[0] - right, SIZE[1] - bottom + 10), f"{last_step} steps", fill=INK, anchor="ra")
+    pen.text((left, SIZE[1] - bottom + 10), "0", fill=INK)
+    pen.text((SIZE[0] - right, SIZE[1] - bottom + 10), f"{last_step} steps", fill=INK, anchor="ra")
     return picture
 
 
@@ -49,7 +51,7 @@ def _smoothed(points: Points) -> Points:
     return smooth
 
 
-def _range_of(points: Points) -> tuple[float, float]:
+def _range_of(points: Points) -> Range:
     values = [value for _, value in points]
     low, high = min(values), max(values)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
@@ -61,35 +63,22 @@ def _place(share_across: float, share_up: float) -> tuple[float, float]:
     return left + share_across * width, top + (1 - share_up) * height
 
 
-def _draw_line(
-    drawing: ImageDraw.ImageDraw,
-    points: Points,
-    last_step: float,
-    value_range: tuple[float, float],
-    colour: tuple[int, int, int],
-) -> None:
-    low, high = value_range
+def _draw_line(pen: ImageDraw.ImageDraw, points: Points, last_step: float, values: Range, colour: Colour) -> None:
+    low, high = values
     places = [_place(step / last_step, (value - low) / (high - low)) for step, value in points]
     if len(places) == 1:
         ((across, down),) = places
-        drawing.ellipse((across - 2, down - 2, across + 2, down + 2), fill=colour)
-    drawing.line(places, fill=colour, width=2)
+        pen.ellipse((across - 2, down - 2, across + 2, down + 2), fill=colour)
+    pen.line(places, fill=colour, width=2)
 
 
-def _draw_axis(
-    drawing: ImageDraw.ImageDraw,
-    value_range: tuple[float, float],
-    name: str,
-    colour: tuple[int, int, int],
-    *,
-    is_left: bool,
-) -> None:
-    low, high = value_range
+def _draw_axis(pen: ImageDraw.ImageDraw, values: Range, name: str, colour: Colour, *, is_left: bool) -> None:
+    low, high = values
     edge, anchor, away = (0.0, "rm", -6) if is_left else (1.0, "lm", 6)
     for share in (0, 0.25, 0.5, 0.75, 1):
         across, down = _place(edge, share)
         if is_left:
-            drawing.line([(across, down), _place(1, share)], fill=GRID)
-        drawing.text((across + away, down), f"{low + share * (high - low):.3g}", fill=colour, anchor=anchor)
+            pen.line([(across, down), _place(1, share)], fill=GRID)
+        pen.text((across + away, down), f"{low + share * (high - low):.3g}", fill=colour, anchor=anchor)
     across, down = _place(edge, 1)
-    drawing.text((across, down - 8), name, fill=colour, anchor="lb" if is_left else "rb")
+    pen.text((across, down - 8), name, fill=colour, anchor="lb" if is_left else "rb")

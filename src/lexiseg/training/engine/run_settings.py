@@ -1,4 +1,4 @@
-"""What a training is told beside its recipe, what it tells while it works, and the steps that all have in common."""
+"""Settings of a run beside its recipe, its reports, and the steps that all trainings have in common."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ Precision = Literal["bf16", "float32"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporters:
-    """What a training tells while it works."""
+    """Functions that a training calls while it works."""
 
     progress: ReportProgress = lambda progress: None
     draw: DrawComparison = lambda scene, path: None
@@ -30,7 +30,7 @@ class Reporters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """The few things that a training may be told beside its recipe."""
+    """Settings of a run, beside its recipe."""
 
     out: Path
     resume: bool = False
@@ -90,22 +90,22 @@ def overridden(recipe: RecipeT, settings: TrainSettings) -> RecipeT:
 def consequences(recipe: Any, settings: TrainSettings) -> tuple[str, ...]:
     """What other steps and another batch mean, a sentence each: nothing is scaled along with them unasked."""
     now: Any = overridden(recipe, settings)
-    told = []
+    sentences = []
     if now == recipe:
         return ()
     if now.batch_size != recipe.batch_size:
         ratio = now.batch_size / recipe.batch_size
         steps = "" if recipe.steps is None else f" --steps {round(recipe.steps / ratio)}"
-        told.append(
+        sentences.append(
             f"The batch is {now.batch_size} instead of {recipe.batch_size}, and nothing is scaled with it: the rate is "
             f"{now.optim.lr:g}. The linear rule would ask for --lr {recipe.optim.lr * ratio:g}{steps}."
         )
     if now.steps != recipe.steps:
         before = "what its epochs take" if recipe.steps is None else recipe.steps
-        told.append(
+        sentences.append(
             f"The run takes {now.steps} steps instead of {before}; warm-up and decay have the same shares of it."
         )
-    return tuple(told)
+    return tuple(sentences)
 
 
 def run_task(task: Task, settings: TrainSettings, reporters: Reporters, origin: Mapping[str, object]) -> None:

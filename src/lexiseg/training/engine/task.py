@@ -1,4 +1,4 @@
-"""What the loop needs to know of a training, and what it can do for those that tell it more."""
+"""The contract between a training and the loop, and what further methods of a training make possible."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class SharedTask(Task, Protocol):
         """The repeated parts of the network, none within another: what checkpointing and sharding go by."""
         ...
 
-    def twin(self) -> "SharedTask":
+    def with_own_weights(self) -> "SharedTask":
         """The same training with trained weights of its own."""
         ...
 

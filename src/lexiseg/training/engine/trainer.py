@@ -9,18 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from lexiseg.core import processes
-from lexiseg.io.checkpoint import writing
-from lexiseg.training.engine.checkpoints import (
-    Checkpoints,
-    optimizer_state,
-    restore_optimizer,
-    restore_weights,
-    trained_state,
-)
+from lexiseg.core.errors import ModelError
+from lexiseg.core.files import write_atomically
+from lexiseg.training.engine.checkpoints import Checkpoints, restore_optimizer, restore_weights, trained_state
 from lexiseg.training.engine.ema import EMA
 from lexiseg.training.engine.log import DrawComparison, ReportProgress, RunLog
 from lexiseg.training.engine.microbatches import BatchSplit
@@ -114,10 +108,8 @@ def run(
         raise ValueError(f"{out} stands at step {start}, behind the {total_steps} asked for: ask for more steps.")
     with processes.one_reason():
         training = _Training(task, config, saved, recipe)
-        with writing(out):
-            out.mkdir(parents=True, exist_ok=True)
-            if processes.rank() == 0:
-                (out / "recipe.json").write_text(recipe + "\n")
+        if processes.rank() == 0:
+            write_atomically(out / "recipe.json", recipe + "\n", ModelError)
         device = next(task.module.parameters()).device.type
         run_log = RunLog(out, start=start, total_steps=total_steps, device=device, report=report, draw=draw)
         evaluate_every = config.evaluate_every or max(1, total_steps // EVALUATIONS)
@@ -188,7 +180,7 @@ class _Training:
         is_simple = config.ema_decay is None and not is_split
         if isinstance(task, SharedTask):
             if config.ema_decay is not None or (config.sharding == "fsdp2" and processes.world_size() > 1):
-                self._trained = task.twin()
+                self._trained = task.with_own_weights()
         elif not is_simple:
             raise ValueError(
                 "this training compares all pictures of a batch with one another, so that it runs in one process and "
@@ -270,7 +262,7 @@ class _Training:
             "step": step,
             "recipe": self._recipe,
             "module": whole(trained_state(self._trained.module), in_first=True),
-            "optimizer": optimizer_state(self._optimizer),
+            "optimizer": whole(self._optimizer.state_dict(), in_first=True),
             "average": None if self._average is None else whole(self._average.weights, in_first=True),
             "best": self._best,
         }
@@ -282,29 +274,9 @@ def _not_finite(task: Task, out: Path, step: int, found: _Found) -> str:
     terms = {name: str(value) for name, value in found.terms.items()}  # JSON has no word for what is not finite
     document = {"step": step, "terms": terms, "gradient_norm": str(found.gradient_norm), "pictures": pictures}
     if processes.rank() == 0:
-        with writing(out):
-            (out / NOT_FINITE_FILE).write_text(json.dumps(document, indent=1) + "\n")
+        write_atomically(out / NOT_FINITE_FILE, json.dumps(document, indent=1) + "\n", ModelError)
     culprit, value = ("gradient", found.gradient_norm) if math.isfinite(found.loss) else ("loss", found.loss)
     return (
         f"the {culprit} is {value} at step {step}: lower the learning rate or look at the data; "
         f"{out / NOT_FINITE_FILE} names the pictures of the batch, and the last checkpoint is as it was."
     )
-
-
-class Steps(torch.utils.data.Sampler[list[int]]):
-    """The picture numbers of every step from `start` on, given the size of each step's batch."""
-
-    def __init__(self, batch_sizes: Sequence[int], start: int) -> None:
-        self.batch_sizes = batch_sizes
-        self.start = start
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """Yields one list of picture numbers per step."""
-        first = sum(self.batch_sizes[: self.start])
-        for size in self.batch_sizes[self.start :]:
-            yield list(range(first, first + size))
-            first += size
-
-    def __len__(self) -> int:
-        """Steps that are left."""
-        return len(self.batch_sizes) - self.start

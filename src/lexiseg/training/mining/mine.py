@@ -107,11 +107,7 @@ def _words_of(
             f"the source {config.source} needs captions of {len(dataset.samples)} pictures and a finder of nouns, got "
             f"captions of {len(captions)}."
         )
-    step = processes.world_size()
-    own = [nouns.of_all(texts[: config.captions]) for texts in captions[processes.rank() :: step]]
-    words: list[tuple[str, ...]] = [()] * len(captions)
-    for rank, found in enumerate(processes.gather(own)):
-        words[rank::step] = found
+    words = processes.share(captions, lambda texts: nouns.of_all(texts[: config.captions]))
     if not any(words):
         raise ValueError("the captions hold no noun: check that they are English, or give a list of words to look for.")
     return words
@@ -160,11 +156,7 @@ def _write_own(
 def _encode(model: OpenVocabularySegmenter, words: Sequence[str], config: MiningConfig) -> Float[Tensor, "N D"]:
     """Embeds every word once, by all processes together."""
     blocks = [words[start : start + NAMES_AT_ONCE] for start in range(0, len(words), NAMES_AT_ONCE)]
-    rank, step = processes.rank(), processes.world_size()
-    own = [embed_names(model.clip, block, config.templates).numpy() for block in blocks[rank::step]]
-    embeds: list[Any] = [None] * len(blocks)
-    for start, found in enumerate(processes.gather(own)):
-        embeds[start::step] = found
+    embeds = processes.share(blocks, lambda block: embed_names(model.clip, block, config.templates).numpy())
     return torch.cat([torch.from_numpy(e) for e in embeds]) if embeds else torch.zeros(0, model.clip.config.embed_dim)
 
 

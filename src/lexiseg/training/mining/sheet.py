@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lexiseg.core.messages import printable
+from lexiseg.core.files import replacing, write_atomically
 from lexiseg.data.pairs.format import PairDataset, PairRecord
 from lexiseg.inference.labels import font_for, shorten, text_size
 
@@ -91,11 +91,9 @@ def write_sheet(pairs: PairDataset, folder: Path, *, seed: int = 0) -> Statistic
         ValueError: if the folder can't be written.
     """
     found = statistics(pairs)
-    try:
-        (folder / STATISTICS_FILE).write_text(json.dumps(asdict(found), indent=1, ensure_ascii=False), encoding="utf-8")
-        contact_sheet(pairs, seed=seed).save(folder / SHEET_FILE)
-    except OSError as error:
-        raise ValueError(f"{printable(folder)} cannot be written ({error.strerror}).") from error
+    write_atomically(folder / STATISTICS_FILE, json.dumps(asdict(found), indent=1, ensure_ascii=False))
+    with replacing(folder / SHEET_FILE) as hidden:
+        contact_sheet(pairs, seed=seed).save(hidden, format="PNG")
     return found
 
 

@@ -51,54 +51,26 @@ from lexiseg.training.recipes.storybook import (
 Recipe = Callable[..., Any]
 """A function of the seed."""
 RECIPES: Mapping[str, Mapping[str, Recipe]] = {
-    "Your own pictures": {
-        "finetune": finetune,
-        "finetune-head": finetune_head,
-    },
-    "The papers' sizes": {
-        "opsnet-r50": opsnet_r50,
-        "opsnet-r101": opsnet_r101,
-        "opsnet-swin-s": opsnet_swin_s,
-        "opsnet-swin-l": opsnet_swin_l,
-        "opsnet-plus-r50": opsnet_plus_r50,
-        "opsnet-plus-r101": opsnet_plus_r101,
-        "opsnet-plus-swin-s": opsnet_plus_swin_s,
-        "opsnet-plus-swin-l": opsnet_plus_swin_l,
-        "ovseg-swin-base": ovseg_swin_base,
-        "ovseg-r101": ovseg_r101,
-        "simbaseline": simbaseline,
-        "simbaseline-cross": simbaseline_cross,
-        "zegformer": zegformer,
-        "adapt-ft": adapt_ft,
-        "adapt-mpt": adapt_mpt,
-        "adapt-vpt": adapt_vpt,
-        "adapt-joint": adapt_joint,
-        "prompt-simbaseline": prompt_simbaseline,
-    },
-    "The drawn world": {
-        "clip-tiny": clip_tiny,
-        "clip-tiny-words": clip_tiny_words,
-        "clip-vit-tiny": clip_vit_tiny,
-        "mask2former-tiny": mask2former_tiny,
-        "opsnet-tiny": opsnet_tiny,
-        "opsnet-tiny-more": opsnet_tiny_more,
-        "opsnet-tiny-short": opsnet_tiny_short,
-        "opsnet-tiny-plain": opsnet_tiny_plain,
-        "opsnet-plus-tiny": opsnet_plus_tiny,
-        "opsnet-plus-tiny-classes": opsnet_plus_tiny_classes,
-        "opsnet-plus-tiny-control": opsnet_plus_tiny_control,
-        "maskformer-tiny": maskformer_tiny,
-        "maskformer-tiny-part": maskformer_tiny_part,
-        "adapt-tiny-ft": adapt_tiny_ft,
-        "adapt-tiny-mpt": adapt_tiny_mpt,
-        "adapt-tiny-joint": adapt_tiny_joint,
-        "adapt-tiny-vpt": adapt_tiny_vpt,
-        "adapt-tiny-pixel": adapt_tiny_pixel,
-        "adapt-tiny-token": adapt_tiny_token,
-        "prompt-tiny": prompt_tiny,
-    },
+    group: {recipe.__name__.replace("_", "-"): recipe for recipe in recipes}
+    for group, recipes in {
+        "Your own pictures": (finetune, finetune_head),
+        "The papers' sizes": (
+            *(opsnet_r50, opsnet_r101, opsnet_swin_s, opsnet_swin_l),
+            *(opsnet_plus_r50, opsnet_plus_r101, opsnet_plus_swin_s, opsnet_plus_swin_l),
+            *(ovseg_swin_base, ovseg_r101, simbaseline, simbaseline_cross, zegformer),
+            *(adapt_ft, adapt_mpt, adapt_vpt, adapt_joint, prompt_simbaseline),
+        ),
+        "The drawn world": (
+            *(clip_tiny, clip_tiny_words, clip_vit_tiny),
+            *(mask2former_tiny, opsnet_tiny, opsnet_tiny_more, opsnet_tiny_short, opsnet_tiny_plain),
+            *(opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control),
+            *(maskformer_tiny, maskformer_tiny_part),
+            *(adapt_tiny_ft, adapt_tiny_mpt, adapt_tiny_joint, adapt_tiny_vpt, adapt_tiny_pixel, adapt_tiny_token),
+            prompt_tiny,
+        ),
+    }.items()
 }
-"""Every built-in recipe by its name, grouped by what people want."""
+"""Every built-in recipe by the name that is typed, its function's with hyphens, grouped by what people want."""
 __all__ = sorted(recipe.__name__ for recipes in RECIPES.values() for recipe in recipes.values())  # pyright: ignore[reportUnsupportedDunderAll]
 SEQUENCES: Mapping[str, tuple[str, ...]] = {
     "adapt-tiny-ft-mpt": ("adapt-tiny-ft", "adapt-tiny-mpt"),

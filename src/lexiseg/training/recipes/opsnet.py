@@ -8,7 +8,7 @@ What the paper leaves open, and what is done here:
   adds; its 8 heads and its place are ours (`QueryEnhancer`).
 - IoU loss: weight 1; matched and unmatched queries count one half each (`losses.iou_loss`).
 - Words: VILD's 14 templates, averaged, for training names and asked ones alike.
-- Crowd and void pixels: as in Mask2Former, a query that finds nothing else there is told no-object.
+- Crowd and void pixels: as in Mask2Former, the target of a query that finds nothing else there is no-object.
 - Weight decay: none on vectors (norms, biases); Mask2Former spares the query embeddings too.
 - Use: shorter side 800, longer at most 1333, as Mask2Former is tested on COCO.
 """
@@ -34,12 +34,7 @@ def opsnet_r50(*, seed: int = 0) -> OPSNetRecipe:
         clip=ClipConfig.named("RN50-quickgelu"),
         vocabulary=Vocabulary.of("coco"),
         enhancer_shares_projection=False,
-        framing=Framing(
-            image_size=1024,
-            scale_range=(0.1, 2.0),
-            flip_probability=0.5,
-            has_fixed_canvas=True,
-        ),
+        framing=Framing(image_size=1024, scale_range=(0.1, 2.0), flip_probability=0.5, has_fixed_canvas=True),
         test_sides=(800, 1333),
         num_pictures=0,
         steps=368_750,
@@ -61,30 +56,24 @@ def opsnet_r50(*, seed: int = 0) -> OPSNetRecipe:
 
 def opsnet_r101(*, seed: int = 0) -> OPSNetRecipe:
     """OPSNet with a ResNet-101 on COCO panoptic: 368,750 steps of 16 pictures, 50 epochs."""
-    return replace(
-        opsnet_r50(seed=seed),
-        segmenter=SegmenterConfig(resnet=ResNetBackbone(depths=(3, 4, 23, 3)), num_queries=100),
-        published=Published(backbone="microsoft/resnet-101", clip=CLIP_RN50),
-    )
+    segmenter = SegmenterConfig(resnet=ResNetBackbone(depths=(3, 4, 23, 3)), num_queries=100)
+    return _with_segmenter(segmenter, "microsoft/resnet-101", seed=seed)
 
 
 def opsnet_swin_s(*, seed: int = 0) -> OPSNetRecipe:
     """OPSNet with a Swin-S (ImageNet-1K) on COCO panoptic: 368,750 steps of 16 pictures, 50 epochs."""
-    return replace(
-        opsnet_r50(seed=seed),
-        segmenter=SegmenterConfig(swin=SwinBackbone(), num_queries=100),
-        published=Published(backbone="microsoft/swin-small-patch4-window7-224", clip=CLIP_RN50),
-    )
+    segmenter = SegmenterConfig(swin=SwinBackbone(), num_queries=100)
+    return _with_segmenter(segmenter, "microsoft/swin-small-patch4-window7-224", seed=seed)
 
 
 def opsnet_swin_l(*, seed: int = 0) -> OPSNetRecipe:
     """OPSNet with a Swin-L (ImageNet-22K), 200 queries, on COCO panoptic: 737,500 steps of 16 pictures, 100 epochs."""
-    return replace(
-        opsnet_r50(seed=seed),
-        segmenter=SegmenterConfig(
-            swin=SwinBackbone(embed_dim=192, num_heads=(6, 12, 24, 48), window_size=12, image_size=384),
-            num_queries=200,
-        ),
-        steps=737_500,
-        published=Published(backbone="microsoft/swin-large-patch4-window12-384-in22k", clip=CLIP_RN50),
-    )
+    swin = SwinBackbone(embed_dim=192, num_heads=(6, 12, 24, 48), window_size=12, image_size=384)
+    segmenter = SegmenterConfig(swin=swin, num_queries=200)
+    recipe = _with_segmenter(segmenter, "microsoft/swin-large-patch4-window12-384-in22k", seed=seed)
+    return replace(recipe, steps=737_500)
+
+
+def _with_segmenter(segmenter: SegmenterConfig, backbone: str, *, seed: int) -> OPSNetRecipe:
+    """`opsnet_r50` with another segmenter, whose backbone has this name on the hub."""
+    return replace(opsnet_r50(seed=seed), segmenter=segmenter, published=Published(backbone=backbone, clip=CLIP_RN50))

@@ -84,18 +84,14 @@ def ovseg_swin_base(*, seed: int = 0) -> OVSegRecipe:
 
 def ovseg_r101(*, seed: int = 0) -> OVSegRecipe:
     """OVSeg's ResNet-101 on COCO-Stuff, around a ViT-B/16 (--clip): 120,000 steps of 32 pictures."""
-    return OVSegRecipe(
+    return replace(
+        ovseg_swin_base(seed=seed),
         model=presets.ovseg_r101(),
         framing=_crops_of(512),
-        num_pictures=0,
-        steps=120_000,
-        batch_size=32,
         optim=_adamw(lr=2e-4, weight_decay=1e-4, steps=120_000),
-        criterion=_OFFICIAL,
         backbone_lr_scale=0.1,
         # ImageNet-1K, of the same shapes as the official DeepLab R-103, which is published as a pickle alone
         published=Published(backbone="timm/resnet101s.gluon_in1k", clip="timm/vit_base_patch16_clip_224.openai"),
-        seed=seed,
     )
 
 
@@ -106,18 +102,16 @@ def simbaseline(*, seed: int = 0, is_zero_shot: bool = True) -> OVSegRecipe:
         seed: of weights, order and augmentation.
         is_zero_shot: leaves the 15 unseen classes out, for 60,000 steps; if not, all 171 for 120,000 (cross-dataset).
     """
-    model, steps = presets.simbaseline(), 60_000
-    if not is_zero_shot:
+    model = presets.simbaseline(learned_prompt=is_zero_shot)
+    if is_zero_shot:
+        model, steps = _seen_only(model), 60_000
+    else:
+        regions = replace(model.regions, mask_threshold=0.4)
+        model = replace(model, templates=None, regions=regions, ensemble=presets.SIMBASELINE_CROSS_DATASET)
         steps = 120_000
-        model = replace(
-            presets.simbaseline(learned_prompt=False),
-            templates=None,
-            regions=replace(model.regions, mask_threshold=0.4),
-            ensemble=presets.SIMBASELINE_CROSS_DATASET,
-        )
     return replace(
         ovseg_r101(seed=seed),
-        model=_seen_only(model) if is_zero_shot else model,
+        model=model,
         framing=_crops_of(640),
         steps=steps,
         optim=_adamw(lr=1e-4, weight_decay=1e-4, steps=steps),
@@ -210,8 +204,7 @@ def adapt_tiny_token(*, seed: int = 0) -> AdaptationRecipe:
 
 def adapt_tiny_joint(*, seed: int = 0, prompts: PromptConfig = MASK_PROMPTS) -> AdaptationRecipe:
     """Fine-tuning and mask prompt tuning of a tiny CLIP (--start) at once, as many pairs (--data) as either alone."""
-    tower = adapt_tiny_ft(seed=seed)
-    return replace(tower, trained="joint", prompts=prompts, prompt_lr_scale=2e-2 / tower.optim.lr)
+    return _joint(adapt_tiny_ft(seed=seed), prompts)
 
 
 def adapt_ft(*, seed: int = 0, batch_size: int = 256) -> AdaptationRecipe:
@@ -230,13 +223,8 @@ def adapt_mpt(*, seed: int = 0, batch_size: int = 256, prompts: PromptConfig = M
     The paper's rate is 2e-2 and its batch 256; the released script has 5e-2 and 128. The released weights are those of
     the second epoch.
     """
-    return AdaptationRecipe(
-        trained="prompts",
-        prompts=prompts,
-        optim=_adaptation_optim(lr=2e-2, weight_decay=0.0, clip_norm=None),
-        batch_size=batch_size,
-        seed=seed,
-    )
+    optim = _adaptation_optim(lr=2e-2, weight_decay=0.0, clip_norm=None)
+    return replace(adapt_ft(seed=seed, batch_size=batch_size), trained="prompts", prompts=prompts, optim=optim)
 
 
 def adapt_vpt(*, seed: int = 0, batch_size: int = 256) -> AdaptationRecipe:
@@ -246,7 +234,11 @@ def adapt_vpt(*, seed: int = 0, batch_size: int = 256) -> AdaptationRecipe:
 
 def adapt_joint(*, seed: int = 0, batch_size: int = 256, prompts: PromptConfig = MASK_PROMPTS) -> AdaptationRecipe:
     """Both of OVSeg's adaptations at once (paper, A.5), each part at its own rate: 5 epochs."""
-    tower = adapt_ft(seed=seed, batch_size=batch_size)
+    return _joint(adapt_ft(seed=seed, batch_size=batch_size), prompts)
+
+
+def _joint(tower: AdaptationRecipe, prompts: PromptConfig) -> AdaptationRecipe:
+    """Prompts at the rate that they have alone, beside the image tower at its own."""
     return replace(tower, trained="joint", prompts=prompts, prompt_lr_scale=2e-2 / tower.optim.lr)
 
 

@@ -54,7 +54,7 @@ def load_own(name: str, *, seed: int) -> AnyRecipe:
     try:
         recipe = make(seed=seed) if "seed" in inspect.signature(make).parameters else make()
     except Exception as error:  # somebody else's code
-        raise ValueError(f"{function} in {printable(path)} failed ({_told(error)}).") from error
+        raise ValueError(f"{function} in {printable(path)} failed ({_one_line(error)}).") from error
     if not isinstance(recipe, AnyRecipe):
         kinds = ", ".join(kind.__name__ for kind in AnyRecipe.__args__)
         raise ValueError(
@@ -74,12 +74,12 @@ def _run(file: Path) -> object:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise ValueError(f"{printable(file)} can't be run ({_told(error)}).") from error
+        raise ValueError(f"{printable(file)} can't be run ({_one_line(error)}).") from error
     finally:
         sys.path.pop(0)
     return module
 
 
-def _told(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     """What went wrong, as one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".: ")

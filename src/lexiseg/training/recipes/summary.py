@@ -82,7 +82,7 @@ def build(recipe: AnyRecipe | TrainingRecipe) -> nn.Module | None:
 def count_parameters(recipe: AnyRecipe | TrainingRecipe) -> tuple[ModuleSize, ...]:
     """The parameters of each part of the recipe's model, built on the meta device; nothing if its sizes are open.
 
-    Of an OPSNet's CLIP, image trunk, attention pool and text tower are told apart: only the trunk runs in training.
+    Of an OPSNet's CLIP, image trunk, attention pool and text tower are counted apart: only the trunk runs in training.
     """
     with torch.device("meta"):
         model = build(recipe)

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from lexiseg.core import processes
 from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.data.samples.labelled import LabelledBatch
 from lexiseg.data.samples.transforms import MASK_STRIDE
 from lexiseg.training.engine.microbatches import BatchSplit, Microbatch
 
@@ -16,11 +17,18 @@ Pictures = tuple[ImageBatch, tuple[Targets, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentBatch:
-    """Pictures with their truth: a batch or a microbatch."""
+    """Pictures with their segments, and further ones with labels: a batch or a microbatch."""
 
     images: ImageBatch
     targets: tuple[Targets, ...]
     microbatch: Microbatch
+    labelled: LabelledBatch | None = None
+    """Pictures with labels alone, on a canvas and with a vocabulary of their own; None where none are learned from."""
+
+    @property
+    def num_pictures(self) -> int:
+        """Pictures of both kinds."""
+        return len(self.targets) + (0 if self.labelled is None else len(self.labelled.labels))
 
     def to(self, device: str) -> "SegmentBatch":
         """The same on another device."""
@@ -30,24 +38,25 @@ class SegmentBatch:
             Targets(masks=t.masks.to(device), class_ids=t.class_ids.to(device), ignored=t.ignored.to(device))
             for t in self.targets
         )
-        return replace(self, images=self.images.to(device), targets=targets)
+        labelled = None if self.labelled is None else self.labelled.to(device)
+        return replace(self, images=self.images.to(device), targets=targets, labelled=labelled)
 
 
 def split_batches(slices: Iterator[Pictures], split: BatchSplit) -> Iterator[SegmentBatch]:
-    """Tells the slices of every step what the whole batch holds, and pads them to its canvas.
+    """Adds to the slices of every step the segment counts of the whole batch, and pads them to its canvas.
 
-    All processes must take their slices in step: they tell one another of them.
+    All processes must take their slices in step, as they exchange sizes and counts.
     """
     while own := list(islice(slices, split.num_slices)):
-        told = [(images.pixel_values.shape[-2:], [len(t.class_ids) for t in targets]) for images, targets in own]
-        everyone = processes.gather(told)
+        sizes = [(images.pixel_values.shape[-2:], [len(t.class_ids) for t in targets]) for images, targets in own]
+        everyone = processes.gather(sizes)
         size = len(own[0][1])
         num_segments = [0] * (size * split.num_microbatches)
         for rank, slices_of_rank in enumerate(everyone):
             for number, (_, counts) in enumerate(slices_of_rank):
                 for place, count in zip(replace(split, rank=rank).places(number, size), counts, strict=True):
                     num_segments[place] = count
-        height, width = (max(canvas[axis] for told in everyone for canvas, _ in told) for axis in (0, 1))
+        height, width = (max(canvas[axis] for sizes in everyone for canvas, _ in sizes) for axis in (0, 1))
         for number, pictures in enumerate(own):
             images, targets = _padded(pictures, height, width)
             microbatch = Microbatch(

@@ -1,4 +1,4 @@
-"""What a segmenter is told about its masks, names and qualities, after every decoder layer."""
+"""The criterion: losses of masks, classes and predicted IoU after every decoder layer (deep supervision)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,8 +30,8 @@ class CriterionConfig:
     num_points: int | None = 12544
     """Sampled points per mask (Mask2Former); None: all pixels (MaskFormer)."""
     unknown_share: float | None = 0.5
-    """A query without a segment whose mask lies on unannotated pixels by more than this share is told nothing: an
-    annotation that names only some things cannot call the others no-object. None tells it no-object all the same."""
+    """A query without a segment whose mask lies on unannotated pixels by more than this share has no target: an
+    annotation that names only some things cannot call the others no-object. None makes it no-object all the same."""
 
 
 def segmentation_losses(

@@ -1,7 +1,7 @@
 """What is wrong with training data, in sentences with counts, before the first step."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,31 +36,21 @@ class DataReport:
     """What it can live with."""
 
     def __add__(self, other: "DataReport") -> "DataReport":
-        return DataReport(
-            num_pictures=self.num_pictures,
-            problems=self.problems + other.problems,
-            notes=self.notes + other.notes,
-        )
+        return replace(self, problems=self.problems + other.problems, notes=self.notes + other.notes)
 
 
-_NOTHING = DataReport(num_pictures=0, problems=("there are no pictures: give a data set with at least two.",))
-_ONE_PICTURE = "there is one picture only: a model learns it by heart and nothing else."
+class Problem(str):
+    """A sentence about what a training would break or learn nothing on."""
 
 
-def _told_missing(missing: Sequence[Path], count: int, what: str) -> str:
-    return (
-        f"{len(missing)} of {count} {what} are missing, first {missing[0]}: copy them there, or leave their "
-        "annotations out."
-    )
+class Note(str):
+    """A sentence about what it can live with."""
 
 
-def _told_broken(samples: list[Sample], data: Dataset) -> list[str]:
-    """Opens a few of the samples, from all over the list, as strictly as a training does."""
-    opened = _evenly(samples, OPENED)
-    broken = [told for sample in opened if (told := problem_of(sample, data, strict=True)) is not None]
-    if not broken:
-        return []
-    return [f"{len(broken)} of {len(opened)} pictures that were opened can't be used, first {broken[0]}"]
+def _report(data: Dataset, sentences: Iterable[Problem | Note]) -> DataReport:
+    found = list(sentences)
+    problems, notes = (tuple(one for one in found if isinstance(one, kind)) for kind in (Problem, Note))
+    return DataReport(num_pictures=len(data.samples), problems=problems, notes=notes)
 
 
 def look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool, files: bool = False) -> DataReport:
@@ -70,11 +60,11 @@ def look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool, file
         data: the training set.
         vocabulary: the recipe's words.
         per_class: whether crowds count as parts of their class; see `data.samples.to_targets`.
-        files: opens files as well. Objects are opened in any case, as their lists tell too little.
+        files: opens files as well. 16 pictures with objects are opened in any case, as their lists tell too little.
     """
-    if not MAPS & data.kinds:
-        return look_at_objects(data)
     found = look_at_lists(data, vocabulary, per_class=per_class)
+    if not MAPS & data.kinds:
+        return found + _report(data, _broken(_complete(data), data))
     return found + look_at_files(data) if files else found
 
 
@@ -83,42 +73,108 @@ def look_at_lists(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> 
 
     Args:
         data: the training set.
-        vocabulary: the recipe's words.
+        vocabulary: the recipe's words. Objects of a COCO instance JSON, whose reader has refused malformed ones, are
+            not held against it.
         per_class: whether crowds count as parts of their class; see `data.samples.to_targets`.
     """
+    return _report(data, _look_at_lists(data, vocabulary, per_class=per_class))
+
+
+def _look_at_lists(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> Iterator[Problem | Note]:
     count = len(data.samples)
     if not count:
-        return _NOTHING
-    problems, notes = [], []
+        yield Problem("there are no pictures: give a data set with at least two.")
+        return
     masks = (sample.mask_path for sample in data.samples if sample.mask_path is not None)
     for what, paths in (("pictures", (sample.image_path for sample in data.samples)), ("masks", masks)):
         if missing := absent(paths):
-            problems.append(_told_missing(missing, count, what))
+            yield Problem(
+                f"{len(missing)} of {count} {what} are missing, first {missing[0]}: copy them there, or leave their "
+                "annotations out."
+            )
+    if MAPS & data.kinds:
+        yield from _look_at_categories(data, vocabulary, per_class=per_class)
+    else:
+        yield from _look_at_objects(data)
+    if count == 1:
+        yield Note("there is one picture only: a model learns it by heart and nothing else.")
+
+
+def _look_at_categories(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> Iterator[Problem | Note]:
+    """Whether there are words for the categories, and segments of those that have one."""
     class_ids = match_categories(data.categories, vocabulary)
     unknown = [c.name for c in data.categories if c.id not in class_ids]
     if len(unknown) == len(data.categories):
-        problems.append(
+        yield Problem(
             f"none of the {len(unknown)} categories ({few(unknown)}) is in the recipe's vocabulary of "
             f"{len(vocabulary)} words: choose the data or the recipe that fit."
         )
     elif unknown:
-        notes.append(
+        yield Note(
             f"{len(unknown)} of {len(data.categories)} categories are not in the vocabulary ({few(unknown)}): "
             f"{_segments_of(data, unknown)}their pixels are told nothing."
         )
     if any(sample.segments is not None for sample in data.samples):
-        more = _look_at_segments(data, set(class_ids), per_class=per_class)
-        problems += more.problems
-        notes += more.notes
-    if count == 1:
-        notes.append(_ONE_PICTURE)
-    return DataReport(num_pictures=count, problems=tuple(problems), notes=tuple(notes))
+        yield from _look_at_segments(data, set(class_ids), per_class=per_class)
+
+
+def _look_at_objects(data: Dataset) -> Iterator[Problem | Note]:
+    """Whether there is an object to learn in every picture."""
+    count = len(data.samples)
+    listed = [(s.file_name, s.objects) for s in data.samples if s.objects is not None]
+    empty = [name for name, objects in listed if all(one.get("iscrowd", 0) for one in objects)]
+    if len(empty) == count:
+        yield Problem(f"none of the {count} pictures has an object that is no crowd: mark things one by one.")
+    elif empty:
+        yield Note(f"{len(empty)} of {count} pictures have no object, or crowds alone, first {empty[0]}.")
+
+
+def _look_at_segments(data: Dataset, known: set[int], *, per_class: bool) -> Iterator[Problem | Note]:
+    """Whether there is a segment to learn in every picture."""
+    count = len(data.samples)
+    segments = [segment for sample in data.samples for segment in sample.segments or ()]
+    listed = {category.id for category in data.categories}
+    strange = [
+        s.file_name for s in data.samples if any(segment.category_id not in listed for segment in s.segments or ())
+    ]
+    if strange:
+        yield Problem(
+            f"{len(strange)} of {count} pictures have segments of a category that the annotations do not list, first "
+            f"{strange[0]}: list it, or leave them out."
+        )
+    empty = [
+        sample.file_name
+        for sample in data.samples
+        if not any(s.category_id in known and (per_class or not s.is_crowd) for s in sample.segments or ())
+    ]
+    if len(empty) == count and segments and all(segment.is_crowd for segment in segments):
+        yield Problem(
+            f"all {len(segments)} segments of the {count} pictures are crowds, of which nothing is learned: mark "
+            "things one by one."
+        )
+    elif len(empty) == count and known:
+        yield Problem(f"none of the {count} pictures has a segment of the vocabulary: choose other data.")
+    elif empty and known:
+        yield Note(
+            f"{len(empty)} of {count} pictures have nothing to learn (void, crowds, other categories), first "
+            f"{empty[0]}."
+        )
+
+
+def _segments_of(data: Dataset, names: Sequence[str]) -> str:
+    """How many segments have one of these categories, where the lists tell."""
+    ids = {category.id for category in data.categories if category.name in set(names)}
+    owners = [segment.category_id in ids for sample in data.samples for segment in sample.segments or ()]
+    return f"{sum(owners)} of {len(owners)} segments are theirs, and " if owners else ""
 
 
 def look_at_files(data: Dataset) -> DataReport:
     """Opens files that are there: headers of up to 2,000 pictures and masks, and 16 of both as a whole. Seconds."""
-    lost = set(absent(path for sample in data.samples for path in sample.files))
-    there = [sample for sample in data.samples if lost.isdisjoint(sample.files)]
+    return _report(data, _look_at_files(data))
+
+
+def _look_at_files(data: Dataset) -> Iterator[Problem | Note]:
+    there = _complete(data)
     looked = _evenly(there, HEADERS)
     other_sizes, outside = [], []
     for sample in looked:
@@ -129,84 +185,32 @@ def look_at_files(data: Dataset) -> DataReport:
             other_sizes.append(f"{sample.file_name}: {size[0]} x {size[1]} and {mask_size[0]} x {mask_size[1]}")
         elif not all(_is_inside(s.box, size) for s in sample.segments or ()):
             outside.append(sample.file_name)
-    problems = []
     if other_sizes:
-        problems.append(
+        yield Problem(
             f"{len(other_sizes)} of {len(looked)} masks have another size than their picture, first "
             f"{other_sizes[0]} pixels: make them anew."
         )
     if outside:
-        problems.append(
+        yield Problem(
             f"{len(outside)} of {len(looked)} pictures have segments whose box lies outside the picture, first "
             f"{outside[0]}: the annotations belong to other pictures."
         )
     if not other_sizes:
-        problems += _told_broken(there, data)
-    return DataReport(num_pictures=len(data.samples), problems=tuple(problems))
+        yield from _broken(there, data)
 
 
-def look_at_objects(data: Dataset) -> DataReport:
-    """The same for objects of a COCO instance JSON, whose reader has refused malformed ones; opens 16 pictures."""
-    count = len(data.samples)
-    if not count:
-        return _NOTHING
-    problems, notes = [], []
-    missing = absent(sample.image_path for sample in data.samples)
-    if missing:
-        problems.append(_told_missing(missing, count, "pictures"))
-    listed = [(s.file_name, s.objects) for s in data.samples if s.objects is not None]
-    empty = [name for name, objects in listed if all(one.get("iscrowd", 0) for one in objects)]
-    if len(empty) == count:
-        problems.append(f"none of the {count} pictures has an object that is no crowd: mark things one by one.")
-    elif empty:
-        notes.append(f"{len(empty)} of {count} pictures have no object, or crowds alone, first {empty[0]}.")
-    lost = set(missing)
-    there = [sample for sample in data.samples if sample.image_path not in lost]
-    problems += _told_broken(there, data)
-    if count == 1:
-        notes.append(_ONE_PICTURE)
-    return DataReport(num_pictures=count, problems=tuple(problems), notes=tuple(notes))
+def _broken(samples: list[Sample], data: Dataset) -> Iterator[Problem | Note]:
+    """Opens a few of the samples, from all over the list, as strictly as a training does."""
+    opened = _evenly(samples, OPENED)
+    broken = [problem for sample in opened if (problem := problem_of(sample, data, strict=True)) is not None]
+    if broken:
+        yield Problem(f"{len(broken)} of {len(opened)} pictures that were opened can't be used, first {broken[0]}")
 
 
-def _look_at_segments(data: Dataset, known: set[int], *, per_class: bool) -> DataReport:
-    """Whether there is something to learn in every picture."""
-    count = len(data.samples)
-    listed = {category.id for category in data.categories}
-    strange = [
-        s.file_name for s in data.samples if any(segment.category_id not in listed for segment in s.segments or ())
-    ]
-    problems, notes = [], []
-    if strange:
-        problems.append(
-            f"{len(strange)} of {count} pictures have segments of a category that the annotations do not list, first "
-            f"{strange[0]}: list it, or leave them out."
-        )
-    crowds = sum(segment.is_crowd for s in data.samples for segment in s.segments or ())
-    empty = [
-        sample.file_name
-        for sample in data.samples
-        if not any(s.category_id in known and (per_class or not s.is_crowd) for s in sample.segments or ())
-    ]
-    if len(empty) == count and crowds == sum(len(s.segments or ()) for s in data.samples) > 0:
-        problems.append(
-            f"all {crowds} segments of the {count} pictures are crowds, of which nothing is learned: mark things one "
-            "by one."
-        )
-    elif len(empty) == count and known:
-        problems.append(f"none of the {count} pictures has a segment of the vocabulary: choose other data.")
-    elif empty and known:
-        notes.append(
-            f"{len(empty)} of {count} pictures have nothing to learn (void, crowds, other categories), first "
-            f"{empty[0]}."
-        )
-    return DataReport(num_pictures=count, problems=tuple(problems), notes=tuple(notes))
-
-
-def _segments_of(data: Dataset, names: Sequence[str]) -> str:
-    """How many segments have one of these categories, where the lists tell."""
-    ids = {category.id for category in data.categories if category.name in set(names)}
-    owners = [segment.category_id in ids for sample in data.samples for segment in sample.segments or ()]
-    return f"{sum(owners)} of {len(owners)} segments are theirs, and " if owners else ""
+def _complete(data: Dataset) -> list[Sample]:
+    """The samples whose files are all there."""
+    lost = set(absent(path for sample in data.samples for path in sample.files))
+    return [sample for sample in data.samples if lost.isdisjoint(sample.files)]
 
 
 def _evenly(items: list[ItemT], most: int) -> list[ItemT]:

@@ -157,8 +157,6 @@ def finetune_task(
         ValueError: if the model can't be trained.
     """
     config = model.config
-    if model.untrainable_because is not None:
-        raise ValueError(model.untrainable_because)
     set_training_vocabulary(model, join_vocabularies(config.training_vocabulary, new.held_out.vocabulary))
     if recipe.trains == "head":
         model.segmenter.requires_grad_(False)

@@ -8,11 +8,13 @@ from pathlib import Path
 from torch import Tensor
 
 from lexiseg.core import processes
+from lexiseg.core.errors import ModelError
+from lexiseg.core.files import write_atomically
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import open_dataset
 from lexiseg.data.categories import vocabulary_for
 from lexiseg.data.dataset import MASK_KINDS, Dataset
-from lexiseg.io.checkpoint import weights_hash, writing
+from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import load_model, save_model
 from lexiseg.io.shipped import SHIPPED
@@ -29,13 +31,13 @@ from lexiseg.training.segmentation.finetune import (
     join_vocabularies,
     set_training_vocabulary,
 )
-from lexiseg.training.segmentation.run import draw_once, heed
+from lexiseg.training.segmentation.run import draw_once, report_findings
 
 REPORT_FILE = "finetune.json"
 DRAWN_OLD = 1600
 """Pictures of the drawn world that are drawn where old data are what a shipped model was trained on."""
-OTHERS = 1
-"""Seed of those pictures: others than the model has seen, so that what is held out of them is new to it."""
+OLD_SEED = 1
+"""Seed of those pictures: not that of the ones that the model has seen, so that those held out are new to it."""
 SHARES = tuple(tenths / 10 for tenths in range(10, 0, -1))
 """How far towards the trained weights a model may end; the first is taken at which its old words lose little enough."""
 
@@ -67,13 +69,13 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
         ValueError: if model or data are missing or of no use, or the new words gained nothing; then no model is
             written.
     """
-    start_folder, _ = _given(settings)
     recipe = overridden(recipe, settings)
-    model = load_model(start_folder).to(settings.device)
+    model = load_model(_start_of(settings)).to(settings.device)
     new = _new_source(recipe, model, settings, reporters)
     old = _old_source(recipe, model, settings, reporters)
     known, start = model.config.training_vocabulary, weights_hash(model.state_dict())
-    before = _figures(model, new, old)
+    figure, before = _figure(new, model)
+    old_before = None if old is None else _figure(old, model)[1]
     task = finetune_task(recipe, model, new, old, device=settings.device, workers=settings.workers)
     origin = {
         # what decides no step may be another one when a finished run is resumed
@@ -90,26 +92,24 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
     model.load_state_dict(best["module"] | (best["average"] or {}), strict=False)
     model.eval()
     share, old_after = 1.0, None
-    if old is not None and before.old is not None:
-        least = before.old - recipe.old_tolerance
-        share, old_after = _go_back(model, untrained, old, least, reporters)
-    after = _Figures(name=before.name, new=_with_the_better_words(model, known, new), old=old_after)
-    _refuse_without_gain(before, after, share)
+    if old is not None and old_before is not None:
+        share, old_after = _go_back(model, untrained, old, old_before - recipe.old_tolerance, reporters)
+    after = _with_the_better_words(model, known, new)
     outcome = Outcome(
-        figure=before.name,
-        before=before.new,
-        after=after.new,
-        old_before=before.old,
-        old_after=after.old,
+        figure=figure,
+        before=before,
+        after=after,
+        old_before=old_before,
+        old_after=old_after,
         best_step=best["best"]["step"],
         share=share,
         calls_new_names_seen=model.config.training_vocabulary != known,
     )
-    reporters.note(_told(outcome))
+    _refuse_without_gain(outcome)
+    reporters.note(_sentence(outcome))
     folder = write_model(settings, lambda folder: save_model(model.cpu(), folder, overwrite=True))
     if processes.rank() == 0:
-        with writing(settings.out):
-            (settings.out / REPORT_FILE).write_text(json.dumps(to_jsonable(outcome), indent=1) + "\n")
+        write_atomically(settings.out / REPORT_FILE, json.dumps(to_jsonable(outcome), indent=1) + "\n", ModelError)
     return folder
 
 
@@ -119,33 +119,36 @@ def check_finetune(settings: TrainSettings) -> DataReport:
     Raises:
         ValueError: if model or data are missing or can't be read, or words do not fit the categories.
     """
-    start, path = _given(settings)
-    model = load_model(start)
-    data = _annotated(path, settings.root, "--data")
-    known = model.config.training_vocabulary
-    vocabulary = join_vocabularies(known, vocabulary_for(data.categories, settings.vocabulary, known.templates))
-    return look_at_data(data, vocabulary, per_class=model.has_targets_per_class, files=True)
+    model = load_model(_start_of(settings))
+    data, _, joined = _own_pictures(model, settings)
+    return look_at_data(data, joined, per_class=model.has_targets_per_class, files=True)
 
 
-def _given(settings: TrainSettings) -> tuple[Path, Path]:
-    """The folders of the model and of the pictures."""
+def _start_of(settings: TrainSettings) -> Path:
+    """The folder of the model, where pictures are given too."""
     if settings.start is None:
         raise ValueError("fine-tuning goes on from a model: pass its folder, or one of the shipped ones, as --model.")
     if not settings.data:
         raise ValueError("fine-tuning learns from your own pictures: pass their folder as --data.")
-    return settings.start, settings.data[0]
+    return settings.start
+
+
+def _own_pictures(model: OpenVocabularySegmenter, settings: TrainSettings) -> tuple[Dataset, Vocabulary, Vocabulary]:
+    """The person's pictures, the words for their categories, and the model's training vocabulary joined with these."""
+    (path,) = settings.data
+    data = _annotated(path, settings.root, "--data")
+    known = model.config.training_vocabulary
+    vocabulary = vocabulary_for(data.categories, settings.vocabulary, known.templates)
+    return data, vocabulary, join_vocabularies(known, vocabulary)
 
 
 def _new_source(
     recipe: FinetuneRecipe, model: OpenVocabularySegmenter, settings: TrainSettings, reporters: Reporters
 ) -> FinetuneData:
-    """The person's own pictures."""
-    (path,) = settings.data
-    data = _annotated(path, settings.root, "--data")
-    known = model.config.training_vocabulary
-    vocabulary = vocabulary_for(data.categories, settings.vocabulary, known.templates)
-    found = look_at_data(data, join_vocabularies(known, vocabulary), per_class=model.has_targets_per_class)
-    heed(found, path, reporters)
+    """The person's own pictures, if nothing is wrong with them."""
+    data, vocabulary, joined = _own_pictures(model, settings)
+    found = look_at_data(data, joined, per_class=model.has_targets_per_class)
+    report_findings(found, settings.data[0], reporters)
     return FinetuneData.of(data, vocabulary, recipe)
 
 
@@ -170,23 +173,10 @@ def _annotated(path: Path, root: Path | None, option: str) -> Dataset:
 def _drawn(model: OpenVocabularySegmenter, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """What a shipped model was trained on, drawn once into a folder that a resumed run finds again."""
     side, words = model.config.longest_side, model.config.training_vocabulary
-    order = StorybookSpec(role="base", split="train", count=DRAWN_OLD, seed=OTHERS, size=(side, side), vocabulary=words)
+    order = StorybookSpec(
+        role="base", split="train", count=DRAWN_OLD, seed=OLD_SEED, size=(side, side), vocabulary=words
+    )
     return draw_once(order, settings.out / f"old-{DRAWN_OLD}", settings, reporters)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Figures:
-    """How good a model is, on the held-out pictures of the new data and of the old."""
-
-    name: str
-    new: float
-    old: float | None
-
-    @property
-    def told(self) -> str:
-        """In percent."""
-        new = f"{100 * self.new:.1f}"
-        return new if self.old is None else f"{new} and, on the old data, {100 * self.old:.1f}"
 
 
 def _go_back(
@@ -238,11 +228,6 @@ def _with_the_better_words(model: OpenVocabularySegmenter, known: Vocabulary, ne
     return max(as_seen, as_unseen)
 
 
-def _figures(model: OpenVocabularySegmenter, new: FinetuneData, old: FinetuneData | None) -> _Figures:
-    name, value = _figure(new, model)
-    return _Figures(name=name, new=value, old=None if old is None else _figure(old, model)[1])
-
-
 def _figure(source: FinetuneData, model: OpenVocabularySegmenter) -> tuple[str, float]:
     """Name and value of the figure of the held-out pictures.
 
@@ -255,27 +240,34 @@ def _figure(source: FinetuneData, model: OpenVocabularySegmenter) -> tuple[str, 
     return next(iter(figures.items()))
 
 
-def _refuse_without_gain(before: _Figures, after: _Figures, share: float) -> None:
-    if after.new > before.new:
+def _percent(new: float, old: float | None) -> str:
+    """Figures of the held-out pictures of the new data, and of the old."""
+    return f"{100 * new:.1f}" if old is None else f"{100 * new:.1f} and, on the old data, {100 * old:.1f}"
+
+
+def _refuse_without_gain(outcome: Outcome) -> None:
+    if outcome.after > outcome.before:
         return
-    told = f"(held-out pictures, {before.told}; at best {after.told})"
-    if share < 1:
+    before, after = _percent(outcome.before, outcome.old_before), _percent(outcome.after, outcome.old_after)
+    figures = f"(held-out pictures, {before}; at best {after})"
+    if outcome.share < 1:
         raise ValueError(
-            f"what the new words gained is lost at {share:.0%} of the way, where the old ones lose little enough "
-            f"{told}: mix in more old pictures, or let them lose more (old_tolerance, in a recipe of your own)."
+            f"what the new words gained is lost at {outcome.share:.0%} of the way, where the old ones lose little "
+            f"enough {figures}: mix in more old pictures, or let them lose more (old_tolerance, in a recipe of your "
+            "own)."
         )
     raise ValueError(
-        f"no state on the way was better than the model that it began with {told}: give more pictures, or other "
+        f"no state on the way was better than the model that it began with {figures}: give more pictures, or other "
         "steps (--steps) or rates (--lr)."
     )
 
 
-def _told(outcome: Outcome) -> str:
-    """The outcome in a sentence."""
+def _sentence(outcome: Outcome) -> str:
+    """The outcome as it is read."""
     name = {"pq": "PQ", "miou": "mIoU", "ap": "AP"}.get(outcome.figure, outcome.figure)
-    told = f"{name} on held-out pictures: {100 * outcome.before:.1f} before, {100 * outcome.after:.1f} after"
+    gained = f"{name} on held-out pictures: {100 * outcome.before:.1f} before, {100 * outcome.after:.1f} after"
     if outcome.old_before is None or outcome.old_after is None:
-        return f"{told}. What it lost of its old words was not measured: name old data with --old-data."
+        return f"{gained}. What it lost of its old words was not measured: name old data with --old-data."
     lost = f"{100 * outcome.old_before:.1f} before, {100 * outcome.old_after:.1f} after"
     way = "" if outcome.share == 1 else f" The weights went {outcome.share:.0%} of the way, to keep the old words."
-    return f"{told}; on those of the old data {lost}.{way}"
+    return f"{gained}; on those of the old data {lost}.{way}"

@@ -144,7 +144,8 @@ def _trained_segmenter(folder: Path) -> Segmenter:
         assert isinstance(model, OPSNet)
         return model.segmenter
     published = read_mask2former(folder)
-    segmenter = Segmenter(published.config)
+    with fork_random():
+        segmenter = Segmenter(published.config)
     segmenter.load_state_dict(published.segmenter)
     return segmenter
 

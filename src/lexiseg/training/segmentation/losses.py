@@ -56,13 +56,13 @@ def iou_loss(
     """Squared error of the predicted IoU (OPSNet, section 3.4).
 
     Matched queries are few and the zeros of the rest are many: the mean over each kind enters with one half, so that
-    the zeros do not drown what tells a good mask from a better one.
+    the zeros do not outweigh the differences between good masks.
 
     Args:
         iou_scores: predicted, in [0, 1].
         targets: true, likewise; 0 where nothing is matched.
         is_matched: queries with a true segment.
-        counts: queries that are told anything.
+        counts: queries that have a target.
         shares: of a microbatch in both means, where the batch is not in one piece.
     """
     error = (iou_scores - targets) ** 2

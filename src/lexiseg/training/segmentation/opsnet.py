@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from lexiseg.core.random import fork_random
@@ -11,10 +10,9 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
+from lexiseg.training.clip.text_tower import have_same_text_tower
 from lexiseg.training.segmentation.recipe import TrainingRecipe
 
-_NOT_TEXT = ("visual.", "logit_scale")
-"""Weights of a CLIP that are not its text tower's."""
 _OF_TEXT = ("embed_dim", "text_width", "text_heads", "text_layers", "context_length", "quick_gelu")
 """What a CLIP's text tower computes beside its weights."""
 
@@ -50,19 +48,13 @@ def opsnet_config(recipe: OPSNetRecipe, clip: ClipConfig) -> OPSNetConfig:
     )
 
 
-def new_opsnet(
-    recipe: OPSNetRecipe,
-    clip: ClipConfig,
-    clip_state: Mapping[str, Tensor] | None,
-    segmenter_state: Mapping[str, Tensor] | None = None,
-) -> OPSNet:
+def new_opsnet(recipe: OPSNetRecipe, clip: ClipConfig, clip_state: Mapping[str, Tensor] | None) -> OPSNet:
     """An untrained OPSNet around a trained CLIP, whose attention pool becomes the spatial adapter.
 
     Args:
         recipe: its seed decides the random weights.
         clip: sizes of the CLIP.
         clip_state: its weights; None leaves it random, to try or time a training.
-        segmenter_state: weights of a Segmenter to begin from.
     """
     with fork_random(recipe.seed):
         model = OPSNet(opsnet_config(recipe, clip))
@@ -70,8 +62,6 @@ def new_opsnet(
         model.clip.load_state_dict(clip_state)
     pool = model.clip.visual.attnpool
     model.adapter.fold(pool.v_proj, pool.c_proj)
-    if segmenter_state is not None:
-        model.segmenter.load_state_dict(segmenter_state)
     return model
 
 
@@ -111,10 +101,8 @@ def around_clip(model: OPSNet, clip: Clip) -> OPSNet:
     """
     if not clip.config.has_pool:
         raise ValueError("the spatial adapter is made of CLIP's attention pool: give a CLIP that has one.")
-    text = {name: value for name, value in clip.clip.state_dict().items() if not name.startswith(_NOT_TEXT)}
-    own = model.clip.clip.state_dict()
     is_built_alike = all(getattr(clip.config, name) == getattr(model.config.clip, name) for name in _OF_TEXT)
-    if not is_built_alike or any(name not in own or not torch.equal(own[name].cpu(), text[name]) for name in text):
+    if not is_built_alike or not have_same_text_tower(model.clip, clip):
         raise ValueError(
             "an OPSNet takes over another CLIP only if both have the same text tower, as 'lexiseg train "
             "clip-tiny-words' leaves it: leave --clip out, or begin from --clip alone."

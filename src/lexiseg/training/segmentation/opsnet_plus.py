@@ -1,14 +1,10 @@
 """Decoupled supervision, OPSNet+ (section 3.4): pictures with labels but no masks teach both names and masks."""
 
-import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from lexiseg.data.categories import own_vocabulary
 from lexiseg.data.dataset import Dataset
@@ -16,14 +12,10 @@ from lexiseg.data.samples.labelled import LabelledBatch, LabelledPictures, colla
 from lexiseg.data.samples.segmentation import training_keys
 from lexiseg.layers.modulation import modulated_logits
 from lexiseg.models.opsnet import OPSNet
+from lexiseg.training.engine.loader import load_batches
 from lexiseg.training.engine.microbatches import BatchSplit
-from lexiseg.training.engine.optim import OptimPlan
-from lexiseg.training.engine.task import Evaluation
-from lexiseg.training.engine.validation import Validation
-from lexiseg.training.segmentation.batches import SegmentBatch
 from lexiseg.training.segmentation.losses import match_loss, sum_loss
 from lexiseg.training.segmentation.opsnet import OPSNetRecipe
-from lexiseg.training.segmentation.task import SegmentationTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,39 +46,18 @@ class OPSNetPlusRecipe(OPSNetRecipe):
         return self.match_weight > 0 or self.sum_weight > 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MixedBatch:
-    """The pictures of one step, or a microbatch of them; the two kinds never share a canvas or a vocabulary."""
+class LabelSupervision:
+    """Pictures with labels alone, and what an OPSNet learns from them beside those with masks."""
 
-    masked: SegmentBatch
-    labelled: LabelledBatch
-
-
-class OPSNetPlusTask:
-    """Training of an OPSNet on pictures with masks and, at the same time, others with labels alone."""
-
-    def __init__(
-        self,
-        recipe: OPSNetPlusRecipe,
-        data: Dataset,
-        labelled: Dataset,
-        model: OPSNet,
-        *,
-        device: str = "cpu",
-        workers: int = 1,
-        validation: Validation | None = None,
-    ) -> None:
-        """Moves the model to the device; its batch norms stay as they are.
+    def __init__(self, recipe: OPSNetPlusRecipe, labelled: Dataset, model: OPSNet, *, device: str = "cpu") -> None:
+        """Embeds the names of the labels once.
 
         Args:
             recipe: the recipe.
-            data: pictures with masks, of which a `SegmentationTask` takes care.
             labelled: pictures with labels; those with none are left out. Its categories are a vocabulary of their
                 own, under the templates of the recipe's, and the softmax is over them alone.
-            model: from `opsnet_to_go_on_with`; it is trained in place.
+            model: embeds words as the one that is trained does.
             device: where to train.
-            workers: processes that read pictures, for each kind.
-            validation: what the model is measured on now and then.
 
         Raises:
             ValueError: if no picture has a label, a label is no category, or two categories have one name.
@@ -97,59 +68,17 @@ class OPSNetPlusTask:
         vocabulary = replace(own_vocabulary(labelled.categories), templates=recipe.vocabulary.templates)
         self.words = model.embed_vocabulary(vocabulary, negatives=False).to(device)
         """What their labels choose from."""
-        self._masked = SegmentationTask(
-            recipe, data, model, keeps_batch_norm=True, device=device, workers=workers, validation=validation
-        )
         self._device = device
-        self._workers = workers
 
-    @property
-    def model(self) -> OPSNet:
-        """What is trained."""
-        return self._masked.model
-
-    @property
-    def module(self) -> nn.Module:
-        """What is trained; CLIP is frozen in it."""
-        return self._masked.module
-
-    @property
-    def optim_plan(self) -> OptimPlan:
-        """The recipe's optimiser and rate."""
-        return self._masked.optim_plan
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Everything but CLIP."""
-        return self._masked.parameter_groups()
-
-    @property
-    def blocks(self) -> list[nn.Module]:
-        """The repeated parts of the network."""
-        return self._masked.blocks
-
-    def evaluate(self) -> Evaluation | None:
-        """Figures of the model as it is; None where there is nothing to measure it on."""
-        return self._masked.evaluate()
-
-    def twin(self) -> "OPSNetPlusTask":
-        """The same training with trained weights of its own."""
-        other = copy.copy(self)
-        other._masked = self._masked.twin()
-        return other
-
-    def batches(self, start: int, split: BatchSplit | None = None) -> Iterator[MixedBatch]:
-        """Batches from step `start` on; each kind of picture in an order of its own, by seed and step alone."""
-        split = split or BatchSplit()
-        loader: Any = DataLoader(
+    def batches(self, start: int, split: BatchSplit, *, workers: int) -> Iterator[LabelledBatch]:
+        """Batches from step `start` on, in an order of their own, by seed and step alone."""
+        return load_batches(
             self.pictures,
+            collate_labelled,
+            workers=workers,
             batch_size=split.microbatch_size(self.recipe.labelled_batch_size),
             sampler=self._keys(start, split),
-            num_workers=self._workers,
-            collate_fn=collate_labelled,
-            generator=torch.Generator(),  # not torch's own, which is the caller's
         )
-        for masked, labelled in zip(self._masked.batches(start, split), loader, strict=False):
-            yield MixedBatch(masked=masked, labelled=labelled)
 
     def _keys(self, start: int, split: BatchSplit) -> Iterator[tuple[int, int]]:
         return training_keys(
@@ -161,27 +90,26 @@ class OPSNetPlusTask:
         )
 
     def pictures_of(self, step: int) -> list[str]:
-        """File names of the whole batch of a step: with masks, then with labels."""
+        """File names of the whole batch of a step."""
         keys = islice(self._keys(step, BatchSplit()), self.recipe.labelled_batch_size)
-        return [*self._masked.pictures_of(step), *(self.pictures.samples[index].file_name for _, index in keys)]
+        return [self.pictures.samples[index].file_name for _, index in keys]
 
-    def losses(self, batch: MixedBatch, step: int) -> Mapping[str, Tensor]:
-        """OPSNet's losses on the pictures with masks, and the two of decoupled supervision on the others."""
-        with self._masked.seeded(batch.masked, step):
-            masked = self._masked.terms(batch.masked, step)
-            return masked | self.labelled_losses(batch.labelled.to(self._device))
-
-    def labelled_losses(self, batch: LabelledBatch) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, batch: LabelledBatch) -> dict[str, Tensor]:
         """The weighted terms of decoupled supervision, on the last layer's predictions.
 
         `match` compares E_m, as inference fuses it, but without debiasing: equation 1 is on the cosines themselves. It
         trains whatever makes E_q. CLIP is frozen, and masks and predicted IoUs only choose: none of them has a gradient
         from it. `sum` trains what makes the masks. Both are means over pictures; a microbatch gives its share.
+
+        Args:
+            model: the OPSNet in training.
+            batch: on its device.
         """
-        recipe, model = self.recipe, self.model
+        assert isinstance(model, OPSNet), "decoupled supervision is OPSNet+'s"
+        recipe = self.recipe
         share = len(batch.labels) / recipe.labelled_batch_size
         terms: dict[str, Tensor] = {}
-        with self._masked.autocast():
+        with recipe.autocast(self._device):
             clip_map = model.clip_map(batch.images)
             proposals = model.propose(batch.images)
             regions = model.embed(proposals, clip_map)
@@ -193,7 +121,3 @@ class OPSNetPlusTask:
         if recipe.sum_weight:
             terms["sum"] = share * recipe.sum_weight * sum_loss(proposals.mask_logits.float(), batch.inside)
         return terms
-
-    def pictures_in(self, batch: MixedBatch) -> int:
-        """Pictures of both kinds."""
-        return self._masked.pictures_in(batch.masked) + len(batch.labelled.labels)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import torch
+
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage
 from lexiseg.training.engine.run_settings import Precision
@@ -44,3 +46,7 @@ class TrainingRecipe:
     def optim_plan(self) -> OptimPlan:
         """One stage of all steps."""
         return OptimPlan(config=self.optim, stages=(Stage(steps=self.steps),), rate_drops=self.rate_drops)
+
+    def autocast(self, device: str) -> torch.autocast:
+        """What the network runs under: bf16 where that is its precision."""
+        return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16")

@@ -23,7 +23,7 @@ from lexiseg.training.segmentation.closed_set import ClosedSet, ClosedSetRecipe
 from lexiseg.training.segmentation.data_check import DataReport, look_at_data
 from lexiseg.training.segmentation.initial_weights import first_model, first_opsnet, lacking_weights
 from lexiseg.training.segmentation.opsnet import OPSNetRecipe
-from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe, OPSNetPlusTask
+from lexiseg.training.segmentation.opsnet_plus import LabelSupervision, OPSNetPlusRecipe
 from lexiseg.training.segmentation.ovseg import OVSegRecipe
 from lexiseg.training.segmentation.recipe import TrainingRecipe
 from lexiseg.training.segmentation.task import SegmentationTask
@@ -58,10 +58,10 @@ def train_segmenter(recipe: OPSNetRecipe | OVSegRecipe, settings: TrainSettings,
     """Trains an OPSNet, or the first stage of an OVSeg, around a frozen CLIP."""
     _refuse_to_draw(recipe, settings)
     recipe = overridden(recipe, settings)
-    model, origin = first_model(recipe, settings)
+    model, weights = first_model(recipe, settings)
     data = training_data(recipe, settings, reporters)
-    task = _task(recipe, data, model, settings, keeps_batch_norm=settings.start is not None)
-    return _run_and_save(task, settings, reporters, {"recipe": to_jsonable(recipe), **origin})
+    origin = {"recipe": to_jsonable(recipe), **weights}
+    return _train(recipe, data, model, settings, reporters, origin, keeps_batch_norm=settings.start is not None)
 
 
 def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -75,26 +75,27 @@ def train_opsnet_plus(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporte
     data = training_data(recipe, settings, reporters) if settings.data else None
     labelled = _labelled_data(recipe, settings, reporters) if recipe.learns_from_labels else None
     data = data or training_data(recipe, settings, reporters)
-    if labelled is None:
-        task = _task(recipe, data, model, settings, keeps_batch_norm=True)
-    else:
-        device, workers, validation = settings.device, settings.workers, _validation(settings)
-        task = OPSNetPlusTask(recipe, data, labelled, model, device=device, workers=workers, validation=validation)
-        used, skipped = len(task.pictures), task.pictures.num_skipped
+    labels = None
+    if labelled is not None:
+        labels = LabelSupervision(recipe, labelled, model, device=settings.device)
+        used, skipped = len(labels.pictures), labels.pictures.num_skipped
         origin["labelled"] = {"classes": len(labelled.categories), "pictures": used, "skipped": skipped}
         reporters.note(f"{used} pictures have labels; {skipped} have none and are left out.")
-    return _run_and_save(task, settings, reporters, origin)
+    return _train(recipe, data, model, settings, reporters, origin, keeps_batch_norm=True, labels=labels)
 
 
-def _task(
+def _train(
     recipe: TrainingRecipe,
     data: Dataset,
     model: OpenVocabularySegmenter,
     settings: TrainSettings,
+    reporters: Reporters,
+    origin: Mapping[str, object],
     *,
     keeps_batch_norm: bool,
-) -> SegmentationTask[OpenVocabularySegmenter]:
-    return SegmentationTask(
+    labels: LabelSupervision | None = None,
+) -> Path:
+    task = SegmentationTask(
         recipe,
         data,
         model,
@@ -102,17 +103,10 @@ def _task(
         device=settings.device,
         workers=settings.workers,
         validation=_validation(settings),
+        labels=labels,
     )
-
-
-def _run_and_save(
-    task: SegmentationTask[OpenVocabularySegmenter] | OPSNetPlusTask,
-    settings: TrainSettings,
-    reporters: Reporters,
-    origin: Mapping[str, object],
-) -> Path:
     run_task(task, settings, reporters, origin)
-    model = task.model.cpu().eval()
+    model.cpu().eval()
     return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
 
 
@@ -154,14 +148,15 @@ def training_data(recipe: SegmenterRecipe, settings: TrainSettings, reporters: R
         ValueError: if it can't be read, or a look at its lists finds what a training would break on.
     """
     if not settings.data:
-        return _drawn_data(recipe, settings, reporters)
+        # the same pictures for every seed of the training, as COCO's are
+        return _drawn("base", recipe.num_pictures, recipe.vocabulary, recipe, settings, reporters)
     data = _open_data(recipe, settings)
     found = look_at_data(data, recipe.vocabulary, per_class=isinstance(recipe, OVSegRecipe))
-    heed(found, settings.data[0], reporters)
+    report_findings(found, settings.data[0], reporters)
     return data
 
 
-def heed(found: DataReport, path: Path, reporters: Reporters) -> None:
+def report_findings(found: DataReport, path: Path, reporters: Reporters) -> None:
     """Tells what a look at a data set noted.
 
     Raises:
@@ -187,11 +182,6 @@ def _open_data(recipe: SegmenterRecipe, settings: TrainSettings) -> Dataset:
 def _refuse_to_draw(recipe: SegmenterRecipe, settings: TrainSettings) -> None:
     if not settings.data and not recipe.num_pictures:
         raise ValueError("this recipe learns from photographs, which can't be drawn: pass a data set as --data.")
-
-
-def _drawn_data(recipe: SegmenterRecipe, settings: TrainSettings, reporters: Reporters) -> Dataset:
-    """Pictures of the drawn world, the same for every seed of the training, as COCO is."""
-    return _drawn("base", recipe.num_pictures, recipe.vocabulary, recipe, settings, reporters)
 
 
 def _labelled_data(recipe: OPSNetPlusRecipe, settings: TrainSettings, reporters: Reporters) -> Dataset:

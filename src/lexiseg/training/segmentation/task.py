@@ -2,8 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +17,7 @@ from lexiseg.data.samples.segmentation import MixedDataset, SegmentationDataset,
 from lexiseg.encoders.segmenters.block_wrapping import blocks_of
 from lexiseg.encoders.segmenters.mask2former import freeze_batch_norm
 from lexiseg.models.base import OpenVocabularySegmenter
+from lexiseg.training.engine.loader import load_batches
 from lexiseg.training.engine.microbatches import BatchSplit
 from lexiseg.training.engine.optim import OptimPlan, decay_groups
 from lexiseg.training.engine.task import Evaluation
@@ -25,6 +25,7 @@ from lexiseg.training.engine.validation import Validation, evaluate_on
 from lexiseg.training.segmentation.batches import SegmentBatch, split_batches
 from lexiseg.training.segmentation.closed_set import ClosedSet
 from lexiseg.training.segmentation.criterion import segmentation_losses
+from lexiseg.training.segmentation.opsnet_plus import LabelSupervision
 from lexiseg.training.segmentation.recipe import TrainingRecipe
 
 
@@ -56,6 +57,7 @@ class SegmentationTask(Generic[ModelT]):
         workers: int = 1,
         validation: Validation | None = None,
         rehearsal: Rehearsal | None = None,
+        labels: LabelSupervision | None = None,
     ) -> None:
         """Moves the model to the device, and embeds its training vocabulary once.
 
@@ -68,6 +70,7 @@ class SegmentationTask(Generic[ModelT]):
             workers: processes that read pictures.
             validation: what the model is measured on now and then.
             rehearsal: what it was trained on before, so that it is not forgotten.
+            labels: further pictures that have labels and no masks, and the losses on them (OPSNet+).
 
         Raises:
             ValueError: if the model can't be trained.
@@ -77,6 +80,7 @@ class SegmentationTask(Generic[ModelT]):
         self.device = device
         self.validation = validation
         self.rehearsal = rehearsal
+        self.labels = labels
         self._data = data
         self._workers = workers
         model.train().to(device)
@@ -95,15 +99,11 @@ class SegmentationTask(Generic[ModelT]):
 
     def predict(self, images: ImageBatch) -> tuple[LayerPrediction, ...]:
         """What every layer predicts, for the criterion, which takes float32 alone."""
-        with self.autocast():
+        with self.recipe.autocast(self.device):
             if isinstance(self.model, ClosedSet):
                 return self.model.predict_layers(images)
             assert self._words is not None
             return self.model.predict_layers(images, self._words)
-
-    def autocast(self) -> torch.autocast:
-        """What the network runs under: bf16 where that is its precision."""
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.recipe.precision == "bf16")
 
     @property
     def module(self) -> nn.Module:
@@ -131,7 +131,7 @@ class SegmentationTask(Generic[ModelT]):
         """The repeated parts of the network."""
         return blocks_of(self.model.segmenter)
 
-    def twin(self) -> "SegmentationTask[ModelT]":
+    def with_own_weights(self) -> "SegmentationTask[ModelT]":
         """The same training with trained weights of its own; what is frozen is shared."""
         other = copy.copy(self)
         frozen = {id(p): p for p in self.model.parameters() if not p.requires_grad}
@@ -141,15 +141,18 @@ class SegmentationTask(Generic[ModelT]):
     def batches(self, start: int, split: BatchSplit | None = None) -> Iterator[SegmentBatch]:
         """Batches from step `start` on, read by worker processes; of a split batch, this process's slices in turn."""
         recipe, split = self.recipe, split or BatchSplit()
-        loader: Any = torch.utils.data.DataLoader(
+        pictures = load_batches(
             self._mixed(),
+            collate,
+            workers=self._workers,
             batch_size=split.microbatch_size(recipe.batch_size),
             sampler=self._keys(start, split),
-            num_workers=self._workers,
-            collate_fn=collate,
-            generator=torch.Generator(),  # not torch's own, which is the caller's
         )
-        return split_batches(iter(loader), split)
+        batches = split_batches(pictures, split)
+        if self.labels is None:
+            return batches
+        labelled = self.labels.batches(start, split, workers=self._workers)
+        return (replace(batch, labelled=further) for batch, further in zip(batches, labelled, strict=False))
 
     @property
     def _sources(self) -> tuple[Dataset, ...]:
@@ -184,40 +187,34 @@ class SegmentationTask(Generic[ModelT]):
         )
 
     def pictures_of(self, step: int) -> list[str]:
-        """File names of the whole batch of a step."""
+        """File names of the whole batch of a step: with masks, then with labels."""
         keys = islice(self._keys(step, BatchSplit()), self.recipe.batch_size)
-        return [self._sources[source].samples[index].file_name for source, _, index in keys]
+        names = [self._sources[source].samples[index].file_name for source, _, index in keys]
+        return names if self.labels is None else [*names, *self.labels.pictures_of(step)]
 
     def pictures_in(self, batch: SegmentBatch) -> int:
         """Pictures of a batch, or of a microbatch."""
-        return len(batch.targets)
+        return batch.num_pictures
 
     def losses(self, batch: SegmentBatch, step: int) -> Mapping[str, Tensor]:
-        """The criterion after every layer, with random numbers of the step's own."""
-        with self.seeded(batch, step):
-            return self.terms(batch, step)
+        """The criterion after every layer, with random numbers of the step's own; and what labels add to it.
 
-    def seeded(self, batch: SegmentBatch, step: int) -> AbstractContextManager[None]:
-        """Lets torch's own generator, which dropout and stochastic depth draw from, begin anew within.
-
-        It begins by step and microbatch, so that a resumed run drops the same. How a batch is split decides what is
-        dropped, but for that no loss depends on it.
+        Torch's own generator, which dropout and stochastic depth draw from, begins anew by step and microbatch, so that
+        a resumed run drops the same. How a batch is split decides what is dropped, but for that no loss depends on it.
         """
-        return fork_random(self._seed(step) + (batch.microbatch.places[0] << 40))
-
-    def terms(self, batch: SegmentBatch, step: int) -> dict[str, Tensor]:
-        """The criterion after every layer, its points drawn by the step's own generator; within `seeded`."""
+        seed = self.recipe.seed * 1_000_003 + step
         batch = batch.to(self.device)
-        return segmentation_losses(
-            self.predict(batch.images),
-            batch.targets,
-            self.recipe.criterion,
-            generator=torch.Generator(batch.images.pixel_values.device).manual_seed(self._seed(step)),
-            microbatch=batch.microbatch,
-        )
-
-    def _seed(self, step: int) -> int:
-        return self.recipe.seed * 1_000_003 + step
+        with fork_random(seed + (batch.microbatch.places[0] << 40)):
+            terms = segmentation_losses(
+                self.predict(batch.images),
+                batch.targets,
+                self.recipe.criterion,
+                generator=torch.Generator(batch.images.pixel_values.device).manual_seed(seed),
+                microbatch=batch.microbatch,
+            )
+            if self.labels is not None and batch.labelled is not None:
+                terms |= self.labels.losses(self.model, batch.labelled)
+        return terms
 
     def evaluate(self) -> Evaluation | None:
         """Figures of the model as it is, and a few pictures; None where there is nothing to measure it on."""
