@@ -1,4 +1,7 @@
-"""The command line: every command, what it takes, and where its body lies, which is imported when it is called."""
+"""The command line: every command, what it takes, and where its body lies, which is imported when it is called.
+
+To add one: a dataclass of its options in `options/`, a body in a file here, and a line in the table `COMMANDS`.
+"""
 
 from collections.abc import Callable
 from importlib import import_module

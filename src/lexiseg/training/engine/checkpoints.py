@@ -83,9 +83,9 @@ class Checkpoints:
             atomic_save(content, self._folder / BEST_FILE)
 
 
-OF_NO_CLOSED_SET = ("has_enhancer", "enhancer_shares_projection", "clip", "test_sides")
-"""Fields that only an OPSNet reads. Up to fe5387f, the recipe of a closed-set Mask2Former was one of an OPSNet's with
-`is_closed_set`, and had them too."""
+OPSNET_FIELDS = ("has_enhancer", "enhancer_shares_projection", "clip", "test_sides")
+"""Fields of an OPSNet's recipe. Before the closed-set recipe had a type of its own, it was an OPSNet's recipe with
+`is_closed_set`, and checkpoints of that time name these fields too."""
 
 
 def _converted(recipe: str) -> Any:
@@ -93,7 +93,7 @@ def _converted(recipe: str) -> Any:
     origin = json.loads(recipe)
     fields = origin.get("recipe") if isinstance(origin, dict) else None
     if isinstance(fields, dict):
-        for name in OF_NO_CLOSED_SET if fields.pop("is_closed_set", False) else ():
+        for name in OPSNET_FIELDS if fields.pop("is_closed_set", False) else ():
             fields.pop(name, None)
     return origin
 

@@ -46,7 +46,7 @@ class BatchSplit:
     def places(self, number: int, size: int) -> tuple[int, ...]:
         """Places in the batch of the `size` pictures of this process's slice `number`.
 
-        The processes take pictures in turn, as `data.samples.training_keys` deals them out.
+        The processes take pictures in turn, as `data.samples.segmentation.training_keys` deals them out.
         """
         first = number * size
         return tuple(place * self.num_processes + self.rank for place in range(first, first + size))

@@ -1,4 +1,7 @@
-"""Recipes: functions that each return all that decides a training, as one frozen dataclass."""
+"""Recipes: functions that each return all that decides a training, as one frozen dataclass.
+
+To add one: a function in a file here, and its name in the table `RECIPES`.
+"""
 
 import difflib
 import re

@@ -38,7 +38,10 @@ class TrainingRecipe:
     published: Published | None = None
     """What the recipe begins from; None: from whatever is given."""
     paste_share: float = 0.0
-    """How probably things of a picture of the training data are pasted into each; see `data.scenes.paste_things`."""
+    """How probably things of another picture of the training data are pasted into each.
+
+    See `data.samples.copy_paste.paste_things`.
+    """
     precision: Precision = "bf16"
     seed: int = 0
 
