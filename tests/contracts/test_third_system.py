@@ -218,7 +218,7 @@ def test_a_third_system_is_saved_loaded_and_segments(folder: Path, pictures: Pat
         ("grass", 0),
         ("sky", SIDE // 2),
     ]
-    with pytest.raises(ValueError, match="expected a Blend, got an EnsembleConfig: an Horizon takes no other"):
+    with pytest.raises(ValueError, match="expected a Blend, got an EnsembleConfig: a Horizon takes no other"):
         loaded.segment(picture, "sky", fusion=lexiseg.EnsembleConfig())
 
 

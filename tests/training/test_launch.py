@@ -274,9 +274,8 @@ def test_the_whole_hands_every_part_what_the_parts_before_have_made(
         made[name] = settings
         return settings.out / "model"
 
-    whole = commands.train
-    monkeypatch.setattr(commands, "train", note_down)
-    model = whole("storybook", TrainSettings(out=tmp_path, seed=3))
+    monkeypatch.setattr(commands, "_train", note_down)
+    model = commands._train_whole(TrainSettings(out=tmp_path, seed=3), Reporters())
 
     assert tuple(made) == WHOLE_PARTS
     assert model == tmp_path / "opsnet" / "model"
@@ -359,3 +358,35 @@ def test_a_recipe_is_trained_from_python(drawn: Path, tmp_path: Path) -> None:
         lexiseg.train("mask2former-huge", tmp_path / "run", data=drawn)
     with pytest.raises(TypeError, match="epochs"):
         lexiseg.train(small, tmp_path / "run", epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "sentence"),
+    [
+        ({"device": "tpu9"}, lexiseg.DeviceError, "'tpu9'"),
+        ({"device": "cuda:99"}, lexiseg.DeviceError, "no cuda:99"),
+        ({"labels": "here", "clip": "run"}, lexiseg.UsageError, "no use for labels and clip"),
+        ({"accumulate": 0}, ValueError, "accumulate"),
+    ],
+)
+def test_python_gets_the_sentences_of_the_command_line(
+    tmp_path: Path, settings: dict[str, Any], error: type[ValueError], sentence: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    settings = {key: str(tmp_path / "run") if value == "run" else value for key, value in settings.items()}
+
+    with pytest.raises(error, match=sentence):
+        lexiseg.train("mask2former-tiny", tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_may_be_written_as_on_the_command_line(tmp_path: Path) -> None:
+    settings = commands._settings(
+        tmp_path, {"data": "pictures", "vocabulary": "cat, dog", "accumulate": 2, "sharding": "fsdp2"}
+    )
+
+    assert settings.data == (Path("pictures"),)
+    assert settings.vocabulary is not None
+    assert settings.vocabulary.names == ("cat", "dog")
+    assert (settings.engine.accumulate, settings.engine.sharding) == (2, "fsdp2")
+    assert settings.device in ("cpu", "cuda", "mps")

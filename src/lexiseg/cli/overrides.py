@@ -6,6 +6,7 @@ from typing import Any
 from lexiseg.cli.command import typed_name
 from lexiseg.cli.options.shared import CropOptions, InferenceOptions, given
 from lexiseg.core.errors import UsageError
+from lexiseg.core.messages import a
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
@@ -60,6 +61,5 @@ def _refuse_foreign(model: OpenVocabularySegmenter, asked: dict[str, Any], known
     if foreign := [name for name in asked if name not in known]:
         others = " or ".join(map(typed_name, known)) or "no option of that kind"
         raise UsageError(
-            f"{typed_name(foreign[0])} means nothing to an {type(model).__name__}, which is what the model is: "
-            f"give {others}."
+            f"{typed_name(foreign[0])} means nothing to {a(type(model))}, which is what the model is: give {others}."
         )

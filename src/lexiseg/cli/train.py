@@ -11,8 +11,8 @@ from lexiseg.cli.options.shared import given, read_optional_vocabulary
 from lexiseg.cli.options.train import TrainOptions
 from lexiseg.cli.recipe_tables import show_recipe, show_recipes, show_report
 from lexiseg.core import processes
+from lexiseg.core.devices import choose_device
 from lexiseg.core.errors import UsageError
-from lexiseg.inference.predictor import choose_device
 from lexiseg.io.models import find_model, is_hub_name
 from lexiseg.training.engine.log import TrainingProgress
 from lexiseg.training.engine.trainer import EngineConfig

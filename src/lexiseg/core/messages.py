@@ -21,6 +21,11 @@ def shown(text: object, length: int = 40) -> str:
     return "'" + "".join(char if char.isprintable() else "?" for char in line) + "'"
 
 
+def a(kind: type) -> str:
+    """The name of a type with its article: a SimBaseline, an OPSNet."""
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+
+
 def few(names: Sequence[object]) -> str:
     """The first three names and how many follow."""
     rest = f" and {len(names) - 3} more" if len(names) > 3 else ""

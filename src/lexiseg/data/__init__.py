@@ -1,1 +1,1 @@
-"""Floor 1: data sets, read and drawn."""
+"""Data sets: their contract, formats, catalogue and training samples."""

@@ -1,1 +1,1 @@
-"""Floor 5: metrics and reports."""
+"""Measures predictions: metrics, evaluations, reports."""

@@ -176,7 +176,7 @@ def diagnose(
         model: answers in eval mode; its modes are restored afterwards.
         dataset: samples on disk.
         vocabulary: one concept per category, in any order.
-        settings: protocol and inference switches; the papers' protocol if not given.
+        settings: protocol and inference options; the papers' protocol if not given.
         workers: as in `evaluate_dataset`.
         shards_dir: as in `evaluate_dataset`, but a folder of its own.
         resume: as in `evaluate_dataset`.

@@ -63,7 +63,7 @@ def evaluate(
         root: where a data set of the catalogue lies.
         split: val, train ...; the data set's first if not given.
         task: "panoptic", "semantic" or "instance"; what the data set is made for if not given.
-        settings: protocol and inference switches; the papers' protocol if not given.
+        settings: protocol and inference options; the papers' protocol if not given.
         count: pictures of a drawn data set.
         seed: of the drawing.
         device: where a model that is loaded by name runs, as for `lexiseg.load`.
@@ -148,7 +148,7 @@ def evaluate_dataset(
         model: answers in eval mode; its modes are restored afterwards.
         dataset: samples on disk.
         vocabulary: one concept per category, in any order.
-        settings: task, protocol and inference switches; the papers' protocol if not given.
+        settings: task, protocol and inference options; the papers' protocol if not given.
         groups: names of categories whose figures are also wanted on their own, by the group's name; "unseen" is what
             hIoU splits by, unless the data set has a split of its own.
         workers: processes that read pictures ahead; 0 reads them in this one.

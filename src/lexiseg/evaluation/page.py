@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.files import writing
+from lexiseg.core.files import write_atomically, writing
 from lexiseg.core.tables import markdown_table, percent
 from lexiseg.evaluation.diagnosis import Diagnosis
 from lexiseg.evaluation.evaluator import Comparison
@@ -61,7 +61,7 @@ def write_page(
                 lines += [f"{scene.name}: {percent(scene.score or 0)}. Picture, truth, prediction.", ""]
                 lines += [f"![{scene.name}]({name})", ""]
         page = folder / PAGE_FILE
-        page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+        write_atomically(page, "\n".join(lines).rstrip() + "\n")
     return page
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from torch import nn
 
+from lexiseg.core.messages import a
 from lexiseg.core.structures import ImageBatch, LayerPrediction, MaskPrediction, MaskProposals, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.text import TextEncoder
@@ -172,16 +173,10 @@ class OpenVocabularySegmenter(nn.Module, ABC):
         """
         expected = type(self.clip_only)
         if fusion is not None and not isinstance(fusion, expected):
-            raise ValueError(
-                f"expected {_a(expected)}, got {_a(type(fusion))}: an {type(self).__name__} takes no other fusion."
-            )
+            raise ValueError(f"expected {a(expected)}, got {a(type(fusion))}: {a(type(self))} takes no other fusion.")
 
     def train(self, mode: bool = True) -> "OpenVocabularySegmenter":
         """Sets training mode of everything but CLIP, which stays in eval mode."""
         super().train(mode)
         self.clip.eval()
         return self
-
-
-def _a(kind: type) -> str:
-    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"

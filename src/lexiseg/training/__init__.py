@@ -1,1 +1,1 @@
-"""Floor 6: losses, the loop, recipes."""
+"""Trains models: losses, the loop, recipes."""

@@ -1,10 +1,13 @@
 """`lexiseg train` and `lexiseg.train`: from a recipe to a model folder."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from lexiseg.core.devices import choose_device
+from lexiseg.core.errors import UsageError
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.io.models import find_model
 from lexiseg.training.clip.adaptation import AdaptationRecipe
 from lexiseg.training.clip.contrastive import ClipRecipe
@@ -12,6 +15,7 @@ from lexiseg.training.clip.grounding import GroundingRecipe
 from lexiseg.training.clip.learned_prompt import LearnedPromptRecipe
 from lexiseg.training.clip.run import train_adaptation, train_clip, train_grounding, train_prompt
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, consequences
+from lexiseg.training.engine.trainer import EngineConfig
 from lexiseg.training.recipes import SEQUENCES, WHOLE, WHOLE_PARTS, advice, describe, grouped_names, named
 from lexiseg.training.recipes.own import AnyRecipe, is_own, load_own
 from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
@@ -90,9 +94,12 @@ def find_recipe(name: str, *, seed: int = 0) -> AnyRecipe:
     return load_own(name, seed=seed) if is_own(name) else named(name)(seed=seed)
 
 
-def unused(name: str, settings: TrainSettings) -> tuple[str, ...]:
+def unused(recipe: str | AnyRecipe, settings: TrainSettings) -> tuple[str, ...]:
     """The settings that were given although this recipe has no use for them."""
-    used = ("data", "steps") if name == WHOLE else _options(_first_of(name))
+    if isinstance(recipe, str):
+        used = ("data", "steps") if recipe == WHOLE else _options(_first_of(recipe))
+    else:
+        used = _options(recipe)
     return tuple(key for key in OPTIONAL if key not in used and getattr(settings, key) not in (None, (), False))
 
 
@@ -143,16 +150,25 @@ def train(
             seed counts.
         out: folder of the run; or all settings.
         reporters: called with every step that is logged.
-        **settings: fields of `TrainSettings`, such as data, start, clip, steps, device and resume. Folders and names
-            of models may be strings.
+        **settings: fields of `TrainSettings`, such as data, start, clip, steps, device ("auto" if not given) and
+            resume, and of `EngineConfig`, such as accumulate and ema_decay. Folders and names of models may be strings,
+            a vocabulary whatever `Vocabulary.of` reads.
 
     Raises:
+        UsageError: if the recipe has no use for a setting.
+        DeviceError: if this machine lacks the device.
         ValueError: if the name is unknown, something that the recipe needs is missing, it can't join the data, or
             `out` is taken.
         TypeError: if there is no such setting.
     """
     given = replace(out, **settings) if isinstance(out, TrainSettings) else _settings(Path(out), settings)
-    reporters = reporters or Reporters()
+    if idle := unused(recipe, given):
+        name = recipe if isinstance(recipe, str) else type(recipe).__name__
+        raise UsageError(f"{name} has no use for {' and '.join(idle)}: leave it out.")
+    return _train(recipe, given, reporters or Reporters())
+
+
+def _train(recipe: str | AnyRecipe, given: TrainSettings, reporters: Reporters) -> Path:
     name = recipe if isinstance(recipe, str) else type(recipe).__name__
     if isinstance(recipe, str):
         recipe = _first_of(WHOLE_PARTS[0] if recipe == WHOLE else recipe, seed=given.seed)
@@ -170,7 +186,7 @@ def train(
 
 
 def _settings(out: Path, given: Mapping[str, Any]) -> TrainSettings:
-    """Settings of which folders may be strings, and models names."""
+    """Settings as a caller may write them: strings for folders, names for models, the engine's beside the others."""
     found = dict(given)
     for key in ("clip", "start", "labels", "old_data", "root", "prompt", "val"):
         if isinstance(found.get(key), str):
@@ -178,6 +194,12 @@ def _settings(out: Path, given: Mapping[str, Any]) -> TrainSettings:
     if isinstance(data := found.get("data", ()), str | Path):
         data = (data,)
     found["data"] = tuple(map(Path, data))
+    if (vocabulary := found.get("vocabulary")) is not None:
+        found["vocabulary"] = Vocabulary.of(vocabulary)
+    found["device"] = str(choose_device(found.get("device", "auto")))
+    engine = {field.name: found.pop(field.name) for field in fields(EngineConfig) if field.name in found}
+    if engine:
+        found["engine"] = replace(found.get("engine", EngineConfig()), **engine)
     return TrainSettings(out=out, **found)
 
 
@@ -185,10 +207,10 @@ def _train_whole(settings: TrainSettings, reporters: Reporters) -> Path:
     """Runs the recipes that make an OPSNet of the drawn world; those that are finished are not run again."""
     out = settings.out
     part = replace(settings, drawn=out)
-    clip = train("clip-tiny", replace(part, out=out / "clip"), reporters)
-    grounded = train("clip-tiny-words", replace(part, out=out / "clip-words", start=clip), reporters)
-    start = train("mask2former-tiny", replace(part, out=out / "mask2former"), reporters)
-    return train("opsnet-tiny", replace(part, out=out / "opsnet", clip=grounded, start=start), reporters)
+    clip = _train("clip-tiny", replace(part, out=out / "clip"), reporters)
+    grounded = _train("clip-tiny-words", replace(part, out=out / "clip-words", start=clip), reporters)
+    start = _train("mask2former-tiny", replace(part, out=out / "mask2former"), reporters)
+    return _train("opsnet-tiny", replace(part, out=out / "opsnet", clip=grounded, start=start), reporters)
 
 
 def _train_in_order(names: tuple[str, ...], settings: TrainSettings, reporters: Reporters) -> Path:
@@ -197,6 +219,6 @@ def _train_in_order(names: tuple[str, ...], settings: TrainSettings, reporters: 
     for place, name in enumerate(names):
         out = settings.out / f"{place + 1}-{name}"
         changed = replace(settings, out=out, start=folder, seed=settings.seed + place)
-        folder = train(name, changed, reporters)
+        folder = _train(name, changed, reporters)
     assert folder is not None, "an order has a recipe"
     return folder

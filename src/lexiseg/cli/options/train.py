@@ -49,7 +49,7 @@ class TrainOptions:
     lr: Annotated[float | None, typer.Option(min=0)] = None
     """Learning rate other than the recipe's."""
     precision: Literal["bf16", "float32"] | None = None
-    """What a segmenter computes in, bf16 if not given; float32 where that lacks."""
+    """What a segmenter computes in, bf16 if not given; float32 where a machine has no bf16."""
     device: Device = "auto"
     seed: Annotated[int, typer.Option(min=0)] = 0
     """Of initial weights, order and augmentation."""

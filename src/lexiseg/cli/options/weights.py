@@ -56,7 +56,7 @@ class ImportClipOptions:
     out: Annotated[Path, typer.Option("-o")]
     """The folder to make."""
     model: Annotated[str | None, typer.Option("-m", metavar="DIR|NAME")] = None
-    """An OVSeg that is to get this CLIP; the folder is its."""
+    """An OVSeg that is to get this CLIP; it is saved with it in the folder."""
     quick_gelu: Annotated[bool, typer.Option("--quick-gelu/--no-quick-gelu")] = True
     """How the weights were trained; OpenAI's with QuickGELU."""
     overwrite: Overwrite = False

@@ -8,7 +8,7 @@ A shard is an ordinary tar that WebDataset's tools read too. Each pair has three
 
 The mask is stored, not recovered from the colour of the background: OVSeg's trainer does that, and takes pixels of the
 region that happen to have this colour for background. `index.json` says where each member lies, so that a pair is read
-by one seek, without unpacking. `pair_writer` writes it last: where it stands, all shards stand.
+by one seek, without unpacking. `pairs.writer` writes it last: where it stands, all shards stand.
 """
 
 import io

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lexiseg.core.files import read_json_object
+from lexiseg.core.files import read_json_object, replacing, write_atomically
 from lexiseg.core.weights import read_safetensors, weight_complaint
 from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig, from_transformers, to_transformers
 
@@ -127,10 +127,10 @@ def write_mask2former(
     document.label2id = {name: index for index, name in enumerate(names)}
     tensors = {f"model.{published}": segmenter[name] for published, (name, _) in published_names(config).items()}
     tensors |= {"class_predictor.weight": class_weight, "class_predictor.bias": class_bias}
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(document.to_json_string(), encoding="utf-8")
     stored = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    with replacing(folder / "model.safetensors") as path:
+        save_file(stored, path, metadata={"format": "pt"})
+    write_atomically(folder / "config.json", document.to_json_string())
 
 
 @functools.cache

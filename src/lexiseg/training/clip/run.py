@@ -90,7 +90,7 @@ def train_prompt(recipe: LearnedPromptRecipe, settings: TrainSettings, reporters
 def _start_and_pairs(
     settings: TrainSettings,
 ) -> tuple[VitClip, OpenVocabularySegmenter | None, PairDataset, dict[str, object]]:
-    """The CLIP to go on from; the model that it came in, if that shows it crops; its pairs; what tells all apart."""
+    """The CLIP to go on from; the model it came in, if that shows it crops; its pairs; what identifies them all."""
     if settings.start is None:
         raise ValueError(
             "this recipe goes on from a CLIP: train one with 'lexiseg train clip-vit-tiny', then pass its folder, or "

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 def load_batches(
     dataset: Dataset[Any], collate: Callable[[Any], Any], *, workers: int, **sampling: Any
 ) -> Iterator[Any]:
-    """Reads batches of a data set; torch's own generator, which is the caller's, draws nothing for it.
+    """Reads batches of a data set; torch's global generator stays as it was.
 
     Args:
         dataset: gives samples by whatever the sampler names.

@@ -14,7 +14,7 @@ import torch
 
 from lexiseg.core import processes
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import write_atomically, writing
+from lexiseg.core.files import replacing, write_atomically, writing
 from lexiseg.evaluation.evaluator import Comparison
 from lexiseg.training.engine.plot import plot_losses
 from lexiseg.training.engine.task import Evaluation
@@ -150,9 +150,9 @@ class RunLog:
     def finish(self) -> None:
         """Draws the curve of the whole run."""
         if self._is_first:
-            with writing(self._folder):
+            with replacing(self._folder / "loss.png") as hidden:
                 lines = [json.loads(line) for line in (self._folder / LOG_FILE).read_text().splitlines()]
-                plot_losses(lines).save(self._folder / "loss.png")
+                plot_losses(lines).save(hidden, format="PNG")
 
     def _write(self, step: int, figures: Mapping[str, float]) -> None:
         with writing(self._folder / LOG_FILE), (self._folder / LOG_FILE).open("a") as log:

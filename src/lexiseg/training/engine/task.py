@@ -78,7 +78,7 @@ class Evaluation:
     """A few pictures with truth and prediction, in the first process alone."""
 
     def beside(self, old: "Evaluation") -> "Evaluation":
-        """The figures of both, by the mean of whose first ones the best model is chosen."""
+        """The figures of both; the mean of their first ones chooses the best model."""
         first = [next(iter(one.figures.values())) for one in (self, old)]
         named = {f"old {name}": value for name, value in old.figures.items()}
         return Evaluation(figures={"new and old": sum(first) / 2, **self.figures, **named}, scenes=self.scenes)

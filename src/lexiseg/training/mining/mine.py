@@ -182,7 +182,7 @@ def _plan(
 
 
 def _in_first_process(act: Callable[[], ResultT]) -> ResultT:
-    """What the first process does, once for all; its complaint is everybody's."""
+    """Acts in the first process alone; every process gets the result, or raises the error."""
     result: Any = None
     if processes.rank() == 0:
         try:

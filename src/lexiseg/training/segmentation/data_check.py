@@ -59,7 +59,7 @@ def look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool, file
     Args:
         data: the training set.
         vocabulary: the recipe's words.
-        per_class: whether crowds count as parts of their class; see `data.samples.to_targets`.
+        per_class: whether crowds count as parts of their class; see `data.samples.segmentation.to_targets`.
         files: opens files as well. 16 pictures with objects are opened in any case, as their lists tell too little.
     """
     found = look_at_lists(data, vocabulary, per_class=per_class)
@@ -75,7 +75,7 @@ def look_at_lists(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> 
         data: the training set.
         vocabulary: the recipe's words. Objects of a COCO instance JSON, whose reader has refused malformed ones, are
             not held against it.
-        per_class: whether crowds count as parts of their class; see `data.samples.to_targets`.
+        per_class: whether crowds count as parts of their class; see `data.samples.segmentation.to_targets`.
     """
     return _report(data, _look_at_lists(data, vocabulary, per_class=per_class))
 
@@ -112,7 +112,7 @@ def _look_at_categories(data: Dataset, vocabulary: Vocabulary, *, per_class: boo
     elif unknown:
         yield Note(
             f"{len(unknown)} of {len(data.categories)} categories are not in the vocabulary ({few(unknown)}): "
-            f"{_segments_of(data, unknown)}their pixels are told nothing."
+            f"{_segments_of(data, unknown)}their pixels are not learned from."
         )
     if any(sample.segments is not None for sample in data.samples):
         yield from _look_at_segments(data, set(class_ids), per_class=per_class)

@@ -31,7 +31,7 @@ from lexiseg.training.segmentation.finetune import (
     join_vocabularies,
     set_training_vocabulary,
 )
-from lexiseg.training.segmentation.run import draw_once, report_findings
+from lexiseg.training.segmentation.run import draw_for_run, report_findings
 
 REPORT_FILE = "finetune.json"
 DRAWN_OLD = 1600
@@ -176,7 +176,7 @@ def _drawn(model: OpenVocabularySegmenter, settings: TrainSettings, reporters: R
     order = StorybookSpec(
         role="base", split="train", count=DRAWN_OLD, seed=OLD_SEED, size=(side, side), vocabulary=words
     )
-    return draw_once(order, settings.out / f"old-{DRAWN_OLD}", settings, reporters)
+    return draw_for_run(order, settings.out / f"old-{DRAWN_OLD}", settings, reporters)
 
 
 def _go_back(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TypeVar
 
-from lexiseg.core.messages import printable
+from lexiseg.core.messages import a, printable
 from lexiseg.core.random import fork_random
 from lexiseg.encoders.clip.vit import VitClip
 from lexiseg.encoders.segmenters.backbone_weights import is_backbone, load_backbone
@@ -164,7 +164,7 @@ def _whole_start(settings: TrainSettings, kind: type[ModelT]) -> ModelT:
     model = load_model(settings.start)
     if not isinstance(model, kind):
         raise ValueError(
-            f"expected the folder of an {kind.__name__} as --start, got one of an {type(model).__name__}: "
+            f"expected the folder of {a(kind)} as --start, got one of {a(type(model))}: "
             "choose the recipe that fits, or another start."
         )
     return model

@@ -209,10 +209,10 @@ def _drawn(
     folder = (settings.drawn or settings.out) / f"{prefix}-{count}"
     size = recipe.framing.image_size
     order = StorybookSpec(role=role, split="train", count=count, size=(size, size), vocabulary=vocabulary)
-    return draw_once(order, folder, settings, reporters)
+    return draw_for_run(order, folder, settings, reporters)
 
 
-def draw_once(order: StorybookSpec, folder: Path, settings: TrainSettings, reporters: Reporters) -> Dataset:
+def draw_for_run(order: StorybookSpec, folder: Path, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """Draws a data set in the first process, if an earlier run has not drawn it there; every process reads it."""
     if processes.rank() == 0 and not (folder / "panoptic.json").is_file():
         workers = max(1, settings.workers)
