@@ -1,7 +1,7 @@
 """`lexiseg assemble`: a published Mask2Former and a CLIP become a model folder."""
 
 from lexiseg.cli.console import say
-from lexiseg.cli.import_weights import check_free
+from lexiseg.cli.import_weights import check_out
 from lexiseg.cli.options.shared import read_optional_vocabulary
 from lexiseg.cli.options.weights import AssembleOptions
 from lexiseg.io.models import save_model
@@ -15,7 +15,7 @@ def run_assemble(options: AssembleOptions) -> None:
         ValueError: if a part is missing or damaged, the parts don't fit together, or the folder can't be written.
     """
     vocabulary = read_optional_vocabulary(options.vocabulary)
-    check_free(options.out, overwrite=options.overwrite)
+    check_out(options.out, overwrite=options.overwrite)
     folder, clip, out = options.folder, options.clip, options.out
     model = assemble(folder, clip, options.clip_weights, vocabulary=vocabulary, longest_side=options.longest_side)
     save_model(model, out, overwrite=options.overwrite)

@@ -30,7 +30,7 @@ def run_import_ovseg(options: ImportModelOptions) -> int:
     """
     out, as_json = options.out, options.as_json
     vocabulary = read_optional_vocabulary(options.vocabulary)
-    check_free(out, overwrite=options.overwrite)
+    check_out(out, overwrite=options.overwrite)
     settings = {} if options.config is None else read_settings(options.config)
     reference = options.reference
     expected = None if reference is None else (read_reference(reference), reference_words(reference, settings))
@@ -68,7 +68,7 @@ def run_import_clip(options: ImportClipOptions) -> None:
         ValueError: if a file is missing or damaged, the parts don't fit together, or the folder is taken.
     """
     file, out, model = options.file, options.out, options.model
-    check_free(out, overwrite=options.overwrite)
+    check_out(out, overwrite=options.overwrite)
     if model is None:
         write_clip(out, import_clip(file, quick_gelu=options.quick_gelu))
         say(f"Imported {printable(file)} to {printable(out)}, a CLIP that 'lexiseg train' takes with --clip.")
@@ -81,7 +81,7 @@ def run_import_clip(options: ImportClipOptions) -> None:
     say(f"Imported {printable(file)} to {printable(out)}: {model} with this CLIP in the place of its own.")
 
 
-def check_free(out: Path, *, overwrite: bool) -> None:
+def check_out(out: Path, *, overwrite: bool) -> None:
     """Refuses a taken folder before the long work.
 
     Raises:

@@ -163,7 +163,7 @@ class InstanceMeasure(Measure):
         found = instances(answer.prediction, answer.index, answer.frame, answer.vocabulary, merge)
         true = truth.to_instances(self.categories)
         detections = found_masks(found, answer.category_ids)
-        one = PictureMasks(image_id=truth.sample.key, size=true.size, truths=true.masks, found=detections)
+        one = PictureMasks(image_id=truth.sample.key, size=true.size, annotations=true.masks, found=detections)
         return InstanceTally(pictures=(one,))
 
     def image_score(self, tally: InstanceTally) -> float | None:

@@ -81,7 +81,7 @@ class Result:
     def to_jsonable(self) -> dict[str, Any]:
         """Height and width in pixels and the segments, as plain data for JSON."""
         height, width = self.segmentation.shape
-        return {"height": height, "width": width, "segments": [plain_segment(s) for s in self.segments]}
+        return {"height": height, "width": width, "segments": [segment_to_jsonable(s) for s in self.segments]}
 
     def _repr_png_(self) -> bytes:
         """The overlay as PNG bytes, for notebooks."""
@@ -98,7 +98,7 @@ class Result:
         return f"<Result {self.name}: {width} x {height} pixels, {found or 'nothing found'}>"
 
 
-def plain_segment(segment: Segment) -> dict[str, Any]:
+def segment_to_jsonable(segment: Segment) -> dict[str, Any]:
     """One segment as plain data."""
     return {
         "id": segment.id,
@@ -107,10 +107,10 @@ def plain_segment(segment: Segment) -> dict[str, Any]:
         "is_thing": segment.is_thing,
         "area": segment.area,
         "box": list(segment.box),
-        "guesses": [_plain_guess(guess) for guess in segment.guesses],
-        "path": [_plain_guess(step) for step in segment.path],
+        "guesses": [_guess_to_jsonable(guess) for guess in segment.guesses],
+        "path": [_guess_to_jsonable(step) for step in segment.path],
     }
 
 
-def _plain_guess(guess: Guess) -> dict[str, Any]:
+def _guess_to_jsonable(guess: Guess) -> dict[str, Any]:
     return {"name": guess.name, "score": round(guess.score, 4)}

@@ -20,7 +20,7 @@ def to_jsonable(config: Any) -> Any:
     Raises:
         ModelError: if it holds something that JSON can't say, such as infinity or an object.
     """
-    return _to_plain(config, "config")
+    return _to_jsonable(config, "config")
 
 
 def from_jsonable(cls: type[ConfigT], doc: object, *, source: str = "config.json") -> ConfigT:
@@ -40,7 +40,7 @@ def from_jsonable(cls: type[ConfigT], doc: object, *, source: str = "config.json
         ModelError: naming the field, if one is unknown, missing, of a wrong type, or refused by the
             dataclass.
     """
-    return _from_plain(cls, doc, _Place(source, ()))
+    return _from_jsonable(cls, doc, _Place(source, ()))
 
 
 class _Place(NamedTuple):
@@ -57,10 +57,10 @@ class _Place(NamedTuple):
         return ModelError(f"{self.source}: {field}{complaint}")
 
 
-def _to_plain(value: Any, path: str) -> Any:
+def _to_jsonable(value: Any, path: str) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {
-            field.name: _to_plain(getattr(value, field.name), f"{path}.{field.name}")
+            field.name: _to_jsonable(getattr(value, field.name), f"{path}.{field.name}")
             for field in fields(value)
             if field.init
         }
@@ -68,9 +68,9 @@ def _to_plain(value: Any, path: str) -> Any:
         for key in value:
             if not isinstance(key, str):
                 raise ModelError(f"{path} has the key {key!r}, but JSON allows only texts as keys.")
-        return {key: _to_plain(item, f"{path}.{key}") for key, item in value.items()}
+        return {key: _to_jsonable(item, f"{path}.{key}") for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_to_plain(item, f"{path}.{index}") for index, item in enumerate(value)]
+        return [_to_jsonable(item, f"{path}.{index}") for index, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
         raise ModelError(f"{path} is {value}, which JSON can't hold; use a finite number or None.")
     if value is None or isinstance(value, bool | int | float | str):
@@ -78,7 +78,7 @@ def _to_plain(value: Any, path: str) -> Any:
     raise ModelError(f"{path} is of type {type(value).__name__}, which can't be saved; use numbers, texts or tuples.")
 
 
-def _from_plain(kind: Any, value: Any, place: _Place) -> Any:
+def _from_jsonable(kind: Any, value: Any, place: _Place) -> Any:
     if kind is Any or kind is object:
         return value
     if is_dataclass(kind):
@@ -104,7 +104,7 @@ def _from_plain(kind: Any, value: Any, place: _Place) -> Any:
         if not isinstance(value, dict):
             raise place.error(f"must be an object, got {_shown(value)}.")
         item_kind = arguments[1] if arguments else Any
-        return {key: _from_plain(item_kind, item, place.inside(key)) for key, item in value.items()}
+        return {key: _from_jsonable(item_kind, item, place.inside(key)) for key, item in value.items()}
     raise TypeError(f"{'.'.join(place.path)} is annotated as {kind}, which no configuration can hold.")
 
 
@@ -119,7 +119,7 @@ def _from_dict(cls: Any, value: Any, place: _Place) -> Any:
     if missing:
         raise place.error(f"lacks fields ({few(missing)}); add them.")
     kinds = get_type_hints(cls)
-    arguments = {key: _from_plain(kinds[key], value[key], place.inside(key)) for key in value}
+    arguments = {key: _from_jsonable(kinds[key], value[key], place.inside(key)) for key in value}
     try:
         return cls(**arguments)
     except ModelError:
@@ -145,7 +145,7 @@ def _union(arms: tuple[Any, ...], value: Any, place: _Place) -> Any:
     complaints: list[ModelError] = []
     for arm in others:
         try:
-            return _from_plain(arm, value, place)
+            return _from_jsonable(arm, value, place)
         except ModelError as error:
             complaints.append(error)
     if len(complaints) == 1:
@@ -164,7 +164,7 @@ def _sequence(kind: type, arguments: tuple[Any, ...], value: Any, place: _Place)
         if len(kinds) != len(value):
             raise place.error(f"must be a list of {len(kinds)}, got {len(value)} entries.")
     return kind(
-        _from_plain(item_kind, item, place.inside(str(index)))
+        _from_jsonable(item_kind, item, place.inside(str(index)))
         for index, (item_kind, item) in enumerate(zip(kinds, value, strict=True))
     )
 

@@ -35,9 +35,9 @@ SIZE = (40, 200)
 
 
 def tally_instances(
-    image_id: int, size: tuple[int, int], truths: list[ObjectMask], detections: list[FoundMask]
+    image_id: int, size: tuple[int, int], annotations: list[ObjectMask], detections: list[FoundMask]
 ) -> InstanceTally:
-    picture = PictureMasks(image_id=image_id, size=size, truths=tuple(truths), found=tuple(detections))
+    picture = PictureMasks(image_id=image_id, size=size, annotations=tuple(annotations), found=tuple(detections))
     return InstanceTally(pictures=(picture,))
 
 
@@ -62,12 +62,12 @@ def found(mask: np.ndarray, score: float, category_id: int = 3) -> FoundMask:
 
 def random_picture(rng: np.random.Generator, image_id: int) -> InstanceTally:
     """Objects, and detections that resemble them, are doubles of them or are nowhere near."""
-    truths, detections = [], []
+    annotations, detections = [], []
     size = (160, 200)
     for _ in range(rng.integers(0, 6)):
         x, y, w, h = (int(v) for v in rng.integers((0, 0, 4, 4), (150, 100, 130, 60)))
         category = int(rng.choice([3, 7, 9]))
-        truths.append(true(box(x, y, x + w, y + h, size), category, is_crowd=bool(rng.random() < 0.2)))
+        annotations.append(true(box(x, y, x + w, y + h, size), category, is_crowd=bool(rng.random() < 0.2)))
         for _ in range(rng.integers(0, 3)):
             dx, dy = (int(v) for v in rng.integers(0, 5, 2))
             # Few different scores: ties within and between pictures.
@@ -75,7 +75,7 @@ def random_picture(rng: np.random.Generator, image_id: int) -> InstanceTally:
             detections.append(found(box(x + dx, y + dy, x + w, y + h, size), score, category))
     if rng.random() < 0.5:
         detections.append(found(box(0, 0, 9, 9, size), 0.9, int(rng.choice([3, 7]))))
-    return tally_instances(image_id, size, truths, detections)
+    return tally_instances(image_id, size, annotations, detections)
 
 
 def official(tally: InstanceTally) -> COCOeval:
@@ -85,7 +85,7 @@ def official(tally: InstanceTally) -> COCOeval:
     for one in tally.pictures:
         size = list(one.size)
         images.append({"id": one.image_id, "height": size[0], "width": size[1]})
-        for t in one.truths:
+        for t in one.annotations:
             entry = {"size": size, "counts": t.counts}
             annotations.append(
                 {
@@ -131,10 +131,10 @@ def test_a_perfect_prediction_has_an_ap_of_one_and_says_nothing(capsys: pytest.C
 
 def test_a_case_worked_out_by_hand():
     """Two true cats; the best detection hits one at IoU 0.6, the second is a false alarm, the third hits exactly."""
-    truths = [true(box(0, 0, 10, 10)), true(box(50, 0, 60, 10))]
+    annotations = [true(box(0, 0, 10, 10)), true(box(50, 0, 60, 10))]
     detections = [found(box(0, 0, 6, 10), 0.9), found(box(100, 0, 110, 10), 0.8), found(box(50, 0, 60, 10), 0.7)]
 
-    quality = summarise_instances(tally_instances(1, SIZE, truths, detections), CATEGORIES)
+    quality = summarise_instances(tally_instances(1, SIZE, annotations, detections), CATEGORIES)
 
     # At 0.50 to 0.60: precision 1 up to recall 1/2 (51 of 101 points), then 2/3. Above: 0 of 1, 0 of 2, 1 of 3, so
     # precision 1/3 up to recall 1/2 and nothing beyond.
@@ -148,11 +148,11 @@ def test_a_case_worked_out_by_hand():
 
 
 def test_detections_on_a_crowd_are_neither_right_nor_wrong():
-    truths = [true(box(0, 0, 10, 10)), true(box(50, 0, 150, 30), is_crowd=True)]
+    annotations = [true(box(0, 0, 10, 10)), true(box(50, 0, 150, 30), is_crowd=True)]
     hit, on_crowd = found(box(0, 0, 10, 10), 0.5), [found(box(60 + x, 0, 70 + x, 10), 0.9) for x in (0, 20, 40)]
 
-    quality = summarise_instances(tally_instances(1, SIZE, truths, [*on_crowd, hit]), CATEGORIES)
-    uncrowded = summarise_instances(tally_instances(1, SIZE, truths[:1], [*on_crowd, hit]), CATEGORIES)
+    quality = summarise_instances(tally_instances(1, SIZE, annotations, [*on_crowd, hit]), CATEGORIES)
+    uncrowded = summarise_instances(tally_instances(1, SIZE, annotations[:1], [*on_crowd, hit]), CATEGORIES)
 
     assert quality.ap == pytest.approx(1.0, abs=1e-12)
     assert uncrowded.ap == pytest.approx(1 / 4, abs=1e-12)

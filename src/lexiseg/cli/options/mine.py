@@ -11,7 +11,7 @@ from lexiseg.cli.options.shared import (
     CropOptions,
     Device,
     Limit,
-    Model,
+    ModelName,
     Overwrite,
     ReadingWorkers,
     Role,
@@ -41,7 +41,7 @@ class MiningData:
 class MineOptions(MiningData, CropOptions):
     """Mine pairs of masked crops and words from pictures with captions, to adapt a CLIP (OVSeg)."""
 
-    model: Model
+    model: ModelName
     out: Annotated[Path, typer.Option("-o")]
     """Folder for the pairs, and for drawn pictures."""
     captions: Annotated[Path | None, typer.Option(metavar="FILE")] = None

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lexiseg.cli.command import typed_name
-from lexiseg.cli.options.shared import Device, InferenceOptions, Model, Negatives, VocabularyText, given, how
+from lexiseg.cli.options.shared import Device, InferenceOptions, ModelName, Negatives, VocabularyText, given, how
 from lexiseg.core.errors import UsageError
 
 
@@ -17,7 +17,7 @@ class DemoOptions:
 
     out: Annotated[Path, typer.Option("-o")] = Path("lexiseg-demo")
     """Folder for the pictures."""
-    model: Model = "storybook"
+    model: ModelName = "storybook"
     device: Device = "auto"
     negatives: Negatives = True
 

@@ -31,7 +31,7 @@ VocabularyText = Annotated[
         "coco, ade20k, cityscapes, storybook or storybook-novel.",
     ),
 ]
-Model = Annotated[
+ModelName = Annotated[
     str,
     typer.Option(
         "--model", "-m", metavar="DIR|NAME", help="A model folder; or a shipped one: storybook or tiny-ovseg."
@@ -82,7 +82,7 @@ class InferenceOptions(CropOptions):
         UsageError: if two ways to weigh CLIP were asked for at once.
     """
 
-    model: Model = "storybook"
+    model: ModelName = "storybook"
     device: Device = "auto"
     score_threshold: Annotated[float | None, how(min=0, max=1)] = None
     """Leave out segments with a lower score."""

@@ -43,7 +43,7 @@ class PictureMasks:
     image_id: int | str
     size: tuple[int, int]
     """Height and width in pixels."""
-    truths: tuple[ObjectMask, ...] = ()
+    annotations: tuple[ObjectMask, ...] = ()
     found: tuple[FoundMask, ...] = ()
 
 
@@ -62,7 +62,7 @@ class InstanceTally:
             [
                 one.image_id,
                 list(one.size),
-                [[t.category_id, t.counts, t.area, t.is_crowd] for t in one.truths],
+                [[t.category_id, t.counts, t.area, t.is_crowd] for t in one.annotations],
                 [[f.category_id, f.counts, f.score] for f in one.found],
             ]
             for one in self.pictures
@@ -76,10 +76,12 @@ class InstanceTally:
                 PictureMasks(
                     image_id=image_id,
                     size=(size[0], size[1]),
-                    truths=tuple(ObjectMask(category_id=c, counts=m, area=a, is_crowd=w) for c, m, a, w in truths),
+                    annotations=tuple(
+                        ObjectMask(category_id=c, counts=m, area=a, is_crowd=w) for c, m, a, w in annotations
+                    ),
                     found=tuple(FoundMask(category_id=c, counts=m, score=s) for c, m, s in found),
                 )
-                for image_id, size, truths, found in content
+                for image_id, size, annotations, found in content
             )
         )
 
@@ -199,22 +201,22 @@ def _precision(pictures: Sequence[PictureMasks], category_ids: Sequence[int]) ->
     """COCO's table: IoU threshold, recall, category by rising id, size; -1 where a class has no true object."""
     if not pictures or not category_ids:
         return np.full((10, 101, len(category_ids), len(AREAS)), -1.0)
-    truths: dict[int | str, list[dict[str, Any]]] = {}
+    annotations: dict[int | str, list[dict[str, Any]]] = {}
     found: dict[int | str, list[dict[str, Any]]] = {}
     number = 0  # an id of 0 would say "no match" to COCO's program
     for picture in pictures:
-        truths[picture.image_id], found[picture.image_id] = [], []
-        for one in (*picture.truths, *picture.found):
+        annotations[picture.image_id], found[picture.image_id] = [], []
+        for one in (*picture.annotations, *picture.found):
             number += 1
             code = {"size": list(picture.size), "counts": one.counts}
             entry = {"id": number, "image_id": picture.image_id, "category_id": one.category_id, "segmentation": code}
             if isinstance(one, ObjectMask):
-                truths[picture.image_id].append({**entry, "area": one.area, "iscrowd": int(one.is_crowd)})
+                annotations[picture.image_id].append({**entry, "area": one.area, "iscrowd": int(one.is_crowd)})
             else:
                 area = area_of(one.counts, picture.size)
                 found[picture.image_id].append({**entry, "area": float(area), "score": one.score})
     with redirect_stdout(io.StringIO()):
-        program = COCOeval(_Objects(category_ids, truths), _Objects(category_ids, found), iouType="segm")
+        program = COCOeval(_Objects(category_ids, annotations), _Objects(category_ids, found), iouType="segm")
         program.evaluate()
         program.accumulate()
     limits: list[int] = program.params.maxDets
