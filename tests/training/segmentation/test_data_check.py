@@ -99,8 +99,8 @@ def test_categories_outside_the_vocabulary_are_a_note_with_counts(data: Path) ->
     found = look(data, Vocabulary.of("owl, sky:stuff"))
     assert not found.problems
     assert found.notes == (
-        "1 of 3 categories are not in the vocabulary (cat): 3 of 9 segments are theirs, and their pixels are told "
-        "nothing.",
+        "1 of 3 categories are not in the vocabulary (cat): 3 of 9 segments are theirs, and their pixels are not "
+        "learned from.",
     )
 
 
