@@ -16,7 +16,7 @@ from lexiseg.core.errors import UsageError
 from lexiseg.io.models import find_model, is_hub_name
 from lexiseg.training.engine.log import TrainingProgress
 from lexiseg.training.engine.trainer import EngineConfig
-from lexiseg.training.launch import Reporters, TrainSettings, advice, check, recipe_names, unused
+from lexiseg.training.launch import Reporters, TrainSettings, advice, check, recipe_names, refuse_unused
 from lexiseg.training.launch import train as train_recipe
 from lexiseg.training.recipes.own import is_own
 
@@ -43,8 +43,7 @@ def run_train(options: TrainOptions) -> int:
     if options.out is None and not options.check_only:
         raise UsageError("train needs --out, the folder of the run.")
     settings = settings_of(options)
-    if idle := unused(name, settings):
-        raise UsageError(f"{name} has no use for {' and '.join(map(typed_name, idle))}: leave it out.")
+    refuse_unused(name, settings, typed_name)
     if options.check_only:
         return show_report(name, check(name, replace(settings, **_weights(options, _if_here))))
     settings = replace(settings, **_weights(options, find_model))

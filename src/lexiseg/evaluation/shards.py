@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.files import write_atomically
+from lexiseg.core.files import read_json, write_atomically
 from lexiseg.core.messages import printable
 
 SHARD = 32
@@ -62,8 +62,8 @@ class ShardStore:
     def load(self, number: int) -> dict[str, Any] | None:
         """A finished shard, or None; a file that can't be read counts as none."""
         try:
-            return json.loads(self._file(number).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_json(self._file(number))
+        except ValueError:
             return None
 
     def save(self, number: int, content: Mapping[str, Any]) -> None:

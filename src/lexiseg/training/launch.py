@@ -43,6 +43,7 @@ __all__ = [
     "describe",
     "find_recipe",
     "recipe_names",
+    "refuse_unused",
     "train",
     "unused",
 ]
@@ -101,6 +102,25 @@ def unused(recipe: str | AnyRecipe, settings: TrainSettings) -> tuple[str, ...]:
     else:
         used = _options(recipe)
     return tuple(key for key in OPTIONAL if key not in used and getattr(settings, key) not in (None, (), False))
+
+
+def refuse_unused(recipe: str | AnyRecipe, settings: TrainSettings, spell: Callable[[str], str] = str) -> None:
+    """Refuses settings that this recipe has no use for.
+
+    Args:
+        recipe: its name, or itself.
+        settings: all of them.
+        spell: how the caller writes the name of a setting.
+
+    Raises:
+        UsageError: if there are any.
+    """
+    if idle := unused(recipe, settings):
+        raise UsageError(f"{_title(recipe)} has no use for {' and '.join(map(spell, idle))}: leave it out.")
+
+
+def _title(recipe: str | AnyRecipe) -> str:
+    return recipe if isinstance(recipe, str) else type(recipe).__name__
 
 
 def _options(recipe: AnyRecipe) -> tuple[str, ...]:
@@ -162,14 +182,12 @@ def train(
         TypeError: if there is no such setting.
     """
     given = replace(out, **settings) if isinstance(out, TrainSettings) else _settings(Path(out), settings)
-    if idle := unused(recipe, given):
-        name = recipe if isinstance(recipe, str) else type(recipe).__name__
-        raise UsageError(f"{name} has no use for {' and '.join(idle)}: leave it out.")
+    refuse_unused(recipe, given)
     return _train(recipe, given, reporters or Reporters())
 
 
 def _train(recipe: str | AnyRecipe, given: TrainSettings, reporters: Reporters) -> Path:
-    name = recipe if isinstance(recipe, str) else type(recipe).__name__
+    name = _title(recipe)
     if isinstance(recipe, str):
         recipe = _first_of(WHOLE_PARTS[0] if recipe == WHOLE else recipe, seed=given.seed)
     if len(given.data) > 1 and (name == WHOLE or not isinstance(recipe, JOINS_DATA)):

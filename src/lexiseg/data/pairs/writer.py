@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.core.errors import FormatError
-from lexiseg.core.files import replacing, write_atomically, writing
+from lexiseg.core.files import read_json, replacing, write_atomically, writing
 from lexiseg.core.messages import printable, shown
 from lexiseg.data.pairs.format import FORMAT, INDEX, MEMBERS, PairRecord, read_index, to_bytes
 
@@ -129,7 +129,7 @@ class PairWriter:
     def _part(self, number: int) -> dict[str, Any] | None:
         """A finished shard's share of the index; None where it or the shard is missing or damaged."""
         try:
-            part = json.loads((self.folder / f"{number:06}.json").read_text(encoding="utf-8"))
+            part = read_json(self.folder / f"{number:06}.json")
             is_whole = (self.folder / f"{number:06}.tar").stat().st_size == part["bytes"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -185,8 +185,8 @@ def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
 def _document(path: Path) -> dict[str, Any] | None:
     """An index or a plan, of any version; None if it is not there or somebody else's."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        document = read_json(path)
+    except ValueError:
         return None
     is_ours = isinstance(document, dict) and str(document.get("format", "")).startswith(FORMAT.rpartition(" ")[0])
     return document if is_ours else None
