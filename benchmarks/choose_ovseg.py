@@ -16,8 +16,8 @@ from ovseg_study.measure import Answering, count
 
 from lexiseg import EnsembleConfig, OVSeg, load_model
 from lexiseg.data.dataset import Dataset
+from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.evaluation.task import inference, open_task, read_task
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import ROLE_CONTENTS, Role
 
@@ -58,15 +58,15 @@ def choose_merge(model: OVSeg, vals: dict[Role, Dataset]) -> list[tuple[dict[Rol
     figures: dict[tuple[float, float], dict[Role, float]] = {pair: {} for pair in pairs}
     for role, val in vals.items():
         with inference(model):
-            task = open_task(model, val, ROLE_CONTENTS[role].vocabulary, EvaluationSettings())
-            tallies = {pair: task.measure.zero() for pair in pairs}
-            for batch in read_task(model, task, EvaluationSettings(), [], lambda done, total: None):
-                prediction = model(batch.images, task.words)
+            plan = plan_evaluation(model, val, ROLE_CONTENTS[role].vocabulary, EvaluationSettings())
+            tallies = {pair: plan.measure.zero() for pair in pairs}
+            for batch in planned_batches(model, plan, EvaluationSettings(), [], lambda done, total: None):
+                prediction = model(batch.images, plan.words)
                 for score, cut in pairs:
                     merge = replace(model.config.merge, score_threshold=score, mask_threshold=cut)
-                    tallies[score, cut] += task.tally(prediction, merge, batch)
+                    tallies[score, cut] += plan.tally(prediction, merge, batch)
             for pair, tally in tallies.items():
-                figures[pair][role] = 100 * task.summarise(tally)[0].all.pq
+                figures[pair][role] = 100 * plan.summarise(tally)[0].all.pq
     ranked = [(found, *pair) for pair, found in figures.items()]
     return sorted(ranked, key=lambda one: sum(one[0].values()), reverse=True)
 

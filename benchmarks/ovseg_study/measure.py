@@ -19,8 +19,8 @@ from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.loading import AnnotatedBatch
 from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality
+from lexiseg.evaluation.plan import EvaluationPlan, inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.evaluation.task import EvaluationTask, inference, open_task, read_task
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.crops import RegionConfig, mask_probs_on
@@ -122,18 +122,18 @@ def count(
     named: Counter[tuple[str, str]] = Counter()
     settings = EvaluationSettings(task="semantic", semantic_rule="soft", batch_size=1)
     with inference(model):
-        task = open_task(model, dataset, ALL, settings, {"unseen": UNSEEN})
-        tallies = {answering: task.measure.zero() for answering in wanted}
-        for batch in read_task(model, task, settings, [], lambda done, total: None):
-            scene = Scene(model, task, batch)
+        plan = plan_evaluation(model, dataset, ALL, settings, {"unseen": UNSEEN})
+        tallies = {answering: plan.measure.zero() for answering in wanted}
+        for batch in planned_batches(model, plan, settings, [], lambda done, total: None):
+            scene = Scene(model, plan, batch)
             for answering in wanted:
-                tallies[answering] += task.tally(scene.answer(answering), model.config.merge, batch)
+                tallies[answering] += plan.tally(scene.answer(answering), model.config.merge, batch)
             for view, regions in views.items():
                 for kind, is_right, name in scene.guesses(regions):
                     for group in _groups_of(name):
                         named[f"{kind}, {view}", group] += 1
                         right[f"{kind}, {view}", group] += is_right
-        figures = {answering: _percent(task.summarise(tally)[0]) for answering, tally in tallies.items()}
+        figures = {answering: _percent(plan.summarise(tally)[0]) for answering, tally in tallies.items()}
     top_one: dict[str, dict[str, float]] = {}
     for (key, group), number in sorted(named.items()):
         top_one.setdefault(key, {"masks": named[key, "all"]})[group] = 100 * right[key, group] / number
@@ -143,14 +143,14 @@ def count(
 class Scene:
     """One picture; what several ways of answering have in common is computed once."""
 
-    def __init__(self, model: OVSeg, task: EvaluationTask, batch: AnnotatedBatch) -> None:
-        self._model, self._task = model, task
+    def __init__(self, model: OVSeg, plan: EvaluationPlan, batch: AnnotatedBatch) -> None:
+        self._model, self._plan = model, plan
         self._images = batch.images
         (frame,), (truth,) = batch.images.frames, batch.annotations
-        class_of = {category_id: index for index, category_id in enumerate(task.category_ids)}
-        ids = torch.from_numpy(truth.to_semantic(task.measure.categories))
+        class_of = {category_id: index for index, category_id in enumerate(plan.category_ids)}
+        ids = torch.from_numpy(truth.to_semantic(plan.measure.categories))
         places = [place for place in ids.unique().tolist() if place >= 0]
-        self._classes = torch.tensor([class_of[task.measure.categories[place].id] for place in places])
+        self._classes = torch.tensor([class_of[plan.measure.categories[place].id] for place in places])
         inside = torch.cat([frame.enter((ids == place)[None].float()) for place in places]) > 0.5
         proposals = model.propose(self._images)
         self._masks = {
@@ -170,12 +170,12 @@ class Scene:
             return self._named_by_truth()
         masks, logits = self._masks[answering.masks], self._query_logits[answering.masks]
         regions = self._look(answering.masks, answering.regions)
-        return answering.on(self._model).predict(masks, logits, regions, self._task.words, answering.ensemble)
+        return answering.on(self._model).predict(masks, logits, regions, self._plan.words, answering.ensemble)
 
     def guesses(self, regions: RegionConfig) -> Iterator[tuple[str, bool, str]]:
         """For every clean and noisy mask its kind, whether CLIP's first word is right, and the true word."""
         best, queries = self._ious.max(0)
-        words, names = self._task.words, self._task.vocabulary.names
+        words, names = self._plan.words, self._plan.vocabulary.names
         kinds: tuple[tuple[str, Masks], ...] = (("clean", "true"), ("noisy", "proposed"))
         for kind, masks in kinds:
             embed = self._look(masks, regions).clip_embed
@@ -197,13 +197,13 @@ class Scene:
         return self._regions[masks, regions]
 
     def _logits(self, masks: MaskProposals) -> Float[Tensor, "B Q K1"]:
-        return self._model.class_logits_with_void(self._model.class_embed(masks), self._task.words)
+        return self._model.class_logits_with_void(self._model.class_embed(masks), self._plan.words)
 
     def _named_by_truth(self) -> MaskPrediction:
         """MaskFormer's masks, each with the true class that it overlaps best; those that overlap none are void."""
         best, places = self._ious.max(1)
         masks = self._masks["proposed"].mask_logits
-        class_logits = masks.new_zeros(*masks.shape[:2], len(self._task.category_ids))
+        class_logits = masks.new_zeros(*masks.shape[:2], len(self._plan.category_ids))
         class_logits[0, torch.arange(len(places)), self._classes[places]] = SURE
         is_named = (best > 0).float()[None]
         return MaskPrediction(
@@ -211,7 +211,7 @@ class Scene:
             class_logits=class_logits,
             void_probs=1 - is_named,
             iou_scores=is_named,
-            num_concepts=len(self._task.category_ids),
+            num_concepts=len(self._plan.category_ids),
         )
 
 

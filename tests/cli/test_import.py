@@ -17,12 +17,12 @@ from lexiseg.encoders.segmenters.maskformer import MaskFormerConfig
 from lexiseg.io.models import load_model, save_model
 from lexiseg.io.ovseg.keys import to_official
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.models.presets import ovseg_swin_base
+from lexiseg.models.presets import ovseg_swin_base_config
 from lexiseg.training.clip.folders import read_clip
 from tiny import same, seeded, state
 
 CONFIG = replace(
-    ovseg_swin_base(),
+    ovseg_swin_base_config(),
     segmenter=MaskFormerConfig(
         swin=SwinBackbone(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 4), window_size=3, image_size=384),
         pixel_dim=32,

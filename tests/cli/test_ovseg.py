@@ -192,15 +192,15 @@ def test_evaluate_tells_the_authors_lambda_where_the_model_has_another(monkeypat
     told: list[str] = []
     monkeypatch.setattr("lexiseg.cli.evaluate.note", told.append)
     asked = EvaluateOptions(name="pascal-voc", out=Path("out"))
-    _tell_lambda(asked, presets.ovseg_r101())
+    _tell_lambda(asked, presets.ovseg_r101_config())
     assert "lambda 0.45 on pascal-voc" in told[0]
     for options, config in (
-        (replace(asked, name="ade20k"), presets.ovseg_r101()),
-        (replace(asked, clip_weight=0.7), presets.ovseg_r101()),
-        (replace(asked, clip_only=True), presets.ovseg_r101()),
-        (asked, presets.zegformer()),
+        (replace(asked, name="ade20k"), presets.ovseg_r101_config()),
+        (replace(asked, clip_weight=0.7), presets.ovseg_r101_config()),
+        (replace(asked, clip_only=True), presets.ovseg_r101_config()),
+        (asked, presets.zegformer_config()),
         (asked, tiny_models.model().config),
-        (replace(asked, name="cityscapes"), presets.ovseg_r101()),
+        (replace(asked, name="cityscapes"), presets.ovseg_r101_config()),
     ):
         _tell_lambda(options, config)
     assert len(told) == 1

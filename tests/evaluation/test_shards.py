@@ -20,9 +20,9 @@ from lexiseg.data.dataset import Dataset
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.evaluation import shards
 from lexiseg.evaluation.evaluator import evaluate_dataset
+from lexiseg.evaluation.plan import plan_evaluation
 from lexiseg.evaluation.report import EvaluationSettings, Report
 from lexiseg.evaluation.shards import shards_of
-from lexiseg.evaluation.task import open_task
 from lexiseg.io.models import load_model, save_model
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
@@ -231,7 +231,7 @@ def test_pictures_read_by_other_processes_change_no_digit(
 
 @pytest.mark.parametrize("tally", ["zero", "some"])
 def test_a_tally_survives_as_plain_data(model: OPSNet, dataset: Dataset, tally: str) -> None:
-    measure = open_task(model, dataset, WORDS, LOOSE).measure
+    measure = plan_evaluation(model, dataset, WORDS, LOOSE).measure
     kept = measure.zero()
     if tally == "some":
         kept = kept.from_jsonable([[3, 2**53 - 1, 2, 1, 0], [7, 0, 0, 4, 1]])

@@ -246,7 +246,10 @@ def test_clip_stays_frozen_and_in_eval_mode(model: OVSeg) -> None:
     model.eval()
 
 
-@pytest.mark.parametrize("build", [presets.ovseg_swin_base, presets.ovseg_r101, presets.simbaseline, presets.zegformer])
+@pytest.mark.parametrize(
+    "build",
+    [presets.ovseg_swin_base_config, presets.ovseg_r101_config, presets.simbaseline_config, presets.zegformer_config],
+)
 def test_the_published_sizes_can_be_built(build) -> None:
     with torch.device("meta"):
         whole = OVSeg(build())

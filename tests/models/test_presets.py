@@ -41,7 +41,7 @@ def clip_cosines(model: OVSeg, text_embed: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_numbers_are_those_of_papers_and_code() -> None:
-    large, small = presets.ovseg_swin_base(), presets.ovseg_r101()
+    large, small = presets.ovseg_swin_base_config(), presets.ovseg_r101_config()
     assert (large.regions.mask_threshold, small.regions.mask_threshold) == (0.4, 0.5)
     assert (large.shortest_side, small.shortest_side, large.longest_side) == (640, 512, 2560)
     assert large.ensemble == small.ensemble == EnsembleConfig(clip_weight=0.7)
@@ -58,10 +58,10 @@ def test_the_numbers_are_those_of_papers_and_code() -> None:
         assert (config.clip.prompts.kind, config.clip.prompts.depth) == ("mask", 3)
         side = config.clip.image_size // config.clip.patch_size
         assert (side * side, config.clip.width) == (patch, width)
-    sim, zeg = presets.simbaseline(), presets.zegformer()
+    sim, zeg = presets.simbaseline_config(), presets.zegformer_config()
     assert (sim.ensemble.clip_weight, sim.ensemble.seen_clip_weight, sim.prompt_length) == (0.8, 0.2, 16)
     assert EnsembleConfig(clip_weight=0.5) == presets.SIMBASELINE_CROSS_DATASET
-    assert presets.simbaseline(learned_prompt=False).templates == ("a sculpture of a {}.",)
+    assert presets.simbaseline_config(learned_prompt=False).templates == ("a sculpture of a {}.",)
     assert (zeg.ensemble.clip_weight, zeg.ensemble.seen_clip_weight) == pytest.approx((2 / 3, 1 / 3))
     assert (zeg.ensemble.calibration, zeg.templates) == (0.1, ("A photo of a {} in the scene",))
     assert (zeg.regions.mask_threshold, zeg.regions.resampling, zeg.regions.fill) == (0.5, "roi_align", "mean")
@@ -70,7 +70,7 @@ def test_the_numbers_are_those_of_papers_and_code() -> None:
 
 @torch.no_grad()
 def test_zegformer_is_what_its_paper_and_code_compute() -> None:
-    model = at_tiny_size(presets.zegformer())
+    model = at_tiny_size(presets.zegformer_config())
     model.head.void_embed.mul_(3.0)  # no unit vector, and must not be made one
     words = model.embed_vocabulary(Vocabulary.of(MIXED), negatives=False)
     sentences = [f"A photo of a {name} in the scene" for name in ("cat", "sky", "tiger", "sea")]
@@ -94,7 +94,7 @@ def test_zegformer_is_what_its_paper_and_code_compute() -> None:
 
 @torch.no_grad()
 def test_simbaseline_is_what_its_paper_and_code_compute() -> None:
-    model = at_tiny_size(presets.simbaseline())
+    model = at_tiny_size(presets.simbaseline_config())
     words = model.embed_vocabulary(Vocabulary.of(MIXED), negatives=False)
     assert model.prompt is not None
     assert model.prompt.vectors.shape == (16, tiny.VIT.text_width)
@@ -107,7 +107,7 @@ def test_simbaseline_is_what_its_paper_and_code_compute() -> None:
     torch.testing.assert_close(scores(model(tiny.pictures(), words)), expected, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("preset", [presets.simbaseline, presets.zegformer])
+@pytest.mark.parametrize("preset", [presets.simbaseline_config, presets.zegformer_config])
 @torch.no_grad()
 def test_they_survive_their_folder_and_make_both_maps(preset, tmp_path: Path) -> None:
     unsure = replace(preset(), logit_scale=1.0)  # random weights are sure of no object otherwise

@@ -23,7 +23,7 @@ from lexiseg.training import launch as commands
 from lexiseg.training.clip.folders import read_prompt, read_vit_clip, write_clip
 from lexiseg.training.launch import (
     SEQUENCES,
-    WHOLE_PARTS,
+    WHOLE_STEPS,
     Reporters,
     TrainSettings,
     describe,
@@ -277,12 +277,12 @@ def test_the_whole_hands_every_part_what_the_parts_before_have_made(
     monkeypatch.setattr(commands, "_train", note_down)
     model = commands._train_whole(TrainSettings(out=tmp_path, seed=3), Reporters())
 
-    assert tuple(made) == WHOLE_PARTS
+    assert tuple(made) == WHOLE_STEPS
     assert model == tmp_path / "opsnet" / "model"
     assert made["clip-tiny-words"].start == tmp_path / "clip" / "model"
     assert made["opsnet-tiny"].clip == tmp_path / "clip-words" / "model"
     assert made["opsnet-tiny"].start == tmp_path / "mask2former" / "model"
-    assert len({settings.out for settings in made.values()}) == len(WHOLE_PARTS)
+    assert len({settings.out for settings in made.values()}) == len(WHOLE_STEPS)
     assert all(settings.seed == 3 and settings.drawn == tmp_path for settings in made.values())
 
 

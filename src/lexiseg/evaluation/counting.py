@@ -13,9 +13,9 @@ from lexiseg.core.structures import RegionCounts
 from lexiseg.data.dataset import Sample
 from lexiseg.evaluation.loading import AnnotatedBatch, Skipped, open_all
 from lexiseg.evaluation.measure import Tally
+from lexiseg.evaluation.plan import EvaluationPlan, nothing_read, read_batches
 from lexiseg.evaluation.report import EvaluationSettings, ImageScore, installed_versions, jsonable_settings
 from lexiseg.evaluation.shards import ShardStore, digest, shards_of
-from lexiseg.evaluation.task import EvaluationTask, nothing_read, read_batches
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.models.base import OpenVocabularySegmenter
@@ -34,7 +34,7 @@ class Counted:
 
 
 CountBatch = Callable[
-    [OpenVocabularySegmenter, EvaluationTask, AnnotatedBatch], tuple[Iterable[tuple[Tally, float | None]], RegionCounts]
+    [OpenVocabularySegmenter, EvaluationPlan, AnnotatedBatch], tuple[Iterable[tuple[Tally, float | None]], RegionCounts]
 ]
 """For each picture of a batch its tally and its score, if it has one; and what CLIP was shown region by region."""
 
@@ -44,7 +44,7 @@ class ShardCounter:
     """Counts something over a data set."""
 
     model: OpenVocabularySegmenter
-    task: EvaluationTask
+    plan: EvaluationPlan
     settings: EvaluationSettings
     name: str
     """Tells its shards from those of another counter."""
@@ -58,7 +58,7 @@ class ShardCounter:
         Raises:
             ValueError: if no picture can be read, or `shards_dir` belongs to another evaluation or can't be written.
         """
-        store = ShardStore(shards_dir, self._plan()) if shards_dir is not None else None
+        store = ShardStore(shards_dir, self._fingerprint()) if shards_dir is not None else None
         problem = None
         if store is not None and processes.rank() == 0:
             try:
@@ -83,7 +83,7 @@ class ShardCounter:
 
     def _count_own(self, store: ShardStore | None, workers: int, report: ProgressCallback) -> list[dict[str, Any]]:
         """This process's shards as plain data: those that are finished from the store, and the others counted now."""
-        measure, samples = self.task.measure, self._samples()
+        measure, samples = self.plan.measure, self._samples()
         mine = dict(list(enumerate(shards_of(len(samples))))[processes.rank() :: processes.world_size()])
         known = {number: store.load(number) if store else None for number in mine}
         # what could not be read then may be mended now
@@ -100,7 +100,7 @@ class ShardCounter:
             read = islice(opened, len(places))
             batches = read_batches(self.model, read, self.settings.batch_size, skipped, report, total=total, done=done)
             for batch in batches:
-                counted, shown = self.count(self.model, self.task, batch)
+                counted, shown = self.count(self.model, self.plan, batch)
                 regions += shown
                 for annotation, (one, score) in zip(batch.annotations, counted, strict=True):
                     tally += one
@@ -119,9 +119,9 @@ class ShardCounter:
         return list(finished.values())
 
     def _samples(self) -> tuple[Sample, ...]:
-        return self.task.measure.samples[: self.settings.limit]
+        return self.plan.measure.samples[: self.settings.limit]
 
-    def _plan(self) -> dict[str, Any]:
+    def _fingerprint(self) -> dict[str, Any]:
         """All that decides the digits of a shard."""
         samples = self._samples()
         parameter = next(self.model.parameters())
@@ -130,8 +130,8 @@ class ShardCounter:
             "weights": weights_hash(self.model.state_dict()),
             "config": to_jsonable(self.model.config),
             "settings": jsonable_settings(self.settings),
-            "words": to_jsonable(self.task.vocabulary),
-            "categories": to_jsonable(self.task.measure.categories),
+            "words": to_jsonable(self.plan.vocabulary),
+            "categories": to_jsonable(self.plan.measure.categories),
             "samples": [len(samples), digest([_identity(sample) for sample in samples])],
             "versions": installed_versions(),
             "device": str(parameter.device),

@@ -37,8 +37,8 @@ from lexiseg.evaluation.oracles import (
     match_proposals,
     true_proposals,
 )
+from lexiseg.evaluation.plan import EvaluationPlan, filled, inference, plan_evaluation
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.evaluation.task import EvaluationTask, filled, inference, open_task
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.models.base import OpenVocabularySegmenter
 
@@ -187,8 +187,8 @@ def diagnose(
     """
     settings = replace(filled(settings, model), task="panoptic")
     with inference(model):
-        task = open_task(model, dataset, vocabulary, settings)
-        counter = ShardCounter(model, task, settings, name="diagnosis", zero=DiagnosisTally(), count=_count_losses)
+        plan = plan_evaluation(model, dataset, vocabulary, settings)
+        counter = ShardCounter(model, plan, settings, name="diagnosis", zero=DiagnosisTally(), count=_count_losses)
         counted = counter.run(workers=workers, shards_dir=shards_dir, resume=resume, report=report)
     return summarise_diagnosis(
         counted.tally, dataset.categories, num_pictures=len(counted.scores), unreadable=counted.skipped
@@ -196,21 +196,21 @@ def diagnose(
 
 
 def _count_losses(
-    model: OpenVocabularySegmenter, task: EvaluationTask, batch: AnnotatedBatch
+    model: OpenVocabularySegmenter, plan: EvaluationPlan, batch: AnnotatedBatch
 ) -> tuple[list[tuple[DiagnosisTally, None]], RegionCounts]:
     """Looks at the pictures of a batch once and counts every combination of oracles."""
-    images = batch.images.to(task.words.text_embed.device)
+    images = batch.images.to(plan.words.text_embed.device)
     proposals = model.propose(images)
-    prediction = model.classify(images, proposals, task.words, task.fusion)
+    prediction = model.classify(images, proposals, plan.words, plan.fusion)
     tallies: list[tuple[DiagnosisTally, None]] = []
     for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.annotations, strict=True)):
-        matched = match_proposals(task.answer(prediction, index, frame), truth.to_segmentation(task.measure.categories))
+        matched = match_proposals(plan.answer(prediction, index, frame), truth.to_segmentation(plan.measure.categories))
         masks = true_proposals(matched, proposals.query_embed[index])
         names: list[int] = []
         if masks is not None:
-            named = model.classify(images.only(index), masks, task.words, task.fusion)
+            named = model.classify(images.only(index), masks, plan.words, plan.fusion)
             names = named.class_logits[0, :, : named.num_concepts].argmax(-1).tolist()
-        tallies.append((tally_image(matched, names, task.measure.categories), None))
+        tallies.append((tally_image(matched, names, plan.measure.categories), None))
     return tallies, RegionCounts()
 
 

@@ -24,9 +24,9 @@ from lexiseg.evaluation.counting import ShardCounter
 from lexiseg.evaluation.inputs import open_data
 from lexiseg.evaluation.loading import AnnotatedBatch
 from lexiseg.evaluation.measure import Tally
+from lexiseg.evaluation.plan import EvaluationPlan, filled, inference, plan_evaluation
 from lexiseg.evaluation.report import EvaluationSettings, Report, installed_versions, write_report
 from lexiseg.evaluation.shards import SHARDS_FOLDER
-from lexiseg.evaluation.task import EvaluationTask, filled, inference, open_task
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.models import find_model, load_model
 from lexiseg.models.base import OpenVocabularySegmenter
@@ -163,14 +163,14 @@ def evaluate_dataset(
     """
     settings = filled(settings, model)
     with inference(model):
-        task = open_task(model, dataset, vocabulary, settings, groups)
-        settings = replace(settings, task=task.measure.name)
-        counter = ShardCounter(model, task, settings, name="answers", zero=task.measure.zero(), count=_count_answers)
+        plan = plan_evaluation(model, dataset, vocabulary, settings, groups)
+        settings = replace(settings, task=plan.measure.name)
+        counter = ShardCounter(model, plan, settings, name="answers", zero=plan.measure.zero(), count=_count_answers)
         counted = counter.run(workers=workers, shards_dir=shards_dir, resume=resume, report=report)
-    quality, by_group = task.summarise(counted.tally)
+    quality, by_group = plan.summarise(counted.tally)
     parameter = next(model.parameters())
     return Report(
-        measure=task.measure,
+        measure=plan.measure,
         quality=quality,
         groups=by_group,
         scores=counted.scores,
@@ -178,7 +178,7 @@ def evaluate_dataset(
         unreadable=counted.skipped,
         regions=counted.regions,
         settings=settings,
-        domain_similarity=task.words.domain_similarity,
+        domain_similarity=plan.words.domain_similarity,
         versions=installed_versions(),
         device=str(parameter.device),
         dtype=str(parameter.dtype).removeprefix("torch."),
@@ -187,12 +187,12 @@ def evaluate_dataset(
 
 
 def _count_answers(
-    model: OpenVocabularySegmenter, task: EvaluationTask, batch: AnnotatedBatch
+    model: OpenVocabularySegmenter, plan: EvaluationPlan, batch: AnnotatedBatch
 ) -> tuple[list[tuple[Tally, float | None]], RegionCounts]:
     """Compares the predictions for a batch with its annotations, and counts."""
-    prediction = model(batch.images.to(task.words.text_embed.device), task.words, task.fusion)
-    tallies = task.tallies(prediction, task.merge, batch)
-    return [(tally, task.measure.image_score(tally)) for tally in tallies], prediction.counts
+    prediction = model(batch.images.to(plan.words.text_embed.device), plan.words, plan.fusion)
+    tallies = plan.tallies(prediction, plan.merge, batch)
+    return [(tally, plan.measure.image_score(tally)) for tally in tallies], prediction.counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -222,14 +222,14 @@ def comparisons(
     """
     config = model.config
     with inference(model):
-        task = open_task(model, dataset, vocabulary, settings)
-        by_name = {sample.file_name: sample for sample in task.measure.samples}
+        plan = plan_evaluation(model, dataset, vocabulary, settings)
+        by_name = {sample.file_name: sample for sample in plan.measure.samples}
         for name in names:
-            opened = task.measure.open(by_name[name])
+            opened = plan.measure.open(by_name[name])
             images = to_image_batch([opened.picture], longest=config.longest_side, shortest=config.shortest_side)
-            prediction = model(images.to(task.words.text_embed.device), task.words, task.fusion)
+            prediction = model(images.to(plan.words.text_embed.device), plan.words, plan.fusion)
             yield Comparison(
                 picture=opened.picture,
-                truth=task.measure.truth_map(opened.annotation),
-                prediction=task.measure.answer_map(task.answer(prediction, 0, images.frames[0])),
+                truth=plan.measure.truth_map(opened.annotation),
+                prediction=plan.measure.answer_map(plan.answer(prediction, 0, images.frames[0])),
             )

@@ -52,14 +52,14 @@ def write_page(
         for title, (heading, *rows) in tables:
             lines += [*_section(title), *markdown_table(heading, rows)]
         drawn = iter(maps)
-        for title, kind, scenes in (("Worst pictures", "worst", worst), ("Best pictures", "best", best)):
-            lines += _section(title) if scenes else []
-            for number, scene in enumerate(scenes, start=1):
+        for title, kind, scored in (("Worst pictures", "worst", worst), ("Best pictures", "best", best)):
+            lines += _section(title) if scored else []
+            for number, image in enumerate(scored, start=1):
                 shown = next(drawn)
                 name = f"{PICTURES}/{kind}-{number}.png"
                 draw(shown, folder / name)
-                lines += [f"{scene.name}: {percent(scene.score or 0)}. Picture, truth, prediction.", ""]
-                lines += [f"![{scene.name}]({name})", ""]
+                lines += [f"{image.name}: {percent(image.score or 0)}. Picture, truth, prediction.", ""]
+                lines += [f"![{image.name}]({name})", ""]
         page = folder / PAGE_FILE
         write_atomically(page, "\n".join(lines).rstrip() + "\n")
     return page

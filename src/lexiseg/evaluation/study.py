@@ -11,8 +11,8 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.loading import Skipped
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, PanopticTally
+from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.evaluation.task import inference, open_task, read_task
 from lexiseg.evaluation.upper_bounds import name_perfectly
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
@@ -184,9 +184,9 @@ def study(
     skipped: list[Skipped] = []
     read = 0
     with inference(model):
-        task = open_task(model, dataset, vocabulary, settings, groups)
-        for batch in read_task(model, task, settings, skipped, report):
-            images = batch.images.to(task.words.text_embed.device)
+        plan = plan_evaluation(model, dataset, vocabulary, settings, groups)
+        for batch in planned_batches(model, plan, settings, skipped, report):
+            images = batch.images.to(plan.words.text_embed.device)
             proposals = model.propose(images)
             regions = _all_regions(model, images, proposals, {key.clip_regions for key in keys})
             answers: dict[StudyRow, MaskPrediction] = {}  # rows that only merge differently share one
@@ -194,21 +194,21 @@ def study(
                 shared = replace(key, merge=MergeConfig())
                 if shared not in answers:
                     answers[shared] = (
-                        name_perfectly(proposals, model.iou_scores(proposals), batch, task)
+                        name_perfectly(proposals, model.iou_scores(proposals), batch, plan)
                         if key.is_oracle
-                        else model.predict(proposals, regions[key.clip_regions], task.words, key.modulation)
+                        else model.predict(proposals, regions[key.clip_regions], plan.words, key.modulation)
                     )
-                tallies[key] += task.tally(answers[shared], key.merge, batch)
+                tallies[key] += plan.tally(answers[shared], key.merge, batch)
             read += len(batch.annotations)
     results: list[StudyResult] = []
     for row, key in zip(rows, keys, strict=True):
-        quality, by_group = task.summarise(tallies[key])
+        quality, by_group = plan.summarise(tallies[key])
         results.append(StudyResult(row=row, quality=quality, groups=by_group))
     return Study(
         results=tuple(results),
         num_pictures=read,
         unreadable=tuple(skipped),
-        domain_similarity=task.words.domain_similarity,
+        domain_similarity=plan.words.domain_similarity,
     )
 
 

@@ -22,8 +22,8 @@ from lexiseg.data.samples.transforms import MASK_STRIDE
 from lexiseg.evaluation.loading import AnnotatedBatch, Skipped
 from lexiseg.evaluation.metrics.panoptic_quality import mask_overlaps
 from lexiseg.evaluation.metrics.sizes import LIMITS, size_of
+from lexiseg.evaluation.plan import EvaluationPlan, inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.evaluation.task import EvaluationTask, inference, open_task, read_task
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.opsnet import OPSNet
 
@@ -32,7 +32,7 @@ SURE = 100.0  # a logit beside zeros whose probability is 1 in float32
 
 
 def name_perfectly(
-    proposals: MaskProposals, iou_scores: Float[Tensor, "B Q"], batch: AnnotatedBatch, task: EvaluationTask
+    proposals: MaskProposals, iou_scores: Float[Tensor, "B Q"], batch: AnnotatedBatch, plan: EvaluationPlan
 ) -> MaskPrediction:
     """Oracle naming: the model's masks and predicted IoUs, with the names that the truth gives them.
 
@@ -44,19 +44,19 @@ def name_perfectly(
         proposals: of the batch.
         iou_scores: predicted, in [0, 1].
         batch: the truth.
-        task: vocabulary and categories.
+        plan: vocabulary and categories.
     """
     names: dict[tuple[int, int], int] = {}
     for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.annotations, strict=True)):
-        true = truth.to_segmentation(task.measure.categories)
+        true = truth.to_segmentation(plan.measure.categories)
         segments = tuple(s for s in true.segments if not s.is_crowd)
         # Half a probability is a logit of zero: the rule of the merge's mask cut.
         logits = (frame.leave(query.float()[None])[0] for query in proposals.mask_logits[index])
         pairs = mask_overlaps(true.ids, segments, ((one >= 0).cpu().numpy() for one in logits))
         for query, place in enumerate(pairs.matched()):
             if place is not None:
-                names[index, query] = task.category_ids.index(segments[place].category_id)
-    return certain(proposals.mask_logits, names, iou_scores, len(task.category_ids))
+                names[index, query] = plan.category_ids.index(segments[place].category_id)
+    return certain(proposals.mask_logits, names, iou_scores, len(plan.category_ids))
 
 
 def certain(
@@ -151,15 +151,15 @@ def true_mask_top1(
     counts: Counter[tuple[str, bool, GroupSize]] = Counter()
     correct = counts.copy()
     with inference(model):
-        task = open_task(model, dataset, vocabulary, settings, groups)
-        group_ids = {name: {c.id for c in categories} for name, categories in task.groups.items()}
+        plan = plan_evaluation(model, dataset, vocabulary, settings, groups)
+        group_ids = {name: {c.id for c in categories} for name, categories in plan.groups.items()}
         group_ids = {"all": {c.id for c in dataset.categories}, **group_ids}
         is_thing = {c.id: c.is_thing for c in dataset.categories}
         skipped: list[Skipped] = []
-        for batch in read_task(model, task, settings, skipped, report):
-            clip_map = model.clip_map(batch.images.to(task.words.text_embed.device))
+        for batch in planned_batches(model, plan, settings, skipped, report):
+            clip_map = model.clip_map(batch.images.to(plan.words.text_embed.device))
             for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.annotations, strict=True)):
-                named = _name_true_masks(model, task, clip_map[index : index + 1], frame, truth)
+                named = _name_true_masks(model, plan, clip_map[index : index + 1], frame, truth)
                 for category_id, is_right, side in named:
                     inside = [name for name, ids in group_ids.items() if category_id in ids]
                     for key in itertools.product(inside, (is_thing[category_id],), ("all", size_of(side, sizes))):
@@ -172,10 +172,10 @@ def true_mask_top1(
 
 
 def _name_true_masks(
-    model: OPSNet, task: EvaluationTask, clip_map: Float[Tensor, "1 D gh gw"], frame: Frame, truth: Annotation
+    model: OPSNet, plan: EvaluationPlan, clip_map: Float[Tensor, "1 D gh gw"], frame: Frame, truth: Annotation
 ) -> list[tuple[int, bool, float]]:
     """For each true segment of a picture: its category, whether CLIP's first name is right, and its size in pixels."""
-    true = truth.to_segmentation(task.measure.categories)
+    true = truth.to_segmentation(plan.measure.categories)
     segments = [s for s in true.segments if not s.is_crowd]
     if not segments:
         return []
@@ -186,10 +186,10 @@ def _name_true_masks(
         query_embed=clip_map.new_zeros(1, len(segments), model.config.segmenter.hidden_dim),
     )
     embed = model.embed(proposals, clip_map).clip_embed
-    words = task.words
+    words = plan.words
     guesses = class_cosines(embed, words)[0].argmax(-1).tolist()
     sides = canvas.sum((1, 2)).sqrt().tolist()
-    names = (*task.category_ids, *[None] * (len(words.similarity) - words.num_concepts))
+    names = (*plan.category_ids, *[None] * (len(words.similarity) - words.num_concepts))
     return [
         (s.category_id, names[g] == s.category_id, side) for s, g, side in zip(segments, guesses, sides, strict=True)
     ]

@@ -143,7 +143,7 @@ class OVSeg(OpenVocabularySegmenter):
         return vocabulary if templates is None else Vocabulary(vocabulary.concepts, templates)
 
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
-        """Class-agnostic masks and their queries; padding is the segmenter's mean colour, as in the code."""
+        """Class-agnostic masks and their queries; padding is the segmenter's mean colour, as in the authors' code."""
         return self.segmenter(_with_mean_padding(images), every_layer=every_layer)
 
     def classify(

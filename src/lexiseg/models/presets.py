@@ -24,7 +24,7 @@ CLIP_WEIGHTS = {
 choose it from 0.6 to 0.8 on held-out pictures."""
 
 
-def ovseg_swin_base() -> OVSegConfig:
+def ovseg_swin_base_config() -> OVSegConfig:
     """OVSeg's largest: Swin-B and ViT-L/14 with mask prompts of depth 3 (paper, Table 1, last row)."""
     return OVSegConfig(
         segmenter=MaskFormerConfig(
@@ -41,7 +41,7 @@ def ovseg_swin_base() -> OVSegConfig:
     )
 
 
-def ovseg_r101() -> OVSegConfig:
+def ovseg_r101_config() -> OVSegConfig:
     """OVSeg's smaller: a deep-stem ResNet-101 and ViT-B/16 with mask prompts of depth 3 (paper, Table 1)."""
     return OVSegConfig(
         segmenter=MaskFormerConfig(deep_resnet=DeepResNetBackbone(depths=(3, 4, 23, 3))),
@@ -70,10 +70,10 @@ ZEGFORMER_VIEWS = {
 """ZegFormer's three sub-images; its zero after normalisation is our mean colour. "crop and mask" is its default."""
 
 
-def simbaseline(*, learned_prompt: bool = True) -> OVSegConfig:
+def simbaseline_config(*, learned_prompt: bool = True) -> OVSegConfig:
     """SimBaseline (zsseg): plain CLIP, ViT-B/16, and a learned prompt of 16 vectors or a single sentence."""
     return replace(
-        ovseg_r101(),
+        ovseg_r101_config(),
         clip=VitConfig.named("ViT-B-16-quickgelu"),
         shortest_side=640,
         prompt_length=16 if learned_prompt else 0,
@@ -83,10 +83,10 @@ def simbaseline(*, learned_prompt: bool = True) -> OVSegConfig:
     )
 
 
-def zegformer() -> OVSegConfig:
+def zegformer_config() -> OVSegConfig:
     """ZegFormer: a linear head, one sentence, sub-images by RoIAlign, averaged seen scores, calibrated stacking."""
     return replace(
-        ovseg_r101(),
+        ovseg_r101_config(),
         clip=VitConfig.named("ViT-B-16-quickgelu"),
         shortest_side=640,
         head_hidden=None,

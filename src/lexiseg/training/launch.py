@@ -16,7 +16,7 @@ from lexiseg.training.clip.learned_prompt import LearnedPromptRecipe
 from lexiseg.training.clip.run import train_adaptation, train_clip, train_grounding, train_prompt
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, consequences
 from lexiseg.training.engine.trainer import EngineConfig
-from lexiseg.training.recipes import SEQUENCES, WHOLE, WHOLE_PARTS, advice, describe, grouped_names, named
+from lexiseg.training.recipes import SEQUENCES, WHOLE, WHOLE_STEPS, advice, describe, grouped_names, named
 from lexiseg.training.recipes.own import AnyRecipe, is_own, load_own
 from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
 from lexiseg.training.segmentation.data_check import DataReport
@@ -35,7 +35,7 @@ from lexiseg.training.segmentation.run import (
 
 __all__ = [
     "SEQUENCES",
-    "WHOLE_PARTS",
+    "WHOLE_STEPS",
     "Reporters",
     "TrainSettings",
     "advice",
@@ -90,7 +90,7 @@ def find_recipe(name: str, *, seed: int = 0) -> AnyRecipe:
     Raises:
         ValueError: if there is none, or the name stands for several in a row.
     """
-    if steps := SEQUENCES.get(name, WHOLE_PARTS if name == WHOLE else ()):
+    if steps := SEQUENCES.get(name, WHOLE_STEPS if name == WHOLE else ()):
         raise ValueError(f"{name} is several recipes in a row: take one of {', '.join(steps)}.")
     return load_own(name, seed=seed) if is_own(name) else named(name)(seed=seed)
 
@@ -189,7 +189,7 @@ def train(
 def _train(recipe: str | AnyRecipe, given: TrainSettings, reporters: Reporters) -> Path:
     name = _title(recipe)
     if isinstance(recipe, str):
-        recipe = _first_of(WHOLE_PARTS[0] if recipe == WHOLE else recipe, seed=given.seed)
+        recipe = _first_of(WHOLE_STEPS[0] if recipe == WHOLE else recipe, seed=given.seed)
     if len(given.data) > 1 and (name == WHOLE or not isinstance(recipe, JOINS_DATA)):
         raise ValueError(
             f"{name} learns from one data set, got {len(given.data)}: give --data once; adaptations alone join several."

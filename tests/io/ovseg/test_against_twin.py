@@ -20,7 +20,7 @@ from lexiseg.io.ovseg.checkpoint import config_of, import_ovseg
 from lexiseg.io.ovseg.keys import from_official, to_official
 from lexiseg.io.ovseg.verify import read_reference, verify
 from lexiseg.models.ovseg import OVSeg
-from lexiseg.models.presets import ovseg_swin_base
+from lexiseg.models.presets import ovseg_swin_base_config
 from ovseg_twin import PUBLISHED, Sizes
 
 NAMES = ("red fox", "grass", "a very old boat", "sky", "Eiffel tower", "owl")
@@ -124,9 +124,9 @@ def test_masks_come_from_official_weights_alone_without_the_rest_of_the_model() 
 def test_all_keys_and_shapes_of_the_published_layout_are_the_full_size_presets() -> None:
     listed = {key: torch.empty(shape, device="meta") for key, shape in ovseg_twin.layout(PUBLISHED).items()}
     with torch.device("meta"):
-        own = to_official(OVSeg(ovseg_swin_base()).state_dict())
+        own = to_official(OVSeg(ovseg_swin_base_config()).state_dict())
 
-    assert config_of(listed, source="the layout") == ovseg_swin_base()
+    assert config_of(listed, source="the layout") == ovseg_swin_base_config()
     assert {key: tensor.shape for key, tensor in own.items()} == {key: listed[key].shape for key in own}
     buffers = {key.rpartition(".")[2] for key in listed if key not in own}
     assert buffers == {"relative_position_index", "empty_weight", "pixel_mean", "pixel_std"}

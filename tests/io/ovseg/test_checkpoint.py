@@ -30,7 +30,7 @@ from lexiseg.io.ovseg.keys import from_official, to_official
 from lexiseg.io.ovseg.settings import read_settings
 from lexiseg.io.ovseg.verify import read_reference, verify
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
-from lexiseg.models.presets import ovseg_r101, ovseg_swin_base
+from lexiseg.models.presets import ovseg_r101_config, ovseg_swin_base_config
 from tiny import pictures, seeded
 
 WORDS = Vocabulary.of("cat, dog, sky:stuff")
@@ -61,14 +61,14 @@ DEEP_RESNET = DeepResNetBackbone(stem_width=4, hidden_sizes=(16, 32, 32, 48), de
 _NORM = ("weight", "bias", "running_mean", "running_var")
 CONFIGS = {
     "swin": replace(
-        ovseg_swin_base(),
+        ovseg_swin_base_config(),
         segmenter=MaskFormerConfig(swin=SWIN, **SIZES),
         clip=CLIP,
         head_hidden=24,
         training_vocabulary=WORDS,
     ),
     "deep resnet": replace(
-        ovseg_r101(),
+        ovseg_r101_config(),
         segmenter=MaskFormerConfig(deep_resnet=DEEP_RESNET, **SIZES),
         clip=replace(CLIP, prompts=None),
         head_hidden=24,
@@ -169,9 +169,9 @@ def test_a_reference_that_fits_not_is_refused(golden: Path, golden_model: OVSeg,
 def test_all_keys_and_shapes_of_the_published_layout_are_the_full_size_presets(shared: Path) -> None:
     listed = json.loads((shared / "golden/ovseg-tiny/official_swinB_vitL14_keys.json").read_text())
     weights = {key: torch.empty(shape, device="meta") for key, shape in listed.items()}
-    assert config_of(weights, source="the list") == ovseg_swin_base()
+    assert config_of(weights, source="the list") == ovseg_swin_base_config()
     with torch.device("meta"):
-        expected = to_official(OVSeg(ovseg_swin_base()).state_dict())
+        expected = to_official(OVSeg(ovseg_swin_base_config()).state_dict())
     assert {key: tensor.shape for key, tensor in expected.items()} == {
         key: weights[key].shape for key in weights if key in expected
     }
@@ -181,12 +181,12 @@ def test_all_keys_and_shapes_of_the_published_layout_are_the_full_size_presets(s
 
 def test_the_smaller_presets_sizes_are_read_from_its_official_keys() -> None:
     with torch.device("meta"):
-        weights = to_official(OVSeg(ovseg_r101()).state_dict())
+        weights = to_official(OVSeg(ovseg_r101_config()).state_dict())
     stem = [weights[f"backbone.stem.conv{place}.weight"].shape for place in (1, 2, 3)]
     assert stem == [(64, 3, 3, 3), (64, 64, 3, 3), (128, 64, 3, 3)]
     assert weights["backbone.res4.22.conv3.norm.running_var"].shape == (1024,)
     assert weights["backbone.res5.0.shortcut.weight"].shape == (2048, 1024, 1, 1)
-    assert config_of(weights, source="R101c") == ovseg_r101()
+    assert config_of(weights, source="R101c") == ovseg_r101_config()
 
 
 @pytest.mark.parametrize("backbone", CONFIGS)

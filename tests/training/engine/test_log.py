@@ -77,9 +77,9 @@ def test_evaluations_are_logged_and_the_best_is_kept(tmp_path: Path) -> None:
 
 def test_scenes_of_an_evaluation_are_drawn(tmp_path: Path) -> None:
     empty = PanopticMap(segmentation=np.zeros((2, 2), np.int32))
-    scene = Comparison(picture=np.zeros((2, 2, 3), np.uint8), truth=empty, prediction=empty)
+    comparison = Comparison(picture=np.zeros((2, 2, 3), np.uint8), truth=empty, prediction=empty)
     task = Shared(4)
-    task.evaluate = lambda: Evaluation(figures={"pq": 0.5}, scenes=(scene, scene))
+    task.evaluate = lambda: Evaluation(figures={"pq": 0.5}, comparisons=(comparison, comparison))
     drawn: list[tuple[Comparison, Path]] = []
 
     run(task, tmp_path, config=EngineConfig(evaluate_every=4), draw=lambda shown, path: drawn.append((shown, path)))
@@ -88,7 +88,7 @@ def test_scenes_of_an_evaluation_are_drawn(tmp_path: Path) -> None:
         "predictions/1-step-0000004.png",
         "predictions/2-step-0000004.png",
     ]
-    assert all(shown is scene and path.parent.is_dir() for shown, path in drawn)
+    assert all(shown is comparison and path.parent.is_dir() for shown, path in drawn)
 
 
 def test_progress_says_how_fast_it_is_and_what_it_takes(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_the_closed_set_baseline_learns_two_pictures_by_heart(data: Dataset, tmp
 def test_a_model_in_training_is_measured_like_a_finished_one(data: Dataset, tmp_path: Path) -> None:
     task = opsnet_task(data)
     few = replace(data, samples=data.samples[:2])
-    task.validation = Validation(data=few, vocabulary=own_vocabulary(data.categories), num_scenes=1)
+    task.validation = Validation(data=few, vocabulary=own_vocabulary(data.categories), num_comparisons=1)
     drawn: list[Path] = []
     plain = run(opsnet_task(data), tmp_path / "plain")
 

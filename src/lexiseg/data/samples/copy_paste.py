@@ -34,45 +34,47 @@ class AnnotatedImage:
     segments: tuple[TrueSegment, ...]
 
 
-def paste_things(scene: AnnotatedImage, donor: AnnotatedImage, generator: torch.Generator) -> AnnotatedImage:
+def paste_things(target: AnnotatedImage, donor: AnnotatedImage, generator: torch.Generator) -> AnnotatedImage:
     """Pastes some things of another picture in, as they stand to one another, at a place and size of their own.
 
     "Simple copy-paste" (Ghiasi et al., CVPR 2021, section 3): hard edges, no regard to what would suit the place. What
     they cover is hidden; a segment that is covered whole stays in the list without a pixel.
 
     Args:
-        scene: what they are pasted into; not changed.
+        target: what they are pasted into; not changed.
         donor: its crowds, its stuff and what has no class stay behind.
         generator: the only source of randomness.
     """
     things = [s for s in donor.segments if s.is_thing and not s.is_crowd and s.class_id is not None]
     taken = (torch.rand(len(things), generator=generator) < PASTED).tolist()
     scale_draw, row_draw, column_draw, flip_draw = torch.rand(4, generator=generator).tolist()
-    first = 1 + max((segment.id for segment in scene.segments), default=0)
+    first = 1 + max((segment.id for segment in target.segments), default=0)
     pasted = [segment for segment, is_taken in zip(things, taken, strict=True) if is_taken]
     fresh = np.zeros_like(donor.ids)
     for number, segment in enumerate(pasted, start=first):
         fresh[donor.ids == segment.id] = number
     if not fresh.any():
-        return scene
+        return target
     rows, columns = (np.flatnonzero(fresh.any(axis)) for axis in (1, 0))
     window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     low, high = PASTED_SCALES
-    scale = max(scene.ids.shape) / max(donor.ids.shape) * (low + (high - low) * scale_draw)
+    scale = max(target.ids.shape) / max(donor.ids.shape) * (low + (high - low) * scale_draw)
     height, width = (max(1, round((part.stop - part.start) * scale)) for part in window)
     patch = np.asarray(Image.fromarray(donor.picture[window]).resize((width, height), Image.Resampling.BILINEAR))
     cut = np.asarray(Image.fromarray(fresh[window]).resize((width, height), Image.Resampling.NEAREST))
     if flip_draw < 0.5:
         patch, cut = patch[:, ::-1], cut[:, ::-1]
-    top = int(row_draw * scene.ids.shape[0]) - height // 2
-    left = int(column_draw * scene.ids.shape[1]) - width // 2
-    there, here = zip(_overlap(top, height, scene.ids.shape[0]), _overlap(left, width, scene.ids.shape[1]), strict=True)
+    top = int(row_draw * target.ids.shape[0]) - height // 2
+    left = int(column_draw * target.ids.shape[1]) - width // 2
+    there, here = zip(
+        _overlap(top, height, target.ids.shape[0]), _overlap(left, width, target.ids.shape[1]), strict=True
+    )
     is_cut = cut[here] > 0
-    picture, ids = scene.picture.copy(), scene.ids.copy()
+    picture, ids = target.picture.copy(), target.ids.copy()
     picture[there][is_cut] = patch[here][is_cut]
     ids[there][is_cut] = cut[here][is_cut]
     numbered = (replace(segment, id=number) for number, segment in enumerate(pasted, start=first))
-    return AnnotatedImage(picture=picture, ids=ids, segments=(*scene.segments, *numbered))
+    return AnnotatedImage(picture=picture, ids=ids, segments=(*target.segments, *numbered))
 
 
 def _overlap(start: int, length: int, limit: int) -> tuple[slice, slice]:

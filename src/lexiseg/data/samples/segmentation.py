@@ -64,13 +64,13 @@ class SegmentationDataset(TorchDataset[Example]):
             PictureError, FormatError: naming the picture, if its files can't be read or contradict each other.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        scene, generator = self.scene(index), example_generator(self.seed, epoch, index)
+        image, generator = self.annotated_image(index), example_generator(self.seed, epoch, index)
         if self.donors is not None and self.paste_share and torch.rand((), generator=generator) < self.paste_share:
-            donor = self.donors.scene(int(torch.randint(len(self.donors), (), generator=generator)))
-            scene = paste_things(scene, donor, generator)
-        view = draw_view(scene.ids.shape, self.framing, generator)
-        seen, inside = view_ids(scene.ids, view)
-        pixel_values = view_picture(scene.picture, view)
+            donor = self.donors.annotated_image(int(torch.randint(len(self.donors), (), generator=generator)))
+            image = paste_things(image, donor, generator)
+        view = draw_view(image.ids.shape, self.framing, generator)
+        seen, inside = view_ids(image.ids, view)
+        pixel_values = view_picture(image.picture, view)
         if self.framing.jitters_colour:
             height, width = view.frame.resized  # padding keeps its colour
             shown = pixel_values[:, :height, :width]
@@ -78,10 +78,10 @@ class SegmentationDataset(TorchDataset[Example]):
         return Example(
             pixel_values=pixel_values,
             frame=view.frame,
-            targets=to_targets(seen, inside, scene.segments, per_class=self.per_class),
+            targets=to_targets(seen, inside, image.segments, per_class=self.per_class),
         )
 
-    def scene(self, index: int) -> AnnotatedImage:
+    def annotated_image(self, index: int) -> AnnotatedImage:
         """Loads and checks one sample as it is.
 
         Raises:

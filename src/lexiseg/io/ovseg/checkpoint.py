@@ -22,7 +22,7 @@ from lexiseg.encoders.segmenters.maskformer import DeepResNetBackbone, MaskForme
 from lexiseg.io.ovseg.keys import KNOWN_BUFFERS, OFFICIAL_CLIP, from_official, to_official
 from lexiseg.io.ovseg.settings import Settings, contradiction, with_settings
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
-from lexiseg.models.presets import ovseg_r101, ovseg_swin_base
+from lexiseg.models.presets import ovseg_r101_config, ovseg_swin_base_config
 
 _OFFICIAL_PROMPTS = f"{OFFICIAL_CLIP}visual.mask_embedding"
 _PREDICTOR = "sem_seg_head.predictor."
@@ -115,9 +115,9 @@ def config_of(weights: Mapping[str, Tensor], *, source: str) -> OVSegConfig:
 
 def _preset(weights: Mapping[str, Tensor]) -> OVSegConfig:
     if "backbone.patch_embed.proj.weight" in weights:
-        return ovseg_swin_base()
+        return ovseg_swin_base_config()
     if "backbone.stem.conv3.weight" in weights:
-        return ovseg_r101()
+        return ovseg_r101_config()
     raise KeyError("backbone.patch_embed.proj.weight or backbone.stem.conv3.weight")
 
 

@@ -166,7 +166,7 @@ def rank_proposals(prediction: MaskPrediction, index: int, vocabulary: Vocabular
 
 
 def mask_probs_of(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Float[Tensor, "h0 w0"]:
-    """One mask's probabilities at the picture's own size: logits are resized before the sigmoid, as in the code."""
+    """One mask's probabilities at the picture's size: logits are resized before the sigmoid, as Mask2Former does."""
     return frame.leave(mask_logits.float()[None])[0].sigmoid()
 
 

@@ -9,7 +9,7 @@ from lexiseg.core.structures import MaskPrediction, PanopticMap
 from lexiseg.models.postprocess.panoptic import mask_probs_of
 
 SOFT_BUDGET = 2**25  # numbers of the soft rule in memory: 128 MiB of masks; 100 proposals of 640 x 480 are one block
-SUMS_PART = 64  # sums take this part of them: what stays near the processor is twice as fast
+SUMS_SHARE = 64  # sums take this part of them: what stays near the processor is twice as fast
 
 
 def semantic_map(panoptic: PanopticMap, num_concepts: int, *, void: int = -1) -> Int32[np.ndarray, "H W"]:
@@ -77,7 +77,7 @@ def soft_semantic_map(
         bias += prediction.pixel_bias[:num_concepts].to(bias)
     height, width = frame.original
     rows = max(1, budget // max(1, width * len(scores)))
-    pixels = max(1, budget // SUMS_PART // num_concepts)
+    pixels = max(1, budget // SUMS_SHARE // num_concepts)
     labels = torch.empty(frame.original, dtype=torch.int32, device=device)
     for top in range(0, height, rows):
         # Where the masks do not fit, they are resized once per block: a cut before resizing would change digits.

@@ -91,6 +91,6 @@ def few_of_each(word_ids: np.ndarray, shots: int, *, seed: int) -> list[int]:
     """Numbers of at most `shots` pairs of every word, drawn by the seed, ascending."""
     order = np.random.default_rng(seed).permutation(len(word_ids))
     in_groups = order[np.argsort(word_ids[order], kind="stable")]
-    words = word_ids[in_groups]
-    place_in_group = np.arange(len(words)) - np.searchsorted(words, words)
+    grouped = word_ids[in_groups]
+    place_in_group = np.arange(len(grouped)) - np.searchsorted(grouped, grouped)
     return sorted(in_groups[place_in_group < shots].tolist())

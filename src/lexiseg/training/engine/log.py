@@ -62,7 +62,7 @@ class RunLog:
             total_steps: of the whole run.
             device: whose memory is watched.
             report: called with every progress.
-            draw: draws scenes of evaluations.
+            draw: draws the comparisons of evaluations.
 
         Raises:
             ModelError: if the folder can't be written.
@@ -137,15 +137,15 @@ class RunLog:
         self._report(progress)
 
     def evaluation(self, step: int, evaluation: Evaluation) -> None:
-        """Logs an evaluation, and draws its scenes."""
+        """Logs an evaluation, and draws its comparisons."""
         if not self._is_first:
             return
         self._write(step, {f"val_{name}": round(value, 5) for name, value in evaluation.figures.items()})
         with writing(self._folder):
             folder = self._folder / "predictions"
             folder.mkdir(exist_ok=True)
-            for number, scene in enumerate(evaluation.scenes, start=1):
-                self._draw(scene, folder / f"{number}-step-{step:07d}.png")
+            for number, comparison in enumerate(evaluation.comparisons, start=1):
+                self._draw(comparison, folder / f"{number}-step-{step:07d}.png")
 
     def finish(self) -> None:
         """Draws the curve of the whole run."""

@@ -20,7 +20,7 @@ class Reporters:
     """Functions that a training calls while it works."""
 
     progress: ReportProgress = lambda progress: None
-    draw: DrawComparison = lambda scene, path: None
+    draw: DrawComparison = lambda comparison, path: None
     """Draws what an evaluation shows."""
     drawn: Callable[[int, int], None] = lambda done, total: None
     """Pictures drawn so far, and how many there will be."""

@@ -74,14 +74,16 @@ class Evaluation:
 
     figures: Mapping[str, float]
     """By name, the more the better; the first decides which model is the best."""
-    scenes: tuple[Comparison, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
     """A few pictures with truth and prediction, in the first process alone."""
 
     def beside(self, old: "Evaluation") -> "Evaluation":
         """The figures of both; the mean of their first ones chooses the best model."""
         first = [next(iter(one.figures.values())) for one in (self, old)]
         named = {f"old {name}": value for name, value in old.figures.items()}
-        return Evaluation(figures={"new and old": sum(first) / 2, **self.figures, **named}, scenes=self.scenes)
+        return Evaluation(
+            figures={"new and old": sum(first) / 2, **self.figures, **named}, comparisons=self.comparisons
+        )
 
 
 @runtime_checkable

@@ -67,7 +67,7 @@ def run(
     resume: bool = False,
     config: EngineConfig | None = None,
     report: ReportProgress = lambda progress: None,
-    draw: DrawComparison = lambda scene, path: None,
+    draw: DrawComparison = lambda comparison, path: None,
     stop_after: int | None = None,
 ) -> list[float]:
     """Trains a task to its last step; returns the loss of every step that this call ran.
@@ -124,24 +124,24 @@ def run(
                 break
             with run_log.waiting():
                 own = list(islice(microbatches, config.accumulate))
-            is_late = processes.rank() == 0 and time.monotonic() - saved_at > SAVE_EVERY_SECONDS
-            found = training.step(own, step, is_late=is_late)
-            if not found.is_finite:
-                raise ValueError(_not_finite(task, out, step, found))
-            all_losses.append(found.loss)
+            save_is_due = processes.rank() == 0 and time.monotonic() - saved_at > SAVE_EVERY_SECONDS
+            result = training.step(own, step, save_is_due=save_is_due)
+            if not result.is_finite:
+                raise ValueError(_not_finite(task, out, step, result))
+            all_losses.append(result.loss)
             is_last = step + 1 == last
             run_log.step(
                 step + 1,
-                found.terms,
+                result.terms,
                 lr=task.optim_plan.lr_at(step),
-                gradient_norm=found.gradient_norm,
+                gradient_norm=result.gradient_norm,
                 pictures=sum(map(task.pictures_in, own)) * processes.world_size(),
                 is_last=is_last,
             )
             with run_log.pausing():
                 if (step + 1) % evaluate_every == 0 or step + 1 == total_steps:
                     training.evaluate(step + 1, run_log, checkpoints)
-                if found.is_late or is_last:
+                if result.save_is_due or is_last:
                     checkpoints.save(training.content(step + 1))
                     saved_at = time.monotonic()
         training.show()
@@ -151,12 +151,12 @@ def run(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """What a step found, the same in all processes."""
+class _StepResult:
+    """What a step gave, the same in all processes."""
 
     terms: Mapping[str, float]
     gradient_norm: float
-    is_late: bool
+    save_is_due: bool
     """Whether it is time for a checkpoint."""
 
     @property
@@ -172,7 +172,7 @@ class _Training:
     """A task with its network, optimiser and average, in this process or shared by all."""
 
     def __init__(self, task: Task, config: EngineConfig, saved: Mapping[str, Any] | None, recipe: str) -> None:
-        self._shown, self._trained, self._recipe = task, task, recipe
+        self._given, self._trained, self._recipe = task, task, recipe
         self._split = BatchSplit(
             rank=processes.rank(), num_processes=processes.world_size(), num_slices=config.accumulate
         )
@@ -196,10 +196,10 @@ class _Training:
         self._optimizer = task.optim_plan.optimizer(self._trained.parameter_groups())
         if saved is not None:
             restore_optimizer(self._optimizer, saved["optimizer"])
-        self._average = None
+        self._ema = None
         if config.ema_decay is not None:
-            average = None if saved is None else saved.get("average")
-            self._average = EMA(self._trained.module, config.ema_decay, average)
+            weights = None if saved is None else saved.get("average")
+            self._ema = EMA(self._trained.module, config.ema_decay, weights)
         self._best: Mapping[str, Any] | None = None if saved is None else saved.get("best")
 
     def microbatches(self, start: int) -> Iterator[Any]:
@@ -207,7 +207,7 @@ class _Training:
         task = self._trained
         return task.batches(start, self._split) if isinstance(task, SharedTask) else task.batches(start)
 
-    def step(self, microbatches: Sequence[Any], step: int, *, is_late: bool) -> _Found:
+    def step(self, microbatches: Sequence[Any], step: int, *, save_is_due: bool) -> _StepResult:
         """One step of the optimiser; a loss or gradient that is not finite changes no weight."""
         plan, optimizer = self._trained.optim_plan, self._optimizer
         for group in optimizer.param_groups:
@@ -217,33 +217,35 @@ class _Training:
         for number, microbatch in enumerate(microbatches, start=1):
             terms = self._network.backward(microbatch, step, is_last=number == len(microbatches))
             own = {name: own.get(name, 0.0) + float(value) for name, value in terms.items()}
-        *values, lateness = processes.add_up([*own.values(), float(is_late)])
+        *values, saves_due = processes.add_up([*own.values(), float(save_is_due)])
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         norm = whole(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
-        found = _Found(terms=dict(zip(own, values, strict=True)), gradient_norm=float(norm), is_late=lateness > 0)
-        if found.is_finite:
+        result = _StepResult(
+            terms=dict(zip(own, values, strict=True)), gradient_norm=float(norm), save_is_due=saves_due > 0
+        )
+        if result.is_finite:
             if plan.config.clip_norm is not None:
                 nn.utils.clip_grads_with_norm_(parameters, plan.config.clip_norm, norm)
             optimizer.step()
-            if self._average is not None:
-                self._average.update(step)
-        return found
+            if self._ema is not None:
+                self._ema.update(step)
+        return result
 
     def show(self) -> None:
         """Puts the weights that are to be seen, or their average, into the module of the task that was given."""
-        if self._shown is self._trained:
+        if self._given is self._trained:
             return
-        state = trained_state(self._trained.module) | (self._average.weights if self._average is not None else {})
-        shown = self._shown.module.state_dict()
+        state = trained_state(self._trained.module) | (self._ema.weights if self._ema is not None else {})
+        shown = self._given.module.state_dict()
         for name, value in state.items():  # one at a time, so that no process holds all of them twice
             shown[name].copy_(whole(value))
 
     def evaluate(self, step: int, run_log: RunLog, checkpoints: Checkpoints) -> None:
         """Measures the weights that are to be seen, where the task can, and keeps them if they are the best."""
-        if not isinstance(self._shown, EvaluatedTask):
+        if not isinstance(self._given, EvaluatedTask):
             return
         self.show()
-        evaluation = self._shown.evaluate()
+        evaluation = self._given.evaluate()
         if evaluation is None:
             return
         run_log.evaluation(step, evaluation)
@@ -263,19 +265,19 @@ class _Training:
             "recipe": self._recipe,
             "module": whole(trained_state(self._trained.module), in_first=True),
             "optimizer": whole(self._optimizer.state_dict(), in_first=True),
-            "average": None if self._average is None else whole(self._average.weights, in_first=True),
+            "average": None if self._ema is None else whole(self._ema.weights, in_first=True),
             "best": self._best,
         }
 
 
-def _not_finite(task: Task, out: Path, step: int, found: _Found) -> str:
+def _not_finite(task: Task, out: Path, step: int, result: _StepResult) -> str:
     """Writes down where it happened, and says so."""
     pictures = list(task.pictures_of(step)) if isinstance(task, SharedTask) else []
-    terms = {name: str(value) for name, value in found.terms.items()}  # JSON has no word for what is not finite
-    document = {"step": step, "terms": terms, "gradient_norm": str(found.gradient_norm), "pictures": pictures}
+    terms = {name: str(value) for name, value in result.terms.items()}  # JSON has no word for what is not finite
+    document = {"step": step, "terms": terms, "gradient_norm": str(result.gradient_norm), "pictures": pictures}
     if processes.rank() == 0:
         write_atomically(out / NOT_FINITE_FILE, json.dumps(document, indent=1) + "\n", ModelError)
-    culprit, value = ("gradient", found.gradient_norm) if math.isfinite(found.loss) else ("loss", found.loss)
+    culprit, value = ("gradient", result.gradient_norm) if math.isfinite(result.loss) else ("loss", result.loss)
     return (
         f"the {culprit} is {value} at step {step}: lower the learning rate or look at the data; "
         f"{out / NOT_FINITE_FILE} names the pictures of the batch, and the last checkpoint is as it was."

@@ -19,7 +19,7 @@ class Validation:
     vocabulary: Vocabulary
     limit: int | None = 500
     """Only the first so many pictures; None: all."""
-    num_scenes: int = 4
+    num_comparisons: int = 4
     """Pictures that are shown with truth and prediction."""
 
 
@@ -28,8 +28,8 @@ def evaluate_on(validation: Validation, network: OpenVocabularySegmenter) -> Eva
     settings = EvaluationSettings(limit=validation.limit)
     report = evaluate_dataset(network, validation.data, validation.vocabulary, settings)
     plain = report.measure.jsonable_figures(report.quality, per_class=True)
-    names = [scene.name for scene in report.scores[: validation.num_scenes]] if processes.rank() == 0 else []
+    names = [image.name for image in report.scores[: validation.num_comparisons]] if processes.rank() == 0 else []
     return Evaluation(
         figures={name: value for name, value in plain.items() if isinstance(value, float)},
-        scenes=tuple(comparisons(network, validation.data, validation.vocabulary, report.settings, names)),
+        comparisons=tuple(comparisons(network, validation.data, validation.vocabulary, report.settings, names)),
     )

@@ -17,9 +17,9 @@ from lexiseg.data.pairs.format import PairDataset, PairRecord
 from lexiseg.data.pairs.writer import PairWriter
 from lexiseg.encoders.text import embed_names
 from lexiseg.evaluation.loading import Skipped, open_all
+from lexiseg.evaluation.plan import inference
 from lexiseg.evaluation.report import installed_versions
 from lexiseg.evaluation.shards import digest
-from lexiseg.evaluation.task import inference
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.models.base import OpenVocabularySegmenter
@@ -72,19 +72,19 @@ def mine(
             holds other pairs or can't be written.
     """
     config = replace(config, regions=config.regions or own_regions(model))
-    words = _words_of(dataset, captions, nouns, config)
-    writer = PairWriter(out, crop_size=model.clip.config.image_size, plan=_plan(model, dataset, words, config))
+    picture_nouns = _nouns_of_pictures(dataset, captions, nouns, config)
+    writer = PairWriter(out, crop_size=model.clip.config.image_size, plan=_plan(model, dataset, picture_nouns, config))
     is_finished = _in_first_process(lambda: writer.begin(resume=resume, overwrite=overwrite))
     if not is_finished:
-        starts = range(0, len(words), config.shard_size)
-        shards = [range(start, min(start + config.shard_size, len(words))) for start in starts]
+        starts = range(0, len(picture_nouns), config.shard_size)
+        shards = [range(start, min(start + config.shard_size, len(picture_nouns))) for start in starts]
         with inference(model):
-            _write_own(model, dataset, words, config, writer, shards, workers, report)
+            _write_own(model, dataset, picture_nouns, config, writer, shards, workers, report)
         processes.gather(None)  # every shard is there before the index is made
         _in_first_process(lambda: writer.close(len(shards)))
     pairs = PairDataset(out)
     unread = [skipped for about in pairs.about for skipped in about["skipped"]]
-    if len(unread) == len(words):
+    if len(unread) == len(picture_nouns):
         raise ValueError(f"none of the {len(unread)} pictures can be read; the first: {unread[0]['reason']}")
     return pairs
 
@@ -94,7 +94,7 @@ def own_regions(model: OpenVocabularySegmenter) -> RegionConfig:
     return model.regions or RegionConfig()
 
 
-def _words_of(
+def _nouns_of_pictures(
     dataset: Dataset, captions: Sequence[tuple[str, ...]], nouns: NounFinder | None, config: MiningConfig
 ) -> list[tuple[str, ...]]:
     """The nouns of every picture, found by all processes together; none for labels."""
@@ -107,16 +107,16 @@ def _words_of(
             f"the source {config.source} needs captions of {len(dataset.samples)} pictures and a finder of nouns, got "
             f"captions of {len(captions)}."
         )
-    words = processes.share(captions, lambda texts: nouns.of_all(texts[: config.captions]))
-    if not any(words):
+    picture_nouns = processes.share(captions, lambda texts: nouns.of_all(texts[: config.captions]))
+    if not any(picture_nouns):
         raise ValueError("the captions hold no noun: check that they are English, or give a list of words to look for.")
-    return words
+    return picture_nouns
 
 
 def _write_own(
     model: OpenVocabularySegmenter,
     dataset: Dataset,
-    words: Sequence[tuple[str, ...]],
+    picture_nouns: Sequence[tuple[str, ...]],
     config: MiningConfig,
     writer: PairWriter,
     shards: Sequence[range],
@@ -124,13 +124,13 @@ def _write_own(
     report: Callable[[int, int], None],
 ) -> None:
     """Writes those of this process's shards that are not there, or that lacked a picture then."""
-    distinct = sorted({word for found in words for word in found})
+    distinct = sorted({word for found in picture_nouns for word in found})
     text_embed, row_of = _encode(model, distinct, config), {word: row for row, word in enumerate(distinct)}
     mine = list(enumerate(shards))[processes.rank() :: processes.world_size()]
     todo = [
         (number, places) for number, places in mine if (about := writer.finished(number)) is None or about["skipped"]
     ]
-    wanted = {place for _, places in todo for place in places if words[place] or not config.has_nouns}
+    wanted = {place for _, places in todo for place in places if picture_nouns[place] or not config.has_nouns}
     samples = [dataset.samples[place] for _, places in todo for place in places if place in wanted]
     opened = open_all(opener(dataset, config), samples, workers=workers)
     done, total = 0, sum(len(places) for _, places in todo)
@@ -143,8 +143,8 @@ def _write_own(
             if isinstance(one, Skipped):
                 skipped.append(one)
             elif one is not None:
-                rows = [row_of[word] for word in words[place]]
-                found = pairs_of(model, one, words[place], text_embed[rows], config)
+                rows = [row_of[word] for word in picture_nouns[place]]
+                found = pairs_of(model, one, picture_nouns[place], text_embed[rows], config)
                 with_pairs += bool(found)
                 records += found
             done += 1
@@ -161,13 +161,13 @@ def _encode(model: OpenVocabularySegmenter, words: Sequence[str], config: Mining
 
 
 def _plan(
-    model: OpenVocabularySegmenter, dataset: Dataset, words: Sequence[tuple[str, ...]], config: MiningConfig
+    model: OpenVocabularySegmenter, dataset: Dataset, picture_nouns: Sequence[tuple[str, ...]], config: MiningConfig
 ) -> dict[str, Any]:
     """All that decides the bytes of the pairs."""
     parameter = next(model.parameters())
     identities = [
         json.dumps([sample.file_name, sample.file_sizes(), repr(sample.segments), found])
-        for sample, found in zip(dataset.samples, words, strict=True)
+        for sample, found in zip(dataset.samples, picture_nouns, strict=True)
     ]
     categories = [(category.id, category.name) for category in dataset.categories]
     return {

@@ -51,9 +51,9 @@ from lexiseg.training.recipes.storybook import (
     opsnet_tiny_short,
 )
 
-Recipe = Callable[..., Any]
+MakeRecipe = Callable[..., Any]
 """A function of the seed."""
-RECIPES: Mapping[str, Mapping[str, Recipe]] = {
+RECIPES: Mapping[str, Mapping[str, MakeRecipe]] = {
     group: {recipe.__name__.replace("_", "-"): recipe for recipe in recipes}
     for group, recipes in {
         "Your own pictures": (finetune, finetune_head),
@@ -84,13 +84,13 @@ SEQUENCES: Mapping[str, tuple[str, ...]] = {
 }
 """Adaptations in a row (OVSeg, appendix A.5), and the control of the two-step ones, which see twice as many pairs."""
 WHOLE = "storybook"
-WHOLE_PARTS = ("clip-tiny", "clip-tiny-words", "mask2former-tiny", "opsnet-tiny")
+WHOLE_STEPS = ("clip-tiny", "clip-tiny-words", "mask2former-tiny", "opsnet-tiny")
 """Four recipes in a row, from nothing to an OPSNet of the drawn world."""
 
 
 def grouped_names() -> dict[str, tuple[str, ...]]:
     """Every name that `lexiseg train` knows, by group; recipes in a row stand in the group of their first."""
-    rows = {WHOLE: WHOLE_PARTS, **SEQUENCES}
+    rows = {WHOLE: WHOLE_STEPS, **SEQUENCES}
     return {
         group: (*(name for name, steps in rows.items() if steps[0] in recipes), *recipes)
         for group, recipes in RECIPES.items()
@@ -104,14 +104,14 @@ def describe(name: str) -> str:
         ValueError: if there is none.
     """
     if name == WHOLE:
-        return f"{', '.join(WHOLE_PARTS[:-1])} and {WHOLE_PARTS[-1]} in a row: an OPSNet from nothing."
+        return f"{', '.join(WHOLE_STEPS[:-1])} and {WHOLE_STEPS[-1]} in a row: an OPSNet from nothing."
     if name in SEQUENCES:
         return f"{', then '.join(SEQUENCES[name])}, each from what the one before has made."
     first = (named(name).__doc__ or "").strip().splitlines()[0]
     return re.sub(r"`(\w+)`", lambda function: function[1].replace("_", "-"), first)
 
 
-def named(name: str) -> Recipe:
+def named(name: str) -> MakeRecipe:
     """The built-in recipe of a name.
 
     Raises:

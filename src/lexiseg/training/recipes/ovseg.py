@@ -68,7 +68,7 @@ def maskformer_tiny_part(*, seed: int = 0) -> OVSegRecipe:
 def ovseg_swin_base(*, seed: int = 0) -> OVSegRecipe:
     """OVSeg's Swin-B on COCO-Stuff, around a ViT-L/14 (--clip): 120,000 steps of 32 pictures."""
     return OVSegRecipe(
-        model=presets.ovseg_swin_base(),
+        model=presets.ovseg_swin_base_config(),
         framing=_crops_of(640),
         num_pictures=0,
         steps=120_000,
@@ -86,7 +86,7 @@ def ovseg_r101(*, seed: int = 0) -> OVSegRecipe:
     """OVSeg's ResNet-101 on COCO-Stuff, around a ViT-B/16 (--clip): 120,000 steps of 32 pictures."""
     return replace(
         ovseg_swin_base(seed=seed),
-        model=presets.ovseg_r101(),
+        model=presets.ovseg_r101_config(),
         framing=_crops_of(512),
         optim=_adamw(lr=2e-4, weight_decay=1e-4, steps=120_000),
         backbone_lr_scale=0.1,
@@ -102,7 +102,7 @@ def simbaseline(*, seed: int = 0, is_zero_shot: bool = True) -> OVSegRecipe:
         seed: of weights, order and augmentation.
         is_zero_shot: leaves the 15 unseen classes out, for 60,000 steps; if not, all 171 for 120,000 (cross-dataset).
     """
-    model = presets.simbaseline(learned_prompt=is_zero_shot)
+    model = presets.simbaseline_config(learned_prompt=is_zero_shot)
     if is_zero_shot:
         model, steps = _seen_only(model), 60_000
     else:
@@ -125,7 +125,7 @@ def simbaseline_cross(*, seed: int = 0) -> OVSegRecipe:
 
 def zegformer(*, seed: int = 0) -> OVSegRecipe:
     """ZegFormer's ResNet-101 on COCO-Stuff's 156 seen classes, around a ViT-B/16 (--clip): 60,000 steps."""
-    return replace(simbaseline(seed=seed), model=_seen_only(presets.zegformer()))
+    return replace(simbaseline(seed=seed), model=_seen_only(presets.zegformer_config()))
 
 
 _OFFICIAL = CriterionConfig(num_points=None, weights=MASKFORMER_LOSSES, unknown_share=None)
@@ -157,9 +157,9 @@ def _adamw(*, lr: float, weight_decay: float, steps: int) -> OptimConfig:
 
 def _seen_only(model: OVSegConfig) -> OVSegConfig:
     """The model with the training vocabulary of COCO-Stuff's zero-shot split."""
-    words, unseen = model.training_vocabulary, label_table("coco-stuff").unseen
-    seen = tuple(concept for concept in words.concepts if concept.name not in unseen)
-    return replace(model, training_vocabulary=Vocabulary(seen, words.templates))
+    vocabulary, unseen = model.training_vocabulary, label_table("coco-stuff").unseen
+    seen = tuple(concept for concept in vocabulary.concepts if concept.name not in unseen)
+    return replace(model, training_vocabulary=Vocabulary(seen, vocabulary.templates))
 
 
 MASK_PROMPTS = PromptConfig(kind="mask", depth=3)

@@ -67,13 +67,13 @@ def segmentation_losses(
             rows=microbatch.picture_rows(),
         )
         truth = _Truth.of(layer, targets, matches, config.unknown_share)
-        shares = Shares.of(microbatch, layer.class_logits.shape[1], (~truth.counts).sum(), weights.void)
-        class_term = class_loss(layer.class_logits.float(), truth.class_ids, truth.counts, void_weight=weights.void)
+        shares = Shares.of(microbatch, layer.class_logits.shape[1], (~truth.has_target).sum(), weights.void)
+        class_term = class_loss(layer.class_logits.float(), truth.class_ids, truth.has_target, void_weight=weights.void)
         found = {"classes": weights.classes * class_term * shares.class_weight}
         mask_terms = _mask_terms(layer, targets, matches, config, generator, microbatch)
         found |= {name: term * shares.masks for name, term in mask_terms.items()}
         if layer.iou_scores is not None:
-            iou_term = iou_loss(layer.iou_scores, truth.ious, truth.is_matched, truth.counts, shares)
+            iou_term = iou_loss(layer.iou_scores, truth.ious, truth.is_matched, truth.has_target, shares)
             found["iou"] = weights.iou * iou_term
         for name, value in found.items():
             terms[name] = terms[name] + value if name in terms else value
@@ -87,7 +87,7 @@ class _Truth:
     class_ids: Int[Tensor, "B Q"]
     ious: Float[Tensor, "B Q"]
     is_matched: Bool[Tensor, "B Q"]
-    counts: Bool[Tensor, "B Q"]
+    has_target: Bool[Tensor, "B Q"]
 
     @staticmethod
     def of(
@@ -98,16 +98,16 @@ class _Truth:
         class_ids = torch.full((batch, num_queries), num_columns - 1, device=device)
         ious = torch.zeros(batch, num_queries, device=device)
         is_matched = torch.zeros(batch, num_queries, dtype=torch.bool, device=device)
-        counts = torch.ones(batch, num_queries, dtype=torch.bool, device=device)
+        has_target = torch.ones(batch, num_queries, dtype=torch.bool, device=device)
         masks = layer.mask_logits.detach() > 0
         for image, (target, pairs) in enumerate(zip(targets, matches, strict=True)):
             if unknown_share is not None:
                 unknown = (masks[image] & target.ignored).flatten(1).sum(-1)
-                counts[image] = unknown <= unknown_share * masks[image].flatten(1).sum(-1)
+                has_target[image] = unknown <= unknown_share * masks[image].flatten(1).sum(-1)
             is_matched[image, pairs.queries] = True
             class_ids[image, pairs.queries] = target.class_ids[pairs.segments]
             ious[image, pairs.queries] = mask_iou(masks[image, pairs.queries], target.masks[pairs.segments])
-        return _Truth(class_ids=class_ids, ious=ious, is_matched=is_matched, counts=counts | is_matched)
+        return _Truth(class_ids=class_ids, ious=ious, is_matched=is_matched, has_target=has_target | is_matched)
 
 
 def _mask_terms(

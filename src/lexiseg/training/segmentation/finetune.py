@@ -88,7 +88,7 @@ class FinetuneData:
             recipe: says how many are held out, and its seed which.
         """
         train, held_out = split(data, recipe.held_out_share, recipe.held_out_most, seed=recipe.seed)
-        return FinetuneData(train=train, held_out=Validation(data=held_out, vocabulary=vocabulary, num_scenes=4))
+        return FinetuneData(train=train, held_out=Validation(data=held_out, vocabulary=vocabulary, num_comparisons=4))
 
 
 def split(data: Dataset, held_out_share: float, held_out_most: int, *, seed: int) -> tuple[Dataset, Dataset]:

@@ -172,9 +172,9 @@ def _annotated(path: Path, root: Path | None, option: str) -> Dataset:
 
 def _drawn(model: OpenVocabularySegmenter, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """What a shipped model was trained on, drawn once into a folder that a resumed run finds again."""
-    side, words = model.config.longest_side, model.config.training_vocabulary
+    side, vocabulary = model.config.longest_side, model.config.training_vocabulary
     order = StorybookSpec(
-        role="base", split="train", count=DRAWN_OLD, seed=OLD_SEED, size=(side, side), vocabulary=words
+        role="base", split="train", count=DRAWN_OLD, seed=OLD_SEED, size=(side, side), vocabulary=vocabulary
     )
     return draw_for_run(order, settings.out / f"old-{DRAWN_OLD}", settings, reporters)
 
@@ -234,7 +234,7 @@ def _figure(source: FinetuneData, model: OpenVocabularySegmenter) -> tuple[str, 
     Raises:
         ValueError: if they show nothing that could be measured.
     """
-    figures = evaluate_on(replace(source.held_out, num_scenes=0), model).figures
+    figures = evaluate_on(replace(source.held_out, num_comparisons=0), model).figures
     if not figures:
         raise ValueError("the pictures that were held out show nothing to measure: add some, or take another --seed.")
     return next(iter(figures.items()))

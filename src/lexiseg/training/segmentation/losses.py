@@ -34,23 +34,23 @@ def dice_loss(point_logits: Float[Tensor, "M P"], point_targets: Float[Tensor, "
 def class_loss(
     class_logits: Float[Tensor, "B Q K1"],
     class_ids: Int[Tensor, "B Q"],
-    counts: Bool[Tensor, "B Q"],
+    has_target: Bool[Tensor, "B Q"],
     *,
     void_weight: float,
 ) -> Float[Tensor, ""]:
     """Cross-entropy in which no-object, the last class, has a small weight; queries that do not count are left out."""
-    if not counts.any():
+    if not has_target.any():
         return class_logits.sum() * 0  # the mean over nothing is not a number
     weights = class_logits.new_ones(class_logits.shape[-1])
     weights[-1] = void_weight
-    return F.cross_entropy(class_logits[counts], class_ids[counts], weight=weights)
+    return F.cross_entropy(class_logits[has_target], class_ids[has_target], weight=weights)
 
 
 def iou_loss(
     iou_scores: Float[Tensor, "B Q"],
     targets: Float[Tensor, "B Q"],
     is_matched: Bool[Tensor, "B Q"],
-    counts: Bool[Tensor, "B Q"],
+    has_target: Bool[Tensor, "B Q"],
     shares: Shares | None = None,
 ) -> Float[Tensor, ""]:
     """Squared error of the predicted IoU (OPSNet, section 3.4).
@@ -62,12 +62,12 @@ def iou_loss(
         iou_scores: predicted, in [0, 1].
         targets: true, likewise; 0 where nothing is matched.
         is_matched: queries with a true segment.
-        counts: queries that have a target.
+        has_target: queries that have a target.
         shares: of a microbatch in both means, where the batch is not in one piece.
     """
     error = (iou_scores - targets) ** 2
     zero = error.sum() * 0
-    halves = [error[which].mean() if which.any() else zero for which in (is_matched, counts & ~is_matched)]
+    halves = [error[which].mean() if which.any() else zero for which in (is_matched, has_target & ~is_matched)]
     if shares is not None:
         halves = [halves[0] * shares.masks, halves[1] * shares.unmatched]
     return 0.5 * (halves[0] + halves[1])

@@ -74,7 +74,7 @@ def opsnet_to_go_on_with(recipe: OPSNetRecipe, model: OPSNet) -> OPSNet:
     if model.untrainable_because is not None:
         raise ValueError(model.untrainable_because)
     config = opsnet_config(recipe, model.config.clip)
-    if _parts(config) != _parts(model.config):
+    if _shape_fields(config) != _shape_fields(model.config):
         raise ValueError(
             "expected a start whose segmenter and enhancer are the recipe's, got a model with other parts: "
             "choose the recipe that it was trained by, or another start."
@@ -117,6 +117,6 @@ def around_clip(model: OPSNet, clip: Clip) -> OPSNet:
     return other.eval()
 
 
-def _parts(config: OPSNetConfig) -> tuple[object, ...]:
+def _shape_fields(config: OPSNetConfig) -> tuple[object, ...]:
     """What decides the shapes of the trained weights."""
     return config.segmenter, config.has_enhancer, config.enhancer_shares_projection

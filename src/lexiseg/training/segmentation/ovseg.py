@@ -74,7 +74,7 @@ def ovseg_to_go_on_with(recipe: OVSegRecipe, model: OVSeg) -> OVSeg:
         ValueError: if the model's parts are not the recipe's.
     """
     config = replace(recipe.model, clip=model.config.clip)
-    if _parts(config) != _parts(model.config):
+    if _shape_fields(config) != _shape_fields(model.config):
         raise ValueError(
             "expected a start whose segmenter, head and learned prompt are the recipe's, got a model with other parts: "
             "choose the recipe that it was trained by, or another start."
@@ -83,6 +83,6 @@ def ovseg_to_go_on_with(recipe: OVSegRecipe, model: OVSeg) -> OVSeg:
     return model
 
 
-def _parts(config: OVSegConfig) -> tuple[object, ...]:
+def _shape_fields(config: OVSegConfig) -> tuple[object, ...]:
     """What decides the shapes of the trained weights."""
     return config.segmenter, config.head_hidden, config.has_unit_void, config.prompt_length

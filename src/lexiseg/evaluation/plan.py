@@ -22,7 +22,7 @@ from lexiseg.models.postprocess.panoptic import MergeConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationTask:
+class EvaluationPlan:
     """A data set and its vocabulary, matched and embedded."""
 
     measure: Measure
@@ -64,13 +64,13 @@ class EvaluationTask:
         return self.measure.summarise(tally, self.measure.categories), groups
 
 
-def open_task(
+def plan_evaluation(
     model: OpenVocabularySegmenter,
     dataset: Dataset,
     vocabulary: Vocabulary,
     settings: EvaluationSettings,
     groups: Mapping[str, Sequence[str]] | None = None,
-) -> EvaluationTask:
+) -> EvaluationPlan:
     """Matches concepts to categories, by name or synonym, and embeds the vocabulary.
 
     Raises:
@@ -84,7 +84,7 @@ def open_task(
     measure = measure_of(dataset, settings.task, unseen)
     matched, category_ids = match_vocabulary(dataset.categories, vocabulary)
     words = model.embed_vocabulary(matched, negatives=settings.negatives, cache_dir=settings.cache_dir)
-    return EvaluationTask(
+    return EvaluationPlan(
         measure=measure,
         vocabulary=matched,
         category_ids=category_ids,
@@ -140,20 +140,20 @@ def read_batches(
         report(done, total)
 
 
-def read_task(
+def planned_batches(
     model: OpenVocabularySegmenter,
-    task: EvaluationTask,
+    plan: EvaluationPlan,
     settings: EvaluationSettings,
     skipped: list[Skipped],
     report: ProgressCallback,
 ) -> Generator[AnnotatedBatch, None, None]:
-    """Yields the batches of a task; what cannot be read is added to `skipped`.
+    """Yields the batches of an evaluation; what cannot be read is added to `skipped`.
 
     Raises:
         ValueError: after the last sample, if not one could be read.
     """
-    samples = task.measure.samples[: settings.limit]
-    opened = open_all(task.measure.open, samples)
+    samples = plan.measure.samples[: settings.limit]
+    opened = open_all(plan.measure.open, samples)
     yield from read_batches(model, opened, settings.batch_size, skipped, report, total=len(samples))
     if len(skipped) == len(samples):
         raise nothing_read(skipped)
