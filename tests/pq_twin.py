@@ -6,6 +6,7 @@ the repository.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -50,8 +51,22 @@ def moved(rng: np.random.Generator, side: Side) -> Side:
     return ids, describe_segments(ids, other)
 
 
+def disagreeing(rng: np.random.Generator, side: Side) -> Side:
+    """The same map under a list that says other areas, and says one id twice, each of another category."""
+    ids, segments = side
+    listed = [replace(s, area=int(rng.integers(max(1, s.area // 2), 2 * s.area + 2))) for s in segments]
+    if listed and rng.random() < 0.5:
+        again = listed[rng.integers(len(listed))]
+        listed.insert(0, replace(again, category_id=int(rng.choice([1, 4, 9])), area=1))
+    return ids, tuple(listed)
+
+
 def slow_counts(truth: Side, predicted: Side) -> dict[int, tuple[Fraction, int, int, int]]:
-    """The definition as one would first write it: sets of pixels and loops over pairs."""
+    """The official rule as one would first write it: sets of pixels and loops over pairs.
+
+    A true segment's area is the list's; of two entries with one id the later counts.
+    """
+    truth, predicted = ((ids, list({s.id: s for s in segments}.values())) for ids, segments in (truth, predicted))
 
     def pixels(ids: np.ndarray, name: int) -> set[tuple[int, int]]:
         return set(zip(*(axis.tolist() for axis in np.nonzero(ids == name)), strict=True))
@@ -65,7 +80,7 @@ def slow_counts(truth: Side, predicted: Side) -> dict[int, tuple[Fraction, int, 
             if t.is_crowd or t.category_id != p.category_id:
                 continue
             true, guess = pixels(truth[0], t.id), pixels(predicted[0], p.id)
-            iou = Fraction(len(true & guess), len(true | (guess - void)))
+            iou = Fraction(len(true & guess), t.area + len(guess - true - void))
             if iou > Fraction(1, 2):
                 counts[t.category_id][0] += Fraction(float(iou))
                 counts[t.category_id][1] += 1

@@ -153,7 +153,9 @@ def test_switches_reach_the_model(ask: Run, picture: Path, monkeypatch: pytest.M
     modulation = seen["fusion"]
     assert (modulation.alpha, modulation.beta, modulation.clip_only) == (3, 0.25, False)  # type: ignore[attr-defined]
     assert ask(picture, "--clip-ratio", 2).code == 0
-    assert seen["fusion"].clip_ratio == 2  # type: ignore[attr-defined]
+    assert (seen["fusion"].clip_ratio, seen["fusion"].beta) == (2, 0)  # type: ignore[attr-defined]
+    assert ask(picture, "--clip-ratio", 0, "--beta", 0.5).code == 0
+    assert (seen["fusion"].clip_ratio, seen["fusion"].beta) == (0, 0.5)  # type: ignore[attr-defined]
 
 
 def test_demo_shows_six_scenes_and_what_to_try_next(

@@ -169,7 +169,7 @@ def test_a_cut_off_png(run: Run, truth: Path, predicted: Path) -> None:
 @pytest.mark.parametrize(
     ("segment", "said"),
     [
-        ({"id": -4}, "positive and distinct"),
+        ({"id": -4}, "positive and fit"),
         ({"id": 2**70}, "fit in 24 bits"),
         ({"id": 10}, "in the map but not in the list"),
         ({"category_id": 77}, "category 77"),

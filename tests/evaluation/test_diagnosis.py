@@ -163,7 +163,8 @@ def test_sizes_add_up_to_the_model_and_every_true_segment_is_in_the_confusions(s
 
     scene = random_scene(seed)
     found_ids, found_segments = answer(scene, (), ())
-    ids, segments = enlarged(scene.truth.ids), scene.truth.segments
+    ids = enlarged(scene.truth.ids)
+    segments = [replace(segment, area=segment.area * scale**2) for segment in scene.truth.segments]
 
     sizes, confusions = tally_segments(ids, segments, enlarged(found_ids), found_segments)
 

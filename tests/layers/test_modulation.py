@@ -75,6 +75,17 @@ def test_alpha_times_distance_is_the_fixed_ratio() -> None:
     assert torch.equal(by_distance, logits(asked, ModulationConfig(clip_ratio=3.0, beta=0.5)))
 
 
+@pytest.mark.parametrize("asked", [{"clip_ratio": 0.0}, {"clip_ratio": 2.0}, {"clip_only": True}])
+def test_what_stands_in_table_4_is_without_debiasing_unless_beta_is_asked_for(asked: dict[str, float]) -> None:
+    assert ModulationConfig().overridden(**asked).beta == 0
+    assert ModulationConfig().overridden(**asked, beta=0.25).beta == 0.25
+    assert ModulationConfig(beta=0.3).overridden(alpha=2.0).beta == 0.3
+
+
+def test_a_fixed_ratio_of_zero_is_query_only() -> None:
+    assert ModulationConfig(alpha=2.5, beta=0.25).overridden(clip_ratio=0.0) == replace(QUERY_ONLY, alpha=2.5)
+
+
 @given(beta=st.floats(0.05, 2))
 def test_debiasing_divides_each_cosine_by_its_own_power(beta: float) -> None:
     similarity = torch.tensor([0.3, 0.7, 1.0])

@@ -274,17 +274,16 @@ def tally_segments(
         classes[category_id] = classes.get(category_id, ClassTally()) + one
 
     right: set[int] = set()
-    for row, true in enumerate(true_segments, start=1):
+    for row, true in enumerate(pairs.truth, start=1):
         if true.is_crowd:
             continue
-        column = int(matches[row].argmax())  # 0, the column of void, if there is none
-        given = segments[column - 1].category_id if column else None
+        names = {column: segments[column - 1].category_id for column in matches[row].nonzero()[0].tolist()}
+        hits = [column for column, name in names.items() if name == true.category_id]
+        given = true.category_id if hits else next(iter(names.values()), None)
         confusions[true.category_id, given] = confusions.get((true.category_id, given), 0) + 1
-        if column and given == true.category_id:
-            count(int(pairs.true_areas[row]), true.category_id, pairs.match(row, column))
-            right.add(column)
-        else:
-            count(int(pairs.true_areas[row]), true.category_id, ClassTally(fn=1))
+        for one in [pairs.match(row, column) for column in hits] or [ClassTally(fn=1)]:
+            count(int(pairs.true_areas[row]), true.category_id, one)
+        right.update(hits)
     for column, segment in enumerate(segments, start=1):
         if column not in right and not pairs.is_forgiven(column, segment.category_id):
             count(int(pairs.areas[column]), segment.category_id, ClassTally(fp=1))

@@ -197,10 +197,11 @@ def _awarded(matched: MatchedImage, ranking: Ranking, assignment: PixelAssignmen
     """The assignment after each chosen proposal got its segment's pixels inside its mask."""
     named = zip(ranking.queries, ranking.class_ids, strict=True)
     chosen = _choose(matched, {q: name for q, name in named if name < matched.answer.prediction.num_concepts})
-    winner = assignment.winner.cpu().numpy().copy()
+    winner, is_inside = assignment.winner.clone(), assignment.is_inside.clone()
     for place, query in chosen.items():
-        winner[(matched.places == place + 1) & matched.mask(query)] = ranking.queries.index(query)
-    won: list[int] = np.bincount(winner[winner >= 0], minlength=len(ranking.queries)).tolist()
+        awarded = torch.from_numpy((matched.places == place + 1) & matched.mask(query)).to(winner.device)
+        winner[awarded], is_inside[awarded] = ranking.queries.index(query), True
+    found = PixelAssignment(winner=winner, is_inside=is_inside, areas=assignment.areas)
     spared = set(chosen.values())
-    areas = [w if q in spared else a for q, w, a in zip(ranking.queries, won, assignment.areas, strict=True)]
-    return PixelAssignment(winner=torch.from_numpy(winner).to(assignment.winner.device), areas=areas, won=won)
+    areas = [w if q in spared else a for q, w, a in zip(ranking.queries, found.won(), found.areas, strict=True)]
+    return replace(found, areas=areas)

@@ -24,7 +24,7 @@ class ModulationConfig:
     beta: float = 0.5
     """Exponent of logits debiasing; 0 switches it off."""
     clip_ratio: float | None = None
-    """A fixed k instead of alpha (1 - s); 0 is query-only."""
+    """A fixed k instead of alpha (1 - s), as in the paper's Table 4; 0, with beta 0, is query-only."""
     clip_only: bool = False
     """CLIP's embedding only, without void."""
 
@@ -39,14 +39,17 @@ class ModulationConfig:
             )
 
     def overridden(self, **options: Any) -> "ModulationConfig":
-        """The configuration with some of `OPTIONS` set; alpha replaces a fixed ratio, and `clip_only` sets beta to 0.
+        """The configuration with some of `OPTIONS` set.
+
+        Alpha replaces a fixed ratio. A fixed ratio and `clip_only` are without debiasing unless beta is given too: they
+        are rows of the paper's Table 4, which has none.
 
         Raises:
             ValueError: if a number is out of its range.
         """
         if options.get("alpha") is not None:
             options = {"clip_ratio": None, **options}
-        if options.get("clip_only"):
+        if options.get("clip_only") or options.get("clip_ratio") is not None:
             options = {"beta": 0.0, **options}
         return replace(self, **options)
 

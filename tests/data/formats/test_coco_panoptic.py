@@ -229,8 +229,7 @@ def test_a_wrong_picture_is_refused(tmp_path: Path, arguments: dict[str, object]
     ("key", "value", "said"),
     [
         ("id", 6, "segment 5 is in the PNG but not in the JSON"),
-        ("id", 70_000, "distinct"),
-        ("id", 0, "distinct"),
+        ("id", 0, "lie in 1 to 16777215, got 0"),
         ("category_id", 4, "category 4"),
     ],
 )
@@ -241,6 +240,16 @@ def test_a_contradiction_is_found_when_the_picture_is_loaded(tmp_path: Path, key
 
     with pytest.raises(FormatError, match=rf"^000000000008\.png: .*{said}"):
         data.annotation(data.samples[0], strict=True)
+
+
+def test_of_two_entries_with_one_id_the_last_counts(tmp_path: Path):
+    write(tmp_path)
+    edit(tmp_path, "id", 70_000)
+    data = read_panoptic(tmp_path)
+
+    panoptic = data.annotation(data.samples[0]).panoptic
+    assert panoptic is not None
+    assert [(s.id, s.category_id) for s in panoptic.segments] == [(70_000, 3)]
 
 
 def test_a_segment_without_pixels_is_found(tmp_path: Path):

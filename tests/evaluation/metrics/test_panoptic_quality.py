@@ -20,7 +20,18 @@ from lexiseg.evaluation.metrics.panoptic_quality import (
     summarise,
     tally_pair,
 )
-from pq_twin import CATEGORIES, Side, added, moved, random_scene, scene, slow_counts, slow_figures, write_pairs
+from pq_twin import (
+    CATEGORIES,
+    Side,
+    added,
+    disagreeing,
+    moved,
+    random_scene,
+    scene,
+    slow_counts,
+    slow_figures,
+    write_pairs,
+)
 
 
 def as_counts(tally: PanopticTally) -> dict[int, tuple[Fraction, int, int, int]]:
@@ -133,6 +144,16 @@ def test_random_pairs_equal_the_slow_twin(seed: int, resembles: bool):
     assert as_counts(tally(truth, predicted)) == slow_counts(truth, predicted)
 
 
+@settings(max_examples=100)
+@given(st.integers(0, 2**32 - 1))
+def test_lists_that_disagree_with_their_maps_equal_the_slow_twin(seed: int):
+    rng = np.random.default_rng(seed)
+    truth = disagreeing(rng, random_scene(rng, with_crowd=True))
+    predicted = disagreeing(rng, moved(rng, (truth[0], truth[1])))
+
+    assert as_counts(tally(truth, predicted)) == slow_counts(truth, predicted)
+
+
 @settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1))
 def test_swapping_roles_swaps_misses_and_false_alarms(seed: int):
@@ -224,7 +245,7 @@ def test_nothing_at_all_is_zero_and_no_division():
         ([[5, 6]], {5: 1}, "segment 6 is in the map but not in the list"),
         ([[5, 0]], {5: 1, 6: 1}, "segment 6 is in the list but not in the map"),
         ([[5, 0]], {5: 2}, "category 2"),
-        ([[5, 0]], {5: 1, 0: 1}, "positive and distinct"),
+        ([[5, 0]], {5: 1, 0: 1}, "positive and fit"),
         ([[5, 0, 0]], {5: 1}, "one size"),
     ],
 )

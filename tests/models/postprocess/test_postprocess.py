@@ -75,7 +75,7 @@ def naive_map(prediction, index, frame, vocabulary, config):
         label = int(labels[query])
         if label >= prediction.num_concepts or not own.any():
             continue
-        if own.sum().item() / whole.sum().item() < config.overlap_threshold:
+        if ((winner == place) & (weighted[place] > 0)).sum().item() / whole.sum().item() < config.overlap_threshold:
             continue
         same = [i for i, (other, _) in enumerate(found, 1) if other == label]
         if same and not vocabulary.concepts[label].is_thing:
@@ -126,6 +126,27 @@ def test_streaming_equals_the_naive_whole_stack(seed, queries, height, width, lo
         x, y, w, h = segment.box
         assert (x, y) == (columns.min(), rows.min())
         assert (x + w - 1, y + h - 1) == (columns.max(), rows.max())
+
+
+@pytest.mark.parametrize(("below", "is_kept"), [(10, True), (5, True), (4, False), (0, False)])
+def test_pixels_won_below_the_mask_threshold_count_for_the_overlap_rule(below, is_kept):
+    """The cat's mask has 100 pixels and keeps 75; `below` more, which stay void, it wins with a probability of 0.27."""
+    cat, dog = torch.full((32, 32), -30.0), torch.full((32, 32), -30.0)
+    cat[:10, :10], cat[20, :below], dog[:5, :5] = 2.0, -1.0, 8.0
+
+    merged = panoptic_map(predict([cat, dog], [CAT, DOG], iou=[0.5, 1.0]), 0, plain(), WORDS, MergeConfig())
+
+    found = {segment.name: segment.area for segment in merged.segments}
+    assert found == ({"dog": 25, "cat": 75} if is_kept else {"dog": 25})
+
+
+@pytest.mark.parametrize("void", [0.2, 0.45, 0.55])
+def test_void_competes_with_the_best_class_where_that_is_the_rule(void):
+    prediction = predict([box(0, 0, 8, 8)], [CAT], void=void)
+
+    assert len(panoptic_map(prediction, 0, plain(), WORDS, MergeConfig()).segments) == 1
+    competing = MergeConfig(void_competes=True)
+    assert len(panoptic_map(prediction, 0, plain(), WORDS, competing).segments) == (void < 0.5)
 
 
 @settings(max_examples=25, deadline=None)

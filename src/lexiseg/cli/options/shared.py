@@ -92,7 +92,7 @@ class InferenceOptions(CropOptions):
     beta: Annotated[float | None, how(min=0)] = None
     """OPSNet: exponent of logits debiasing; 0: none."""
     clip_ratio: Annotated[float | None, how(min=0)] = None
-    """OPSNet: a fixed weight of CLIP instead; 0: queries alone."""
+    """OPSNet: a fixed weight of CLIP instead, without debiasing unless --beta is given; 0: queries alone."""
     clip_weight: Annotated[float | None, how(min=0, max=1)] = None
     """OVSeg: lambda, CLIP's share in the ensemble; 0: queries alone."""
     clip_only: Annotated[bool, how()] = False

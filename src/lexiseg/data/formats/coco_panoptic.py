@@ -18,7 +18,16 @@ from PIL import Image
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import read_json, writing
-from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, Segmentation, SegmentInfo, describe_segments
+from lexiseg.data.dataset import (
+    Annotation,
+    Category,
+    Dataset,
+    Sample,
+    Segmentation,
+    SegmentInfo,
+    describe_segments,
+    last_of_each_id,
+)
 from lexiseg.data.formats.layouts import find_annotations, find_images, in_format
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, load_ids, run_lengths, save_ids
 
@@ -114,13 +123,13 @@ def _dataset(categories: Sequence[Category], samples: Sequence[Sample]) -> Datas
 
 
 def read_segmentation(sample: Sample, categories: Sequence[Category], strict: bool) -> Annotation:
-    """Reads the id map of a sample; see `Dataset.annotation`.
+    """Reads the id map of a sample; see `Dataset.annotation`. Of entries with one id the last counts.
 
     Raises:
-        FormatError: naming the picture, if the map can't be read, a category is unknown, or an id is listed twice; if
+        FormatError: naming the picture, if the map can't be read or a category is unknown; if
             strict, also where the picture is missing, or an id stands in only one of PNG and JSON.
     """
-    name, segments = sample.file_name, sample.segments or ()
+    name, segments = sample.file_name, last_of_each_id(sample.segments or ())
     assert sample.mask_path is not None, "every sample of this format has its PNG"
     if strict and not sample.image_path.is_file():
         raise FormatError(f"{name}: the picture is missing, expected it at {sample.image_path}.")
@@ -153,9 +162,8 @@ def check_list(name: str, segments: Sequence[SegmentInfo], categories: Sequence[
             raise FormatError(
                 f"{name}: segment {segment.id} has category {segment.category_id}, which is not among the categories."
             )
-    listed = [segment.id for segment in segments]
-    if len(set(listed)) < len(listed) or any(not VOID < i <= MAX_ID for i in listed):
-        raise FormatError(f"{name}: segment ids must be distinct and lie in 1 to {MAX_ID}.")
+        if not VOID < segment.id <= MAX_ID:
+            raise FormatError(f"{name}: segment ids must lie in 1 to {MAX_ID}, got {segment.id}.")
 
 
 class PanopticWriter:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
-from lexiseg.data.dataset import Category, SegmentInfo
+from lexiseg.data.dataset import Category, SegmentInfo, last_of_each_id
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, run_lengths
 from lexiseg.evaluation.metrics.figures import Figures
 
@@ -136,23 +136,24 @@ def tally_pair(
 
     A pair of one category matches at IoU > 0.5, where true void under the prediction is taken off the union. Crowd
     regions never match and are never missed. An unmatched prediction is forgiven if more than half of it lies on void
-    and its own category's crowd. Areas are counted in the maps.
+    and its own category's crowd.
 
-    As in the official evaluator, a prediction must agree with its list, and a truth need not: a listed true segment
-    without a pixel is missed, and pixels of an unlisted one are neither void nor anybody's.
+    As in the official evaluator, a prediction must agree with its list, and a truth need not: a true segment has the
+    area that is listed, so that an IoU may pass 1 where the map has more pixels; a listed one without a pixel is
+    missed, and pixels of an unlisted one are neither void nor anybody's. Of two entries with one id the later counts.
 
     Args:
         truth_ids: the true map; 0 is void.
-        truth_segments: its segments; `area` and `box` are not used.
+        truth_segments: its segments; an `area` of 0 is counted in the map, `box` is not used.
         predicted_ids: the predicted map of the same size; 0 is void.
-        predicted_segments: its segments; `is_crowd` has no meaning here.
+        predicted_segments: its segments; `area`, `box` and `is_crowd` have no meaning here.
         categories: all that may occur.
 
     Raises:
-        ValueError: if the sizes differ, a category is unknown, an id is negative or listed twice, or a predicted
-            segment stands in only one of map and list.
+        ValueError: if the sizes differ, a category is unknown, an id is negative, or a predicted segment stands in
+            only one of map and list.
     """
-    truth, predicted = tuple(truth_segments), tuple(predicted_segments)
+    truth, predicted = last_of_each_id(truth_segments), last_of_each_id(predicted_segments)
     known = {category.id for category in categories}
     for side, segments in (("truth", truth), ("prediction", predicted)):
         if unknown := {segment.category_id for segment in segments} - known:
@@ -182,7 +183,7 @@ class Overlaps:
     shared: Int[np.ndarray, "T1 P1"]
     """Pixels of every pair."""
     true_areas: Int[np.ndarray, " T1"]
-    """Of the true segments, in pixels."""
+    """Of the true segments, in pixels; of segments in a list as it has them, see `tally_pair`."""
     areas: Int[np.ndarray, " P1"]
     """Of the predicted ones, in pixels."""
 
@@ -229,7 +230,7 @@ def overlaps(
     Raises:
         ValueError: as `tally_pair`, but categories are not looked at.
     """
-    truth, predicted = tuple(truth_segments), tuple(predicted_segments)
+    truth, predicted = last_of_each_id(truth_segments), last_of_each_id(predicted_segments)
     if truth_ids.shape != predicted_ids.shape:
         raise ValueError(
             f"truth and prediction must be of one size, got {truth_ids.shape} and "
@@ -251,8 +252,9 @@ def overlaps(
         raise ValueError(
             f"prediction: segment {listed[1 + int(areas[1:].argmin())]} is in the list but not in the map."
         )
-    # An unlisted true segment is part of predicted areas and of nothing else.
-    return Overlaps(truth=truth, shared=shared[:-1], true_areas=shared[:-1].sum(1), areas=areas)
+    true_areas = shared[:-1].sum(1)  # an unlisted true segment is part of predicted areas and of nothing else
+    stated = np.array([0, *(segment.area for segment in truth)])
+    return Overlaps(truth=truth, shared=shared[:-1], true_areas=np.where(stated > 0, stated, true_areas), areas=areas)
 
 
 def mask_overlaps(
@@ -265,7 +267,7 @@ def mask_overlaps(
         truth_segments: its segments; `area` and `box` are not used.
         masks: bool (H, W), one by one, so that they need not be in memory together.
     """
-    truth = tuple(truth_segments)
+    truth = last_of_each_id(truth_segments)
     listed = _listed("truth", truth)
     rows = compact(truth_ids, listed)
     rows[rows < 0] = len(listed)  # unlisted segments are part of the masks' areas and of nothing else
@@ -292,8 +294,8 @@ def summarise(tally: PanopticTally, categories: Sequence[Category]) -> PanopticQ
 def _listed(side: str, segments: Sequence[SegmentInfo]) -> list[int]:
     """Void and the listed ids, which must make sense."""
     listed = [segment.id for segment in segments]
-    if len(set(listed)) < len(listed) or min(listed, default=1) <= VOID or max(listed, default=1) > MAX_ID:
-        raise ValueError(f"{side}: segment ids must be positive and distinct, and fit in 24 bits.")
+    if min(listed, default=1) <= VOID or max(listed, default=1) > MAX_ID:
+        raise ValueError(f"{side}: segment ids must be positive and fit in 24 bits.")
     return [VOID, *listed]
 
 

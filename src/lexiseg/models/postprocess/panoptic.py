@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32
+from jaxtyping import Bool, Float, Int32
 from scipy import ndimage
 from torch import Tensor
 
@@ -40,10 +40,13 @@ class MergeConfig:
 
     The 0.8 of closed-set models is too high for a product of two uncertain scores.
     """
+    void_competes: bool = False
+    """Drops a proposal whose void probability exceeds that of its best class, as closed-set models do."""
     mask_threshold: float = 0.5
     """A pixel belongs to a mask if its mask probability is at least this, in [0, 1]."""
     overlap_threshold: float = 0.8
-    """A mask that keeps less than this share of its own area is dropped, in [0, 1]."""
+    """A mask is dropped if the pixels that it won, those below the mask threshold included, are less than this share of
+    its pixels at or above the threshold (Mask2Former's rule; the share may pass 1), in [0, 1]."""
 
     def __post_init__(self) -> None:
         check_choices(self, rank_by=RankBy)
@@ -67,11 +70,22 @@ class PixelAssignment:
     """Which proposal each pixel is assigned to, by its rank in a `Ranking`."""
 
     winner: Int32[Tensor, "h0 w0"]
-    """Rank of the proposal that won the pixel with a mask probability above the threshold; -1 where none did."""
+    """Rank of the proposal with the largest score x mask probability; -1 where there is none."""
+    is_inside: Bool[Tensor, "h0 w0"]
+    """Whether the winner's mask probability is at or above the threshold; other pixels become void."""
     areas: list[int]
-    """Pixels of each whole mask above the threshold."""
-    won: list[int]
-    """Those of them that the proposal also won."""
+    """Pixels of each whole mask at or above the threshold."""
+
+    def won(self) -> list[int]:
+        """Pixels that each proposal won, whatever its mask probability there."""
+        return self._counts(self.winner >= 0)
+
+    def kept(self) -> list[int]:
+        """Those of them at or above the threshold."""
+        return self._counts(self.is_inside)
+
+    def _counts(self, where: Bool[Tensor, "h0 w0"]) -> list[int]:
+        return torch.bincount(self.winner[where], minlength=len(self.areas)).tolist()
 
 
 def panoptic_map(
@@ -80,8 +94,8 @@ def panoptic_map(
     """Merges one picture's masks into a map in which every pixel has one segment or none.
 
     Proposals are filtered by score; each pixel goes to the largest score x mask probability; a mask keeps its pixels at
-    or above the mask threshold and is dropped if others won too many of them; stuff of one class is merged. Proposals
-    with a negative as their class compete and become void.
+    or above the mask threshold and is dropped if it won too few, by the rule of `MergeConfig.overlap_threshold`; stuff
+    of one class is merged. Proposals with a negative as their class compete and become void.
 
     One mask at a time is resized to the picture, so memory is O(H x W) for any Q.
 
@@ -115,10 +129,9 @@ def merge_segments(
     ids = [0] * len(ranking.queries)  # 0 is void: dropped proposals and negatives stay there
     heads: list[int] = []  # the best proposal of each segment
     id_of_stuff: dict[int, int] = {}
-    for rank, class_id in enumerate(ranking.class_ids):
-        if class_id >= num_concepts or assignment.won[rank] == 0:
-            continue
-        if assignment.won[rank] / assignment.areas[rank] < config.overlap_threshold:
+    shares = zip(ranking.class_ids, assignment.won(), assignment.kept(), assignment.areas, strict=True)
+    for rank, (class_id, won, kept, area) in enumerate(shares):
+        if class_id >= num_concepts or kept == 0 or won / area < config.overlap_threshold:
             continue
         if class_id in id_of_stuff:
             ids[rank] = id_of_stuff[class_id]
@@ -128,8 +141,9 @@ def merge_segments(
         if not vocabulary.concepts[class_id].is_thing:
             id_of_stuff[class_id] = ids[rank]
 
-    table = torch.tensor([*ids, 0], dtype=torch.int32, device=assignment.winner.device)  # -1 reads the last
-    segmentation = table[assignment.winner.long()].cpu().numpy()
+    table = torch.tensor([*ids, 0], dtype=torch.int32, device=assignment.winner.device)
+    places = torch.where(assignment.is_inside, assignment.winner, len(ids)).long()
+    segmentation = table[places].cpu().numpy()
     segments = _describe(segmentation, heads, ranking, num_concepts, vocabulary)
     return PanopticMap(segmentation=segmentation, segments=segments)
 
@@ -149,13 +163,15 @@ def rank_proposals(prediction: MaskPrediction, index: int, vocabulary: Vocabular
         )
     class_probs = prediction.class_logits[index].float().softmax(-1)  # Q K
     best_probs, class_ids = class_probs.max(-1)
-    not_void = 1 - prediction.void_probs[index].float()
-    iou_scores = prediction.iou_scores[index].float()
-    scores = {"class": not_void * best_probs, "iou": iou_scores, "product": not_void * best_probs * iou_scores}[
-        config.rank_by
-    ]
+    void_probs, iou_scores = prediction.void_probs[index].float(), prediction.iou_scores[index].float()
+    not_void = 1 - void_probs
+    cls = not_void * best_probs
+    scores = {"class": cls, "iou": iou_scores, "product": cls * iou_scores}[config.rank_by]
+    takes_part = (scores > config.score_threshold) & (iou_scores > 0)
+    if config.void_competes:
+        takes_part &= cls >= void_probs
     order = scores.argsort(descending=True, stable=True)
-    order = order[(scores[order] > config.score_threshold) & (iou_scores[order] > 0)]
+    order = order[takes_part[order]]
     return Ranking(
         mask_logits=prediction.mask_logits[index],
         queries=order.tolist(),
@@ -182,6 +198,7 @@ def assign_pixels(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_h
     device = ranking.mask_logits.device
     best = torch.zeros(frame.original, device=device)
     winner = torch.full(frame.original, -1, dtype=torch.int32, device=device)
+    is_inside = torch.zeros(frame.original, dtype=torch.bool, device=device)
     areas: list[int] = []
     for rank, (query, score) in enumerate(zip(ranking.queries, ranking.scores, strict=True)):
         mask_probs = mask_probs_of(ranking.mask_logits[query], frame)
@@ -191,10 +208,9 @@ def assign_pixels(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_h
         better = weighted > best  # strict: of equals, the better ranked keeps the pixel
         best = torch.where(better, weighted, best)
         # A pixel won below the threshold becomes void: it is lost for the masks that it was taken from.
-        held = torch.where(inside, rank, -1).to(torch.int32)
-        winner = torch.where(better, held, winner)
-    counts = torch.bincount(winner[winner >= 0], minlength=len(areas)).tolist()
-    return PixelAssignment(winner=winner, areas=areas, won=counts)
+        winner.masked_fill_(better, rank)
+        is_inside = torch.where(better, inside, is_inside)
+    return PixelAssignment(winner=winner, is_inside=is_inside, areas=areas)
 
 
 def _describe(
