@@ -258,16 +258,26 @@ class Dataset:
         annotation = self.annotation(sample, strict=strict)
         picture = open_picture(sample.image_path)
         if annotation.size is not None:
-            check_size(sample.file_name, picture.shape, annotation.size)
+            check_size(f"{sample.file_name}: the picture", picture.shape, "its annotation", annotation.size)
         return Loaded(picture=picture, annotation=annotation)
 
 
-def check_size(file_name: str, picture: Sequence[int], annotation: Sequence[int]) -> None:
-    """Refuses an annotation that is not of its picture's size; both begin with height and width."""
-    if tuple(picture[:2]) != tuple(annotation[:2]):
+def check_size(whole: str, expected: Sequence[int], part: str, found: Sequence[int]) -> None:
+    """Refuses what lies pixel by pixel on something else, and is not of its size.
+
+    Args:
+        whole: what has the right size, with its article; the sentence begins with it.
+        expected: its height, its width and whatever follows in its shape.
+        part: what must be of that size.
+        found: its height, its width and whatever follows.
+
+    Raises:
+        FormatError: naming both sizes, width first.
+    """
+    if tuple(expected[:2]) != tuple(found[:2]):
         raise FormatError(
-            f"{file_name}: the picture is {picture[1]} x {picture[0]} pixels, "
-            f"its annotation {annotation[1]} x {annotation[0]}."
+            f"{whole} is {expected[1]} x {expected[0]} pixels, {part} {found[1]} x {found[0]}: bring both to the "
+            "picture's own pixels."
         )
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Int32, UInt8
 from PIL import Image, ImageDraw, ImageFilter
 
 from lexiseg.core.structures import PanopticMap, Segment
+from lexiseg.data.dataset import check_size
 from lexiseg.inference.labels import Wish, font_for, pill, place_labels, shorten, text_size
 from lexiseg.inference.palette import RGB, name_colours, shade
 
@@ -57,11 +58,9 @@ def overlay(
     Raises:
         ValueError: if picture and map differ in size or are empty.
     """
-    if picture.shape[:2] != panoptic.segmentation.shape or picture.size == 0:
-        raise ValueError(
-            f"picture and map must be of one size with at least one pixel, got "
-            f"{picture.shape[:2]} and {panoptic.segmentation.shape}."
-        )
+    check_size("the picture", picture.shape, "its map", panoptic.segmentation.shape)
+    if picture.size == 0:
+        raise ValueError(f"expected a picture with at least one pixel, got {picture.shape[1]} x {picture.shape[0]}.")
     segmentation = _enlarge_map(panoptic, _zoom(picture))
     base = _enlarged(picture)
     colours = name_colours([*beside, *(segment.name for segment in panoptic.segments)], among)

@@ -16,7 +16,16 @@ from PIL import Image
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import STAGED, StagingFolder, read_json, writing
-from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, Segmentation, SegmentInfo, describe_segments
+from lexiseg.data.dataset import (
+    Annotation,
+    Category,
+    Dataset,
+    Sample,
+    Segmentation,
+    SegmentInfo,
+    check_size,
+    describe_segments,
+)
 from lexiseg.data.formats.layouts import find_annotations, find_images, in_format
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, load_ids, run_lengths, save_ids
 
@@ -226,8 +235,7 @@ class PanopticWriter:
             raise ValueError(f"{file_name!r} must be a plain file name, without folders.")
         if image_id in self._written or mask_name in self._names:
             raise ValueError(f"{file_name} (id {image_id}) was already written. Give each its own.")
-        if picture.size != (ids.shape[1], ids.shape[0]):
-            raise ValueError(f"{file_name}: the picture is {picture.size}, its map {ids.shape[::-1]}.")
+        check_size(f"{file_name}: the picture", picture.size[::-1], "its map", ids.shape)
         segments = describe_segments(ids, category_ids, crowd=crowd)
         if unknown := {s.category_id for s in segments} - {c.id for c in self._categories}:
             raise ValueError(f"{file_name}: category {min(unknown)} is not among the categories.")
