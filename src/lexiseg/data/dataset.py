@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Int32, Integer, UInt8
 
-from lexiseg.core.errors import FormatError
+from lexiseg.core.checks import check_size
 from lexiseg.core.images import open_picture
 from lexiseg.data.id_maps import VOID, Box, compact, segments_of
 from lexiseg.data.run_lengths import encode, pixels_of
@@ -260,25 +260,6 @@ class Dataset:
         if annotation.size is not None:
             check_size(f"{sample.file_name}: the picture", picture.shape, "its annotation", annotation.size)
         return Loaded(picture=picture, annotation=annotation)
-
-
-def check_size(whole: str, expected: Sequence[int], part: str, found: Sequence[int]) -> None:
-    """Refuses what lies pixel by pixel on something else, and is not of its size.
-
-    Args:
-        whole: what has the right size, with its article; the sentence begins with it.
-        expected: its height, its width and whatever follows in its shape.
-        part: what must be of that size.
-        found: its height, its width and whatever follows.
-
-    Raises:
-        FormatError: naming both sizes, width first.
-    """
-    if tuple(expected[:2]) != tuple(found[:2]):
-        raise FormatError(
-            f"{whole} is {expected[1]} x {expected[0]} pixels, {part} {found[1]} x {found[0]}: bring both to the "
-            "picture's own pixels."
-        )
 
 
 def describe_segments(

@@ -134,11 +134,7 @@ class ResultWriter:
                 (self._staging.path / self._document).write_text(json.dumps(content), encoding="ascii")
                 self._staging.publish(*self._names, self._document)
         finally:
-            self.discard()
-
-    def discard(self) -> None:
-        """Removes whatever has not reached its final name."""
-        self._staging.discard()
+            self._staging.discard()
 
     def __enter__(self) -> "ResultWriter":
         return self
@@ -149,7 +145,7 @@ class ResultWriter:
         if error is None and self._images:
             self.close()
         else:
-            self.discard()
+            self._staging.discard()
 
 
 def check_unspoilt(folder: Path, stems: list[str], pictures: list[Path]) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 from PIL import Image, ImageDraw, ImageFilter
 
+from lexiseg.core.checks import check_size
 from lexiseg.core.structures import PanopticMap, Segment
-from lexiseg.data.dataset import check_size
 from lexiseg.inference.labels import Wish, font_for, pill, place_labels, shorten, text_size
 from lexiseg.inference.palette import RGB, at_lightness, name_colours
 

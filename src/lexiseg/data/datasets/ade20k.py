@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lexiseg.core.checks import check_size
 from lexiseg.core.errors import FormatError
 from lexiseg.core.images import open_picture
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.data.categories import builtin_categories, places
-from lexiseg.data.dataset import IGNORED, Dataset, check_size
+from lexiseg.data.dataset import IGNORED, Dataset
 from lexiseg.data.datasets.folders import either, pair, stems
 from lexiseg.data.datasets.prepare import make_folder, write_panoptic_json
 from lexiseg.data.datasets.spec import LONG, DatasetSpec, Resource

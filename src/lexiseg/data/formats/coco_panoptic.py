@@ -14,18 +14,10 @@ import numpy as np
 from jaxtyping import Int32, Integer
 from PIL import Image
 
+from lexiseg.core.checks import check_size
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import STAGED, StagingFolder, read_json, writing
-from lexiseg.data.dataset import (
-    Annotation,
-    Category,
-    Dataset,
-    Sample,
-    Segmentation,
-    SegmentInfo,
-    check_size,
-    describe_segments,
-)
+from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, Segmentation, SegmentInfo, describe_segments
 from lexiseg.data.formats.layouts import find_annotations, find_images, in_format
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, load_ids, run_lengths, save_ids
 
@@ -261,11 +253,7 @@ class PanopticWriter:
             (self._staging.path / "panoptic.json").write_text(text, encoding="utf-8")
             self._staging.publish("images", "panoptic", "panoptic.json")
         finally:
-            self.discard()
-
-    def discard(self) -> None:
-        """Removes what was written so far; an older data set stays as it was."""
-        self._staging.discard()
+            self._staging.discard()
 
     def __enter__(self) -> "PanopticWriter":
         return self
@@ -274,7 +262,7 @@ class PanopticWriter:
         if kind is None:
             self.close()
         else:
-            self.discard()
+            self._staging.discard()
 
 
 def to_json(samples: Iterable[tuple[Sample, tuple[int, ...]]], categories: Sequence[Category]) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
-from lexiseg.data.dataset import Category, SegmentInfo, check_size
+from lexiseg.core.checks import check_size
+from lexiseg.data.dataset import Category, SegmentInfo
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, run_lengths
 from lexiseg.evaluation.metrics.figures import Figures
 

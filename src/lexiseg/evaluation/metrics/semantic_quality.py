@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Integer
 
-from lexiseg.data.dataset import Category, check_size
+from lexiseg.core.checks import check_size
+from lexiseg.data.dataset import Category
 from lexiseg.data.id_maps import run_lengths
 from lexiseg.evaluation.metrics.figures import Figures
 
