@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
+from lexiseg.core.checks import check_size
 from lexiseg.data.dataset import Category, SegmentInfo
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, run_lengths
 from lexiseg.evaluation.metrics.figures import Figures
@@ -230,11 +231,7 @@ def overlaps(
         ValueError: as `tally_pair`, but categories are not looked at.
     """
     truth, predicted = tuple(truth_segments), tuple(predicted_segments)
-    if truth_ids.shape != predicted_ids.shape:
-        raise ValueError(
-            f"truth and prediction must be of one size, got {truth_ids.shape} and "
-            f"{predicted_ids.shape}. Bring the prediction back to the picture's own pixels."
-        )
+    check_size("the truth", truth_ids.shape, "the prediction", predicted_ids.shape)
     true_listed, listed = _listed("truth", truth), _listed("prediction", predicted)
     # Segments are wide, so the pixels of a row come in runs: some twenty times fewer than pixels.
     (true_runs, runs), lengths = run_lengths(truth_ids, predicted_ids)
