@@ -14,8 +14,9 @@ from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Dataset
 from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.storybook.choices import SPLITS, Role, Split
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import PART, ROLE_CONTENTS, SPLITS, Role, Split
+from lexiseg.storybook.roles import PART, ROLE_CONTENTS
 
 DRAWN_SIGN = "drawn.json"
 """Name of the file that marks a folder of drawn pictures, which may be overwritten."""
