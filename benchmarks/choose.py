@@ -16,8 +16,9 @@ from lexiseg import MergeConfig, ModulationConfig, load_model
 from lexiseg.evaluation.study import StudyRow, study
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
 from lexiseg.models.opsnet import OPSNet
+from lexiseg.storybook.choices import Role, Split
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import ROLE_CONTENTS, UNSEEN, Role, Split
+from lexiseg.storybook.roles import ROLE_CONTENTS, UNSEEN
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4)
 MASK_THRESHOLDS = (0.4, 0.5)

@@ -18,8 +18,9 @@ from lexiseg import EnsembleConfig, OVSeg, load_model
 from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.storybook.choices import Role
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import ROLE_CONTENTS, Role
+from lexiseg.storybook.roles import ROLE_CONTENTS
 
 LAMBDAS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 SCALES = (25.0, 50.0, 100.0)

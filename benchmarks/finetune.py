@@ -28,8 +28,9 @@ from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model
+from lexiseg.storybook.choices import Split
 from lexiseg.storybook.export import StorybookSpec, add_scene, write_storybook
-from lexiseg.storybook.roles import BASE, NOVEL, ROLE_CONTENTS, UNSEEN, RoleContents, Split
+from lexiseg.storybook.roles import BASE, NOVEL, ROLE_CONTENTS, UNSEEN, RoleContents
 from lexiseg.storybook.scene import compose, generator
 from lexiseg.training.launch import Reporters, TrainSettings, find_recipe, train
 

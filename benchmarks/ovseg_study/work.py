@@ -11,8 +11,9 @@ from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.io.models import load_model, save_model
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg
+from lexiseg.storybook.choices import Role, Split
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import ALL, BASE, Role, Split
+from lexiseg.storybook.roles import ALL, BASE
 from lexiseg.training.clip.adaptation import AdaptationRecipe, AdaptationTask, with_clip
 from lexiseg.training.clip.folders import read_vit_clip, write_clip
 from lexiseg.training.engine.run_settings import TrainSettings

@@ -8,7 +8,7 @@ from study.runner import Job
 from study.verdicts import Claim, rising
 
 from lexiseg.io.config_json import to_jsonable
-from lexiseg.storybook.roles import Role
+from lexiseg.storybook.choices import Role
 from lexiseg.training.recipes.opsnet_plus import opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control
 from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
 from plus_study import work

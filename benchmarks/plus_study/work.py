@@ -14,8 +14,9 @@ from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.io.models import load_model
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.storybook.choices import Role, Split
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import ROLE_CONTENTS, SEEN, Role, Split
+from lexiseg.storybook.roles import ROLE_CONTENTS, SEEN
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings
 from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
 from lexiseg.training.segmentation.run import train_opsnet_plus

@@ -13,8 +13,9 @@ from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.models import save_model
+from lexiseg.storybook.choices import Role
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import ALL, NOVEL, SEEN, Role
+from lexiseg.storybook.roles import ALL, NOVEL, SEEN
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 

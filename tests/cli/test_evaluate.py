@@ -4,14 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+import lexiseg
 from command_runs import Run
 from lexiseg.cli import evaluate as commands_evaluate
 from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.evaluation import evaluator
+from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.io.models import find_model, load_model
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 
 
@@ -219,7 +224,7 @@ def test_an_interrupted_evaluation_says_how_to_go_on(
     def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands_evaluate, "evaluate_dataset", interrupted)
+    monkeypatch.setattr(evaluator, "evaluate_dataset", interrupted)
 
     ran = evaluate("--data", drawn)
 
@@ -242,6 +247,27 @@ def test_the_report_says_what_was_measured(evaluate: Run, drawn: Path, tmp_path:
     assert len(report["words"]) == 50
     page = (tmp_path / "out" / "report.md").read_text()
     assert f"| data | {drawn}, limit 2 |" in page
+
+
+@pytest.mark.parametrize(("model", "data"), [(None, "storybook-novel"), ("tiny-ovseg", None)])
+def test_the_library_writes_the_report_of_the_command(
+    run: Run, drawn: Path, tiny_folder: Path, tmp_path: Path, model: str | None, data: str | None
+) -> None:
+    typed, called = tmp_path / "typed", tmp_path / "called"
+    name, source = model or tiny_folder, data or drawn
+
+    ran = run(
+        *("evaluate", "--model", name, "--data", source, "--device", "cpu", "--out", typed),
+        *("--count", 3, "--seed", 4, "--limit", 2, "--score-threshold", 0, "--workers", 0),
+    )
+    merge = replace(load_model(find_model(name)).config.merge, score_threshold=0.0)
+    settings = EvaluationSettings(merge=merge, limit=2)
+    lexiseg.evaluate(name, source, settings=settings, count=3, seed=4, device="cpu", out=called)
+
+    assert ran.code == 0, ran.err
+    by_command, by_library = report_in(typed), report_in(called)
+    assert by_library == by_command | {"images_per_second": by_library["images_per_second"]}  # that is by the clock
+    assert ("crops" in by_library, by_library["num_pictures"]) == (model == "tiny-ovseg", 2)
 
 
 def test_a_split_that_a_folder_lacks_is_refused(evaluate: Run, drawn: Path) -> None:

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from lexiseg.cli.command import add_command
 from lexiseg.cli.main import COMMANDS
-from lexiseg.cli.options.data import StorybookOptions
 from lexiseg.cli.options.evaluate import EvaluateOptions
 from lexiseg.cli.options.mine import MineOptions
 from lexiseg.cli.options.segment import SegmentOptions
@@ -21,7 +20,6 @@ from lexiseg.data.captions.taggers import TAGGERS
 from lexiseg.data.dataset import TaskName
 from lexiseg.models.base import SemanticRule
 from lexiseg.models.postprocess.panoptic import RankBy
-from lexiseg.storybook.roles import Role, Split
 from lexiseg.training.engine.run_settings import Precision, TrainSettings
 from lexiseg.training.mining.pairing import PairSource
 
@@ -42,9 +40,6 @@ def choices(options: type, name: str) -> set[str]:
         (EvaluateOptions, "semantic_rule", get_args(SemanticRule)),
         (MineOptions, "source", get_args(PairSource)),
         (MineOptions, "tagger", (*TAGGERS, "none")),
-        (MineOptions, "role", get_args(Role)),
-        (StorybookOptions, "role", get_args(Role)),
-        (StorybookOptions, "split", get_args(Split)),
         (TrainOptions, "precision", get_args(Precision)),
     ],
 )
@@ -79,6 +74,9 @@ def test_options_of_a_training_reach_its_settings() -> None:
     assert (settings.engine.ema_decay, settings.engine.sharding) == (0.9, "fsdp2")
 
 
+Side = Annotated[int, typer.Option("--side", min=1, help="Pixels.")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shared:
     much: Annotated[int, typer.Option(min=1)] = 1
@@ -97,6 +95,7 @@ class Own(Shared):
     """Files."""
     is_quick: Annotated[bool, typer.Option("-q")] = False
     """Without looking."""
+    side: Side | None = None
 
 
 def test_a_dataclass_makes_a_command() -> None:
@@ -109,13 +108,15 @@ def test_a_dataclass_makes_a_command() -> None:
 
     add_command(app, "try", Own, attempt)
     told = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
-    done = CliRunner().invoke(app, ["a", "b", "-q", "--much", "2"])
-    refused = CliRunner().invoke(app, ["a", "--much", "0"])
+    done = [
+        CliRunner().invoke(app, typed).exit_code for typed in (["a", "b", "-q", "--much", "2"], ["a", "--side", "3"])
+    ]
+    refused = [CliRunner().invoke(app, ["a", option, "0"]).exit_code for option in ("--much", "--side")]
 
-    assert seen == [Own(pictures=["a", "b"], is_quick=True, much=2)]
-    assert (done.exit_code, refused.exit_code) == (7, 2)
+    assert seen == [Own(pictures=["a", "b"], is_quick=True, much=2), Own(pictures=["a"], side=3)]
+    assert (done, refused) == ([7, 7], [2, 2])
     docstring = "How much of it, in a docstring that goes on in another line."
-    for text in ("Try it.", "Files.", "Without looking.", docstring):
+    for text in ("Try it.", "Files.", "Without looking.", "Pixels.", docstring):
         assert text in told
     assert "programmer" not in told
     assert told.index("--is-quick") < told.index("--much")

@@ -149,7 +149,7 @@ def test_a_png_whose_header_is_cut(run: Run, truth: Path, predicted: Path) -> No
 def test_a_png_of_another_size(run: Run, truth: Path, predicted: Path) -> None:
     Image.new("RGB", (5, 4)).save(predicted.parent / "panoptic" / "000000000001.png")
 
-    refused(score(run, truth, predicted), "000000000001.png", "one size")
+    refused(score(run, truth, predicted), "000000000001.png", "is 2 x 16 pixels, the prediction 5 x 4: ")
 
 
 @pytest.mark.parametrize("mode", ["P", "I;16", "L"])
@@ -282,7 +282,7 @@ def test_a_missing_label_map(run: Run, maps: tuple[Path, Path]) -> None:
 
 def test_a_label_map_of_another_size_or_form(run: Run, maps: tuple[Path, Path]) -> None:
     Image.new("L", (3, 1)).save(maps[1] / "one.png")
-    refused(score_maps(run, maps), "one.png", "one size")
+    refused(score_maps(run, maps), "one.png", "is 4 x 1 pixels, the prediction 3 x 1: ")
 
     Image.new("RGB", (4, 1)).save(maps[1] / "one.png")
     refused(score_maps(run, maps), "one.png", "mode RGB")

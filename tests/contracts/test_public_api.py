@@ -13,10 +13,11 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from enum import EnumType
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pytest
 import typer
@@ -24,7 +25,8 @@ from typer.models import ArgumentInfo
 
 import lexiseg
 import lexiseg.storybook
-from lexiseg.cli.main import app
+from lexiseg.cli.command import typed_name
+from lexiseg.cli.main import COMMANDS, app
 from lexiseg.training import recipes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,6 +110,38 @@ def test_no_option_comes_goes_or_changes_unnoticed(command: str) -> None:
     differs = {name: (then.get(name), now.get(name)) for name in {*now, *then} if then.get(name) != now.get(name)}
 
     assert not differs, f"{command}, option: (as recorded, now): {differs}. {HOW}"
+
+
+MEANS_ANOTHER_THING = {
+    "--clip": "open_clip's name of one to assemble; a folder or file that pairs; in a training also a model's name",
+    "--data": "one data set; in a training several, or pairs",
+    "--model": "what is asked; in a training another name of --start, what it goes on from",
+    "--split": "a data set has its own; what is drawn has three",
+    "--workers": "processes that share the work; or that read ahead of it, of which there may be none",
+}
+"""Options that commands declare apart, by the long name, and why one declaration would not do."""
+
+
+def declarations() -> dict[str, set[Any]]:
+    """The declarations of every option that is typed with two dashes: an alias of many commands is one."""
+    found: dict[str, set[Any]] = defaultdict(set)
+    for owner in {base for _, options, _ in COMMANDS for base in options.__mro__}:
+        for field, hint in inspect.get_annotations(owner).items():
+            alias = next((part for part in (hint, *get_args(hint)) if get_origin(part) is Annotated), None)
+            info = None if alias is None else get_args(alias)[1]
+            if isinstance(info, ArgumentInfo):
+                continue
+            typed = () if info is None else (info.default, *(info.param_decls or ()))
+            names = [name for name in typed if isinstance(name, str) and name.startswith("--")]
+            for name in names or [typed_name(field)]:
+                found[name].add((owner, field) if info is None else id(info))
+    return found
+
+
+def test_an_option_is_declared_once_unless_it_means_another_thing() -> None:
+    again = {name for name, places in declarations().items() if len(places) > 1}
+
+    assert again == MEANS_ANOTHER_THING.keys(), "an alias in cli/options/shared.py serves all commands"
 
 
 @pytest.mark.parametrize("name", sorted(lexiseg.__all__))

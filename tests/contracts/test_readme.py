@@ -1,4 +1,4 @@
-"""What the README says can be done."""
+"""What the README says can be done, and what it and the other documents name is there."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+PACKAGE = ROOT / "src" / "lexiseg"
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "benchmarks/README.md",
+    *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
+)
+CODE = ("src", "tests", "docs", "benchmarks", "tools")
+"""Folders of the repository in which a file that is named by its name alone may lie."""
 
 
 def blocks(language: str) -> list[str]:
@@ -63,11 +72,42 @@ def test_the_data_set_that_contributing_shows_is_the_code() -> None:
         assert part in code
 
 
-def test_every_link_of_the_readme_leads_to_a_file() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_path_that_a_document_names_is_there(name: str) -> None:
+    assert missing(ROOT / name, (ROOT / name).read_text()) == []
 
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+
+def missing(document: Path, text: str) -> list[str]:
+    """The links, Python files and paths of the repository that a document names and that are not there."""
+    places = (ROOT, PACKAGE, document.parent)
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    found = [link for link in links if not (document.parent / link).exists()]
+    for path in re.findall(r"(?<![\w./-])[\w.-]+(?:/[\w.-]+)*/?", re.sub(r"\]\([^)]*\)|\w+://\S*", "", text)):
+        if path.endswith(".py") and "/" not in path:
+            is_there = any(next((ROOT / folder).rglob(path), None) for folder in CODE)
+        elif path.endswith(".py") or ("/" in path and any((place / path.split("/")[0]).is_dir() for place in places)):
+            is_there = any((place / path.rstrip(".")).exists() for place in places)
+        else:  # a word, or a path of the reader's
+            is_there = True
+        if not is_there:
+            found.append(path)
+    return found
+
+
+def test_a_path_that_is_not_there_is_found_wherever_it_stands() -> None:
+    text = (
+        "[a](docs/none.md#part), [b](docs/training.md#none), [c](https://a.b/docs/none.py), `models/none/`, "
+        "`models/ovseg.py`, (ovseg.py; none.py): `python tools/none --x`, tools/ship.py. Yours are images/a.png and "
+        "`owner/name`; `gone/none.py`, src/lexiseg/core."
+    )
+
+    assert missing(ROOT / "README.md", text) == [
+        "docs/none.md",
+        "models/none/",
+        "none.py",
+        "tools/none",
+        "gone/none.py",
+    ]
 
 
 def test_the_file_tree_names_every_floor() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lexiseg.core.errors import FormatError, ModelError
-from lexiseg.core.files import read_json_object, replacing, write_atomically
+from lexiseg.core.files import STAGED, StagingFolder, read_json_object, replacing, write_atomically
 
 
 def test_a_written_file_replaces_the_earlier_one_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -51,3 +51,100 @@ def test_what_is_no_json_object_is_one_sentence_of_the_chosen_kind(text: str, to
             read_json_object(tmp_path / "a.json", error)
     with pytest.raises(FormatError, match="cannot be read"):
         read_json_object(tmp_path / "none.json")
+
+
+def content_of(folder: Path) -> dict[str, str | None]:
+    """What a folder holds at any depth, hidden things as well: texts by path, None for a folder."""
+    return {str(path.relative_to(folder)): path.read_text() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def gather(staging: StagingFolder, text: str) -> None:
+    (staging.path / "pictures").mkdir()
+    (staging.path / "pictures" / f"{text}.png").write_text(text)
+    (staging.path / "list.json").write_text(text)
+
+
+def test_staged_files_and_folders_take_the_place_of_earlier_ones_together(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "set"
+
+    for text in ("first", "second"):
+        with StagingFolder(folder) as staging:
+            gather(staging, text)
+            (staging.path / "scratch").write_text("not published")
+            assert staging.path.parent == folder
+            assert staging.path.name.startswith(STAGED)
+            staging.publish("pictures", "list.json")
+        (folder / "notes.txt").write_text("mine")
+
+    assert content_of(folder) == {
+        "pictures": None,
+        "pictures/second.png": "second",
+        "list.json": "second",
+        "notes.txt": "mine",
+    }
+    assert (folder / "pictures").stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_what_was_not_published_leaves_nothing_behind(is_new: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    if not is_new:
+        folder.mkdir()
+
+    def stop_halfway() -> None:
+        with StagingFolder(folder) as staging:
+            gather(staging, "half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop_halfway()
+
+    assert content_of(tmp_path) == ({} if is_new else {"set": None})
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3, 4])
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()])
+def test_a_publication_that_fails_puts_everything_back(
+    failing: int, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StagingFolder(tmp_path) as staging:
+        gather(staging, "first")
+        staging.publish("pictures", "list.json")
+    before = content_of(tmp_path)
+    rename, moved = Path.rename, []
+
+    def one_fails(self: Path, target: Path) -> Path:
+        moved.append(self.name)
+        if len(moved) == failing:
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", one_fails)
+
+    def publish() -> None:
+        with StagingFolder(tmp_path) as staging:
+            gather(staging, "second")
+            staging.publish("pictures", "list.json")
+
+    with pytest.raises(type(error)):
+        publish()
+
+    assert content_of(tmp_path) == before
+    # where the list stands, its pictures stand
+    assert moved[:failing] == ["list.json", "pictures", "pictures", "list.json"][:failing]
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "list.json").mkdir()
+    (tmp_path / "list.json" / "notes.txt").write_text("mine")
+    before = content_of(tmp_path)
+
+    def publish() -> None:
+        with StagingFolder(tmp_path) as staging:
+            gather(staging, "first")
+            staging.publish("pictures", "list.json")
+
+    with pytest.raises(IsADirectoryError, match=r"a folder is called list\.json"):
+        publish()
+
+    assert content_of(tmp_path) == before

@@ -47,7 +47,8 @@ def test_a_drawn_data_set_is_measured_by_name_and_leaves_its_report(folder: Path
 
     document = json.loads((out / "report.json").read_text())
     assert document["pq"] == report.quality.all.pq
-    assert document["data"] == {"name": "storybook-novel", "split": None}
+    assert document["data"] == {"name": "storybook-novel", "limit": None, "split": "test", "count": 2, "seed": 5}
+    assert document["model"] == str(folder)
     assert set(document["words"]) == set(NOVEL.names)
     assert set(report.groups) == {"seen", "unseen"}
     assert sorted(path.name for path in out.iterdir()) == ["data", "report.json"]
@@ -64,10 +65,14 @@ def test_a_model_and_a_data_set_may_be_values(folder: Path, tmp_path: Path) -> N
     model = lexiseg.load(folder, device="cpu")
     told: list[tuple[int, int]] = []
 
-    by_model = evaluate(model, dataset, settings=LOOSE, report=lambda done, total: told.append((done, total)))
+    by_model = evaluate(
+        model, dataset, settings=LOOSE, out=tmp_path / "out", report=lambda done, total: told.append((done, total))
+    )
     by_network = evaluate(model.network, str(tmp_path), NOVEL, settings=LOOSE, task="semantic")
 
     assert by_model.settings.task == "panoptic"
+    document = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (document["data"], document["model"]) == ({"name": None, "limit": None}, str(folder))
     assert told[-1] == (2, 2)
     assert by_network.settings.task == "semantic"
     assert by_network.quality.per_class

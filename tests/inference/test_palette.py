@@ -12,10 +12,10 @@ from lexiseg.inference.palette import (
     NEAR,
     PALETTE_SIZE,
     _pairwise,
+    at_lightness,
     name_colours,
     oklab,
     palette,
-    shade,
 )
 
 
@@ -79,7 +79,7 @@ def test_oklab_knows_white_and_grey():
 def test_a_shade_has_the_lightness_that_was_asked_for():
     for colour in palette():
         for lightness in (0.3, 0.6, 0.95):
-            lab = oklab(np.array([shade(colour, lightness)]) / 255)
+            lab = oklab(np.array([at_lightness(colour, lightness)]) / 255)
             assert abs(lab[0, 0] - lightness) < 0.02
 
 

@@ -83,8 +83,10 @@ def test_an_empty_map_is_drawn():
 
 def test_a_map_of_another_size_is_refused():
     picture, panoptic = scene(40, 50)
-    with pytest.raises(ValueError, match="one size"):
+    with pytest.raises(ValueError, match=r"^the picture is 50 x 39 pixels, its map 50 x 40: "):
         overlay(picture[:-1], panoptic)
+    with pytest.raises(ValueError, match="at least one pixel, got 0 x 40"):
+        overlay(picture[:, :0], PanopticMap(segmentation=panoptic.segmentation[:, :0]))
 
 
 def test_a_segment_of_one_pixel_survives_enlargement():

@@ -29,7 +29,7 @@ def model(tmp_path: Path, net: nn.Module) -> Path:
 
 
 def left_behind(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if ".tmp" in path.name)
+    return sorted(path.name for path in folder.rglob("*") if path.name.startswith("."))
 
 
 # Folders

@@ -3,7 +3,8 @@
 import hashlib
 
 from lexiseg.storybook.captions import caption, worded_caption
-from lexiseg.storybook.roles import CONCEPTS, DUSK_DRAWINGS, ROLES
+from lexiseg.storybook.choices import ROLES
+from lexiseg.storybook.roles import CONCEPTS, DUSK_DRAWINGS
 from lexiseg.storybook.scene import draw_scene, generator
 
 

@@ -18,6 +18,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import vocabulary_categories
 from lexiseg.data.dataset import Dataset
 from lexiseg.storybook.captions import labels
+from lexiseg.storybook.choices import ROLES, SPLITS, Role
 from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS, Look, random_look
 from lexiseg.storybook.export import CAPTIONS_PER_PICTURE, StorybookSpec, write_storybook
 from lexiseg.storybook.roles import (
@@ -30,14 +31,11 @@ from lexiseg.storybook.roles import (
     NOVEL,
     PART,
     ROLE_CONTENTS,
-    ROLES,
     SEEN,
     SHARED,
-    SPLITS,
     STUFF,
     THINGS,
     UNSEEN,
-    Role,
 )
 from lexiseg.storybook.scene import Scene, draw_close_up, draw_scene, generator, sprite
 

@@ -2,7 +2,8 @@
 
 The first paragraph of its docstring is the command's help. A field is an option: its name with a dash for every
 underscore, its type, its default, its docstring as help. What else there is to say of it, such as another name or a
-range, stands beside the type: `out: Annotated[Path, typer.Option("-o")]`.
+range, stands beside the type: `out: Annotated[Path, typer.Option("-o")]`. An alias of such a type is an option that
+several commands share; where it may be left out it is `Alias | None`.
 """
 
 import ast
@@ -59,7 +60,9 @@ def _parameters(options_type: Any) -> list[inspect.Parameter]:
 
 
 def _parameter(field: Field[Any], text: str | None) -> inspect.Parameter:
-    kind, about = get_args(field.type) if get_origin(field.type) is Annotated else (field.type, typer.Option())
+    may_be_none = type(None) in (parts := get_args(field.type))
+    declared = parts[0] if may_be_none else field.type
+    kind, about = get_args(declared) if get_origin(declared) is Annotated else (declared, typer.Option())
     about = copy(about)
     about.help = text or about.help
     if isinstance(about, OptionInfo):
@@ -67,9 +70,8 @@ def _parameter(field: Field[Any], text: str | None) -> inspect.Parameter:
         own = [] if any(name.startswith("--") for name in names) else [typed_name(field.name)]
         about.default, about.param_decls = ..., (*own, *names)
     default = inspect.Parameter.empty if field.default is MISSING else field.default
-    return inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, about]
-    )
+    annotation = Annotated[kind | None if may_be_none else kind, about]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 @cache

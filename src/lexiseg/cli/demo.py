@@ -17,7 +17,8 @@ from lexiseg.inference.result import Result
 from lexiseg.inference.result_files import Categories, ResultWriter, check_unspoilt
 from lexiseg.inference.visualize import side_by_side
 from lexiseg.io.shipped import SHIPPED_NAME
-from lexiseg.storybook.roles import ROLE_CONTENTS, Role
+from lexiseg.storybook.choices import Role
+from lexiseg.storybook.roles import ROLE_CONTENTS
 from lexiseg.storybook.scene import draw_scene
 
 SCENES: Mapping[Role, range] = {"novel": range(4, 7), "base": range(6, 9)}

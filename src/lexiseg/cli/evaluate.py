@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lexiseg.cli.console import FINE, FLAWED, note, progress, resumable, say, show
 from lexiseg.cli.options.evaluate import EvaluateOptions
@@ -11,24 +10,20 @@ from lexiseg.cli.options.shared import read_optional_vocabulary
 from lexiseg.cli.overrides import fusion_for, merge_for, set_regions
 from lexiseg.core import processes
 from lexiseg.core.errors import UsageError
-from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE
-from lexiseg.data.categories import concept_names, renamed, seen_and_unseen
-from lexiseg.data.dataset import Category, Dataset, TaskName
+from lexiseg.data.categories import renamed
+from lexiseg.data.dataset import TaskName
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
-from lexiseg.evaluation.evaluator import Comparison, comparisons, evaluate_dataset
-from lexiseg.evaluation.inputs import open_data
+from lexiseg.evaluation.evaluator import Comparison, EvaluationInputs, comparisons, open_inputs
 from lexiseg.evaluation.measures import measure_of
 from lexiseg.evaluation.page import diagnosis_tables, write_page
-from lexiseg.evaluation.report import EvaluationSettings, Report, write_report
+from lexiseg.evaluation.report import EvaluationSettings, Report
 from lexiseg.evaluation.shards import SHARDS_FOLDER
-from lexiseg.inference.predictor import Model, load
+from lexiseg.inference.predictor import load
 from lexiseg.inference.visualize import side_by_side
-from lexiseg.io.config_json import to_jsonable
 from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models.base import ModelConfig
-from lexiseg.models.crops import RegionConfig
 from lexiseg.models.presets import CLIP_WEIGHTS
 from lexiseg.storybook.datasets import DRAWN
 
@@ -53,60 +48,53 @@ def run_evaluate(options: EvaluateOptions) -> int:
     """
     out = options.out
     with processes.process_group():
-        model = load(options.model, device=options.device)
-        set_regions(model.network, options)
-        config = model.network.config
+        network = load(options.model, device=options.device).network
+        set_regions(network, options)
         settings = EvaluationSettings(
-            task=options.task or (DRAWN[options.name].task if options.name in DRAWN else None),
+            task=options.task,
             semantic_rule=options.semantic_rule,
             negatives=options.negatives,
-            fusion=fusion_for(options, model.network),
-            merge=merge_for(options, config.merge),
+            fusion=fusion_for(options, network),
+            merge=merge_for(options, network.config.merge),
             limit=options.limit,
             cache_dir=default_cache_dir(),
         )
         if options.name in DRAWN:  # all that can be refused is refused before anything is drawn
-            _check(options, settings.task or "panoptic", is_panoptic=True)
+            _check(options, options.task or DRAWN[options.name].task, is_panoptic=True)
         with progress("Drawing", options.count) as bar:
-            dataset, vocabulary = open_data(
+            inputs = open_inputs(
+                network,
                 options.name,
-                options.root,
-                options.split,
                 read_optional_vocabulary(options.vocabulary),
+                settings,
+                model_name=options.model,
+                root=options.root,
+                split=options.split,
                 drawn_in=out / "data",
                 count=options.count,
                 seed=options.seed,
                 workers=options.workers,
                 report=bar,
             )
-        _check(options, measure_of(dataset, settings.task).name, is_panoptic="panoptic" in dataset.kinds)
-        _tell_lambda(options, config)
+        dataset, vocabulary = inputs.dataset, inputs.vocabulary
+        _check(options, measure_of(dataset, inputs.settings.task).name, is_panoptic="panoptic" in dataset.kinds)
+        _tell_lambda(options, network.config)
         with resumable(out):
             with progress("Segmenting") as bar:
-                report = evaluate_dataset(
-                    model.network,
-                    dataset,
-                    vocabulary,
-                    settings,
-                    groups=seen_and_unseen(dataset.categories, vocabulary, config.training_vocabulary),
-                    workers=options.workers,
-                    shards_dir=out / SHARDS_FOLDER,
-                    resume=options.resume,
-                    report=bar,
+                found = inputs.evaluate(
+                    workers=options.workers, shards_dir=out / SHARDS_FOLDER, resume=options.resume, report=bar
                 )
-            diagnosis = _diagnose(model, dataset, vocabulary, report.settings, options) if options.diagnose else None
+            diagnosis = _diagnose(inputs, found.settings, options) if options.diagnose else None
         if processes.rank() == 0:
-            worst, best = report.worst_and_best(SHOWN_SCENES)
+            worst, best = found.worst_and_best(SHOWN_SCENES)
             names = [scene.name for scene in (*worst, *best)]
-            maps = comparisons(model.network, dataset, vocabulary, report.settings, names)
-            about = _about(options, dataset.categories, vocabulary, model.network.regions)
-            page = write_page(report, diagnosis, worst, best, maps, out, about, draw_comparison)
-            write_report(report, out, about | ({} if diagnosis is None else {"diagnosis": diagnosis.to_jsonable()}))
-            for folder in (SHARDS_FOLDER, DIAGNOSIS_FOLDER):
-                shutil.rmtree(out / folder, ignore_errors=True)
-            _tell(report, diagnosis, page, renamed(dataset.categories, vocabulary))
+            maps = comparisons(network, dataset, vocabulary, found.settings, names)
+            page = write_page(found, diagnosis, worst, best, maps, out, inputs.about, draw_comparison)
+            inputs.write(found, out, **({} if diagnosis is None else {"diagnosis": diagnosis.to_jsonable()}))
+            shutil.rmtree(out / DIAGNOSIS_FOLDER, ignore_errors=True)
+            _tell(found, diagnosis, page, renamed(dataset.categories, vocabulary))
         processes.gather(None)  # torchrun stops all others as soon as one ends with a status
-        return FLAWED if report.unreadable and processes.rank() == 0 else FINE
+        return FLAWED if found.unreadable and processes.rank() == 0 else FINE
 
 
 def _tell_lambda(options: EvaluateOptions, config: ModelConfig) -> None:
@@ -123,18 +111,12 @@ def _tell_lambda(options: EvaluateOptions, config: ModelConfig) -> None:
         )
 
 
-def _diagnose(
-    model: Model,
-    dataset: Dataset,
-    vocabulary: Vocabulary,
-    settings: EvaluationSettings,
-    options: EvaluateOptions,
-) -> Diagnosis:
+def _diagnose(inputs: EvaluationInputs, settings: EvaluationSettings, options: EvaluateOptions) -> Diagnosis:
     with progress("Looking for what costs most") as bar:
         return diagnose(
-            model.network,
-            dataset,
-            vocabulary,
+            inputs.network,
+            inputs.dataset,
+            inputs.vocabulary,
             settings,
             workers=options.workers,
             shards_dir=options.out / DIAGNOSIS_FOLDER,
@@ -151,41 +133,26 @@ def _check(options: EvaluateOptions, task: TaskName, *, is_panoptic: bool) -> No
         raise UsageError("the soft rule gives classes to pixels: add --task semantic, or leave --semantic-rule out.")
 
 
-def _about(
-    options: EvaluateOptions, categories: tuple[Category, ...], asked: Vocabulary, regions: RegionConfig | None
-) -> dict[str, Any]:
-    """What was measured, for the report."""
-    drawn = {"split": options.split or "test", "count": options.count, "seed": options.seed}
-    stored = {"root": None if options.root is None else str(options.root), "split": options.split}
-    which = drawn if options.name in DRAWN else stored
-    return {
-        "data": {"name": options.name, "limit": options.limit, **which},
-        "model": options.model,
-        "words": concept_names(categories, asked),
-        **({} if regions is None else {"crops": to_jsonable(regions)}),
-    }
-
-
-def _tell(report: Report, diagnosis: Diagnosis | None, page: Path, other_words: Mapping[str, str]) -> None:
-    heading, *rows = report.table()
+def _tell(found: Report, diagnosis: Diagnosis | None, page: Path, other_words: Mapping[str, str]) -> None:
+    heading, *rows = found.table()
     show("In percent", heading, rows, right=heading[1:])
-    heading, *rows = report.class_table(SHOWN_CLASSES)
+    heading, *rows = found.class_table(SHOWN_CLASSES)
     show("Classes, the best first", heading, rows, right=heading[1:-1])
     for title, (heading, *rows) in () if diagnosis is None else diagnosis_tables(diagnosis):
         show(title, heading, rows, right=heading[1:])
     if other_words:
         say(f"Asked by another name: {', '.join(f'{name} as {word}' for name, word in other_words.items())}.")
     say(
-        f"{report.num_pictures} pictures, {report.images_per_second:.1f} per second, {report.settings.task} task; "
-        f"weights {report.weights} in {report.dtype} on {report.device}. Report: {page}."
+        f"{found.num_pictures} pictures, {found.images_per_second:.1f} per second, {found.settings.task} task; "
+        f"weights {found.weights} in {found.dtype} on {found.device}. Report: {page}."
     )
-    regions = report.regions
+    regions = found.regions
     if regions.proposals:
         say(
             f"Of {regions.proposals} proposals CLIP looked at {regions.encoded}; {regions.empty} were empty, and "
             f"{regions.skipped} were left out as no object."
         )
-    note_left_out([skipped.reason for skipped in report.unreadable], page.name)
+    note_left_out([skipped.reason for skipped in found.unreadable], page.name)
 
 
 def note_left_out(reasons: list[str], names_all: str) -> None:

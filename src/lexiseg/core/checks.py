@@ -1,6 +1,9 @@
-"""Range checks that several configurations share."""
+"""Checks that several modules share: ranges of settings, and sizes of what lies on one another."""
 
+from collections.abc import Sequence
 from typing import Any, get_args
+
+from lexiseg.core.errors import FormatError
 
 
 def check_fractions(config: object, *names: str) -> None:
@@ -45,3 +48,22 @@ def check_multiples(config: object, **factors: str | int) -> None:
         if value < 1 or part < 1 or value % part:
             got = f"{value} and {part}" if isinstance(factor, str) else f"{value}"
             raise ValueError(f"{name} must be a multiple of {factor}, got {got}.")
+
+
+def check_size(whole: str, expected: Sequence[int], part: str, found: Sequence[int]) -> None:
+    """Refuses what lies pixel by pixel on something else, and is not of its size.
+
+    Args:
+        whole: what has the right size, with its article; the sentence begins with it.
+        expected: its height, its width and whatever follows in its shape.
+        part: what must be of that size.
+        found: its height, its width and whatever follows.
+
+    Raises:
+        FormatError: naming both sizes, width first.
+    """
+    if tuple(expected[:2]) != tuple(found[:2]):
+        raise FormatError(
+            f"{whole} is {expected[1]} x {expected[0]} pixels, {part} {found[1]} x {found[0]}: bring both to the "
+            "picture's own pixels."
+        )

@@ -3,8 +3,10 @@
 import json
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +104,8 @@ def replacing(
         error: the type that an OSError is raised as, see `writing`.
         is_durable: syncs the file to disk first, so that not even a power cut leaves a damaged file.
     """
-    hidden = hidden_sibling(target)
+    # in the target's own folder, so that a rename stays on one file system
+    hidden = target.parent / f".{target.name[:100]}.{secrets.token_hex(6)}.tmp"
     with writing(target, error):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -121,6 +124,68 @@ def write_atomically(target: Path, content: str | bytes, error: type[ValueError]
         hidden.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def hidden_sibling(target: Path) -> Path:
-    """A unique hidden name in the target's own folder, so that a rename stays on one file system."""
-    return target.parent / f".{target.name[:100]}.{secrets.token_hex(6)}.tmp"
+STAGED = ".partial-"
+"""How the names of staging folders begin; a run that is killed leaves them behind."""
+
+
+class StagingFolder:
+    """A hidden folder inside another, in which files and folders gather until all are there.
+
+    Usage: `with StagingFolder(folder) as staging:` write into `staging.path`, then `staging.publish(...)`. At the end
+    of the block, after a failure as well, whatever has not been published goes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Makes the staging folder, and the folder around it if need be.
+
+        Raises:
+            OSError: if they can't be made.
+        """
+        self.folder = folder
+        self._is_new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = _staging(folder)
+
+    def publish(self, *names: str) -> None:
+        """Moves what has these names into the folder around, in the place of what has them there.
+
+        What was there leaves in the opposite order, so that the last name leaves first and arrives last: where it
+        stands, the others stand too. What was there is deleted only after all has worked, or else put back.
+
+        Raises:
+            OSError: if something can't be moved, or a file would take the place of a folder.
+        """
+        if folders := [name for name in names if (self.folder / name).is_dir() > (self.path / name).is_dir()]:
+            raise IsADirectoryError(None, f"a folder is called {folders[0]}")
+        old = _staging(self.folder)
+        moves = [(self.folder / name, old / name) for name in reversed(names) if (self.folder / name).exists()]
+        moves += [(self.path / name, self.folder / name) for name in names]
+        begun: list[tuple[Path, Path]] = []
+        try:
+            for source, target in moves:
+                begun.append((source, target))
+                source.rename(target)
+        except BaseException:
+            for source, target in reversed(begun):
+                if target.exists():
+                    target.rename(source)
+            old.rmdir()
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Removes what has not been published; also the folder around, if it was made for it and holds nothing."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._is_new:
+            with suppress(OSError):  # it is not empty, as a rule
+                self.folder.rmdir()
+
+    def __enter__(self) -> "StagingFolder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+
+def _staging(folder: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=STAGED, dir=folder))

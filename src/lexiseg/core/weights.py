@@ -1,11 +1,11 @@
-"""Reading safetensors, and checking weights against a network: missing, unexpected or of another shape."""
+"""Reading safetensors; checking weights against a network, and loading them into a part of one."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from lexiseg.core.messages import few
 
@@ -52,3 +52,12 @@ def weight_complaint(
         ],
     }
     return ", and ".join(f"{verb} {few(names)}" for verb, names in complaints.items() if names)
+
+
+def load_part(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Loads weights by name into a module; what has no weights among them stays as it is.
+
+    Raises:
+        RuntimeError: if the module lacks one of the names, or has another shape there.
+    """
+    module.load_state_dict({**module.state_dict(), **weights})

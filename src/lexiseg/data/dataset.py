@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Int32, Integer, UInt8
 
-from lexiseg.core.errors import FormatError
+from lexiseg.core.checks import check_size
 from lexiseg.core.images import open_picture
 from lexiseg.data.id_maps import VOID, Box, compact, segments_of
 from lexiseg.data.run_lengths import encode, pixels_of
@@ -258,10 +258,11 @@ class Dataset:
         annotation = self.annotation(sample, strict=strict)
         picture = open_picture(sample.image_path)
         if annotation.size is not None:
-            check_size(sample.file_name, picture.shape, annotation.size)
+            check_size(f"{sample.file_name}: the picture", picture.shape, "its annotation", annotation.size)
         return Loaded(picture=picture, annotation=annotation)
 
 
+<<<<<<< HEAD
 def check_size(file_name: str, picture: Sequence[int], annotation: Sequence[int]) -> None:
     """Refuses an annotation that is not of its picture's size; both begin with height and width."""
     if tuple(picture[:2]) != tuple(annotation[:2]):
@@ -276,6 +277,8 @@ def last_of_each_id(segments: Iterable[SegmentInfo]) -> tuple[SegmentInfo, ...]:
     return tuple({segment.id: segment for segment in segments}.values())
 
 
+=======
+>>>>>>> main
 def describe_segments(
     ids: Integer[np.ndarray, "H W"], category_ids: Mapping[int, int], *, crowd: Collection[int] = ()
 ) -> tuple[SegmentInfo, ...]:

@@ -28,6 +28,7 @@ from lexiseg.evaluation.plan import EvaluationPlan, filled, inference, plan_eval
 from lexiseg.evaluation.report import EvaluationSettings, Report, installed_versions, write_report
 from lexiseg.evaluation.shards import SHARDS_FOLDER
 from lexiseg.io.checkpoint import weights_hash
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model, load_model
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.datasets import DRAWN
@@ -82,37 +83,25 @@ def evaluate(
     """
     network = _network_of(model, device)
     settings = settings or EvaluationSettings(cache_dir=default_cache_dir())
-    made_for = DRAWN[str(data)].task if str(data) in DRAWN else None
-    settings = replace(settings, task=task or settings.task or made_for)
     with tempfile.TemporaryDirectory(prefix="lexiseg-") as scratch:
         folder = Path(out if out is not None else processes.gather(scratch)[0])
-        dataset, asked = open_data(
+        inputs = open_inputs(
+            network,
             data,
-            None if root is None else Path(root),
-            split,
             None if vocabulary is None else Vocabulary.of(vocabulary),
+            replace(settings, task=task or settings.task),
+            model_name=str(model) if isinstance(model, str | Path) else getattr(model, "name", None),
+            root=None if root is None else Path(root),
+            split=split,
             drawn_in=folder / "data",
             count=count,
             seed=seed,
             workers=workers,
         )
-        found = evaluate_dataset(
-            network,
-            dataset,
-            asked,
-            settings,
-            groups=seen_and_unseen(dataset.categories, asked, network.config.training_vocabulary),
-            workers=workers,
-            shards_dir=None if out is None else folder / SHARDS_FOLDER,
-            resume=resume,
-            report=report,
-        )
+        shards_dir = None if out is None else folder / SHARDS_FOLDER
+        found = inputs.evaluate(workers=workers, shards_dir=shards_dir, resume=resume, report=report)
     if out is not None and processes.rank() == 0:
-        about: dict[str, Any] = {"words": concept_names(dataset.categories, asked)}
-        if isinstance(data, str | Path):
-            about["data"] = {"name": str(data), "split": split}
-        write_report(found, folder, about)
-        shutil.rmtree(folder / SHARDS_FOLDER, ignore_errors=True)
+        inputs.write(found, folder)
     return found
 
 
@@ -125,6 +114,101 @@ def _network_of(model: object, device: str) -> OpenVocabularySegmenter:
             f"expected a model, its folder or its name, got {type(model).__name__}: take what lexiseg.load gives."
         )
     return network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EvaluationInputs:
+    """What is evaluated, opened, and what the report says of it."""
+
+    network: OpenVocabularySegmenter
+    dataset: Dataset
+    vocabulary: Vocabulary
+    settings: EvaluationSettings
+    model_name: str | None
+    """None for a network by value."""
+    data: Mapping[str, Any]
+    """Plain data: the data set's name, and which of its pictures were taken or drawn."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Plain data: the model's name, the data, the word for each category, how crops are cut.
+
+        To be asked after `evaluate`, which refuses words that fit no category.
+        """
+        words = concept_names(self.dataset.categories, self.vocabulary)
+        crops = {} if (regions := self.network.regions) is None else {"crops": to_jsonable(regions)}
+        return {"data": self.data, "model": self.model_name, "words": words, **crops}
+
+    def evaluate(self, *, workers: int, shards_dir: Path | None, resume: bool, report: ProgressCallback) -> Report:
+        """Does what `evaluate_dataset` does, with the classes that training has seen and the others as groups."""
+        return evaluate_dataset(
+            self.network,
+            self.dataset,
+            self.vocabulary,
+            self.settings,
+            groups=seen_and_unseen(self.dataset.categories, self.vocabulary, self.network.config.training_vocabulary),
+            workers=workers,
+            shards_dir=shards_dir,
+            resume=resume,
+            report=report,
+        )
+
+    def write(self, found: Report, folder: Path, **more: Any) -> None:
+        """Writes `report.json` into a folder, and removes the finished shards there.
+
+        Args:
+            found: the figures.
+            folder: made if it is missing.
+            more: plain data beside `about`, such as a diagnosis.
+
+        Raises:
+            ValueError: if the folder can't be written.
+        """
+        write_report(found, folder, {**self.about, **more})
+        shutil.rmtree(folder / SHARDS_FOLDER, ignore_errors=True)
+
+
+def open_inputs(
+    network: OpenVocabularySegmenter,
+    data: Dataset | str | Path,
+    vocabulary: Vocabulary | None,
+    settings: EvaluationSettings,
+    *,
+    model_name: str | None,
+    root: Path | None,
+    split: str | None,
+    count: int,
+    seed: int,
+    **drawing: Any,
+) -> EvaluationInputs:
+    """Opens what is evaluated by its name; drawn data are drawn first.
+
+    Args:
+        network: the model.
+        data: as `evaluate` takes it.
+        vocabulary: one concept per category; the data set's own if not given.
+        settings: if they name no task, it is what drawn data are made for.
+        model_name: for the report; None for a network by value.
+        root: where a data set of the catalogue lies.
+        split: val, train ...; the data set's first if not given.
+        count: pictures of a drawn data set.
+        seed: of the drawing.
+        drawing: `drawn_in`, `workers` and `report` of `open_data`.
+
+    Raises:
+        ValueError: if there is no such data set, it can't be read, it has no masks, or the vocabulary does not fit
+            what would be drawn.
+    """
+    dataset, asked = open_data(data, root, split, vocabulary, count=count, seed=seed, **drawing)
+    name = str(data) if isinstance(data, str | Path) else None
+    which: dict[str, Any] = {"root": None if root is None else str(root), "split": split} if name else {}
+    if drawn := DRAWN.get(name or ""):
+        settings = replace(settings, task=settings.task or drawn.task)
+        which = {"split": split or "test", "count": count, "seed": seed}
+    taken = {"name": name, "limit": settings.limit, **which}
+    return EvaluationInputs(
+        network=network, dataset=dataset, vocabulary=asked, settings=settings, model_name=model_name, data=taken
+    )
 
 
 def evaluate_dataset(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.files import read_json, write_atomically
+from lexiseg.core.files import read_json, read_text, write_atomically
 from lexiseg.core.messages import printable
 
 SHARD = 32
@@ -44,12 +44,7 @@ class ShardStore:
             ValueError: if the folder holds shards of another evaluation, or can't be read or written.
         """
         plan = self.folder / _PLAN
-        try:
-            earlier = plan.read_text(encoding="utf-8") if resume and plan.exists() else None
-        except OSError as error:
-            raise ValueError(
-                f"{printable(self.folder)} cannot be read ({error.strerror}); choose another folder."
-            ) from error
+        earlier = read_text(plan) if resume and plan.exists() else None
         if earlier is None:
             shutil.rmtree(self.folder, ignore_errors=True)
             write_atomically(plan, self._plan)

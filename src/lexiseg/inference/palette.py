@@ -100,7 +100,7 @@ def _free(start: int, taken: list[int], distances: Float[np.ndarray, "N N"]) -> 
     return clear[0] if clear else slots[int(np.argmax(room))]
 
 
-def shade(colour: RGB, lightness: float, *, chroma: float = 1.0) -> RGB:
+def at_lightness(colour: RGB, lightness: float, *, chroma: float = 1.0) -> RGB:
     """Returns the same hue at another lightness.
 
     Args:

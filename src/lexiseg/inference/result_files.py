@@ -1,8 +1,6 @@
 """Writing results: overlays, id PNGs and one COCO panoptic JSON, all or none."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from lexiseg.core.files import writing
+from lexiseg.core.files import StagingFolder, writing
 from lexiseg.core.messages import printable
 from lexiseg.core.picture_files import OVERLAY_MARK
 from lexiseg.core.structures import PanopticMap
@@ -64,9 +62,7 @@ class ResultWriter:
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
         with writing(folder, ValueError, ValueError):  # a name with a null byte is a ValueError
-            self._is_new = not folder.exists()
-            folder.mkdir(parents=True, exist_ok=True)
-            self._partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+            self._staging = StagingFolder(folder)
 
     def add(
         self, panoptic: PanopticMap, *, stem: str, overlay: Image.Image, picture_name: str, map_name: str | None = None
@@ -92,11 +88,11 @@ class ResultWriter:
                 for name in names:
                     if (self.folder / name).is_dir():
                         raise IsADirectoryError(None, "a folder has this name")
-                overlay.save(self._partial / names[0])
-                save_ids(self._partial / names[1], panoptic.segmentation)
+                overlay.save(self._staging.path / names[0])
+                save_ids(self._staging.path / names[1], panoptic.segmentation)
             except OSError:
                 for name in names:
-                    (self._partial / name[:200]).unlink(missing_ok=True)
+                    (self._staging.path / name[:200]).unlink(missing_ok=True)
                 raise
         height, width = panoptic.segmentation.shape
         image_id = len(self._images) + 1
@@ -120,7 +116,7 @@ class ResultWriter:
             ValueError: if it can't be written.
         """
         with writing(self.folder / name, ValueError):
-            picture.save(self._partial / name)
+            picture.save(self._staging.path / name)
         self._names.append(name)
         return self.folder / name
 
@@ -135,17 +131,10 @@ class ResultWriter:
         try:
             with writing(self.folder, ValueError):
                 # ASCII only: a file name that is no valid text can't be encoded as UTF-8
-                (self._partial / self._document).write_text(json.dumps(content), encoding="ascii")
-                for name in (*self._names, self._document):
-                    (self._partial / name).replace(self.folder / name)
+                (self._staging.path / self._document).write_text(json.dumps(content), encoding="ascii")
+                self._staging.publish(*self._names, self._document)
         finally:
-            self.discard()
-
-    def discard(self) -> None:
-        """Removes whatever has not reached its final name."""
-        shutil.rmtree(self._partial, ignore_errors=True)
-        if self._is_new and self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+            self._staging.discard()
 
     def __enter__(self) -> "ResultWriter":
         return self
@@ -156,7 +145,7 @@ class ResultWriter:
         if error is None and self._images:
             self.close()
         else:
-            self.discard()
+            self._staging.discard()
 
 
 def check_unspoilt(folder: Path, stems: list[str], pictures: list[Path]) -> None:

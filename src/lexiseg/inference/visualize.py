@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 from PIL import Image, ImageDraw, ImageFilter
 
+from lexiseg.core.checks import check_size
 from lexiseg.core.structures import PanopticMap, Segment
 from lexiseg.inference.labels import Wish, font_for, pill, place_labels, shorten, text_size
-from lexiseg.inference.palette import RGB, name_colours, shade
+from lexiseg.inference.palette import RGB, at_lightness, name_colours
 
 READABLE = 480  # pixels of the longer side below which a picture is enlarged for its labels
 SMOOTH_LIMIT = 2000  # pixels of the longer side up to which enlarged outlines are made smooth
@@ -57,11 +58,9 @@ def overlay(
     Raises:
         ValueError: if picture and map differ in size or are empty.
     """
-    if picture.shape[:2] != panoptic.segmentation.shape or picture.size == 0:
-        raise ValueError(
-            f"picture and map must be of one size with at least one pixel, got "
-            f"{picture.shape[:2]} and {panoptic.segmentation.shape}."
-        )
+    check_size("the picture", picture.shape, "its map", panoptic.segmentation.shape)
+    if picture.size == 0:
+        raise ValueError(f"expected a picture with at least one pixel, got {picture.shape[1]} x {picture.shape[0]}.")
     segmentation = _enlarge_map(panoptic, _zoom(picture))
     base = _enlarged(picture)
     colours = name_colours([*beside, *(segment.name for segment in panoptic.segments)], among)
@@ -144,7 +143,7 @@ def _paint(
     edge_opacities = np.zeros(size, dtype=np.uint8)
     for segment in segments:
         fills[segment.id] = colours[segment.name]
-        edges[segment.id] = shade(colours[segment.name], 0.42, chroma=1.1)
+        edges[segment.id] = at_lightness(colours[segment.name], 0.42, chroma=1.1)
         opacities[segment.id] = round(255 * (THING_FILL if segment.is_thing else STUFF_FILL))
         edge_opacities[segment.id] = 235 if segment.is_thing else 90
 
@@ -202,8 +201,8 @@ def _write_labels(
         text = forms[segment.id][place.form]
         width, height = _label_size(text, size, pad)
         colour = colours[segment.name]
-        ink = PAPER if segment.is_thing else shade(colour, 0.36)
-        backing = shade(colour, 0.4, chroma=0.9) if segment.is_thing else shade(colour, 0.97)
+        ink = PAPER if segment.is_thing else at_lightness(colour, 0.36)
+        backing = at_lightness(colour, 0.4, chroma=0.9) if segment.is_thing else at_lightness(colour, 0.97)
         opacity = 0.92 if segment.is_thing else 0.78
         mask = pill(width, height, height / 3)
         mask = mask.point([round(value * opacity) for value in range(256)])
@@ -288,7 +287,7 @@ def _write_entry(
     swatch = round(size * 1.05)
     inset = (height - swatch) // 2
     mask = pill(swatch, swatch, swatch * 0.28)
-    sheet.paste(shade(colour, 0.42, chroma=1.1), (left, top + inset), mask)
+    sheet.paste(at_lightness(colour, 0.42, chroma=1.1), (left, top + inset), mask)
     ring = 1 if size < 24 else 2
     inner = pill(swatch - 2 * ring, swatch - 2 * ring, swatch * 0.22)
     if not entry.is_thing:  # the paper shines through, as the picture does through stuff

@@ -5,7 +5,6 @@ A model folder is `config.json` (plain data) beside `model.safetensors` (weights
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import hidden_sibling, read_json_object, replacing, writing
+from lexiseg.core.files import StagingFolder, read_json_object, replacing, writing
 from lexiseg.core.messages import printable
 from lexiseg.core.weights import read_safetensors, weight_complaint
 from lexiseg.io.config_json import to_jsonable
@@ -62,18 +61,15 @@ def save_folder(
     tensors = {name: _stored(name, tensor, dtype) for name, tensor in state_dict.items()}
     with writing(target, ModelError, SafetensorError):
         _check_replaceable(target, overwrite=overwrite)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = hidden_sibling(target)
-        try:
+        with StagingFolder(target.parent) as staging:
+            fresh = staging.path / target.name
             fresh.mkdir()
             for name, text in texts.items():
                 (fresh / name).write_text(text, encoding="utf-8")
             save_file(tensors, fresh / WEIGHTS_FILE, metadata={"format": "pt"})
             # safetensors makes files that only their owner can read; the weights get the mode of the config
             (fresh / WEIGHTS_FILE).chmod((fresh / CONFIG_FILE).stat().st_mode)
-            _swap(fresh, target)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            staging.publish(target.name)
     return target
 
 
@@ -219,18 +215,3 @@ def _check_replaceable(target: Path, *, overwrite: bool) -> None:
         raise ModelError(
             f"{printable(target)} holds something other than a model, so it is not overwritten; name another folder."
         )
-
-
-def _swap(fresh: Path, target: Path) -> None:
-    """Puts `fresh` in the place of `target`; what was there goes only after that has worked."""
-    if not target.exists():
-        fresh.rename(target)
-        return
-    old = hidden_sibling(target)
-    target.rename(old)
-    try:
-        fresh.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -16,7 +16,7 @@ FRAMES = (
     "There is {} in the scene",
     "look at {}",
 )
-SIZES = ("small", "medium", "large")
+SIZE_WORDS = ("small", "medium", "large")
 PLACES = ("on the", "near the", "by the", "in front of the", "with")
 
 _OTHER_NAMES: dict[str, tuple[str, ...]] = {
@@ -44,10 +44,10 @@ def word_for(rng: Rng, drawing: str) -> str:
     return concept.name
 
 
-def size_of(scene: Scene, segment: DrawnSegment) -> str:
-    """One of `SIZES`, by the segment's share of the picture."""
+def size_word(scene: Scene, segment: DrawnSegment) -> str:
+    """One of `SIZE_WORDS`, by the segment's share of the picture."""
     share = float((scene.ids == segment.id).mean())
-    return SIZES[(share > 0.06) + (share > 0.2)]
+    return SIZE_WORDS[(share > 0.06) + (share > 0.2)]
 
 
 def phrase_for(rng: Rng, scene: Scene, segment: DrawnSegment, *, detail: float = 1.0) -> Wording:
@@ -59,7 +59,7 @@ def phrase_for(rng: Rng, scene: Scene, segment: DrawnSegment, *, detail: float =
         return Wording(text=f"many {word}", nouns=(word,))
     attributes = []
     if rng.random() < 0.4 * detail:
-        attributes.append(size_of(scene, segment))
+        attributes.append(size_word(scene, segment))
     if rng.random() < 0.4 * detail:
         attributes.append(segment.colour)
     if segment.pattern != "plain" and rng.random() < 0.5 * detail:

@@ -8,14 +8,15 @@ from typing import Literal, cast
 
 from lexiseg.core import processes
 from lexiseg.core.errors import UsageError
-from lexiseg.core.files import write_atomically
+from lexiseg.core.files import read_text, write_atomically
 from lexiseg.core.messages import printable
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Dataset
 from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.storybook.choices import SPLITS, Role, Split
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import PART, ROLE_CONTENTS, SPLITS, Role, Split
+from lexiseg.storybook.roles import PART, ROLE_CONTENTS
 
 DRAWN_SIGN = "drawn.json"
 """Name of the file that marks a folder of drawn pictures, which may be overwritten."""
@@ -115,16 +116,45 @@ def draw_once(
         ValueError: if the folder holds other pictures or cannot be written.
     """
     order = _order(role, split, count, seed)
+    return draw_order(order, folder, overwrite=overwrite, workers=workers, report=report)
+
+
+def draw_order(
+    order: StorybookSpec,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    trusts_unsigned: bool = False,
+    workers: int,
+    report: ProgressCallback,
+) -> Dataset:
+    """Draws pictures into a folder, unless those of the same order are there already, and reads them.
+
+    Under torchrun the first process draws, and all read.
+
+    Args:
+        order: which pictures.
+        folder: new, empty, or with pictures that were drawn by this function.
+        overwrite: draws anew, whatever the folder holds.
+        trusts_unsigned: takes a data set without a record of its order for the right one: trainings of earlier
+            releases wrote none.
+        workers: processes that draw; 0 draws in this one.
+        report: called after every picture with those done and their number.
+
+    Raises:
+        ValueError: if the folder holds other pictures or cannot be written.
+    """
     wanted, sign = json.dumps(asdict(order), sort_keys=True), folder / ORDER_SIGN
     if processes.rank() == 0:
-        if overwrite or not sign.is_file():
+        is_trusted = trusts_unsigned and not sign.is_file() and (folder / "panoptic.json").is_file()
+        if overwrite or not (sign.is_file() or is_trusted):
             sign.unlink(missing_ok=True)
             _draw(order, folder, overwrite=overwrite, workers=workers, report=report)
             write_atomically(sign, wanted)
-        elif sign.read_text(encoding="utf-8") != wanted:
+        elif not is_trusted and read_text(sign) != wanted:
             raise ValueError(
-                f"{printable(folder)} holds drawn data of another role, split, count or seed: repeat those, choose "
-                "another --out, or pass --overwrite."
+                f"{printable(folder)} holds drawn data of another role, split, count or seed, or of other words or "
+                "sizes: repeat those, choose another --out, or delete the folder."
             )
     processes.gather(None)
     return read_panoptic(folder)

@@ -14,7 +14,8 @@ from lexiseg.data.categories import vocabulary_categories
 from lexiseg.data.dataset import Category, Dataset
 from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
 from lexiseg.storybook.captions import caption, labels
-from lexiseg.storybook.roles import ROLE_CONTENTS, Role, RoleContents, Split
+from lexiseg.storybook.choices import Role, Split
+from lexiseg.storybook.roles import ROLE_CONTENTS, RoleContents
 from lexiseg.storybook.scene import Scene, draw_scene, generator
 
 CAPTIONS_PER_PICTURE = 5

@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
 
 from lexiseg.core.vocabulary import Concept, Vocabulary
+from lexiseg.storybook.choices import Role
 from lexiseg.storybook.drawings import (
     buildings,
     figures_and_sky,
@@ -21,11 +21,6 @@ from lexiseg.storybook.drawings import (
 )
 from lexiseg.storybook.drawings.pen import Pen
 from lexiseg.storybook.drawings.stuff import TEXTURES
-
-Role = Literal["base", "novel", "dusk", "semantic-only", "image-level", "captions"]
-Split = Literal["train", "val", "test"]
-ROLES: tuple[Role, ...] = get_args(Role)
-SPLITS: tuple[Split, ...] = get_args(Split)
 
 ALL = Vocabulary.of("storybook-all")
 BASE = Vocabulary.of("storybook")

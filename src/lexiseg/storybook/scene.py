@@ -6,20 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lexiseg.storybook.choices import ROLES, SPLITS, Role, Split
 from lexiseg.storybook.drawings.pen import COLOURS, Look, Pen, Rng, random_look
 from lexiseg.storybook.drawings.stuff import TEXTURES
-from lexiseg.storybook.roles import (
-    DRAWINGS,
-    FLYING,
-    ROLE_CONTENTS,
-    ROLES,
-    SPLITS,
-    STUFF,
-    THINGS,
-    Role,
-    RoleContents,
-    Split,
-)
+from lexiseg.storybook.roles import DRAWINGS, FLYING, ROLE_CONTENTS, STUFF, THINGS, RoleContents
 
 SKIES, FAR = ("sky", "night sky"), ("mountain", "hedge", "brick wall", "stone wall")
 GROUNDS, BANDS = ("grass", "sand", "dirt", "snow"), ("water", "road")

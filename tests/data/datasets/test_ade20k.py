@@ -129,7 +129,7 @@ def test_each_of_the_100_instance_classes_is_its_thing_among_the_150(
         (rows(101), rows(1), "classes 1 to 100, got 101"),
         (rows(0), rows(1), "classes 1 to 100"),
         (rows(4, 5), rows(1, 1), "an instance has two classes"),
-        (rows(4, width=9), rows(1, width=9), "the instance map is"),
+        (rows(4, width=9), rows(1, width=9), "the instance map is 9 x 6 pixels, the semantic map 8 x 6: "),
     ],
 )
 def test_instances_that_contradict_themselves_are_refused_by_name(

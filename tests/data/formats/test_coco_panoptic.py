@@ -206,7 +206,7 @@ def test_a_file_in_the_way_ends_in_a_sentence(tmp_path: Path):
     [
         ({"category_ids": {5: 70}}, "no category"),
         ({"category_ids": {5: 70, 70_000: 4}}, "category 4"),
-        ({"picture": Image.new("RGB", (4, 6))}, "its map"),
+        ({"picture": Image.new("RGB", (4, 6))}, "the picture is 4 x 6 pixels, its map 6 x 4: "),
         ({"image_id": 1}, "already written"),
         ({"file_name": "../escaped.png"}, "plain file name"),
         ({"file_name": "000000000001.jpg"}, "already written"),

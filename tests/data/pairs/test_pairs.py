@@ -266,7 +266,7 @@ def test_damage_is_told_in_a_sentence(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         (None, "holds no finished pairs"),
-        ("{", "is no index of pairs"),
+        ("{", r"index\.json: this is no JSON"),
         ("[]", "is no index of pairs"),
         ('{"format": "lexiseg pairs 1"}', "is no index of pairs"),
         ('{"format": "lexiseg pairs 1", "shards": [{"name": "a", "bytes": 1, "words": [0]}]}', "is no index of pairs"),

@@ -246,7 +246,7 @@ def test_nothing_at_all_is_zero_and_no_division():
         ([[5, 0]], {5: 1, 6: 1}, "segment 6 is in the list but not in the map"),
         ([[5, 0]], {5: 2}, "category 2"),
         ([[5, 0]], {5: 1, 0: 1}, "positive and fit"),
-        ([[5, 0, 0]], {5: 1}, "one size"),
+        ([[5, 0, 0]], {5: 1}, "the truth is 2 x 1 pixels, the prediction 3 x 1: "),
     ],
 )
 def test_a_prediction_that_contradicts_itself_is_refused(ids: list[list[int]], segments: dict[int, int], said: str):

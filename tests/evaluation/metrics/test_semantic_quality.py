@@ -218,7 +218,7 @@ def test_segments_of_a_panoptic_map_count_by_their_category():
     [
         ([[0, 4]], [[0, 0]], "truth: class ids must lie in 0 to 3, or be -1 for none, got 4"),
         ([[0, 1]], [[-2, 0]], "prediction: class ids must lie in 0 to 3, or be -1 for none, got -2"),
-        ([[0, 1]], [[0, 1, 1]], "one size"),
+        ([[0, 1]], [[0, 1, 1]], "the truth is 2 x 1 pixels, the prediction 3 x 1: "),
     ],
 )
 def test_what_is_no_class_id_is_refused(truth: list[list[int]], predicted: list[list[int]], said: str):

@@ -1,41 +1,39 @@
 """What `lexiseg storybook`, `lexiseg vocabulary` and `lexiseg data` take."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from lexiseg.cli.options.shared import WORDS, DataSplit, Overwrite, Role, Root, Seed, Workers
+from lexiseg.cli.options import shared
+from lexiseg.storybook.choices import Split
 
 
 @dataclass(frozen=True, kw_only=True)
 class StorybookOptions:
     """Draw a data set in COCO panoptic format."""
 
-    out: Annotated[Path, typer.Option("-o")]
+    out: shared.Out
     """A new or empty folder."""
-    role: Role = "base"
-    """Whose names appear."""
-    split: Literal["train", "val", "test"] = "train"
+    role: shared.DrawnRole = "base"
+    split: Split = "train"
     """No two share a picture."""
-    count: Annotated[int, typer.Option(min=1)] = 200
-    """Pictures."""
-    seed: Seed = 0
+    count: shared.Count = 200
+    seed: shared.Seed = 0
     size: Annotated[str, typer.Option(metavar="SIDE|WIDTHxHEIGHT")] = "160"
     """Pixels."""
-    vocabulary: Annotated[str | None, typer.Option("-v", metavar=WORDS)] = None
+    vocabulary: shared.VocabularyText | None = None
     """Names to annotate, such as storybook-part, which leaves a fifth of base out; all others are void. The role's own
     names if not given."""
-    workers: Workers = 1
-    overwrite: Overwrite = False
+    workers: shared.Workers = 1
+    overwrite: shared.Overwrite = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class VocabularyOptions:
     """Show how words are understood: names, synonyms, thing or stuff."""
 
-    text: Annotated[str, typer.Argument(metavar=WORDS)]
+    text: Annotated[str, typer.Argument(metavar=shared.WORDS)]
     """Such as "cat|kitten, dog, sky:stuff"."""
 
 
@@ -43,7 +41,7 @@ class VocabularyOptions:
 class DataListOptions:
     """Show every data set, with its task, words and splits."""
 
-    root: Path | None = None
+    root: shared.Root = None
     """Where data sets lie: says which are there."""
 
 
@@ -53,11 +51,11 @@ class DataCheckOptions:
 
     name: Annotated[str, typer.Argument(metavar="NAME|DIR")]
     """A name that 'list' shows, or your own folder."""
-    root: Root = None
-    split: DataSplit = None
+    root: shared.Root = None
+    split: shared.DataSplit = None
     every: Annotated[bool, typer.Option("--all")] = False
     """Open every picture, not a few of them."""
-    workers: Workers = 1
+    workers: shared.Workers = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +64,6 @@ class DataPrepareOptions:
 
     name: Annotated[str, typer.Argument(metavar="NAME")]
     """A name that 'list' shows."""
-    root: Root = None
-    split: DataSplit = None
-    workers: Workers = 1
+    root: shared.Root = None
+    split: shared.DataSplit = None
+    workers: shared.Workers = 1

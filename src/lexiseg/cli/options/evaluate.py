@@ -6,44 +6,33 @@ from typing import Annotated, Literal
 
 import typer
 
-from lexiseg.cli.options.shared import (
-    WORDS,
-    DataSplit,
-    InferenceOptions,
-    Limit,
-    Negatives,
-    ReadingWorkers,
-    Root,
-    Seed,
-    VocabularyText,
-    Workers,
-)
+from lexiseg.cli.options import shared
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print fractions as JSON.")]
+TruthFolder = Annotated[Path, typer.Option("--ground-truth-folder")]
+PredictionFolder = Annotated[Path, typer.Option("--prediction-folder")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationData:
     """Which pictures a model is measured on."""
 
-    name: Annotated[str, typer.Option("--data", "-d", metavar="DIR|NAME")]
+    name: shared.DataName
     """A folder with a data set; a name that 'lexiseg data list' shows, with --root; or storybook, storybook-novel,
     storybook-dusk, storybook-semantic or storybook-part, which are drawn."""
-    root: Root = None
-    split: DataSplit = None
-    count: Annotated[int, typer.Option(min=1)] = 200
-    """Pictures of drawn data."""
-    seed: Seed = 0
-    limit: Limit = None
+    root: shared.Root = None
+    split: shared.DataSplit = None
+    count: shared.Count = 200
+    seed: shared.Seed = 0
+    limit: shared.Limit = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(EvaluationData, InferenceOptions):
+class EvaluateOptions(EvaluationData, shared.InferenceOptions):
     """Measure a model on a data set by the official rules; under torchrun, by several processes."""
 
-    out: Annotated[Path, typer.Option("-o")]
+    out: shared.Out
     """Folder for the report, and for drawn pictures."""
-    vocabulary: Annotated[str | None, typer.Option("-v", metavar=WORDS)] = None
+    vocabulary: shared.VocabularyText | None = None
     """The data set's own words if not given."""
     task: Literal["panoptic", "semantic", "instance"] | None = None
     """What is measured; what the data are made for if not given."""
@@ -51,10 +40,9 @@ class EvaluateOptions(EvaluationData, InferenceOptions):
     """Merge the panoptic map by class (OPSNet's own), or sum soft masks (OVSeg's own)."""
     diagnose: bool = False
     """Replace parts of the model by truth and say what each costs."""
-    workers: ReadingWorkers = 1
-    resume: bool = False
-    """Go on where an interrupted evaluation stopped."""
-    negatives: Negatives = False
+    workers: shared.ReadingWorkers = 1
+    resume: shared.Resume = False
+    negatives: shared.Negatives = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,28 +53,28 @@ class ScorePanopticOptions:
     """JSON of the truth, in COCO panoptic format."""
     predicted: Annotated[Path, typer.Option("--prediction")]
     """JSON of the predictions."""
-    truth_folder: Annotated[Path | None, typer.Option("--ground-truth-folder")] = None
+    truth_folder: TruthFolder | None = None
     """Id PNGs; the JSON's name without .json if not given."""
-    predicted_folder: Annotated[Path | None, typer.Option("--prediction-folder")] = None
+    predicted_folder: PredictionFolder | None = None
     """Id PNGs of the predictions, likewise."""
-    workers: Workers = 1
-    as_json: AsJson = False
+    workers: shared.Workers = 1
+    as_json: shared.AsJson = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreSemanticOptions:
     """Mean IoU, frequency-weighted IoU, pixel accuracy; with --unseen also hIoU."""
 
-    truth: Annotated[Path, typer.Option("--ground-truth-folder")]
+    truth: TruthFolder
     """True label maps, one value per pixel."""
-    predicted: Annotated[Path, typer.Option("--prediction-folder")]
+    predicted: PredictionFolder
     """Predicted ones, by the same names."""
-    vocabulary: VocabularyText
-    unseen: Annotated[str | None, typer.Option(metavar=WORDS)] = None
+    vocabulary: shared.VocabularyText
+    unseen: Annotated[str | None, typer.Option(metavar=shared.WORDS)] = None
     """Classes that training has not seen, for hIoU."""
     first: Annotated[int, typer.Option(min=0)] = 0
     """Value of the first class; 1 for ADE20K."""
     ignored: Annotated[int, typer.Option("--ignore")] = 255
     """True pixels of this value do not count; predicted ones have no class."""
-    workers: Workers = 1
-    as_json: AsJson = False
+    workers: shared.Workers = 1
+    as_json: shared.AsJson = False

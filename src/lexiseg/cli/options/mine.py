@@ -6,43 +6,31 @@ from typing import Annotated, Literal
 
 import typer
 
-from lexiseg.cli.options.shared import (
-    WORDS,
-    CropOptions,
-    Device,
-    Limit,
-    ModelName,
-    Overwrite,
-    ReadingWorkers,
-    Role,
-    Root,
-    Seed,
-)
+from lexiseg.cli.options import shared
 
 
 @dataclass(frozen=True, kw_only=True)
 class MiningData:
     """Which pictures pairs are mined from."""
 
-    name: Annotated[str, typer.Option("--data", "-d", metavar="DIR|NAME")]
-    """A folder with a data set; a name that 'lexiseg data list' shows, with --root; or storybook, which is drawn."""
-    root: Root = None
-    role: Role | None = None
+    name: shared.DataName
+    root: shared.Root = None
+    role: shared.DrawnRole | None = None
     """Of drawn data: base if not given."""
-    split: str | None = None
+    split: shared.DataSplit = None
     """Of the data set: train if not given."""
-    count: Annotated[int | None, typer.Option(min=1)] = None
+    count: shared.Count | None = None
     """Pictures of drawn data: 200 if not given."""
-    seed: Seed = 0
-    limit: Limit = None
+    seed: shared.Seed = 0
+    limit: shared.Limit = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class MineOptions(MiningData, CropOptions):
+class MineOptions(MiningData, shared.CropOptions):
     """Mine pairs of masked crops and words from pictures with captions, to adapt a CLIP (OVSeg)."""
 
-    model: ModelName
-    out: Annotated[Path, typer.Option("-o")]
+    model: shared.ModelName
+    out: shared.Out
     """Folder for the pairs, and for drawn pictures."""
     captions: Annotated[Path | None, typer.Option(metavar="FILE")] = None
     """COCO's captions, a .tsv of file names and captions, or a .jsonl; the data set's own if not given."""
@@ -50,14 +38,13 @@ class MineOptions(MiningData, CropOptions):
     """True masks with their labels or with nouns, or proposed masks with nouns."""
     captions_per_picture: Annotated[int | None, typer.Option(min=1)] = None
     """How many are read, from the first on; 1 if not given."""
-    words: Annotated[str | None, typer.Option(metavar=WORDS)] = None
+    words: Annotated[str | None, typer.Option(metavar=shared.WORDS)] = None
     """Names to look for in captions, of several words too; the data set's own if not given."""
     tagger: Literal["textblob", "nltk", "spacy", "none"] | None = None
     """What finds the other nouns, textblob if not given; none: the words alone."""
     clip: Annotated[str | None, typer.Option(metavar="DIR|FILE")] = None
     """The CLIP that pairs, such as the original one of a model whose own is adapted; the model's own if not given."""
-    workers: ReadingWorkers = 1
-    resume: bool = False
-    """Go on where an interrupted run stopped."""
-    overwrite: Overwrite = False
-    device: Device = "auto"
+    workers: shared.ReadingWorkers = 1
+    resume: shared.Resume = False
+    overwrite: shared.Overwrite = False
+    device: shared.Device = "auto"

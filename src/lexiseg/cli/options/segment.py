@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lexiseg.cli.command import typed_name
-from lexiseg.cli.options.shared import Device, InferenceOptions, ModelName, Negatives, VocabularyText, given, how
+from lexiseg.cli.options import shared
 from lexiseg.core.errors import UsageError
 
 
@@ -15,15 +15,15 @@ from lexiseg.core.errors import UsageError
 class DemoOptions:
     """Draw six scenes, find the words in them, and show what was found. Needs no network."""
 
-    out: Annotated[Path, typer.Option("-o")] = Path("lexiseg-demo")
+    out: shared.Out = Path("lexiseg-demo")
     """Folder for the pictures."""
-    model: ModelName = "storybook"
-    device: Device = "auto"
-    negatives: Negatives = True
+    model: shared.ModelName = "storybook"
+    device: shared.Device = "auto"
+    negatives: shared.Negatives = True
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentOptions(InferenceOptions):
+class SegmentOptions(shared.InferenceOptions):
     """Find the words in pictures: an overlay, a COCO panoptic PNG and one JSON for all.
 
     Raises:
@@ -32,17 +32,17 @@ class SegmentOptions(InferenceOptions):
 
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...")]
     """Files, folders and patterns."""
-    vocabulary: VocabularyText
-    out: Annotated[Path, typer.Option("-o")]
+    vocabulary: shared.VocabularyText
+    out: shared.Out
     """Folder for overlays, id PNGs and panoptic.json."""
-    best_only: Annotated[bool, how()] = False
+    best_only: Annotated[bool, shared.how()] = False
     """Just the region that fits each word best, by CLIP alone."""
-    as_json: Annotated[bool, typer.Option("--json")] = False
+    as_json: shared.AsJson = False
     """One line of JSON per picture on stdout."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        others = map(typed_name, given(self, "score_threshold", "beta", "rank_by"))
+        others = map(typed_name, shared.given(self, "score_threshold", "beta", "rank_by"))
         if self.best_only and (useless := [*self.weights_of_clip(), *others]):
             raise UsageError(
                 f"--best-only takes the one best region of each word by CLIP alone, so {useless[0]} has no meaning: "

@@ -10,11 +10,11 @@ from lexiseg.cli.command import typed_name
 from lexiseg.core.errors import UsageError
 from lexiseg.core.files import file_mode
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.storybook.choices import Role
 
-# The library's own names of these choices lie beside torch; a test holds both equal.
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+# The library's own name of this choice lies beside torch, as those do that other options list; a test holds all equal.
 RankBy = Literal["class", "iou", "product"]
-Role = Literal["base", "novel", "dusk", "semantic-only", "image-level", "captions"]
 
 WORDS = "TEXT|FILE|NAME"
 """What stands for a vocabulary."""
@@ -38,6 +38,19 @@ ModelName = Annotated[
     ),
 ]
 Device = Annotated[DeviceName, typer.Option("--device", help="Where it runs.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")]
+DataName = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        "-d",
+        metavar="DIR|NAME",
+        help="A folder with a data set; a name that 'lexiseg data list' shows, with --root; or storybook, which is "
+        "drawn.",
+    ),
+]
+Count = Annotated[int, typer.Option("--count", min=1, help="Pictures of drawn data.")]
+DrawnRole = Annotated[Role, typer.Option("--role", help="Of drawn data: whose names appear.")]
 Negatives = Annotated[
     bool,
     typer.Option(
@@ -46,6 +59,7 @@ Negatives = Annotated[
         rich_help_panel=HOW,
     ),
 ]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote there.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes that share the work.")]
@@ -57,6 +71,7 @@ Root = Annotated[
 DataSplit = Annotated[
     str | None, typer.Option("--split", help="Of the data set: val if not given; test of drawn data.")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, figures as fractions.")]
 
 
 def how(**about: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lexiseg.cli.options.shared import WORDS, Device, Root
+from lexiseg.cli.options import shared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,20 +18,19 @@ class TrainOptions:
 
     name: Annotated[str | None, typer.Argument(metavar="NAME|FILE.py:FUNCTION")] = None
     """A recipe; --list shows them. Or one of your own."""
-    out: Annotated[Path | None, typer.Option("-o")] = None
+    out: shared.Out | None = None
     """Folder of the run."""
-    resume: bool = False
-    """Go on where a run in this folder stopped."""
+    resume: shared.Resume = False
     data: Annotated[list[Path] | None, typer.Option("-d", metavar="DIR|NAME")] = None
     """A data set instead of the recipe's pictures: a folder, or with --root a name that 'lexiseg data list' shows; for
     adaptations, pairs from 'lexiseg mine', several times to join them."""
     labels: Path | None = None
     """For an OPSNet+, pictures with labels and no masks, instead of the recipe's."""
-    vocabulary: Annotated[str | None, typer.Option("-v", metavar=WORDS)] = None
+    vocabulary: shared.VocabularyText | None = None
     """For finetune, words and synonyms for the data's categories; their own names if not given."""
     old_data: Annotated[Path | None, typer.Option(metavar="DIR|storybook")] = None
     """For finetune, pictures of what the model knows: they are mixed in so that it forgets nothing."""
-    root: Root = None
+    root: shared.Root = None
     clip: Annotated[str | None, typer.Option(metavar="DIR|FILE|NAME")] = None
     """A CLIP folder, ours or open_clip's, its weights, or a model that has one; recipes that begin an OPSNet or OVSeg
     need it, and an OPSNet given as --start takes over one that was grounded."""
@@ -50,10 +49,10 @@ class TrainOptions:
     """Learning rate other than the recipe's."""
     precision: Literal["bf16", "float32"] | None = None
     """What a segmenter computes in, bf16 if not given; float32 where a machine has no bf16."""
-    device: Device = "auto"
-    seed: Annotated[int, typer.Option(min=0)] = 0
+    device: shared.Device = "auto"
+    seed: shared.Seed = 0
     """Of initial weights, order and augmentation."""
-    workers: Annotated[int, typer.Option(min=0)] = 1
+    workers: shared.ReadingWorkers = 1
     """Processes that prepare batches."""
     val: Path | None = None
     """A data set on which the model is measured ten times; the best checkpoint is kept beside."""

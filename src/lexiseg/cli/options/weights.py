@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lexiseg.cli.options.shared import WORDS, Overwrite
-
-ModelFolder = Annotated[Path, typer.Option("--out", "-o", help="The model folder to make.")]
+from lexiseg.cli.options import shared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +19,12 @@ class AssembleOptions:
     """open_clip's name, such as RN50-quickgelu."""
     clip_weights: Annotated[Path, typer.Option(metavar="FILE")]
     """An open_clip checkpoint."""
-    out: ModelFolder
-    vocabulary: Annotated[str | None, typer.Option("-v", metavar=WORDS)] = None
+    out: shared.Out
+    vocabulary: shared.VocabularyText | None = None
     """Names of the classes in order; the folder's own if not given."""
     longest_side: Annotated[int, typer.Option(min=32)] = 640
     """Pixels to resize pictures to."""
-    overwrite: Overwrite = False
+    overwrite: shared.Overwrite = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +33,15 @@ class ImportModelOptions:
 
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")]
     """A .pth of OVSeg, or .safetensors."""
-    out: ModelFolder
+    out: shared.Out
     config: Annotated[Path | None, typer.Option(metavar="FILE")] = None
     """The official configuration as JSON; the published one for the checkpoint's backbone if not given."""
-    vocabulary: Annotated[str | None, typer.Option("-v", metavar=WORDS)] = None
+    vocabulary: shared.VocabularyText | None = None
     """Names of the classes that it was trained on; coco-stuff if not given."""
     reference: Annotated[Path | None, typer.Option("--verify", metavar="REFERENCE")] = None
     """A .safetensors of the official program's inputs and outputs to hold the model against."""
-    overwrite: Overwrite = False
-    as_json: Annotated[bool, typer.Option("--json")] = False
+    overwrite: shared.Overwrite = False
+    as_json: shared.AsJson = False
     """Print what was done as JSON."""
 
 
@@ -53,10 +51,9 @@ class ImportClipOptions:
 
     file: Annotated[Path, typer.Argument(metavar="FILE")]
     """An open_clip state dict of a ViT, or mask prompts."""
-    out: Annotated[Path, typer.Option("-o")]
-    """The folder to make."""
-    model: Annotated[str | None, typer.Option("-m", metavar="DIR|NAME")] = None
+    out: shared.Out
+    model: shared.ModelName | None = None
     """An OVSeg that is to get this CLIP; it is saved with it in the folder."""
     quick_gelu: Annotated[bool, typer.Option("--quick-gelu/--no-quick-gelu")] = True
     """How the weights were trained; OpenAI's with QuickGELU."""
-    overwrite: Overwrite = False
+    overwrite: shared.Overwrite = False

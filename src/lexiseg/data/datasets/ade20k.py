@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lexiseg.core.checks import check_size
 from lexiseg.core.errors import FormatError
 from lexiseg.core.images import open_picture
 from lexiseg.core.pool import ProgressCallback
@@ -63,8 +64,7 @@ def _join(source: tuple[Path, Path], path: Path) -> None:
     """Joins the two maps of a picture. A segment's id is its value in the semantic maps, plus 256 times its number."""
     values = load_values(source[0])
     red_green = load_ids(source[1])
-    if values.shape != red_green.shape:
-        raise FormatError(f"{source[1]}: the instance map is {red_green.shape}, the semantic map {values.shape}.")
+    check_size(f"{source[1]}: the instance map", red_green.shape, "the semantic map", values.shape)
     classes, numbers = red_green & 255, (red_green >> 8) & 255
     is_thing = numbers > 0
     if (strange := int(classes[is_thing].max(initial=0))) >= len(_THINGS) or (is_thing & (classes == 0)).any():

@@ -70,7 +70,7 @@ def read_coco_instances(paths: Mapping[str, Path], split: str) -> Dataset:
     return read_instances(paths["annotations"], images=paths["pictures"])
 
 
-def read_captions(paths: Mapping[str, Path], split: str) -> Dataset:
+def read_captioned(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads five captions or so per picture."""
     samples = tuple(
         Sample(image_id=image_id, file_name=file_name, image_path=paths["pictures"] / file_name, captions=captions)
@@ -152,5 +152,5 @@ CAPTIONS = DatasetSpec(
     task="captions",
     homes=("coco",),
     resources=(_PICTURES, Resource("annotations", ("annotations/captions_{split}2017.json",), _ANNOTATIONS)),
-    read=read_captions,
+    read=read_captioned,
 )

@@ -5,8 +5,6 @@ out, are named in this file alone.
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +14,9 @@ import numpy as np
 from jaxtyping import Int32, Integer
 from PIL import Image
 
+from lexiseg.core.checks import check_size
 from lexiseg.core.errors import FormatError
+<<<<<<< HEAD
 from lexiseg.core.files import read_json, writing
 from lexiseg.data.dataset import (
     Annotation,
@@ -28,6 +28,10 @@ from lexiseg.data.dataset import (
     describe_segments,
     last_of_each_id,
 )
+=======
+from lexiseg.core.files import STAGED, StagingFolder, read_json, writing
+from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, Segmentation, SegmentInfo, describe_segments
+>>>>>>> main
 from lexiseg.data.formats.layouts import find_annotations, find_images, in_format
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, load_ids, run_lengths, save_ids
 
@@ -187,9 +191,8 @@ class PanopticWriter:
         self._written: dict[int, tuple[Sample, tuple[int, ...]]] = {}
         self._names: set[str] = set()
         with writing(root, ValueError, way_out="choose another folder"):
-            self._is_new = not root.exists()
-            root.mkdir(parents=True, exist_ok=True)
-            content = {p.name for p in root.iterdir() if not p.name.startswith(".partial-")}
+            there = root.iterdir() if root.exists() else ()
+            content = {path.name for path in there if not path.name.startswith(STAGED)}
             if content and not overwrite:
                 raise ValueError(f"{root} is not empty. Choose another folder or ask to overwrite it.")
             if content & {"images", "panoptic"} and "panoptic.json" not in content:
@@ -197,9 +200,9 @@ class PanopticWriter:
                     f"{root} holds pictures but no panoptic.json, so it is no data set that may be "
                     "overwritten. Choose another folder."
                 )
-            self._partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
-            (self._partial / "images").mkdir()
-            (self._partial / "panoptic").mkdir()
+            self._staging = StagingFolder(root)
+            (self._staging.path / "images").mkdir()
+            (self._staging.path / "panoptic").mkdir()
 
     def add(
         self,
@@ -237,13 +240,12 @@ class PanopticWriter:
             raise ValueError(f"{file_name!r} must be a plain file name, without folders.")
         if image_id in self._written or mask_name in self._names:
             raise ValueError(f"{file_name} (id {image_id}) was already written. Give each its own.")
-        if picture.size != (ids.shape[1], ids.shape[0]):
-            raise ValueError(f"{file_name}: the picture is {picture.size}, its map {ids.shape[::-1]}.")
+        check_size(f"{file_name}: the picture", picture.size[::-1], "its map", ids.shape)
         segments = describe_segments(ids, category_ids, crowd=crowd)
         if unknown := {s.category_id for s in segments} - {c.id for c in self._categories}:
             raise ValueError(f"{file_name}: category {min(unknown)} is not among the categories.")
-        picture.save(self._partial / "images" / file_name)
-        save_ids(self._partial / "panoptic" / mask_name, ids)
+        picture.save(self._staging.path / "images" / file_name)
+        save_ids(self._staging.path / "panoptic" / mask_name, ids)
         sample = Sample(
             image_id=image_id,
             file_name=file_name,
@@ -261,23 +263,10 @@ class PanopticWriter:
         """Writes the JSON and moves everything to its final name."""
         try:
             text = to_json(self._written.values(), self._categories)
-            (self._partial / "panoptic.json").write_text(text, encoding="utf-8")
-        except (OSError, TypeError, ValueError):
-            self.discard()
-            raise
-        # The JSON leaves first and arrives last: where it stands, the pictures stand too.
-        for name in ("panoptic.json", "images", "panoptic"):
-            if (self.root / name).exists():
-                (self.root / name).rename(self._partial / f"old-{name}")
-        for name in ("images", "panoptic", "panoptic.json"):
-            (self._partial / name).rename(self.root / name)
-        shutil.rmtree(self._partial)
-
-    def discard(self) -> None:
-        """Removes what was written so far; an older data set stays as it was."""
-        shutil.rmtree(self._partial, ignore_errors=True)
-        if self._is_new and not any(self.root.iterdir()):
-            self.root.rmdir()
+            (self._staging.path / "panoptic.json").write_text(text, encoding="utf-8")
+            self._staging.publish("images", "panoptic", "panoptic.json")
+        finally:
+            self._staging.discard()
 
     def __enter__(self) -> "PanopticWriter":
         return self
@@ -286,7 +275,7 @@ class PanopticWriter:
         if kind is None:
             self.close()
         else:
-            self.discard()
+            self._staging.discard()
 
 
 def to_json(samples: Iterable[tuple[Sample, tuple[int, ...]]], categories: Sequence[Category]) -> str:

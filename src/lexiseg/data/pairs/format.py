@@ -25,6 +25,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from lexiseg.core.errors import FormatError
+from lexiseg.core.files import read_json
 from lexiseg.core.messages import printable
 from lexiseg.data.id_maps import Box
 
@@ -171,19 +172,17 @@ def read_index(folder: Path) -> dict[str, Any]:
         FormatError: if the folder holds no finished pairs, or a shard does not fit.
     """
     path = folder / INDEX
+    if not path.exists():
+        raise FormatError(
+            f"{printable(folder)} holds no finished pairs: make them with `lexiseg mine`, or resume the run that does."
+        )
+    index = read_json(path)
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
         if index["format"] != FORMAT:
             raise FormatError(f"{printable(path)} is of another version ({index['format']}); make the pairs anew.")
         files = [(folder / shard["name"], shard["bytes"]) for shard in index["shards"]]
         _check(index)
-    except FileNotFoundError as error:
-        raise FormatError(
-            f"{printable(folder)} holds no finished pairs: make them with `lexiseg mine`, or resume the run that does."
-        ) from error
-    except OSError as error:
-        raise FormatError(f"{printable(path)} can't be read ({error.strerror}).") from error
-    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{printable(path)} is no index of pairs; make the pairs anew.") from error

@@ -7,7 +7,7 @@ from torch import nn
 
 from lexiseg.core.files import read_json_object
 from lexiseg.core.messages import printable
-from lexiseg.core.weights import weight_complaint
+from lexiseg.core.weights import load_part, weight_complaint
 from lexiseg.encoders.clip.base import read_tensors
 from lexiseg.encoders.segmenters.mask2former_weights import RENAMED_BLOCKS
 from lexiseg.encoders.segmenters.maskformer import DeepResNet
@@ -49,7 +49,7 @@ def load_backbone(backbone: nn.Module, folder: Path) -> None:
         raise ValueError(
             f"the backbone in {printable(folder)} is not the recipe's: {file.name} {complaint}; take another."
         )
-    backbone.load_state_dict({**own, **{name: found[key] for name, key in needed.items()}})
+    load_part(backbone, {name: found[key] for name, key in needed.items()})
 
 
 def _names_of(backbone: nn.Module) -> Callable[[str], str]:

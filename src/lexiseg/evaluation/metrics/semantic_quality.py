@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Integer
 
+from lexiseg.core.checks import check_size
 from lexiseg.data.dataset import Category
 from lexiseg.data.id_maps import run_lengths
 from lexiseg.evaluation.metrics.figures import Figures
@@ -129,11 +130,7 @@ def tally_labels(
     Raises:
         ValueError: if the sizes differ or a value is no class id.
     """
-    if truth.shape != predicted.shape:
-        raise ValueError(
-            f"truth and prediction must be of one size, got {truth.shape} and {predicted.shape}. "
-            "Bring the prediction back to the picture's own pixels."
-        )
+    check_size("the truth", truth.shape, "the prediction", predicted.shape)
     if num_classes < 1:
         raise ValueError(f"num_classes must be positive, got {num_classes}.")
     # Regions are wide, so pixels come in runs, and there are far fewer of these.

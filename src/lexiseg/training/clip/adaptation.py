@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lexiseg.core.random import fork_random
+from lexiseg.core.weights import load_part
 from lexiseg.data.pairs.format import PairDataset
 from lexiseg.encoders.clip.vit import PromptConfig, VitClip
 from lexiseg.models.base import OpenVocabularySegmenter
@@ -77,7 +78,7 @@ def clip_to_adapt(recipe: AdaptationRecipe, clip: VitClip) -> VitClip:
         raise ValueError("there are no prompts to train: give the recipe some, or start from a CLIP that has them.")
     with fork_random(recipe.seed):
         adapted = VitClip(replace(clip.config, prompts=wanted))
-    adapted.load_state_dict({**adapted.state_dict(), **clip.state_dict()})
+    load_part(adapted, clip.state_dict())
     adapted.requires_grad_(False)
     trained = [adapted.clip.logit_scale]
     if recipe.trained != "prompts":

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
+from lexiseg.core.weights import load_part, weight_complaint
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
 from lexiseg.io.checkpoint import CONFIG_FILE, load_folder, load_into, save_folder
@@ -65,8 +66,9 @@ def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
 def _with_pool(model: OPSNet) -> Clip:
     with fork_random():
         clip = Clip(replace(model.config.clip, has_pool=True))
-    missing = clip.load_state_dict(model.clip.state_dict(), strict=False).missing_keys
-    assert all(".attnpool." in name for name in missing), missing
+    weights = model.clip.state_dict()
+    assert not weight_complaint(weights, clip.state_dict(), is_optional=lambda name: ".attnpool." in name)
+    load_part(clip, weights)
     pool = clip.visual.attnpool
     assert isinstance(pool, nn.Module)
     model.adapter.unfold(pool)
@@ -80,7 +82,7 @@ def _read_open_clip(file: Path, sizes: ClipConfig | None) -> Clip | VitClip:
     state = read_clip_state(sizes, file, f"the recipe's CLIP ({sizes.embed_dim} dimensions, ResNet {sizes.layers})")
     with fork_random():
         clip = Clip(sizes)
-    clip.clip.load_state_dict({**clip.clip.state_dict(), **state})
+    load_part(clip.clip, state)
     return clip.eval()
 
 

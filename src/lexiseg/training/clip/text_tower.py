@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from lexiseg.core.weights import load_part, weight_complaint
 from lexiseg.encoders.clip.base import OpenClip
 
 
@@ -27,11 +28,11 @@ def lock_text_tower(clip: OpenClip, source: OpenClip | None) -> None:
     tower = text_weights(clip)
     own = tower | {"logit_scale": clip.clip.logit_scale}
     found = {} if source is None else source.clip.state_dict()
-    if any(name not in found or found[name].shape != value.shape for name, value in own.items()):
+    if weight_complaint(found, own, is_ignored=lambda _: True):
         raise ValueError(
             "this recipe takes over the text tower of a trained CLIP of the same widths: name one as --clip, such as "
             "the shipped model's."
         )
-    clip.clip.load_state_dict({name: found[name] for name in own}, strict=False)
+    load_part(clip.clip, {name: found[name] for name in own})
     for name in tower:
         clip.clip.get_parameter(name).requires_grad_(False)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lexiseg.core import processes
 from lexiseg.core.errors import ModelError
 from lexiseg.core.files import writing
+from lexiseg.core.weights import load_part, weight_complaint
 from lexiseg.io.checkpoint import atomic_save, load_training
 from lexiseg.training.engine.parallel import like
 
@@ -110,20 +111,15 @@ def restore_weights(module: nn.Module, saved: Mapping[str, Any], recipe: str) ->
     Raises:
         ValueError: if it is a checkpoint of another recipe, or was begun otherwise.
     """
-    own, found = module.state_dict(), saved["module"]
-    needed = [name for name in trained_state(module) if name not in found]
-    foreign = [name for name, value in found.items() if name not in own or own[name].shape != value.shape]
-    if needed or foreign:
-        raise ValueError(
-            f"the checkpoint belongs to another recipe (first differing weight: {[*needed, *foreign][0]}): "
-            "choose another --out."
-        )
+    found, needed = saved["module"], trained_state(module).keys()
+    if complaint := weight_complaint(found, module.state_dict(), is_optional=lambda name: name not in needed):
+        raise ValueError(f"the checkpoint belongs to another recipe (it {complaint}): choose another --out.")
     if "recipe" in saved and _converted(saved["recipe"]) != _converted(recipe):
         raise ValueError(
             "the checkpoint was begun otherwise (recipe.json beside it says how: recipe, seed, steps, CLIP, start): "
             "resume it with what it was begun with, or choose another --out."
         )
-    module.load_state_dict(found, strict=False)
+    load_part(module, found)
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:

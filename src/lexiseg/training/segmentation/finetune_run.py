@@ -11,6 +11,7 @@ from lexiseg.core import processes
 from lexiseg.core.errors import ModelError
 from lexiseg.core.files import write_atomically
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.core.weights import load_part
 from lexiseg.data.catalogue import open_dataset
 from lexiseg.data.categories import vocabulary_for
 from lexiseg.data.dataset import MASK_KINDS, Dataset
@@ -89,7 +90,7 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
     run_task(task, replace(settings, engine=engine), reporters, origin)
     processes.gather(None)  # the first process has written the best state before others read it
     best = Checkpoints(settings.out, kept=1).load_best()
-    model.load_state_dict(best["module"] | (best["average"] or {}), strict=False)
+    load_part(model, best["module"] | (best["average"] or {}))
     model.eval()
     share, old_after = 1.0, None
     if old is not None and old_before is not None:
@@ -205,7 +206,7 @@ def _go_back(
     figure = -1.0
     for share in SHARES:
         between = {name: untrained[name].lerp(trained[name], share) for name in untrained}
-        model.load_state_dict(between, strict=False)
+        load_part(model, between)
         figure = _figure(old, model)[1]
         reporters.note(f"At {share:.0%} of the way the old words have {100 * figure:.1f}.")
         if figure >= least:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.core.weights import load_part
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
@@ -110,7 +111,7 @@ def around_clip(model: OPSNet, clip: Clip) -> OPSNet:
     with fork_random():
         other = OPSNet(replace(model.config, clip=clip.config))
     kept = {name: value for name, value in model.state_dict().items() if not name.startswith(("clip.", "adapter."))}
-    other.load_state_dict(kept, strict=False)
+    load_part(other, kept)
     other.clip.load_state_dict(clip.state_dict())
     pool = other.clip.visual.attnpool
     other.adapter.fold(pool.v_proj, pool.c_proj)

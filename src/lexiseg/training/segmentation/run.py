@@ -3,19 +3,18 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from lexiseg.core import processes
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.data.categories import own_vocabulary
 from lexiseg.data.dataset import MASK_KINDS, Dataset
-from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.data.samples.labelled import with_labels
 from lexiseg.encoders.segmenters.mask2former_weights import write_mask2former
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import is_hub_name, save_model, system_of
 from lexiseg.models.base import OpenVocabularySegmenter
-from lexiseg.storybook.export import StorybookSpec, write_storybook
+from lexiseg.storybook.datasets import draw_order
+from lexiseg.storybook.export import StorybookSpec
 from lexiseg.storybook.roles import Role
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import Validation
@@ -213,9 +212,5 @@ def _drawn(
 
 
 def draw_for_run(order: StorybookSpec, folder: Path, settings: TrainSettings, reporters: Reporters) -> Dataset:
-    """Draws a data set in the first process, if an earlier run has not drawn it there; every process reads it."""
-    if processes.rank() == 0 and not (folder / "panoptic.json").is_file():
-        workers = max(1, settings.workers)
-        write_storybook(order, folder, workers=workers, report=lambda done: reporters.drawn(done, order.count))
-    processes.gather(None)
-    return read_panoptic(folder)
+    """Draws a data set, if an earlier run has not drawn it there; see `draw_order`."""
+    return draw_order(order, folder, trusts_unsigned=True, workers=settings.workers, report=reporters.drawn)
