@@ -262,23 +262,11 @@ class Dataset:
         return Loaded(picture=picture, annotation=annotation)
 
 
-<<<<<<< HEAD
-def check_size(file_name: str, picture: Sequence[int], annotation: Sequence[int]) -> None:
-    """Refuses an annotation that is not of its picture's size; both begin with height and width."""
-    if tuple(picture[:2]) != tuple(annotation[:2]):
-        raise FormatError(
-            f"{file_name}: the picture is {picture[1]} x {picture[0]} pixels, "
-            f"its annotation {annotation[1]} x {annotation[0]}."
-        )
-
-
 def last_of_each_id(segments: Iterable[SegmentInfo]) -> tuple[SegmentInfo, ...]:
     """Of entries with one id the last, as COCO's official evaluator reads them."""
     return tuple({segment.id: segment for segment in segments}.values())
 
 
-=======
->>>>>>> main
 def describe_segments(
     ids: Integer[np.ndarray, "H W"], category_ids: Mapping[int, int], *, crowd: Collection[int] = ()
 ) -> tuple[SegmentInfo, ...]:

@@ -16,8 +16,7 @@ from PIL import Image
 
 from lexiseg.core.checks import check_size
 from lexiseg.core.errors import FormatError
-<<<<<<< HEAD
-from lexiseg.core.files import read_json, writing
+from lexiseg.core.files import STAGED, StagingFolder, read_json, writing
 from lexiseg.data.dataset import (
     Annotation,
     Category,
@@ -28,10 +27,6 @@ from lexiseg.data.dataset import (
     describe_segments,
     last_of_each_id,
 )
-=======
-from lexiseg.core.files import STAGED, StagingFolder, read_json, writing
-from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, Segmentation, SegmentInfo, describe_segments
->>>>>>> main
 from lexiseg.data.formats.layouts import find_annotations, find_images, in_format
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, load_ids, run_lengths, save_ids
 

@@ -11,12 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
-<<<<<<< HEAD
-from lexiseg.data.dataset import Category, SegmentInfo, last_of_each_id
-=======
 from lexiseg.core.checks import check_size
-from lexiseg.data.dataset import Category, SegmentInfo
->>>>>>> main
+from lexiseg.data.dataset import Category, SegmentInfo, last_of_each_id
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, run_lengths
 from lexiseg.evaluation.metrics.figures import Figures
 
@@ -235,17 +231,8 @@ def overlaps(
     Raises:
         ValueError: as `tally_pair`, but categories are not looked at.
     """
-<<<<<<< HEAD
     truth, predicted = last_of_each_id(truth_segments), last_of_each_id(predicted_segments)
-    if truth_ids.shape != predicted_ids.shape:
-        raise ValueError(
-            f"truth and prediction must be of one size, got {truth_ids.shape} and "
-            f"{predicted_ids.shape}. Bring the prediction back to the picture's own pixels."
-        )
-=======
-    truth, predicted = tuple(truth_segments), tuple(predicted_segments)
     check_size("the truth", truth_ids.shape, "the prediction", predicted_ids.shape)
->>>>>>> main
     true_listed, listed = _listed("truth", truth), _listed("prediction", predicted)
     # Segments are wide, so the pixels of a row come in runs: some twenty times fewer than pixels.
     (true_runs, runs), lengths = run_lengths(truth_ids, predicted_ids)
