@@ -25,11 +25,15 @@ class ClosedSet(nn.Module):
 
     def __init__(self, config: SegmenterConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
-        self.vocabulary = vocabulary
+        self.training_vocabulary = vocabulary
         self.segmenter = Segmenter(config)
         self.classify = nn.Linear(config.hidden_dim, len(vocabulary) + 1)
 
-    def predict_layers(self, images: ImageBatch) -> tuple[LayerPrediction, ...]:
+    def begin_training(self, device: str) -> None:
+        """Goes to the device and into training mode; its classes are columns of the head, so no word is embedded."""
+        self.train().to(device)
+
+    def predict_layers(self, images: ImageBatch, words: None = None) -> tuple[LayerPrediction, ...]:
         """Masks and classes after every layer; in float32 under autocast too."""
         last = self.segmenter(images.pixel_values, every_layer=True)
         return tuple(
