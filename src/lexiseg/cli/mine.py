@@ -90,9 +90,7 @@ def _network(options: MineOptions) -> OpenVocabularySegmenter:
     if options.clip is None:
         return network
     if not network.encodes_crops:
-        raise ValueError(
-            f"--clip is for models whose CLIP sees crops, and that of {a(type(network))} sees none: leave it out."
-        )
+        raise ValueError(f"--clip is for models whose CLIP sees crops, not for {a(type(network))}: leave it out.")
     device = next(network.parameters()).device
     return with_clip(network, read_vit_clip(find_model(options.clip))).to(device)
 

@@ -7,7 +7,6 @@ import pytest
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.launch import TrainSettings, find_recipe, train, unused
-from lexiseg.training.recipes.own import load_own
 from lexiseg.training.recipes.storybook import mask2former_tiny
 from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
 
@@ -53,10 +52,10 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_a_function_of_a_file_returns_a_recipe_with_the_seed(mine: Path) -> None:
-    recipe = load_own(f"{mine}:short", seed=5)
+    recipe = find_recipe(f"{mine}:short", seed=5)
     assert isinstance(recipe, ClosedSetRecipe)
     assert (recipe.seed, recipe.steps) == (5, 1)
-    assert load_own(f"{mine}:no_seed", seed=5) == mask2former_tiny()
+    assert find_recipe(f"{mine}:no_seed", seed=5) == mask2former_tiny()
 
 
 def test_it_trains_as_its_kind_does(mine: Path, tmp_path: Path) -> None:
@@ -85,7 +84,7 @@ def test_mistakes_are_told_in_one_sentence(name: str, sentence: str, mine: Path)
     (mine.parent / "broken.py").write_text("1 / 0\n")
 
     with pytest.raises(ValueError, match=sentence) as caught:
-        load_own(f"{mine.parent}/{name}", seed=0)
+        find_recipe(f"{mine.parent}/{name}", seed=0)
 
     assert "\n" not in str(caught.value)
 

@@ -10,14 +10,6 @@ from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig
 from lexiseg.training.segmentation.recipe import TrainingRecipe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedSetRecipe(TrainingRecipe):
-    """Everything that decides a training of a closed-set Mask2Former, but the pictures."""
-
-    segmenter: SegmenterConfig
-    vocabulary: Vocabulary
-
-
 class ClosedSet(nn.Module):
     """Mask2Former with its own closed class head: the baseline, and what `assemble` takes."""
 
@@ -42,3 +34,17 @@ class ClosedSet(nn.Module):
             )
             for layer in (*last.aux, last)
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedSetRecipe(TrainingRecipe):
+    """Everything that decides a training of a closed-set Mask2Former, but the pictures."""
+
+    model_type = ClosedSet
+
+    segmenter: SegmenterConfig
+    vocabulary: Vocabulary
+
+    def build(self) -> ClosedSet:
+        """The model with random weights."""
+        return ClosedSet(self.segmenter, self.vocabulary)

@@ -1,7 +1,8 @@
 """Trainings of segmenters, from a recipe to a model folder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lexiseg.core import processes
 from lexiseg.core.random import fork_random
@@ -19,9 +20,9 @@ from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import Role
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import Validation
-from lexiseg.training.segmentation.closed_set import ClosedSet, ClosedSetRecipe
+from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
 from lexiseg.training.segmentation.data_check import DataReport, look_at_data
-from lexiseg.training.segmentation.initial_weights import first_model, first_opsnet, lacking_weights
+from lexiseg.training.segmentation.initial_weights import Origin, first_opsnet, lacking_weights
 from lexiseg.training.segmentation.opsnet import OPSNetRecipe
 from lexiseg.training.segmentation.opsnet_plus import LabelSupervision, OPSNetPlusRecipe
 from lexiseg.training.segmentation.ovseg import OVSegRecipe
@@ -30,6 +31,8 @@ from lexiseg.training.segmentation.task import SegmentationTask
 
 SegmenterRecipe = ClosedSetRecipe | OPSNetRecipe | OVSegRecipe
 """Recipes of all that learns from pictures with masks alone; an OPSNet+'s is an OPSNet's."""
+FirstModel = Callable[[Any, TrainSettings], tuple[OpenVocabularySegmenter, Origin]]
+"""What makes the model before its first step, by recipe and settings, and says what of."""
 
 
 def train_closed_set(recipe: ClosedSetRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -37,7 +40,7 @@ def train_closed_set(recipe: ClosedSetRecipe, settings: TrainSettings, reporters
     recipe = overridden(recipe, settings)
     data = training_data(recipe, settings, reporters)
     with fork_random(recipe.seed):
-        model = ClosedSet(recipe.segmenter, recipe.vocabulary)
+        model = recipe.build()
     task = SegmentationTask(recipe, data, model, device=settings.device, workers=settings.workers)
     run_task(task, settings, reporters, {"recipe": to_jsonable(recipe)})
     model.cpu()
@@ -54,11 +57,11 @@ def train_closed_set(recipe: ClosedSetRecipe, settings: TrainSettings, reporters
     )
 
 
-def train_segmenter(recipe: OPSNetRecipe | OVSegRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
-    """Trains an OPSNet, or the first stage of an OVSeg, around a frozen CLIP."""
+def train_segmenter(first: FirstModel, recipe: SegmenterRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
+    """Trains an OPSNet, or the first stage of an OVSeg, around a frozen CLIP, from the model that `first` gives."""
     _refuse_to_draw(recipe, settings)
     recipe = overridden(recipe, settings)
-    model, weights = first_model(recipe, settings)
+    model, weights = first(recipe, settings)
     data = training_data(recipe, settings, reporters)
     origin = {"recipe": to_jsonable(recipe), **weights}
     return _train(recipe, data, model, settings, reporters, origin, keeps_batch_norm=settings.start is not None)
@@ -116,15 +119,14 @@ def check_run(recipe: SegmenterRecipe, settings: TrainSettings) -> DataReport:
     if not settings.data and recipe.num_pictures:
         return weights + DataReport(num_pictures=0, notes=(f"{recipe.num_pictures} pictures will be drawn.",))
     data = _open_data(recipe, settings)
-    per_class = isinstance(recipe, OVSegRecipe)
+    per_class = recipe.model_type.has_targets_per_class
     return look_at_data(data, recipe.vocabulary, per_class=per_class, files=True) + weights
 
 
 def _look_at_weights(recipe: SegmenterRecipe, settings: TrainSettings) -> DataReport:
     """Whether weights that are needed are given, and those that are given are here."""
-    problems, notes = [], []
-    if not isinstance(recipe, ClosedSetRecipe) and (lacking := lacking_weights(recipe, settings)):
-        problems.append(lacking)
+    lacking, notes = lacking_weights(recipe, settings), []
+    problems = [] if lacking is None else [lacking]
     for option, path in (("--clip", settings.clip), ("--start", settings.start)):
         if path is not None and is_hub_name(path):
             notes.append(f"{option} {path} will be fetched from the Hugging Face hub, if it is not in its cache.")
@@ -151,7 +153,7 @@ def training_data(recipe: SegmenterRecipe, settings: TrainSettings, reporters: R
         # the same pictures for every seed of the training, as COCO's are
         return _drawn("base", recipe.num_pictures, recipe.vocabulary, recipe, settings, reporters)
     data = _open_data(recipe, settings)
-    found = look_at_data(data, recipe.vocabulary, per_class=isinstance(recipe, OVSegRecipe))
+    found = look_at_data(data, recipe.vocabulary, per_class=recipe.model_type.has_targets_per_class)
     report_findings(found, settings.data[0], reporters)
     return data
 
@@ -171,11 +173,11 @@ def report_findings(found: DataReport, path: Path, reporters: Reporters) -> None
 
 
 def _open_data(recipe: SegmenterRecipe, settings: TrainSettings) -> Dataset:
-    """The data set that --data and --root name; an OVSeg may learn from label maps as well."""
+    """The data set that --data and --root name; targets per class can be made of label maps as well."""
     _refuse_to_draw(recipe, settings)
     (path,) = settings.data
     split = None if settings.root is None else "train"
-    needs = ("panoptic", "semantic") if isinstance(recipe, OVSegRecipe) else ("panoptic",)
+    needs = ("panoptic", "semantic") if recipe.model_type.has_targets_per_class else ("panoptic",)
     return open_dataset(path, settings.root, split, needs=needs)
 
 
