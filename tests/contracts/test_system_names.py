@@ -38,7 +38,7 @@ KNOWS = {
     "training/segmentation/opsnet.py": "what an OPSNet begins from",
     "training/segmentation/opsnet_plus.py": "the training of OPSNet+",
     "training/segmentation/ovseg.py": "what an OVSeg begins from",
-    "training/segmentation/run.py": "runs the recipes of both",
+    "training/segmentation/run.py": "runs those of OPSNet+",
 }
 """Files in which code or a string, not prose, names a system, and why."""
 
@@ -71,7 +71,9 @@ def test_names_and_messages_count_and_prose_does_not(code: str, names: bool) -> 
 
 
 def test_no_other_file_asks_which_system_a_model_is() -> None:
-    found = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if names_a_system(path.read_text("utf-8"))}
+    found = {
+        path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if names_a_system(path.read_text("utf-8"))
+    }
 
     assert sorted(found - KNOWS.keys()) == [], "ask the contract in models/base.py instead"
     assert sorted(KNOWS.keys() - found) == [], "these need not be in the list any more"

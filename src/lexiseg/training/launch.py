@@ -192,7 +192,7 @@ def _train(recipe: str | Recipe, given: TrainSettings, reporters: Reporters) -> 
     name = _title(recipe)
     if isinstance(recipe, str):
         recipe = _first_of(WHOLE_PARTS[0] if recipe == WHOLE else recipe, seed=given.seed)
-    if len(given.data) > 1 and (name == WHOLE or not RUNNERS[type(recipe)].joins_data):
+    if len(given.data) > 1 and not RUNNERS[type(recipe)].joins_data:
         raise ValueError(
             f"{name} learns from one data set, got {len(given.data)}: give --data once; adaptations alone join several."
         )

@@ -11,7 +11,7 @@ from lexiseg.training.recipes.storybook import mask2former_tiny
 from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
 
 GOOD = """
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import steps_of_mine
 from lexiseg.core.vocabulary import Vocabulary
@@ -33,6 +33,15 @@ def no_seed():
 
 def wrong():
     return {"steps": 3}
+
+
+class Cousin(type(mask2former_tiny())):
+    pass
+
+
+def cousin():
+    own = mask2former_tiny()
+    return Cousin(**{field.name: getattr(own, field.name) for field in fields(own)})
 
 
 def fails():
@@ -74,6 +83,7 @@ def test_it_trains_as_its_kind_does(mine: Path, tmp_path: Path) -> None:
         ("my recipes.py:absent", "has no function absent"),
         ("my recipes.py:number", "has no function number"),
         ("my recipes.py:wrong", "must return a recipe .* got dict"),
+        ("my recipes.py:cousin", "must return a recipe .*ClosedSetRecipe, .* got Cousin"),
         ("my recipes.py:fails", "fails in .* failed .TypeError"),
         ("nowhere.py:short", "there is no file"),
         ("my recipes.py", "expected a recipe of your own as path/to/file.py:function"),

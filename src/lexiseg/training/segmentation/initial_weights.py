@@ -36,8 +36,6 @@ def lacking_weights(recipe: TrainingRecipe, settings: TrainSettings) -> str | No
             f"this recipe needs a frozen CLIP: train one with 'lexiseg train {recipe.small_clip}', then pass --clip; "
             f"or pass the folder of {whole} as --start."
         )
-    if settings.from_scratch:
-        return None
     wanted = [
         f"{option} {name}"
         for option, name, given in (
@@ -46,11 +44,11 @@ def lacking_weights(recipe: TrainingRecipe, settings: TrainSettings) -> str | No
         )
         if given is None
     ]
+    if settings.from_scratch or not wanted:
+        return None
     return (
         f"this recipe begins with published weights: pass {' and '.join(wanted)}, which are then fetched from the "
         f"Hugging Face hub, or folders with copies of them; or the folder of {whole} as --start; or --from-scratch."
-        if wanted
-        else None
     )
 
 

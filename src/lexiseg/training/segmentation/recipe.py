@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage
 from lexiseg.training.engine.run_settings import Precision, Recipe
@@ -52,6 +53,12 @@ class TrainingRecipe(Recipe):
     """
     precision: Precision = "bf16"
     seed: int = 0
+
+    @property
+    def training_vocabulary(self) -> Vocabulary:
+        """What the model is trained on: the recipe's `vocabulary`; a fine-tuning has that of its model instead."""
+        own: Any = self
+        return own.vocabulary
 
     @property
     def optim_plan(self) -> OptimPlan:
