@@ -54,7 +54,7 @@ def train_closed_set(recipe: ClosedSetRecipe, settings: TrainSettings, reporters
 
 
 def train_segmenter(first: FirstModel, recipe: TrainingRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
-    """Trains a segmenter around a frozen CLIP, an OPSNet or an OVSeg's first stage, from the model that `first` gives."""
+    """Trains a segmenter around a frozen CLIP, an OPSNet or an OVSeg's first stage, from what `first` gives."""
     _refuse_to_draw(recipe, settings)
     recipe = overridden(recipe, settings)
     model, weights = first(recipe, settings)
