@@ -198,7 +198,7 @@ def test_a_clip_that_does_not_fit_ends_in_a_sentence(
         ((tmp_path / "prompts.pt",), "name a model that has it with --model"),
         ((tmp_path / "prompts.pt", "--model", folder), "for 9 patches of width 64, but the CLIP has 4"),
         ((tmp_path / "other.pt", "--model", folder), "the text tower that the model was trained with"),
-        ((tmp_path / "other.pt", "--model", tiny_folder), "must name an OVSeg"),
+        ((tmp_path / "other.pt", "--model", tiny_folder), "must name a model whose CLIP sees masked crops"),
         ((checkpoint,), "expected an open_clip checkpoint"),
     ):
         ran = run("import", "clip", *arguments, "--out", tmp_path / "out")

@@ -161,7 +161,7 @@ def test_another_clip_picks_the_pairs_if_it_speaks_the_models_language(
     assert any(one.score != two.score for one, two in zip(first, second, strict=True))
     assert (refused.code, of_opsnet.code) == (1, 1)
     assert "text tower that the model was trained with" in refused.err
-    assert "--clip is for an OVSeg" in of_opsnet.err
+    assert "--clip is for models whose CLIP sees crops, not for an OPSNet" in of_opsnet.err
 
 
 def test_the_labels_of_a_known_data_set_are_its_words_not_its_files_names(mine: Run, tmp_path: Path) -> None:

@@ -192,17 +192,18 @@ def test_evaluate_tells_the_authors_lambda_where_the_model_has_another(monkeypat
     told: list[str] = []
     monkeypatch.setattr("lexiseg.cli.evaluate.note", told.append)
     asked = EvaluateOptions(name="pascal-voc", out=Path("out"))
-    _tell_lambda(asked, presets.ovseg_r101_config())
-    assert "lambda 0.45 on pascal-voc" in told[0]
-    for options, config in (
-        (replace(asked, name="ade20k"), presets.ovseg_r101_config()),
-        (replace(asked, clip_weight=0.7), presets.ovseg_r101_config()),
-        (replace(asked, clip_only=True), presets.ovseg_r101_config()),
-        (asked, presets.zegformer_config()),
-        (asked, tiny_models.model().config),
-        (replace(asked, name="cityscapes"), presets.ovseg_r101_config()),
+    ovseg = tiny_models.ovseg(ensemble=presets.ovseg_r101_config().ensemble)
+    _tell_lambda(asked, ovseg)
+    assert told[0].startswith("lexiseg: OVSeg's authors take lambda 0.45 on pascal-voc, and this model's own is 0.7:")
+    for options, model in (
+        (replace(asked, name="ade20k"), ovseg),
+        (replace(asked, clip_weight=0.7), ovseg),
+        (replace(asked, clip_only=True), ovseg),
+        (asked, tiny_models.ovseg(ensemble=presets.ZEGFORMER_ENSEMBLE)),
+        (asked, tiny_models.model()),
+        (replace(asked, name="cityscapes"), ovseg),
     ):
-        _tell_lambda(options, config)
+        _tell_lambda(options, model)
     assert len(told) == 1
 
 

@@ -2,8 +2,9 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -25,12 +26,20 @@ from lexiseg.core.structures import (
 )
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.id_maps import save_ids
+from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.io.models import MODELS
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.models.vocabulary_embedding import embed_vocabulary
+from lexiseg.training.engine.optim import OptimConfig
+from lexiseg.training.engine.run_settings import TrainSettings
+from lexiseg.training.launch import AROUND_CLIP, RUNNERS, Runner
+from lexiseg.training.segmentation.criterion import CriterionConfig
+from lexiseg.training.segmentation.initial_weights import Origin
+from lexiseg.training.segmentation.recipe import TrainingRecipe
+from lexiseg.training.segmentation.run import check_run, train_segmenter
 
 SIDE, STRIDE, SCALE = 64, 4, 10.0
 WORDS = Vocabulary.of("sky:stuff, grass:stuff", ("a photo of a {}.",))
@@ -250,6 +259,42 @@ def test_a_third_system_is_evaluated_and_diagnosed(folder: Path, pictures: Path,
     }
     assert semantic["miou"] == 0.0
     assert semantic["settings"]["semantic_rule"] == "soft"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HorizonRecipe(TrainingRecipe):
+    """Everything that decides a training, but the pictures."""
+
+    model_type = Horizon
+
+    vocabulary: Vocabulary = WORDS
+
+
+def test_a_third_system_is_trained_by_recipes_of_its_own(
+    folder: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first(recipe: HorizonRecipe, settings: TrainSettings) -> tuple[Horizon, Origin]:
+        return horizon(), {}
+
+    runner = Runner(run=partial(train_segmenter, first), check=check_run, options=AROUND_CLIP)
+    monkeypatch.setitem(cast("dict[Any, Runner]", RUNNERS), HorizonRecipe, runner)
+    recipe = HorizonRecipe(
+        framing=Framing(image_size=SIDE),
+        num_pictures=0,
+        steps=2,
+        batch_size=2,
+        optim=OptimConfig(lr=0.1, weight_decay=0.0),
+        criterion=CriterionConfig(num_points=85),
+    )
+
+    report = check_run(recipe, TrainSettings(out=tmp_path, data=(pictures,)))
+    made = lexiseg.load(lexiseg.train(recipe, tmp_path / "run", data=pictures, device="cpu", workers=0), device="cpu")
+
+    assert (report.num_pictures, report.problems) == (6, ())
+    assert isinstance(made.network, Horizon)
+    assert not tiny.same(tiny.state(made.network), tiny.state(horizon()))
+    with pytest.raises(lexiseg.UsageError, match="HorizonRecipe has no use for prompt"):
+        lexiseg.train(recipe, tmp_path / "other", data=pictures, device="cpu", prompt=folder)
 
 
 def test_a_third_system_is_fine_tuned(folder: Path, pictures: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from lexiseg.io.models import load_model, save_model
 from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models import presets
 from lexiseg.models.crops import cut_regions
-from lexiseg.models.ovseg import OVSeg, OVSegConfig
+from lexiseg.models.ovseg import CLIP_WEIGHTS, OVSeg, OVSegConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
 from lexiseg.models.postprocess.semantic import soft_semantic_map
 from tiny import scores
@@ -46,7 +46,7 @@ def test_the_numbers_are_those_of_papers_and_code() -> None:
     assert (large.shortest_side, small.shortest_side, large.longest_side) == (640, 512, 2560)
     assert large.ensemble == small.ensemble == EnsembleConfig(clip_weight=0.7)
     assert (large.logit_scale, large.clip_logit_scale, large.regions.fill) == (100.0, 100.0, "mean")
-    assert presets.CLIP_WEIGHTS == {
+    assert CLIP_WEIGHTS == {
         "ade20k": 0.7,
         "ade20k-full": 0.7,
         "pascal-context-59": 0.6,

@@ -19,11 +19,11 @@ from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training import recipes
 from lexiseg.training.clip.contrastive import Phase
 from lexiseg.training.clip.folders import write_clip
+from lexiseg.training.engine.run_settings import Recipe
 from lexiseg.training.engine.task import Evaluation
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.launch import RUNNERS, train
 from lexiseg.training.recipes.opsnet_plus import plus
-from lexiseg.training.recipes.own import AnyRecipe
 from lexiseg.training.segmentation import finetune_run
 from lexiseg.training.segmentation.closed_set import ClosedSet
 from lexiseg.training.segmentation.criterion import CriterionConfig
@@ -43,7 +43,7 @@ OVSEG = replace(
     model=replace(tiny.ovseg().config, training_vocabulary=SMALL["vocabulary"]),
     **{key: value for key, value in SMALL.items() if key not in ("vocabulary", "criterion")},
 )
-KINDS: list[tuple[AnyRecipe, tuple[str, ...]]] = [
+KINDS: list[tuple[Recipe, tuple[str, ...]]] = [
     (replace(recipes.clip_tiny(), model=tiny.CLIP, phases=PHASES), ()),
     (replace(recipes.clip_tiny_words(), phases=PHASES, synonym_cosine=0.99999), ("start=resnet",)),
     (replace(recipes.mask2former_tiny(), segmenter=tiny.RESNET, **SMALL), ()),
@@ -85,7 +85,7 @@ def test_every_kind_of_recipe_is_tried() -> None:
 
 @pytest.mark.parametrize(("recipe", "options"), KINDS, ids=[type(recipe).__name__ for recipe, _ in KINDS])
 def test_a_whole_training_leaves_torchs_generator_as_it_was(
-    recipe: AnyRecipe,
+    recipe: Recipe,
     options: tuple[str, ...],
     given: dict[str, Path],
     tmp_path: Path,

@@ -22,9 +22,7 @@ from lexiseg.evaluation.report import EvaluationSettings, Report
 from lexiseg.evaluation.shards import SHARDS_FOLDER
 from lexiseg.inference.predictor import load
 from lexiseg.inference.visualize import side_by_side
-from lexiseg.layers.ensemble import EnsembleConfig
-from lexiseg.models.base import ModelConfig
-from lexiseg.models.presets import CLIP_WEIGHTS
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.datasets import DRAWN
 
 DIAGNOSIS_FOLDER = ".diagnosis-parts"
@@ -78,7 +76,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
             )
         dataset, vocabulary = inputs.dataset, inputs.vocabulary
         _check(options, measure_of(dataset, inputs.settings.task).name, is_panoptic="panoptic" in dataset.kinds)
-        _tell_lambda(options, network.config)
+        _tell_lambda(options, network)
         with resumable(out):
             with progress("Segmenting") as bar:
                 found = inputs.evaluate(
@@ -97,17 +95,17 @@ def run_evaluate(options: EvaluateOptions) -> int:
         return FLAWED if found.unreadable and processes.rank() == 0 else FINE
 
 
-def _tell_lambda(options: EvaluateOptions, config: ModelConfig) -> None:
-    """Says what OVSeg's authors take for lambda on this data set, where the model takes another."""
-    entry, own = CATALOGUE.get(options.name), config.fusion
-    theirs = CLIP_WEIGHTS.get(entry.vocabulary) if entry is not None else None
-    if theirs is None or not isinstance(own, EnsembleConfig) or own.seen_clip_weight is not None:
+def _tell_lambda(options: EvaluateOptions, model: OpenVocabularySegmenter) -> None:
+    """Says what a model's authors take for lambda on this data set, where the model takes another."""
+    entry = CATALOGUE.get(options.name)
+    weights = None if entry is None else model.published_weight(entry.vocabulary)
+    if weights is None or weights[0] == weights[1] or options.clip_weight is not None or options.clip_only:
         return
-    is_asked = options.clip_weight is not None or options.clip_only
-    if own.clip_weight != theirs and not is_asked and processes.rank() == 0:
+    theirs, own = weights
+    if processes.rank() == 0:
         note(
-            f"lexiseg: OVSeg's authors take lambda {theirs:g} on {options.name}, and this model's own is "
-            f"{own.clip_weight:g}: pass --clip-weight {theirs:g} for a figure like theirs."
+            f"lexiseg: {type(model).__name__}'s authors take lambda {theirs:g} on {options.name}, and this model's own "
+            f"is {own:g}: pass --clip-weight {theirs:g} for a figure like theirs."
         )
 
 

@@ -74,8 +74,8 @@ def run_import_clip(options: ImportClipOptions) -> None:
         say(f"Imported {printable(file)} to {printable(out)}, a CLIP that 'lexiseg train' takes with --clip.")
         return
     base = load_model(find_model(model))
-    if base.regions is None:
-        raise UsageError(f"--model must name an OVSeg, whose CLIP sees masked crops; {model} is another system.")
+    if not base.encodes_crops:
+        raise UsageError(f"--model must name a model whose CLIP sees masked crops; that of {model} sees none.")
     clip = import_clip(file, quick_gelu=options.quick_gelu, base=base.clip)
     save_model(with_clip(base, clip), out, overwrite=options.overwrite)
     say(f"Imported {printable(file)} to {printable(out)}: {model} with this CLIP in the place of its own.")

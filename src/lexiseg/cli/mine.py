@@ -11,6 +11,7 @@ from lexiseg.cli.options.shared import given, read_optional_vocabulary
 from lexiseg.cli.overrides import regions_for
 from lexiseg.core import processes
 from lexiseg.core.errors import UsageError
+from lexiseg.core.messages import a
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.captions.format import captions_of, read_captions
 from lexiseg.data.captions.nouns import NounFinder
@@ -88,8 +89,8 @@ def _network(options: MineOptions) -> OpenVocabularySegmenter:
     network = load(options.model, device=options.device).network
     if options.clip is None:
         return network
-    if network.regions is None:
-        raise ValueError("--clip is for an OVSeg, whose crops go through a CLIP of their own: leave it out.")
+    if not network.encodes_crops:
+        raise ValueError(f"--clip is for models whose CLIP sees crops, not for {a(type(network))}: leave it out.")
     device = next(network.parameters()).device
     return with_clip(network, read_vit_clip(find_model(options.clip))).to(device)
 

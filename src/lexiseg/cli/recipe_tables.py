@@ -4,7 +4,7 @@ from lexiseg.cli.console import FINE, FLAWED, cut, note, say, show, width
 from lexiseg.training.launch import describe, find_recipe
 from lexiseg.training.recipes import grouped_names
 from lexiseg.training.recipes.own import is_own
-from lexiseg.training.recipes.summary import count_parameters, count_pictures, estimate_memory, list_fields
+from lexiseg.training.recipes.summary import count_parameters, estimate_memory, list_fields
 from lexiseg.training.segmentation.data_check import DataReport
 from lexiseg.training.segmentation.recipe import TrainingRecipe
 
@@ -38,7 +38,7 @@ def show_recipe(name: str, *, seed: int) -> None:
         show("Parameters in millions", ("part", "trained", "frozen"), rows, right=("trained", "frozen"))
     else:
         say("Its parameters depend on the weights that it begins from.")
-    if pictures := count_pictures(recipe):
+    if pictures := recipe.count_pictures():
         say(f"It looks at {pictures:,} pictures or pairs, repeats included.")
     if isinstance(recipe, TrainingRecipe) and (memory := estimate_memory(recipe)):
         say(

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
+import torch
 from torch import nn
 
 from lexiseg.core.messages import a
@@ -161,9 +162,42 @@ class OpenVocabularySegmenter(nn.Module, ABC):
         return None
 
     @property
+    def encodes_crops(self) -> bool:
+        """Whether CLIP is shown crops of the proposals, so that one that was adapted to crops may take its place."""
+        return self.regions is not None
+
+    def published_weight(self, vocabulary: str) -> tuple[float, float] | None:
+        """CLIP's weight in the fusion: the authors' for data of a built-in vocabulary, and the model's own, in [0, 1].
+
+        None where the authors have none that could be compared.
+        """
+        return None
+
+    @property
+    def training_vocabulary(self) -> Vocabulary:
+        """The vocabulary that segmentation was trained on."""
+        return self.config.training_vocabulary
+
+    @property
     def untrainable_because(self) -> str | None:
         """Why it cannot be trained, in a sentence; None if it can."""
         return None
+
+    def begin_training(self, device: str) -> VocabularyEmbeddings:
+        """Goes to the device and into training mode.
+
+        Returns:
+            The training vocabulary on the device, for `predict_layers`.
+
+        Raises:
+            ValueError: if it can't be trained.
+        """
+        if self.untrainable_because is not None:
+            raise ValueError(self.untrainable_because)
+        self.train().to(device)
+        if not self.encodes_crops:
+            self.clip.to(memory_format=torch.channels_last)  # its convolutions take 0.6 of the time so on a CPU
+        return self.embed_vocabulary(self.training_vocabulary, negatives=False).to(device)
 
     def check_fusion(self, fusion: Fusion | None) -> None:
         """Checks the type of a fusion.

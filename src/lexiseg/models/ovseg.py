@@ -31,6 +31,16 @@ from lexiseg.models.crops import RegionConfig, cut_regions, mask_probs_on
 from lexiseg.models.learned_prompt import LearnedPrompt
 from lexiseg.models.postprocess.panoptic import MergeConfig
 
+CLIP_WEIGHTS = {
+    "ade20k": 0.7,
+    "ade20k-full": 0.7,
+    "pascal-context-59": 0.6,
+    "pascal-context-459": 0.6,
+    "pascal-voc": 0.45,  # the repository's; the paper's appendix A.3 has 0.6
+}
+"""lambda of OVSeg by built-in vocabulary; `evaluate` reports it where a model has another. For other vocabularies,
+choose it from 0.6 to 0.8 on held-out pictures."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OVSegConfig:
@@ -176,6 +186,11 @@ class OVSeg(OpenVocabularySegmenter):
     def region_threshold(self) -> float:
         """Least mask probability of a pixel that belongs to a crop, in [0, 1]."""
         return self.config.regions.mask_threshold
+
+    def published_weight(self, vocabulary: str) -> tuple[float, float] | None:
+        """The authors' lambda and the model's; None too where seen words have their own (SimBaseline, ZegFormer)."""
+        theirs, own = CLIP_WEIGHTS.get(vocabulary), self.config.ensemble
+        return None if theirs is None or own.seen_clip_weight is not None else (theirs, own.clip_weight)
 
     def class_embed(self, proposals: MaskProposals) -> Float[Tensor, "B Q D"]:
         """The query in the joint space, of unit length."""

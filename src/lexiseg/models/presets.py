@@ -11,17 +11,7 @@ from lexiseg.encoders.segmenters.mask2former import SwinBackbone
 from lexiseg.encoders.segmenters.maskformer import DeepResNetBackbone, MaskFormerConfig
 from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models.crops import RegionConfig
-from lexiseg.models.ovseg import OVSegConfig
-
-CLIP_WEIGHTS = {
-    "ade20k": 0.7,
-    "ade20k-full": 0.7,
-    "pascal-context-59": 0.6,
-    "pascal-context-459": 0.6,
-    "pascal-voc": 0.45,  # the repository's; the paper's appendix A.3 has 0.6
-}
-"""lambda of OVSeg by built-in vocabulary; `evaluate` reports it where a model has another. For other vocabularies,
-choose it from 0.6 to 0.8 on held-out pictures."""
+from lexiseg.models.ovseg import CLIP_WEIGHTS, OVSegConfig
 
 
 def ovseg_swin_base_config() -> OVSegConfig:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,19 @@ from lexiseg.training.clip.contrastive import ClipRecipe
 from lexiseg.training.clip.grounding import GroundingRecipe
 from lexiseg.training.clip.learned_prompt import LearnedPromptRecipe
 from lexiseg.training.clip.run import train_adaptation, train_clip, train_grounding, train_prompt
-from lexiseg.training.engine.run_settings import Reporters, TrainSettings, consequences
+from lexiseg.training.engine.run_settings import Recipe, Reporters, TrainSettings, consequences
 from lexiseg.training.engine.trainer import EngineConfig
 from lexiseg.training.recipes import SEQUENCES, WHOLE, WHOLE_STEPS, advice, describe, grouped_names, named
-from lexiseg.training.recipes.own import AnyRecipe, is_own, load_own
+from lexiseg.training.recipes.own import is_own, load_own
 from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
 from lexiseg.training.segmentation.data_check import DataReport
 from lexiseg.training.segmentation.finetune import FinetuneRecipe
 from lexiseg.training.segmentation.finetune_run import check_finetune, train_finetune
+from lexiseg.training.segmentation.initial_weights import first_opsnet, first_ovseg
 from lexiseg.training.segmentation.opsnet import OPSNetRecipe
 from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
 from lexiseg.training.segmentation.ovseg import OVSegRecipe
-from lexiseg.training.segmentation.run import (
-    SegmenterRecipe,
-    check_run,
-    train_closed_set,
-    train_opsnet_plus,
-    train_segmenter,
-)
+from lexiseg.training.segmentation.run import check_run, train_closed_set, train_opsnet_plus, train_segmenter
 
 __all__ = [
     "SEQUENCES",
@@ -56,25 +52,38 @@ class Runner:
     run: Callable[[Any, TrainSettings, Reporters], Path]
     options: tuple[str, ...] = ()
     """Settings that it has a use for, beside those that all have."""
+    idle: Callable[[Any], tuple[str, ...]] = lambda recipe: ()
+    """Those of them that a recipe, as its fields are, has no use for."""
+    check: Callable[[Any, TrainSettings], DataReport] | None = None
+    """What looks at data and weights without a step, if it learns from pictures with masks."""
+    joins_data: bool = False
+    """Whether it learns from several folders at once."""
 
 
 RATES = ("steps", "batch_size", "lr")
 SEGMENTER = ("data", "root", *RATES, "precision")
 """Of all that learn from pictures with masks."""
-RUNNERS: Mapping[type[AnyRecipe], Runner] = {
-    ClipRecipe: Runner(run=train_clip, options=("clip",)),
+AROUND_CLIP = (*SEGMENTER, "clip", "start", "from_scratch", "val")
+"""Of those that train a new model around a frozen CLIP."""
+RUNNERS: Mapping[type[Recipe], Runner] = {
+    ClipRecipe: Runner(run=train_clip, options=("clip",), idle=lambda recipe: () if recipe.locks_text else ("clip",)),
     GroundingRecipe: Runner(run=train_grounding, options=("start",)),
-    ClosedSetRecipe: Runner(run=train_closed_set, options=(*SEGMENTER, "from_scratch")),
-    OPSNetRecipe: Runner(run=train_segmenter, options=(*SEGMENTER, "clip", "start", "from_scratch", "val")),
-    OPSNetPlusRecipe: Runner(run=train_opsnet_plus, options=(*SEGMENTER, "labels", "start", "val")),
-    OVSegRecipe: Runner(run=train_segmenter, options=(*SEGMENTER, "clip", "start", "prompt", "from_scratch", "val")),
-    FinetuneRecipe: Runner(run=train_finetune, options=(*SEGMENTER, "start", "vocabulary", "old_data")),
-    AdaptationRecipe: Runner(run=train_adaptation, options=("data", *RATES, "start")),
-    LearnedPromptRecipe: Runner(run=train_prompt, options=("data", *RATES, "start")),
+    ClosedSetRecipe: Runner(run=train_closed_set, check=check_run, options=(*SEGMENTER, "from_scratch")),
+    OPSNetRecipe: Runner(run=partial(train_segmenter, first_opsnet), check=check_run, options=AROUND_CLIP),
+    OPSNetPlusRecipe: Runner(
+        run=train_opsnet_plus,
+        check=check_run,
+        options=(*SEGMENTER, "labels", "start", "val"),
+        idle=lambda recipe: () if recipe.learns_from_labels else ("labels",),
+    ),
+    OVSegRecipe: Runner(run=partial(train_segmenter, first_ovseg), check=check_run, options=(*AROUND_CLIP, "prompt")),
+    FinetuneRecipe: Runner(
+        run=train_finetune, check=check_finetune, options=(*SEGMENTER, "start", "vocabulary", "old_data")
+    ),
+    AdaptationRecipe: Runner(run=train_adaptation, options=("data", *RATES, "start"), joins_data=True),
+    LearnedPromptRecipe: Runner(run=train_prompt, options=("data", *RATES, "start"), joins_data=True),
 }
 """What runs a recipe, by its type."""
-JOINS_DATA = (AdaptationRecipe, LearnedPromptRecipe)
-"""Those that learn from several folders at once."""
 OPTIONAL = (*SEGMENTER, "labels", "clip", "start", "prompt", "from_scratch", "val", "vocabulary", "old_data")
 """Settings that not every recipe has a use for."""
 
@@ -84,7 +93,7 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(name for names in grouped_names().values() for name in names)
 
 
-def find_recipe(name: str, *, seed: int = 0) -> AnyRecipe:
+def find_recipe(name: str, *, seed: int = 0) -> Recipe:
     """The recipe of a name, or of path/to/file.py:function.
 
     Raises:
@@ -92,10 +101,10 @@ def find_recipe(name: str, *, seed: int = 0) -> AnyRecipe:
     """
     if steps := SEQUENCES.get(name, WHOLE_STEPS if name == WHOLE else ()):
         raise ValueError(f"{name} is several recipes in a row: take one of {', '.join(steps)}.")
-    return load_own(name, seed=seed) if is_own(name) else named(name)(seed=seed)
+    return load_own(name, RUNNERS.keys(), seed=seed) if is_own(name) else named(name)(seed=seed)
 
 
-def unused(recipe: str | AnyRecipe, settings: TrainSettings) -> tuple[str, ...]:
+def unused(recipe: str | Recipe, settings: TrainSettings) -> tuple[str, ...]:
     """The settings that were given although this recipe has no use for them."""
     if isinstance(recipe, str):
         used = ("data", "steps") if recipe == WHOLE else _options(_first_of(recipe))
@@ -104,7 +113,7 @@ def unused(recipe: str | AnyRecipe, settings: TrainSettings) -> tuple[str, ...]:
     return tuple(key for key in OPTIONAL if key not in used and getattr(settings, key) not in (None, (), False))
 
 
-def refuse_unused(recipe: str | AnyRecipe, settings: TrainSettings, spell: Callable[[str], str] = str) -> None:
+def refuse_unused(recipe: str | Recipe, settings: TrainSettings, spell: Callable[[str], str] = str) -> None:
     """Refuses settings that this recipe has no use for.
 
     Args:
@@ -119,20 +128,16 @@ def refuse_unused(recipe: str | AnyRecipe, settings: TrainSettings, spell: Calla
         raise UsageError(f"{_title(recipe)} has no use for {' and '.join(map(spell, idle))}: leave it out.")
 
 
-def _title(recipe: str | AnyRecipe) -> str:
+def _title(recipe: str | Recipe) -> str:
     return recipe if isinstance(recipe, str) else type(recipe).__name__
 
 
-def _options(recipe: AnyRecipe) -> tuple[str, ...]:
-    idle = ()
-    if isinstance(recipe, ClipRecipe) and not recipe.locks_text:
-        idle = ("clip",)
-    elif isinstance(recipe, OPSNetPlusRecipe) and not recipe.learns_from_labels:
-        idle = ("labels",)
-    return tuple(option for option in RUNNERS[type(recipe)].options if option not in idle)
+def _options(recipe: Recipe) -> tuple[str, ...]:
+    runner = RUNNERS[type(recipe)]
+    return tuple(option for option in runner.options if option not in runner.idle(recipe))
 
 
-def _first_of(name: str, *, seed: int = 0) -> AnyRecipe:
+def _first_of(name: str, *, seed: int = 0) -> Recipe:
     """The recipe of a name, or the first of those in a row."""
     return find_recipe(SEQUENCES.get(name, (name,))[0], seed=seed)
 
@@ -144,17 +149,14 @@ def check(name: str, settings: TrainSettings) -> DataReport:
         ValueError: if the recipe learns from something else than a data set of pictures and masks.
     """
     recipe = find_recipe(name, seed=settings.seed)
-    if isinstance(recipe, FinetuneRecipe):
-        return check_finetune(settings)
-    if not isinstance(recipe, SegmenterRecipe):
-        raise ValueError(
-            f"{name} does not learn from pictures with masks: there is nothing that --check could look at."
-        )
-    return check_run(recipe, settings)
+    look = RUNNERS[type(recipe)].check
+    if look is None:
+        raise ValueError(f"{name} does not learn from pictures with masks: there is nothing for --check to look at.")
+    return look(recipe, settings)
 
 
 def train(
-    recipe: str | AnyRecipe,
+    recipe: str | Recipe,
     out: str | Path | TrainSettings,
     reporters: Reporters | None = None,
     **settings: Any,
@@ -186,11 +188,11 @@ def train(
     return _train(recipe, given, reporters or Reporters())
 
 
-def _train(recipe: str | AnyRecipe, given: TrainSettings, reporters: Reporters) -> Path:
+def _train(recipe: str | Recipe, given: TrainSettings, reporters: Reporters) -> Path:
     name = _title(recipe)
     if isinstance(recipe, str):
         recipe = _first_of(WHOLE_STEPS[0] if recipe == WHOLE else recipe, seed=given.seed)
-    if len(given.data) > 1 and (name == WHOLE or not isinstance(recipe, JOINS_DATA)):
+    if len(given.data) > 1 and not RUNNERS[type(recipe)].joins_data:
         raise ValueError(
             f"{name} learns from one data set, got {len(given.data)}: give --data once; adaptations alone join several."
         )

@@ -7,12 +7,11 @@ import pytest
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.launch import TrainSettings, find_recipe, train, unused
-from lexiseg.training.recipes.own import load_own
 from lexiseg.training.recipes.storybook import mask2former_tiny
 from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
 
 GOOD = """
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import steps_of_mine
 from lexiseg.core.vocabulary import Vocabulary
@@ -36,6 +35,15 @@ def wrong():
     return {"steps": 3}
 
 
+class Cousin(type(mask2former_tiny())):
+    pass
+
+
+def cousin():
+    own = mask2former_tiny()
+    return Cousin(**{field.name: getattr(own, field.name) for field in fields(own)})
+
+
 def fails():
     return mask2former_tiny(speed=3)
 
@@ -53,10 +61,10 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_a_function_of_a_file_returns_a_recipe_with_the_seed(mine: Path) -> None:
-    recipe = load_own(f"{mine}:short", seed=5)
+    recipe = find_recipe(f"{mine}:short", seed=5)
     assert isinstance(recipe, ClosedSetRecipe)
     assert (recipe.seed, recipe.steps) == (5, 1)
-    assert load_own(f"{mine}:no_seed", seed=5) == mask2former_tiny()
+    assert find_recipe(f"{mine}:no_seed", seed=5) == mask2former_tiny()
 
 
 def test_it_trains_as_its_kind_does(mine: Path, tmp_path: Path) -> None:
@@ -75,6 +83,7 @@ def test_it_trains_as_its_kind_does(mine: Path, tmp_path: Path) -> None:
         ("my recipes.py:absent", "has no function absent"),
         ("my recipes.py:number", "has no function number"),
         ("my recipes.py:wrong", "must return a recipe .* got dict"),
+        ("my recipes.py:cousin", "must return a recipe .*ClosedSetRecipe, .* got Cousin"),
         ("my recipes.py:fails", "fails in .* failed .TypeError"),
         ("nowhere.py:short", "there is no file"),
         ("my recipes.py", "expected a recipe of your own as path/to/file.py:function"),
@@ -85,7 +94,7 @@ def test_mistakes_are_told_in_one_sentence(name: str, sentence: str, mine: Path)
     (mine.parent / "broken.py").write_text("1 / 0\n")
 
     with pytest.raises(ValueError, match=sentence) as caught:
-        load_own(f"{mine.parent}/{name}", seed=0)
+        find_recipe(f"{mine.parent}/{name}", seed=0)
 
     assert "\n" not in str(caught.value)
 

@@ -22,7 +22,7 @@ from lexiseg.encoders.clip.vit import VitClip
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.launch import find_recipe
-from lexiseg.training.recipes.summary import build, count_parameters
+from lexiseg.training.recipes.summary import count_parameters
 from lexiseg.training.segmentation.opsnet import OPSNetRecipe, new_opsnet
 from lexiseg.training.segmentation.ovseg import OVSegRecipe, new_ovseg
 from lexiseg.training.segmentation.task import SegmentationTask
@@ -40,7 +40,7 @@ WORDS = Vocabulary.of("cat, sky:stuff", ("a {}.",))
 @functools.cache
 def on_meta(name: str) -> nn.Module:
     with torch.device("meta"):
-        model = build(find_recipe(name))
+        model = find_recipe(name).build()
     assert model is not None
     return model
 

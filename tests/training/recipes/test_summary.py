@@ -11,7 +11,7 @@ import tiny
 from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
 from lexiseg.training.launch import SEQUENCES, WHOLE, find_recipe, recipe_names
 from lexiseg.training.recipes.storybook import mask2former_tiny
-from lexiseg.training.recipes.summary import count_parameters, count_pictures, estimate_memory, list_fields
+from lexiseg.training.recipes.summary import count_parameters, estimate_memory, list_fields
 from lexiseg.training.segmentation.closed_set import ClosedSet
 
 
@@ -32,7 +32,7 @@ def test_every_recipe_can_be_listed_and_counted() -> None:
         if name != WHOLE and name not in SEQUENCES:
             recipe = find_recipe(name)
             assert dict(list_fields(recipe))["seed"] == "0"
-            assert (count_pictures(recipe) or 1) > 0
+            assert (recipe.count_pictures() or 1) > 0
 
 
 def test_a_model_whose_clip_is_not_known_has_no_count() -> None:

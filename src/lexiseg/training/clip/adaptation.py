@@ -17,13 +17,14 @@ from lexiseg.training.clip.contrastive import contrastive_loss, towers_in_bf16
 from lexiseg.training.clip.pair_batches import CroppedPairs, PairBatch, PairTask
 from lexiseg.training.clip.text_tower import have_same_text_tower
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage, decay_groups
+from lexiseg.training.engine.run_settings import Recipe
 
 LARGEST_SCALE = math.log(100)
 """CLIP's own bound of its learned logit scale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdaptationRecipe:
+class AdaptationRecipe(Recipe):
     """Everything that decides an adaptation, but the pairs and the CLIP."""
 
     trained: Literal["full", "prompts", "joint"]

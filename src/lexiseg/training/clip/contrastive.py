@@ -24,6 +24,7 @@ from lexiseg.storybook.scene import Scene, compose, draw_close_up, draw_small_sc
 from lexiseg.training.clip.text_tower import lock_text_tower
 from lexiseg.training.engine.loader import load_batches
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage, decay_groups
+from lexiseg.training.engine.run_settings import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +54,17 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhasedRecipe:
+class PhasedRecipe(Recipe):
     """What the recipes of a CLIP say that learns from pictures drawn in phases."""
 
     phases: tuple[Phase, ...]
     optim: OptimConfig
     """Its `lr` is replaced by each phase's."""
     seed: int = 0
+
+    def count_pictures(self) -> int:
+        """Pictures of all phases."""
+        return sum(phase.steps * phase.batch_size for phase in self.phases)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,10 @@ class ClipRecipe(PhasedRecipe):
                 f"a Vision Transformer of {self.model.image_size} pixels learns from pictures of that size, "
                 f"got phases of {sorted(sizes)}."
             )
+
+    def build(self) -> Clip | VitClip:
+        """The CLIP with random weights."""
+        return new_clip(self.model)
 
 
 SaidT = TypeVar("SaidT")
@@ -244,7 +253,7 @@ class ClipTask(PhasedTask[ClipRecipe, Clip | VitClip]):
             ValueError: if the recipe locks a text tower and gets none, or one of other sizes.
         """
         with fork_random(recipe.seed):
-            clip = new_clip(recipe.model)
+            clip = recipe.build()
         if recipe.locks_text:
             lock_text_tower(clip, text)
         super().__init__(recipe, clip, _caption, partial(collate_captions, clip), device=device, workers=workers)

@@ -16,10 +16,11 @@ from lexiseg.models.learned_prompt import LearnedPrompt
 from lexiseg.training.clip.contrastive import towers_in_bf16
 from lexiseg.training.clip.pair_batches import CroppedPairs, PairBatch, PairTask
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage
+from lexiseg.training.engine.run_settings import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LearnedPromptRecipe:
+class LearnedPromptRecipe(Recipe):
     """Everything that decides a training of a prompt, but the pairs and the CLIP."""
 
     length: int = 16

@@ -45,7 +45,7 @@ def train_grounding(recipe: GroundingRecipe, settings: TrainSettings, reporters:
     if settings.start is None:
         raise ValueError(
             "this recipe goes on from a CLIP: train one with 'lexiseg train clip-tiny', then pass its folder, or that "
-            "of an OPSNet, as --start."
+            "of a model around such a CLIP, as --start."
         )
     clip = read_resnet_clip(settings.start)
     origin = {"recipe": to_jsonable(recipe), "start": weights_hash(clip.state_dict())}
@@ -94,12 +94,12 @@ def _start_and_pairs(
     if settings.start is None:
         raise ValueError(
             "this recipe goes on from a CLIP: train one with 'lexiseg train clip-vit-tiny', then pass its folder, or "
-            "that of an OVSeg, as --start."
+            "that of a model around such a CLIP, as --start."
         )
     if not settings.data:
         raise ValueError("this recipe needs pairs of crops and words: make them with 'lexiseg mine', then pass --data.")
     whole = load_model(settings.start) if system_of(settings.start) is not None else None
-    if whole is not None and whole.regions is None:
+    if whole is not None and not whole.encodes_crops:
         whole = None
     clip = read_vit_clip(settings.start) if whole is None else whole.clip
     pairs = PairDataset(*settings.data)

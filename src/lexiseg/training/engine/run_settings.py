@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from torch import nn
+
 from lexiseg.core import processes
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.training.engine.log import DrawComparison, ReportProgress
@@ -74,7 +76,22 @@ class TrainSettings:
     """How the run is carried out."""
 
 
-RecipeT = TypeVar("RecipeT")
+class Recipe:
+    """What can be asked of every recipe, beside its fields: a frozen dataclass of all that decides a training."""
+
+    __slots__ = ()
+
+    def build(self) -> nn.Module | None:
+        """Its model on torch's current device, such as "meta"; None if what it starts from decides its sizes."""
+        return None
+
+    def count_pictures(self) -> int | None:
+        """Pictures or pairs that a whole training looks at, repeats included; None if the data decide."""
+        own: Any = self
+        return None if own.steps is None else own.steps * own.batch_size
+
+
+RecipeT = TypeVar("RecipeT", bound=Recipe)
 
 
 def overridden(recipe: RecipeT, settings: TrainSettings) -> RecipeT:

@@ -51,9 +51,9 @@ from lexiseg.training.recipes.storybook import (
     opsnet_tiny_short,
 )
 
-MakeRecipe = Callable[..., Any]
+RecipeFunction = Callable[..., Any]
 """A function of the seed."""
-RECIPES: Mapping[str, Mapping[str, MakeRecipe]] = {
+RECIPES: Mapping[str, Mapping[str, RecipeFunction]] = {
     group: {recipe.__name__.replace("_", "-"): recipe for recipe in recipes}
     for group, recipes in {
         "Your own pictures": (finetune, finetune_head),
@@ -111,7 +111,7 @@ def describe(name: str) -> str:
     return re.sub(r"`(\w+)`", lambda function: function[1].replace("_", "-"), first)
 
 
-def named(name: str) -> MakeRecipe:
+def named(name: str) -> RecipeFunction:
     """The built-in recipe of a name.
 
     Raises:

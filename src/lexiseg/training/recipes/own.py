@@ -3,28 +3,11 @@
 import importlib.util
 import inspect
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from lexiseg.core.messages import printable
-from lexiseg.training.clip.adaptation import AdaptationRecipe
-from lexiseg.training.clip.contrastive import ClipRecipe
-from lexiseg.training.clip.grounding import GroundingRecipe
-from lexiseg.training.clip.learned_prompt import LearnedPromptRecipe
-from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
-from lexiseg.training.segmentation.finetune import FinetuneRecipe
-from lexiseg.training.segmentation.opsnet import OPSNetRecipe
-from lexiseg.training.segmentation.ovseg import OVSegRecipe
-
-AnyRecipe = (
-    ClipRecipe
-    | GroundingRecipe
-    | ClosedSetRecipe
-    | OPSNetRecipe
-    | OVSegRecipe
-    | FinetuneRecipe
-    | AdaptationRecipe
-    | LearnedPromptRecipe
-)
+from lexiseg.training.engine.run_settings import Recipe
 
 
 def is_own(name: str) -> bool:
@@ -32,11 +15,12 @@ def is_own(name: str) -> bool:
     return ".py:" in name or name.endswith(".py")
 
 
-def load_own(name: str, *, seed: int) -> AnyRecipe:
+def load_own(name: str, kinds: Collection[type[Recipe]], *, seed: int) -> Recipe:
     """Runs the file and calls the function, which returns one of the recipes' dataclasses.
 
     Args:
         name: path/to/file.py:function. Files beside it can be imported in it, as in a script.
+        kinds: what recipes may be.
         seed: handed to the function if it takes one.
 
     Raises:
@@ -55,10 +39,10 @@ def load_own(name: str, *, seed: int) -> AnyRecipe:
         recipe = make(seed=seed) if "seed" in inspect.signature(make).parameters else make()
     except Exception as error:  # somebody else's code
         raise ValueError(f"{function} in {printable(path)} failed ({_one_line(error)}).") from error
-    if not isinstance(recipe, AnyRecipe):
-        kinds = ", ".join(kind.__name__ for kind in AnyRecipe.__args__)
+    if not isinstance(recipe, Recipe) or type(recipe) not in kinds:
+        known = ", ".join(kind.__name__ for kind in kinds)
         raise ValueError(
-            f"{function} in {printable(path)} must return a recipe ({kinds}), got {type(recipe).__name__}."
+            f"{function} in {printable(path)} must return a recipe ({known}), got {type(recipe).__name__}."
         )
     return recipe
 

@@ -5,19 +5,14 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.models.opsnet import OPSNet
-from lexiseg.models.ovseg import OVSeg
-from lexiseg.training.clip.contrastive import ClipRecipe, new_clip
-from lexiseg.training.clip.grounding import GroundingRecipe
-from lexiseg.training.recipes.own import AnyRecipe
-from lexiseg.training.segmentation.closed_set import ClosedSet, ClosedSetRecipe
-from lexiseg.training.segmentation.opsnet import OPSNetRecipe, opsnet_config
-from lexiseg.training.segmentation.ovseg import OVSegRecipe
+from lexiseg.encoders.clip.base import OpenClip
+from lexiseg.models.base import OpenVocabularySegmenter
+from lexiseg.training.engine.run_settings import Recipe
 from lexiseg.training.segmentation.recipe import TrainingRecipe
 
 TRAINED_BYTES, FROZEN_BYTES = 16, 4
@@ -59,47 +54,28 @@ def list_fields(config: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield path, "-" if value is None else f"{value:,}" if type(value) is int else str(value)
 
 
-def count_pictures(recipe: AnyRecipe) -> int | None:
-    """Pictures or pairs that a whole training looks at, repeats included; None if the data decide."""
-    if isinstance(recipe, ClipRecipe | GroundingRecipe):
-        return sum(phase.steps * phase.batch_size for phase in recipe.phases)
-    return None if recipe.steps is None else recipe.steps * recipe.batch_size
-
-
-def build(recipe: AnyRecipe | TrainingRecipe) -> nn.Module | None:
-    """The recipe's model on torch's current device, such as "meta"; None if what it starts from decides its sizes."""
-    if isinstance(recipe, ClipRecipe):
-        return new_clip(recipe.model)
-    if isinstance(recipe, OVSegRecipe):
-        return OVSeg(recipe.model)
-    if isinstance(recipe, ClosedSetRecipe):
-        return ClosedSet(recipe.segmenter, recipe.vocabulary)
-    if isinstance(recipe, OPSNetRecipe) and recipe.clip is not None:
-        return OPSNet(opsnet_config(recipe, recipe.clip))
-    return None
-
-
-def count_parameters(recipe: AnyRecipe | TrainingRecipe) -> tuple[ModuleSize, ...]:
+def count_parameters(recipe: Recipe) -> tuple[ModuleSize, ...]:
     """The parameters of each part of the recipe's model, built on the meta device; nothing if its sizes are open.
 
-    Of an OPSNet's CLIP, image trunk, attention pool and text tower are counted apart: only the trunk runs in training.
+    Of a CLIP that sees whole pictures, image trunk, attention pool and text tower are counted apart: only the trunk
+    runs in training.
     """
     with torch.device("meta"):
-        model = build(recipe)
+        model = recipe.build()
     if model is None:
         return ()
     parts = [(name, part) for name, part in model.named_children() if name != "clip"]
-    if isinstance(model, OPSNet):
+    if isinstance(model, OpenClip):
+        parts = [("CLIP", model)]
+    elif isinstance(model, OpenVocabularySegmenter) and model.encodes_crops:
+        parts.append(("CLIP", model.clip))
+    elif isinstance(model, OpenVocabularySegmenter):
         visual = model.clip.visual
         parts += [
             ("CLIP's attention pool", visual.attnpool),
             ("CLIP's trunk", visual),
             ("CLIP's text tower", model.clip),
         ]
-    elif isinstance(model, OVSeg):
-        parts.append(("CLIP", model.clip))
-    elif isinstance(recipe, ClipRecipe):
-        parts = [("CLIP", model)]
     counted: set[int] = set()
     found = []
     for name, part in parts:
@@ -127,8 +103,7 @@ def estimate_memory(recipe: TrainingRecipe) -> Memory | None:
 
     side = recipe.framing.image_size
     with FakeTensorMode(), fork_random():
-        model: Any = build(recipe)
-        assert model is not None, "it has parameters"
+        model: Any = recipe.build()
         segmenter = model.segmenter.eval()  # in training mode, transformers looks at values
         weights = {p.untyped_storage()._cdata for p in segmenter.parameters()}
         with (

@@ -10,14 +10,6 @@ from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig
 from lexiseg.training.segmentation.recipe import TrainingRecipe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedSetRecipe(TrainingRecipe):
-    """Everything that decides a training of a closed-set Mask2Former, but the pictures."""
-
-    segmenter: SegmenterConfig
-    vocabulary: Vocabulary
-
-
 class ClosedSet(nn.Module):
     """Mask2Former with its own closed class head: the baseline, and what `assemble` takes."""
 
@@ -25,11 +17,15 @@ class ClosedSet(nn.Module):
 
     def __init__(self, config: SegmenterConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
-        self.vocabulary = vocabulary
+        self.training_vocabulary = vocabulary
         self.segmenter = Segmenter(config)
         self.classify = nn.Linear(config.hidden_dim, len(vocabulary) + 1)
 
-    def predict_layers(self, images: ImageBatch) -> tuple[LayerPrediction, ...]:
+    def begin_training(self, device: str) -> None:
+        """Goes to the device and into training mode; its classes are columns of the head, so no word is embedded."""
+        self.train().to(device)
+
+    def predict_layers(self, images: ImageBatch, words: None = None) -> tuple[LayerPrediction, ...]:
         """Masks and classes after every layer; in float32 under autocast too."""
         last = self.segmenter(images.pixel_values, every_layer=True)
         return tuple(
@@ -38,3 +34,17 @@ class ClosedSet(nn.Module):
             )
             for layer in (*last.aux, last)
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedSetRecipe(TrainingRecipe):
+    """Everything that decides a training of a closed-set Mask2Former, but the pictures."""
+
+    model_type = ClosedSet
+
+    segmenter: SegmenterConfig
+    vocabulary: Vocabulary
+
+    def build(self) -> ClosedSet:
+        """The model with random weights."""
+        return ClosedSet(self.segmenter, self.vocabulary)

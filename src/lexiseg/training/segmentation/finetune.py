@@ -18,7 +18,7 @@ from lexiseg.data.samples.segmentation import example_generator
 from lexiseg.data.samples.transforms import MASK_STRIDE, Framing
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.training.engine.optim import OptimConfig
-from lexiseg.training.engine.run_settings import Precision
+from lexiseg.training.engine.run_settings import Precision, Recipe
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.segmentation.criterion import CriterionConfig
 from lexiseg.training.segmentation.matcher import MASKFORMER_LOSSES
@@ -32,7 +32,7 @@ SHARED_FIELDS = ("steps", "batch_size", "optim", "backbone_lr_scale", "paste_sha
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FinetuneRecipe:
+class FinetuneRecipe(Recipe):
     """Everything that decides a fine-tuning, but model and pictures."""
 
     trains: Literal["head", "whole"]

@@ -114,7 +114,7 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
     return folder
 
 
-def check_finetune(settings: TrainSettings) -> DataReport:
+def check_finetune(recipe: FinetuneRecipe, settings: TrainSettings) -> DataReport:
     """Looks at a person's pictures as a fine-tuning would, and more closely; takes no step.
 
     Raises:

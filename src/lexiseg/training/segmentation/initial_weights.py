@@ -10,34 +10,32 @@ from lexiseg.encoders.segmenters.backbone_weights import is_backbone, load_backb
 from lexiseg.encoders.segmenters.mask2former import Segmenter
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
 from lexiseg.io.checkpoint import weights_hash
-from lexiseg.io.models import load_model, system_of
+from lexiseg.io.models import MODELS, load_model, system_of
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.clip.folders import read_prompt, read_resnet_clip, read_vit_clip
 from lexiseg.training.engine.run_settings import TrainSettings
 from lexiseg.training.segmentation.opsnet import OPSNetRecipe, around_clip, new_opsnet, opsnet_to_go_on_with
 from lexiseg.training.segmentation.ovseg import OVSegRecipe, new_ovseg, ovseg_to_go_on_with, take_backbone
+from lexiseg.training.segmentation.recipe import TrainingRecipe
 
 Origin = dict[str, str | None]
 """Hashes of the weights that a model was made of."""
 
 
-def lacking_weights(recipe: OPSNetRecipe | OVSegRecipe, settings: TrainSettings) -> str | None:
+def lacking_weights(recipe: TrainingRecipe, settings: TrainSettings) -> str | None:
     """What a recipe needs and was not given, in a sentence that says how to get it; None if nothing."""
-    wholes, whole = (("ovseg",), "OVSeg") if isinstance(recipe, OVSegRecipe) else (("opsnet", "ovseg"), "OPSNet")
-    if settings.start is not None and system_of(settings.start) in wholes:
-        return None  # a whole model; whether it is the right one is said when it is loaded
-    published = recipe.published
+    wholes = [name for name, (_, kind) in MODELS.items() if kind is recipe.model_type or not recipe.takes_backbones]
+    if recipe.small_clip is None or (settings.start is not None and system_of(settings.start) in wholes):
+        return None  # whether a whole model is the right one is said when it is loaded
+    published, whole = recipe.published, a(recipe.model_type)
     if published is None:
         if settings.clip is not None:
             return None
-        tiny = "clip-vit-tiny" if isinstance(recipe, OVSegRecipe) else "clip-tiny"
         return (
-            f"this recipe needs a frozen CLIP: train one with 'lexiseg train {tiny}', then pass --clip; "
-            f"or pass the folder of an {whole} as --start."
+            f"this recipe needs a frozen CLIP: train one with 'lexiseg train {recipe.small_clip}', then pass --clip; "
+            f"or pass the folder of {whole} as --start."
         )
-    if settings.from_scratch:
-        return None
     wanted = [
         f"{option} {name}"
         for option, name, given in (
@@ -46,21 +44,12 @@ def lacking_weights(recipe: OPSNetRecipe | OVSegRecipe, settings: TrainSettings)
         )
         if given is None
     ]
+    if settings.from_scratch or not wanted:
+        return None
     return (
         f"this recipe begins with published weights: pass {' and '.join(wanted)}, which are then fetched from the "
-        f"Hugging Face hub, or folders with copies of them; or the folder of an {whole} as --start; or --from-scratch."
-        if wanted
-        else None
+        f"Hugging Face hub, or folders with copies of them; or the folder of {whole} as --start; or --from-scratch."
     )
-
-
-def first_model(recipe: OPSNetRecipe | OVSegRecipe, settings: TrainSettings) -> tuple[OPSNet | OVSeg, Origin]:
-    """The model of either system before its first step.
-
-    Raises:
-        ValueError: if something is missing, damaged, or of other sizes than the recipe's.
-    """
-    return first_ovseg(recipe, settings) if isinstance(recipe, OVSegRecipe) else first_opsnet(recipe, settings)
 
 
 def first_opsnet(recipe: OPSNetRecipe, settings: TrainSettings) -> tuple[OPSNet, Origin]:

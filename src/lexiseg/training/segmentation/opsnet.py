@@ -22,6 +22,9 @@ _OF_TEXT = ("embed_dim", "text_width", "text_heads", "text_layers", "context_len
 class OPSNetRecipe(TrainingRecipe):
     """Everything that decides a training of an OPSNet, but the pictures and the CLIP."""
 
+    model_type = OPSNet
+    small_clip = "clip-tiny"
+
     segmenter: SegmenterConfig
     vocabulary: Vocabulary
     has_enhancer: bool = True
@@ -33,6 +36,10 @@ class OPSNetRecipe(TrainingRecipe):
     test_sides: tuple[int, int] | None = None
     """To how many pixels the shorter side is brought when the model is used, and how many the longer one may have at
     most; None: the longer one has the framing's."""
+
+    def build(self) -> OPSNet | None:
+        """The model around a CLIP of the recipe's sizes; None if those of the given one decide."""
+        return None if self.clip is None else OPSNet(opsnet_config(self, self.clip))
 
 
 def opsnet_config(recipe: OPSNetRecipe, clip: ClipConfig) -> OPSNetConfig:

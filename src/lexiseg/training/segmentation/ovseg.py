@@ -17,6 +17,10 @@ from lexiseg.training.segmentation.recipe import TrainingRecipe
 class OVSegRecipe(TrainingRecipe):
     """Everything that decides a training of an OVSeg's first stage, but the pictures and the CLIP."""
 
+    model_type = OVSeg
+    small_clip = "clip-vit-tiny"
+    takes_backbones = True
+
     model: OVSegConfig
     """What is built; the sizes of its CLIP give way to those of the CLIP that is put in."""
 
@@ -24,6 +28,10 @@ class OVSegRecipe(TrainingRecipe):
     def vocabulary(self) -> Vocabulary:
         """What it is trained on."""
         return self.model.training_vocabulary
+
+    def build(self) -> OVSeg:
+        """The model around a CLIP of the recipe's own sizes."""
+        return OVSeg(self.model)
 
 
 def new_ovseg(recipe: OVSegRecipe, clip: VitClip, prompt_vectors: Float[Tensor, "P W"] | None = None) -> OVSeg:

@@ -1,12 +1,14 @@
 """What the recipes of all segmenters say of pictures and optimisation."""
 
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage
-from lexiseg.training.engine.run_settings import Precision
+from lexiseg.training.engine.run_settings import Precision, Recipe
 from lexiseg.training.segmentation.criterion import CriterionConfig
 
 
@@ -21,8 +23,15 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRecipe:
+class TrainingRecipe(Recipe):
     """What the recipes of all segmenters say of pictures and optimisation."""
+
+    model_type: ClassVar[type[Any]]
+    """The type of what is trained: an `OpenVocabularySegmenter`, or `ClosedSet`."""
+    small_clip: ClassVar[str | None] = None
+    """The built-in recipe of a small CLIP of the kind that the model needs; None: it needs none."""
+    takes_backbones: ClassVar[bool] = False
+    """Whether a whole model of another type, as --start, gives its backbone, and not a reason to refuse it."""
 
     framing: Framing
     num_pictures: int
@@ -44,6 +53,12 @@ class TrainingRecipe:
     """
     precision: Precision = "bf16"
     seed: int = 0
+
+    @property
+    def training_vocabulary(self) -> Vocabulary:
+        """What the model is trained on: the recipe's `vocabulary`; a fine-tuning has that of its model instead."""
+        own: Any = self
+        return own.vocabulary
 
     @property
     def optim_plan(self) -> OptimPlan:

@@ -1,7 +1,8 @@
 """Trainings of segmenters, from a recipe to a model folder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
@@ -18,17 +19,15 @@ from lexiseg.storybook.export import StorybookSpec
 from lexiseg.storybook.roles import Role
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import Validation
-from lexiseg.training.segmentation.closed_set import ClosedSet, ClosedSetRecipe
+from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
 from lexiseg.training.segmentation.data_check import DataReport, look_at_data
-from lexiseg.training.segmentation.initial_weights import first_model, first_opsnet, lacking_weights
-from lexiseg.training.segmentation.opsnet import OPSNetRecipe
+from lexiseg.training.segmentation.initial_weights import Origin, first_opsnet, lacking_weights
 from lexiseg.training.segmentation.opsnet_plus import LabelSupervision, OPSNetPlusRecipe
-from lexiseg.training.segmentation.ovseg import OVSegRecipe
 from lexiseg.training.segmentation.recipe import TrainingRecipe
 from lexiseg.training.segmentation.task import SegmentationTask
 
-SegmenterRecipe = ClosedSetRecipe | OPSNetRecipe | OVSegRecipe
-"""Recipes of all that learns from pictures with masks alone; an OPSNet+'s is an OPSNet's."""
+FirstModel = Callable[[Any, TrainSettings], tuple[OpenVocabularySegmenter, Origin]]
+"""What makes the model before its first step, by recipe and settings, and says what of."""
 
 
 def train_closed_set(recipe: ClosedSetRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
@@ -36,7 +35,7 @@ def train_closed_set(recipe: ClosedSetRecipe, settings: TrainSettings, reporters
     recipe = overridden(recipe, settings)
     data = training_data(recipe, settings, reporters)
     with fork_random(recipe.seed):
-        model = ClosedSet(recipe.segmenter, recipe.vocabulary)
+        model = recipe.build()
     task = SegmentationTask(recipe, data, model, device=settings.device, workers=settings.workers)
     run_task(task, settings, reporters, {"recipe": to_jsonable(recipe)})
     model.cpu()
@@ -53,11 +52,11 @@ def train_closed_set(recipe: ClosedSetRecipe, settings: TrainSettings, reporters
     )
 
 
-def train_segmenter(recipe: OPSNetRecipe | OVSegRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
-    """Trains an OPSNet, or the first stage of an OVSeg, around a frozen CLIP."""
+def train_segmenter(first: FirstModel, recipe: TrainingRecipe, settings: TrainSettings, reporters: Reporters) -> Path:
+    """Trains a segmenter around a frozen CLIP, an OPSNet or an OVSeg's first stage, from what `first` gives."""
     _refuse_to_draw(recipe, settings)
     recipe = overridden(recipe, settings)
-    model, weights = first_model(recipe, settings)
+    model, weights = first(recipe, settings)
     data = training_data(recipe, settings, reporters)
     origin = {"recipe": to_jsonable(recipe), **weights}
     return _train(recipe, data, model, settings, reporters, origin, keeps_batch_norm=settings.start is not None)
@@ -109,21 +108,20 @@ def _train(
     return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
 
 
-def check_run(recipe: SegmenterRecipe, settings: TrainSettings) -> DataReport:
+def check_run(recipe: TrainingRecipe, settings: TrainSettings) -> DataReport:
     """Looks at data and initial weights as a training would, and takes no step; nothing is drawn or loaded whole."""
     weights = _look_at_weights(recipe, settings)
     if not settings.data and recipe.num_pictures:
         return weights + DataReport(num_pictures=0, notes=(f"{recipe.num_pictures} pictures will be drawn.",))
     data = _open_data(recipe, settings)
-    per_class = isinstance(recipe, OVSegRecipe)
-    return look_at_data(data, recipe.vocabulary, per_class=per_class, files=True) + weights
+    per_class = recipe.model_type.has_targets_per_class
+    return look_at_data(data, recipe.training_vocabulary, per_class=per_class, files=True) + weights
 
 
-def _look_at_weights(recipe: SegmenterRecipe, settings: TrainSettings) -> DataReport:
+def _look_at_weights(recipe: TrainingRecipe, settings: TrainSettings) -> DataReport:
     """Whether weights that are needed are given, and those that are given are here."""
-    problems, notes = [], []
-    if not isinstance(recipe, ClosedSetRecipe) and (lacking := lacking_weights(recipe, settings)):
-        problems.append(lacking)
+    lacking, notes = lacking_weights(recipe, settings), []
+    problems = [] if lacking is None else [lacking]
     for option, path in (("--clip", settings.clip), ("--start", settings.start)):
         if path is not None and is_hub_name(path):
             notes.append(f"{option} {path} will be fetched from the Hugging Face hub, if it is not in its cache.")
@@ -140,7 +138,7 @@ def _validation(settings: TrainSettings) -> Validation | None:
     return Validation(data=data, vocabulary=own_vocabulary(data.categories))
 
 
-def training_data(recipe: SegmenterRecipe, settings: TrainSettings, reporters: Reporters) -> Dataset:
+def training_data(recipe: TrainingRecipe, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """The training set: the given one, or drawn once into a folder that a resumed run finds again.
 
     Raises:
@@ -148,9 +146,9 @@ def training_data(recipe: SegmenterRecipe, settings: TrainSettings, reporters: R
     """
     if not settings.data:
         # the same pictures for every seed of the training, as COCO's are
-        return _drawn("base", recipe.num_pictures, recipe.vocabulary, recipe, settings, reporters)
+        return _drawn("base", recipe.num_pictures, recipe.training_vocabulary, recipe, settings, reporters)
     data = _open_data(recipe, settings)
-    found = look_at_data(data, recipe.vocabulary, per_class=isinstance(recipe, OVSegRecipe))
+    found = look_at_data(data, recipe.training_vocabulary, per_class=recipe.model_type.has_targets_per_class)
     report_findings(found, settings.data[0], reporters)
     return data
 
@@ -169,16 +167,15 @@ def report_findings(found: DataReport, path: Path, reporters: Reporters) -> None
         raise ValueError(f"{path}: {found.problems[0]}{rest}")
 
 
-def _open_data(recipe: SegmenterRecipe, settings: TrainSettings) -> Dataset:
-    """The data set that --data and --root name; an OVSeg may learn from label maps as well."""
+def _open_data(recipe: TrainingRecipe, settings: TrainSettings) -> Dataset:
+    """The data set that --data and --root name; targets per class can be made of label maps as well."""
     _refuse_to_draw(recipe, settings)
     (path,) = settings.data
-    split = None if settings.root is None else "train"
-    needs = ("panoptic", "semantic") if isinstance(recipe, OVSegRecipe) else ("panoptic",)
-    return open_dataset(path, settings.root, split, needs=needs)
+    needs = ("panoptic", "semantic") if recipe.model_type.has_targets_per_class else ("panoptic",)
+    return open_dataset(path, settings.root, None if settings.root is None else "train", needs=needs)
 
 
-def _refuse_to_draw(recipe: SegmenterRecipe, settings: TrainSettings) -> None:
+def _refuse_to_draw(recipe: TrainingRecipe, settings: TrainSettings) -> None:
     if not settings.data and not recipe.num_pictures:
         raise ValueError("this recipe learns from photographs, which can't be drawn: pass a data set as --data.")
 
@@ -199,7 +196,7 @@ def _drawn(
     role: Role,
     count: int,
     vocabulary: Vocabulary | None,
-    recipe: SegmenterRecipe,
+    recipe: TrainingRecipe,
     settings: TrainSettings,
     reporters: Reporters,
 ) -> Dataset:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lexiseg.core.random import fork_random
-from lexiseg.core.structures import ImageBatch, LayerPrediction, VocabularyEmbeddings
+from lexiseg.core.structures import ImageBatch, LayerPrediction
 from lexiseg.data.categories import match_categories
 from lexiseg.data.dataset import Dataset
 from lexiseg.data.samples.segmentation import MixedDataset, SegmentationDataset, collate, mixed_keys
@@ -83,26 +83,14 @@ class SegmentationTask(Generic[ModelT]):
         self.labels = labels
         self._data = data
         self._workers = workers
-        model.train().to(device)
-        self._words: VocabularyEmbeddings | None = None
-        if isinstance(model, OpenVocabularySegmenter):
-            if model.untrainable_because is not None:
-                raise ValueError(model.untrainable_because)
-            self._vocabulary = model.config.training_vocabulary
-            self._words = model.embed_vocabulary(self._vocabulary, negatives=False).to(device)
-            if model.regions is None:
-                model.clip.to(memory_format=torch.channels_last)  # its convolutions take 0.6 of the time so on a CPU
-        else:
-            self._vocabulary = model.vocabulary
+        self._words: Any = model.begin_training(device)
+        """What the model asks of its `predict_layers` for: its training vocabulary, embedded; None of a closed set."""
         if keeps_batch_norm:
             freeze_batch_norm(model.segmenter)
 
     def predict(self, images: ImageBatch) -> tuple[LayerPrediction, ...]:
         """What every layer predicts, for the criterion, which takes float32 alone."""
         with self.recipe.autocast(self.device):
-            if isinstance(self.model, ClosedSet):
-                return self.model.predict_layers(images)
-            assert self._words is not None
             return self.model.predict_layers(images, self._words)
 
     @property
@@ -163,7 +151,7 @@ class SegmentationTask(Generic[ModelT]):
         return MixedDataset([self._examples(data, donors) for data in self._sources])
 
     def _examples(self, data: Dataset, donors: SegmentationDataset | None = None) -> SegmentationDataset:
-        class_ids = match_categories(data.categories, self._vocabulary)
+        class_ids = match_categories(data.categories, self.model.training_vocabulary)
         if not class_ids:
             raise ValueError("no category of the training data is in the recipe's vocabulary: check --data.")
         return SegmentationDataset(
