@@ -4,7 +4,7 @@ Every setting of a configuration is honoured, or compared with what the model do
 official program; any other is refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -31,6 +31,7 @@ _FIXED: Mapping[str, Any] = {
     "mask_former.TRANSFORMER_IN_FEATURE": "res5",
     "mask_former.SIZE_DIVISIBILITY": 32,
     "sem_seg_head.IN_FEATURES": _STAGES,
+    "sem_seg_head.COMMON_STRIDE": 4,
     "sem_seg_head.NORM": "GN",
     "sem_seg_head.TRANSFORMER_ENC_LAYERS": 0,
     "sem_seg_head.PIXEL_DECODER_NAME": "BasePixelDecoder",
@@ -70,7 +71,6 @@ _WITHOUT_EFFECT = frozenset(
         "class_names",  # the words of a reference
         *(f"mask_former.{key}" for key in ("DEEP_SUPERVISION", "NO_OBJECT_WEIGHT", "DICE_WEIGHT", "MASK_WEIGHT")),
         *(f"sem_seg_head.{key}" for key in ("IGNORE_VALUE", "LOSS_WEIGHT")),
-        "sem_seg_head.COMMON_STRIDE",  # not read there
         "swin.PROJECT_DIM",  # of a projection that is off
         "resnets.DEFORM_MODULATED",
         "resnets.DEFORM_NUM_GROUPS",
@@ -161,7 +161,7 @@ _HONOURED = frozenset(
 """Settings that become fields of the model's configuration; the number of classes is compared with its vocabulary's."""
 
 
-def _check_all_are_read(settings: Settings, known: frozenset[str] | set[str], unused_section: str) -> None:
+def _check_all_are_read(settings: Settings, known: Set[str], unused_section: str) -> None:
     """Checks that nothing says what the model does not do.
 
     Raises:
@@ -176,9 +176,9 @@ def _check_all_are_read(settings: Settings, known: frozenset[str] | set[str], un
     ]
     if unknown:
         raise ModelError(
-            f"the configuration has settings that are not honoured here ({few(map(printable, unknown))}); leave out "
-            "what does not change the official program's answers. Sections have the official names in small letters, "
-            "without MODEL, such as clip_adapter."
+            f"the configuration has settings that are not honoured here: {few([printable(key) for key in unknown])}. "
+            "Leave out what does not change the official program's answers; sections have the official names in small "
+            "letters, without MODEL, such as clip_adapter."
         )
 
 

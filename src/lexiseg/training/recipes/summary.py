@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders.clip.resnet import ClipConfig
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.training.clip.contrastive import ClipRecipe, new_clip
@@ -57,6 +58,14 @@ def list_fields(config: Any, name: str = "") -> Iterator[tuple[str, str]]:
                 yield from list_fields(item, f"{path}.{number}")
         else:
             yield path, "-" if value is None else f"{value:,}" if type(value) is int else str(value)
+
+
+def list_answers(recipe: AnyRecipe | TrainingRecipe) -> list[tuple[str, str]]:
+    """How an OPSNet of the recipe answers unless told otherwise, as `list_fields` does; an OVSeg's recipe says it."""
+    if not isinstance(recipe, OPSNetRecipe):
+        return []
+    config = opsnet_config(recipe, recipe.clip or ClipConfig())
+    return [*list_fields(config.modulation, "modulation"), *list_fields(config.merge, "merge")]
 
 
 def count_pictures(recipe: AnyRecipe) -> int | None:

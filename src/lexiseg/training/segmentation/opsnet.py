@@ -8,6 +8,7 @@ from torch import Tensor
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
+from lexiseg.encoders.colours import Padding
 from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.training.clip.text_tower import have_same_text_tower
@@ -26,7 +27,9 @@ class OPSNetRecipe(TrainingRecipe):
     has_enhancer: bool = True
     """Cross-attention to CLIP's map."""
     enhancer_shares_projection: bool = True
-    """See `OPSNetConfig`."""
+    enhancer_is_masked: bool = True
+    padding: Padding = "black"
+    """These three: see `OPSNetConfig`. What a model was trained with, it keeps: --start decides its padding."""
     clip: ClipConfig | None = None
     """Sizes of the frozen CLIP; None: those of the one that is given."""
     test_sides: tuple[int, int] | None = None
@@ -45,6 +48,8 @@ def opsnet_config(recipe: OPSNetRecipe, clip: ClipConfig) -> OPSNetConfig:
         shortest_side=shortest,
         has_enhancer=recipe.has_enhancer,
         enhancer_shares_projection=recipe.enhancer_shares_projection,
+        enhancer_is_masked=recipe.enhancer_is_masked,
+        padding=recipe.padding,
     )
 
 
@@ -118,5 +123,5 @@ def around_clip(model: OPSNet, clip: Clip) -> OPSNet:
 
 
 def _shape_fields(config: OPSNetConfig) -> tuple[object, ...]:
-    """What decides the shapes of the trained weights."""
-    return config.segmenter, config.has_enhancer, config.enhancer_shares_projection
+    """What decides the shapes of the trained weights, and what they attend to."""
+    return config.segmenter, config.has_enhancer, config.enhancer_shares_projection, config.enhancer_is_masked
