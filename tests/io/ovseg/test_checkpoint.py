@@ -26,9 +26,9 @@ from lexiseg.encoders.colours import IMAGENET
 from lexiseg.encoders.segmenters.mask2former import SwinBackbone
 from lexiseg.encoders.segmenters.maskformer import DeepResNetBackbone, MaskFormer, MaskFormerConfig
 from lexiseg.io.models import load_model, save_model
+from lexiseg.io.ovseg import settings as settings_module
 from lexiseg.io.ovseg.checkpoint import config_of, import_ovseg
 from lexiseg.io.ovseg.keys import from_official, to_official
-from lexiseg.io.ovseg import settings as settings_module
 from lexiseg.io.ovseg.settings import read_settings
 from lexiseg.io.ovseg.verify import read_reference, verify
 from lexiseg.models.ovseg import OVSeg, OVSegConfig

@@ -104,11 +104,13 @@ def read_preparation(folder: Path, *, num_classes: int) -> Preparation:
         raise ValueError(f"{file}: expected sides of 32 pixels or more, got {shortest!r} and {longest!r}; {_AGAIN}.")
     if padding not in get_args(Padding):
         raise ValueError(f"{file}: padding must be {' or '.join(get_args(Padding))}, got {padding!r}; {_AGAIN}.")
-    return Preparation(longest_side=longest or max(1333, *sides), shortest_side=shortest, padding=cast(Padding, padding))
+    return Preparation(
+        longest_side=longest or max(1333, *sides), shortest_side=shortest, padding=cast(Padding, padding)
+    )
 
 
 def _preprocessor(longest_side: int, padding: Padding) -> str:
-    """A preprocessor_config.json, by which transformers resizes too (to multiples of 32); only we read its `padding`."""
+    """A preprocessor_config.json; transformers resizes by it too, to multiples of 32, and passes `padding` over."""
     return json.dumps(
         {
             "image_processor_type": "Mask2FormerImageProcessor",
