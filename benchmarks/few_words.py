@@ -21,13 +21,13 @@ import torch
 from lexiseg import Vocabulary, load_model
 from lexiseg.core.batches import to_image_batch
 from lexiseg.core.images import open_picture
-from lexiseg.core.structures import ImageBatch, MaskProposals, PanopticMap, VocabularyEmbeddings
+from lexiseg.core.structures import PanopticMap, VocabularyEmbeddings
 from lexiseg.core.tables import markdown_table
 from lexiseg.core.vocabulary import Concept
-from lexiseg.data.dataset import Dataset, Segmentation, SegmentInfo
+from lexiseg.data.dataset import Segmentation, SegmentInfo
 from lexiseg.evaluation.metrics.panoptic_quality import overlaps
 from lexiseg.models.base import OpenVocabularySegmenter
-from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
+from lexiseg.models.postprocess.panoptic import panoptic_map
 from lexiseg.models.vocabulary_embedding import embed_vocabulary
 from lexiseg.storybook.choices import Role, Split
 from lexiseg.storybook.export import StorybookSpec, write_storybook
@@ -71,7 +71,7 @@ def ask(model: OpenVocabularySegmenter, vocabulary: Vocabulary, policy: Policy) 
         negatives=policy.negatives,
         negative_similarity=policy.same,
         general=policy.general,
-        cache_dir=Path('/tmp/embcache'),
+        cache_dir=Path("/tmp/embcache"),
     )
     return replace(words, domain_similarity=words.similarity.double().mean().item()) if policy.s_of_all else words
 
@@ -106,9 +106,7 @@ class Counts:
 
     def add(self, truth: Segmentation, names: Mapping[int, str], answer: PanopticMap, asked: Sequence[str]) -> None:
         """Counts one answer; segments of other words are not looked at."""
-        segments = tuple(
-            SegmentInfo(id=s.id, category_id=s.class_id, area=s.area, box=s.box) for s in answer.segments
-        )
+        segments = tuple(SegmentInfo(id=s.id, category_id=s.class_id, area=s.area, box=s.box) for s in answer.segments)
         name_of = {s.id: s.name for s in answer.segments}
         pairs = overlaps(truth.ids, truth.segments, answer.segmentation, segments)
         matches = pairs.matches()
@@ -135,6 +133,7 @@ def main() -> None:
     parser.add_argument("--absent", choices=get_args(Absent), default="any")
     given = parser.parse_args()
     from lexiseg.io.models import find_model
+
     model = load_model(find_model(given.model))
     vocabulary = ROLE_CONTENTS[given.role].vocabulary
     counts: dict[tuple[str, int, float], Counts] = {}
@@ -154,7 +153,8 @@ def main() -> None:
             full = model.classify(images, proposals, everything)
             for question in questions(rng, vocabulary, present, given.absent, turn):
                 for name, policy in POLICIES.items():
-                    if name == "role": policy = Policy(general=(*vocabulary.names, "background", "object"), same=1.0)
+                    if name == "role":
+                        policy = Policy(general=(*vocabulary.names, "background", "object"), same=1.0)
                     words = ask(model, question, policy)
                     answer = model.classify(images, proposals, words)
                     for t in THRESHOLDS:
@@ -163,12 +163,18 @@ def main() -> None:
                         c.add(truth, names, panoptic_map(answer, 0, frame, question, merge), question.names)
                 for t in THRESHOLDS:
                     c = counts.setdefault(("read off", len(question), t), Counts())
-                    c.add(truth, names, panoptic_map(full, 0, frame, vocabulary, replace(model.config.merge, score_threshold=t)), question.names)
+                    c.add(
+                        truth,
+                        names,
+                        panoptic_map(full, 0, frame, vocabulary, replace(model.config.merge, score_threshold=t)),
+                        question.names,
+                    )
     rows = []
     for name in ["read off", *POLICIES]:
         for t in THRESHOLDS:
             rows.append((name, f"{t:g}", *(str(counts[name, n, t]) for n in NUM_WORDS)))
     print("\n".join(markdown_table(("policy", "t", *(f"{n}" for n in NUM_WORDS)), rows)))
+
 
 if __name__ == "__main__":
     main()

@@ -231,6 +231,14 @@ def test_train_shows_all_of_a_recipe(run: Run) -> None:
     assert re.search(r"\bseed +3\b", ran.out)
 
 
+def test_train_shows_how_an_opsnet_will_answer(run: Run) -> None:
+    ran = run("train", "opsnet-tiny", "--show")
+
+    assert ran.code == 0
+    for told in (r"modulation\.alpha +10\.0", r"modulation\.beta +0\.5", r"merge\.overlap_threshold +0\.8"):
+        assert re.search(told, ran.out)
+
+
 def test_train_checks_data_and_weights_without_training(run: Run, tmp_path: Path) -> None:
     run("storybook", "--count", 2, "--size", 64, "--out", tmp_path / "data")
 

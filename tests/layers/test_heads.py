@@ -87,3 +87,4 @@ def test_the_enhancer_hardly_sees_what_lies_outside_the_mask(rng: torch.Generato
 
     torch.testing.assert_close(enhancer(query, elsewhere, weights), plain, atol=1e-3, rtol=0.0)
     assert (enhancer(query, inside, weights) - plain).abs().max() > 1e-2
+    assert (enhancer(query, elsewhere, None) - enhancer(query, cells, None)).abs().max() > 1e-2  # the paper's layer

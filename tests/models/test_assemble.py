@@ -1,14 +1,24 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, ResNetConfig, SwinConfig
+from transformers import (
+    Mask2FormerConfig,
+    Mask2FormerForUniversalSegmentation,
+    Mask2FormerImageProcessor,
+    ResNetConfig,
+    SwinConfig,
+)
 
+from lexiseg.core.frames import Frame
+from lexiseg.core.structures import ImageBatch
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders import colours
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
@@ -18,7 +28,12 @@ from lexiseg.encoders.segmenters.mask2former import (
     from_transformers,
     to_transformers,
 )
-from lexiseg.encoders.segmenters.mask2former_weights import published_names, read_mask2former, write_mask2former
+from lexiseg.encoders.segmenters.mask2former_weights import (
+    published_names,
+    read_mask2former,
+    read_preparation,
+    write_mask2former,
+)
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.models.assemble import assemble, concept_embed
 from lexiseg.models.vocabulary_embedding import embed_vocabulary
@@ -78,6 +93,99 @@ def test_an_assembled_model_gives_the_masks_and_class_probabilities_of_the_publi
     torch.testing.assert_close(proposals.mask_logits, expected.masks_queries_logits, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(probs, expected.class_queries_logits.softmax(-1), atol=1e-5, rtol=0)
     assert probs.std() > 1e-3  # not a model that answers the same for everything
+
+
+@torch.no_grad()
+def test_pictures_are_padded_as_transformers_pads_them(folder: Path, clip_weights: Path) -> None:
+    """After normalisation, with zeros: sides that are no multiples of 32, and a batch of several sizes."""
+    theirs = Mask2FormerForUniversalSegmentation.from_pretrained(folder).eval()
+    rng = np.random.default_rng(0)
+    shapes = [(150, 206), (131, 190), (160, 224)]  # the last is the canvas of all
+    drawn = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
+    expected = theirs(**Mask2FormerImageProcessor(do_resize=False)(drawn, return_tensors="pt"))
+
+    opsnet = assemble(folder, CLIP, clip_weights)
+    frames = tuple(Frame(original=shape, resized=shape, padded=(160, 224)) for shape in shapes)
+    canvas = torch.stack(
+        [f.enter(torch.from_numpy(p).permute(2, 0, 1) / 255) for f, p in zip(frames, drawn, strict=True)]
+    )
+    images = ImageBatch(pixel_values=canvas, frames=frames)
+    found = opsnet.propose(images).mask_logits
+    opsnet.config = replace(opsnet.config, padding="black")
+    black = opsnet.propose(images).mask_logits
+
+    assert (opsnet.config.padding, assemble(folder, CLIP, clip_weights).config.padding) == ("black", "mean")
+    torch.testing.assert_close(found, expected.masks_queries_logits, atol=1e-4, rtol=1e-4)
+    assert (black[0] - found[0]).abs().max() > 1e-2
+    torch.testing.assert_close(black[2], found[2], atol=1e-4, rtol=1e-4)  # a picture without padding
+
+
+HUB = {"_max_size": 1333, "size": {"height": 384, "width": 384}, "size_divisor": 32, "num_labels": 133}
+PREPARATIONS: dict[str, tuple[dict[str, object] | None, int, tuple[int | None, int]]] = {
+    "none, COCO": (None, 133, (800, 1333)),
+    "none, ADE20K": (None, 150, (640, 2560)),
+    "none, Cityscapes": (None, 19, (1024, 2048)),
+    "none, own": (None, 5, (800, 1333)),
+    "hub, COCO": (HUB, 133, (800, 1333)),
+    "hub, COCO instances": (HUB, 80, (800, 1333)),
+    "hub, ADE20K": (HUB | {"_max_size": 2560}, 150, (640, 2560)),
+    "hub, small ADE20K": (HUB | {"_max_size": 2048}, 150, (512, 2048)),
+    "hub, Cityscapes": (HUB | {"_max_size": 2048}, 19, (1024, 2048)),
+    "today's": ({"size": {"shortest_edge": 640, "longest_edge": 2560}}, 133, (640, 2560)),
+    "the first": ({"size": 512, "max_size": 2048, "size_divisibility": 32}, 65, (512, 2048)),
+    "a shorter side alone": ({"size": 1500}, 5, (1500, 1500)),
+    "a longer side alone": ({"size": {"longest_edge": 320}}, 5, (None, 320)),
+}
+
+
+@pytest.mark.parametrize("case", PREPARATIONS)
+def test_pictures_get_the_published_test_size(case: str, tmp_path: Path, clip_weights: Path) -> None:
+    document, num_classes, sides = PREPARATIONS[case]
+    if document is not None:
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(document))
+
+    found = read_preparation(tmp_path, num_classes=num_classes)
+
+    assert ((found.shortest_side, found.longest_side), found.padding) == (sides, "mean")
+
+
+def test_an_assembled_model_looks_at_the_folders_size_or_at_that_it_is_told(tmp_path: Path, clip_weights: Path) -> None:
+    write_random(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": 96, "max_size": 160}))
+
+    configs = [assemble(tmp_path, CLIP, clip_weights, longest_side=told).config for told in (None, 128)]
+
+    assert [(config.shortest_side, config.longest_side) for config in configs] == [(96, 160), (None, 128)]
+
+
+def test_published_files_say_what_is_read_from_them(shared: Path, tmp_path: Path) -> None:
+    expected = {
+        "mask2former-coco-panoptic-current": (133, (800, 1333)),
+        "mask2former-swin-base-coco-panoptic": (133, (800, 1333)),
+        "mask2former-swin-large-ade-panoptic": (150, (640, 2560)),
+        "mask2former-swin-large-coco-instance": (80, (800, 1333)),
+        "mask2former-swin-small-ade-semantic": (150, (512, 2048)),
+        "nielsr_maskformer-resnet50-vistas": (65, (800, 1333)),
+        "onnx-community_maskformer-resnet50-ade": (150, (800, 1333)),
+    }
+    for name, (num_classes, sides) in expected.items():
+        (file,) = (shared / "published").glob(f"preprocessor__{name}*")
+        (tmp_path / "preprocessor_config.json").write_bytes(file.read_bytes())
+        found = read_preparation(tmp_path, num_classes=num_classes)
+        assert (found.shortest_side, found.longest_side) == sides, name
+
+
+def test_a_closed_set_model_of_ours_says_how_it_was_trained(tmp_path: Path, clip_weights: Path) -> None:
+    segmenter, weight = Segmenter(RESNET).state_dict(), torch.zeros(6, 32)
+    head = {"class_weight": weight, "class_bias": weight[:, 0], "names": LABELS}
+    write_mask2former(tmp_path, RESNET, segmenter, **head, longest_side=160)
+
+    config = assemble(tmp_path, CLIP, clip_weights).config
+    theirs = Mask2FormerImageProcessor.from_pretrained(tmp_path)
+
+    assert (config.shortest_side, config.longest_side, config.padding) == (160, 160, "black")
+    resized = theirs(np.zeros((120, 160, 3), np.uint8), return_tensors="pt")["pixel_values"]
+    assert resized.shape == (1, 3, 128, 160)
 
 
 @torch.no_grad()
@@ -262,6 +370,19 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "names without words": (
         _edit_config(id2label={str(n): f"LABEL_{n}" for n in range(5)}),
         "does not say what its 5 classes are called",
+    ),
+    "a size of text": (
+        _write("preprocessor_config.json", b'{"size": {"shortest_edge": "big"}}'),
+        "expected sides of 32",
+    ),
+    "a size of nothing": (_write("preprocessor_config.json", b'{"size": 0}'), "expected sides of 32 pixels or more"),
+    "sides the wrong way": (
+        _write("preprocessor_config.json", b'{"size": {"shortest_edge": 640, "longest_edge": 320}}'),
+        "got 640 and 320",
+    ),
+    "another padding": (
+        _write("preprocessor_config.json", b'{"padding": "pink"}'),
+        "must be black or mean, got 'pink'",
     ),
     "more queries": (_edit_config(num_queries=9), r"queries_embedder.weight \[8, 32\] instead of \[9, 32\]"),
     "a missing weight": (

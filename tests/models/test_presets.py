@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 import tiny
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders.segmenters.mask2former import ResNetBackbone
+from lexiseg.encoders.segmenters.maskformer import DeepResNetBackbone, MaskFormer
 from lexiseg.io.models import load_model, save_model
 from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models import presets
@@ -17,6 +19,8 @@ from lexiseg.models.crops import cut_regions
 from lexiseg.models.ovseg import CLIP_WEIGHTS, OVSeg, OVSegConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
 from lexiseg.models.postprocess.semantic import soft_semantic_map
+from lexiseg.training.recipes.ovseg import zegformer
+from lexiseg.training.segmentation.recipe import Published
 from tiny import scores
 
 MIXED = "cat, sky:stuff, tiger, sea:stuff"
@@ -43,7 +47,7 @@ def clip_cosines(model: OVSeg, text_embed: torch.Tensor) -> torch.Tensor:
 def test_the_numbers_are_those_of_papers_and_code() -> None:
     large, small = presets.ovseg_swin_base_config(), presets.ovseg_r101_config()
     assert (large.regions.mask_threshold, small.regions.mask_threshold) == (0.4, 0.5)
-    assert (large.shortest_side, small.shortest_side, large.longest_side) == (640, 512, 2560)
+    assert (large.shortest_side, large.longest_side, small.shortest_side, small.longest_side) == (640, 2560, 512, 2048)
     assert large.ensemble == small.ensemble == EnsembleConfig(clip_weight=0.7)
     assert (large.logit_scale, large.clip_logit_scale, large.regions.fill) == (100.0, 100.0, "mean")
     assert CLIP_WEIGHTS == {
@@ -66,6 +70,20 @@ def test_the_numbers_are_those_of_papers_and_code() -> None:
     assert (zeg.ensemble.calibration, zeg.templates) == (0.1, ("A photo of a {} in the scene",))
     assert (zeg.regions.mask_threshold, zeg.regions.resampling, zeg.regions.fill) == (0.5, "roi_align", "mean")
     assert sim.clip.prompts is None is zeg.clip.prompts
+    assert {(config.shortest_side, config.longest_side) for config in (sim, zeg)} == {(640, 2560)}
+
+
+def test_two_backbones_are_dilated_as_in_their_code_and_zegformers_is_plain() -> None:
+    for config in (presets.ovseg_r101_config(), presets.simbaseline_config()):
+        assert config.segmenter.deep_resnet == DeepResNetBackbone(stem_width=64, multi_grid=(1, 2, 4))
+    plain = presets.zegformer_config().segmenter
+    assert (plain.deep_resnet, plain.resnet) == (None, ResNetBackbone(depths=(3, 4, 23, 3)))
+    with torch.device("meta"):
+        stem = MaskFormer(plain).backbone.embedder.embedder.convolution
+    assert (stem.kernel_size, stem.stride, stem.out_channels) == ((7, 7), (2, 2), 64)
+    assert zegformer().published == Published(
+        backbone="microsoft/resnet-101", clip="timm/vit_base_patch16_clip_224.openai"
+    )
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from lexiseg.cli.console import FINE, FLAWED, cut, note, say, show, width
 from lexiseg.training.launch import describe, find_recipe
 from lexiseg.training.recipes import grouped_names
 from lexiseg.training.recipes.own import is_own
-from lexiseg.training.recipes.summary import count_parameters, estimate_memory, list_fields
+from lexiseg.training.recipes.summary import count_parameters, estimate_memory, list_answers, list_fields
 from lexiseg.training.segmentation.data_check import DataReport
 from lexiseg.training.segmentation.recipe import TrainingRecipe
 
@@ -30,6 +30,8 @@ def show_recipe(name: str, *, seed: int) -> None:
     recipe = find_recipe(name, seed=seed)
     say(f"{name}\n" if is_own(name) else f"{name}: {describe(name)}\n")
     show("", ("field", "value"), list(list_fields(recipe)))
+    if answers := list_answers(recipe):
+        show("How its model answers unless told otherwise", ("field", "value"), answers)
     parts = count_parameters(recipe)
     if parts:
         trained, frozen = sum(part.num_trained for part in parts), sum(part.num_frozen for part in parts)

@@ -28,7 +28,7 @@ class ImageBatch:
     """Pictures of one padded size."""
 
     pixel_values: Float[Tensor, "B 3 H W"]
-    """RGB in [0, 1]; padding is 0. Every encoder normalises to its own colour scale."""
+    """RGB in [0, 1]; padding is 0, see `padded_with`. Every encoder normalises to its own colour scale."""
     frames: tuple[Frame, ...]
     """How each picture was resized and padded, and the inverse."""
 
@@ -39,6 +39,17 @@ class ImageBatch:
     def to(self, device: torch.device | str) -> "ImageBatch":
         """The same pictures on another device."""
         return replace(self, pixel_values=self.pixel_values.to(device))
+
+    def padded_with(self, colour: tuple[float, float, float]) -> Float[Tensor, "B 3 H W"]:
+        """The pictures on a canvas of another colour, RGB in [0, 1]."""
+        height, width = self.pixel_values.shape[-2:]
+        if all(frame.resized == (height, width) for frame in self.frames):
+            return self.pixel_values
+        canvases = self.pixel_values.new_tensor(colour)[None, :, None, None].expand_as(self.pixel_values).clone()
+        for canvas, picture, frame in zip(canvases, self.pixel_values, self.frames, strict=True):
+            bottom, right = frame.resized
+            canvas[:, :bottom, :right] = picture[:, :bottom, :right]
+        return canvases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,13 @@
 """Colour normalisation of published networks."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
+
+Padding = Literal["black", "mean"]
+"""What pictures are padded with: black, or every network's own mean colour, which is zero once it is normalised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,9 @@ CLIP_ONLY = ModulationConfig(clip_only=True, beta=0.0)
 def fuse(regions: RegionEmbeddings, domain_similarity: float, config: ModulationConfig) -> Float[Tensor, "B Q D"]:
     """E_m = E_q + k E_c, of unit length again; k = 0 returns E_q itself, to the last bit.
 
+    The paper's equation does not say that both are normalised before they are added; without, k would weigh the lengths
+    of two unrelated networks' features, and a "query + k CLIP" of Table 4 would mean nothing.
+
     Args:
         regions: both embeddings, of unit length.
         domain_similarity: s in [0, 1].

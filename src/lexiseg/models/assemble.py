@@ -1,5 +1,6 @@
 """Assembly: a published closed-set Mask2Former and an open_clip checkpoint become an OPSNet, without training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from lexiseg.core.concepts import Concept, same_word
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary, builtin_names
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
-from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
+from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former, read_preparation
 from lexiseg.encoders.text import text_embed
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
@@ -30,7 +31,7 @@ def assemble(
     clip_weights: Path,
     *,
     vocabulary: Vocabulary | str | None = None,
-    longest_side: int = 640,
+    longest_side: int | None = None,
 ) -> OPSNet:
     """Joins two published models into an OPSNet.
 
@@ -39,13 +40,15 @@ def assemble(
     folded from CLIP's attention pool. Nothing is learned, so there is no query enhancer.
 
     Args:
-        mask2former_folder: config.json and model.safetensors in transformers' layout.
+        mask2former_folder: config.json, model.safetensors and, where there is one, preprocessor_config.json in
+            transformers' layout.
         clip: open_clip's name of the architecture, or its sizes. The weights don't say whether they were trained with
             QuickGELU: OpenAI's need a name that ends in "-quickgelu".
         clip_weights: an open_clip state dict.
         vocabulary: the names of the class head, in order; by default the built-in list that fits the folder's labels,
             or those labels themselves (things, unless a built-in list knows them as stuff).
-        longest_side: longer side in pixels to which pictures are resized.
+        longest_side: longer side in pixels to which pictures are resized; by default they are resized as the published
+            model's (`read_preparation`), COCO's to a shorter side of 800 and a longer one of at most 1333.
 
     Returns:
         The model in eval mode, on the CPU, in float32.
@@ -56,12 +59,17 @@ def assemble(
     closed = read_mask2former(mask2former_folder)
     clip_config = ClipConfig.named(clip) if isinstance(clip, str) else clip
     clip_state = read_clip_state(clip_config, clip_weights, clip if isinstance(clip, str) else "the given sizes")
+    prepared = read_preparation(mask2former_folder, num_classes=len(closed.names))
+    if longest_side is not None:
+        prepared = replace(prepared, longest_side=longest_side, shortest_side=None)
     training = _training_vocabulary(vocabulary, closed.names, mask2former_folder)
     config = OPSNetConfig(
         segmenter=closed.config,
         clip=clip_config,
         training_vocabulary=training,
-        longest_side=longest_side,
+        longest_side=prepared.longest_side,
+        shortest_side=prepared.shortest_side,
+        padding=prepared.padding,
         has_enhancer=False,
         is_assembled=True,
         # "class" is what Mask2Former itself ranks by; its mask score was never trained to tell good masks from bad

@@ -17,6 +17,7 @@ from lexiseg.core.structures import (
     VocabularyEmbeddings,
 )
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders import colours
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, resize_positions
 from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig
 from lexiseg.layers.heads import AssembledHead, ProjectionHead, mean_inside
@@ -40,12 +41,17 @@ class OPSNetConfig:
     """Longer side in pixels to which pictures are resized."""
     shortest_side: int | None = None
     """If set, their shorter side; the longer one is then at most `longest_side`."""
+    padding: colours.Padding = "black"
+    """Colour of the canvas beside a picture. Published Mask2Formers see their mean colour, since their code pads after
+    normalisation; the shipped model saw black, as did all models whose configuration does not say."""
     clip_scale: float = 1.0
     """Size of CLIP's input relative to the segmenter's."""
     positions: Literal["drop", "resize"] = "drop"
     """The attention pool's position embedding in the spatial adapter."""
     has_enhancer: bool = True
     """Cross-attention from queries to CLIP's map (Table 1, "Query Embeds" with a dagger)."""
+    enhancer_is_masked: bool = True
+    """Whether a query attends to CLIP's cells under its own mask only; the paper's layer sees all cells."""
     enhancer_shares_projection: bool = True
     """Whether keys and values share one projection of CLIP's map to the query's width; not at the paper's size."""
     is_assembled: bool = False
@@ -103,7 +109,7 @@ class OPSNet(OpenVocabularySegmenter):
 
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
         """Class-agnostic masks and their queries."""
-        return self.segmenter(images.pixel_values, every_layer=every_layer)
+        return self.segmenter(self._canvas(images, colours.IMAGENET), every_layer=every_layer)
 
     def classify(
         self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
@@ -137,7 +143,7 @@ class OPSNet(OpenVocabularySegmenter):
     @torch.no_grad()
     def clip_map(self, images: ImageBatch) -> Float[Tensor, "B D gh gw"]:
         """CLIP's dense features in the joint space: one pass over the whole picture, frozen."""
-        pixel_values = images.pixel_values
+        pixel_values = self._canvas(images, colours.CLIP)
         if self.config.clip_scale != 1:
             pixel_values = F.interpolate(
                 pixel_values, self._clip_size(pixel_values), mode="bilinear", antialias=True, align_corners=False
@@ -158,11 +164,17 @@ class OPSNet(OpenVocabularySegmenter):
         )
 
     def class_embed(self, proposals: MaskProposals, clip_map: Float[Tensor, "B D gh gw"]) -> Float[Tensor, "B Q D"]:
-        """E_q: the enhanced query in the joint space; masks come from the unenhanced query."""
+        """E_q: the enhanced query in the joint space; masks come from the unenhanced query.
+
+        The paper projects "the initial query"; Mask2Former classifies, and so this projects, the query that the decoder
+        has updated, after its last norm: an initial query is the same for every picture.
+        """
         query_embed = proposals.query_embed
         if self.enhancer is not None:
             grid = clip_map.shape[-2], clip_map.shape[-1]
-            weights = region_weights(self._on_clip_canvas(proposals.mask_logits).float(), grid)
+            weights = None
+            if self.config.enhancer_is_masked:
+                weights = region_weights(self._on_clip_canvas(proposals.mask_logits).float(), grid)
             query_embed = self.enhancer(query_embed, clip_map, weights)
         return self.head(query_embed)
 
@@ -173,7 +185,12 @@ class OPSNet(OpenVocabularySegmenter):
         words: VocabularyEmbeddings,
         modulation: ModulationConfig,
     ) -> MaskPrediction:
-        """Class logits, void and IoU scores of every mask. Void comes from the query; it is zero for CLIP-only."""
+        """Class logits, void and IoU scores of every mask.
+
+        The paper does not say how no-object enters the fused scores. Here its probability comes from the query alone,
+        whatever the fusion (the softmax of training, or an assembled model's closed-set head), and class scores are
+        multiplied by one minus it. CLIP knows no such word: it is zero for CLIP-only.
+        """
         class_logits = modulated_logits(regions, words, modulation, logit_scale=self.config.logit_scale)
         if modulation.clip_only:
             void_probs = class_logits.new_zeros(class_logits.shape[:-1])
@@ -201,6 +218,10 @@ class OPSNet(OpenVocabularySegmenter):
         if self.iou_head is None:
             return mean_inside(proposals.mask_logits)
         return self.iou_head(proposals.query_embed).squeeze(-1).float().sigmoid()
+
+    def _canvas(self, images: ImageBatch, scale: colours.ColourScale) -> Float[Tensor, "B 3 H W"]:
+        """The pictures as a network of this colour scale sees them, with their padding."""
+        return images.pixel_values if self.config.padding == "black" else images.padded_with(scale.mean)
 
     def _on_clip_canvas(self, mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q h2 w2"]:
         """Masks at stride 4 of CLIP's input, without gradient."""

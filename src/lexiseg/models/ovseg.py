@@ -154,7 +154,7 @@ class OVSeg(OpenVocabularySegmenter):
 
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
         """Class-agnostic masks and their queries; padding is the segmenter's mean colour, as in the authors' code."""
-        return self.segmenter(_with_mean_padding(images), every_layer=every_layer)
+        return self.segmenter(images.padded_with(colours.IMAGENET.mean), every_layer=every_layer)
 
     def classify(
         self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
@@ -269,16 +269,3 @@ class OVSeg(OpenVocabularySegmenter):
             for masks, frame in zip(mask_logits, images.frames, strict=True)
         ]
         return torch.stack(rows)
-
-
-def _with_mean_padding(images: ImageBatch) -> Float[Tensor, "B 3 H W"]:
-    """The pictures with padding that the segmenter's normalisation turns into zeros."""
-    height, width = images.pixel_values.shape[-2:]
-    if all(frame.resized == (height, width) for frame in images.frames):
-        return images.pixel_values
-    mean = images.pixel_values.new_tensor(colours.IMAGENET.mean)
-    padded = mean[None, :, None, None].expand_as(images.pixel_values).clone()
-    for canvas, picture, frame in zip(padded, images.pixel_values, images.frames, strict=True):
-        bottom, right = frame.resized
-        canvas[:, :bottom, :right] = picture[:, :bottom, :right]
-    return padded

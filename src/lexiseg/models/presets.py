@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip.vit import PromptConfig, VitConfig
-from lexiseg.encoders.segmenters.mask2former import SwinBackbone
+from lexiseg.encoders.segmenters.mask2former import ResNetBackbone, SwinBackbone
 from lexiseg.encoders.segmenters.maskformer import DeepResNetBackbone, MaskFormerConfig
 from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models.crops import RegionConfig
@@ -32,12 +32,12 @@ def ovseg_swin_base_config() -> OVSegConfig:
 
 
 def ovseg_r101_config() -> OVSegConfig:
-    """OVSeg's smaller: a deep-stem ResNet-101 and ViT-B/16 with mask prompts of depth 3 (paper, Table 1)."""
+    """OVSeg's smaller: R101c, dilated as in its code, and ViT-B/16 with mask prompts of depth 3 (paper, Table 1)."""
     return OVSegConfig(
-        segmenter=MaskFormerConfig(deep_resnet=DeepResNetBackbone(depths=(3, 4, 23, 3))),
+        segmenter=MaskFormerConfig(deep_resnet=DeepResNetBackbone(depths=(3, 4, 23, 3), multi_grid=(1, 2, 4))),
         clip=VitConfig.named("ViT-B-16-quickgelu", prompts=PromptConfig(kind="mask", depth=3)),
         training_vocabulary=Vocabulary.of("coco-stuff"),
-        longest_side=2560,
+        longest_side=2048,
         shortest_side=512,
         regions=RegionConfig(mask_threshold=0.5),
         ensemble=EnsembleConfig(clip_weight=CLIP_WEIGHTS["ade20k"]),
@@ -65,6 +65,7 @@ def simbaseline_config(*, learned_prompt: bool = True) -> OVSegConfig:
     return replace(
         ovseg_r101_config(),
         clip=VitConfig.named("ViT-B-16-quickgelu"),
+        longest_side=2560,
         shortest_side=640,
         prompt_length=16 if learned_prompt else 0,
         templates=None if learned_prompt else ("a sculpture of a {}.",),
@@ -74,10 +75,15 @@ def simbaseline_config(*, learned_prompt: bool = True) -> OVSegConfig:
 
 
 def zegformer_config() -> OVSegConfig:
-    """ZegFormer: a linear head, one sentence, sub-images by RoIAlign, averaged seen scores, calibrated stacking."""
+    """ZegFormer: a linear head, one sentence, sub-images by RoIAlign, averaged seen scores, calibrated stacking.
+
+    Its ResNet-101 is the plain one: a stem of one 7x7 convolution, no dilation.
+    """
     return replace(
         ovseg_r101_config(),
+        segmenter=MaskFormerConfig(resnet=ResNetBackbone(depths=(3, 4, 23, 3))),
         clip=VitConfig.named("ViT-B-16-quickgelu"),
+        longest_side=2560,
         shortest_side=640,
         head_hidden=None,
         has_unit_void=False,

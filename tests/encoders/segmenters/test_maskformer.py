@@ -37,7 +37,13 @@ RESNET = MaskFormerConfig(
 DEEP_RESNET = MaskFormerConfig(
     deep_resnet=DeepResNetBackbone(stem_width=8, hidden_sizes=(16, 32, 32, 64), depths=(1, 1, 2, 1)), **SIZES
 )
-BACKBONES = {"swin": SWIN, "resnet": RESNET, "deep resnet": DEEP_RESNET}
+DILATED = replace(
+    DEEP_RESNET,
+    deep_resnet=DeepResNetBackbone(
+        stem_width=8, hidden_sizes=(16, 32, 32, 64), depths=(1, 1, 1, 3), multi_grid=(1, 2, 4)
+    ),
+)
+BACKBONES = {"swin": SWIN, "resnet": RESNET, "deep resnet": DEEP_RESNET, "dilated resnet": DILATED}
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
@@ -169,6 +175,16 @@ def test_it_starts_as_detr_does() -> None:
     assert layer.self_attn.o_proj.weight.abs().max().item() == pytest.approx((6 / (2 * 64)) ** 0.5, rel=0.02)
 
 
+@torch.no_grad()
+def test_dilations_change_the_last_map_alone_and_no_shape() -> None:
+    assert DILATED.deep_resnet is not None
+    dense = replace(DILATED, deep_resnet=replace(DILATED.deep_resnet, multi_grid=()))
+    models, images = [seeded(MaskFormer(config)).eval() for config in (DILATED, dense)], pictures().pixel_values
+    found = [model.features(images) for model in models]
+    assert [torch.equal(*maps) for maps in zip(*found, strict=True)] == [True, True, True, False]
+    assert found[0][3].shape == found[1][3].shape
+
+
 def test_building_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     for config in BACKBONES.values():
         MaskFormer(config)
@@ -180,6 +196,9 @@ def test_impossible_sizes_are_refused() -> None:
         MaskFormerConfig()
     with pytest.raises(ValueError, match="exactly one backbone"):
         MaskFormerConfig(resnet=ResNetBackbone(), deep_resnet=DeepResNetBackbone())
+    for wrong in ((1, 2), (1, 2, 4, 8), (1, 2, 0)):
+        with pytest.raises(ValueError, match="multi_grid must have a positive dilation for each"):
+            DeepResNetBackbone(multi_grid=wrong)
     with pytest.raises(ValueError, match="pixel_dim must be a multiple of 32"):
         replace(SWIN, pixel_dim=48)
     with pytest.raises(ValueError, match=r"hidden_dim must be a multiple of num_heads, got 32 and 5"):

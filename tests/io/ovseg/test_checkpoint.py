@@ -6,6 +6,7 @@ against a slow twin.
 
 import json
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from lexiseg.encoders.colours import IMAGENET
 from lexiseg.encoders.segmenters.mask2former import SwinBackbone
 from lexiseg.encoders.segmenters.maskformer import DeepResNetBackbone, MaskFormer, MaskFormerConfig
 from lexiseg.io.models import load_model, save_model
+from lexiseg.io.ovseg import settings as settings_module
 from lexiseg.io.ovseg.checkpoint import config_of, import_ovseg
 from lexiseg.io.ovseg.keys import from_official, to_official
 from lexiseg.io.ovseg.settings import read_settings
@@ -57,7 +59,7 @@ SIZES = {
     "num_queries": 6,
 }
 SWIN = SwinBackbone(embed_dim=8, depths=(1, 2, 3, 1), num_heads=(1, 2, 2, 4), window_size=3, image_size=384)
-DEEP_RESNET = DeepResNetBackbone(stem_width=4, hidden_sizes=(16, 32, 32, 48), depths=(1, 2, 1, 1))
+DEEP_RESNET = DeepResNetBackbone(stem_width=4, hidden_sizes=(16, 32, 32, 48), depths=(1, 2, 1, 3), multi_grid=(1, 2, 4))
 _NORM = ("weight", "bias", "running_mean", "running_var")
 CONFIGS = {
     "swin": replace(
@@ -204,13 +206,17 @@ def test_names_and_values_survive_the_way_there_and_back(backbone: str) -> None:
 
 @torch.no_grad()
 def test_a_deep_stem_resnet_computes_what_detectron2_does_with_these_keys() -> None:
+    """R101c's last stage is dilated 1, 2, 4: the twin widens the kernels with zeros, and knows no dilation."""
     model = seeded(MaskFormer(CONFIGS["deep resnet"].segmenter)).eval()
     own = {f"segmenter.{name}": value for name, value in model.state_dict().items()}
     weights = to_official(own)
     images = pictures(64, 96).pixel_values
 
-    def conv(features: Tensor, name: str, stride: int = 1) -> Tensor:
-        weight = weights[f"backbone.{name}.weight"]
+    def conv(features: Tensor, name: str, stride: int = 1, dilation: int = 1) -> Tensor:
+        dense = weights[f"backbone.{name}.weight"]
+        side = dilation * (dense.shape[-1] - 1) + 1
+        weight = dense.new_zeros(*dense.shape[:2], side, side)
+        weight[..., ::dilation, ::dilation] = dense
         norm = {
             key: weights[f"backbone.{name}.norm.{key}"] for key in ("weight", "bias", "running_mean", "running_var")
         }
@@ -224,7 +230,8 @@ def test_a_deep_stem_resnet_computes_what_detectron2_does_with_these_keys() -> N
     for stage, (depth, found) in enumerate(zip(DEEP_RESNET.depths, model.features(images), strict=True), 2):
         for block in range(depth):
             name, stride = f"res{stage}.{block}", 2 if block == 0 and stage > 2 else 1
-            inner = conv(conv(features, f"{name}.conv1").relu(), f"{name}.conv2", stride=stride).relu()
+            dilation = 2**block if stage == 5 else 1
+            inner = conv(conv(features, f"{name}.conv1").relu(), f"{name}.conv2", stride, dilation).relu()
             shortcut = conv(features, f"{name}.shortcut", stride=stride) if block == 0 else features
             features = (conv(inner, f"{name}.conv3") + shortcut).relu()
         torch.testing.assert_close(found, features, atol=1e-4, rtol=1e-4)
@@ -315,6 +322,12 @@ def test_the_official_settings_are_understood(checkpoints: Mapping[str, dict[str
         ({"clip_adapter": {"MASK_THR": 1.5}}, r"mask_threshold must lie in \[0, 1\]"),
         ({"clip_adapter": {"MASK_FILL": "noise"}}, "MASK_FILL = 'noise'; known are mean, zero"),
         ({"clip_adapter": {"TEXT_TEMPLATES": "imagenet"}}, "TEXT_TEMPLATES = 'imagenet'; known are vild"),
+        ({"input": {"FORMAT": "BGR"}}, "input.FORMAT = 'BGR'"),
+        ({"input": {"MIN_SIZE_TEST": 3000}}, "the configuration is refused: longest_side and shortest_side"),
+        ({"swin": {"DROP_RATE": 0.1}}, "swin.DROP_RATE = 0.1"),
+        ({"swin": {"FANCY": 1}, "clip_adapter": {"NEW": 2}}, "not honoured here: 'swin.FANCY', 'clip_adapter.NEW'"),
+        ({"MODEL": {"RESNETS": {"RES5_MULTI_GRID": [1, 2, 4]}}}, "not honoured here: 'MODEL.RESNETS'.* without MODEL"),
+        ({"panoptic_on": True}, "not honoured here: 'panoptic_on'"),
     ],
 )
 def test_settings_that_contradict_the_checkpoint_end_in_a_sentence(
@@ -322,6 +335,63 @@ def test_settings_that_contradict_the_checkpoint_end_in_a_sentence(
 ) -> None:
     with pytest.raises(ModelError, match=said):
         import_ovseg(write(checkpoints["swin"]), settings=settings, vocabulary=WORDS)
+
+
+@pytest.mark.parametrize("dilations", [[1, 2, 4], [1, 1, 1], [2, 4, 8]])
+def test_the_official_dilations_are_honoured(
+    dilations: list[int], checkpoints: Mapping[str, dict[str, Tensor]], write: Any
+) -> None:
+    resnets = {"STEM_TYPE": "deeplab", "STEM_OUT_CHANNELS": 8, "NORM": "SyncBN", "STRIDE_IN_1X1": False}
+    settings = {
+        "resnets": {**resnets, "RES5_MULTI_GRID": dilations},
+        "swin": {"EMBED_DIM": 96},  # what the official program has no use for here, neither has the model
+        "input": {"MIN_SIZE_TEST": 512, "MAX_SIZE_TEST": 2048, "MIN_SIZE_TRAIN": [512]},
+    }
+    model = import_ovseg(write(checkpoints["deep resnet"]), settings=settings, vocabulary=WORDS).model
+    config = model.config.segmenter.deep_resnet
+
+    assert config == replace(DEEP_RESNET, multi_grid=tuple(dilations))
+    assert (model.config.shortest_side, model.config.longest_side) == (512, 2048)
+    assert [block.conv2.dilation for block in model.segmenter.backbone.resnet.layer4] == [(d, d) for d in dilations]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"RES5_MULTI_GRID": [1, 2]}, "refused: multi_grid must have a positive dilation for each of .* 3 blocks"),
+        ({"RES5_MULTI_GRID": [1, 0, 1]}, "refused: multi_grid must have a positive dilation"),
+        ({"RES5_MULTI_GRID": "1, 2, 4"}, "RES5_MULTI_GRID = '1, 2, 4', where a list of whole numbers"),
+        ({"RES5_DILATION": 2}, "resnets.RES5_DILATION = 2, but"),
+        ({"STEM_TYPE": "basic"}, "resnets.STEM_TYPE = 'basic', but"),
+        ({"STRIDE_IN_1X1": True}, "resnets.STRIDE_IN_1X1 = True, but"),
+        ({"DEPTH": 101}, r"resnets.DEPTH = 101, but .* has \(1, 2, 1, 3\)"),
+    ],
+)
+def test_what_a_dilated_backbone_does_not_do_is_refused(
+    settings: dict[str, Any], said: str, checkpoints: Mapping[str, dict[str, Tensor]], write: Any
+) -> None:
+    with pytest.raises(ModelError, match=said):
+        import_ovseg(write(checkpoints["deep resnet"]), settings={"resnets": settings}, vocabulary=WORDS)
+
+
+def test_without_prompts_the_settings_may_ask_for_none(
+    checkpoints: Mapping[str, dict[str, Tensor]], write: Any
+) -> None:
+    path = write(checkpoints["deep resnet"])
+    for adapter in ({"MASK_PROMPT_FWD": True}, {"MASK_PROMPT_DEPTH": 3}):
+        with pytest.raises(ModelError, match="MASK_PROMPT"):
+            import_ovseg(path, settings={"clip_adapter": adapter}, vocabulary=WORDS)
+    off = {"MASK_PROMPT_FWD": False, "MASK_PROMPT_DEPTH": 0}
+    assert import_ovseg(path, settings={"clip_adapter": off}, vocabulary=WORDS).model.config.clip.prompts is None
+
+
+def test_every_official_setting_of_both_published_kinds_is_known() -> None:
+    """The table of what is honoured names what is read: nothing in it is unknown, and nothing read is missing."""
+    source = Path(settings_module.__file__).read_text()
+    read = set(re.findall(r'_(?:get|look_up)\(settings, "([a-zA-Z_0-9.]+)"', source))
+
+    assert read <= settings_module._HONOURED
+    assert settings_module._HONOURED - read == {"sem_seg_head.NUM_CLASSES"}
 
 
 def test_the_trained_words_must_be_as_many_as_the_checkpoint_counted(

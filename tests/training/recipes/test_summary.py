@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 import tiny
+from lexiseg.encoders.clip.resnet import ClipConfig
 from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
 from lexiseg.training.launch import SEQUENCES, WHOLE, find_recipe, recipe_names
 from lexiseg.training.recipes.storybook import mask2former_tiny
-from lexiseg.training.recipes.summary import count_parameters, estimate_memory, list_fields
+from lexiseg.training.recipes.summary import count_parameters, estimate_memory, list_answers, list_fields
 from lexiseg.training.segmentation.closed_set import ClosedSet
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe, opsnet_config
 
 
 def test_every_field_is_listed_once_by_its_dotted_name() -> None:
@@ -33,6 +35,19 @@ def test_every_recipe_can_be_listed_and_counted() -> None:
             recipe = find_recipe(name)
             assert dict(list_fields(recipe))["seed"] == "0"
             assert (recipe.count_pictures() or 1) > 0
+
+
+def test_what_an_opsnet_answers_with_is_what_its_config_will_say() -> None:
+    recipe = find_recipe("opsnet-r50")
+    assert isinstance(recipe, OPSNetRecipe)
+    config = opsnet_config(recipe, ClipConfig())
+    told = dict(list_answers(recipe))
+
+    assert told["modulation.alpha"] == str(config.modulation.alpha)
+    assert told["merge.rank_by"] == config.merge.rank_by
+    assert {name.partition(".")[0] for name in told} == {"modulation", "merge"}
+    assert (config.padding, config.enhancer_is_masked) == ("mean", True)
+    assert list_answers(mask2former_tiny()) == []
 
 
 def test_a_model_whose_clip_is_not_known_has_no_count() -> None:

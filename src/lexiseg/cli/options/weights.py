@@ -22,8 +22,8 @@ class AssembleOptions:
     out: shared.Out
     vocabulary: shared.VocabularyText | None = None
     """Names of the classes in order; the folder's own if not given."""
-    longest_side: Annotated[int, typer.Option(min=32)] = 640
-    """Pixels to resize pictures to."""
+    longest_side: Annotated[int | None, typer.Option(min=32)] = None
+    """Pixels to resize the longer side of pictures to; the folder's or the official test size if not given."""
     overwrite: shared.Overwrite = False
 
 

@@ -26,12 +26,25 @@ GROUPS = 32  # of the pixel decoder's group norms
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeepResNetBackbone:
-    """A bottleneck ResNet whose stem is three 3x3 convolutions: R101c, DeepLab's R-103, by default."""
+    """A bottleneck ResNet whose stem is three 3x3 convolutions; the sizes of R101c, DeepLab's R-103, by default.
+
+    Raises ValueError unless `multi_grid` is empty or has a positive number for every block of the last stage.
+    """
 
     stem_width: int = 64
     """Channels of the stem's first two convolutions; the third has twice as many."""
     hidden_sizes: tuple[int, int, int, int] = (256, 512, 1024, 2048)
     depths: tuple[int, int, int, int] = (3, 4, 23, 3)
+    multi_grid: tuple[int, ...] = ()
+    """Dilation of the 3x3 convolution in each block of the last stage, which keeps its stride (Chen et al., 2017);
+    empty is 1 everywhere, official R101c has 1, 2, 4. Weights of one fit the other, and mean something else there."""
+
+    def __post_init__(self) -> None:
+        if self.multi_grid and (len(self.multi_grid) != self.depths[-1] or min(self.multi_grid) < 1):
+            raise ValueError(
+                f"multi_grid must have a positive dilation for each of the last stage's {self.depths[-1]} blocks, "
+                f"got {self.multi_grid}."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +163,9 @@ class DeepResNet(nn.Module):
         self.resnet = ResNet(
             block, config.depths, num_classes=0, stem_width=config.stem_width, stem_type="deep", channels=widths
         )
+        last: Any = self.resnet.layer4
+        for bottleneck, dilation in zip(last, config.multi_grid or (1,) * len(last), strict=True):
+            bottleneck.conv2.dilation = bottleneck.conv2.padding = (dilation, dilation)
         self.channels = list(config.hidden_sizes)
 
     def forward(self, pixel_values: Float[Tensor, "B 3 H W"]) -> BackboneOutput:

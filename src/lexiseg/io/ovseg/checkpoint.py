@@ -134,10 +134,14 @@ def _segmenter_config(weights: Mapping[str, Tensor], preset: MaskFormerConfig) -
             window_size=(math.isqrt(len(tables[0])) + 1) // 2,
         )
     else:
+        assert preset.deep_resnet is not None
+        depths = four(_count(weights, rf"backbone\.res{stage}\.(\d+)\.") for stage in (2, 3, 4, 5))
         deep_resnet = DeepResNetBackbone(
             stem_width=len(weights["backbone.stem.conv1.weight"]),
             hidden_sizes=four(len(weights[f"backbone.res{stage}.0.conv3.weight"]) for stage in (2, 3, 4, 5)),
-            depths=four(_count(weights, rf"backbone\.res{stage}\.(\d+)\.") for stage in (2, 3, 4, 5)),
+            depths=depths,
+            # detectron2's ResNets that are dilated so have three blocks there
+            multi_grid=preset.deep_resnet.multi_grid if depths[-1] == preset.deep_resnet.depths[-1] else (),
         )
     mask_dim, pixel_dim = weights["sem_seg_head.pixel_decoder.mask_features.weight"].shape[:2]
     num_queries, hidden_dim = weights[f"{_PREDICTOR}query_embed.weight"].shape
@@ -176,6 +180,7 @@ def _count(weights: Mapping[str, Tensor], pattern: str) -> int:
 def _check_vocabulary(vocabulary: Vocabulary, weights: Mapping[str, Tensor], settings: Settings, source: str) -> None:
     """Checks that the vocabulary has as many concepts as the loss has classes."""
     if _CLASS_WEIGHTS not in weights:
+        contradiction(settings, "sem_seg_head.NUM_CLASSES", len(vocabulary))
         return
     num_classes = len(weights[_CLASS_WEIGHTS]) - 1  # the last is no-object
     contradiction(settings, "sem_seg_head.NUM_CLASSES", num_classes)

@@ -1,12 +1,18 @@
-"""The official configuration of an OVSeg: settings that its weights do not show, and checks against those they do."""
+"""The official configuration of an OVSeg: settings that its weights do not show, and checks against those they do.
 
-from collections.abc import Mapping
+Every setting of a configuration is honoured, or compared with what the model does, or known to change no answer of the
+official program; any other is refused.
+"""
+
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from lexiseg.core.errors import ModelError
 from lexiseg.core.files import read_json_object
+from lexiseg.core.messages import few, printable
+from lexiseg.encoders.segmenters.maskformer import DeepResNetBackbone
 from lexiseg.layers.ensemble import EnsembleConfig
 from lexiseg.models.crops import Fill
 from lexiseg.models.ovseg import OVSegConfig
@@ -19,28 +25,63 @@ _FIXED: Mapping[str, Any] = {
     "size_divisibility": 32,
     "pixel_mean": [123.675, 116.28, 103.53],
     "pixel_std": [58.395, 57.12, 57.375],
-    "swin.PATCH_SIZE": 4,
-    "swin.MLP_RATIO": 4.0,
-    "swin.QKV_BIAS": True,
-    "swin.QK_SCALE": None,
-    "swin.NORM_INDICES": None,
-    "swin.PROJECTION": False,
-    "swin.APE": False,
-    "swin.PATCH_NORM": True,
-    "swin.OUT_FEATURES": _STAGES,
+    "input.FORMAT": "RGB",
     "mask_former.ENC_LAYERS": 0,
     "mask_former.PRE_NORM": False,
     "mask_former.TRANSFORMER_IN_FEATURE": "res5",
+    "mask_former.SIZE_DIVISIBILITY": 32,
     "sem_seg_head.IN_FEATURES": _STAGES,
     "sem_seg_head.COMMON_STRIDE": 4,
     "sem_seg_head.NORM": "GN",
     "sem_seg_head.TRANSFORMER_ENC_LAYERS": 0,
     "sem_seg_head.PIXEL_DECODER_NAME": "BasePixelDecoder",
     "sem_seg_head.EMBED_LAYERS": 2,
+    "clip.vocab_size": 49408,
     "clip_adapter.MASK_EXPAND_RATIO": 1.0,
     "clip_adapter.REGION_RESIZED": True,
 }
 """Settings without a field in `OVSegConfig`: all published OVSegs have these values."""
+_FIXED_SWIN: Mapping[str, Any] = {
+    "swin.PATCH_SIZE": 4,
+    "swin.MLP_RATIO": 4.0,
+    "swin.QKV_BIAS": True,
+    "swin.QK_SCALE": None,
+    "swin.NORM_INDICES": None,
+    "swin.PROJECTION": False,
+    "swin.DROP_RATE": 0.0,
+    "swin.ATTN_DROP_RATE": 0.0,
+    "swin.APE": False,
+    "swin.PATCH_NORM": True,
+    "swin.OUT_FEATURES": _STAGES,
+}
+_FIXED_RESNET: Mapping[str, Any] = {
+    "resnets.STEM_TYPE": "deeplab",
+    "resnets.STRIDE_IN_1X1": False,
+    "resnets.OUT_FEATURES": _STAGES,
+    "resnets.NUM_GROUPS": 1,
+    "resnets.RES4_DILATION": 1,
+    "resnets.RES5_DILATION": 1,
+    "resnets.DEFORM_ON_PER_STAGE": [False] * 4,
+}
+"""Likewise, of either backbone."""
+_DEPTHS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
+"""What detectron2 calls a ResNet of so many blocks."""
+_WITHOUT_EFFECT = frozenset(
+    {
+        "class_names",  # the words of a reference
+        *(f"mask_former.{key}" for key in ("DEEP_SUPERVISION", "NO_OBJECT_WEIGHT", "DICE_WEIGHT", "MASK_WEIGHT")),
+        *(f"sem_seg_head.{key}" for key in ("IGNORE_VALUE", "LOSS_WEIGHT")),
+        "swin.PROJECT_DIM",  # of a projection that is off
+        "resnets.DEFORM_MODULATED",
+        "resnets.DEFORM_NUM_GROUPS",
+        # the weights' names and shapes decide
+        *("sem_seg_head.NAME", "mask_former.ENFORCE_INPUT_PROJ", "resnets.NORM"),
+        *("clip_adapter.CLIP_MODEL_NAME", "clip_adapter.PROMPT_CHECKPOINT"),
+        *(f"input.{key}" for key in ("MIN_SIZE_TRAIN", "MIN_SIZE_TRAIN_SAMPLING", "MAX_SIZE_TRAIN")),
+        *(f"input.{key}" for key in ("SIZE_DIVISIBILITY", "COLOR_AUG_SSD", "CROP", "DATASET_MAPPER_NAME")),
+    }
+)
+"""Settings of the training, and those that the official program takes from the weights, or never reads."""
 _FILLS: Mapping[str, Fill] = {"mean": "mean", "zero": "zero"}
 
 
@@ -56,6 +97,9 @@ def read_settings(path: Path) -> dict[str, Any]:
 def with_settings(config: OVSegConfig, settings: Settings) -> OVSegConfig:
     """Replaces fields of a configuration by the official settings; fields without a setting stay.
 
+    The section of a backbone that the model does not have ("swin" or "resnets") is passed over, as the official
+    program passes over it.
+
     Raises:
         ModelError: if a setting has another type, contradicts the sizes, or is not supported.
     """
@@ -65,13 +109,16 @@ def with_settings(config: OVSegConfig, settings: Settings) -> OVSegConfig:
         drop_path_rate=_get(settings, "swin.DROP_PATH_RATE", segmenter.swin.drop_path_rate),
         image_size=_get(settings, "swin.PRETRAIN_IMG_SIZE", segmenter.swin.image_size),
     )
-    has_prompts = _get(settings, "clip_adapter.MASK_PROMPT_FWD", True)
+    has_prompts = _get(settings, "clip_adapter.MASK_PROMPT_FWD", config.clip.prompts is not None)
     try:
         found = replace(
             config,
+            longest_side=_get(settings, "input.MAX_SIZE_TEST", config.longest_side),
+            shortest_side=_get(settings, "input.MIN_SIZE_TEST", config.shortest_side or config.longest_side),
             segmenter=replace(
                 segmenter,
                 swin=swin,
+                deep_resnet=segmenter.deep_resnet and _with_multi_grid(segmenter.deep_resnet, settings),
                 num_heads=_get(settings, "mask_former.NHEADS", segmenter.num_heads),
                 dropout=_get(settings, "mask_former.DROPOUT", segmenter.dropout),
             ),
@@ -92,9 +139,62 @@ def with_settings(config: OVSegConfig, settings: Settings) -> OVSegConfig:
         raise
     except ValueError as error:
         raise ModelError(f"the configuration is refused: {error}") from error
-    for key, expected in {**_FIXED, **_sizes(found)}.items():
+    checked = {**_FIXED, **_sizes(found), "clip_adapter.MASK_PROMPT_DEPTH": _prompt_depth(config)}
+    if config.clip.prompts is None:
+        checked["clip_adapter.MASK_PROMPT_FWD"] = False
+    for key, expected in checked.items():
         contradiction(settings, key, expected)
+    _check_all_are_read(settings, checked.keys() | _HONOURED | _WITHOUT_EFFECT, "resnets" if swin else "swin")
     return found
+
+
+_HONOURED = frozenset(
+    {
+        *("input.MIN_SIZE_TEST", "input.MAX_SIZE_TEST", "swin.DROP_PATH_RATE", "swin.PRETRAIN_IMG_SIZE"),
+        *("resnets.RES5_MULTI_GRID", "mask_former.NHEADS", "mask_former.DROPOUT", "clip.transformer_heads"),
+        "sem_seg_head.NUM_CLASSES",
+        *(f"clip_adapter.MASK_{key}" for key in ("PROMPT_FWD", "THR", "MATTING", "FILL")),
+        *(f"clip_adapter.{key}" for key in ("TEXT_TEMPLATES", "PREDEFINED_PROMPT_TEMPLATES")),
+        *(f"clip_adapter.{key}" for key in ("CLIP_ENSEMBLE", "CLIP_ENSEMBLE_WEIGHT")),
+    }
+)
+"""Settings that become fields of the model's configuration; the number of classes is compared with its vocabulary's."""
+
+
+def _check_all_are_read(settings: Settings, known: Set[str], unused_section: str) -> None:
+    """Checks that nothing says what the model does not do.
+
+    Raises:
+        ModelError: naming what is not known.
+    """
+    unknown = [
+        key
+        for section, values in settings.items()
+        if section != unused_section
+        for key in ([f"{section}.{name}" for name in values] if isinstance(values, Mapping) else [section])
+        if key not in known
+    ]
+    if unknown:
+        raise ModelError(
+            f"the configuration has settings that are not honoured here: {few([printable(key) for key in unknown])}. "
+            "Leave out what does not change the official program's answers; sections have the official names in small "
+            "letters, without MODEL, such as clip_adapter."
+        )
+
+
+def _with_multi_grid(backbone: DeepResNetBackbone, settings: Settings) -> DeepResNetBackbone:
+    """The backbone with the official dilations of its last stage."""
+    found = _look_up(settings, "resnets.RES5_MULTI_GRID", list(backbone.multi_grid))
+    if not isinstance(found, list) or any(type(dilation) is not int for dilation in found):
+        raise ModelError(
+            f"the configuration says resnets.RES5_MULTI_GRID = {found!r}, where a list of whole numbers is expected."
+        )
+    return replace(backbone, multi_grid=tuple(found))
+
+
+def _prompt_depth(config: OVSegConfig) -> int:
+    """The depth of the checkpoint's prompts, whether they are used or not; 0 if it has none."""
+    return 0 if config.clip.prompts is None else config.clip.prompts.depth
 
 
 def contradiction(settings: Settings, key: str, expected: object) -> None:
@@ -113,19 +213,31 @@ def contradiction(settings: Settings, key: str, expected: object) -> None:
 
 def _sizes(config: OVSegConfig) -> dict[str, object]:
     """The official settings that follow from the sizes."""
-    segmenter, clip, swin = config.segmenter, config.clip, config.segmenter.swin
+    segmenter, clip, swin, resnet = (
+        config.segmenter,
+        config.clip,
+        config.segmenter.swin,
+        config.segmenter.deep_resnet,
+    )
     backbone: dict[str, object] = {}
     if swin is not None:
         backbone = {
+            **_FIXED_SWIN,
             "swin.EMBED_DIM": swin.embed_dim,
             "swin.DEPTHS": list(swin.depths),
             "swin.NUM_HEADS": list(swin.num_heads),
             "swin.WINDOW_SIZE": swin.window_size,
         }
-    prompts = {} if clip.prompts is None else {"clip_adapter.MASK_PROMPT_DEPTH": clip.prompts.depth}
+    elif resnet is not None:
+        backbone = {
+            **_FIXED_RESNET,
+            "resnets.DEPTH": _DEPTHS.get(resnet.depths, resnet.depths),
+            "resnets.STEM_OUT_CHANNELS": 2 * resnet.stem_width,
+            "resnets.RES2_OUT_CHANNELS": resnet.hidden_sizes[0],
+            "resnets.WIDTH_PER_GROUP": resnet.hidden_sizes[0] // 4,
+        }
     return {
         **backbone,
-        **prompts,
         "mask_former.DEC_LAYERS": segmenter.decoder_layers,
         "mask_former.DIM_FEEDFORWARD": segmenter.feedforward_dim,
         "mask_former.HIDDEN_DIM": segmenter.hidden_dim,

@@ -84,7 +84,9 @@ class Checkpoints:
             atomic_save(content, self._folder / BEST_FILE)
 
 
-OPSNET_FIELDS = ("has_enhancer", "enhancer_shares_projection", "clip", "test_sides")
+LATER_FIELDS = {"enhancer_is_masked": True, "padding": "black"}
+"""Fields of an OPSNet's recipe that checkpoints of before do not name, with what was done then."""
+OPSNET_FIELDS = ("has_enhancer", "enhancer_shares_projection", "clip", "test_sides", *LATER_FIELDS)
 """Fields of an OPSNet's recipe. Before the closed-set recipe had a type of its own, it was an OPSNet's recipe with
 `is_closed_set`, and checkpoints of that time name these fields too."""
 
@@ -94,6 +96,8 @@ def _converted(recipe: str) -> Any:
     origin = json.loads(recipe)
     fields = origin.get("recipe") if isinstance(origin, dict) else None
     if isinstance(fields, dict):
+        if "has_enhancer" in fields:
+            origin["recipe"] = fields = {**LATER_FIELDS, **fields}
         for name in OPSNET_FIELDS if fields.pop("is_closed_set", False) else ():
             fields.pop(name, None)
     return origin

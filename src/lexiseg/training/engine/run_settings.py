@@ -90,6 +90,10 @@ class Recipe:
         own: Any = self
         return None if own.steps is None else own.steps * own.batch_size
 
+    def answers(self) -> dict[str, Any]:
+        """Configurations by which the trained model answers and that are no field of the recipe, by their names."""
+        return {}
+
 
 RecipeT = TypeVar("RecipeT", bound=Recipe)
 

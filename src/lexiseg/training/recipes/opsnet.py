@@ -4,13 +4,15 @@ What the paper leaves open, and what is done here:
 
 - Frozen CLIP: "CLIP RN50" is OpenAI's, hence QuickGELU; it sees the segmenter's own input, at stride 32.
 - Initial weights: Mask2Former's backbones from ImageNet; --start takes a whole Mask2Former just as well.
+- Which query: the text says "initial", Mask2Former's own class head reads the updated one, and so do we.
 - Query enhancer: keys and values each have a 1024 to 256 projection, which gives the 26.5 M parameters that the paper
-  adds; its 8 heads and its place are ours (`QueryEnhancer`).
-- IoU loss: weight 1; matched and unmatched queries count one half each (`losses.iou_loss`).
+  adds; its 8 heads, its place and its mask are ours (`QueryEnhancer`); `enhancer_is_masked=False` is the paper's row.
+- Fusion: both embeddings are normalised before they are added; no-object's probability is the query's alone.
+- IoU loss: weight 1 (5 in the tiny recipes); matched and unmatched queries count one half each (`losses.iou_loss`).
 - Words: VILD's 14 templates, averaged, for training names and asked ones alike.
 - Crowd and void pixels: as in Mask2Former, the target of a query that finds nothing else there is no-object.
 - Weight decay: none on vectors (norms, biases); Mask2Former spares the query embeddings too.
-- Use: shorter side 800, longer at most 1333, as Mask2Former is tested on COCO.
+- Use: shorter side 800, longer at most 1333, as Mask2Former is tested on COCO; padded with the mean colour, as it is.
 """
 
 from dataclasses import replace
@@ -34,6 +36,7 @@ def opsnet_r50(*, seed: int = 0) -> OPSNetRecipe:
         clip=ClipConfig.named("RN50-quickgelu"),
         vocabulary=Vocabulary.of("coco"),
         enhancer_shares_projection=False,
+        padding="mean",
         framing=Framing(image_size=1024, scale_range=(0.1, 2.0), flip_probability=0.5, has_fixed_canvas=True),
         test_sides=(800, 1333),
         num_pictures=0,

@@ -125,7 +125,13 @@ def simbaseline_cross(*, seed: int = 0) -> OVSegRecipe:
 
 def zegformer(*, seed: int = 0) -> OVSegRecipe:
     """ZegFormer's ResNet-101 on COCO-Stuff's 156 seen classes, around a ViT-B/16 (--clip): 60,000 steps."""
-    return replace(simbaseline(seed=seed), model=_seen_only(presets.zegformer_config()))
+    recipe = simbaseline(seed=seed)
+    assert recipe.published is not None
+    return replace(
+        recipe,
+        model=_seen_only(presets.zegformer_config()),
+        published=replace(recipe.published, backbone="microsoft/resnet-101"),
+    )
 
 
 _OFFICIAL = CriterionConfig(num_points=None, weights=MASKFORMER_LOSSES, unknown_share=None)

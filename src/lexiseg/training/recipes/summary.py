@@ -54,6 +54,11 @@ def list_fields(config: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield path, "-" if value is None else f"{value:,}" if type(value) is int else str(value)
 
 
+def list_answers(recipe: Recipe) -> list[tuple[str, str]]:
+    """How the recipe's model answers unless told otherwise, as `list_fields` does, where no field says it."""
+    return [row for name, config in recipe.answers().items() for row in list_fields(config, name)]
+
+
 def count_parameters(recipe: Recipe) -> tuple[ModuleSize, ...]:
     """The parameters of each part of the recipe's model, built on the meta device; nothing if its sizes are open.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -9,6 +10,7 @@ from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import load_part
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
+from lexiseg.encoders.colours import Padding
 from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.training.clip.text_tower import have_same_text_tower
@@ -30,7 +32,9 @@ class OPSNetRecipe(TrainingRecipe):
     has_enhancer: bool = True
     """Cross-attention to CLIP's map."""
     enhancer_shares_projection: bool = True
-    """See `OPSNetConfig`."""
+    enhancer_is_masked: bool = True
+    padding: Padding = "black"
+    """These three: see `OPSNetConfig`. What a model was trained with, it keeps: --start decides its padding."""
     clip: ClipConfig | None = None
     """Sizes of the frozen CLIP; None: those of the one that is given."""
     test_sides: tuple[int, int] | None = None
@@ -40,6 +44,11 @@ class OPSNetRecipe(TrainingRecipe):
     def build(self) -> OPSNet | None:
         """The model around a CLIP of the recipe's sizes; None if those of the given one decide."""
         return None if self.clip is None else OPSNet(opsnet_config(self, self.clip))
+
+    def answers(self) -> dict[str, Any]:
+        """Modulation and merge; the CLIP's sizes decide nothing of either."""
+        config = opsnet_config(self, self.clip or ClipConfig())
+        return {"modulation": config.modulation, "merge": config.merge}
 
 
 def opsnet_config(recipe: OPSNetRecipe, clip: ClipConfig) -> OPSNetConfig:
@@ -53,6 +62,8 @@ def opsnet_config(recipe: OPSNetRecipe, clip: ClipConfig) -> OPSNetConfig:
         shortest_side=shortest,
         has_enhancer=recipe.has_enhancer,
         enhancer_shares_projection=recipe.enhancer_shares_projection,
+        enhancer_is_masked=recipe.enhancer_is_masked,
+        padding=recipe.padding,
     )
 
 
@@ -126,5 +137,5 @@ def around_clip(model: OPSNet, clip: Clip) -> OPSNet:
 
 
 def _shape_fields(config: OPSNetConfig) -> tuple[object, ...]:
-    """What decides the shapes of the trained weights."""
-    return config.segmenter, config.has_enhancer, config.enhancer_shares_projection
+    """What decides the shapes of the trained weights, and what they attend to."""
+    return config.segmenter, config.has_enhancer, config.enhancer_shares_projection, config.enhancer_is_masked

@@ -48,6 +48,7 @@ def train_closed_set(recipe: ClosedSetRecipe, settings: TrainSettings, reporters
             class_weight=model.classify.weight.detach(),
             class_bias=model.classify.bias.detach(),
             names=recipe.vocabulary.names,
+            longest_side=recipe.framing.image_size,
         ),
     )
 
