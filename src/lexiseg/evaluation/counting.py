@@ -17,8 +17,12 @@ from lexiseg.evaluation.plan import EvaluationPlan, nothing_read, read_batches
 from lexiseg.evaluation.report import EvaluationSettings, ImageScore, installed_versions, jsonable_settings
 from lexiseg.evaluation.shards import ShardStore, digest, shards_of
 from lexiseg.io.checkpoint import weights_hash
-from lexiseg.io.config_json import from_jsonable, to_jsonable
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.models.base import OpenVocabularySegmenter
+
+
+RULES = 2
+"""Of merging and counting: one more whenever they change, so that no evaluation has shards of two kinds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,7 @@ class ShardCounter:
         Raises:
             ValueError: if no picture can be read, or `shards_dir` belongs to another evaluation or can't be written.
         """
-        store = ShardStore(shards_dir, self._fingerprint(), self._renewed) if shards_dir is not None else None
+        store = ShardStore(shards_dir, self._fingerprint()) if shards_dir is not None else None
         problem = None
         if store is not None and processes.rank() == 0:
             try:
@@ -127,6 +131,7 @@ class ShardCounter:
         parameter = next(self.model.parameters())
         return {
             "counter": self.name,
+            "rules": RULES,
             "weights": weights_hash(self.model.state_dict()),
             "config": to_jsonable(self.model.config),
             "settings": jsonable_settings(self.settings),
@@ -137,10 +142,6 @@ class ShardCounter:
             "device": str(parameter.device),
             "dtype": str(parameter.dtype),
         }
-
-    def _renewed(self, earlier: Any) -> dict[str, Any]:
-        """An earlier fingerprint with the fields that the model's configuration has got since, at their defaults."""
-        return {**earlier, "config": to_jsonable(from_jsonable(type(self.model.config), earlier["config"]))}
 
 
 def _identity(sample: Sample) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,14 @@ SHARDS_FOLDER = ".parts"
 _PLAN = "plan.json"
 
 
+def _rules(plan: str) -> object:
+    """By what rules the shards of a plan are counted."""
+    try:
+        return json.loads(plan).get("rules")
+    except (ValueError, AttributeError):
+        return None
+
+
 def shards_of(number: int) -> tuple[range, ...]:
     """Places of the pictures of each shard, of `number` pictures."""
     return tuple(range(start, min(start + SHARD, number)) for start in range(0, number, SHARD))
@@ -27,42 +35,32 @@ def shards_of(number: int) -> tuple[range, ...]:
 class ShardStore:
     """A folder of finished shards, one JSON file for each."""
 
-    def __init__(
-        self, folder: Path, plan: Mapping[str, Any], renewed: Callable[[Any], Mapping[str, Any]] = lambda plan: plan
-    ) -> None:
+    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
         """Names a folder; nothing is read or written yet.
 
         Args:
             folder: of its own.
             plan: plain data that decide every digit: model, vocabulary, settings, pictures.
-            renewed: says what an earlier release wrote as it would be written now; any error means that it can't be.
         """
         self.folder = folder
-        self._plan, self._renewed = _text(plan), renewed
+        self._plan = json.dumps(plan, indent=1, ensure_ascii=False, sort_keys=True)
 
     def open(self, *, resume: bool) -> None:
-        """Begins anew, or goes on with what is there.
+        """Begins anew, also where what is there was counted by other rules, or goes on with it.
 
         Raises:
             ValueError: if the folder holds shards of another evaluation, or can't be read or written.
         """
         plan = self.folder / _PLAN
         earlier = read_text(plan) if resume and plan.exists() else None
-        if earlier is None:
+        if earlier is None or _rules(earlier) != _rules(self._plan):
             shutil.rmtree(self.folder, ignore_errors=True)
             write_atomically(plan, self._plan)
-        elif not self._is_own(earlier):
+        elif earlier != self._plan:
             raise ValueError(
                 f"{printable(self.folder)} holds shards of an evaluation with another model, data or settings: "
                 "repeat those to resume it, or leave --resume out to begin anew."
             )
-
-    def _is_own(self, earlier: str) -> bool:
-        """Whether a plan is this one, or was before there were fields that have come since."""
-        try:
-            return earlier == self._plan or _text(self._renewed(json.loads(earlier))) == self._plan
-        except (ValueError, LookupError, TypeError):
-            return False
 
     def load(self, number: int) -> dict[str, Any] | None:
         """A finished shard, or None; a file that can't be read counts as none."""
@@ -81,10 +79,6 @@ class ShardStore:
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:06}.json"
-
-
-def _text(plan: Mapping[str, Any]) -> str:
-    return json.dumps(plan, indent=1, ensure_ascii=False, sort_keys=True)
 
 
 def digest(names: Sequence[str]) -> str:

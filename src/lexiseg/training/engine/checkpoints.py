@@ -98,6 +98,8 @@ def _converted(recipe: str) -> Any:
     if isinstance(fields, dict):
         if "has_enhancer" in fields:
             origin["recipe"] = fields = {**LATER_FIELDS, **fields}
+        if isinstance(model := fields.get("model"), dict) and isinstance(merge := model.get("merge"), dict):
+            model["merge"] = {"void_competes": False, **merge}  # an OVSeg's recipe holds its model's configuration
         for name in OPSNET_FIELDS if fields.pop("is_closed_set", False) else ():
             fields.pop(name, None)
     return origin
