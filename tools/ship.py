@@ -22,7 +22,7 @@ import torch
 from lexiseg import OPSNet, OVSeg, Vocabulary, load_model, save_model
 from lexiseg.io.shipped import shipped_folder
 from lexiseg.models.base import OpenVocabularySegmenter
-from lexiseg.storybook.captions import FRAMES, PLACES, SIZES
+from lexiseg.storybook.captions import FRAMES, PLACES, SIZE_WORDS
 from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS
 
 STEPS = 16
@@ -33,7 +33,7 @@ SMALLEST_HALF = 2.0**-24
 def read_tokens(model: OpenVocabularySegmenter) -> list[int]:
     """The token ids of all words of captions and templates."""
     names = [name for listed in ("storybook-all", "storybook-dusk") for name in Vocabulary.of(listed).row_names()]
-    texts = [*names, *FRAMES, *PLACES, *SIZES, *COLOURS, *PATTERNS, *model.config.training_vocabulary.templates]
+    texts = [*names, *FRAMES, *PLACES, *SIZE_WORDS, *COLOURS, *PATTERNS, *model.config.training_vocabulary.templates]
     texts += ["a an and many , . the", *(f"{name}." for name in names), *(f"{name}," for name in names)]
     return sorted({int(token) for text in texts for token in model.clip.tokenize([text])[0]})
 

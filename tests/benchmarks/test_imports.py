@@ -1,10 +1,12 @@
-"""Every benchmark can be started: what it takes from the package is there under that name."""
+"""Every benchmark and tool can be started: what it takes from the package is there under that name."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 IMPORT_ALL = """
 import importlib
 for name in {names!r}:
@@ -15,13 +17,15 @@ for name in {names!r}:
 """
 
 
-def test_every_benchmark_finds_what_it_imports() -> None:
-    files = sorted(BENCHMARKS.rglob("*.py"))
-    names = [".".join(file.relative_to(BENCHMARKS).with_suffix("").parts) for file in files]
+@pytest.mark.parametrize(("folder", "fewest"), [("benchmarks", 20), ("tools", 0)])
+def test_every_script_finds_what_it_imports(folder: str, fewest: int) -> None:
+    scripts = ROOT / folder
+    files = sorted(scripts.rglob("*.py"))
+    names = [".".join(file.relative_to(scripts).with_suffix("").parts) for file in files]
 
     ran = subprocess.run(
-        [sys.executable, "-c", IMPORT_ALL.format(names=names)], cwd=BENCHMARKS, capture_output=True, text=True
+        [sys.executable, "-c", IMPORT_ALL.format(names=names)], cwd=scripts, capture_output=True, text=True
     )
 
-    assert len(names) > 20
+    assert len(names) > fewest
     assert ran.returncode == 0, ran.stderr

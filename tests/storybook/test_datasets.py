@@ -1,4 +1,4 @@
-"""Drawn data sets in folders: drawn once, and never taken for those of another order."""
+"""Drawn data sets in folders: drawn once, and never taken for those of another specification."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,15 +7,15 @@ import pytest
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Dataset
-from lexiseg.storybook.datasets import ORDER_SIGN, draw_once, draw_order
+from lexiseg.storybook.datasets import SPEC_FILE, draw_data, draw_once
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 
 ORDER = StorybookSpec(role="base", split="val", count=2, size=(64, 64))
 
 
-def draw(order: StorybookSpec, folder: Path, done: list[int], *, trusts_unsigned: bool = False) -> Dataset:
-    return draw_order(
-        order, folder, trusts_unsigned=trusts_unsigned, workers=0, report=lambda number, total: done.append(number)
+def draw(spec: StorybookSpec, folder: Path, done: list[int], *, trusts_unsigned: bool = False) -> Dataset:
+    return draw_data(
+        spec, folder, trusts_unsigned=trusts_unsigned, workers=0, report=lambda number, total: done.append(number)
     )
 
 
@@ -57,7 +57,7 @@ def test_a_data_set_without_its_order_is_a_training_s_of_before_or_somebody_else
 
     assert len(draw(ORDER, tmp_path, done, trusts_unsigned=True).samples) == 2
     assert done == []
-    assert not (tmp_path / ORDER_SIGN).exists()
+    assert not (tmp_path / SPEC_FILE).exists()
     with pytest.raises(ValueError, match="is not empty"):
         draw(ORDER, tmp_path, [])
 
@@ -70,4 +70,4 @@ def test_another_order_may_overwrite_when_told(tmp_path: Path) -> None:
     )
 
     assert len(found.samples) == 3
-    assert '"novel"' in (tmp_path / ORDER_SIGN).read_text()
+    assert '"novel"' in (tmp_path / SPEC_FILE).read_text()

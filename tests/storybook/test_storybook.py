@@ -240,10 +240,10 @@ def test_the_same_arguments_give_the_same_bytes_in_another_process() -> None:
 
 
 def test_the_number_of_workers_changes_no_byte(tmp_path: Path) -> None:
-    order = StorybookSpec(role="base", split="val", count=5, seed=3, size=SMALL)
+    spec = StorybookSpec(role="base", split="val", count=5, seed=3, size=SMALL)
 
-    write_storybook(order, tmp_path / "one", workers=1)
-    write_storybook(order, tmp_path / "two", workers=2)
+    write_storybook(spec, tmp_path / "one", workers=1)
+    write_storybook(spec, tmp_path / "two", workers=2)
 
     one = files_of(tmp_path / "one")
     assert one == files_of(tmp_path / "two")
@@ -277,8 +277,8 @@ def test_a_size_under_sixteen_pixels_is_refused() -> None:
 
 
 def test_void_and_crowd_are_written_as_coco_has_them(tmp_path: Path) -> None:
-    order = StorybookSpec(role="base", split="train", count=30, seed=4, size=SMALL)
-    dataset = write_storybook(order, tmp_path / "data")
+    spec = StorybookSpec(role="base", split="train", count=30, seed=4, size=SMALL)
+    dataset = write_storybook(spec, tmp_path / "data")
     scenes = [draw_scene("base", "train", index, seed=4, size=SMALL) for index in range(30)]
     strangers, crowds = 0, 0
 

@@ -85,7 +85,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
             diagnosis = _diagnose(inputs, found.settings, options) if options.diagnose else None
         if processes.rank() == 0:
             worst, best = found.worst_and_best(SHOWN_SCENES)
-            names = [scene.name for scene in (*worst, *best)]
+            names = [image.name for image in (*worst, *best)]
             maps = comparisons(network, dataset, vocabulary, found.settings, names)
             page = write_page(found, diagnosis, worst, best, maps, out, inputs.about, draw_comparison)
             inputs.write(found, out, **({} if diagnosis is None else {"diagnosis": diagnosis.to_jsonable()}))
@@ -161,6 +161,6 @@ def note_left_out(reasons: list[str], names_all: str) -> None:
         note(f"lexiseg: left out: {more} more, which {names_all} names.")
 
 
-def draw_comparison(scene: Comparison, path: Path) -> None:
+def draw_comparison(comparison: Comparison, path: Path) -> None:
     """Draws a picture, its truth and what a model makes of it, side by side."""
-    side_by_side(scene.picture, scene.truth, scene.prediction).save(path)
+    side_by_side(comparison.picture, comparison.truth, comparison.prediction).save(path)

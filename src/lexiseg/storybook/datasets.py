@@ -20,7 +20,7 @@ from lexiseg.storybook.roles import PART, ROLE_CONTENTS
 
 DRAWN_SIGN = "drawn.json"
 """Name of the file that marks a folder of drawn pictures, which may be overwritten."""
-ORDER_SIGN = "order.json"
+SPEC_FILE = "order.json"
 """Name of the file that records the specification of a folder of pictures that are drawn once."""
 
 
@@ -72,15 +72,15 @@ def draw_dataset(
         ValueError: if the count is not positive, or the folder cannot be written.
     """
     drawn = DRAWN[name]
-    order = _order(drawn.role, split or "test", count, seed, drawn.vocabulary)
+    spec = _spec(drawn.role, split or "test", count, seed, drawn.vocabulary)
     if processes.rank() == 0:
         if folder.is_dir() and any(folder.iterdir()) and not (folder / DRAWN_SIGN).is_file():
             raise UsageError(
                 f"{printable(folder)} holds what no evaluation has drawn, and the pictures would be drawn there: "
                 "choose another folder for the report."
             )
-        _draw(order, folder, overwrite=True, workers=workers, report=report)
-        about = {"data": name, "split": order.split, "count": count, "seed": seed}
+        _draw(spec, folder, overwrite=True, workers=workers, report=report)
+        about = {"data": name, "split": spec.split, "count": count, "seed": seed}
         write_atomically(folder / DRAWN_SIGN, json.dumps(about))
     processes.gather(None)  # a barrier: the other processes read after all is written
     return read_panoptic(folder)
@@ -115,12 +115,12 @@ def draw_once(
         UsageError: if there is no such split.
         ValueError: if the folder holds other pictures or cannot be written.
     """
-    order = _order(role, split, count, seed)
-    return draw_order(order, folder, overwrite=overwrite, workers=workers, report=report)
+    spec = _spec(role, split, count, seed)
+    return draw_data(spec, folder, overwrite=overwrite, workers=workers, report=report)
 
 
-def draw_order(
-    order: StorybookSpec,
+def draw_data(
+    spec: StorybookSpec,
     folder: Path,
     *,
     overwrite: bool = False,
@@ -128,15 +128,15 @@ def draw_order(
     workers: int,
     report: ProgressCallback,
 ) -> Dataset:
-    """Draws pictures into a folder, unless those of the same order are there already, and reads them.
+    """Draws pictures into a folder, unless those of the same specification are there already, and reads them.
 
     Under torchrun the first process draws, and all read.
 
     Args:
-        order: which pictures.
+        spec: which pictures.
         folder: new, empty, or with pictures that were drawn by this function.
         overwrite: draws anew, whatever the folder holds.
-        trusts_unsigned: takes a data set without a record of its order for the right one: trainings of earlier
+        trusts_unsigned: takes a data set without a record of its specification for the right one: trainings of earlier
             releases wrote none.
         workers: processes that draw; 0 draws in this one.
         report: called after every picture with those done and their number.
@@ -144,12 +144,12 @@ def draw_order(
     Raises:
         ValueError: if the folder holds other pictures or cannot be written.
     """
-    wanted, sign = json.dumps(asdict(order), sort_keys=True), folder / ORDER_SIGN
+    wanted, sign = json.dumps(asdict(spec), sort_keys=True), folder / SPEC_FILE
     if processes.rank() == 0:
         is_trusted = trusts_unsigned and not sign.is_file() and (folder / "panoptic.json").is_file()
         if overwrite or not (sign.is_file() or is_trusted):
             sign.unlink(missing_ok=True)
-            _draw(order, folder, overwrite=overwrite, workers=workers, report=report)
+            _draw(spec, folder, overwrite=overwrite, workers=workers, report=report)
             write_atomically(sign, wanted)
         elif not is_trusted and read_text(sign) != wanted:
             raise ValueError(
@@ -160,14 +160,14 @@ def draw_order(
     return read_panoptic(folder)
 
 
-def _order(role: Role, split: str, count: int, seed: int, vocabulary: Vocabulary | None = None) -> StorybookSpec:
+def _spec(role: Role, split: str, count: int, seed: int, vocabulary: Vocabulary | None = None) -> StorybookSpec:
     if split not in SPLITS:
         raise UsageError(f"drawn data have the splits {', '.join(SPLITS)}, not {split!r}.")
     return StorybookSpec(role=role, split=cast(Split, split), count=count, seed=seed, vocabulary=vocabulary)
 
 
-def _draw(order: StorybookSpec, folder: Path, *, overwrite: bool, workers: int, report: ProgressCallback) -> None:
+def _draw(spec: StorybookSpec, folder: Path, *, overwrite: bool, workers: int, report: ProgressCallback) -> None:
     def tell(done: int) -> None:
-        report(done, order.count)
+        report(done, spec.count)
 
-    write_storybook(order, folder, overwrite=overwrite, workers=max(1, workers), report=tell)
+    write_storybook(spec, folder, overwrite=overwrite, workers=max(1, workers), report=tell)

@@ -37,7 +37,7 @@ class StorybookSpec:
 
 
 def write_storybook(
-    order: StorybookSpec,
+    spec: StorybookSpec,
     root: Path,
     *,
     overwrite: bool = False,
@@ -49,7 +49,7 @@ def write_storybook(
     Beside masks, every picture has `captions` and `labels` (the names of all that it shows, distractors included).
 
     Args:
-        order: which pictures.
+        spec: which pictures.
         root: a new or empty folder.
         overwrite: replaces an earlier data set in the folder.
         workers: processes that draw.
@@ -59,23 +59,23 @@ def write_storybook(
         ValueError: if the count is not positive, the folder is not empty, or it cannot be written.
         WorkerError: if a process was killed from outside.
     """
-    if order.count < 1:
-        raise ValueError(f"expected one picture or more, got {order.count}.")
-    contents = ROLE_CONTENTS[order.role]
-    categories = vocabulary_categories(order.vocabulary or contents.vocabulary)
-    if order.role == "semantic-only":
+    if spec.count < 1:
+        raise ValueError(f"expected one picture or more, got {spec.count}.")
+    contents = ROLE_CONTENTS[spec.role]
+    categories = vocabulary_categories(spec.vocabulary or contents.vocabulary)
+    if spec.role == "semantic-only":
         categories = tuple(Category(id=c.id, name=c.name, is_thing=False) for c in categories)
     numbers = {category.name: category.id for category in categories}
-    drawn = map_in_pool(partial(_draw, order), range(order.count), workers)
+    drawn = map_in_pool(partial(_draw, spec), range(spec.count), workers)
     with PanopticWriter(root, categories, overwrite) as writer, closing(drawn) as scenes:
         for index, scene in enumerate(scenes):
-            add_scene(writer, index, scene, contents, numbers, order)
+            add_scene(writer, index, scene, contents, numbers, spec)
             report(index + 1)
     return read_panoptic(root)
 
 
-def _draw(order: StorybookSpec, index: int) -> Scene:
-    return draw_scene(order.role, order.split, index, seed=order.seed, size=order.size)
+def _draw(spec: StorybookSpec, index: int) -> Scene:
+    return draw_scene(spec.role, spec.split, index, seed=spec.seed, size=spec.size)
 
 
 def add_scene(
@@ -84,7 +84,7 @@ def add_scene(
     scene: Scene,
     contents: RoleContents,
     numbers: dict[str, int],
-    order: StorybookSpec,
+    spec: StorybookSpec,
 ) -> None:
     """Writes one scene; segments without a category become void, and a semantic map has one segment per name.
 
@@ -94,7 +94,7 @@ def add_scene(
         scene: the drawn picture and its segments.
         contents: the role, which maps drawings to names.
         numbers: category ids by name, of all names that are annotated.
-        order: the specification; its role, split and seed seed the captions.
+        spec: the specification; its role, split and seed seed the captions.
     """
     ids = scene.ids.copy()
     category_ids: dict[int, int] = {}
@@ -106,12 +106,12 @@ def add_scene(
         if segment.is_distractor or name not in numbers:
             ids[here] = 0
             continue
-        if order.role == "semantic-only":
+        if spec.role == "semantic-only":
             ids[here] = first_of.setdefault(name, segment.id)
         category_ids[int(ids[here][0])] = numbers[name]
-        if segment.is_crowd and order.role != "semantic-only":
+        if segment.is_crowd and spec.role != "semantic-only":
             crowd.add(segment.id)
-    rng = generator(order.role, order.split, order.seed, index, 1)
+    rng = generator(spec.role, spec.split, spec.seed, index, 1)
     writer.add(
         index,
         Image.fromarray(scene.picture),

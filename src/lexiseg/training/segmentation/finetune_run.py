@@ -174,10 +174,10 @@ def _annotated(path: Path, root: Path | None, option: str) -> Dataset:
 def _drawn(model: OpenVocabularySegmenter, settings: TrainSettings, reporters: Reporters) -> Dataset:
     """What a shipped model was trained on, drawn once into a folder that a resumed run finds again."""
     side, vocabulary = model.config.longest_side, model.config.training_vocabulary
-    order = StorybookSpec(
+    spec = StorybookSpec(
         role="base", split="train", count=DRAWN_OLD, seed=OLD_SEED, size=(side, side), vocabulary=vocabulary
     )
-    return draw_for_run(order, settings.out / f"old-{DRAWN_OLD}", settings, reporters)
+    return draw_for_run(spec, settings.out / f"old-{DRAWN_OLD}", settings, reporters)
 
 
 def _go_back(

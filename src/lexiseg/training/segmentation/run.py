@@ -14,7 +14,7 @@ from lexiseg.encoders.segmenters.mask2former_weights import write_mask2former
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import is_hub_name, save_model, system_of
 from lexiseg.models.base import OpenVocabularySegmenter
-from lexiseg.storybook.datasets import draw_order
+from lexiseg.storybook.datasets import draw_data
 from lexiseg.storybook.export import StorybookSpec
 from lexiseg.storybook.roles import Role
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
@@ -205,10 +205,10 @@ def _drawn(
     prefix = "data" if role == "base" else role
     folder = (settings.drawn or settings.out) / f"{prefix}-{count}"
     size = recipe.framing.image_size
-    order = StorybookSpec(role=role, split="train", count=count, size=(size, size), vocabulary=vocabulary)
-    return draw_for_run(order, folder, settings, reporters)
+    spec = StorybookSpec(role=role, split="train", count=count, size=(size, size), vocabulary=vocabulary)
+    return draw_for_run(spec, folder, settings, reporters)
 
 
-def draw_for_run(order: StorybookSpec, folder: Path, settings: TrainSettings, reporters: Reporters) -> Dataset:
-    """Draws a data set, if an earlier run has not drawn it there; see `draw_order`."""
-    return draw_order(order, folder, trusts_unsigned=True, workers=settings.workers, report=reporters.drawn)
+def draw_for_run(spec: StorybookSpec, folder: Path, settings: TrainSettings, reporters: Reporters) -> Dataset:
+    """Draws a data set, if an earlier run has not drawn it there; see `draw_data`."""
+    return draw_data(spec, folder, trusts_unsigned=True, workers=settings.workers, report=reporters.drawn)
