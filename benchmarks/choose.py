@@ -21,7 +21,8 @@ from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import ROLE_CONTENTS, UNSEEN
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4)
-MASK_THRESHOLDS = (0.4, 0.5)
+MASK_THRESHOLDS = (0.35, 0.4, 0.5)
+OVERLAP_THRESHOLDS = (0.7, 0.8)
 BRANCHES: Mapping[str, Mapping[str, ModulationConfig]] = {
     "modulated": {
         f"modulated, alpha {alpha:g}, beta {beta:g}": ModulationConfig(alpha=alpha, beta=beta)
@@ -38,12 +39,14 @@ def rows_of(branch: str) -> list[StudyRow]:
     """Every setting of a branch with every ranking and every pair of thresholds."""
     return [
         StudyRow(
-            name=f"{name}, {rank_by}, threshold {threshold:g}, masks {cut:g}",
+            name=f"{name}, {rank_by}, threshold {threshold:g}, masks {cut:g}, overlap {overlap:g}",
             modulation=modulation,
-            merge=MergeConfig(rank_by=rank_by, score_threshold=threshold, mask_threshold=cut),
+            merge=MergeConfig(
+                rank_by=rank_by, score_threshold=threshold, mask_threshold=cut, overlap_threshold=overlap
+            ),
         )
-        for (name, modulation), rank_by, threshold, cut in itertools.product(
-            BRANCHES[branch].items(), ("class", "product"), THRESHOLDS, MASK_THRESHOLDS
+        for (name, modulation), rank_by, threshold, cut, overlap in itertools.product(
+            BRANCHES[branch].items(), ("class", "product"), THRESHOLDS, MASK_THRESHOLDS, OVERLAP_THRESHOLDS
         )
     ]
 

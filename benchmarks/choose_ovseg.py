@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ovseg_study.measure import Answering, count
 
-from lexiseg import EnsembleConfig, OVSeg, load_model
+from lexiseg import EnsembleConfig, MergeConfig, OVSeg, load_model
 from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
@@ -26,7 +26,8 @@ LAMBDAS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 SCALES = (25.0, 50.0, 100.0)
 REGION_THRESHOLDS = (0.4, 0.5)
 SCORE_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-MASK_THRESHOLDS = (0.4, 0.5)
+MASK_THRESHOLDS = (0.35, 0.4, 0.5)
+OVERLAP_THRESHOLDS = (0.6, 0.7, 0.8)
 
 
 def draw(role: Role, count: int, folder: Path) -> Dataset:
@@ -53,23 +54,24 @@ def choose_ensemble(model: OVSeg, val: Dataset) -> list[tuple[float, float, Answ
     )
 
 
-def choose_merge(model: OVSeg, vals: dict[Role, Dataset]) -> list[tuple[dict[Role, float], float, float]]:
-    """PQ in percent of every pair of score threshold and mask cut, the best mean first; one pass over the pictures."""
-    pairs = list(itertools.product(SCORE_THRESHOLDS, MASK_THRESHOLDS))
-    figures: dict[tuple[float, float], dict[Role, float]] = {pair: {} for pair in pairs}
+def choose_merge(model: OVSeg, vals: dict[Role, Dataset]) -> list[tuple[dict[Role, float], MergeConfig]]:
+    """PQ in percent of every setting of the merge, the best mean first; one pass over the pictures."""
+    thresholds = itertools.product(SCORE_THRESHOLDS, MASK_THRESHOLDS, OVERLAP_THRESHOLDS)
+    figures: dict[MergeConfig, dict[Role, float]] = {
+        replace(model.config.merge, score_threshold=score, mask_threshold=cut, overlap_threshold=overlap): {}
+        for score, cut, overlap in thresholds
+    }
     for role, val in vals.items():
         with inference(model):
             plan = plan_evaluation(model, val, ROLE_CONTENTS[role].vocabulary, EvaluationSettings())
-            tallies = {pair: plan.measure.zero() for pair in pairs}
+            tallies = {merge: plan.measure.zero() for merge in figures}
             for batch in planned_batches(model, plan, EvaluationSettings(), [], lambda done, total: None):
                 prediction = model(batch.images, plan.words)
-                for score, cut in pairs:
-                    merge = replace(model.config.merge, score_threshold=score, mask_threshold=cut)
-                    tallies[score, cut] += plan.tally(prediction, merge, batch)
-            for pair, tally in tallies.items():
-                figures[pair][role] = 100 * plan.summarise(tally)[0].all.pq
-    ranked = [(found, *pair) for pair, found in figures.items()]
-    return sorted(ranked, key=lambda one: sum(one[0].values()), reverse=True)
+                for merge in figures:
+                    tallies[merge] += plan.tally(prediction, merge, batch)
+            for merge, tally in tallies.items():
+                figures[merge][role] = 100 * plan.summarise(tally)[0].all.pq
+    return sorted(((found, merge) for merge, found in figures.items()), key=lambda one: sum(one[0].values()), reverse=True)
 
 
 def main() -> None:
@@ -93,9 +95,12 @@ def main() -> None:
             model.config, clip_logit_scale=best.clip_logit_scale, ensemble=best.ensemble, regions=best.regions
         )
         vals: dict[Role, Dataset] = {role: draw(role, wanted.count, folder) for role in ("base", "novel")}
-        for figures, score, cut in choose_merge(model, vals)[:4]:
+        for figures, merge in choose_merge(model, vals)[:4]:
             shown = "   ".join(f"{role} {pq:5.1f}" for role, pq in figures.items())
-            print(f"{shown}   score threshold {score:g}, masks {cut:g}")
+            print(
+                f"{shown}   score threshold {merge.score_threshold:g}, masks {merge.mask_threshold:g}, "
+                f"overlap {merge.overlap_threshold:g}"
+            )
 
 
 if __name__ == "__main__":
