@@ -71,7 +71,9 @@ def choose_merge(model: OVSeg, vals: dict[Role, Dataset]) -> list[tuple[dict[Rol
                     tallies[merge] += plan.tally(prediction, merge, batch)
             for merge, tally in tallies.items():
                 figures[merge][role] = 100 * plan.summarise(tally)[0].all.pq
-    return sorted(((found, merge) for merge, found in figures.items()), key=lambda one: sum(one[0].values()), reverse=True)
+    return sorted(
+        ((found, merge) for merge, found in figures.items()), key=lambda one: sum(one[0].values()), reverse=True
+    )
 
 
 def main() -> None:

@@ -127,7 +127,8 @@ def decided(out: Path) -> dict[str, Any]:
     gone = RETIRED if content["recipe"].get("is_closed_set") else {"is_closed_set"}
     recipe = {key: value for key, value in content["recipe"].items() if key not in gone}
     if "merge" in (model := recipe.get("model", {})):
-        recipe["model"] = {**model, "merge": {"void_competes": False, **model["merge"]}}
+        question = {"negatives": ["background", "object"], "score_threshold": None}
+        recipe["model"] = {"question": question, **model, "merge": {"void_competes": False, **model["merge"]}}
     return {**content, "recipe": {**LATER, **recipe} if "has_enhancer" in recipe else recipe}
 
 

@@ -32,7 +32,7 @@ from lexiseg.io.models import MODELS
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.postprocess.panoptic import MergeConfig
-from lexiseg.models.vocabulary_embedding import embed_vocabulary
+from lexiseg.models.vocabulary_embedding import QuestionConfig, embed_vocabulary
 from lexiseg.training.engine.optim import OptimConfig
 from lexiseg.training.engine.run_settings import TrainSettings
 from lexiseg.training.launch import AROUND_CLIP, RUNNERS, Runner
@@ -67,6 +67,7 @@ class HorizonConfig:
     shortest_side: int | None = None
     merge: MergeConfig = field(default_factory=lambda: MergeConfig(score_threshold=0.0))
     fusion: Blend = field(default_factory=Blend)
+    question: QuestionConfig = field(default_factory=QuestionConfig)
 
 
 class Halves(nn.Module):

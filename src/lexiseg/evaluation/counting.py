@@ -20,7 +20,6 @@ from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.models.base import OpenVocabularySegmenter
 
-
 RULES = 2
 """Of merging and counting: one more whenever they change, so that no evaluation has shards of two kinds."""
 

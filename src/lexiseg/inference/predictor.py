@@ -117,8 +117,10 @@ class Model:
             ValueError: if a setting is out of its range.
         """
         vocabulary = Vocabulary.of(vocabulary)
-        given = {"score_threshold": score_threshold, "rank_by": rank_by}
-        merge = replace(self.network.config.merge, **{k: v for k, v in given.items() if v is not None})
+        config = self.network.config
+        asked = config.question.score_threshold if score_threshold is None else score_threshold
+        given = {"score_threshold": asked, "rank_by": rank_by}
+        merge = replace(config.merge, **{k: v for k, v in given.items() if v is not None})
         self.network.check_fusion(fusion)
         opened = self._open(image)
         words = self.encode(vocabulary, negatives=negatives)

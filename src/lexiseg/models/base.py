@@ -16,7 +16,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.text import TextEncoder
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
-from lexiseg.models.vocabulary_embedding import embed_vocabulary
+from lexiseg.models.vocabulary_embedding import QuestionConfig, embed_vocabulary
 
 SemanticRule = Literal["merged", "soft"]
 """How a semantic map is made: the panoptic map merged by category (OPSNet), or a sum of soft masks (OVSeg)."""
@@ -60,6 +60,11 @@ class ModelConfig(Protocol):
     @property
     def merge(self) -> MergeConfig:
         """The default thresholds of the panoptic merge."""
+        ...
+
+    @property
+    def question(self) -> QuestionConfig:
+        """What competes with a few words, and from which score on a segment is told."""
         ...
 
     @property
@@ -132,11 +137,14 @@ class OpenVocabularySegmenter(nn.Module, ABC):
 
         Args:
             vocabulary: the concepts to segment.
-            negatives: whether training words outside the vocabulary compete.
+            negatives: whether training words outside the vocabulary, and those of the configuration, compete.
             cache_dir: folder of cached embeddings; None caches nothing.
         """
         phrased, training = self.phrased(vocabulary), self.phrased(self.config.training_vocabulary)
-        return embed_vocabulary(self.text_encoder, phrased, training, negatives=negatives, cache_dir=cache_dir)
+        general = self.config.question.negatives if negatives else ()
+        return embed_vocabulary(
+            self.text_encoder, phrased, training, negatives=negatives, general=general, cache_dir=cache_dir
+        )
 
     @property
     def text_encoder(self) -> TextEncoder:

@@ -27,6 +27,7 @@ from lexiseg.layers.query_enhancer import QueryEnhancer
 from lexiseg.layers.spatial_adapter import SpatialAdapter
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.models.vocabulary_embedding import QuestionConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ class OPSNetConfig:
     """1 / tau of every softmax over cosines."""
     modulation: ModulationConfig = field(default_factory=ModulationConfig)
     merge: MergeConfig = field(default_factory=MergeConfig)
+    question: QuestionConfig = field(default_factory=QuestionConfig)
 
     @property
     def fusion(self) -> ModulationConfig:

@@ -30,6 +30,7 @@ from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.crops import RegionConfig, cut_regions, mask_probs_on
 from lexiseg.models.learned_prompt import LearnedPrompt
 from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.models.vocabulary_embedding import QuestionConfig
 
 CLIP_WEIGHTS = {
     "ade20k": 0.7,
@@ -72,6 +73,7 @@ class OVSegConfig:
     regions: RegionConfig = field(default_factory=RegionConfig)
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     merge: MergeConfig = field(default_factory=MergeConfig)
+    question: QuestionConfig = field(default_factory=QuestionConfig)
 
     @property
     def fusion(self) -> EnsembleConfig:

@@ -8,13 +8,14 @@ The trained query is reliable near the training words, CLIP away from them: `lay
 and raises the scores of words of small max H. All of it depends on the vocabularies only, so it is computed once.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from lexiseg.core.checks import check_fractions
 from lexiseg.core.concepts import same_word
 from lexiseg.core.structures import VocabularyEmbeddings
 from lexiseg.core.vocabulary import Concept, Vocabulary
@@ -22,6 +23,22 @@ from lexiseg.encoders.text import TextEncoder, text_embed
 
 GENERAL_NEGATIVES = ("background", "object")
 """Words for regions that neither the vocabulary nor the training vocabulary names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionConfig:
+    """How `segment` asks for words, where evaluations follow the papers; raises ValueError for a score that is none."""
+
+    negatives: tuple[str, ...] = GENERAL_NEGATIVES
+    """Words that compete beside the training vocabulary. The more of what pictures show is among them, the fewer regions
+    are taken for an asked word that is not there."""
+    score_threshold: float | None = None
+    """Least score of a segment, in [0, 1]; None: that of the model's merge."""
+
+    def __post_init__(self) -> None:
+        if self.score_threshold is not None:
+            check_fractions(self, "score_threshold")
+
 
 MIN_SIMILARITY = 1e-6  # debiasing divides by a power of it; opposite words must not overflow
 SAME_COSINE = 1 - 1e-6  # above it only float32's rounding tells two embeddings apart

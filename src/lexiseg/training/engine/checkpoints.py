@@ -86,6 +86,8 @@ class Checkpoints:
 
 LATER_FIELDS = {"enhancer_is_masked": True, "padding": "black"}
 """Fields of an OPSNet's recipe that checkpoints of before do not name, with what was done then."""
+LATER_MODEL_FIELDS = {"question": {"negatives": ["background", "object"], "score_threshold": None}}
+"""Likewise of the model's configuration in an OVSeg's recipe."""
 OPSNET_FIELDS = ("has_enhancer", "enhancer_shares_projection", "clip", "test_sides", *LATER_FIELDS)
 """Fields of an OPSNet's recipe. Before the closed-set recipe had a type of its own, it was an OPSNet's recipe with
 `is_closed_set`, and checkpoints of that time name these fields too."""
@@ -99,7 +101,7 @@ def _converted(recipe: str) -> Any:
         if "has_enhancer" in fields:
             origin["recipe"] = fields = {**LATER_FIELDS, **fields}
         if isinstance(model := fields.get("model"), dict) and isinstance(merge := model.get("merge"), dict):
-            model["merge"] = {"void_competes": False, **merge}  # an OVSeg's recipe holds its model's configuration
+            fields["model"] = {**LATER_MODEL_FIELDS, **model, "merge": {"void_competes": False, **merge}}
         for name in OPSNET_FIELDS if fields.pop("is_closed_set", False) else ():
             fields.pop(name, None)
     return origin
