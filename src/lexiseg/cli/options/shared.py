@@ -10,6 +10,7 @@ from lexiseg.cli.command import typed_name
 from lexiseg.core.errors import UsageError
 from lexiseg.core.files import file_mode
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.io.shipped import check_model
 from lexiseg.storybook.choices import Role
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
@@ -34,7 +35,11 @@ VocabularyText = Annotated[
 ModelName = Annotated[
     str,
     typer.Option(
-        "--model", "-m", metavar="DIR|NAME", help="A model folder; or a shipped one: storybook or tiny-ovseg."
+        "--model",
+        "-m",
+        metavar="DIR|NAME",
+        callback=lambda name: name and check_model(name),  # here, before torch is imported
+        help="A model folder; or a shipped one: storybook or tiny-ovseg; or owner/name on the Hugging Face hub.",
     ),
 ]
 Device = Annotated[DeviceName, typer.Option("--device", help="Where it runs.")]
