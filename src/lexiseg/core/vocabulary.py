@@ -124,6 +124,11 @@ def builtin_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
 
 
+def builtin_source(name: str) -> str:
+    """What a built-in list is, in a phrase."""
+    return _document(name)["source"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelTable:
     """Label values and zero-shot split of a built-in list's data set."""
@@ -237,16 +242,12 @@ def _from_words(text: str, unmarked: _Rule) -> Vocabulary:
     entries, is_foreign = split_words(text)
     vocabulary = Vocabulary(_entries(entries, unmarked))
     if is_foreign:
-        words = ", ".join(entry.strip() for entry in entries)
-        logger.warning("Note: %s is read as %d words; the right form is %s.", shown(text), len(entries), _quoted(words))
+        words = shown(", ".join(entry.strip() for entry in entries), 80)
+        logger.warning("Note: %s is read as %d words; the right form is %s.", shown(text), len(entries), words)
     elif len(vocabulary) == 1 and not builtin_places(text):
         for near in difflib.get_close_matches(same_word(text)[:MAX_NAME_LENGTH], builtin_names(), n=1, cutoff=0.7):
             logger.warning("Note: %s is read as a word; did you mean %s, a built-in list?", shown(text), near)
     return vocabulary
-
-
-def _quoted(text: str) -> str:
-    return f'"{shown(text, 80)[1:-1]}"'
 
 
 def _from_file(path: Path, unmarked: _Rule) -> Vocabulary:

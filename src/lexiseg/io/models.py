@@ -11,6 +11,7 @@ from lexiseg.core.errors import ModelError
 from lexiseg.core.files import read_json_object
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.io.checkpoint import WEIGHTS_FILE, check_fit, load_folder, save_folder
 from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.io.shipped import CONFIG_FILE, SHIPPED, is_hub_name, shipped_folder
@@ -109,6 +110,13 @@ def system_of(folder: str | Path) -> str | None:
     if "training_vocabulary" not in document:
         return None
     return str(document.get(_SYSTEM, _FIRST))
+
+
+def training_vocabulary(folder: Path) -> Vocabulary | None:
+    """What a model was trained with, from its config.json only; None if that does not say."""
+    source = folder / CONFIG_FILE
+    listed = read_json_object(source, ModelError).get("training_vocabulary")
+    return None if listed is None else from_jsonable(Vocabulary, listed, source=str(source))
 
 
 def _read_config(document: Mapping[str, Any], source: str) -> tuple[Any, ModelConfig]:

@@ -4,11 +4,10 @@ import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lexiseg.core.concepts import same_word
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import file_mode, read_json_object
+from lexiseg.core.files import file_mode
 from lexiseg.core.messages import printable
 from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS

@@ -22,9 +22,7 @@ _HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
 """Head widths by the image tower's width, of ViT-H, g, G and e; smaller ones and text towers have heads of 64."""
 
 
-def read_vit_weights(
-    path: Path, *, quick_gelu: bool = True
-) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+def read_vit_weights(path: Path, *, quick_gelu: bool = True) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
     """Reads an open_clip state dict of a ViT CLIP, mask prompts of OVSeg, or both.
 
     Args:
