@@ -13,7 +13,9 @@ from lexiseg.core.vocabulary import Vocabulary
 WORDS = ("disc", "traffic light", "meadow")
 
 
-@pytest.mark.parametrize("text", ["disc\ntraffic light\nmeadow", "disc\r\n\r\ntraffic light,\r\nmeadow,\n", "\ndisc,traffic light\nmeadow"])
+@pytest.mark.parametrize(
+    "text", ["disc\ntraffic light\nmeadow", "disc\r\n\r\ntraffic light,\r\nmeadow,\n", "\ndisc,traffic light\nmeadow"]
+)
 def test_lines_separate_words(text: str, caplog: pytest.LogCaptureFixture) -> None:
     assert Vocabulary.of(text).names == WORDS
     assert caplog.messages == []
