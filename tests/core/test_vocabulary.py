@@ -1,3 +1,4 @@
+import itertools
 import json
 import subprocess
 import sys
@@ -150,9 +151,9 @@ def test_a_file_holds_a_list_or_a_document(tmp_path: Path, name: str, as_text: b
 def test_json_keeps_every_vocabulary(drawn: list[tuple[list[str], bool, tuple[str, ...]]], sentences: list[str]):
     seen: set[str] = set()
     kept = []
-    for index, (names, is_thing, path) in enumerate(drawn):
+    for index, (names, kind, path) in enumerate(drawn):
         unique = [f"{name} {index} {place}" for place, name in enumerate(names)]
-        kept.append(Concept(unique[0], tuple(unique[1:]), is_thing, path))
+        kept.append(Concept(unique[0], tuple(unique[1:]), kind, path))
         seen.update(unique)
     templates = tuple(sentence.replace("{}", "") + "{}" for sentence in sentences)
     vocabulary = Vocabulary(tuple(kept), templates)
@@ -330,7 +331,7 @@ def test_what_the_model_was_trained_with_says_first_what_an_unmarked_word_is():
 def test_names_of_one_concept_are_the_same_and_of_two_apart_in_every_builtin_list():
     for listed in builtin_names():
         concepts = Vocabulary.of(listed).concepts
-        for concept, other in zip(concepts, concepts[1:], strict=False):
+        for concept, other in itertools.pairwise(concepts):
             assert not any(are_apart(concept.name, synonym) for synonym in concept.synonyms)
             one = set(builtin_places(concept.name)) & set(builtin_places(other.name))
             assert are_apart(concept.name, other.name) is not bool(one), (listed, concept.name, other.name)

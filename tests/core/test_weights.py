@@ -93,7 +93,7 @@ def test_shards_that_are_lost_or_elsewhere_are_named(tmp_path: Path) -> None:
 
     document["weight_map"]["c"] = "part-0.safetensors"
     index.write_text(json.dumps(document))
-    with pytest.raises(ValueError, match="the shards beside .* lack c"):
+    with pytest.raises(ValueError, match=r"the shards beside .* lack c"):
         read_tensors(tmp_path)
     document["weight_map"]["c"] = "../part-0.safetensors"
     index.write_text(json.dumps(document))
@@ -102,7 +102,7 @@ def test_shards_that_are_lost_or_elsewhere_are_named(tmp_path: Path) -> None:
     (tmp_path / "part-1.safetensors").unlink()
     document["weight_map"].pop("c")
     index.write_text(json.dumps(document))
-    with pytest.raises(ValueError, match="no weights at .*part-1"):
+    with pytest.raises(ValueError, match=r"no weights at .*part-1"):
         read_tensors(tmp_path)
     index.write_text("{}")
     with pytest.raises(ValueError, match="lists no shards"):

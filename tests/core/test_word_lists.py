@@ -92,7 +92,7 @@ def test_the_categories_of_a_coco_json_are_a_vocabulary(tmp_path: Path) -> None:
         Concept("sky", is_thing=False),
     )
     (tmp_path / "coco.json").write_text(json.dumps({"categories": [{"id": 1}]}))
-    with pytest.raises(VocabularyError, match='entry 1 has the unknown key|needs a "name"'):
+    with pytest.raises(VocabularyError, match=r'entry 1 has the unknown key|needs a "name"'):
         Vocabulary.of(tmp_path / "coco.json")
 
 

@@ -23,26 +23,18 @@ APART = {"armchair"}
 
 @pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("listed", ["storybook-all", "storybook-dusk"])
-def test_a_training_word_competes_with_all_that_mean_something_else_and_with_no_other(name: str, listed: str) -> None:
+def test_a_training_word_competes_with_all_that_mean_something_else_and_with_no_other(
+    name: str, listed: str, tmp_path: Path
+) -> None:
     model = load_model(shipped_folder(name))
     rows = text_embed(model.text_encoder, model.phrased(TRAINING), cache_dir=None)
-
-    class Remembered:
-        """The model's text tower, which reads a word once."""
-
-        fingerprint = "remembered"
-        known: dict[str, torch.Tensor] = {}
-
-        def encode_text(self, prompts: object) -> torch.Tensor:
-            new = [prompt for prompt in prompts if prompt not in self.known]  # type: ignore[attr-defined]
-            if new:
-                self.known.update(zip(new, model.text_encoder.encode_text(new), strict=True))
-            return torch.stack([self.known[prompt] for prompt in prompts])  # type: ignore[attr-defined]
 
     for concept in Vocabulary.of(listed).concepts:
         for word in concept.names:
             asked = Vocabulary.of([word], templates=model.phrased(TRAINING).templates)
-            found = embed_vocabulary(Remembered(), asked, model.phrased(TRAINING), negatives=True, general=())
+            found = embed_vocabulary(
+                model.text_encoder, asked, model.phrased(TRAINING), negatives=True, general=(), cache_dir=tmp_path
+            )
             competing = {
                 own.name
                 for own, row in zip(TRAINING.concepts, _first_rows(rows), strict=True)

@@ -91,8 +91,8 @@ class CropOptions:
     """How an OVSeg shows proposals to CLIP; None leaves the model's own value."""
 
     region_threshold: Annotated[float | None, how(min=0, max=1)] = None
-    """OVSeg: mask probability above which a pixel belongs to a crop; results are sensitive to it. The model's own if not
-    given: 0.4 as in the official evaluation, whose demo takes 0.35."""
+    """OVSeg: mask probability above which a pixel belongs to a crop; results are sensitive to it. The model's own if
+    not given: 0.4 as in the official evaluation, whose demo takes 0.35."""
     crops_per_pass: Annotated[int | None, how(min=1)] = None
     """OVSeg: crops that go through CLIP at once; more may be faster on a GPU, and need more memory."""
 
@@ -111,11 +111,11 @@ class InferenceOptions(CropOptions):
     """Leave out segments with a lower score; the model's own if not given: 0.05 for the shipped OPSNet."""
     negatives: Negatives = True
     alpha: Annotated[float | None, how(min=0)] = None
-    """OPSNet: how much CLIP counts, times how far the words are from the training words; 0: not at all. The model's own if
-    not given: 2.5 for the shipped one, chosen on val, as its CLIP is small and less sure than the paper's (10)."""
+    """OPSNet: how much CLIP counts, times how far the words are from the training words; 0: not at all. The model's own
+    if not given: 2.5 for the shipped one, which gave the best PQ on val; 10 in the paper."""
     beta: Annotated[float | None, how(min=0)] = None
-    """OPSNet: how much the scores of words far from the training words are raised; 0: not at all. The model's own if not
-    given: 0.25 for the shipped one, chosen on val; 0.5 in the paper."""
+    """OPSNet: how much the scores of words far from the training words are raised; 0: not at all. The model's own if
+    not given: 0.25 for the shipped one, which gave the best PQ on val; 0.5 in the paper."""
     clip_ratio: Annotated[float | None, how(min=0)] = None
     """OPSNet: a fixed weight of CLIP instead of alpha's; 0: queries alone."""
     clip_weight: Annotated[float | None, how(min=0, max=1)] = None
