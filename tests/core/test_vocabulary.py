@@ -1,3 +1,4 @@
+import itertools
 import json
 import subprocess
 import sys
@@ -10,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexiseg.core.errors import VocabularyError
-from lexiseg.core.vocabulary import VILD_TEMPLATES, Concept, Vocabulary, builtin_names, label_table
+from lexiseg.core.vocabulary import (
+    VILD_TEMPLATES,
+    Concept,
+    Vocabulary,
+    are_apart,
+    builtin_names,
+    builtin_places,
+    is_thing,
+    label_table,
+)
 
 OFFICIAL = {
     "coco": "coco_panoptic_133.json",
@@ -73,13 +83,16 @@ def test_rows_are_all_names_with_the_concept_of_each():
         ("wall-brick", False),  # the dataset's own spelling
         ("cat:stuff", False),
         ("desk", True),  # stuff in COCO-Stuff, which is not asked
+        ("flower", True),  # stuff in COCO, a thing in ADE20K
+        ("traffic light", True),  # stuff in Cityscapes alone
+        ("banner", False),  # stuff under its first name, a thing as a synonym of flag
         ("banner pole", True),
         ("newspaper", True),
         ("sky:thing", True),
         ("sky : THING", True),
     ],
 )
-def test_an_unmarked_word_is_a_thing_unless_a_builtin_list_knows_it_as_stuff(word: str, is_thing: bool):
+def test_an_unmarked_word_is_a_thing_unless_the_lists_that_know_it_agree_on_stuff(word: str, is_thing: bool):
     assert Vocabulary.of(word).concepts[0].is_thing is is_thing
 
 
@@ -138,9 +151,9 @@ def test_a_file_holds_a_list_or_a_document(tmp_path: Path, name: str, as_text: b
 def test_json_keeps_every_vocabulary(drawn: list[tuple[list[str], bool, tuple[str, ...]]], sentences: list[str]):
     seen: set[str] = set()
     kept = []
-    for index, (names, is_thing, path) in enumerate(drawn):
+    for index, (names, kind, path) in enumerate(drawn):
         unique = [f"{name} {index} {place}" for place, name in enumerate(names)]
-        kept.append(Concept(unique[0], tuple(unique[1:]), is_thing, path))
+        kept.append(Concept(unique[0], tuple(unique[1:]), kind, path))
         seen.update(unique)
     templates = tuple(sentence.replace("{}", "") + "{}" for sentence in sentences)
     vocabulary = Vocabulary(tuple(kept), templates)
@@ -239,7 +252,7 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path):
 
     assert "No such file" in error_of(str(tmp_path / "missing.yaml"))
     assert "no UTF-8" in error_of(tmp_path / "latin.yaml")
-    assert ".yaml" in error_of(tmp_path / "words.txt")
+    assert ".yaml" in error_of(tmp_path / "words.doc")
     (tmp_path / "folder.json").mkdir()
     assert "directory" in error_of(tmp_path / "folder.json")
 
@@ -293,13 +306,35 @@ def test_a_dataset_list_has_the_official_names_order_and_marks(name: str, shared
 
 def test_lists_that_are_not_asked_for_unmarked_words_add_no_stuff():
     asked = {"ade20k", "cityscapes", "coco", *(name for name in builtin_names() if name.startswith("storybook"))}
-    stuff = {
-        name.casefold() for one in asked for c in Vocabulary.of(one).concepts if not c.is_thing for name in c.names
-    }
+    known: dict[str, tuple[list[bool], list[bool]]] = {}
+    for concept in (concept for one in asked for concept in Vocabulary.of(one).concepts):
+        for name in concept.names:
+            known.setdefault(name.casefold(), ([], []))[name != concept.name].append(concept.is_thing)
 
-    for listed in set(builtin_names()) - asked:
+    for listed in builtin_names():
         for name in Vocabulary.of(listed).row_names():
-            assert Vocabulary.of([name]).concepts[0].is_thing == (name.casefold() not in stuff), (listed, name)
+            first, other = known.get(name.casefold(), ([True], []))
+            assert Vocabulary.of([name]).concepts[0].is_thing == any(first or other), (listed, name)
+
+
+def test_what_the_model_was_trained_with_says_first_what_an_unmarked_word_is():
+    trained = Vocabulary.of("bloom|flower:stuff, sky:thing")
+
+    assert not is_thing(("Flower",), trained)
+    assert is_thing(("sky",), trained)
+    assert not is_thing(("grass",), trained)
+    taken: list[tuple[str, ...]] = []
+    Vocabulary.of("cat|kitten, dog:stuff, sky", unmarked=lambda names: not taken.append(names))
+    assert taken == [("cat", "kitten"), ("sky",)]
+
+
+def test_names_of_one_concept_are_the_same_and_of_two_apart_in_every_builtin_list():
+    for listed in builtin_names():
+        concepts = Vocabulary.of(listed).concepts
+        for concept, other in itertools.pairwise(concepts):
+            assert not any(are_apart(concept.name, synonym) for synonym in concept.synonyms)
+            one = set(builtin_places(concept.name)) & set(builtin_places(other.name))
+            assert are_apart(concept.name, other.name) is not bool(one), (listed, concept.name, other.name)
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ def test_what_is_no_model_or_no_data_set_is_refused(folder: Path, tmp_path: Path
         evaluate(3, "storybook")
     with pytest.raises(ValueError, match="there is no data set 'storyboard'"):
         evaluate(folder, "storyboard", device="cpu")
-    with pytest.raises(ValueError, match="is not among the words"):
-        evaluate(folder, "storybook", "cat, dog", out=tmp_path / "out", device="cpu")
+    with pytest.raises(ValueError, match="the word 'dragon' is no category"):
+        evaluate(folder, "storybook", "cat, dragon", out=tmp_path / "out", device="cpu")
     assert not (tmp_path / "out").exists()  # refused before anything is drawn
 
 

@@ -114,8 +114,8 @@ def test_a_negative_that_shares_a_name_in_another_case_is_left_out():
 
 @pytest.mark.parametrize(("threshold", "has_car"), [(0.9, False), (1.0, True)])
 def test_a_negative_that_means_the_same_is_left_out(threshold: float, has_car: bool):
-    encoder = HashedTextEncoder(alike={"auto": "car"})
-    asked = asked_words("auto")
+    encoder = HashedTextEncoder(alike={"jalopy": "car"})
+    asked = asked_words("jalopy")
 
     found = embed_vocabulary(encoder, asked, TRAINING, negatives=True, negative_similarity=threshold, general=())
 
@@ -152,3 +152,27 @@ def test_another_question_encodes_only_its_own_words(tmp_path):
 def test_a_threshold_that_is_no_cosine_is_refused():
     with pytest.raises(ValueError, match="negative_similarity"):
         embed_vocabulary(HashedTextEncoder(), TRAINING, TRAINING, negatives=True, negative_similarity=0.0)
+
+
+def negatives_of(text: str, encoder: HashedTextEncoder | None = None) -> set[str]:
+    """The training words that compete with what is asked."""
+    encoder = encoder or HashedTextEncoder()
+    found = embed_vocabulary(encoder, asked_words(text), TRAINING, negatives=True, general=())
+    rows = found.text_embed[len(asked_words(text).row_names()) :]
+    return {name for name in TRAINING.names if bool(((rows - expected_rows(name)).abs().sum(-1) < 1e-4).any())}
+
+
+def test_a_word_that_a_list_knows_apart_competes_however_near_it_is():
+    assert "sky" in negatives_of("snow", HashedTextEncoder(alike={"snow": "sky"}))
+    assert "sky" not in negatives_of("blizzard", HashedTextEncoder(alike={"blizzard": "sky"}))  # in no list with sky
+
+
+def test_a_word_that_a_list_has_in_the_same_concept_does_not_compete_however_far_it_is():
+    assert "car" not in negatives_of("automobile")
+    assert negatives_of("tree") == {"cat", "dog", "car", "sky"}
+
+
+@pytest.mark.parametrize("more", ["tree", "lion, boat, cup", "robot, castle, ice:stuff"])
+def test_unrelated_words_never_change_whether_a_negative_competes(more: str):
+    for asked in ("kitten", "automobile", "snow", "heaven"):
+        assert negatives_of(f"{asked}, {more}") == negatives_of(asked)

@@ -1,5 +1,7 @@
 """What the terminal sees: answers on stdout; notes, errors and progress on stderr."""
 
+import logging
+import re
 import shutil
 import sys
 from collections.abc import Callable, Generator
@@ -13,6 +15,8 @@ from rich.cells import cell_len
 FINE, FAILURE, USAGE, FLAWED, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes: all is well; nothing could be done; the command makes no sense; some pictures or files were left out, are
 missing or broken; the user stopped it."""
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Letters that move the cursor, change colours or turn the direction of writing; not the tab and the line feed."""
 GAP = "  "
 """Between two columns."""
 
@@ -139,7 +143,16 @@ def resumable(out: Path) -> Generator[None, None, None]:
         raise
 
 
+class LogNotes(logging.Handler):
+    """Prints what the library logs as notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one record."""
+        note(self.format(record))
+
+
 def _print(text: str, file: TextIO) -> None:
-    """Prints letters that the terminal can't show, or that are no text at all, as escapes."""
+    """Prints letters that the terminal can't show, would obey, or that are no text at all, as escapes."""
     encoding = file.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=file, flush=True)
+    shown = _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    print(shown.encode(encoding, "backslashreplace").decode(encoding), file=file, flush=True)

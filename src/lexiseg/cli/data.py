@@ -13,11 +13,14 @@ from lexiseg.cli.options.data import (
 )
 from lexiseg.cli.options.shared import read_optional_vocabulary, read_vocabulary
 from lexiseg.core.errors import UsageError
-from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.core.files import read_json_object
+from lexiseg.core.messages import shown
+from lexiseg.core.vocabulary import Vocabulary, builtin_names, builtin_source
 from lexiseg.data.catalogue import CATALOGUE, unknown
 from lexiseg.data.datasets.own_folder import open_folder
 from lexiseg.data.datasets.spec import DatasetSpec, Findings, examine
-from lexiseg.io.shipped import unknown_concepts
+from lexiseg.encoders.cut_words import note_on_cut_words
+from lexiseg.io.shipped import CONFIG_FILE, shipped_folder, unknown_concepts
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 
 SMALLEST, LARGEST = 16, 4096
@@ -69,11 +72,15 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def run_vocabulary(options: VocabularyOptions) -> None:
-    """Prints how words are understood.
+    """Prints how words are understood, or the built-in lists.
 
     Raises:
         VocabularyError: if they make no vocabulary.
     """
+    if options.text is None:
+        rows = [(name, str(len(Vocabulary.of(name))), builtin_source(name)) for name in builtin_names()]
+        show("", ("name", "words", "what"), rows, right=("words",))
+        return
     vocabulary = read_vocabulary(options.text)
     rows = [
         (concept.name, ", ".join(concept.synonyms), "thing" if concept.is_thing else "stuff", " > ".join(concept.path))
@@ -84,7 +91,10 @@ def run_vocabulary(options: VocabularyOptions) -> None:
     say(f"{things} things and {len(vocabulary) - things} stuff, {len(vocabulary.templates)} templates.")
     unknown = unknown_concepts(vocabulary)
     if unknown:
-        note(f"Note: the shipped model has never read {len(unknown)} of them, such as '{unknown[0]}'.")
+        note(f"Note: the shipped model has never read {len(unknown)} of them, such as {shown(unknown[0])}.")
+    context_length = read_json_object(shipped_folder() / CONFIG_FILE)["clip"]["context_length"]
+    if told := note_on_cut_words(vocabulary, context_length):
+        note(told)
 
 
 def run_list(options: DataListOptions) -> None:

@@ -3,6 +3,7 @@
 To add one: a dataclass of its options in `options/`, a body in a file here, and a line in the table `COMMANDS`.
 """
 
+import logging
 from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from typer.core import TyperGroup
 
 from lexiseg import __version__
 from lexiseg.cli.command import add_command
-from lexiseg.cli.console import FAILURE, INTERRUPTED, USAGE, fail, note, say
+from lexiseg.cli.console import FAILURE, INTERRUPTED, USAGE, LogNotes, fail, note, say
 from lexiseg.cli.options import data, evaluate, mine, segment, train, weights
 from lexiseg.core.errors import UsageError, VocabularyError
 
@@ -47,6 +48,7 @@ class _OneSentence(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; typer's own errors pass through."""
+        logging.getLogger("lexiseg").handlers = [LogNotes()]
         try:
             return super().invoke(ctx)
         except (VocabularyError, UsageError) as error:

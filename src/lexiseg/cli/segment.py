@@ -10,15 +10,16 @@ from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, say
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
 from lexiseg.cli.overrides import fusion_for, merge_for, set_regions
-from lexiseg.core.messages import printable
+from lexiseg.core.messages import few, printable, shown
 from lexiseg.core.picture_files import find_pictures, unique_names
 from lexiseg.core.structures import PanopticMap
-from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.core.vocabulary import Vocabulary, is_thing
 from lexiseg.inference.labels import is_drawable
 from lexiseg.inference.predictor import Model, load
 from lexiseg.inference.result import Result
 from lexiseg.inference.result_files import DOCUMENT, Categories, ResultWriter, check_unspoilt
 from lexiseg.inference.visualize import legend_entries
+from lexiseg.io.models import find_model, training_vocabulary
 
 
 def run_segment(options: SegmentOptions) -> int:
@@ -30,7 +31,7 @@ def run_segment(options: SegmentOptions) -> int:
     Raises:
         ValueError: if vocabulary, pictures, model or folder are of no use.
     """
-    vocabulary = read_vocabulary(options.vocabulary)
+    vocabulary = _read_words(options)
     paths = find_pictures(options.pictures)
     stems = unique_names(paths)
     check_unspoilt(options.out, stems, paths)
@@ -58,9 +59,12 @@ def run_segment(options: SegmentOptions) -> int:
                 continue
             if options.as_json:
                 written = {"overlay": str(files[0]), "panoptic": str(files[1]), "seconds": round(seconds, 3)}
-                say(json.dumps({"picture": str(path)} | written | result.to_jsonable()))
+                more = {"not_there": _not_there(result)} if options.best_only else {}
+                say(json.dumps({"picture": str(path)} | written | result.to_jsonable() | more))
             else:
-                say(f"{path}: {found_words(result.panoptic) or 'nothing found'} ({seconds:.1f} s)")
+                absent = _not_there(result) if options.best_only else []
+                words = [found_words(result.panoptic), f"not there: {few(absent)}" if absent else ""]
+                say(f"{path}: {'; '.join(filter(None, words)) or 'nothing found'} ({seconds:.1f} s)")
     if failed == len(paths):
         return FAILURE
     done = len(paths) - failed
@@ -69,6 +73,29 @@ def run_segment(options: SegmentOptions) -> int:
     if failed:
         note(f"lexiseg: {failed} of {len(paths)} pictures failed; the others are done.")
     return FLAWED if failed else FINE
+
+
+def _read_words(options: SegmentOptions) -> Vocabulary:
+    """Reads the words, and tells what those without a mark are taken for; the model's training decides first."""
+    trained = training_vocabulary(find_model(options.model))
+    taken: dict[bool, list[str]] = {True: [], False: []}
+
+    def unmarked(names: tuple[str, ...]) -> bool:
+        kind = is_thing(names, trained)
+        taken[kind].append(shown(names[0]))
+        return kind
+
+    vocabulary = read_vocabulary(options.vocabulary, unmarked)
+    kinds = [f"for {name}: {few(taken[kind])}" for kind, name in ((True, "things"), (False, "stuff")) if taken[kind]]
+    if kinds:
+        note(f"Taken {'; '.join(kinds)} (write :thing or :stuff behind a word to decide).")
+    return vocabulary
+
+
+def _not_there(result: Result) -> list[str]:
+    """The words without a segment."""
+    found = {segment.name for segment in result.segments}
+    return [name for name in result.vocabulary.names if name not in found]
 
 
 def _answerer(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> Callable[[Path], Result]:

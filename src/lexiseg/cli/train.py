@@ -13,7 +13,8 @@ from lexiseg.cli.recipe_tables import show_recipe, show_recipes, show_report
 from lexiseg.core import processes
 from lexiseg.core.devices import choose_device
 from lexiseg.core.errors import UsageError
-from lexiseg.io.models import find_model, is_hub_name
+from lexiseg.io.models import find_model
+from lexiseg.io.shipped import is_hub_name
 from lexiseg.training.engine.log import TrainingProgress
 from lexiseg.training.engine.trainer import EngineConfig
 from lexiseg.training.launch import Reporters, TrainSettings, advice, check, recipe_names, refuse_unused

@@ -1,5 +1,7 @@
 """One concept of a vocabulary: its names, thing or stuff, and its place in a taxonomy."""
 
+import functools
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -9,13 +11,29 @@ from lexiseg.core.messages import shown
 MAX_NAME_LENGTH = 200  # characters; CLIP's text towers read 77 tokens and cut the rest
 
 
+_FILLERS = "\u034f\u115f\u1160\u2800\u3164\uffa0"
+"""Letters without a shape, beside those that Unicode calls formats."""
+_STRAY_JOINERS = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])")
+"""Joiners where nothing is joined; within emoji, Persian or Hindi they belong to the word."""
+
+
+@functools.lru_cache(65536)
+def plain(name: str) -> str:
+    """A name in composed Unicode (NFC), with single spaces and without invisible letters."""
+    if name.isascii():
+        return " ".join(name.split())
+    shown = (c for c in name if c in "\u200c\u200d" or not (unicodedata.category(c) == "Cf" or c in _FILLERS))
+    name = _STRAY_JOINERS.sub("", "".join(shown))
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
 def same_word(name: str) -> str:
-    """The key under which two spellings count as one name: case is ignored."""
-    return name.casefold()
+    """The key under which two spellings count as one name: case, spaces and invisible letters are ignored."""
+    return plain(name).casefold()
 
 
 def tidy(name: str, where: str) -> str:
-    """Normalises a name: composed Unicode (NFC), single spaces.
+    """Normalises a name, see `plain`, and checks it.
 
     Args:
         name: as a user wrote it.
@@ -24,7 +42,7 @@ def tidy(name: str, where: str) -> str:
     Raises:
         VocabularyError: if it is empty, longer than `MAX_NAME_LENGTH` or holds control characters.
     """
-    name = " ".join(unicodedata.normalize("NFC", name).split())
+    name = plain(name)
     if len(name) > MAX_NAME_LENGTH:
         raise VocabularyError(
             f"a name has at most {MAX_NAME_LENGTH} characters, but {shown(name)} has {len(name)}: "
@@ -33,7 +51,7 @@ def tidy(name: str, where: str) -> str:
     kinds = set(map(unicodedata.category, name))
     if kinds & {"Cc", "Cs"}:
         raise VocabularyError(f"the name {shown(name)} holds a control character: write it anew.")
-    if kinds <= {"Cf", "Zs"}:  # nothing, or nothing but invisible characters
+    if not name or kinds == {"Cf"}:  # nothing, or nothing but joiners
         raise VocabularyError(f"{where} holds an empty name: write a word there or remove it.")
     return name
 

@@ -6,8 +6,8 @@ Nothing here imports torch, so that the command line can check a vocabulary in m
 import difflib
 import functools
 import json
-import re
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from typing import Any
 from lexiseg.core.concepts import MAX_NAME_LENGTH, Concept, same_word, tidy
 from lexiseg.core.errors import VocabularyError
 from lexiseg.core.messages import shown
+from lexiseg.core.word_lists import SEPARATORS, category_entries, numbered_lines, split_words, table_words
+
+logger = logging.getLogger(__name__)
 
 VILD_TEMPLATES: tuple[str, ...] = tuple(json.loads(Path(__file__).with_name("vild_templates.json").read_text("utf-8")))
 """The 14 prompt templates of ViLD's kind that OVSeg and FC-CLIP average over."""
 
-FILE_ENDINGS = (".yaml", ".yml", ".json")
+_Rule = Callable[[tuple[str, ...]], bool]
+FILE_ENDINGS = (".yaml", ".yml", ".json", ".txt", ".csv")
 _FOLDER = Path(__file__).with_name("vocabularies")
-_SEPARATORS = re.compile("[,，、]")  # the comma of Latin and the two of Chinese and Japanese
 _SUFFIXES = {"thing": True, "stuff": False}
 _EXPECTED = (
     'a list of entries such as "cat|kitten" or "sky:stuff", or a mapping with the keys '
@@ -73,22 +76,27 @@ class Vocabulary:
 
     @staticmethod
     def of(
-        spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]", templates: tuple[str, ...] | None = None
+        spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]",
+        templates: tuple[str, ...] | None = None,
+        *,
+        unmarked: "Callable[[tuple[str, ...]], bool] | None" = None,
     ) -> "Vocabulary":
         """Reads a vocabulary from any of the accepted forms.
 
-        A word without `:thing` or `:stuff` is a thing, unless a built-in list knows one of its
-        names as stuff.
+        Logs a note where the text separates words as other programs do, or looks like a misspelt built-in name.
 
         Args:
-            spec: a Vocabulary; text such as "cat|kitten, dog, sky:stuff"; a list of such entries
-                or of Concepts; the path of a .yaml, .yml or .json file; or a built-in name.
+            spec: a Vocabulary; text such as "cat|kitten, dog, sky:stuff", or a word per line; a list of such entries
+                or of Concepts; the path of a .yaml, .yml, .json (also COCO's, for its categories), .txt or .csv file;
+                or a built-in name.
             templates: replaces the prompt templates where given.
+            unmarked: says of the names of a word without `:thing` or `:stuff` whether it is a thing; `is_thing` if not
+                given.
 
         Raises:
             VocabularyError: if the words make no vocabulary.
         """
-        vocabulary = _read(spec)
+        vocabulary = _read(spec, unmarked or is_thing)
         return vocabulary if templates is None else replace(vocabulary, templates=templates)
 
     def to_json(self) -> str:
@@ -107,13 +115,18 @@ class Vocabulary:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise VocabularyError(f"expected a vocabulary as JSON, but {error}.") from error
-        return _from_document(document, "the JSON text")
+        return _from_document(document, "the JSON text", is_thing)
 
 
 @functools.cache
 def builtin_names() -> tuple[str, ...]:
     """The built-in lists, in alphabetical order."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
+
+
+def builtin_source(name: str) -> str:
+    """What a built-in list is, in a phrase."""
+    return _document(name)["source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +162,7 @@ def _builtin(name: str) -> Vocabulary:
         return Vocabulary(tuple(whole[chosen] for chosen in document["names"]))
     known = ("name", "synonyms", "is_thing", "path")
     entries = [{key: entry[key] for key in known if key in entry} for entry in document["concepts"]]
-    return _from_document({"concepts": entries}, f"{name}.json")
+    return _from_document({"concepts": entries}, f"{name}.json", is_thing)
 
 
 @functools.cache
@@ -159,51 +172,89 @@ def _document(name: str) -> dict[str, Any]:
 
 
 @functools.cache
-def _known_stuff() -> frozenset[str]:
-    """Every name that at least one built-in list has among its stuff.
+def _places() -> Mapping[str, tuple[tuple[str, int], ...]]:
+    """For every name, the built-in lists that have it, and its concept's place in each."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for listed in builtin_names():
+        for place, concept in enumerate(_builtin(listed).concepts):
+            for name in concept.names:
+                found.setdefault(same_word(name), []).append((listed, place))
+    return {name: tuple(places) for name, places in found.items()}
 
-    Lists that say `for_unmarked_words: false` are left out: most of them have no official stuff, and COCO-Stuff
+
+def builtin_places(name: str) -> tuple[tuple[str, int], ...]:
+    """The built-in lists that have a name, each with the place of its concept there."""
+    return _places().get(same_word(name), ())
+
+
+def are_apart(name: str, other: str) -> bool:
+    """Whether some built-in list has two names, and none has them in one concept."""
+    first, second = builtin_places(name), builtin_places(other)
+    shared = {listed for listed, _ in first} & {listed for listed, _ in second}
+    return bool(shared) and set(first).isdisjoint(second)
+
+
+def is_thing(names: Iterable[str], trained: "Vocabulary | None" = None) -> bool:
+    """Whether an unmarked word is a thing.
+
+    The first that knows one of its names decides: what the model was trained with; the built-in lists in which it is a
+    concept's first name; those in which it is a synonym. Where these disagree, and where nobody knows it, it is a
+    thing. Lists that say `for_unmarked_words: false` are not asked: most of them have no official stuff, and COCO-Stuff
     calls a desk stuff, which few people who write "desk" mean.
+
+    Args:
+        names: of one word.
+        trained: the model's training vocabulary, if there is a model.
     """
-    return frozenset(
-        same_word(name)
-        for listed in builtin_names()
-        if _document(listed).get("for_unmarked_words", True)
-        for concept in _builtin(listed).concepts
-        if not concept.is_thing
-        for name in concept.names
-    )
+    words = set(map(same_word, names))
+    for concept in trained.concepts if trained else ():
+        if not words.isdisjoint(map(same_word, concept.names)):
+            return concept.is_thing
+    kinds: dict[bool, list[bool]] = {True: [], False: []}  # by whether the word is the concept's first name
+    for word in words:
+        for listed, place in builtin_places(word):
+            if _document(listed).get("for_unmarked_words", True):
+                concept = _builtin(listed).concepts[place]
+                kinds[same_word(concept.name) == word].append(concept.is_thing)
+    return any(known := kinds[True] or kinds[False]) or not known
 
 
-def _is_thing(names: Iterable[str]) -> bool:
-    """Whether an unmarked word is a thing."""
-    return not any(same_word(name) in _known_stuff() for name in names)
-
-
-def _read(spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]") -> Vocabulary:
+def _read(spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]", unmarked: _Rule) -> Vocabulary:
     """Dispatches on the form; see `Vocabulary.of`."""
     if isinstance(spec, Vocabulary):
         return spec
     if isinstance(spec, Path) or (isinstance(spec, str) and spec.strip().lower().endswith(FILE_ENDINGS)):
-        return _from_file(Path(spec.strip() if isinstance(spec, str) else spec))
+        return _from_file(Path(spec.strip() if isinstance(spec, str) else spec), unmarked)
     if isinstance(spec, str):
         if spec.strip().lower() in builtin_names():
             return _builtin(spec.strip().lower())
-        entries = _SEPARATORS.split(spec) if spec.strip() else []
-        return Vocabulary(_entries(entries))
+        return _from_words(spec, unmarked)
     if isinstance(spec, (list, tuple)):
-        return Vocabulary(_entries(spec))
+        return Vocabulary(_entries(spec, unmarked))
     raise VocabularyError(
         f"expected words, a list, a file or a built-in name, got a {type(spec).__name__}: write "
         'for example "cat|kitten, dog, sky:stuff".'
     )
 
 
-def _from_file(path: Path) -> Vocabulary:
-    """Reads a vocabulary file, YAML or JSON by its ending."""
-    quoted = shown(path, 80)
-    if path.suffix.lower() not in FILE_ENDINGS:
-        raise VocabularyError(f"a vocabulary file ends in .yaml, .yml or .json, but {quoted} not.")
+def _from_words(text: str, unmarked: _Rule) -> Vocabulary:
+    """Reads words between commas or in lines."""
+    entries, is_foreign = split_words(text)
+    vocabulary = Vocabulary(_entries(entries, unmarked))
+    if is_foreign:
+        words = shown(", ".join(entry.strip() for entry in entries), 80)
+        logger.warning("Note: %s is read as %d words; the right form is %s.", shown(text), len(entries), words)
+    elif len(vocabulary) == 1 and not builtin_places(text):
+        for near in difflib.get_close_matches(same_word(text)[:MAX_NAME_LENGTH], builtin_names(), n=1, cutoff=0.7):
+            logger.warning("Note: %s is read as a word; did you mean %s, a built-in list?", shown(text), near)
+    return vocabulary
+
+
+def _from_file(path: Path, unmarked: _Rule) -> Vocabulary:
+    """Reads a vocabulary file: YAML, JSON, a table, or a word per line, by its ending."""
+    quoted, ending = shown(path, 80), path.suffix.lower()
+    if ending not in FILE_ENDINGS:
+        raise VocabularyError(f"a vocabulary file ends in {', '.join(FILE_ENDINGS)}, but {quoted} not.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -211,13 +262,18 @@ def _from_file(path: Path) -> Vocabulary:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise VocabularyError(f"cannot read the vocabulary file {quoted}: {reason}.") from error
-    language, parse = ("JSON", json.loads) if path.suffix.lower() == ".json" else ("YAML", _yaml)
+    if ending == ".csv":
+        return Vocabulary(_entries(table_words(text), unmarked))
+    if ending == ".txt":
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return _from_words("\n".join(line for _, line in numbered_lines(lines)), unmarked)
+    language, parse = ("JSON", json.loads) if ending == ".json" else ("YAML", _yaml)
     try:
         document = parse(text)
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise VocabularyError(f"the file {quoted} is no valid {language}: {reason}.") from error
-    return _from_document(document, f"the file {quoted}")
+    return _from_document(document, f"the file {quoted}", unmarked)
 
 
 def _yaml(text: str) -> object:
@@ -230,10 +286,12 @@ def _yaml(text: str) -> object:
         raise ValueError(error) from error
 
 
-def _from_document(document: object, source: str) -> Vocabulary:
-    """Reads the content of a file: a list of entries, or a mapping with templates and concepts."""
+def _from_document(document: object, source: str, unmarked: _Rule) -> Vocabulary:
+    """Reads the content of a file: a list of entries, a mapping with templates and concepts, or COCO's categories."""
     if isinstance(document, list):
-        return Vocabulary(_entries(document))
+        return Vocabulary(_entries(document, unmarked))
+    if isinstance(document, Mapping) and isinstance(categories := document.get("categories"), list):
+        return Vocabulary(_entries(category_entries(categories), unmarked))
     if not isinstance(document, Mapping) or not isinstance(document.get("concepts"), list):
         keys = f" with {_listed(document)}" if isinstance(document, Mapping) else ""
         kind = "nothing" if document is None else f"a {type(document).__name__}{keys}"
@@ -242,29 +300,29 @@ def _from_document(document: object, source: str) -> Vocabulary:
     templates = document.get("templates", list(VILD_TEMPLATES))
     if not _is_texts(templates):
         raise VocabularyError(f'the "templates" of {source} must be a list of texts with {{}}.')
-    return Vocabulary(_entries(document["concepts"]), tuple(templates))
+    return Vocabulary(_entries(document["concepts"], unmarked), tuple(templates))
 
 
-def _entries(entries: Iterable[object]) -> tuple[Concept, ...]:
+def _entries(entries: Iterable[object], unmarked: _Rule) -> tuple[Concept, ...]:
     """Reads entries in any of their three forms: text, mapping, Concept."""
-    return tuple(_entry(entry, place) for place, entry in enumerate(entries, start=1))
+    return tuple(_entry(entry, place, unmarked) for place, entry in enumerate(entries, start=1))
 
 
-def _entry(entry: object, place: int) -> Concept:
+def _entry(entry: object, place: int, unmarked: _Rule) -> Concept:
     """Reads one entry; `place` counts from 1, as people do."""
     if isinstance(entry, Concept):
         return entry
     if isinstance(entry, str):
-        return _from_text(entry, place)
+        return _from_text(entry, place, unmarked)
     if isinstance(entry, Mapping):
-        return _from_mapping(entry, place)
+        return _from_mapping(entry, place, unmarked)
     raise VocabularyError(
         f'entry {place} must be text such as "cat|kitten", got {shown(entry)} '
         f"({type(entry).__name__}): put it in quotes if it is a word."
     )
 
 
-def _from_text(entry: str, place: int) -> Concept:
+def _from_text(entry: str, place: int, unmarked: _Rule) -> Concept:
     """Reads "name|synonym|...", with or without `:thing` or `:stuff` at its end."""
     where = f"entry {place}" + (f" ({shown(entry)})" if entry.strip() else "")
     text, colon, suffix = entry.rpartition(":")
@@ -273,12 +331,12 @@ def _from_text(entry: str, place: int) -> Concept:
         text = entry
     elif suffix not in _SUFFIXES:
         raise VocabularyError(_unknown_suffix(suffix, where))
-    if _SEPARATORS.search(text):
+    if SEPARATORS.search(text):
         raise VocabularyError(f'{where} holds a comma: make it two entries, or write "|" between synonyms.')
     if ":" in text:
         raise VocabularyError(f'{where} holds two colons: one ":thing" or ":stuff" at its end.')
     names = tuple(tidy(name, where) for name in text.split("|"))
-    return Concept(names[0], names[1:], _SUFFIXES[suffix] if colon else _is_thing(names))
+    return Concept(names[0], names[1:], _SUFFIXES[suffix] if colon else unmarked(names))
 
 
 def _unknown_suffix(suffix: str, where: str) -> str:
@@ -290,7 +348,7 @@ def _unknown_suffix(suffix: str, where: str) -> str:
     return f"{where} ends in the unknown mark {shown(':' + suffix)}: {hint}"
 
 
-def _from_mapping(entry: Mapping[Any, Any], place: int) -> Concept:
+def _from_mapping(entry: Mapping[Any, Any], place: int, unmarked: _Rule) -> Concept:
     """Reads {"name": ..., "synonyms": [...], "is_thing": ..., "path": [...]}."""
     where = f"entry {place}"
     _check_keys(entry, ("name", "synonyms", "is_thing", "path"), where)
@@ -301,12 +359,12 @@ def _from_mapping(entry: Mapping[Any, Any], place: int) -> Concept:
     for key, value in (("synonyms", synonyms), ("path", path)):
         if not _is_texts(value):
             raise VocabularyError(f'"{key}" of {where} ({shown(name)}) must be a list of texts.')
-    is_thing = entry.get("is_thing", None)
-    if is_thing is None:
-        is_thing = _is_thing((name, *synonyms))
-    if not isinstance(is_thing, bool):
+    kind = entry.get("is_thing", None)
+    if kind is None:
+        kind = unmarked((name, *synonyms))
+    if not isinstance(kind, bool):
         raise VocabularyError(f'"is_thing" of {where} ({shown(name)}) must be true or false.')
-    return Concept(name, tuple(synonyms), is_thing, tuple(path))
+    return Concept(name, tuple(synonyms), kind, tuple(path))
 
 
 def _check_keys(mapping: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:

@@ -1,26 +1,98 @@
-"""Reading safetensors; checking weights against a network, and loading them into a part of one."""
+"""Reading weights in every layout; checking them against a network, and loading them into a part of one."""
 
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from safetensors import SafetensorError
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lexiseg.core.messages import few
+from lexiseg.core.files import read_json_object
+from lexiseg.core.messages import few, printable
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""What a folder's weights are called, whole or in shards, in the order in which they are looked for."""
 
 
-def read_safetensors(path: Path, error: ValueError) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file by name, on the CPU.
+def find_weights(folder: Path) -> Path | None:
+    """The file in a folder that holds its weights, or lists their shards; None if there is none."""
+    return next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Reads the tensors of a checkpoint on the CPU, without running code from a pickle.
+
+    The state dict may be under "state_dict" or "model", and its keys may start with "module."; entries that are no
+    tensors are left out.
 
     Args:
-        path: the file.
-        error: raised if it is missing, damaged or no safetensors file.
+        path: a .safetensors; a pickle, which is opened with weights_only; an .index.json of shards; or a folder with
+            one of `WEIGHT_FILES`.
+
+    Raises:
+        ValueError: if there is no such file, it or a shard cannot be read safely, or it holds no tensors by name.
     """
+    if path.is_dir():
+        if (found := find_weights(path)) is None:
+            raise ValueError(f"{printable(path)} has no {' or '.join(WEIGHT_FILES)}: copy the whole folder again.")
+        path = found
+    if path.name.endswith(".index.json"):
+        return _read_shards(path)
+    name = printable(path)
+    if not path.is_file():
+        raise ValueError(f"there are no weights at {name}: give a .pt, .pth or .safetensors file.")
+    if _is_torchscript(path):
+        raise ValueError(
+            f"{name} is a TorchScript archive, which holds a program beside the weights: save the state dict of "
+            "torch.jit.load(...) to a file of its own, and give that."
+        )
     try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError, RuntimeError) as cause:
-        raise error from cause
+        content: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except Exception as error:  # whatever a hostile or broken file raises
+        raise ValueError(
+            f"cannot read weights from {name}: the file is damaged or cut off, or holds more than tensors, so it is "
+            "not opened; download or copy it again, or save its state dict."
+        ) from error
+    if isinstance(content, Mapping):
+        nested = (content[key] for key in ("state_dict", "model") if isinstance(content.get(key), Mapping))
+        content = next(nested, content)
+    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{name} holds no tensors by name: give a model's state dict.")
+    return {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    """The tensors of all shards that an index lists, which must lie beside it."""
+    places = read_json_object(index, ValueError).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
+        raise ValueError(f'{printable(index)} lists no shards: expected "weight_map", the file of each weight.')
+    files = sorted(set(places.values()))
+    if strays := [file for file in files if Path(file).name != file]:
+        raise ValueError(f"{printable(index)} lists {printable(strays[0])}: shards must lie beside their index.")
+    found = {name: tensor for file in files for name, tensor in read_tensors(index.parent / file).items()}
+    if lost := [name for name in places if name.removeprefix("module.") not in found]:
+        raise ValueError(f"the shards beside {printable(index)} lack {few(lost)}: download or copy them again.")
+    return found
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Whether a file is an archive of `torch.jit.save`, as OpenAI's CLIPs are, which torch.load takes for its own."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def _never(_: str) -> bool:
@@ -49,6 +121,16 @@ def weight_complaint(
             f"{name} {list(found[name].shape)} instead of {list(tensor.shape)}"
             for name, tensor in expected.items()
             if name in found and found[name].shape != tensor.shape
+        ],
+        "has whole numbers in": [
+            name
+            for name, tensor in expected.items()
+            if name in found and tensor.is_floating_point() and not found[name].is_floating_point()
+        ],
+        "has NaN or infinity in": [
+            name
+            for name, tensor in found.items()
+            if name in expected and tensor.is_floating_point() and not bool(tensor.isfinite().all())
         ],
     }
     return ", and ".join(f"{verb} {few(names)}" for verb, names in complaints.items() if names)

@@ -121,6 +121,12 @@ def match_vocabulary(categories: Sequence[Category], vocabulary: Vocabulary) -> 
     return replace(vocabulary, concepts=concepts), tuple(category_of[i].id for i in range(len(concepts)))
 
 
+def asked_categories(categories: Sequence[Category], vocabulary: Vocabulary) -> tuple[Category, ...]:
+    """The categories that a vocabulary names; all of them if it names none, which `match_vocabulary` refuses."""
+    numbers = match_categories(categories, vocabulary)
+    return tuple(category for category in categories if category.id in numbers) or tuple(categories)
+
+
 def match_groups(
     groups: Mapping[str, Sequence[str]], categories: Sequence[Category]
 ) -> dict[str, tuple[Category, ...]]:

@@ -6,7 +6,7 @@ has some kinds and lacks others. Nobody asks which files a data set was read fro
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -260,6 +260,41 @@ class Dataset:
         if annotation.size is not None:
             check_size(f"{sample.file_name}: the picture", picture.shape, "its annotation", annotation.size)
         return Loaded(picture=picture, annotation=annotation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PartReader:
+    """Reads annotations under some of a data set's categories; pixels and objects of the others belong to nobody."""
+
+    whole: Dataset
+
+    def __call__(self, sample: Sample, categories: tuple[Category, ...], strict: bool) -> Annotation:
+        """See `Dataset.read`."""
+        found = self.whole.read(sample, self.whole.categories, strict)
+        kept = {category.id: place for place, category in enumerate(categories)}
+        places = np.array([*(kept.get(category.id, IGNORED) for category in self.whole.categories), IGNORED], np.int32)
+        panoptic, instances = found.panoptic, found.instances
+        if panoptic is not None:
+            segments = tuple(s for s in panoptic.segments if s.category_id in kept)
+            ids = np.where(np.isin(panoptic.ids, [s.id for s in segments]), panoptic.ids, VOID).astype(np.int32)
+            panoptic = Segmentation(ids=ids, segments=segments)
+        if instances is not None:
+            instances = replace(instances, masks=tuple(m for m in instances.masks if m.category_id in kept))
+        return replace(
+            found,
+            panoptic=panoptic,
+            semantic=None if found.semantic is None else places[found.semantic],
+            instances=instances,
+            labels=tuple(place for place in places[list(found.labels)].tolist() if place != IGNORED),
+        )
+
+
+def part_of(dataset: Dataset, categories: tuple[Category, ...]) -> Dataset:
+    """The data set under some of its categories: what belongs to the others is void, ignored, or no object."""
+    if categories == dataset.categories:
+        return dataset
+    unseen = dataset.unseen & {category.name for category in categories}
+    return replace(dataset, categories=categories, read=_PartReader(whole=dataset), unseen=unseen)
 
 
 def last_of_each_id(segments: Iterable[SegmentInfo]) -> tuple[SegmentInfo, ...]:

@@ -60,7 +60,8 @@ def evaluate(
         model: what `lexiseg.load` takes or gives, or an `OpenVocabularySegmenter`.
         data: a folder, a name of the catalogue (see `lexiseg data list`), a drawn data set such as "storybook-novel",
             or a data set that is open already.
-        vocabulary: one concept per category, in a form that `Model.segment` takes; the data set's own if not given.
+        vocabulary: a concept per category, or for some of them, which alone are measured, in a form that
+            `Model.segment` takes; the data set's own if not given.
         root: where a data set of the catalogue lies.
         split: val, train ...; the data set's first if not given.
         task: "panoptic", "semantic" or "instance"; what the data set is made for if not given.

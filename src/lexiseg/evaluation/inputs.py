@@ -1,14 +1,17 @@
 """The data set of an evaluation, opened by its name, and the vocabulary for it."""
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
-from lexiseg.data.categories import match_vocabulary, own_vocabulary, vocabulary_categories
-from lexiseg.data.dataset import MASK_KINDS, AnnotationKind, Dataset
+from lexiseg.data.categories import asked_categories, match_vocabulary, own_vocabulary, vocabulary_categories
+from lexiseg.data.dataset import MASK_KINDS, AnnotationKind, Dataset, part_of
 from lexiseg.storybook.datasets import DRAWN, draw_dataset
+
+logger = logging.getLogger(__name__)
 
 
 def open_data(
@@ -26,7 +29,8 @@ def open_data(
         data: a folder, a name of the catalogue, a drawn data set such as "storybook-novel", or what is open already.
         root: where a data set of the catalogue lies.
         split: val, train ...; the data set's first if not given.
-        vocabulary: one concept per category; the data set's own if not given.
+        vocabulary: a concept per category, or for some of them: the others are then left out, and a note says so; the
+            data set's own if not given.
         drawn_in: folder for the pictures of a drawn data set.
         drawing: count, seed, workers and report of `storybook.datasets.draw_dataset`.
 
@@ -38,14 +42,28 @@ def open_data(
             what would be drawn.
     """
     if not isinstance(data, str | Path):
-        return data, vocabulary or own_vocabulary(data.categories)
+        return _asked_part(data, vocabulary or own_vocabulary(data.categories))
     name = str(data)
     if name in DRAWN:
         vocabulary = vocabulary or DRAWN[name].vocabulary
-        match_vocabulary(vocabulary_categories(DRAWN[name].vocabulary), vocabulary)  # refused before anything is drawn
-        return draw_dataset(name, drawn_in, split=split, **drawing), vocabulary
+        drawn = vocabulary_categories(DRAWN[name].vocabulary)
+        match_vocabulary(asked_categories(drawn, vocabulary), vocabulary)  # refused before anything is drawn
+        return _asked_part(draw_dataset(name, drawn_in, split=split, **drawing), vocabulary)
     dataset = open_known(data, root, split, needs=MASK_KINDS, drawn=f"one of {', '.join(DRAWN)}")
-    return dataset, vocabulary or vocabulary_of(name, dataset)
+    return _asked_part(dataset, vocabulary or vocabulary_of(name, dataset))
+
+
+def _asked_part(dataset: Dataset, vocabulary: Vocabulary) -> tuple[Dataset, Vocabulary]:
+    """The data set under the categories that the vocabulary names."""
+    asked = asked_categories(dataset.categories, vocabulary)
+    if left := len(dataset.categories) - len(asked):
+        logger.warning(
+            "Note: of %d categories the words name %d; what belongs to the other %d is not counted.",
+            len(dataset.categories),
+            len(asked),
+            left,
+        )
+    return part_of(dataset, asked), vocabulary
 
 
 def open_known(

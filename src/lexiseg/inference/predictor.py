@@ -15,13 +15,13 @@ from lexiseg.core.batches import to_image_batch
 from lexiseg.core.devices import choose_device
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import ImageBatch, PanopticMap, VocabularyEmbeddings
-from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.core.vocabulary import Vocabulary, is_thing
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.inference.result import Result
 from lexiseg.io.models import find_model, load_model
 from lexiseg.io.shipped import SHIPPED, SHIPPED_NAME, shipped_folder, unknown_concepts
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
-from lexiseg.models.best_regions import best_regions, embed_free_words
+from lexiseg.models.best_regions import best_regions
 from lexiseg.models.postprocess.instances import Instance, instances
 from lexiseg.models.postprocess.panoptic import RankBy, panoptic_map
 
@@ -116,7 +116,7 @@ class Model:
             VocabularyError: if the words make no vocabulary.
             ValueError: if a setting is out of its range.
         """
-        vocabulary = Vocabulary.of(vocabulary)
+        vocabulary = self.read(vocabulary)
         config = self.network.config
         asked = config.question.score_threshold if score_threshold is None else score_threshold
         given = {"score_threshold": asked, "rank_by": rank_by}
@@ -134,8 +134,9 @@ class Model:
     def find(self, image: Picture, vocabulary: VocabularyLike) -> Result:
         """Finds the best region of each word by CLIP's scores only (OVSeg's demo).
 
-        Unlike `segment`, it has no threshold: every word gets a region, unless words of higher scores win all of it. A
-        single word competes with "others".
+        Unlike `segment`, it has no threshold. A word's score is its share among all words that could be in its best
+        region, those that it was not asked for included; where these have the larger share the word is not there and
+        gets no region, nor does one whose region words of higher scores win.
 
         Args:
             image: as `segment` takes it.
@@ -145,11 +146,11 @@ class Model:
             PictureError: if the picture can't be opened.
             VocabularyError: if the words make no vocabulary.
         """
-        vocabulary = Vocabulary.of(vocabulary)
+        vocabulary = self.read(vocabulary)
         opened = self._open(image)
         threshold = self.network.region_threshold
         with torch.inference_mode():
-            prediction = self.network(opened.images, self._free_words(vocabulary), self.network.clip_only)
+            prediction = self.network(opened.images, self.encode(vocabulary), self.network.clip_only)
             panoptic = best_regions(prediction, 0, opened.images.frames[0], vocabulary, mask_threshold=threshold)
         return opened.result(panoptic, vocabulary)
 
@@ -181,7 +182,7 @@ class Model:
         Yields:
             Results in the order of the pictures.
         """
-        vocabulary = Vocabulary.of(vocabulary)
+        vocabulary = self.read(vocabulary)
         for picture in pictures:
             try:
                 result = self.segment(
@@ -199,6 +200,15 @@ class Model:
                 on_error(picture, error)
                 continue
             yield result
+
+    def read(self, vocabulary: VocabularyLike) -> Vocabulary:
+        """Reads words; of those without a mark the training vocabulary says first which are things.
+
+        Raises:
+            VocabularyError: if the words make no vocabulary.
+        """
+        trained = self.network.config.training_vocabulary
+        return Vocabulary.of(vocabulary, unmarked=lambda names: is_thing(names, trained))
 
     def _open(self, image: Picture) -> "_Opened":
         """Opens a picture and makes a batch of it."""
@@ -220,13 +230,6 @@ class Model:
         return self._remembered(
             (vocabulary, f"negatives: {negatives}"),
             lambda: self.network.embed_vocabulary(vocabulary, negatives=negatives, cache_dir=default_cache_dir()),
-        )
-
-    def _free_words(self, vocabulary: Vocabulary) -> VocabularyEmbeddings:
-        self._say_unknown(vocabulary)
-        return self._remembered(
-            (vocabulary, "free words"),
-            lambda: embed_free_words(self.network, vocabulary, cache_dir=default_cache_dir()),
         )
 
     def _remembered(

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from lexiseg.core.errors import ModelError
 from lexiseg.core.files import StagingFolder, read_json_object, replacing, writing
 from lexiseg.core.messages import printable
-from lexiseg.core.weights import read_safetensors, weight_complaint
+from lexiseg.core.weights import find_weights, read_tensors, weight_complaint
 from lexiseg.io.config_json import to_jsonable
+from lexiseg.io.shipped import CONFIG_FILE, check_folder
 
-CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
 
@@ -81,18 +81,17 @@ def load_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         point as float32.
 
     Raises:
-        ModelError: if the folder or one of its two files is missing or damaged.
+        ModelError: if the folder, its configuration or its weights are missing or damaged.
     """
     folder = Path(folder)
-    name = printable(folder)
-    if not folder.is_dir():
-        raise ModelError(f"there is no model folder {name}; give a folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}.")
-    for part in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / part).is_file():
-            raise ModelError(f"the model folder {name} has no {part}; copy the whole folder again.")
+    check_folder(folder)
+    if (weights := find_weights(folder)) is None:
+        raise ModelError(f"the model folder {printable(folder)} has no {WEIGHTS_FILE}; copy the whole folder again.")
     document = read_json_object(folder / CONFIG_FILE, ModelError)
-    damaged = ModelError(f"{WEIGHTS_FILE} in {name} is damaged or cut off; copy or download it again.")
-    stored = read_safetensors(folder / WEIGHTS_FILE, damaged)
+    try:
+        stored = read_tensors(weights)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
     return document, {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in stored.items()}
 
 
@@ -105,14 +104,23 @@ def load_into(module: nn.Module, state_dict: Mapping[str, Tensor], source: str |
         source: where they come from, for messages.
 
     Raises:
-        ModelError: naming the first few names that are missing, unknown or of another shape.
+        ModelError: naming the first few names that are missing, unknown, of another shape, whole numbers or not finite.
+    """
+    check_fit(module, state_dict, source)
+    module.load_state_dict(dict(state_dict))
+
+
+def check_fit(module: nn.Module, state_dict: Mapping[str, Tensor], source: str | Path) -> None:
+    """Checks that every name, shape and type agrees, and that all numbers are finite; the module may be on "meta".
+
+    Raises:
+        ModelError: as `load_into` does.
     """
     if complaint := weight_complaint(state_dict, module.state_dict()):
         raise ModelError(
             f"the weights in {printable(source)} don't fit the model: the file {complaint}; "
             f"use the {CONFIG_FILE} that was saved with them."
         )
-    module.load_state_dict(dict(state_dict))
 
 
 def weights_hash(state_dict: Mapping[str, Tensor]) -> str:

@@ -1,7 +1,6 @@
 """Saving and loading models: a folder with config.json and model.safetensors, shipped or from the hub."""
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,18 +8,22 @@ from typing import Any
 import torch
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import file_mode, read_json_object
+from lexiseg.core.files import read_json_object
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
-from lexiseg.io.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_folder, load_into, save_folder
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.io.checkpoint import WEIGHTS_FILE, check_fit, load_folder, save_folder
 from lexiseg.io.config_json import from_jsonable, to_jsonable
-from lexiseg.io.shipped import SHIPPED, shipped_folder
+from lexiseg.io.shipped import CONFIG_FILE, SHIPPED, is_hub_name, shipped_folder
 from lexiseg.models.base import ModelConfig, OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
 OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_DOWNLOADED = [CONFIG_FILE, WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "model-*.safetensors", OPEN_CLIP_WEIGHTS]
+LARGEST_SIDE = 16_384
+"""Pixels to which a model may want pictures resized."""
+_SIDES = ("longest_side", "shortest_side", "image_size")
 _SYSTEM = "system"
 MODELS: Mapping[str, tuple[type[Any], type[OpenVocabularySegmenter]]] = {
     "opsnet": (OPSNetConfig, OPSNet),
@@ -68,16 +71,34 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
     """
     document, weights = load_folder(folder)
     kind, config = _read_config(document, source=f"{CONFIG_FILE} in {printable(folder)}")
+    _check_sizes(document, len(weights), source=f"{CONFIG_FILE} in {printable(folder)}")
     try:
+        with torch.device("meta"):  # sizes are held against the weights before memory is taken for them
+            check_fit(kind(config), weights, folder)
         with fork_random():
             model: OpenVocabularySegmenter = kind(config)
+    except ModelError:
+        raise
     except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, MemoryError) as error:
         raise ModelError(
             f"{CONFIG_FILE} in {printable(folder)} describes no model that can be built "
             f"({' '.join(str(error).split())[:200] or type(error).__name__}); copy the folder again."
         ) from error
-    load_into(model, weights, folder)
+    model.load_state_dict(weights)
     return model.eval()
+
+
+def _check_sizes(document: Mapping[str, Any], most: int, source: str) -> None:
+    """Refuses sides that no picture has, and more layers than there are weights, which would take for ever to build."""
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            _check_sizes(value, most, source)
+        elif key in _SIDES and isinstance(value, int) and not 1 <= value <= LARGEST_SIDE:
+            raise ModelError(f"{source}: {key} must lie between 1 and {LARGEST_SIDE} pixels, got {value}.")
+        elif key.endswith(("layers", "depth", "depths")):
+            numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int)]
+            if sum(numbers) > most:
+                raise ModelError(f"{source}: {key} is {value}, but there are only {most} weights; copy both again.")
 
 
 def system_of(folder: str | Path) -> str | None:
@@ -91,6 +112,13 @@ def system_of(folder: str | Path) -> str | None:
     return str(document.get(_SYSTEM, _FIRST))
 
 
+def training_vocabulary(folder: Path) -> Vocabulary | None:
+    """What a model was trained with, from its config.json only; None if that does not say."""
+    source = folder / CONFIG_FILE
+    listed = read_json_object(source, ModelError).get("training_vocabulary")
+    return None if listed is None else from_jsonable(Vocabulary, listed, source=str(source))
+
+
 def _read_config(document: Mapping[str, Any], source: str) -> tuple[Any, ModelConfig]:
     """The kind of model of a folder, and its configuration."""
     fields = dict(document)
@@ -101,12 +129,6 @@ def _read_config(document: Mapping[str, Any], source: str) -> tuple[Any, ModelCo
         raise ModelError(f"{source}: {_SYSTEM} must be one of {', '.join(MODELS)}, got {system!r}.")
     config_type, kind = MODELS[system]
     return kind, from_jsonable(config_type, fields, source=source)
-
-
-def is_hub_name(name_or_dir: str | Path) -> bool:
-    """Whether a name is "owner/name" on the hub: neither that path nor its parent folder exists here."""
-    text = str(name_or_dir)
-    return bool(_HUB_NAME.fullmatch(text)) and not (file_mode(Path(text)) or file_mode(Path(text).parent))
 
 
 def find_model(name_or_dir: str | Path) -> Path:
@@ -133,12 +155,12 @@ def find_model(name_or_dir: str | Path) -> Path:
 
 
 def _download(name: str) -> Path:
-    """Fetches the two files of a model from the hub, or finds them in its cache; of a CLIP, open_clip's weights."""
+    """Fetches the files of a model from the hub, or finds them in its cache; of a CLIP, open_clip's weights."""
     from huggingface_hub import snapshot_download  # here, because almost nobody needs it
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE, OPEN_CLIP_WEIGHTS]))
+        return Path(snapshot_download(name, allow_patterns=_DOWNLOADED))
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise ModelError(
             f"there is no model folder {printable(name)}, and the Hugging Face hub gave no model of that name "

@@ -3,6 +3,7 @@
 To add a model: a subclass in a file of its own, and a line in the table of `lexiseg.io.models`.
 """
 
+import logging
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -13,10 +14,13 @@ from torch import nn
 from lexiseg.core.messages import a
 from lexiseg.core.structures import ImageBatch, LayerPrediction, MaskPrediction, MaskProposals, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders.cut_words import note_on_cut_words
 from lexiseg.encoders.text import TextEncoder
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.models.vocabulary_embedding import QuestionConfig, embed_vocabulary
+
+logger = logging.getLogger(__name__)
 
 SemanticRule = Literal["merged", "soft"]
 """How a semantic map is made: the panoptic map merged by category (OPSNet), or a sum of soft masks (OVSeg)."""
@@ -133,18 +137,27 @@ class OpenVocabularySegmenter(nn.Module, ABC):
     def embed_vocabulary(
         self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
     ) -> VocabularyEmbeddings:
-        """Embeds a vocabulary, once for all pictures; see `models.vocabulary_embedding`.
+        """Embeds a vocabulary, once for all pictures; a note names words that are cut off.
+
+        See `models.vocabulary_embedding`.
 
         Args:
             vocabulary: the concepts to segment.
             negatives: whether training words outside the vocabulary, and those of the configuration, compete.
             cache_dir: folder of cached embeddings; None caches nothing.
         """
+        if told := note_on_cut_words(self.phrased(vocabulary), self.context_length):
+            logger.warning("%s", told)
         phrased, training = self.phrased(vocabulary), self.phrased(self.config.training_vocabulary)
         general = self.config.question.negatives if negatives else ()
         return embed_vocabulary(
             self.text_encoder, phrased, training, negatives=negatives, general=general, cache_dir=cache_dir
         )
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that the text encoder reads of a sentence, start and end included."""
+        return self.clip.config.context_length
 
     @property
     def text_encoder(self) -> TextEncoder:

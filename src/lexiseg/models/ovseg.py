@@ -145,6 +145,11 @@ class OVSeg(OpenVocabularySegmenter):
             self.prompt = LearnedPrompt(config.prompt_length, config.clip.text_width).requires_grad_(False)
 
     @property
+    def context_length(self) -> int:
+        """Those of CLIP, less the learned prompt."""
+        return self.clip.config.context_length - self.config.prompt_length
+
+    @property
     def text_encoder(self) -> TextEncoder:
         """CLIP's text tower, with the learned prompt where there is one."""
         return self.clip if self.prompt is None else self.prompt.before(self.clip)

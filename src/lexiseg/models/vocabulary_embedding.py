@@ -18,7 +18,7 @@ from torch import Tensor
 from lexiseg.core.checks import check_fractions
 from lexiseg.core.concepts import same_word
 from lexiseg.core.structures import VocabularyEmbeddings
-from lexiseg.core.vocabulary import Concept, Vocabulary
+from lexiseg.core.vocabulary import Concept, Vocabulary, are_apart, builtin_places
 from lexiseg.encoders.text import TextEncoder, text_embed
 
 GENERAL_NEGATIVES = ("background", "object")
@@ -30,8 +30,8 @@ class QuestionConfig:
     """How `segment` asks for words, where evaluations follow the papers; raises ValueError for a score that is none."""
 
     negatives: tuple[str, ...] = GENERAL_NEGATIVES
-    """Words that compete beside the training vocabulary. The more of what pictures show is among them, the fewer regions
-    are taken for an asked word that is not there."""
+    """Words that compete beside the training vocabulary: the more of what pictures show is among them, the fewer
+    regions are taken for an asked word that is not there."""
     score_threshold: float | None = None
     """Least score of a segment, in [0, 1]; None: that of the model's merge."""
 
@@ -50,7 +50,7 @@ def embed_vocabulary(
     training: Vocabulary,
     *,
     negatives: bool,
-    negative_similarity: float = 0.9,
+    negative_similarity: float = 0.95,
     general: tuple[str, ...] = GENERAL_NEGATIVES,
     cache_dir: Path | None = None,
 ) -> VocabularyEmbeddings:
@@ -64,8 +64,9 @@ def embed_vocabulary(
         vocabulary: the concepts to segment, with their own templates.
         training: the vocabulary that masks were trained with, embedded with its own templates.
         negatives: whether negatives compete.
-        negative_similarity: a negative that shares a name with a concept of the vocabulary, or whose cosine to one of
-            its names is at least this, in (0, 1], means the same and is left out.
+        negative_similarity: a negative means the same as an asked word, and is left out, if they share a name or a
+            built-in list has both in one concept; or if no list has them apart and the cosine of two of their names is
+            at least this, in (0, 1].
         general: negatives besides the training vocabulary, embedded with its templates.
         cache_dir: folder of cached embeddings; None caches nothing.
 
@@ -79,7 +80,7 @@ def embed_vocabulary(
     """
     if not 0 < negative_similarity <= 1:
         raise ValueError(
-            f"negative_similarity is a cosine in (0, 1], got {negative_similarity}: 0.9 leaves out "
+            f"negative_similarity is a cosine in (0, 1], got {negative_similarity}: 0.95 leaves out "
             "words that mean the same."
         )
     embed = text_embed(encoder, vocabulary, cache_dir=cache_dir)
@@ -139,11 +140,22 @@ def _differs(
     embed: Float[Tensor, "R2 D"],
     negative_similarity: float,
 ) -> Bool[Tensor, " N"]:
-    """Which of the other concepts mean something else than every concept of the vocabulary, by name and embedding."""
-    names = {same_word(name) for name in vocabulary.row_names()}
-    nearest = _concept_max((others_embed @ embed.T).amax(dim=1), torch.tensor(others.row_concepts()), len(others))
-    foreign = [names.isdisjoint(map(same_word, concept.names)) for concept in others.concepts]
-    return torch.tensor(foreign) & (nearest < negative_similarity)
+    """Which of the other concepts mean something else than every concept of the vocabulary.
+
+    Each pair of words is judged by itself, so that an unrelated word changes nothing.
+    """
+    asked, names = vocabulary.row_names(), others.row_names()
+    owners = others.row_concepts()
+    known = set(map(same_word, asked))
+    places = {place for name in asked for place in builtin_places(name)}
+    is_same = [
+        not known.isdisjoint(map(same_word, concept.names)) or not places.isdisjoint(builtin_places(concept.name))
+        for concept in others.concepts
+    ]
+    for row, column in (others_embed @ embed.T >= negative_similarity).nonzero().tolist():
+        if not are_apart(asked[column], names[row]):
+            is_same[owners[row]] = True
+    return ~torch.tensor(is_same)
 
 
 def _concept_max(

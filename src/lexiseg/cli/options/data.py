@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lexiseg.cli.options import shared
+from lexiseg.core.errors import UsageError
 from lexiseg.storybook.choices import Split
 
 
@@ -31,10 +32,20 @@ class StorybookOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class VocabularyOptions:
-    """Show how words are understood: names, synonyms, thing or stuff."""
+    """Show how words are understood: names, synonyms, thing or stuff.
 
-    text: Annotated[str, typer.Argument(metavar=shared.WORDS)]
+    Raises:
+        UsageError: if there are no words, or words and --list.
+    """
+
+    text: Annotated[str | None, typer.Argument(metavar=shared.WORDS)] = None
     """Such as "cat|kitten, dog, sky:stuff"."""
+    list_names: Annotated[bool, typer.Option("--list")] = False
+    """Show the built-in lists."""
+
+    def __post_init__(self) -> None:
+        if (self.text is None) != self.list_names:
+            raise UsageError('give words such as "cat|kitten, dog, sky:stuff", a file or a name; or --list alone.')
 
 
 @dataclass(frozen=True, kw_only=True)

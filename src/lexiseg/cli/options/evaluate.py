@@ -33,7 +33,7 @@ class EvaluateOptions(EvaluationData, shared.InferenceOptions):
     out: shared.Out
     """Folder for the report, and for drawn pictures."""
     vocabulary: shared.VocabularyText | None = None
-    """The data set's own words if not given."""
+    """The data set's own words if not given; or some of them, to measure these classes alone."""
     task: Literal["panoptic", "semantic", "instance"] | None = None
     """What is measured; what the data are made for if not given."""
     semantic_rule: Literal["merged", "soft"] | None = None

@@ -1,5 +1,6 @@
 """The options that several commands share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +10,8 @@ import typer
 from lexiseg.cli.command import typed_name
 from lexiseg.core.errors import UsageError
 from lexiseg.core.files import file_mode
-from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.core.vocabulary import Vocabulary, is_thing
+from lexiseg.io.shipped import check_model
 from lexiseg.storybook.choices import Role
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
@@ -27,14 +29,18 @@ VocabularyText = Annotated[
         "--vocabulary",
         "-v",
         metavar=WORDS,
-        help='The words: "cat|kitten, dog, sky:stuff"; or a .yaml or .json file; or a built-in list such as '
-        "coco, ade20k, cityscapes, storybook or storybook-novel.",
+        help='The words: "cat|kitten, dog, sky:stuff", or one per line; or a .yaml, .json, .txt or .csv file; or a '
+        "built-in list such as coco, which 'lexiseg vocabulary --list' shows.",
     ),
 ]
 ModelName = Annotated[
     str,
     typer.Option(
-        "--model", "-m", metavar="DIR|NAME", help="A model folder; or a shipped one: storybook or tiny-ovseg."
+        "--model",
+        "-m",
+        metavar="DIR|NAME",
+        callback=lambda name: name and check_model(name),  # here, before torch is imported
+        help="A model folder; or a shipped one: storybook or tiny-ovseg; or owner/name on the Hugging Face hub.",
     ),
 ]
 Device = Annotated[DeviceName, typer.Option("--device", help="Where it runs.")]
@@ -55,7 +61,8 @@ Negatives = Annotated[
     bool,
     typer.Option(
         "--negatives/--no-negatives",
-        help="Training words that were not asked for compete, and what they win is void.",
+        help="Training words that were not asked for, and do not mean the same as one that was, compete, and what "
+        "they win is void.",
         rich_help_panel=HOW,
     ),
 ]
@@ -84,7 +91,8 @@ class CropOptions:
     """How an OVSeg shows proposals to CLIP; None leaves the model's own value."""
 
     region_threshold: Annotated[float | None, how(min=0, max=1)] = None
-    """OVSeg: mask probability above which a pixel belongs to a crop; results are sensitive to it."""
+    """OVSeg: mask probability above which a pixel belongs to a crop; results are sensitive to it. The model's own if
+    not given: 0.4 as in the official evaluation, whose demo takes 0.35."""
     crops_per_pass: Annotated[int | None, how(min=1)] = None
     """OVSeg: crops that go through CLIP at once; more may be faster on a GPU, and need more memory."""
 
@@ -100,20 +108,22 @@ class InferenceOptions(CropOptions):
     model: ModelName = "storybook"
     device: Device = "auto"
     score_threshold: Annotated[float | None, how(min=0, max=1)] = None
-    """Leave out segments with a lower score."""
+    """Leave out segments with a lower score; the model's own if not given: 0.05 for the shipped OPSNet."""
     negatives: Negatives = True
     alpha: Annotated[float | None, how(min=0)] = None
-    """OPSNet: weight of CLIP per distance of the words; 0: none."""
+    """OPSNet: how much CLIP counts, times how far the words are from the training words; 0: not at all. The model's own
+    if not given: 2.5 for the shipped one, which gave the best PQ on val; 10 in the paper."""
     beta: Annotated[float | None, how(min=0)] = None
-    """OPSNet: exponent of logits debiasing; 0: none."""
+    """OPSNet: how much the scores of words far from the training words are raised; 0: not at all. The model's own if
+    not given: 0.25 for the shipped one, which gave the best PQ on val; 0.5 in the paper."""
     clip_ratio: Annotated[float | None, how(min=0)] = None
-    """OPSNet: a fixed weight of CLIP instead, without debiasing unless --beta is given; 0: queries alone."""
+    """OPSNet: a fixed weight of CLIP instead of alpha's, without debiasing unless --beta is given; 0: queries alone."""
     clip_weight: Annotated[float | None, how(min=0, max=1)] = None
-    """OVSeg: lambda, CLIP's share in the ensemble; 0: queries alone."""
+    """OVSeg: lambda, CLIP's share in the ensemble; 0: queries alone. The model's own if not given."""
     clip_only: Annotated[bool, how()] = False
     """CLIP alone, without void."""
     rank_by: Annotated[RankBy | None, how()] = None
-    """Which score ranks the segments."""
+    """Which score ranks the segments; the model's own if not given."""
     min_object: Annotated[float | None, how(min=0, max=1)] = None
     """OVSeg: CLIP looks only at proposals that are an object with this probability; faster, not the same."""
 
@@ -132,14 +142,18 @@ def given(options: object, *names: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None and value is not False}
 
 
-def read_vocabulary(text: str) -> Vocabulary:
+def read_vocabulary(text: str, unmarked: Callable[[tuple[str, ...]], bool] = is_thing) -> Vocabulary:
     """Reads what stands for a vocabulary: words, a file, or a built-in name.
+
+    Args:
+        text: as it was typed.
+        unmarked: whether a word is a thing that does not say it; see `Vocabulary.of`.
 
     Raises:
         VocabularyError: if they make no vocabulary.
     """
     is_file = file_mode(Path(text)) != 0 and Path(text).is_file()
-    return Vocabulary.of(Path(text) if is_file else text)
+    return Vocabulary.of(Path(text) if is_file else text, unmarked=unmarked)
 
 
 def read_optional_vocabulary(text: str | None) -> Vocabulary | None:

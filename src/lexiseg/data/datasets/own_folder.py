@@ -16,6 +16,7 @@ from lexiseg.core.errors import FormatError, VocabularyError
 from lexiseg.core.files import read_json, read_lines
 from lexiseg.core.messages import few
 from lexiseg.core.vocabulary import Concept, Vocabulary
+from lexiseg.core.word_lists import numbered_lines
 from lexiseg.data.categories import places
 from lexiseg.data.dataset import Category, Dataset, Sample
 from lexiseg.data.datasets.folders import stems
@@ -123,11 +124,7 @@ def read_classes(path: Path) -> tuple[Category, ...]:
 
 
 def _numbered_lines(path: Path) -> list[tuple[int, Concept]]:
-    lines = read_lines(path)
-    found = [re.fullmatch(r"(\d+)[\s:,]+(\S.*)", line) for line in lines]
-    if all(found):
-        return [(int(match[1]), _concept(match[2], path)) for match in found if match]
-    return [(number, _concept(line, path)) for number, line in enumerate(lines)]
+    return [(number, _concept(line, path)) for number, line in numbered_lines(read_lines(path))]
 
 
 def _numbered_json(path: Path) -> list[tuple[int, Concept]]:

@@ -1,19 +1,20 @@
-"""The text tower that both kinds of CLIP share, and reading published weights."""
+"""The text tower that both kinds of CLIP share, and the marks of OpenAI's weights."""
 
 import hashlib
-import zipfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import open_clip
 import torch
 from jaxtyping import Float, Int
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lexiseg.core.messages import printable
+logger = logging.getLogger(__name__)
+
+SIZES_BESIDE_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
+"""Sizes that OpenAI's state dicts hold beside the weights, and nobody else's."""
 
 
 @runtime_checkable
@@ -135,48 +136,11 @@ def text_sizes(model: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Reads the tensors of a published checkpoint, without running code from a pickle.
-
-    The state dict may be under "state_dict" or "model", and its keys may start with "module."; entries that are no
-    tensors are left out.
-
-    Args:
-        path: a .safetensors, or a pickle, which is opened with weights_only.
-
-    Raises:
-        ValueError: if the file is missing, cannot be read safely, or holds no tensors by name.
-    """
-    name = printable(path)
-    if not path.is_file():
-        raise ValueError(f"there are no weights at {name}: give a .pt, .pth or .safetensors file.")
-    if _is_torchscript(path):
-        raise ValueError(
-            f"{name} is a TorchScript archive, which holds a program beside the weights: save the state dict of "
-            "torch.jit.load(...) to a file of its own, and give that."
+def note_openai(weights: Collection[str], source: str, *, quick_gelu: bool) -> None:
+    """Says that weights are OpenAI's, which were trained with QuickGELU, where the model computes another GELU."""
+    if not quick_gelu and not SIZES_BESIDE_WEIGHTS.isdisjoint(weights):
+        logger.warning(
+            "Note: %s bears OpenAI's marks, and OpenAI trained with QuickGELU: a name that ends in -quickgelu computes "
+            "what it was trained for; this one is worse.",
+            source,
         )
-    try:
-        found: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except Exception as error:  # whatever a hostile or broken file raises
-        raise ValueError(
-            f"cannot read weights from {name}: the file is damaged or holds more than tensors, so it is not opened; "
-            "download it again, or save its state dict."
-        ) from error
-    if isinstance(found, Mapping):
-        found = next((found[key] for key in ("state_dict", "model") if isinstance(found.get(key), Mapping)), found)
-    if not isinstance(found, Mapping) or not any(isinstance(value, Tensor) for value in found.values()):
-        raise ValueError(f"{name} holds no tensors by name: give a model's state dict.")
-    return {str(key).removeprefix("module."): value for key, value in found.items() if isinstance(value, Tensor)}
-
-
-def _is_torchscript(path: Path) -> bool:
-    """Whether a file is an archive of `torch.jit.save`, as OpenAI's CLIPs are, which torch.load takes for its own."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return False

@@ -12,12 +12,10 @@ from open_clip.modified_resnet import Bottleneck, ModifiedResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lexiseg.core.weights import weight_complaint
+from lexiseg.core.messages import printable
+from lexiseg.core.weights import read_tensors, weight_complaint
 from lexiseg.encoders import colours
-from lexiseg.encoders.clip.base import OpenClip, read_tensors, text_sizes
-
-_NO_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
-"""Sizes that OpenAI stored among CLIP's weights."""
+from lexiseg.encoders.clip.base import SIZES_BESIDE_WEIGHTS, OpenClip, note_openai, text_sizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +197,7 @@ def _mean_of_four(features: Tensor) -> Tensor:
 
 
 def read_clip_weights(path: Path) -> dict[str, Tensor]:
-    """Reads an open_clip state dict from a .safetensors or a pickle opened with weights_only.
+    """Reads an open_clip state dict in any layout of `read_tensors`.
 
     Raises:
         ValueError: if the file is missing, cannot be read safely, or holds no CLIP weights.
@@ -226,7 +224,9 @@ def read_clip_state(config: ClipConfig, path: Path, architecture: str) -> dict[s
     """
     with torch.device("meta"):
         own = Clip(config).clip.state_dict()
-    weights = {name: value for name, value in read_clip_weights(path).items() if name not in _NO_WEIGHTS}
+    found = read_clip_weights(path)
+    note_openai(found, printable(path), quick_gelu=config.quick_gelu)
+    weights = {name: value for name, value in found.items() if name not in SIZES_BESIDE_WEIGHTS}
     complaint = weight_complaint(weights, own, is_optional=lambda name: name.endswith("num_batches_tracked"))
     if complaint:
         raise ValueError(

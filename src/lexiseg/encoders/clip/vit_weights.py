@@ -7,25 +7,27 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lexiseg.core.weights import weight_complaint
-from lexiseg.encoders.clip.base import read_tensors
+from lexiseg.core.messages import printable
+from lexiseg.core.weights import read_tensors, weight_complaint
+from lexiseg.encoders.clip.base import SIZES_BESIDE_WEIGHTS, note_openai
 from lexiseg.encoders.clip.vit import PromptConfig, VitClip, VitConfig
 
 PROMPT_KEY = "prompts.prompt_embed"
 """The key of the mask prompts in a `VitClip`'s state dict."""
 _OFFICIAL_PROMPTS = "mask_embedding"
 """The last part of their key in OVSeg's checkpoints, after "visual."."""
-_NO_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size", "attn_mask"})
-"""Sizes that OpenAI's state dicts hold beside the weights, and a buffer that follows from them."""
+_NO_WEIGHTS = SIZES_BESIDE_WEIGHTS | {"attn_mask"}
+"""What state dicts hold beside the weights; the mask follows from the sizes."""
 _HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
 """Head widths by the image tower's width, of ViT-H, g, G and e; smaller ones and text towers have heads of 64."""
 
 
-def read_vit_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+def read_vit_weights(path: Path, *, quick_gelu: bool = True) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
     """Reads an open_clip state dict of a ViT CLIP, mask prompts of OVSeg, or both.
 
     Args:
-        path: a .safetensors, or a pickle, which is opened with weights_only; in float32 or half precision.
+        path: in any layout of `read_tensors`, in float32 or half precision.
+        quick_gelu: whether they are used with QuickGELU; if not, OpenAI's are named in a note.
 
     Returns:
         The weights by the keys of a `VitClip`, float32; empty if the file holds only prompts. Then the mask prompts
@@ -35,7 +37,9 @@ def read_vit_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor] |
     Raises:
         ValueError: if the file is missing, cannot be read safely, or holds anything else.
     """
-    found = {name: value for name, value in read_tensors(path).items() if name not in _NO_WEIGHTS}
+    stored = read_tensors(path)
+    note_openai(stored, printable(path), quick_gelu=quick_gelu)
+    found = {name: value for name, value in stored.items() if name not in _NO_WEIGHTS}
     prompt_key = next((name for name in found if name.rpartition(".")[2] == _OFFICIAL_PROMPTS), None)
     prompt_embed = None if prompt_key is None else found.pop(prompt_key)
     prompts = None if prompt_embed is None else {PROMPT_KEY: prompt_embed}

@@ -7,12 +7,10 @@ from torch import nn
 
 from lexiseg.core.files import read_json_object
 from lexiseg.core.messages import printable
-from lexiseg.core.weights import load_part, weight_complaint
-from lexiseg.encoders.clip.base import read_tensors
+from lexiseg.core.weights import load_part, read_tensors, weight_complaint
 from lexiseg.encoders.segmenters.mask2former_weights import RENAMED_BLOCKS
 from lexiseg.encoders.segmenters.maskformer import DeepResNet
 
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _OWN = ("relative_position_index", "num_batches_tracked")
 """Endings of buffers that follow from the sizes or are not used."""
 _NEW = ("hidden_states_norms.", "swin.layernorm.")
@@ -38,16 +36,13 @@ def load_backbone(backbone: nn.Module, folder: Path) -> None:
     Raises:
         ValueError: if the weights are missing, damaged, or not of the backbone's sizes.
     """
-    file = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
-    if file is None:
-        raise ValueError(f"{printable(folder)} has no {' or '.join(WEIGHTS)}: copy the whole folder again.")
-    found, own = read_tensors(file), backbone.state_dict()
+    found, own = read_tensors(folder), backbone.state_dict()
     published = _names_of(backbone)
     needed = {name: published(name) for name in own if not name.endswith(_OWN) and not name.startswith(_NEW)}
     expected = {published_name: own[name] for name, published_name in needed.items()}
     if complaint := weight_complaint(found, expected, is_ignored=lambda _: True):
         raise ValueError(
-            f"the backbone in {printable(folder)} is not the recipe's: {file.name} {complaint}; take another."
+            f"the backbone in {printable(folder)} is not the recipe's: the file {complaint}; take another."
         )
     load_part(backbone, {name: found[key] for name, key in needed.items()})
 

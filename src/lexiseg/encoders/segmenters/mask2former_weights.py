@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lexiseg.core.files import read_json_object, replacing, write_atomically
-from lexiseg.core.weights import read_safetensors, weight_complaint
+from lexiseg.core.weights import find_weights, read_tensors, weight_complaint
 from lexiseg.encoders.colours import IMAGENET, Padding
 from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig, from_transformers, to_transformers
 
@@ -125,20 +125,19 @@ def _preprocessor(longest_side: int, padding: Padding) -> str:
 
 
 def read_mask2former(folder: Path) -> ClosedSetWeights:
-    """Reads a Mask2Former folder in transformers' published layout (config.json + model.safetensors).
+    """Reads a Mask2Former folder in transformers' published layout: config.json, and weights as `read_tensors` does.
 
     Raises:
         ValueError: if something is missing, damaged, or of another architecture.
     """
-    config_file, weights_file = folder / "config.json", folder / "model.safetensors"
-    for needed in (config_file, weights_file):
-        if not needed.is_file():
-            raise ValueError(
-                f"{folder} has no {needed.name}: expected a Mask2Former folder with config.json and model.safetensors."
-            )
+    config_file, weights_file = folder / "config.json", find_weights(folder)
+    if weights_file is None or not config_file.is_file():
+        raise ValueError(
+            f"{folder} has no {'config.json' if weights_file else 'model.safetensors'}: expected a Mask2Former folder "
+            "with config.json and model.safetensors, its shards or pytorch_model.bin."
+        )
     document = read_json_object(config_file, ValueError)
-    damaged = ValueError(f"{weights_file} is damaged or cut off: download or copy the folder again.")
-    weights = read_safetensors(weights_file, damaged)
+    weights = read_tensors(weights_file)
     config = from_transformers(document)
     names = _label_names(document, folder)
     own = published_names(config)
@@ -150,7 +149,7 @@ def read_mask2former(folder: Path) -> ClosedSetWeights:
     )
     if complaint:
         raise ValueError(
-            f"the weights in {folder} don't fit its config.json: model.safetensors {complaint}; "
+            f"the weights in {folder} don't fit its config.json: {weights_file.name} {complaint}; "
             "download or copy the whole folder again."
         )
     return ClosedSetWeights(

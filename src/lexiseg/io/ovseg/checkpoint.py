@@ -13,8 +13,7 @@ from lexiseg.core.errors import ModelError
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.core.weights import weight_complaint
-from lexiseg.encoders.clip.base import read_tensors
+from lexiseg.core.weights import read_tensors, weight_complaint
 from lexiseg.encoders.clip.vit import VitConfig
 from lexiseg.encoders.clip.vit_weights import PROMPT_KEY, vit_config_of
 from lexiseg.encoders.segmenters.mask2former import four

@@ -24,7 +24,7 @@ def import_clip(path: Path, *, quick_gelu: bool = True, base: VitClip | None = N
     Raises:
         ValueError: if the file can't be read safely, holds something else, or its prompts don't fit the base.
     """
-    weights, prompts = read_vit_weights(path)
+    weights, prompts = read_vit_weights(path, quick_gelu=quick_gelu)
     if weights:
         state = weights | (prompts or {})
         config = vit_config_of(state, quick_gelu=quick_gelu)

@@ -16,7 +16,7 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.messages import printable
 from lexiseg.core.structures import ImageBatch, MaskProposals, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.core.weights import read_safetensors
+from lexiseg.core.weights import read_tensors
 from lexiseg.encoders import colours
 from lexiseg.io.ovseg.settings import read_settings
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, EnsembleConfig, ensemble_scores
@@ -120,9 +120,10 @@ def read_reference(path: Path) -> dict[str, Tensor]:
     name = printable(path)
     if not path.is_file():
         raise ModelError(f"there is no reference {name}; give a .safetensors file.")
-    found = read_safetensors(
-        path, ModelError(f"the reference {name} is damaged or no safetensors file; copy it again.")
-    )
+    try:
+        found = read_tensors(path)
+    except ValueError as error:
+        raise ModelError(f"the reference {name} is damaged or no safetensors file; copy it again.") from error
     needed = ("image", *_FEATURES, "class_embed", "mask_logits", "text_embed", "valid", "clip_logits", *_MAPS)
     if missing := [key for key in needed if key not in found]:
         raise ModelError(f"the reference {name} lacks {', '.join(missing)}; record it again.")

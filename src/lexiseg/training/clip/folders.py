@@ -11,10 +11,11 @@ from lexiseg.core.random import fork_random
 from lexiseg.core.weights import load_part, weight_complaint
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
-from lexiseg.io.checkpoint import CONFIG_FILE, load_folder, load_into, save_folder
+from lexiseg.io.checkpoint import load_folder, load_into, save_folder
 from lexiseg.io.config_json import from_jsonable
 from lexiseg.io.models import OPEN_CLIP_WEIGHTS, load_model, system_of
 from lexiseg.io.ovseg.clip import import_clip
+from lexiseg.io.shipped import CONFIG_FILE
 from lexiseg.models.learned_prompt import LearnedPrompt
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.training.clip.contrastive import new_clip

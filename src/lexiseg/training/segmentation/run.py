@@ -12,7 +12,8 @@ from lexiseg.data.dataset import MASK_KINDS, Dataset
 from lexiseg.data.samples.labelled import with_labels
 from lexiseg.encoders.segmenters.mask2former_weights import write_mask2former
 from lexiseg.io.config_json import to_jsonable
-from lexiseg.io.models import is_hub_name, save_model, system_of
+from lexiseg.io.models import save_model, system_of
+from lexiseg.io.shipped import is_hub_name
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.datasets import draw_data
 from lexiseg.storybook.export import StorybookSpec
