@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lexiseg.core.errors import PictureError
-from lexiseg.core.files import file_mode
+from lexiseg.core.files import file_mode, real
 from lexiseg.core.messages import printable
 
 SUFFIXES = frozenset((
@@ -43,7 +43,7 @@ def find_pictures(arguments: Sequence[str]) -> list[Path]:
     found: dict[Path, Path] = {}
     for argument in arguments:
         for path in _expand(argument):
-            found.setdefault(path.parent.resolve() / path.name, path)
+            found.setdefault(real(path.parent) / path.name, path)
     return list(found.values())
 
 

@@ -231,8 +231,9 @@ class PanopticWriter:
         segments = describe_segments(ids, category_ids, crowd=crowd)
         if unknown := {s.category_id for s in segments} - {c.id for c in self._categories}:
             raise ValueError(f"{file_name}: category {min(unknown)} is not among the categories.")
-        picture.save(self._staging.path / "images" / file_name)
-        save_ids(self._staging.path / "panoptic" / mask_name, ids)
+        with writing(self.root, ValueError):
+            picture.save(self._staging.path / "images" / file_name)
+            save_ids(self._staging.path / "panoptic" / mask_name, ids)
         sample = Sample(
             image_id=image_id,
             file_name=file_name,
@@ -250,8 +251,9 @@ class PanopticWriter:
         """Writes the JSON and moves everything to its final name."""
         try:
             text = to_json(self._written.values(), self._categories)
-            (self._staging.path / "panoptic.json").write_text(text, encoding="utf-8")
-            self._staging.publish("images", "panoptic", "panoptic.json")
+            with writing(self.root, ValueError):
+                (self._staging.path / "panoptic.json").write_text(text, encoding="utf-8")
+                self._staging.publish("images", "panoptic", "panoptic.json")
         finally:
             self._staging.discard()
 
