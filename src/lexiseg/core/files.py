@@ -7,7 +7,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -195,8 +195,12 @@ class StagingFolder:
     of the block, after a failure as well, whatever has not been published goes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, inherit: Callable[[Path, Path], None] = lambda left, own: None) -> None:
         """Makes the staging folder, and the folder around it if need be.
+
+        Args:
+            folder: the folder around.
+            inherit: called with what a killed run has left, before that goes, and with the new staging folder.
 
         Raises:
             OSError: if they can't be made.
@@ -204,14 +208,15 @@ class StagingFolder:
         self.folder = folder
         self._is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        for left in leftovers(folder):
-            shutil.rmtree(left, ignore_errors=True)
         # under its own name only once it is locked, so that nobody takes it for left behind
         made = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
         self._held: int | None = None
         with suppress(OSError):  # of a file system without locks
             self._held = lock(made)
         self.path = made.replace(made.with_name(made.name.replace(".new-", STAGED)))
+        for left in leftovers(folder):
+            inherit(left, self.path)
+            shutil.rmtree(left, ignore_errors=True)
 
     def publish(self, *names: str) -> None:
         """Moves what has these names into the folder around, in the place of what has them there.

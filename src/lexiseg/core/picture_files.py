@@ -62,6 +62,34 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     return [_name(path, groups[_fold(_stem(path))], taken) for path in paths]
 
 
+def pair_names(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+    """Pairs names of files of the same pictures: the same names, then last parts, then those without their endings.
+
+    Case and the form of Unicode decide nothing, nor which slash parts folders. What several share pairs none of them.
+    """
+    mine, theirs = dict.fromkeys(names), dict.fromkeys(others)
+    found: dict[str, str] = {}
+    for part in (_whole, _last, lambda name: Path(_last(name)).stem):
+        keys = [defaultdict[str, list[str]](list) for _ in (mine, theirs)]
+        for side, key_of in zip((mine, theirs), keys, strict=True):
+            for name in side:
+                key_of[part(name)].append(name)
+        same = {ours[0]: keys[1][key][0] for key, ours in keys[0].items() if len(ours) == len(keys[1][key]) == 1}
+        found |= same
+        mine = {name: None for name in mine if name not in same}
+        paired = set(same.values())
+        theirs = {name: None for name in theirs if name not in paired}
+    return found
+
+
+def _whole(name: str) -> str:
+    return _fold(name.replace("\\", "/"))
+
+
+def _last(name: str) -> str:
+    return _whole(name).rpartition("/")[2]
+
+
 def _expand(argument: str) -> list[Path]:
     path = Path(argument)
     mode = file_mode(path)

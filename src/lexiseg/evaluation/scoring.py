@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -10,8 +10,10 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Int32
 
+from lexiseg.core.concepts import same_word
 from lexiseg.core.errors import FormatError
-from lexiseg.core.messages import few
+from lexiseg.core.messages import few, shown
+from lexiseg.core.picture_files import pair_names
 from lexiseg.core.pool import ProgressCallback, map_in_pool
 from lexiseg.data.dataset import Category, Dataset, Sample
 from lexiseg.data.formats.label_maps import load_values, to_places
@@ -22,13 +24,59 @@ from lexiseg.evaluation.metrics.semantic_quality import SemanticTally, tally_lab
 CHUNK = 32  # pictures that a worker process takes at once
 
 
+def translated(predicted: Dataset, truth: Dataset) -> Dataset:
+    """Predictions with the truth's ids of pictures and categories: by names where both have them, else as they are.
+
+    Args:
+        predicted: read with the categories of the truth, in place of its own where it has none.
+        truth: what it will be held against.
+
+    Raises:
+        FormatError: if names contradict the ids: a picture or a category is the truth's by its id alone.
+    """
+    named = pair_names((s.file_name for s in predicted.samples if s.file_name), (s.file_name for s in truth.samples))
+    id_of = {sample.file_name: sample.image_id for sample in truth.samples}
+    paired = set(named.values())
+    unpaired = {s.image_id: s.file_name for s in truth.samples if s.file_name not in paired}
+    samples: list[Sample] = []
+    for sample in predicted.samples:
+        if sample.file_name in named:
+            samples.append(replace(sample, image_id=id_of[named[sample.file_name]]))
+        elif not sample.file_name:
+            samples.append(sample)
+        elif sample.image_id in unpaired:
+            raise FormatError(
+                f"picture {sample.image_id} is {shown(sample.file_name)} in the predictions and "
+                f"{shown(unpaired[sample.image_id])} in the truth: name it alike, or leave the predictions' images out "
+                "to pair by id."
+            )
+    if predicted.categories == truth.categories:
+        return replace(predicted, samples=tuple(samples))
+    number_of = {same_word(c.name): c.id for c in truth.categories}
+    number_of |= {(same_word(c.name), c.is_thing): c.id for c in truth.categories}  # where both kinds have one name
+    known = {
+        c.id: number_of.get((same_word(c.name), c.is_thing), number_of.get(same_word(c.name)))
+        for c in predicted.categories
+    }
+    names = {category.id: category.name for category in predicted.categories}
+    for place, sample in enumerate(samples):
+        segments = sample.segments or ()
+        if strange := [s.category_id for s in segments if known.get(s.category_id) is None]:
+            raise FormatError(
+                f"the predictions' category {shown(names.get(strange[0], strange[0]))} is none of the truth's: give it "
+                "a name of the truth, or leave the predictions' categories out to pair by id."
+            )
+        samples[place] = replace(sample, segments=tuple(replace(s, category_id=known[s.category_id]) for s in segments))
+    return replace(predicted, categories=truth.categories, samples=tuple(samples))
+
+
 def score_panoptic(
     truth: Dataset, predicted: Dataset, *, workers: int = 1, report: ProgressCallback = lambda done, total: None
 ) -> PanopticTally:
     """Counts predicted id PNGs against the true ones, as COCO's official evaluator does.
 
-    Pictures are paired by their id; predictions for other pictures are not looked at. The counts do not depend on
-    `workers`.
+    Pictures are paired as `translated` says; predictions for other pictures are not looked at. The counts do not
+    depend on `workers`.
 
     Args:
         truth: its pictures need not be there, its id PNGs must.
@@ -40,6 +88,7 @@ def score_panoptic(
         FormatError: naming the picture, if a prediction or a file is missing, sizes differ, a category is unknown, or
             a prediction contradicts itself. The first few names are given where many are missing.
     """
+    predicted = translated(predicted, truth)
     prediction_of = {sample.image_id: sample for sample in predicted.samples}
     missing = [sample.file_name for sample in truth.samples if sample.image_id not in prediction_of]
     _refuse_missing("pictures have no prediction", missing, truth)

@@ -42,7 +42,8 @@ def read_panoptic(
         annotations: the JSON, where there are several or it lies elsewhere.
         images: the folder of pictures.
         masks: the folder of id PNGs.
-        categories: for files of predictions, which carry none.
+        categories: for files of predictions, which may carry none; their own go before. Where such a file lists no
+            pictures, or not this one, a sample's file name is empty.
 
     Raises:
         FormatError: if nothing is found, the choice is not unique, or the JSON is not in format.
@@ -52,12 +53,14 @@ def read_panoptic(
         root = root.parent if root.name == "annotations" else root
     annotations = annotations or find_annotations(root)
     masks = masks or annotations.with_suffix("")
-    is_prediction = categories is not None  # its own list of pictures, if there is one, means nothing
+    is_prediction = categories is not None
     content = read_json(annotations)
     with in_format(annotations, "COCO panoptic format"):
-        if categories is None:
+        if categories is None or content.get("categories"):
             categories = [_to_category(entry) for entry in content["categories"]]
-        pictures = {} if is_prediction else _pictures_of(content)
+        pictures = _pictures_of(content)
+        if is_prediction:
+            pictures = {_to_id(entry["image_id"]): {"file_name": ""} for entry in content["annotations"]} | pictures
         folder = images or find_images(root, masks, [p["file_name"] for p in pictures.values()])
         samples = tuple(_to_sample(entry, pictures, folder, masks) for entry in content["annotations"])
     if len({category.id for category in categories}) < len(categories):
@@ -65,6 +68,18 @@ def read_panoptic(
     if len({sample.image_id for sample in samples}) < len(samples):
         raise FormatError(f"{annotations}: a picture has two annotations. Leave one of them out.")
     return _dataset(categories, samples)
+
+
+def read_lists(annotations: Path) -> tuple[tuple[Category, ...], dict[str, int | str]]:
+    """Reads what the JSON of a truth lists: categories, and ids of pictures by file name; nothing else need be there.
+
+    Raises:
+        FormatError: if the JSON is not in format.
+    """
+    content = read_json(annotations)
+    with in_format(annotations, "COCO panoptic format"):
+        categories = tuple(_to_category(entry) for entry in content["categories"])
+        return categories, {str(picture["file_name"]): key for key, picture in _pictures_of(content).items()}
 
 
 def read_named_panoptic(
@@ -312,10 +327,9 @@ def _to_sample(
     entry: Mapping[str, Any], pictures: Mapping[int | str, Mapping[str, Any]], images: Path, masks: Path
 ) -> Sample:
     image_id, mask_name = _to_id(entry["image_id"]), str(entry["file_name"])
-    if pictures and image_id not in pictures:
+    if image_id not in pictures:
         raise FormatError(f"{mask_name} belongs to picture {image_id}, which is not among the images.")
-    # Files of predictions list no pictures; a picture then has its mask's name.
-    picture = pictures.get(image_id, {"file_name": f"{Path(mask_name).stem}.jpg"})
+    picture = pictures[image_id]
     return Sample(
         image_id=image_id,
         file_name=str(picture["file_name"]),
