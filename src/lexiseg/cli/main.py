@@ -32,6 +32,7 @@ COMMANDS: tuple[tuple[str, type[Any], str], ...] = (
     ("vocabulary", data.VocabularyOptions, "data.run_vocabulary"),
     ("assemble", weights.AssembleOptions, "assemble.run_assemble"),
     ("train", train.TrainOptions, "train.run_train"),
+    ("finetune", train.FinetuneOptions, "train.run_finetune"),
     ("score panoptic", evaluate.ScorePanopticOptions, "score.run_score_panoptic"),
     ("score semantic", evaluate.ScoreSemanticOptions, "score.run_score_semantic"),
     ("import ovseg", weights.ImportModelOptions, "import_weights.run_import_ovseg"),

@@ -1,7 +1,7 @@
 """Scores of finished predictions, files against files; nothing here needs torch."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,50 +24,55 @@ from lexiseg.evaluation.metrics.semantic_quality import SemanticTally, tally_lab
 CHUNK = 32  # pictures that a worker process takes at once
 
 
-def translated(predicted: Dataset, truth: Dataset) -> Dataset:
+def translated(
+    predicted: Dataset, truth: Dataset, categories: Sequence[Category], id_of: Mapping[str, int | str]
+) -> Dataset:
     """Predictions with the truth's ids of pictures and categories: by names where both have them, else as they are.
 
     Args:
-        predicted: read with the categories of the truth, in place of its own where it has none.
+        predicted: with ids of its own.
         truth: what it will be held against.
+        categories: what the predictions list; may be empty.
+        id_of: ids by file name of the pictures that the predictions list; may be empty.
 
     Raises:
-        FormatError: if names contradict the ids: a picture or a category is the truth's by its id alone.
+        FormatError: if names and ids contradict each other: a picture or a category is the truth's by its id alone.
     """
-    named = pair_names((s.file_name for s in predicted.samples if s.file_name), (s.file_name for s in truth.samples))
-    id_of = {sample.file_name: sample.image_id for sample in truth.samples}
-    paired = set(named.values())
-    unpaired = {s.image_id: s.file_name for s in truth.samples if s.file_name not in paired}
+    named = pair_names(id_of, (sample.file_name for sample in truth.samples))
+    true_id = {sample.file_name: sample.image_id for sample in truth.samples}
+    paired, name_of = set(named.values()), {number: name for name, number in id_of.items()}
+    alone = {sample.image_id: sample.file_name for sample in truth.samples if sample.file_name not in paired}
+    numbers = _true_numbers(categories, truth.categories)
     samples: list[Sample] = []
     for sample in predicted.samples:
-        if sample.file_name in named:
-            samples.append(replace(sample, image_id=id_of[named[sample.file_name]]))
-        elif not sample.file_name:
-            samples.append(sample)
-        elif sample.image_id in unpaired:
+        name = name_of.get(sample.key)
+        if name is not None and name not in named:
+            if sample.key not in alone:
+                continue  # a picture that the truth has not
             raise FormatError(
-                f"picture {sample.image_id} is {shown(sample.file_name)} in the predictions and "
-                f"{shown(unpaired[sample.image_id])} in the truth: name it alike, or leave the predictions' images out "
-                "to pair by id."
+                f"picture {sample.key} is {shown(name)} in the predictions, {shown(alone[sample.key])} in the truth: "
+                "name it alike, or leave the predictions' images out to pair by id."
             )
-    if predicted.categories == truth.categories:
-        return replace(predicted, samples=tuple(samples))
-    number_of = {same_word(c.name): c.id for c in truth.categories}
-    number_of |= {(same_word(c.name), c.is_thing): c.id for c in truth.categories}  # where both kinds have one name
-    known = {
-        c.id: number_of.get((same_word(c.name), c.is_thing), number_of.get(same_word(c.name)))
-        for c in predicted.categories
-    }
-    names = {category.id: category.name for category in predicted.categories}
-    for place, sample in enumerate(samples):
+        image_id = sample.image_id if name is None else true_id[named[name]]
         segments = sample.segments or ()
-        if strange := [s.category_id for s in segments if known.get(s.category_id) is None]:
-            raise FormatError(
-                f"the predictions' category {shown(names.get(strange[0], strange[0]))} is none of the truth's: give it "
-                "a name of the truth, or leave the predictions' categories out to pair by id."
-            )
-        samples[place] = replace(sample, segments=tuple(replace(s, category_id=known[s.category_id]) for s in segments))
+        if categories:
+            if strange := [s.category_id for s in segments if numbers.get(s.category_id) is None]:
+                word = next((c.name for c in categories if c.id == strange[0]), strange[0])
+                raise FormatError(
+                    f"the predictions' category {shown(word)} is none of the truth's: give it a name of the truth, or "
+                    "leave the predictions' categories out to pair by id."
+                )
+            segments = tuple(replace(s, category_id=numbers[s.category_id]) for s in segments)
+        samples.append(replace(sample, image_id=image_id, segments=segments))
     return replace(predicted, categories=truth.categories, samples=tuple(samples))
+
+
+def _true_numbers(categories: Sequence[Category], true: Sequence[Category]) -> dict[int, int]:
+    """The truth's number of each category that it has by name; of two with one name, the one of the same kind."""
+    by_name = {same_word(category.name): category.id for category in true}
+    by_kind = {(same_word(category.name), category.is_thing): category.id for category in true}
+    found = {c.id: by_kind.get((same_word(c.name), c.is_thing), by_name.get(same_word(c.name))) for c in categories}
+    return {own: number for own, number in found.items() if number is not None}
 
 
 def score_panoptic(
@@ -75,8 +80,8 @@ def score_panoptic(
 ) -> PanopticTally:
     """Counts predicted id PNGs against the true ones, as COCO's official evaluator does.
 
-    Pictures are paired as `translated` says; predictions for other pictures are not looked at. The counts do not
-    depend on `workers`.
+    Pictures are paired by their id; predictions for other pictures are not looked at. The counts do not depend on
+    `workers`. Ids of its own that a file of predictions has are the truth's after `translated`.
 
     Args:
         truth: its pictures need not be there, its id PNGs must.
@@ -88,7 +93,6 @@ def score_panoptic(
         FormatError: naming the picture, if a prediction or a file is missing, sizes differ, a category is unknown, or
             a prediction contradicts itself. The first few names are given where many are missing.
     """
-    predicted = translated(predicted, truth)
     prediction_of = {sample.image_id: sample for sample in predicted.samples}
     missing = [sample.file_name for sample in truth.samples if sample.image_id not in prediction_of]
     _refuse_missing("pictures have no prediction", missing, truth)

@@ -240,7 +240,7 @@ def _earlier(folder: Path, document: str, request: Request) -> tuple[list[Entry]
         pictures = {str(annotation["file_name"]): str(image["file_name"]) for image, annotation in entries}
         is_result = all((folder / map_name).is_file() for map_name in pictures)
     except (FormatError, KeyError, TypeError):
-        entries, pictures, is_result = [], {}, False
+        content, entries, pictures, is_result = {}, [], {}, False
     if not is_result:
         raise ValueError(f"the {document} in {name} is no result of lexiseg; choose another --out.")
     for map_name, picture in pictures.items():

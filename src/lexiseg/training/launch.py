@@ -68,14 +68,14 @@ RUNNERS: Mapping[type[AnyRecipe], Runner] = {
     OPSNetRecipe: Runner(run=train_segmenter, options=(*SEGMENTER, "clip", "start", "from_scratch", "val")),
     OPSNetPlusRecipe: Runner(run=train_opsnet_plus, options=(*SEGMENTER, "labels", "start", "val")),
     OVSegRecipe: Runner(run=train_segmenter, options=(*SEGMENTER, "clip", "start", "prompt", "from_scratch", "val")),
-    FinetuneRecipe: Runner(run=train_finetune, options=(*SEGMENTER, "start", "vocabulary", "old_data")),
+    FinetuneRecipe: Runner(run=train_finetune, options=(*SEGMENTER, "start", "vocabulary", "old_data", "keep")),
     AdaptationRecipe: Runner(run=train_adaptation, options=("data", *RATES, "start")),
     LearnedPromptRecipe: Runner(run=train_prompt, options=("data", *RATES, "start")),
 }
 """What runs a recipe, by its type."""
 JOINS_DATA = (AdaptationRecipe, LearnedPromptRecipe)
 """Those that learn from several folders at once."""
-OPTIONAL = (*SEGMENTER, "labels", "clip", "start", "prompt", "from_scratch", "val", "vocabulary", "old_data")
+OPTIONAL = (*SEGMENTER, "labels", "clip", "start", "prompt", "from_scratch", "val", "vocabulary", "old_data", "keep")
 """Settings that not every recipe has a use for."""
 
 
@@ -101,7 +101,10 @@ def unused(recipe: str | AnyRecipe, settings: TrainSettings) -> tuple[str, ...]:
         used = ("data", "steps") if recipe == WHOLE else _options(_first_of(recipe))
     else:
         used = _options(recipe)
-    return tuple(key for key in OPTIONAL if key not in used and getattr(settings, key) not in (None, (), False))
+    given = (
+        key for key in OPTIONAL if (value := getattr(settings, key)) is not None and value is not False and value != ()
+    )
+    return tuple(key for key in given if key not in used)
 
 
 def refuse_unused(recipe: str | AnyRecipe, settings: TrainSettings, spell: Callable[[str], str] = str) -> None:

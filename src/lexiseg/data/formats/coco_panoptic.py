@@ -16,7 +16,7 @@ from PIL import Image
 
 from lexiseg.core.checks import check_size
 from lexiseg.core.errors import FormatError
-from lexiseg.core.files import STAGED, StagingFolder, read_json, writing
+from lexiseg.core.files import STAGED, StagingFolder, read_json, read_json_object, writing
 from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, Segmentation, SegmentInfo, describe_segments
 from lexiseg.data.formats.layouts import find_annotations, find_images, in_format
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, load_ids, run_lengths, save_ids
@@ -42,8 +42,7 @@ def read_panoptic(
         annotations: the JSON, where there are several or it lies elsewhere.
         images: the folder of pictures.
         masks: the folder of id PNGs.
-        categories: for files of predictions, which may carry none; their own go before. Where such a file lists no
-            pictures, or not this one, a sample's file name is empty.
+        categories: for files of predictions, which carry none.
 
     Raises:
         FormatError: if nothing is found, the choice is not unique, or the JSON is not in format.
@@ -53,14 +52,12 @@ def read_panoptic(
         root = root.parent if root.name == "annotations" else root
     annotations = annotations or find_annotations(root)
     masks = masks or annotations.with_suffix("")
-    is_prediction = categories is not None
+    is_prediction = categories is not None  # its own list of pictures, if there is one, means nothing
     content = read_json(annotations)
     with in_format(annotations, "COCO panoptic format"):
-        if categories is None or content.get("categories"):
+        if categories is None:
             categories = [_to_category(entry) for entry in content["categories"]]
-        pictures = _pictures_of(content)
-        if is_prediction:
-            pictures = {_to_id(entry["image_id"]): {"file_name": ""} for entry in content["annotations"]} | pictures
+        pictures = {} if is_prediction else _pictures_of(content)
         folder = images or find_images(root, masks, [p["file_name"] for p in pictures.values()])
         samples = tuple(_to_sample(entry, pictures, folder, masks) for entry in content["annotations"])
     if len({category.id for category in categories}) < len(categories):
@@ -71,14 +68,14 @@ def read_panoptic(
 
 
 def read_lists(annotations: Path) -> tuple[tuple[Category, ...], dict[str, int | str]]:
-    """Reads what the JSON of a truth lists: categories, and ids of pictures by file name; nothing else need be there.
+    """Reads what a JSON lists: categories, and ids of pictures by file name; none where it lists none.
 
     Raises:
         FormatError: if the JSON is not in format.
     """
-    content = read_json(annotations)
+    content = read_json_object(annotations)
     with in_format(annotations, "COCO panoptic format"):
-        categories = tuple(_to_category(entry) for entry in content["categories"])
+        categories = tuple(_to_category(entry) for entry in content.get("categories") or ())
         return categories, {str(picture["file_name"]): key for key, picture in _pictures_of(content).items()}
 
 
@@ -327,9 +324,10 @@ def _to_sample(
     entry: Mapping[str, Any], pictures: Mapping[int | str, Mapping[str, Any]], images: Path, masks: Path
 ) -> Sample:
     image_id, mask_name = _to_id(entry["image_id"]), str(entry["file_name"])
-    if image_id not in pictures:
+    if pictures and image_id not in pictures:
         raise FormatError(f"{mask_name} belongs to picture {image_id}, which is not among the images.")
-    picture = pictures[image_id]
+    # Files of predictions list no pictures; a picture then has its mask's name.
+    picture = pictures.get(image_id, {"file_name": f"{Path(mask_name).stem}.jpg"})
     return Sample(
         image_id=image_id,
         file_name=str(picture["file_name"]),

@@ -2,10 +2,8 @@
 
 import json
 import math
-import os
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,10 +13,10 @@ from torch import nn
 
 from lexiseg.core import processes
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import lock, write_atomically
+from lexiseg.core.files import write_atomically
 from lexiseg.training.engine.checkpoints import Checkpoints, restore_optimizer, restore_weights, trained_state
 from lexiseg.training.engine.ema import EMA
-from lexiseg.training.engine.log import DrawComparison, ReportProgress, RunLog
+from lexiseg.training.engine.log import DrawComparison, ReportEvaluation, ReportProgress, RunLog
 from lexiseg.training.engine.microbatches import BatchSplit
 from lexiseg.training.engine.parallel import ParallelModule, Sharding, checkpoint_activations, share_batch_norms, whole
 from lexiseg.training.engine.task import EvaluatedTask, SharedTask, Task
@@ -27,8 +25,6 @@ SAVE_EVERY_SECONDS = 240.0
 EVALUATIONS = 10
 """Evaluations of a run, unless it says how often."""
 NOT_FINITE_FILE = "not-finite.json"
-LOCK_FILE = ".lock"
-"""Locked while a training runs in the folder, with the number of its process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +67,7 @@ def run(
     resume: bool = False,
     config: EngineConfig | None = None,
     report: ReportProgress = lambda progress: None,
+    measured: ReportEvaluation = lambda step, evaluation: None,
     draw: DrawComparison = lambda comparison, path: None,
     stop_after: int | None = None,
 ) -> list[float]:
@@ -90,58 +87,18 @@ def run(
         resume: continue from the folder's checkpoint if there is one.
         config: how it is carried out.
         report: called with every logged progress, in the first process.
+        measured: called with every evaluation, in the first process.
         draw: draws what an evaluation shows.
         stop_after: stop (with a checkpoint) after so many steps of this call.
 
     Raises:
-        ValueError: if another training runs in the folder; if it holds a checkpoint and `resume` is not set, or one
-            that was begun otherwise; if the task can't be split as configured; or if a loss or gradient is not finite (`not-finite.json` says where).
+        ValueError: if the folder holds a checkpoint and `resume` is not set, or one that was begun otherwise; if the
+            task can't be split as configured; or if a loss or gradient is not finite (`not-finite.json` says where).
         ModelError: if the folder can't be written, or no checkpoint in it is sound.
         ConnectionError: if another process has ended.
     """
     config = config or EngineConfig()
-    with _alone_in(out):
-        return _run(task, out, json.dumps(origin, indent=1), resume, config, report, draw, stop_after)
-
-
-@contextmanager
-def _alone_in(out: Path) -> Generator[None, None, None]:
-    """Holds the folder of a run, in the first process; file systems without locks are trusted.
-
-    Raises:
-        ValueError: if another training holds it.
-    """
-    held, holder = None, None
-    if processes.rank() == 0:
-        with suppress(OSError):  # a folder that can't be made or written is told of by who writes into it
-            out.mkdir(parents=True, exist_ok=True)
-            held = lock(out / LOCK_FILE)
-            if held is None:
-                holder = (out / LOCK_FILE).read_text()
-            else:
-                os.truncate(held, 0)
-                os.write(held, str(os.getpid()).encode())
-    try:
-        if (pid := processes.gather(holder)[0]) is not None:
-            raise ValueError(
-                f"another training runs in {out} (process {pid}): wait for its end, stop it, or choose another --out."
-            )
-        yield
-    finally:
-        if held is not None:
-            os.close(held)
-
-
-def _run(
-    task: Task,
-    out: Path,
-    recipe: str,
-    resume: bool,
-    config: EngineConfig,
-    report: ReportProgress,
-    draw: DrawComparison,
-    stop_after: int | None,
-) -> list[float]:
+    recipe = json.dumps(origin, indent=1)
     checkpoints = Checkpoints(out, config.checkpoints_kept)
     if checkpoints.found() and not resume:
         raise ValueError(f"{out} already holds a training run: pass --resume to continue it or choose another --out.")
@@ -156,7 +113,9 @@ def _run(
         if processes.rank() == 0:
             write_atomically(out / "recipe.json", recipe + "\n", ModelError)
         device = next(task.module.parameters()).device.type
-        run_log = RunLog(out, start=start, total_steps=total_steps, device=device, report=report, draw=draw)
+        run_log = RunLog(
+            out, start=start, total_steps=total_steps, device=device, report=report, measured=measured, draw=draw
+        )
         evaluate_every = config.evaluate_every or max(1, total_steps // EVALUATIONS)
         all_losses: list[float] = []
         saved_at = time.monotonic()

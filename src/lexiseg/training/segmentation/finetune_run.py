@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lexiseg.core import processes
-from lexiseg.core.errors import ModelError
+from lexiseg.core.errors import ModelError, UsageError
 from lexiseg.core.files import write_atomically
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import load_part
@@ -23,6 +23,7 @@ from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.export import StorybookSpec
 from lexiseg.training.engine.checkpoints import Checkpoints
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
+from lexiseg.training.engine.task import FIGURES, Evaluation
 from lexiseg.training.engine.validation import evaluate_on
 from lexiseg.training.segmentation.data_check import DataReport, look_at_data
 from lexiseg.training.segmentation.finetune import (
@@ -77,6 +78,9 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
     known, start = model.config.training_vocabulary, weights_hash(model.state_dict())
     figure, before = _figure(new, model)
     old_before = None if old is None else _figure(old, model)[1]
+    begun = Evaluation(figures={figure: before})
+    begun = begun if old_before is None else begun.beside(Evaluation(figures={figure: old_before}))
+    reporters.note(f"Before the first step: {begun}.")
     task = finetune_task(recipe, model, new, old, device=settings.device, workers=settings.workers)
     origin = {
         # what decides no step may be another one when a finished run is resumed
@@ -158,6 +162,12 @@ def _old_source(
 ) -> FinetuneData | None:
     """Pictures of what the model was trained on, where they are given; those of a shipped model are drawn."""
     if settings.old_data is None:
+        if settings.keep is not None:
+            raise UsageError("--keep limits what is lost on old data, and none are given: name some with --old-data.")
+        reporters.note(
+            "No old data are given (--old-data): what the model loses of its old words is neither measured nor kept. "
+            "For a shipped model, --old-data storybook draws some."
+        )
         return None
     known = model.config.training_vocabulary
     if str(settings.old_data) in SHIPPED:
@@ -254,8 +264,7 @@ def _refuse_without_gain(outcome: Outcome) -> None:
     if outcome.share < 1:
         raise ValueError(
             f"what the new words gained is lost at {outcome.share:.0%} of the way, where the old ones lose little "
-            f"enough {figures}: mix in more old pictures, or let them lose more (old_tolerance, in a recipe of your "
-            "own)."
+            f"enough {figures}: mix in more old pictures, or let them lose more (--keep POINTS)."
         )
     raise ValueError(
         f"no state on the way was better than the model that it began with {figures}: give more pictures, or other "
@@ -265,7 +274,7 @@ def _refuse_without_gain(outcome: Outcome) -> None:
 
 def _sentence(outcome: Outcome) -> str:
     """The outcome as it is read."""
-    name = {"pq": "PQ", "miou": "mIoU", "ap": "AP"}.get(outcome.figure, outcome.figure)
+    name = FIGURES.get(outcome.figure, outcome.figure)
     gained = f"{name} on held-out pictures: {100 * outcome.before:.1f} before, {100 * outcome.after:.1f} after"
     if outcome.old_before is None or outcome.old_after is None:
         return f"{gained}. What it lost of its old words was not measured: name old data with --old-data."
