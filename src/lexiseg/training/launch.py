@@ -14,7 +14,7 @@ from lexiseg.training.clip.contrastive import ClipRecipe
 from lexiseg.training.clip.grounding import GroundingRecipe
 from lexiseg.training.clip.learned_prompt import LearnedPromptRecipe
 from lexiseg.training.clip.run import train_adaptation, train_clip, train_grounding, train_prompt
-from lexiseg.training.engine.run_settings import Reporters, TrainSettings, consequences
+from lexiseg.training.engine.run_settings import Reporters, TrainSettings, consequences, overridden
 from lexiseg.training.engine.trainer import EngineConfig
 from lexiseg.training.recipes import SEQUENCES, WHOLE, WHOLE_STEPS, advice, describe, grouped_names, named
 from lexiseg.training.recipes.own import AnyRecipe, is_own, load_own
@@ -148,7 +148,7 @@ def check(name: str, settings: TrainSettings) -> DataReport:
     """
     recipe = find_recipe(name, seed=settings.seed)
     if isinstance(recipe, FinetuneRecipe):
-        return check_finetune(settings)
+        return check_finetune(overridden(recipe, settings), settings)
     if not isinstance(recipe, SegmenterRecipe):
         raise ValueError(
             f"{name} does not learn from pictures with masks: there is nothing that --check could look at."

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from lexiseg.core import processes
 from lexiseg.core.errors import ModelError, UsageError
-from lexiseg.core.files import write_atomically
+from lexiseg.core.files import real, write_atomically
+from lexiseg.core.messages import few
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import load_part
 from lexiseg.data.catalogue import open_dataset
@@ -18,14 +19,14 @@ from lexiseg.data.dataset import MASK_KINDS, Dataset
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import load_model, save_model
-from lexiseg.io.shipped import SHIPPED
+from lexiseg.io.shipped import SHIPPED, shipped_folder, unknown_concepts
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.export import StorybookSpec
 from lexiseg.training.engine.checkpoints import Checkpoints
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.task import FIGURES, Evaluation
 from lexiseg.training.engine.validation import evaluate_on
-from lexiseg.training.segmentation.data_check import DataReport, look_at_data
+from lexiseg.training.segmentation.data_check import DataReport, count_classes, look_at_data, median_side
 from lexiseg.training.segmentation.finetune import (
     FinetuneData,
     FinetuneRecipe,
@@ -118,15 +119,36 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
     return folder
 
 
-def check_finetune(settings: TrainSettings) -> DataReport:
+def check_finetune(recipe: FinetuneRecipe, settings: TrainSettings) -> DataReport:
     """Looks at a person's pictures as a fine-tuning would, and more closely; takes no step.
 
     Raises:
         ValueError: if model or data are missing or can't be read, or words do not fit the categories.
     """
     model = load_model(_start_of(settings))
-    data, _, joined = _own_pictures(model, settings)
-    return look_at_data(data, joined, per_class=model.has_targets_per_class, files=True)
+    data, vocabulary, joined = _own_pictures(model, settings)
+    facts, notes = [], []
+    if len(data.samples) > 1:
+        parts = FinetuneData.of(data, vocabulary, recipe)
+        train, held_out = parts.train, parts.held_out.data
+        facts.append(
+            f"{len(train.samples)} pictures are learned from; {len(held_out.samples)} are held out, to choose the best "
+            f"state by: --seed {recipe.seed} decides which."
+        )
+        learned = {name for name, count, _ in count_classes(train) if count}
+        if alone := [name for name, count, _ in count_classes(held_out) if count and name not in learned]:
+            notes.append(f"{few(alone)}: in held-out pictures alone, so not learned; another --seed parts otherwise.")
+    side, own = model.config.longest_side, median_side(data)
+    if own is not None:
+        facts.append(
+            f"The model looks at pictures whose longer side is {side} pixels; that of these is {own} (median), so "
+            f"things are seen at {side / own:.0%} of their size."
+        )
+    is_shipped = settings.start is not None and real(settings.start) in map(real, map(shipped_folder, SHIPPED))
+    if is_shipped and (unread := unknown_concepts(vocabulary)):
+        notes.append(f"the model's CLIP has never read {few(unread)}: these pictures alone can teach them.")
+    told = DataReport(num_pictures=len(data.samples), facts=tuple(facts), notes=tuple(notes))
+    return look_at_data(data, joined, per_class=model.has_targets_per_class, files=True) + told
 
 
 def _start_of(settings: TrainSettings) -> Path:
