@@ -180,7 +180,7 @@ def test_only_regular_files_are_opened(kind: str, tmp_path: Path) -> None:
     for read in (read_text, read_json_object, read_lines):
         with pytest.raises(FormatError, match=r"cannot be read \(.+\)\.$"):
             read(path)
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError, match=r".+"):
         open_regular(path)
 
 

@@ -5,7 +5,7 @@ import re
 import stat
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from lexiseg.core.errors import PictureError
@@ -67,18 +67,19 @@ def pair_names(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
 
     Case and the form of Unicode decide nothing, nor which slash parts folders. What several share pairs none of them.
     """
-    mine, theirs = dict.fromkeys(names), dict.fromkeys(others)
-    found: dict[str, str] = {}
+    mine, theirs = set(names), set(others)
+    found = {name: name for name in mine & theirs}
     for part in (_whole, _last, lambda name: Path(_last(name)).stem):
-        keys = [defaultdict[str, list[str]](list) for _ in (mine, theirs)]
-        for side, key_of in zip((mine, theirs), keys, strict=True):
-            for name in side:
-                key_of[part(name)].append(name)
-        same = {ours[0]: keys[1][key][0] for key, ours in keys[0].items() if len(ours) == len(keys[1][key]) == 1}
-        found |= same
-        mine = {name: None for name in mine if name not in same}
-        paired = set(same.values())
-        theirs = {name: None for name in theirs if name not in paired}
+        mine, theirs = mine - found.keys(), theirs.difference(found.values())
+        ours, others_by = (_by_part(side, part) for side in (mine, theirs))
+        found |= {ones[0]: others_by[key][0] for key, ones in ours.items() if len(ones) == len(others_by[key]) == 1}
+    return found
+
+
+def _by_part(names: Iterable[str], part: Callable[[str], str]) -> defaultdict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        found[part(name)].append(name)
     return found
 
 

@@ -42,7 +42,8 @@ def translated(
     true_id = {sample.file_name: sample.image_id for sample in truth.samples}
     paired, name_of = set(named.values()), {number: name for name, number in id_of.items()}
     alone = {sample.image_id: sample.file_name for sample in truth.samples if sample.file_name not in paired}
-    numbers = _true_numbers(categories, truth.categories)
+    numbers, word_of = _true_numbers(categories, truth.categories), {c.id: c.name for c in categories}
+    nameless = word_of.keys() - numbers.keys()
     samples: list[Sample] = []
     for sample in predicted.samples:
         name = name_of.get(sample.key)
@@ -56,13 +57,12 @@ def translated(
         image_id = sample.image_id if name is None else true_id[named[name]]
         segments = sample.segments or ()
         if categories:
-            if strange := [s.category_id for s in segments if numbers.get(s.category_id) is None]:
-                word = next((c.name for c in categories if c.id == strange[0]), strange[0])
+            if strange := [word_of[s.category_id] for s in segments if s.category_id in nameless]:
                 raise FormatError(
-                    f"the predictions' category {shown(word)} is none of the truth's: give it a name of the truth, or "
-                    "leave the predictions' categories out to pair by id."
+                    f"the predictions' category {shown(strange[0])} is none of the truth's: give it a name of the "
+                    "truth, or leave the predictions' categories out to pair by id."
                 )
-            segments = tuple(replace(s, category_id=numbers[s.category_id]) for s in segments)
+            segments = tuple(replace(s, category_id=numbers.get(s.category_id, s.category_id)) for s in segments)
         samples.append(replace(sample, image_id=image_id, segments=segments))
     return replace(predicted, categories=truth.categories, samples=tuple(samples))
 

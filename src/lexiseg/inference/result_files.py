@@ -90,8 +90,6 @@ class ResultWriter:
         self._kept, self._stale = ([], []) if request is None else _earlier(folder, document, request)
         with writing(folder, ValueError, ValueError):  # a name with a null byte is a ValueError
             self._staging = StagingFolder(folder, inherit=self._inherit)
-            if request is not None:
-                self._log(request.question)
 
     @property
     def finished(self) -> frozenset[str]:
@@ -136,8 +134,7 @@ class ResultWriter:
                         raise IsADirectoryError(None, "a folder has this name")
                 overlay.save(self._staging.path / names[0])
                 save_ids(self._staging.path / names[1], panoptic.segmentation)
-                if self._request is not None:
-                    self._log(entry)
+                self._log(entry, self._staging.path)
             except OSError:
                 for name in names:
                     (self._staging.path / name[:200]).unlink(missing_ok=True)
@@ -184,9 +181,13 @@ class ResultWriter:
         finally:
             self._staging.discard()
 
-    def _log(self, content: Any) -> None:
-        with (self._staging.path / _FINISHED).open("a", encoding="ascii") as log:
-            log.write(json.dumps(content) + "\n")
+    def _log(self, entry: Entry, folder: Path) -> None:
+        """Writes down that the files of a picture are there."""
+        if self._request is None:
+            return
+        with (folder / _FINISHED).open("a", encoding="ascii") as log:
+            lines = (entry,) if log.tell() else (self._request.question, entry)
+            log.writelines(json.dumps(line) + "\n" for line in lines)
 
     def _inherit(self, left: Path, own: Path) -> None:
         """Takes over what a killed run has finished of what is asked for now, if that goes on."""
@@ -202,9 +203,10 @@ class ResultWriter:
                 if self._request.pictures.get(names[-1]) == image["file_name"] and names[-1] not in self._names:
                     for name in names:
                         (left / name).rename(own / name)
+                    self._log((image, annotation), own)
                     self._names += names
                     self._entries.append((image, annotation))
-        except (FormatError, ValueError, OSError):  # no result, or cut off within its last line
+        except ValueError:  # there is none, or it is cut off within its last line
             return
 
     def __enter__(self) -> "ResultWriter":
