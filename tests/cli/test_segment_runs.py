@@ -183,6 +183,16 @@ def test_a_circle_of_links_is_a_sentence_wherever_a_path_is_expected(ask: Run, p
     refused(ask(pictures, out=loop / "in"), "can't be written")
 
 
+def test_no_control_character_reaches_the_terminal(ask: Run, pictures: Path, tmp_path: Path) -> None:
+    named = Path(shutil.copy(pictures / "a.png", tmp_path / "red \x1b[31m\x9b.png"))
+
+    ran = ask(named, tmp_path / "\x1b[2Jnone.png")
+
+    assert ran.code == 3
+    assert "red \\x1b[31m\\x9b.png: " in ran.out
+    assert not any(char in ran.out + ran.err for char in "\x1b\x9b")
+
+
 def test_a_full_disk_is_a_sentence_and_leaves_no_half(ask: Run, run: Run, pictures: Path, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,5 +1,6 @@
 """What the terminal sees: answers on stdout; notes, errors and progress on stderr."""
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Generator
@@ -13,6 +14,8 @@ from rich.cells import cell_len
 FINE, FAILURE, USAGE, FLAWED, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes: all is well; nothing could be done; the command makes no sense; some pictures or files were left out, are
 missing or broken; the user stopped it."""
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Letters that move the cursor, colour the screen or worse; but line ends and tabulators."""
 GAP = "  "
 """Between two columns."""
 
@@ -141,6 +144,7 @@ def resumable(out: Path, is_begun: Callable[[], bool] = lambda: True) -> Generat
 
 
 def _print(text: str, file: TextIO) -> None:
-    """Prints letters that the terminal can't show, or that are no text at all, as escapes."""
+    """Prints what the terminal can't show, would obey, or is no text at all as escapes."""
+    text = CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
     encoding = file.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=file, flush=True)
