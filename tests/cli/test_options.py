@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from command_runs import Run
 from lexiseg.cli.command import add_command
 from lexiseg.cli.main import COMMANDS
 from lexiseg.cli.options.evaluate import EvaluateOptions
@@ -129,3 +130,23 @@ def test_what_runs_a_command_takes_its_options(name: str, options: type, place: 
 
     assert hints.pop("return") in (int, type(None)), name
     assert list(hints.values()) == [options]
+
+
+def test_the_help_of_finetune_is_about_fine_tuning_alone(run: Run) -> None:
+    told = run("finetune", "--help").out
+
+    for option in ("--model", "--data", "--old-data", "--keep", "--head", "--check"):
+        assert option in told
+    for foreign in ("--clip", "--prompt", "--labels", "--from-scratch", "--val", "--list", "OVSeg", "adaptation"):
+        assert foreign not in told
+
+
+def test_finetune_runs_the_recipes_of_fine_tuning(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("lexiseg.cli.train.run_train", lambda options: seen.append(options) or 0)
+
+    common = ("--model", "storybook", "--data", tmp_path, "--out", tmp_path / "run", "--keep", 3)
+    assert (run("finetune", *common).code, run("finetune", *common, "--head").code) == (0, 0)
+
+    assert [options.name for options in seen] == ["finetune", "finetune-head"]
+    assert (seen[0].start, seen[0].data, seen[0].keep) == ("storybook", [tmp_path], 3)

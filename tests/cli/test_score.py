@@ -291,3 +291,42 @@ def test_a_label_map_of_another_size_or_form(run: Run, maps: tuple[Path, Path]) 
 def test_folders_without_label_maps(run: Run, tmp_path: Path) -> None:
     refused(score_maps(run, (tmp_path, tmp_path)), "there are no label maps")
     refused(score_maps(run, (tmp_path / "gone", tmp_path)), "there is no such folder")
+
+
+def renumbered(path: Path) -> dict[str, Any]:
+    """The same predictions with other numbers of pictures and categories, in another order."""
+    content = json.loads(path.read_text())
+    number_of = {0: 12, 1: 11, 2: 10}
+    for image in content["images"]:
+        image["id"] = number_of[image["id"]]
+        image["file_name"] = f"/somewhere/else/{image['file_name']}"
+    for annotation in content["annotations"]:
+        annotation["image_id"] = number_of[annotation["image_id"]]
+        for segment in annotation["segments_info"]:
+            segment["category_id"] = {3: 8, 8: 3}[segment["category_id"]]
+    content["categories"] = [{"id": 3, "name": "Sky", "isthing": 1}, {"id": 8, "name": "cat", "isthing": 1}]
+    return content
+
+
+def test_pictures_and_categories_are_paired_by_name_where_both_have_names(
+    run: Run, truth: Path, predicted: Path
+) -> None:
+    changed(predicted, renumbered(predicted))
+
+    ran = score(run, truth, predicted, "--json")
+
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["all"]["pq"] == 1
+
+
+def test_names_that_contradict_the_ids_are_refused(run: Run, truth: Path, predicted: Path) -> None:
+    content = json.loads(predicted.read_text())
+    strange = [{"id": 3, "name": "dog", "isthing": 1}, *content["categories"][1:]]
+    refused(score(run, truth, changed(predicted, {"categories": strange})), "category 'dog' is none of the truth's")
+    changed(predicted, {"categories": content["categories"]})
+    other = [{**image, "file_name": f"other-{image['id']}.png"} for image in content["images"]]
+    refused(score(run, truth, changed(predicted, {"images": other})), "picture 0 is 'other-0.png' in the predictions")
+
+    changed(predicted, {"images": [], "categories": []})
+
+    assert score(run, truth, predicted).code == 0  # no names: by id, as ever

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexiseg.core.errors import PictureError
-from lexiseg.core.picture_files import OVERLAY_MARK, find_pictures, unique_names
+from lexiseg.core.picture_files import OVERLAY_MARK, find_pictures, pair_names, unique_names
 
 
 @pytest.fixture
@@ -131,3 +131,20 @@ def test_no_two_outputs_ever_share_a_name(parts: list[tuple[str, str, str]]) -> 
     outputs = {f"{name}{mark}.png".casefold() for name in found for mark in ("", OVERLAY_MARK)}
     assert len(outputs) == 2 * len(paths)
     assert all(name and "/" not in name for name in found)
+
+
+def test_names_of_one_picture_are_paired_by_the_most_that_they_share() -> None:
+    truth = ("a/1.png", "b/1.png", "b/2.jpg", "3.JPG", "4.png", "5.png")
+
+    found = pair_names(("x/b/2.jpg", "b/1.png", "C:\\data\\3.jpg", "4.tif", "y/5.png", "z/5.png", "6.png"), truth)
+
+    assert found == {"b/1.png": "b/1.png", "x/b/2.jpg": "b/2.jpg", "C:\\data\\3.jpg": "3.JPG", "4.tif": "4.png"}
+
+
+def test_a_circle_of_links_is_a_picture_that_cannot_be_reached(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+
+    assert find_pictures([str(tmp_path / "loop"), str(tmp_path / "loop" / "cat.png")]) == [
+        tmp_path / "loop",
+        tmp_path / "loop" / "cat.png",
+    ]

@@ -1,10 +1,15 @@
 """Runs, compact numbers and measures of id maps, against what one would write first."""
 
+import os
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexiseg.data.id_maps import MAX_ID, compact, run_lengths, segments_of
+from lexiseg.core.errors import FormatError
+from lexiseg.data.id_maps import MAX_ID, compact, load_ids, run_lengths, segments_of
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -55,3 +60,10 @@ def test_areas_and_boxes_are_those_of_the_pixels(seed: int) -> None:
         assert area == len(rows)
         assert (x, y) == (columns.min(), rows.min())
         assert (width, height) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
+
+
+def test_an_id_map_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ids.png")
+
+    with pytest.raises(FormatError, match=r"ids\.png: this is no readable segmentation \(.*not a regular file\)"):
+        load_ids(tmp_path / "ids.png")

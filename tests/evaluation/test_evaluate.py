@@ -11,9 +11,11 @@ import lexiseg
 import tiny
 from lexiseg.core.errors import UsageError
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.data.formats.coco_panoptic import read_lists, read_panoptic
 from lexiseg.evaluation.evaluator import evaluate, evaluate_dataset
+from lexiseg.evaluation.metrics.panoptic_quality import summarise
 from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.evaluation.scoring import score_panoptic, translated
 from lexiseg.io.models import save_model
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
@@ -104,3 +106,31 @@ def test_drawn_pictures_replace_drawn_ones_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="splits train, val, test, not 'dev'"):
         draw_dataset("storybook", tmp_path / "new", split="dev")
     assert [path.name for path in own.iterdir()] == ["letter.txt"]
+
+
+def test_predictions_that_are_saved_score_what_the_report_says(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    how = {"settings": LOOSE, "count": 3, "device": "cpu", "out": out, "save_predictions": True}
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(folder, "storybook-novel", report=stop, **how)
+    assert not (out / "predictions.json").exists()
+    report = evaluate(folder, "storybook-novel", resume=True, **how)
+    report = evaluate(folder, "storybook-novel", **how)  # and again, in the place of the first
+
+    truth = read_panoptic(out / "data")
+    predicted = read_panoptic(out / "predictions.json", categories=truth.categories)
+    tally = score_panoptic(truth, translated(predicted, truth, *read_lists(out / "predictions.json")))
+    assert summarise(tally, truth.categories) == report.quality
+    assert sorted(p.name for p in out.iterdir()) == ["data", "predictions", "predictions.json", "report.json"]
+    assert "score" in json.loads((out / "predictions.json").read_text())["annotations"][0]["segments_info"][0]
+
+
+def test_a_folder_that_holds_no_predictions_is_not_replaced_by_them(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "predictions").mkdir()
+
+    with pytest.raises(ValueError, match="holds no predictions; choose another --out"):
+        evaluate(folder, "storybook", settings=LOOSE, count=1, device="cpu", out=tmp_path, save_predictions=True)

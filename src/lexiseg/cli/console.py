@@ -134,12 +134,13 @@ def progress(title: str, total: int | None = None) -> Generator[Callable[[int, i
 
 
 @contextmanager
-def resumable(out: Path) -> Generator[None, None, None]:
-    """Says how to go on with work that the user stopped."""
+def resumable(out: Path, is_begun: Callable[[], bool] = lambda: True) -> Generator[None, None, None]:
+    """Says how to go on with work that the user stopped, if anything is finished."""
     try:
         yield
     except KeyboardInterrupt:
-        note(f"lexiseg: what is finished lies in {out}; the same command with --resume goes on from there.")
+        if is_begun():
+            note(f"lexiseg: what is finished lies in {out}; the same command with --resume goes on from there.")
         raise
 
 

@@ -14,7 +14,7 @@ from lexiseg.cli.segment import found_words
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.inference.predictor import load
 from lexiseg.inference.result import Result
-from lexiseg.inference.result_files import Categories, ResultWriter, check_unspoilt
+from lexiseg.inference.result_files import Categories, Request, ResultWriter, check_unspoilt
 from lexiseg.inference.visualize import side_by_side
 from lexiseg.io.shipped import SHIPPED_NAME
 from lexiseg.storybook.choices import Role
@@ -52,7 +52,14 @@ def run_demo(options: DemoOptions) -> None:
     vocabularies = [ROLE_CONTENTS[role].vocabulary for role in SCENES]
     names = [name for vocabulary in vocabularies for name in vocabulary.names]
     shown: list[_Shown] = []
-    with ResultWriter(options.out, Categories.of(*vocabularies)) as writer, progress("Looking") as report:
+    request = Request(
+        question={"description": "lexiseg demo", "model": options.model, "negatives": options.negatives},
+        pictures={f"{name}.png": f"{name}.picture.png" for name in scenes},
+    )
+    with (
+        ResultWriter(options.out, Categories.of(*vocabularies), request=request) as writer,
+        progress("Looking") as report,
+    ):
         model = load(options.model, device=options.device)
         for name, (role, index) in scenes.items():
             report(len(shown), len(scenes))

@@ -80,7 +80,11 @@ def run_evaluate(options: EvaluateOptions) -> int:
         with resumable(out):
             with progress("Segmenting") as bar:
                 found = inputs.evaluate(
-                    workers=options.workers, shards_dir=out / SHARDS_FOLDER, resume=options.resume, report=bar
+                    workers=options.workers,
+                    shards_dir=out / SHARDS_FOLDER,
+                    predictions=out if options.save_predictions else None,
+                    resume=options.resume,
+                    report=bar,
                 )
             diagnosis = _diagnose(inputs, found.settings, options) if options.diagnose else None
         if processes.rank() == 0:
@@ -127,6 +131,10 @@ def _check(options: EvaluateOptions, task: TaskName, *, is_panoptic: bool) -> No
     """Refuses what the task or the data can't give."""
     if options.diagnose and not (is_panoptic and task == "panoptic"):
         raise UsageError("a diagnosis is of panoptic quality: leave --diagnose out, or evaluate the panoptic task.")
+    if options.save_predictions and task != "panoptic":
+        raise UsageError(
+            "what is saved are panoptic maps: leave --save-predictions out, or evaluate the panoptic task."
+        )
     if options.semantic_rule == "soft" and task != "semantic":
         raise UsageError("the soft rule gives classes to pixels: add --task semantic, or leave --semantic-rule out.")
 

@@ -16,6 +16,7 @@ from lexiseg.cli.command import add_command
 from lexiseg.cli.console import FAILURE, INTERRUPTED, USAGE, LogNotes, fail, note, say
 from lexiseg.cli.options import data, evaluate, mine, segment, train, weights
 from lexiseg.core.errors import UsageError, VocabularyError
+from lexiseg.core.messages import printable
 
 GROUPS = {
     "score": "Score finished predictions: files against files.",
@@ -32,6 +33,7 @@ COMMANDS: tuple[tuple[str, type[Any], str], ...] = (
     ("vocabulary", data.VocabularyOptions, "data.run_vocabulary"),
     ("assemble", weights.AssembleOptions, "assemble.run_assemble"),
     ("train", train.TrainOptions, "train.run_train"),
+    ("finetune", train.FinetuneOptions, "train.run_finetune"),
     ("score panoptic", evaluate.ScorePanopticOptions, "score.run_score_panoptic"),
     ("score semantic", evaluate.ScoreSemanticOptions, "score.run_score_semantic"),
     ("import ovseg", weights.ImportModelOptions, "import_weights.run_import_ovseg"),
@@ -57,7 +59,7 @@ class _OneSentence(TyperGroup):
         except BrokenPipeError:
             raise  # typer ends quietly when the reader of a pipe has gone
         except (ValueError, OSError) as error:
-            fail(error)
+            fail(_told(error))
             raise typer.Exit(FAILURE) from error
         except KeyboardInterrupt as error:
             note("lexiseg: interrupted.")
@@ -68,6 +70,14 @@ class _OneSentence(TyperGroup):
                 raise
             note("lexiseg: the memory does not suffice; take a smaller picture, fewer words, or --device cpu.")
             raise typer.Exit(FAILURE) from error
+
+
+def _told(error: ValueError | OSError) -> Exception:
+    """The error, in a sentence also where the system has raised it."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return error
+    what = "something" if error.filename is None else printable(error.filename)
+    return ValueError(f"{what} can't be read or written ({error.strerror}); free some space, or name another place.")
 
 
 app = typer.Typer(

@@ -55,6 +55,11 @@ def show_report(name: str, report: DataReport) -> int:
     """Prints what a check found; returns the exit code."""
     if report.num_pictures:
         say(f"{name} has {report.num_pictures} pictures.")
+    if report.classes:
+        rows = [(word, f"{segments:,}", f"{pictures:,}") for word, segments, pictures in report.classes]
+        show("", ("class", "segments", "pictures"), rows, right=("segments", "pictures"))
+    for sentence in report.facts:
+        say(sentence)
     for sentence in report.problems:
         say(f"Problem: {sentence}")
     for sentence in report.notes:

@@ -9,10 +9,10 @@ from lexiseg.cli.options.shared import read_optional_vocabulary, read_vocabulary
 from lexiseg.core.errors import FormatError
 from lexiseg.core.tables import percent
 from lexiseg.data.dataset import Category
-from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.data.formats.coco_panoptic import read_lists, read_panoptic
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, summarise
 from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality, summarise_semantic
-from lexiseg.evaluation.scoring import LabelCode, score_panoptic, score_semantic
+from lexiseg.evaluation.scoring import LabelCode, score_panoptic, score_semantic, translated
 
 
 def run_score_panoptic(options: ScorePanopticOptions) -> None:
@@ -29,6 +29,7 @@ def run_score_panoptic(options: ScorePanopticOptions) -> None:
     found = read_panoptic(
         predicted, images=predicted.parent, masks=options.predicted_folder, categories=true.categories
     )
+    found = translated(found, true, *read_lists(predicted))
     with progress("Counting", len(true.samples)) as bar:
         quality = summarise(score_panoptic(true, found, workers=options.workers, report=bar), true.categories)
     if options.as_json:

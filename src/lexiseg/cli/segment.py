@@ -3,22 +3,30 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, say
+from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, resumable, say
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
 from lexiseg.cli.overrides import fusion_for, merge_for, set_regions
+from lexiseg.core.errors import UsageError
 from lexiseg.core.messages import few, printable, shown
-from lexiseg.core.picture_files import find_pictures, unique_names
+from lexiseg.core.picture_files import find_pictures, pair_names, unique_names
 from lexiseg.core.structures import PanopticMap
 from lexiseg.core.vocabulary import Vocabulary, is_thing
+from lexiseg.data.categories import match_categories
+from lexiseg.data.formats.coco_panoptic import read_lists
+from lexiseg.evaluation.shards import digest
 from lexiseg.inference.labels import is_drawable
 from lexiseg.inference.predictor import Model, load
 from lexiseg.inference.result import Result
-from lexiseg.inference.result_files import DOCUMENT, Categories, ResultWriter, check_unspoilt
+from lexiseg.inference.result_files import DOCUMENT, Categories, Request, ResultWriter, check_unspoilt
 from lexiseg.inference.visualize import legend_entries
+from lexiseg.io.checkpoint import weights_hash
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import find_model, training_vocabulary
 
 
@@ -33,19 +41,27 @@ def run_segment(options: SegmentOptions) -> int:
     """
     vocabulary = _read_words(options)
     paths = find_pictures(options.pictures)
-    stems = unique_names(paths)
-    check_unspoilt(options.out, stems, paths)
+    pictures = dict(zip(unique_names(paths), paths, strict=True))
+    vocabulary, categories = _numbered(vocabulary, paths, options.categories)
+    check_unspoilt(options.out, list(pictures), paths)
+    model = load(options.model, device=options.device)
+    answer = _answerer(model, vocabulary, options)
+    _note_strange_letters(vocabulary)
+    request = Request(
+        question=_question(model, vocabulary, options),
+        pictures={f"{stem}.png": str(path) for stem, path in pictures.items()},
+        resume=options.resume,
+    )
     failed = 0
-    with ResultWriter(options.out, Categories.of(vocabulary)) as writer:
-        model = load(options.model, device=options.device)
-        answer = _answerer(model, vocabulary, options)
-        strange = next((name for name in vocabulary.names if not is_drawable(name)), None)
-        if strange is not None:
-            note(
-                f"lexiseg: no font here has all letters of {printable(strange)}: overlays spell it otherwise; "
-                "maps and JSON have the word itself."
-            )
-        for path, stem in zip(paths, stems, strict=True):
+    with (
+        resumable(options.out, lambda: (options.out / DOCUMENT).is_file()),
+        ResultWriter(options.out, categories, request=request) as writer,
+    ):
+        there = writer.finished
+        todo = {stem: path for stem, path in pictures.items() if f"{stem}.png" not in there}
+        if already := len(pictures) - len(todo):
+            note(f"lexiseg: {already} of {len(pictures)} pictures are finished already.")
+        for stem, path in todo.items():
             start = time.perf_counter()
             try:
                 result = answer(path)
@@ -65,13 +81,13 @@ def run_segment(options: SegmentOptions) -> int:
                 absent = _not_there(result) if options.best_only else []
                 words = [found_words(result.panoptic), f"not there: {few(absent)}" if absent else ""]
                 say(f"{path}: {'; '.join(filter(None, words)) or 'nothing found'} ({seconds:.1f} s)")
-    if failed == len(paths):
+    if failed == len(pictures):
         return FAILURE
-    done = len(paths) - failed
+    done = len(todo) - failed
     told = f"Wrote {done} overlay{'' if done == 1 else 's'} and {DOCUMENT} to {options.out}."
     note(told) if options.as_json else say(told)
     if failed:
-        note(f"lexiseg: {failed} of {len(paths)} pictures failed; the others are done.")
+        note(f"lexiseg: {failed} of {len(todo)} pictures failed; the others are done.")
     return FLAWED if failed else FINE
 
 
@@ -96,6 +112,50 @@ def _not_there(result: Result) -> list[str]:
     """The words without a segment."""
     found = {segment.name for segment in result.segments}
     return [name for name in result.vocabulary.names if name not in found]
+
+
+def _numbered(vocabulary: Vocabulary, paths: list[Path], truth: Path | None) -> tuple[Vocabulary, Categories]:
+    """The words with numbers: their places, or those of a truth, which then says what is a thing and names pictures.
+
+    Raises:
+        UsageError: naming the first word or picture that the truth lacks.
+    """
+    if truth is None:
+        return vocabulary, Categories.of(vocabulary)
+    listed, id_of = read_lists(truth)
+    category_of = {place: number for number, place in match_categories(listed, vocabulary).items()}
+    kind_of = {category.id: category.is_thing for category in listed}
+    names = pair_names(map(str, paths), id_of)
+    unknown = [name for place, name in enumerate(vocabulary.names) if place not in category_of]
+    if unknown := unknown or [str(path) for path in paths if str(path) not in names]:
+        raise UsageError(f"{printable(truth)} lists no {shown(unknown[0])}: leave it out, or leave --categories out.")
+    concepts = tuple(
+        replace(concept, is_thing=kind_of[category_of[place]]) for place, concept in enumerate(vocabulary.concepts)
+    )
+    numbers = {(concept.name, concept.is_thing): category_of[place] for place, concept in enumerate(concepts)}
+    pictures = {name: id_of[other] for name, other in names.items()}
+    return replace(vocabulary, concepts=concepts), Categories(numbers=numbers, listed=listed, pictures=pictures)
+
+
+def _question(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> dict[str, Any]:
+    """All that decides an answer, for the JSON."""
+    elsewhere = {"pictures", "vocabulary", "out", "model", "device", "as_json", "resume", "categories"}
+    settings = {field.name: getattr(options, field.name) for field in fields(options) if field.name not in elsewhere}
+    return {
+        "description": "lexiseg segment",
+        "model": weights_hash(model.network.state_dict()),
+        "words": digest([json.dumps(to_jsonable(vocabulary))]),
+        **{name: value for name, value in settings.items() if value is not None},
+    } | ({} if options.categories is None else {"categories": str(options.categories)})
+
+
+def _note_strange_letters(vocabulary: Vocabulary) -> None:
+    strange = next((name for name in vocabulary.names if not is_drawable(name)), None)
+    if strange is not None:
+        note(
+            f"lexiseg: no font here has all letters of {printable(strange)}: overlays spell it otherwise; "
+            "maps and JSON have the word itself."
+        )
 
 
 def _answerer(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> Callable[[Path], Result]:

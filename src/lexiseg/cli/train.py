@@ -8,7 +8,7 @@ from lexiseg.cli.command import typed_name
 from lexiseg.cli.console import note, progress, say
 from lexiseg.cli.evaluate import draw_comparison
 from lexiseg.cli.options.shared import given, read_optional_vocabulary
-from lexiseg.cli.options.train import TrainOptions
+from lexiseg.cli.options.train import FinetuneOptions, TrainOptions
 from lexiseg.cli.recipe_tables import show_recipe, show_recipes, show_report
 from lexiseg.core import processes
 from lexiseg.core.devices import choose_device
@@ -16,6 +16,7 @@ from lexiseg.core.errors import UsageError
 from lexiseg.io.models import find_model
 from lexiseg.io.shipped import is_hub_name
 from lexiseg.training.engine.log import TrainingProgress
+from lexiseg.training.engine.task import Evaluation
 from lexiseg.training.engine.trainer import EngineConfig
 from lexiseg.training.launch import Reporters, TrainSettings, advice, check, recipe_names, refuse_unused
 from lexiseg.training.launch import train as train_recipe
@@ -50,10 +51,26 @@ def run_train(options: TrainOptions) -> int:
     settings = replace(settings, **_weights(options, find_model))
     backend = "cpu:gloo,cuda:nccl" if settings.device.startswith("cuda") else "gloo"
     with processes.process_group(backend), progress("Drawing") as bar:
-        model = train_recipe(name, settings, Reporters(progress=_tell, drawn=bar, draw=draw_comparison, note=_note))
+        model = train_recipe(
+            name, settings, Reporters(progress=_tell, measured=_measured, drawn=bar, draw=draw_comparison, note=_note)
+        )
         if processes.rank() == 0:
             say(f"The model is in {model}.")
     return 0
+
+
+def run_finetune(options: FinetuneOptions) -> int:
+    """Runs the recipe of fine-tuning, or checks what it is given.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ValueError: as `run_train` does.
+    """
+    shared = {field.name: getattr(options, field.name) for field in fields(options) if field.name != "head"}
+    name = "finetune-head" if options.head else "finetune"
+    return run_train(TrainOptions(name=name, **{**shared, "data": [options.data]}))
 
 
 def settings_of(options: TrainOptions) -> TrainSettings:
@@ -89,6 +106,11 @@ def _note(sentence: str) -> None:
     """Tells it once, however many processes know it."""
     if processes.rank() == 0:
         note(sentence)
+
+
+def _measured(step: int, evaluation: Evaluation) -> None:
+    """Prints how good a model in training is."""
+    say(f"step {step}: {evaluation}")
 
 
 def _tell(now: TrainingProgress) -> None:

@@ -1,17 +1,24 @@
 """Reading files and writing them atomically; OS errors become one sentence for the user."""
 
+import errno
 import json
 import os
 import secrets
 import shutil
+import stat
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lexiseg.core.errors import FormatError, ModelError
 from lexiseg.core.messages import printable
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked, and nothing that a killed run left is taken for its own
+    fcntl = None
 
 
 def file_mode(path: Path) -> int:
@@ -22,6 +29,28 @@ def file_mode(path: Path) -> int:
         return 0
 
 
+def real(path: Path) -> Path:
+    """The absolute path without links; one in a circle of links stays as it is, where `Path.resolve` may raise."""
+    return Path(os.path.realpath(path))
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a file for reading bytes; a pipe or device, which might never end, is refused.
+
+    Raises:
+        OSError: if there is none, it can't be read, or it is something else.
+    """
+    try:
+        mode = path.stat().st_mode
+    except ValueError as error:  # a null byte
+        raise FileNotFoundError(errno.ENOENT, "no file has such a name") from error
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a regular file")
+    return path.open("rb")
+
+
 def read_text(path: Path) -> str:
     """The content of a text, with a byte order mark or without.
 
@@ -29,7 +58,8 @@ def read_text(path: Path) -> str:
         FormatError: if it can't be read.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with open_regular(path) as file:
+            return file.read().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8 text'}).") from error
 
@@ -50,7 +80,8 @@ def read_json(path: Path, error: type[ValueError] = FormatError) -> Any:
         FormatError: if it can't be read or is none; or the `error` that is named.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        with open_regular(path) as file:
+            return json.loads(file.read().decode("utf-8-sig"))
     except OSError as cause:
         raise error(f"{path}: cannot be read ({cause.strerror or cause}).") from cause
     except (ValueError, RecursionError) as cause:  # bad UTF-8 and bad JSON are ValueErrors
@@ -87,7 +118,9 @@ def writing(
     try:
         yield
     except (OSError, UnicodeEncodeError, *causes) as cause:
-        reason = getattr(cause, "strerror", None) or str(cause)
+        # torch raises another error while it closes a file to which it could not write
+        first = cause.__context__ if isinstance(cause.__context__, OSError) else cause
+        reason = getattr(first, "strerror", None) or str(cause)
         raise error(f"{printable(target)} can't be written ({reason}); {way_out}.") from cause
 
 
@@ -124,19 +157,50 @@ def write_atomically(target: Path, content: str | bytes, error: type[ValueError]
         hidden.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def lock(path: Path) -> int | None:
+    """Takes a folder, or a file that is made for it, for this process alone.
+
+    The system takes the lock away with the process, however that ends: there is none that nobody holds.
+
+    Returns:
+        What `os.close` gives free; None if another process, or another part of this one, holds it.
+
+    Raises:
+        OSError: if there is no such thing, or the file system knows no locks.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOTSUP, "this system locks no folders")
+    held = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        return None
+    except OSError:
+        os.close(held)
+        raise
+    return held
+
+
 STAGED = ".partial-"
-"""How the names of staging folders begin; a run that is killed leaves them behind."""
+"""How the names of staging folders begin; a run that is killed leaves them behind, unlocked."""
 
 
 class StagingFolder:
     """A hidden folder inside another, in which files and folders gather until all are there.
 
+    It is locked while its process lives. What killed runs have left of theirs goes when the next one is made beside it.
+
     Usage: `with StagingFolder(folder) as staging:` write into `staging.path`, then `staging.publish(...)`. At the end
     of the block, after a failure as well, whatever has not been published goes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, inherit: Callable[[Path, Path], None] = lambda left, own: None) -> None:
         """Makes the staging folder, and the folder around it if need be.
+
+        Args:
+            folder: the folder around.
+            inherit: called with what a killed run has left, before that goes, and with the new staging folder.
 
         Raises:
             OSError: if they can't be made.
@@ -144,7 +208,15 @@ class StagingFolder:
         self.folder = folder
         self._is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = _staging(folder)
+        # under its own name only once it is locked, so that nobody takes it for left behind
+        made = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
+        self._held: int | None = None
+        with suppress(OSError):  # of a file system without locks
+            self._held = lock(made)
+        self.path = made.replace(made.with_name(made.name.replace(".new-", STAGED)))
+        for left in leftovers(folder):
+            inherit(left, self.path)
+            shutil.rmtree(left, ignore_errors=True)
 
     def publish(self, *names: str) -> None:
         """Moves what has these names into the folder around, in the place of what has them there.
@@ -157,7 +229,7 @@ class StagingFolder:
         """
         if folders := [name for name in names if (self.folder / name).is_dir() > (self.path / name).is_dir()]:
             raise IsADirectoryError(None, f"a folder is called {folders[0]}")
-        old = _staging(self.folder)
+        old = Path(tempfile.mkdtemp(prefix=".replaced-", dir=self.folder))  # which nobody clears away
         moves = [(self.folder / name, old / name) for name in reversed(names) if (self.folder / name).exists()]
         moves += [(self.path / name, self.folder / name) for name in names]
         begun: list[tuple[Path, Path]] = []
@@ -176,6 +248,9 @@ class StagingFolder:
     def discard(self) -> None:
         """Removes what has not been published; also the folder around, if it was made for it and holds nothing."""
         shutil.rmtree(self.path, ignore_errors=True)
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
         if self._is_new:
             with suppress(OSError):  # it is not empty, as a rule
                 self.folder.rmdir()
@@ -187,5 +262,17 @@ class StagingFolder:
         self.discard()
 
 
-def _staging(folder: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix=STAGED, dir=folder))
+def leftovers(folder: Path) -> list[Path]:
+    """The staging folders in a folder whose processes have ended without removing them."""
+    return [path for path in sorted(folder.glob(f"{STAGED}*")) if _is_left(path)]
+
+
+def _is_left(path: Path) -> bool:
+    try:
+        held = lock(path)
+    except OSError:  # nobody knows
+        return False
+    if held is None:
+        return False
+    os.close(held)
+    return True

@@ -5,7 +5,6 @@ itself are tried (never EPS, which would start Ghostscript), and any exception i
 `PictureError` that names the file.
 """
 
-import stat
 import threading
 import warnings
 from collections.abc import Generator
@@ -17,7 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from lexiseg.core.errors import PictureError
-from lexiseg.core.files import file_mode
+from lexiseg.core.files import file_mode, open_regular
 from lexiseg.core.messages import printable
 
 FORMATS = (
@@ -78,17 +77,14 @@ def open_picture(
 
 def _from_file(path: Path, max_pixels: int) -> np.ndarray:
     name = printable(path)
-    mode = file_mode(path)
-    if stat.S_ISDIR(mode):
-        raise PictureError(f"{name} is a folder, not a picture; name a picture in it.")
-    if mode == 0:
+    if file_mode(path) == 0:
         raise PictureError(f"{name} does not exist or can't be reached; check the name and the folder.")
-    if not stat.S_ISREG(mode):
-        raise PictureError(f"{name} is not a regular file; copy the picture into one.")
     try:
-        file = path.open("rb")
+        file = open_regular(path)
+    except IsADirectoryError as error:
+        raise PictureError(f"{name} is a folder, not a picture; name a picture in it.") from error
     except OSError as error:
-        raise PictureError(f"{name} can't be read ({error.strerror}); check its permissions.") from error
+        raise PictureError(f"{name} can't be read ({error.strerror}); give a file that can.") from error
     with file, _one_sentence(name, max_pixels):
         if path.stat().st_size == 0:
             raise PictureError(f"{name} is empty (0 bytes); copy or download the picture again.")

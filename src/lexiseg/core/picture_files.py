@@ -5,11 +5,11 @@ import re
 import stat
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from lexiseg.core.errors import PictureError
-from lexiseg.core.files import file_mode
+from lexiseg.core.files import file_mode, real
 from lexiseg.core.messages import printable
 
 SUFFIXES = frozenset((
@@ -43,7 +43,7 @@ def find_pictures(arguments: Sequence[str]) -> list[Path]:
     found: dict[Path, Path] = {}
     for argument in arguments:
         for path in _expand(argument):
-            found.setdefault(path.parent.resolve() / path.name, path)
+            found.setdefault(real(path.parent) / path.name, path)
     return list(found.values())
 
 
@@ -60,6 +60,35 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
         groups[_fold(_stem(path))].append(path)
     taken = {key for key, members in groups.items() if len(members) == 1}
     return [_name(path, groups[_fold(_stem(path))], taken) for path in paths]
+
+
+def pair_names(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+    """Pairs names of files of the same pictures: the same names, then last parts, then those without their endings.
+
+    Case and the form of Unicode decide nothing, nor which slash parts folders. What several share pairs none of them.
+    """
+    mine, theirs = set(names), set(others)
+    found = {name: name for name in mine & theirs}
+    for part in (_whole, _last, lambda name: Path(_last(name)).stem):
+        mine, theirs = mine - found.keys(), theirs.difference(found.values())
+        ours, others_by = (_by_part(side, part) for side in (mine, theirs))
+        found |= {ones[0]: others_by[key][0] for key, ones in ours.items() if len(ones) == len(others_by[key]) == 1}
+    return found
+
+
+def _by_part(names: Iterable[str], part: Callable[[str], str]) -> defaultdict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        found[part(name)].append(name)
+    return found
+
+
+def _whole(name: str) -> str:
+    return _fold(name.replace("\\", "/"))
+
+
+def _last(name: str) -> str:
+    return _whole(name).rpartition("/")[2]
 
 
 def _expand(argument: str) -> list[Path]:

@@ -1,10 +1,15 @@
-"""A process pool: results in order, a clean end on Ctrl-C, a readable error where a worker was killed."""
+"""A process pool: results in order, a clean end on Ctrl-C, a readable error where a worker was killed.
 
+A worker ends with its parent, also where that was killed: it would wait for work for ever.
+"""
+
+import os
 import signal
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children
+from multiprocessing import active_children, parent_process
+from threading import Thread
 from typing import TypeVar
 
 from lexiseg.core.errors import WorkerError
@@ -37,7 +42,7 @@ def map_in_pool(
         yield from map(function, items)
         return
     others = set(active_children())
-    pool = ProcessPoolExecutor(workers, initializer=_leave_interrupts)
+    pool = ProcessPoolExecutor(workers, initializer=_begin)
     try:
         yield from pool.map(function, items, chunksize=chunk)
     except BrokenProcessPool as error:
@@ -71,6 +76,19 @@ def collect_problems(
     return problems
 
 
-def _leave_interrupts() -> None:
+def end_with_parent(worker: int = 0) -> None:
+    """Lets this worker process end when its parent does, however that ends; `DataLoader` hands its number over."""
+    parent = parent_process()
+    assert parent is not None, "a worker has one"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, name=f"parent of worker {worker}", daemon=True).start()
+
+
+def _begin() -> None:
     """Ignores Ctrl-C in workers: it reaches all processes, and only the parent reports it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()

@@ -9,6 +9,7 @@ from jaxtyping import Int, Int32, Integer
 from PIL import Image
 
 from lexiseg.core.errors import FormatError
+from lexiseg.core.files import open_regular
 
 VOID = 0
 MAX_ID = 256**3 - 1
@@ -39,7 +40,7 @@ def load_ids(path: Path) -> Int32[np.ndarray, "H W"]:
     Raises:
         FormatError: if the file is missing, no picture, or neither RGB nor RGBA.
     """
-    with decoding(path, "segmentation"), Image.open(path) as picture:
+    with decoding(path, "segmentation"), open_regular(path) as file, Image.open(file) as picture:
         if picture.mode not in ("RGB", "RGBA"):
             raise FormatError(
                 f"{path}: expected an RGB picture of segment ids, got mode {picture.mode}. "

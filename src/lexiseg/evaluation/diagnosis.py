@@ -42,7 +42,6 @@ from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.models.base import OpenVocabularySegmenter
 
-NOTHING = "nothing"
 _HEADING = ("", "PQ", "gain", "PQ things", "PQ stuff")
 
 
@@ -149,14 +148,24 @@ class Diagnosis:
         return tuple(rows)
 
     def confusion_table(self, *, limit: int = 20) -> tuple[tuple[str, ...], ...]:
-        """Rows for a terminal: the most frequent mistakes.
+        """Rows for a terminal: the names that are most often taken for others.
 
         Args:
             limit: rows at most.
         """
-        wrong = [c for c in self.confusions if c.true != c.given][:limit]
-        rows = [(c.true, c.given or NOTHING, str(c.count), percent(c.share, digits=0)) for c in wrong]
+        wrong = [c for c in self.confusions if c.given not in (None, c.true)][:limit]
+        rows = [(c.true, c.given or "", str(c.count), percent(c.share, digits=0)) for c in wrong]
         return (("true", "taken for", "segments", "% of the name"), *rows)
+
+    def missed_table(self, *, limit: int = 20) -> tuple[tuple[str, ...], ...]:
+        """Rows for a terminal: the names in whose place most often nothing is found.
+
+        Args:
+            limit: rows at most.
+        """
+        missed = [c for c in self.confusions if c.given is None][:limit]
+        rows = [(c.true, str(c.count), percent(c.share, digits=0)) for c in missed]
+        return (("true", "segments", "% of the name"), *rows)
 
 
 def diagnose(

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from lexiseg.evaluation.inputs import open_data
 from lexiseg.evaluation.loading import AnnotatedBatch
 from lexiseg.evaluation.measure import Tally
 from lexiseg.evaluation.plan import EvaluationPlan, filled, inference, plan_evaluation
+from lexiseg.evaluation.predictions import PredictionStore
 from lexiseg.evaluation.report import EvaluationSettings, Report, installed_versions, write_report
 from lexiseg.evaluation.shards import SHARDS_FOLDER
 from lexiseg.io.checkpoint import weights_hash
@@ -47,6 +49,7 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     out: str | Path | None = None,
+    save_predictions: bool = False,
     workers: int = 0,
     resume: bool = False,
     report: ProgressCallback = lambda done, total: None,
@@ -70,6 +73,7 @@ def evaluate(
         seed: of the drawing.
         device: where a model that is loaded by name runs, as for `lexiseg.load`.
         out: folder for report.json, finished shards and drawn pictures; nothing is kept if not given.
+        save_predictions: keeps the panoptic maps in `out` too, as COCO has them.
         workers: processes that read pictures ahead, or draw them; 0 reads them in this one.
         resume: goes on with the shards that an interrupted call with the same arguments left in `out`.
         report: called after every batch with the samples done and their number (of this process).
@@ -100,7 +104,13 @@ def evaluate(
             workers=workers,
         )
         shards_dir = None if out is None else folder / SHARDS_FOLDER
-        found = inputs.evaluate(workers=workers, shards_dir=shards_dir, resume=resume, report=report)
+        found = inputs.evaluate(
+            workers=workers,
+            shards_dir=shards_dir,
+            predictions=folder if save_predictions else None,
+            resume=resume,
+            report=report,
+        )
     if out is not None and processes.rank() == 0:
         inputs.write(found, folder)
     return found
@@ -140,7 +150,15 @@ class EvaluationInputs:
         crops = {} if (regions := self.network.regions) is None else {"crops": to_jsonable(regions)}
         return {"data": self.data, "model": self.model_name, "words": words, **crops}
 
-    def evaluate(self, *, workers: int, shards_dir: Path | None, resume: bool, report: ProgressCallback) -> Report:
+    def evaluate(
+        self,
+        *,
+        workers: int,
+        shards_dir: Path | None,
+        predictions: Path | None,
+        resume: bool,
+        report: ProgressCallback,
+    ) -> Report:
         """Does what `evaluate_dataset` does, with the classes that training has seen and the others as groups."""
         return evaluate_dataset(
             self.network,
@@ -150,6 +168,7 @@ class EvaluationInputs:
             groups=seen_and_unseen(self.dataset.categories, self.vocabulary, self.network.config.training_vocabulary),
             workers=workers,
             shards_dir=shards_dir,
+            predictions=predictions,
             resume=resume,
             report=report,
         )
@@ -221,6 +240,7 @@ def evaluate_dataset(
     groups: Mapping[str, Sequence[str]] | None = None,
     workers: int = 0,
     shards_dir: Path | None = None,
+    predictions: Path | None = None,
     resume: bool = False,
     report: ProgressCallback = lambda done, total: None,
 ) -> Report:
@@ -239,6 +259,7 @@ def evaluate_dataset(
         workers: processes that read pictures ahead; 0 reads them in this one.
         shards_dir: folder for finished shards, which a later call can resume from; all processes write into it. Remove
             it when the report is safe.
+        predictions: folder for the panoptic maps as COCO has them, `predictions.json` and `predictions/`.
         resume: goes on with the shards that `shards_dir` holds.
         report: called after every batch with the samples done and their number (of this process).
 
@@ -250,8 +271,14 @@ def evaluate_dataset(
     with inference(model):
         plan = plan_evaluation(model, dataset, vocabulary, settings, groups)
         settings = replace(settings, task=plan.measure.name)
-        counter = ShardCounter(model, plan, settings, name="answers", zero=plan.measure.zero(), count=_count_answers)
+        kept = None if predictions is None else PredictionStore.of(predictions, dataset)
+        if kept is not None and processes.rank() == 0:
+            kept.open(resume=resume)
+        name, count = "answers" if kept is None else "answers, kept", partial(_count_answers, kept=kept)
+        counter = ShardCounter(model, plan, settings, name=name, zero=plan.measure.zero(), count=count)
         counted = counter.run(workers=workers, shards_dir=shards_dir, resume=resume, report=report)
+        if kept is not None and processes.rank() == 0:
+            kept.close()
     quality, by_group = plan.summarise(counted.tally)
     parameter = next(model.parameters())
     return Report(
@@ -272,12 +299,17 @@ def evaluate_dataset(
 
 
 def _count_answers(
-    model: OpenVocabularySegmenter, plan: EvaluationPlan, batch: AnnotatedBatch
+    model: OpenVocabularySegmenter, plan: EvaluationPlan, batch: AnnotatedBatch, kept: PredictionStore | None
 ) -> tuple[list[tuple[Tally, float | None]], RegionCounts]:
-    """Compares the predictions for a batch with its annotations, and counts."""
+    """Compares the predictions for a batch with its annotations, and counts; keeps them where that is wanted."""
     prediction = model(batch.images.to(plan.words.text_embed.device), plan.words, plan.fusion)
-    tallies = plan.tallies(prediction, plan.merge, batch)
-    return [(tally, plan.measure.image_score(tally)) for tally in tallies], prediction.counts
+    counted: list[tuple[Tally, float | None]] = []
+    for answer, truth in plan.answers(prediction, plan.merge, batch):
+        tally = plan.measure.tally(answer, truth)
+        counted.append((tally, plan.measure.image_score(tally)))
+        if kept is not None:
+            kept.add(truth.sample, answer)
+    return counted, prediction.counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

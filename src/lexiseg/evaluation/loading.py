@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from lexiseg.core.batches import to_image_batch
 from lexiseg.core.errors import FormatError, PictureError
 from lexiseg.core.frames import Frame
+from lexiseg.core.pool import end_with_parent
 from lexiseg.core.structures import ImageBatch
 from lexiseg.data.dataset import Annotation, Loaded, Sample
 
@@ -42,9 +43,9 @@ def open_all(
         samples: on disk.
         workers: processes that read ahead; 0 reads in this one.
     """
-    own = torch.Generator()  # torch's own stays as the caller left it
-    loader: Any = DataLoader(_Samples(open_one, samples), batch_size=None, num_workers=workers, generator=own)
-    yield from loader
+    own: dict[str, Any] = {"generator": torch.Generator()}  # torch's own stays as the caller left it
+    own["worker_init_fn"] = end_with_parent
+    yield from DataLoader(_Samples(open_one, samples), batch_size=None, num_workers=workers, **own)
 
 
 def batched(

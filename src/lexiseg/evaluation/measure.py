@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,7 +19,7 @@ from lexiseg.models.base import SemanticRule
 from lexiseg.models.postprocess.panoptic import MergeConfig, panoptic_map
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Answer:
     """A model's prediction for one picture of a batch, with the vocabulary and the settings behind it."""
 
@@ -32,6 +33,7 @@ class Answer:
     merge: MergeConfig
     semantic_rule: SemanticRule
 
+    @cached_property
     def merged(self) -> PanopticMap:
         """The panoptic map."""
         return panoptic_map(self.prediction, self.index, self.frame, self.vocabulary, self.merge)
@@ -107,7 +109,7 @@ class Measure(ABC):
 
     def answer_map(self, answer: Answer) -> PanopticMap:
         """The prediction that is counted, to be drawn; of instances, which may overlap, the merged map."""
-        return answer.merged()
+        return answer.merged
 
     @abstractmethod
     def summarise(self, tally: Any, categories: Sequence[Category]) -> Any:

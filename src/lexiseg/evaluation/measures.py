@@ -53,7 +53,7 @@ class PanopticMeasure(Measure):
 
     def tally(self, answer: Answer, truth: Annotation) -> PanopticTally:
         """Merges the masks into a map and matches its segments."""
-        found = answer.merged()
+        found = answer.merged
         true, segments = truth.to_segmentation(self.categories), answer.segment_infos(found)
         return tally_pair(true.ids, true.segments, found.segmentation, segments, self.categories)
 
@@ -106,7 +106,7 @@ class SemanticMeasure(Measure):
         if answer.semantic_rule == "soft":
             concepts = soft_semantic_map(answer.prediction, answer.index, answer.frame)
         else:
-            concepts = semantic_map(answer.merged(), len(answer.vocabulary))
+            concepts = semantic_map(answer.merged, len(answer.vocabulary))
         place_of = places(self.categories)
         class_of = np.array([*(place_of[i] for i in answer.category_ids), -1], np.int32)
         return class_of[concepts]

@@ -72,6 +72,7 @@ def diagnosis_tables(diagnosis: Diagnosis) -> tuple[tuple[str, tuple[tuple[str, 
         ("Parts replaced by truth, each alone", diagnosis.alone_table()),
         ("By the size of segments", diagnosis.size_table()),
         ("Most frequent confusions", diagnosis.confusion_table()),
+        ("Most often with nothing in their place", diagnosis.missed_table()),
     )
 
 

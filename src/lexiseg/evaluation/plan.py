@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import starmap
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import MaskPrediction, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import match_groups, match_vocabulary
-from lexiseg.data.dataset import Category, Dataset, Loaded
+from lexiseg.data.dataset import Annotation, Category, Dataset, Loaded
 from lexiseg.evaluation.loading import AnnotatedBatch, Skipped, batched, open_all
 from lexiseg.evaluation.measure import Answer, Measure
 from lexiseg.evaluation.measures import measure_of
@@ -49,14 +50,16 @@ class EvaluationPlan:
             semantic_rule=self.semantic_rule,
         )
 
-    def tallies(self, prediction: MaskPrediction, merge: MergeConfig, batch: AnnotatedBatch) -> Iterator[Any]:
-        """The counts of every picture of a batch against its truth."""
+    def answers(
+        self, prediction: MaskPrediction, merge: MergeConfig, batch: AnnotatedBatch
+    ) -> Iterator[tuple[Answer, Annotation]]:
+        """The answer and the truth of every picture of a batch."""
         for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.annotations, strict=True)):
-            yield self.measure.tally(self.answer(prediction, index, frame, merge), truth)
+            yield self.answer(prediction, index, frame, merge), truth
 
     def tally(self, prediction: MaskPrediction, merge: MergeConfig, batch: AnnotatedBatch) -> Any:
         """The counts of a batch."""
-        return sum(self.tallies(prediction, merge, batch), self.measure.zero())
+        return sum(starmap(self.measure.tally, self.answers(prediction, merge, batch)), self.measure.zero())
 
     def summarise(self, tally: Any) -> tuple[Any, dict[str, Any]]:
         """Figures over all classes, and over each group of them."""

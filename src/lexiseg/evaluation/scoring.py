@@ -1,8 +1,8 @@
 """Scores of finished predictions, files against files; nothing here needs torch."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -10,8 +10,10 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Int32
 
+from lexiseg.core.concepts import same_word
 from lexiseg.core.errors import FormatError
-from lexiseg.core.messages import few
+from lexiseg.core.messages import few, shown
+from lexiseg.core.picture_files import pair_names
 from lexiseg.core.pool import ProgressCallback, map_in_pool
 from lexiseg.data.dataset import Category, Dataset, Sample
 from lexiseg.data.formats.label_maps import load_values, to_places
@@ -22,13 +24,64 @@ from lexiseg.evaluation.metrics.semantic_quality import SemanticTally, tally_lab
 CHUNK = 32  # pictures that a worker process takes at once
 
 
+def translated(
+    predicted: Dataset, truth: Dataset, categories: Sequence[Category], id_of: Mapping[str, int | str]
+) -> Dataset:
+    """Predictions with the truth's ids of pictures and categories: by names where both have them, else as they are.
+
+    Args:
+        predicted: with ids of its own.
+        truth: what it will be held against.
+        categories: what the predictions list; may be empty.
+        id_of: ids by file name of the pictures that the predictions list; may be empty.
+
+    Raises:
+        FormatError: if names and ids contradict each other: a picture or a category is the truth's by its id alone.
+    """
+    named = pair_names(id_of, (sample.file_name for sample in truth.samples))
+    true_id = {sample.file_name: sample.image_id for sample in truth.samples}
+    paired, name_of = set(named.values()), {number: name for name, number in id_of.items()}
+    alone = {sample.image_id: sample.file_name for sample in truth.samples if sample.file_name not in paired}
+    numbers, word_of = _true_numbers(categories, truth.categories), {c.id: c.name for c in categories}
+    nameless = word_of.keys() - numbers.keys()
+    samples: list[Sample] = []
+    for sample in predicted.samples:
+        name = name_of.get(sample.key)
+        if name is not None and name not in named:
+            if sample.key not in alone:
+                continue  # a picture that the truth has not
+            raise FormatError(
+                f"picture {sample.key} is {shown(name)} in the predictions, {shown(alone[sample.key])} in the truth: "
+                "name it alike, or leave the predictions' images out to pair by id."
+            )
+        image_id = sample.image_id if name is None else true_id[named[name]]
+        segments = sample.segments or ()
+        if categories:
+            if strange := [word_of[s.category_id] for s in segments if s.category_id in nameless]:
+                raise FormatError(
+                    f"the predictions' category {shown(strange[0])} is none of the truth's: give it a name of the "
+                    "truth, or leave the predictions' categories out to pair by id."
+                )
+            segments = tuple(replace(s, category_id=numbers.get(s.category_id, s.category_id)) for s in segments)
+        samples.append(replace(sample, image_id=image_id, segments=segments))
+    return replace(predicted, categories=truth.categories, samples=tuple(samples))
+
+
+def _true_numbers(categories: Sequence[Category], true: Sequence[Category]) -> dict[int, int]:
+    """The truth's number of each category that it has by name; of two with one name, the one of the same kind."""
+    by_name = {same_word(category.name): category.id for category in true}
+    by_kind = {(same_word(category.name), category.is_thing): category.id for category in true}
+    found = {c.id: by_kind.get((same_word(c.name), c.is_thing), by_name.get(same_word(c.name))) for c in categories}
+    return {own: number for own, number in found.items() if number is not None}
+
+
 def score_panoptic(
     truth: Dataset, predicted: Dataset, *, workers: int = 1, report: ProgressCallback = lambda done, total: None
 ) -> PanopticTally:
     """Counts predicted id PNGs against the true ones, as COCO's official evaluator does.
 
     Pictures are paired by their id; predictions for other pictures are not looked at. The counts do not depend on
-    `workers`.
+    `workers`. Ids of its own that a file of predictions has are the truth's after `translated`.
 
     Args:
         truth: its pictures need not be there, its id PNGs must.

@@ -13,6 +13,7 @@ from PIL import Image
 
 from lexiseg.core.batches import to_image_batch
 from lexiseg.core.devices import choose_device
+from lexiseg.core.files import real
 from lexiseg.core.images import open_picture
 from lexiseg.core.structures import ImageBatch, PanopticMap, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary, is_thing
@@ -50,7 +51,7 @@ def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Mo
     """
     place = choose_device(device)
     folder = find_model(name_or_dir)
-    is_shipped = folder.resolve() in {shipped_folder(name).resolve() for name in SHIPPED}
+    is_shipped = real(folder) in {real(shipped_folder(name)) for name in SHIPPED}
     return Model(load_model(folder), name=str(name_or_dir), device=place, is_shipped=is_shipped)
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import StagingFolder, read_json_object, replacing, writing
+from lexiseg.core.files import StagingFolder, read_json_object, real, replacing, writing
 from lexiseg.core.messages import printable
 from lexiseg.core.weights import find_weights, read_tensors, weight_complaint
 from lexiseg.io.config_json import to_jsonable
@@ -52,7 +52,7 @@ def save_folder(
     Raises:
         ModelError: if it is there already, can't be written, or the weights don't fit `dtype`.
     """
-    target = Path(folder).resolve()  # also for '.', which has no name to rename
+    target = real(Path(folder))  # also for '.', which has no name to rename
     texts = dict(extra_files or {})
     for name in texts:
         if name != Path(name).name or name in ("", ".", "..", CONFIG_FILE, WEIGHTS_FILE):
@@ -142,8 +142,12 @@ def atomic_save(obj: object, path: str | Path) -> Path:
     Raises:
         ModelError: if it can't be written.
     """
-    target = Path(path).resolve()
-    with replacing(target, ModelError, is_durable=True) as hidden, hidden.open("wb") as file:
+    target = real(Path(path))
+    with (
+        writing(target, ModelError, RuntimeError),  # torch's own word for a full disk
+        replacing(target, ModelError, is_durable=True) as hidden,
+        hidden.open("wb") as file,
+    ):
         torch.save({"checksum": _checksum(obj), "content": obj}, file)
     return target
 

@@ -15,7 +15,7 @@ from lexiseg.training.clip.contrastive import ClipRecipe
 from lexiseg.training.clip.grounding import GroundingRecipe
 from lexiseg.training.clip.learned_prompt import LearnedPromptRecipe
 from lexiseg.training.clip.run import train_adaptation, train_clip, train_grounding, train_prompt
-from lexiseg.training.engine.run_settings import Recipe, Reporters, TrainSettings, consequences
+from lexiseg.training.engine.run_settings import Recipe, Reporters, TrainSettings, consequences, overridden
 from lexiseg.training.engine.trainer import EngineConfig
 from lexiseg.training.recipes import SEQUENCES, WHOLE, WHOLE_STEPS, advice, describe, grouped_names, named
 from lexiseg.training.recipes.own import is_own, load_own
@@ -78,13 +78,13 @@ RUNNERS: Mapping[type[Recipe], Runner] = {
     ),
     OVSegRecipe: Runner(run=partial(train_segmenter, first_ovseg), check=check_run, options=(*AROUND_CLIP, "prompt")),
     FinetuneRecipe: Runner(
-        run=train_finetune, check=check_finetune, options=(*SEGMENTER, "start", "vocabulary", "old_data")
+        run=train_finetune, check=check_finetune, options=(*SEGMENTER, "start", "vocabulary", "old_data", "keep")
     ),
     AdaptationRecipe: Runner(run=train_adaptation, options=("data", *RATES, "start"), joins_data=True),
     LearnedPromptRecipe: Runner(run=train_prompt, options=("data", *RATES, "start"), joins_data=True),
 }
 """What runs a recipe, by its type."""
-OPTIONAL = (*SEGMENTER, "labels", "clip", "start", "prompt", "from_scratch", "val", "vocabulary", "old_data")
+OPTIONAL = (*SEGMENTER, "labels", "clip", "start", "prompt", "from_scratch", "val", "vocabulary", "old_data", "keep")
 """Settings that not every recipe has a use for."""
 
 
@@ -110,7 +110,10 @@ def unused(recipe: str | Recipe, settings: TrainSettings) -> tuple[str, ...]:
         used = ("data", "steps") if recipe == WHOLE else _options(_first_of(recipe))
     else:
         used = _options(recipe)
-    return tuple(key for key in OPTIONAL if key not in used and getattr(settings, key) not in (None, (), False))
+    given = (
+        key for key in OPTIONAL if (value := getattr(settings, key)) is not None and value is not False and value != ()
+    )
+    return tuple(key for key in given if key not in used)
 
 
 def refuse_unused(recipe: str | Recipe, settings: TrainSettings, spell: Callable[[str], str] = str) -> None:
@@ -152,7 +155,7 @@ def check(name: str, settings: TrainSettings) -> DataReport:
     look = RUNNERS[type(recipe)].check
     if look is None:
         raise ValueError(f"{name} does not learn from pictures with masks: there is nothing for --check to look at.")
-    return look(recipe, settings)
+    return look(overridden(recipe, settings), settings)
 
 
 def train(

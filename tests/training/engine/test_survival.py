@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import toy
 from lexiseg.core.errors import ModelError
 from lexiseg.io import checkpoint
 from lexiseg.training.engine import trainer
+from lexiseg.training.engine.run_settings import LOCK_FILE, Reporters, TrainSettings, run_task
 from lexiseg.training.engine.trainer import EngineConfig, run
 
 PATIENCE = 200.0
@@ -166,3 +168,34 @@ def test_batch_norms_that_learn_refuse_slices(tmp_path: Path) -> None:
 def test_a_config_that_means_nothing_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}.*got"):
         EngineConfig(**wrong)
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from lexiseg.core.files import lock
+print(lock(Path(sys.argv[1])) is not None, flush=True)
+time.sleep(600)
+"""
+
+
+def test_of_two_trainings_in_a_folder_the_second_is_refused_until_the_first_has_ended_or_was_killed(
+    tmp_path: Path, reaped: list["subprocess.Popen[str]"]
+) -> None:
+    settings = TrainSettings(out=tmp_path)
+    (tmp_path / LOCK_FILE).write_text("4711")
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / LOCK_FILE)]
+    reaped.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    assert reaped[0].stdout is not None
+    assert reaped[0].stdout.readline() == "True\n"
+
+    with pytest.raises(ValueError, match=r"another training runs in .* \(process 4711\): wait for its end") as caught:
+        run_task(toy.Toy(2), settings, Reporters(), {})
+    assert not (tmp_path / "recipe.json").exists()
+    reaped[0].kill()
+    reaped[0].wait()
+    run_task(toy.Toy(2), settings, Reporters(), {})
+
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / LOCK_FILE).read_text() == str(os.getpid())
+    run_task(toy.Toy(2), replace(settings, resume=True), Reporters(), {})

@@ -14,12 +14,13 @@ from PIL import Image
 from torch import Tensor
 
 import tiny
+from lexiseg.core.errors import UsageError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import vocabulary_for
 from lexiseg.data.datasets.own_folder import open_folder
-from lexiseg.io.models import load_model, save_model
+from lexiseg.io.models import find_model, load_model, save_model
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.training.engine.run_settings import Reporters, TrainSettings
+from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden
 from lexiseg.training.engine.task import Evaluation
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.launch import check, train
@@ -355,3 +356,53 @@ def test_old_and_new_figures_stand_side_by_side_under_their_mean() -> None:
     both = Evaluation(figures={"pq": 0.2, "sq": 0.5}).beside(Evaluation(figures={"pq": 0.6}))
 
     assert list(both.figures.items()) == [("new and old", 0.4), ("pq", 0.2), ("sq", 0.5), ("old pq", 0.6)]
+
+
+@pytest.mark.parametrize("has_old", [True, False])
+def test_what_is_measured_on_the_way_is_told_as_it_is_measured(
+    has_old: bool, mine: Path, old: Path, tmp_path: Path, better: None
+) -> None:
+    start = save_model(tiny.model(), tmp_path / "start")
+    told: list[str] = []
+    given = {"old_data": old, "keep": 100.0} if has_old else {}
+    settings = TrainSettings(
+        out=tmp_path / "run", start=start, data=(mine,), steps=2, batch_size=2, workers=0, device="cpu", **given
+    )
+
+    train("finetune", settings, Reporters(note=told.append, measured=lambda step, now: told.append(f"{step}: {now}")))
+
+    figures = r"PQ \d+\.\d on held-out pictures" + (r", \d+\.\d on those of the old data" if has_old else "")
+    begun = next(place for place, line in enumerate(told) if re.fullmatch(f"Before the first step: {figures}.", line))
+    assert [re.fullmatch(f"{step}: {figures}", told[begun + step]) is None for step in (1, 2)] == [False, False]
+    assert any("No old data are given (--old-data)" in line for line in told[:begun]) == (not has_old)
+
+
+def test_how_much_of_the_old_may_be_lost_is_an_option(mine: Path, old: Path, tmp_path: Path) -> None:
+    start = save_model(tiny.model(), tmp_path / "start")
+    settings = TrainSettings(out=tmp_path / "run", start=start, data=(mine,), workers=0, keep=7.0)
+
+    assert overridden(finetune_recipe(), settings).old_tolerance == pytest.approx(0.07)
+    with pytest.raises(UsageError, match="none are given: name some with --old-data"):
+        train("finetune", settings)
+    for keep in (0.0, 7.0):
+        with pytest.raises(UsageError, match="no use for keep"):
+            train("mask2former-tiny", replace(settings, start=None, keep=keep))
+
+
+def test_a_check_tells_of_classes_of_the_split_and_of_the_side_at_which_the_model_looks(
+    mine: Path, objects: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "objects.json").write_text(json.dumps(objects))
+    settings = TrainSettings(out=tmp_path / "run", start=find_model("storybook"), data=(mine,), seed=3)
+
+    found = check("finetune", settings)
+    by_objects = check("finetune", replace(settings, data=(tmp_path / "objects.json",)))
+
+    segments = [s for sample in open_folder(mine).samples for s in sample.segments or () if not s.is_crowd]
+    assert sum(count for _, count, _ in found.classes) == len(segments)
+    assert {name for name, *_ in found.classes} == {"owl", "castle", "dog", "snow"}
+    assert "8 pictures are learned from; 2 are held out" in found.facts[0]
+    assert "--seed 3 decides" in found.facts[0]
+    assert "longer side is 160 pixels; that of these is 64 (median)" in found.facts[1]
+    assert by_objects.classes == (("drill", 1, 1),)
+    assert any("never read drill" in note for note in by_objects.notes)

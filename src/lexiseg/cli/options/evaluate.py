@@ -40,6 +40,8 @@ class EvaluateOptions(EvaluationData, shared.InferenceOptions):
     """Merge the panoptic map by class (OPSNet's own), or sum soft masks (OVSeg's own)."""
     diagnose: bool = False
     """Replace parts of the model by truth and say what each costs."""
+    save_predictions: bool = False
+    """Keep the panoptic maps as COCO has them: predictions.json and predictions/ in the folder."""
     workers: shared.ReadingWorkers = 1
     resume: shared.Resume = False
     negatives: shared.Negatives = False

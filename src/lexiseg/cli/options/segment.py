@@ -35,6 +35,9 @@ class SegmentOptions(shared.InferenceOptions):
     vocabulary: shared.VocabularyText
     out: shared.Out
     """Folder for overlays, id PNGs and panoptic.json."""
+    categories: Path | None = None
+    """The JSON of a truth in COCO format: its numbers of pictures and categories are taken, and what is a thing."""
+    resume: shared.Resume = False
     best_only: Annotated[bool, shared.how()] = False
     """Just the region that fits each word best, by CLIP alone."""
     as_json: shared.AsJson = False

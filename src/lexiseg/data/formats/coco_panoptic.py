@@ -16,7 +16,7 @@ from PIL import Image
 
 from lexiseg.core.checks import check_size
 from lexiseg.core.errors import FormatError
-from lexiseg.core.files import STAGED, StagingFolder, read_json, writing
+from lexiseg.core.files import STAGED, StagingFolder, read_json, read_json_object, writing
 from lexiseg.data.dataset import (
     Annotation,
     Category,
@@ -74,6 +74,18 @@ def read_panoptic(
     if len({sample.image_id for sample in samples}) < len(samples):
         raise FormatError(f"{annotations}: a picture has two annotations. Leave one of them out.")
     return _dataset(categories, samples)
+
+
+def read_lists(annotations: Path) -> tuple[tuple[Category, ...], dict[str, int | str]]:
+    """Reads what a JSON lists: categories, and ids of pictures by file name; none where it lists none.
+
+    Raises:
+        FormatError: if the JSON is not in format.
+    """
+    content = read_json_object(annotations)
+    with in_format(annotations, "COCO panoptic format"):
+        categories = tuple(_to_category(entry) for entry in content.get("categories") or ())
+        return categories, {str(picture["file_name"]): key for key, picture in _pictures_of(content).items()}
 
 
 def read_named_panoptic(
@@ -239,8 +251,9 @@ class PanopticWriter:
         segments = describe_segments(ids, category_ids, crowd=crowd)
         if unknown := {s.category_id for s in segments} - {c.id for c in self._categories}:
             raise ValueError(f"{file_name}: category {min(unknown)} is not among the categories.")
-        picture.save(self._staging.path / "images" / file_name)
-        save_ids(self._staging.path / "panoptic" / mask_name, ids)
+        with writing(self.root, ValueError):
+            picture.save(self._staging.path / "images" / file_name)
+            save_ids(self._staging.path / "panoptic" / mask_name, ids)
         sample = Sample(
             image_id=image_id,
             file_name=file_name,
@@ -258,8 +271,9 @@ class PanopticWriter:
         """Writes the JSON and moves everything to its final name."""
         try:
             text = to_json(self._written.values(), self._categories)
-            (self._staging.path / "panoptic.json").write_text(text, encoding="utf-8")
-            self._staging.publish("images", "panoptic", "panoptic.json")
+            with writing(self.root, ValueError):
+                (self._staging.path / "panoptic.json").write_text(text, encoding="utf-8")
+                self._staging.publish("images", "panoptic", "panoptic.json")
         finally:
             self._staging.discard()
 

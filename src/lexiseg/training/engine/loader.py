@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from lexiseg.core.pool import end_with_parent
+
 
 def load_batches(
     dataset: Dataset[Any], collate: Callable[[Any], Any], *, workers: int, **sampling: Any
@@ -18,5 +20,5 @@ def load_batches(
         workers: processes that read; 0 reads in this one.
         **sampling: which samples, as `DataLoader` takes them: batch_size with sampler, or batch_sampler.
     """
-    generator = torch.Generator()
-    return iter(DataLoader(dataset, num_workers=workers, collate_fn=collate, generator=generator, **sampling))
+    own: dict[str, Any] = {"generator": torch.Generator(), "worker_init_fn": end_with_parent}
+    return iter(DataLoader(dataset, num_workers=workers, collate_fn=collate, **own, **sampling))

@@ -44,6 +44,8 @@ class TrainingProgress:
 
 
 ReportProgress = Callable[[TrainingProgress], None]
+ReportEvaluation = Callable[[int, Evaluation], None]
+"""Called with the step after which a model was measured, and what was found."""
 DrawComparison = Callable[[Comparison, Path], None]
 """Draws a picture with truth and prediction to a file."""
 
@@ -52,7 +54,15 @@ class RunLog:
     """The log of one run, written by the first process alone."""
 
     def __init__(
-        self, folder: Path, *, start: int, total_steps: int, device: str, report: ReportProgress, draw: DrawComparison
+        self,
+        folder: Path,
+        *,
+        start: int,
+        total_steps: int,
+        device: str,
+        report: ReportProgress,
+        measured: ReportEvaluation,
+        draw: DrawComparison,
     ) -> None:
         """Opens the log; lines of steps that are to be run again are taken out.
 
@@ -62,13 +72,14 @@ class RunLog:
             total_steps: of the whole run.
             device: whose memory is watched.
             report: called with every progress.
+            measured: called with every evaluation.
             draw: draws the comparisons of evaluations.
 
         Raises:
             ModelError: if the folder can't be written.
         """
         self._folder, self._total_steps, self._device = folder, total_steps, device
-        self._report, self._draw = report, draw
+        self._report, self._measured, self._draw = report, measured, draw
         self._is_first = processes.rank() == 0
         self._window = _Window()
         self._tensorboard: Any = None
@@ -140,6 +151,7 @@ class RunLog:
         """Logs an evaluation, and draws its comparisons."""
         if not self._is_first:
             return
+        self._measured(step, evaluation)
         self._write(step, {f"val_{name}": round(value, 5) for name, value in evaluation.figures.items()})
         with writing(self._folder):
             folder = self._folder / "predictions"

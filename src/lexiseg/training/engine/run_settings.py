@@ -1,6 +1,8 @@
 """Settings of a run beside its recipe, its reports, and the steps that all trainings have in common."""
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -8,13 +10,16 @@ from typing import Any, Literal, TypeVar
 from torch import nn
 
 from lexiseg.core import processes
+from lexiseg.core.files import lock
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.training.engine.log import DrawComparison, ReportProgress
+from lexiseg.training.engine.log import DrawComparison, ReportEvaluation, ReportProgress
 from lexiseg.training.engine.task import Task
 from lexiseg.training.engine.trainer import EngineConfig, run
 
 Precision = Literal["bf16", "float32"]
 """What the network computes in while it is trained; weights, cosines and losses are float32 under both."""
+LOCK_FILE = ".lock"
+"""Locked while a training runs in the folder, with the number of its process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +27,8 @@ class Reporters:
     """Functions that a training calls while it works."""
 
     progress: ReportProgress = lambda progress: None
+    measured: ReportEvaluation = lambda step, evaluation: None
+    """Called with every evaluation on the way."""
     draw: DrawComparison = lambda comparison, path: None
     """Draws what an evaluation shows."""
     drawn: Callable[[int, int], None] = lambda done, total: None
@@ -56,6 +63,8 @@ class TrainSettings:
     """For a fine-tuning, the words for the data's categories; their own names if not given."""
     old_data: Path | None = None
     """For a fine-tuning, pictures of what the model knows, to be mixed in; "storybook" draws them."""
+    keep: float | None = None
+    """For a fine-tuning with old data, the points of 100 that the old words may lose, other than the recipe's."""
     root: Path | None = None
     """Where a data set lies that `data` or `labels` calls by its name in the catalogue."""
     drawn: Path | None = None
@@ -103,6 +112,8 @@ def overridden(recipe: RecipeT, settings: TrainSettings) -> RecipeT:
     own: Any = recipe
     given = {key: getattr(settings, key) for key in ("steps", "batch_size", "precision")}
     changes = {key: value for key, value in given.items() if value is not None and hasattr(recipe, key)}
+    if settings.keep is not None:
+        changes["old_tolerance"] = settings.keep / 100
     if settings.lr is not None:
         changes["optim"] = replace(own.optim, lr=settings.lr)
     return replace(own, **changes)
@@ -130,17 +141,51 @@ def consequences(recipe: Any, settings: TrainSettings) -> tuple[str, ...]:
 
 
 def run_task(task: Task, settings: TrainSettings, reporters: Reporters, origin: Mapping[str, object]) -> None:
-    """Runs or resumes a task; `origin` is all that decides it, but for an average of the weights."""
+    """Runs or resumes a task; `origin` is all that decides it, but for an average of the weights.
+
+    Raises:
+        ValueError: if another training runs in the folder; and as `run` does.
+    """
     average = {} if settings.engine.ema_decay is None else {"ema_decay": settings.engine.ema_decay}
-    run(
-        task,
-        settings.out,
-        origin={**origin, **average},
-        resume=settings.resume,
-        config=settings.engine,
-        report=reporters.progress,
-        draw=reporters.draw,
-    )
+    with processes.one_reason(), _alone_in(settings.out):
+        run(
+            task,
+            settings.out,
+            origin={**origin, **average},
+            resume=settings.resume,
+            config=settings.engine,
+            report=reporters.progress,
+            measured=reporters.measured,
+            draw=reporters.draw,
+        )
+
+
+@contextmanager
+def _alone_in(out: Path) -> Generator[None, None, None]:
+    """Holds the folder of a run, in the first process; file systems without locks are trusted.
+
+    Raises:
+        ValueError: if another training holds it.
+    """
+    held, holder = None, None
+    if processes.rank() == 0:
+        with suppress(OSError):  # a folder that can't be written is told of by what is written into it
+            out.mkdir(parents=True, exist_ok=True)
+            held = lock(out / LOCK_FILE)
+            if held is None:
+                holder = (out / LOCK_FILE).read_text()
+            else:
+                os.truncate(held, 0)
+                os.write(held, str(os.getpid()).encode())
+    try:
+        if (pid := processes.gather(holder)[0]) is not None:
+            raise ValueError(
+                f"another training runs in {out} (process {pid}): wait for its end, stop it, or choose another --out."
+            )
+        yield
+    finally:
+        if held is not None:
+            os.close(held)
 
 
 def model_folder(settings: TrainSettings) -> Path:

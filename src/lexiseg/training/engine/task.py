@@ -10,6 +10,9 @@ from lexiseg.evaluation.evaluator import Comparison
 from lexiseg.training.engine.microbatches import BatchSplit
 from lexiseg.training.engine.optim import OptimPlan
 
+FIGURES = {"pq": "PQ", "miou": "mIoU", "ap": "AP"}
+"""The main figure of each task, and how it is written."""
+
 
 @runtime_checkable
 class Task(Protocol):
@@ -76,6 +79,13 @@ class Evaluation:
     """By name, the more the better; the first decides which model is the best."""
     comparisons: tuple[Comparison, ...] = ()
     """A few pictures with truth and prediction, in the first process alone."""
+
+    def __str__(self) -> str:
+        """The figure that is wanted, in percent, of the old data too."""
+        name = next((key for key in self.figures if key in FIGURES), next(iter(self.figures)))
+        told = f"{FIGURES.get(name, name)} {100 * self.figures[name]:.1f} on held-out pictures"
+        old = self.figures.get(f"old {name}")
+        return told if old is None else f"{told}, {100 * old:.1f} on those of the old data"
 
     def beside(self, old: "Evaluation") -> "Evaluation":
         """The figures of both; the mean of their first ones chooses the best model."""

@@ -16,7 +16,7 @@ from lexiseg.core.errors import ModelError
 from lexiseg.core.files import write_atomically
 from lexiseg.training.engine.checkpoints import Checkpoints, restore_optimizer, restore_weights, trained_state
 from lexiseg.training.engine.ema import EMA
-from lexiseg.training.engine.log import DrawComparison, ReportProgress, RunLog
+from lexiseg.training.engine.log import DrawComparison, ReportEvaluation, ReportProgress, RunLog
 from lexiseg.training.engine.microbatches import BatchSplit
 from lexiseg.training.engine.parallel import ParallelModule, Sharding, checkpoint_activations, share_batch_norms, whole
 from lexiseg.training.engine.task import EvaluatedTask, SharedTask, Task
@@ -67,6 +67,7 @@ def run(
     resume: bool = False,
     config: EngineConfig | None = None,
     report: ReportProgress = lambda progress: None,
+    measured: ReportEvaluation = lambda step, evaluation: None,
     draw: DrawComparison = lambda comparison, path: None,
     stop_after: int | None = None,
 ) -> list[float]:
@@ -86,6 +87,7 @@ def run(
         resume: continue from the folder's checkpoint if there is one.
         config: how it is carried out.
         report: called with every logged progress, in the first process.
+        measured: called with every evaluation, in the first process.
         draw: draws what an evaluation shows.
         stop_after: stop (with a checkpoint) after so many steps of this call.
 
@@ -111,7 +113,9 @@ def run(
         if processes.rank() == 0:
             write_atomically(out / "recipe.json", recipe + "\n", ModelError)
         device = next(task.module.parameters()).device.type
-        run_log = RunLog(out, start=start, total_steps=total_steps, device=device, report=report, draw=draw)
+        run_log = RunLog(
+            out, start=start, total_steps=total_steps, device=device, report=report, measured=measured, draw=draw
+        )
         evaluate_every = config.evaluate_every or max(1, total_steps // EVALUATIONS)
         all_losses: list[float] = []
         saved_at = time.monotonic()

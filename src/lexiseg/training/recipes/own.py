@@ -6,6 +6,7 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
+from lexiseg.core.files import real
 from lexiseg.core.messages import printable
 from lexiseg.training.engine.run_settings import Recipe
 
@@ -54,7 +55,7 @@ def _run(file: Path) -> object:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up by its name
-    sys.path.insert(0, str(file.parent.resolve()))
+    sys.path.insert(0, str(real(file.parent)))
     try:
         spec.loader.exec_module(module)
     except Exception as error:

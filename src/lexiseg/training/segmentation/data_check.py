@@ -1,12 +1,15 @@
 """What is wrong with training data, in sentences with counts, before the first step."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import TypeVar
 
 from PIL import Image
 
+from lexiseg.core.files import open_regular
 from lexiseg.core.images import EXIF_ORIENTATION
 from lexiseg.core.messages import few
 from lexiseg.core.vocabulary import Vocabulary
@@ -21,6 +24,8 @@ MAPS = frozenset[AnnotationKind](("panoptic", "semantic"))
 """Annotations that lie in files beside the pictures."""
 HEADERS = 2000
 """Pictures whose size a thorough look reads from the files' headers; it takes about a second."""
+SIDES = 100
+"""Pictures whose headers tell how large they are."""
 SIDEWAYS = range(5, 9)
 """EXIF orientations that swap width and height."""
 
@@ -30,13 +35,19 @@ class DataReport:
     """What was found."""
 
     num_pictures: int
+    classes: tuple[tuple[str, int, int], ...] = ()
+    """Each category with the segments or objects that are no crowd, and the pictures that have some; the most frequent
+    first. Nothing where lists do not tell, as of label maps."""
+    facts: tuple[str, ...] = ()
+    """What is neither good nor bad, a sentence each."""
     problems: tuple[str, ...] = ()
     """What a training would break or learn nothing on, a sentence each."""
     notes: tuple[str, ...] = ()
     """What it can live with."""
 
     def __add__(self, other: "DataReport") -> "DataReport":
-        return replace(self, problems=self.problems + other.problems, notes=self.notes + other.notes)
+        both = {name: getattr(self, name) + getattr(other, name) for name in ("classes", "facts", "problems", "notes")}
+        return replace(self, **both)
 
 
 class Problem(str):
@@ -63,9 +74,30 @@ def look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool, file
         files: opens files as well. 16 pictures with objects are opened in any case, as their lists tell too little.
     """
     found = look_at_lists(data, vocabulary, per_class=per_class)
+    found = replace(found, classes=count_classes(data) if files else ())
     if not MAPS & data.kinds:
         return found + _report(data, _broken(_complete(data), data))
     return found + look_at_files(data) if files else found
+
+
+def count_classes(data: Dataset) -> tuple[tuple[str, int, int], ...]:
+    """Segments or objects of each category and the pictures that have some; see `DataReport.classes`."""
+    segments, pictures = Counter[int](), Counter[int]()
+    for sample in data.samples:
+        own = Counter(s.category_id for s in sample.segments or () if not s.is_crowd)
+        own.update(one["category_id"] for one in sample.objects or () if not one.get("iscrowd", 0))
+        segments += own
+        pictures.update(own.keys())
+    if not segments:
+        return ()
+    counted = [(category.name, segments[category.id], pictures[category.id]) for category in data.categories]
+    return tuple(sorted(counted, key=lambda one: -one[1]))
+
+
+def median_side(data: Dataset) -> int | None:
+    """The median of the longer sides of some pictures, from their headers; None if none can be read."""
+    sizes = [size for sample in _evenly(list(data.samples), SIDES) if (size := _size(sample.image_path)) is not None]
+    return round(median(map(max, sizes))) if sizes else None
 
 
 def look_at_lists(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> DataReport:
@@ -221,7 +253,7 @@ def _evenly(items: list[ItemT], most: int) -> list[ItemT]:
 def _size(path: Path) -> tuple[int, int] | None:
     """Width and height as they will be after the EXIF orientation, from the header alone."""
     try:
-        with Image.open(path) as picture:
+        with open_regular(path) as file, Image.open(file) as picture:
             width, height = picture.size
             is_sideways = picture.getexif().get(EXIF_ORIENTATION, 1) in SIDEWAYS
     except Exception:  # a parser of untrusted bytes may raise anything

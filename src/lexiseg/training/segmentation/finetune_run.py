@@ -8,8 +8,9 @@ from pathlib import Path
 from torch import Tensor
 
 from lexiseg.core import processes
-from lexiseg.core.errors import ModelError
-from lexiseg.core.files import write_atomically
+from lexiseg.core.errors import ModelError, UsageError
+from lexiseg.core.files import real, write_atomically
+from lexiseg.core.messages import few
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import load_part
 from lexiseg.data.catalogue import open_dataset
@@ -18,13 +19,14 @@ from lexiseg.data.dataset import MASK_KINDS, Dataset
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import load_model, save_model
-from lexiseg.io.shipped import SHIPPED
+from lexiseg.io.shipped import SHIPPED, shipped_folder, unknown_concepts
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.export import StorybookSpec
 from lexiseg.training.engine.checkpoints import Checkpoints
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
+from lexiseg.training.engine.task import FIGURES, Evaluation
 from lexiseg.training.engine.validation import evaluate_on
-from lexiseg.training.segmentation.data_check import DataReport, look_at_data
+from lexiseg.training.segmentation.data_check import DataReport, count_classes, look_at_data, median_side
 from lexiseg.training.segmentation.finetune import (
     FinetuneData,
     FinetuneRecipe,
@@ -77,6 +79,9 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
     known, start = model.config.training_vocabulary, weights_hash(model.state_dict())
     figure, before = _figure(new, model)
     old_before = None if old is None else _figure(old, model)[1]
+    begun = Evaluation(figures={figure: before})
+    begun = begun if old_before is None else begun.beside(Evaluation(figures={figure: old_before}))
+    reporters.note(f"Before the first step: {begun}.")
     task = finetune_task(recipe, model, new, old, device=settings.device, workers=settings.workers)
     origin = {
         # what decides no step may be another one when a finished run is resumed
@@ -121,8 +126,29 @@ def check_finetune(recipe: FinetuneRecipe, settings: TrainSettings) -> DataRepor
         ValueError: if model or data are missing or can't be read, or words do not fit the categories.
     """
     model = load_model(_start_of(settings))
-    data, _, joined = _own_pictures(model, settings)
-    return look_at_data(data, joined, per_class=model.has_targets_per_class, files=True)
+    data, vocabulary, joined = _own_pictures(model, settings)
+    facts, notes = [], []
+    if len(data.samples) > 1:
+        parts = FinetuneData.of(data, vocabulary, recipe)
+        train, held_out = parts.train, parts.held_out.data
+        facts.append(
+            f"{len(train.samples)} pictures are learned from; {len(held_out.samples)} are held out, to choose the best "
+            f"state by: --seed {recipe.seed} decides which."
+        )
+        learned = {name for name, count, _ in count_classes(train) if count}
+        if alone := [name for name, count, _ in count_classes(held_out) if count and name not in learned]:
+            notes.append(f"{few(alone)}: in held-out pictures alone, so not learned; another --seed parts otherwise.")
+    side, own = model.config.longest_side, median_side(data)
+    if own is not None:
+        facts.append(
+            f"The model looks at pictures whose longer side is {side} pixels; that of these is {own} (median), so "
+            f"things are seen at {side / own:.0%} of their size."
+        )
+    is_shipped = settings.start is not None and real(settings.start) in map(real, map(shipped_folder, SHIPPED))
+    if is_shipped and (unread := unknown_concepts(vocabulary)):
+        notes.append(f"the model's CLIP has never read {few(unread)}: these pictures alone can teach them.")
+    told = DataReport(num_pictures=len(data.samples), facts=tuple(facts), notes=tuple(notes))
+    return look_at_data(data, joined, per_class=model.has_targets_per_class, files=True) + told
 
 
 def _start_of(settings: TrainSettings) -> Path:
@@ -158,6 +184,12 @@ def _old_source(
 ) -> FinetuneData | None:
     """Pictures of what the model was trained on, where they are given; those of a shipped model are drawn."""
     if settings.old_data is None:
+        if settings.keep is not None:
+            raise UsageError("--keep limits what is lost on old data, and none are given: name some with --old-data.")
+        reporters.note(
+            "No old data are given (--old-data): what the model loses of its old words is neither measured nor kept. "
+            "For a shipped model, --old-data storybook draws some."
+        )
         return None
     known = model.config.training_vocabulary
     if str(settings.old_data) in SHIPPED:
@@ -254,8 +286,7 @@ def _refuse_without_gain(outcome: Outcome) -> None:
     if outcome.share < 1:
         raise ValueError(
             f"what the new words gained is lost at {outcome.share:.0%} of the way, where the old ones lose little "
-            f"enough {figures}: mix in more old pictures, or let them lose more (old_tolerance, in a recipe of your "
-            "own)."
+            f"enough {figures}: mix in more old pictures, or let them lose more (--keep POINTS)."
         )
     raise ValueError(
         f"no state on the way was better than the model that it began with {figures}: give more pictures, or other "
@@ -265,7 +296,7 @@ def _refuse_without_gain(outcome: Outcome) -> None:
 
 def _sentence(outcome: Outcome) -> str:
     """The outcome as it is read."""
-    name = {"pq": "PQ", "miou": "mIoU", "ap": "AP"}.get(outcome.figure, outcome.figure)
+    name = FIGURES.get(outcome.figure, outcome.figure)
     gained = f"{name} on held-out pictures: {100 * outcome.before:.1f} before, {100 * outcome.after:.1f} after"
     if outcome.old_before is None or outcome.old_after is None:
         return f"{gained}. What it lost of its old words was not measured: name old data with --old-data."

@@ -1,0 +1,233 @@
+"""Runs of `lexiseg segment` that are stopped, killed, repeated, or meet another's result: nothing is lost or mixed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from command_runs import Ran, Run
+from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.inference.predictor import Model
+
+NAMES = ("a", "b", "c")
+
+
+@pytest.fixture
+def pictures(picture: Path, tmp_path: Path) -> Path:
+    """A folder with three pictures."""
+    (tmp_path / "pictures").mkdir()
+    for name in NAMES:
+        shutil.copy(picture, tmp_path / "pictures" / f"{name}.png")
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], list[str]]:
+    """Presses Ctrl-C at a picture; gives the names of those that are segmented."""
+    real, seen = Model.segment, list[str]()
+
+    def _stop_at(name: str | None) -> list[str]:
+        def segment(self: Model, image: Path, **settings: Any) -> object:
+            if image.stem == name:
+                raise KeyboardInterrupt
+            seen.append(image.stem)
+            return real(self, image, **settings)
+
+        monkeypatch.setattr(Model, "segment", segment)
+        return seen
+
+    return _stop_at
+
+
+def result_in(out: Path) -> dict[str, bytes]:
+    """All files of a result, after a look at whether it is whole."""
+    dataset = read_panoptic(out, annotations=out / "panoptic.json", masks=out, images=Path("/"))
+    for sample in dataset.samples:
+        dataset.annotation(sample, strict=True)
+    overlays = {f"{sample.mask_path.stem}.overlay.png" for sample in dataset.samples}
+    files = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert files.keys() == overlays | {sample.mask_path.name for sample in dataset.samples} | {"panoptic.json"}
+    return files
+
+
+def refused(ran: Ran, *parts: str) -> None:
+    assert (ran.code, ran.out) == (1, "")
+    (line,) = ran.err.splitlines()
+    assert line.startswith("lexiseg: ")
+    assert line.endswith(".")
+    for part in parts:
+        assert part in line
+
+
+def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(
+    ask: Run, pictures: Path, tmp_path: Path, stop_at: Callable[[str | None], list[str]]
+) -> None:
+    ask(pictures, out=tmp_path / "whole")
+    seen = stop_at("c")
+
+    stopped = ask(pictures)
+    half = result_in(tmp_path / "out")
+    stop_at(None)
+    rest = ask(pictures, "--resume")
+
+    assert (stopped.code, rest.code) == (130, 0)
+    assert "with --resume goes on" in stopped.err
+    assert {"a.png", "b.png"} < half.keys()
+    assert "c.png" not in half
+    assert seen == ["a", "b", "c"]
+    assert "2 of 3 pictures are finished already" in rest.err
+    assert result_in(tmp_path / "out") == result_in(tmp_path / "whole")
+    assert ask(pictures, "--resume").code == 0
+    assert seen == ["a", "b", "c"]
+
+
+SLOW = """
+import sys, time
+import torch
+from lexiseg.cli.main import app
+from lexiseg.inference.predictor import Model
+torch.set_num_threads(1)
+real = Model.segment
+def segment(self, image, **settings):
+    if image.stem == "c":
+        time.sleep(600)
+    return real(self, image, **settings)
+Model.segment = segment
+app(sys.argv[1:])
+"""
+
+
+def test_a_killed_run_is_taken_over_or_cleared_away(
+    ask: Run, pictures: Path, tiny_folder: Path, tmp_path: Path, stop_at: Callable[[str | None], list[str]]
+) -> None:
+    killed = tmp_path / "killed"
+    words = ("--vocabulary", "cat, dog, sky:stuff", "--score-threshold", 0)
+    typed = ("segment", pictures, *words, "--model", tiny_folder, "--out", killed, "--device", "cpu")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", SLOW, *map(str, typed)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    assert process.stdout is not None
+    told = [process.stdout.readline() for _ in "ab"]
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert all(told)
+    assert [path.name.startswith(".partial-") for path in killed.iterdir()] == [True]
+    seen = stop_at(None)
+
+    results = []
+    for how, segmented in ((("--resume",), ["c"]), ((), list(NAMES))):
+        shutil.copytree(killed, tmp_path / "out")
+        assert ask(pictures, *how).code == 0
+        assert seen == segmented
+        seen.clear()
+        results.append(result_in(tmp_path / "out"))
+        shutil.rmtree(tmp_path / "out")
+
+    assert results[0] == results[1]
+
+
+def test_answers_to_one_question_add_up_in_a_folder(ask: Run, pictures: Path, tmp_path: Path) -> None:
+    assert ask(pictures / "a.png", pictures / "b.png").code == 0
+
+    assert ask(pictures / "c.png", pictures / "b.png").code == 0
+
+    result_in(tmp_path / "out")
+    document = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    assert [(image["id"], Path(image["file_name"]).stem) for image in document["images"]] == [
+        (1, "a"),
+        (2, "c"),
+        (3, "b"),
+    ]
+
+
+def test_answers_to_two_questions_are_never_mixed(ask: Run, pictures: Path, tmp_path: Path) -> None:
+    assert ask(pictures).code == 0
+    before = result_in(tmp_path / "out")
+
+    refused(ask(pictures / "a.png", vocabulary="owl"), "results of other words", "b.png, c.png", "another --out")
+    refused(ask(pictures / "a.png", "--no-negatives"), "results of other words")
+    refused(ask(pictures, "--resume", vocabulary="owl"), "repeat what they were made with")
+    other = Path(shutil.copytree(pictures, tmp_path / "other"))
+    refused(ask(other / "a.png"), "would have the same name", "another --out")
+    assert result_in(tmp_path / "out") == before
+
+    (pictures / "b.png").write_text("no picture any more")
+    assert ask(pictures, vocabulary="owl").code == 3  # all are asked for anew: what can't be answered goes
+    assert result_in(tmp_path / "out").keys() == {"panoptic.json", "a.png", "a.overlay.png", "c.png", "c.overlay.png"}
+
+
+def test_a_json_that_is_no_result_is_not_replaced(ask: Run, pictures: Path, tmp_path: Path) -> None:
+    for content in ("[]", '{"images": [], "annotations": [{"image_id": 1}]}', "{"):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / "panoptic.json").write_text(content)
+
+        refused(ask(pictures), "panoptic.json", "no result of lexiseg")
+        assert (tmp_path / "out" / "panoptic.json").read_text() == content
+
+
+def test_a_circle_of_links_is_a_sentence_wherever_a_path_is_expected(ask: Run, pictures: Path, tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+
+    refused(ask(loop), "does not exist or can't be reached")
+    refused(ask(pictures, out=loop), "can't be written")
+    refused(ask(pictures, model=loop), "there is no model folder")
+    refused(ask(pictures, out=loop / "in"), "can't be written")
+
+
+def test_no_control_character_reaches_the_terminal(ask: Run, pictures: Path, tmp_path: Path) -> None:
+    named = Path(shutil.copy(pictures / "a.png", tmp_path / "red \x1b[31m\x9b.png"))
+
+    ran = ask(named, tmp_path / "\x1b[2Jnone.png")
+
+    assert ran.code == 3
+    assert "red \\x1b[31m\\x9b.png: " in ran.out
+    assert not any(char in ran.out + ran.err for char in "\x1b\x9b")
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_no_half(ask: Run, run: Run, pictures: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    world = ("storybook", "--count", 1, "--size", 64, "--workers", 1, "--out", tmp_path / "world")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40, limits[1]))  # no file may be larger, as on a disk that is full
+    try:
+        segmented, drawn = ask(pictures / "a.png"), run(*world)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    for ran in (segmented, drawn):
+        refused(ran, "can't be written (File too large)")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "world").exists()
+
+
+def test_numbers_of_a_truth_are_taken(ask: Run, pictures: Path, tmp_path: Path) -> None:
+    images = [{"id": 7 + n, "file_name": f"sub/{name}.jpg", "height": 40, "width": 60} for n, name in enumerate(NAMES)]
+    categories = [
+        {"id": 30, "name": "sky", "isthing": 0},
+        {"id": 5, "name": "owl", "isthing": 1},
+        {"id": 9, "name": "Cat", "isthing": 0},
+    ]
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps({"images": images, "annotations": [], "categories": categories}))
+
+    assert ask(pictures, "--categories", truth, vocabulary="cat, sky").code == 0
+
+    document = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    assert document["categories"] == categories
+    assert [annotation["image_id"] for annotation in document["annotations"]] == [7, 8, 9]
+    assert {s["category_id"] for a in document["annotations"] for s in a["segments_info"]} <= {9, 30}
+    for options, told in (({"vocabulary": "cat, dog"}, "lists no 'dog'"), ({"vocabulary": "cat"}, "lists no '/")):
+        Image.new("RGB", (8, 8)).save(pictures / "new.png")
+        ran = ask(pictures, "--categories", truth, **options, out=tmp_path / "no")
+        assert ran.code == 2
+        assert told in ran.err
+    assert not (tmp_path / "no").exists()
