@@ -1,14 +1,17 @@
 """Precision and recall where a few words are asked, against the same words read off the answer for all of them.
 
 Usage: python benchmarks/few_words.py MODEL [--role novel] [--split val] [--count 60] [--absent any|near]
+                                            [--score-threshold X ...]
 
 Of each scene 1, 2, 4 and 6 words are asked. Half of them name what it shows (of a single one every other time); the
-others do not, and are drawn from the whole vocabulary or, with `--absent near`, from the nearest places of the taxonomy.
-A segment is right if its IoU with a true segment of its word is above one half; recall is of the true segments of the
-words that were asked.
+others do not, and are drawn from the whole vocabulary or, with `--absent near`, from the nearest places of the
+taxonomy. A segment is right if its IoU with a true segment of its word is above one half; recall is of the true
+segments of the words that were asked. What competes with them: nothing; the words of the training; every word of the
+drawn world; or what the model's own configuration says.
 """
 
 import argparse
+import copy
 import random
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,162 +21,142 @@ from typing import Literal, get_args
 
 import torch
 
-from lexiseg import Vocabulary, load_model
+from lexiseg import Vocabulary
 from lexiseg.core.batches import to_image_batch
 from lexiseg.core.images import open_picture
-from lexiseg.core.structures import PanopticMap, VocabularyEmbeddings
+from lexiseg.core.structures import PanopticMap
 from lexiseg.core.tables import markdown_table
 from lexiseg.core.vocabulary import Concept
 from lexiseg.data.dataset import Segmentation, SegmentInfo
 from lexiseg.evaluation.metrics.panoptic_quality import overlaps
+from lexiseg.evaluation.plan import inference
+from lexiseg.io.models import find_model, load_model
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.postprocess.panoptic import panoptic_map
-from lexiseg.models.vocabulary_embedding import embed_vocabulary
+from lexiseg.models.vocabulary_embedding import GENERAL_NEGATIVES
 from lexiseg.storybook.choices import Role, Split
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import ALL, ROLE_CONTENTS
 
 NUM_WORDS = (1, 2, 4, 6)
+READ_OFF = "read off the answer for all"
 Absent = Literal["any", "near"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What competes with the words that are asked."""
-
-    negatives: bool = True
-    general: tuple[str, ...] = ("background", "object")
-    """Words that compete besides those of the training."""
-    same: float = 0.9
-    """Cosine from which a negative means the same as a word and does not compete; 1: only by its name."""
-    s_of_all: bool = False
-    """Whether the domain similarity is that of all words that compete, not of those that are asked."""
-
-
-POLICIES: Mapping[str, Policy] = {
-    "no negatives": Policy(negatives=False),
-    "training words": Policy(),
-    "training words, 1": Policy(same=1.0),
-    "all known": Policy(general=(*ALL.names, "background", "object")),
-    "all known, 1": Policy(general=(*ALL.names, "background", "object"), same=1.0),
-    "all known, 0.97": Policy(general=(*ALL.names, "background", "object"), same=0.97),
-    "all known, 1, s of all": Policy(general=(*ALL.names, "background", "object"), same=1.0, s_of_all=True),
-    "role": Policy(),
-}
-THRESHOLDS = (0.05, 0.2, 0.35, 0.5)
-
-
-def ask(model: OpenVocabularySegmenter, vocabulary: Vocabulary, policy: Policy) -> VocabularyEmbeddings:
-    words = embed_vocabulary(
-        model.text_encoder,
-        model.phrased(vocabulary),
-        model.phrased(model.config.training_vocabulary),
-        negatives=policy.negatives,
-        negative_similarity=policy.same,
-        general=policy.general,
-        cache_dir=Path("/tmp/embcache"),
-    )
-    return replace(words, domain_similarity=words.similarity.double().mean().item()) if policy.s_of_all else words
-
-
-def questions(
-    rng: random.Random, vocabulary: Vocabulary, present: Sequence[str], absent: Absent, turn: int
-) -> Iterator[Vocabulary]:
-    """One question of each size."""
-    of_name = {concept.name: concept for concept in vocabulary.concepts}
-    for number in NUM_WORDS:
-        known = rng.sample(present, min(len(present), number // 2 if number > 1 else turn % 2))
-        others = [name for name in vocabulary.names if name not in present]
-        rng.shuffle(others)
-        if absent == "near":
-            wanted = known or rng.sample(present, 1)
-            others.sort(key=lambda name: -max(shared(of_name[name], of_name[other]) for other in wanted))
-        asked = [*known, *others[: number - len(known)]]
-        rng.shuffle(asked)
-        yield replace(vocabulary, concepts=tuple(of_name[name] for name in asked))
-
-
-def shared(one: Concept, other: Concept) -> int:
-    """How long a way of the taxonomy both have in common."""
-    return sum(a == b for a, b in zip(one.path, other.path, strict=False))
 
 
 @dataclass
 class Counts:
+    """Segments that were right, that were given, and that there are."""
+
     right: int = 0
     given: int = 0
     true: int = 0
 
     def add(self, truth: Segmentation, names: Mapping[int, str], answer: PanopticMap, asked: Sequence[str]) -> None:
         """Counts one answer; segments of other words are not looked at."""
-        segments = tuple(SegmentInfo(id=s.id, category_id=s.class_id, area=s.area, box=s.box) for s in answer.segments)
-        name_of = {s.id: s.name for s in answer.segments}
-        pairs = overlaps(truth.ids, truth.segments, answer.segmentation, segments)
-        matches = pairs.matches()
-        for column, segment in enumerate(segments, start=1):
-            if name_of[segment.id] not in asked:
-                continue
-            self.given += 1
-            self.right += any(
-                matches[row, column] and names[true.category_id] == name_of[segment.id]
-                for row, true in enumerate(pairs.truth, start=1)
-            )
+        given = [segment for segment in answer.segments if segment.name in asked]
+        infos = tuple(SegmentInfo(id=s.id, category_id=s.class_id, area=s.area, box=s.box) for s in answer.segments)
+        pairs = overlaps(truth.ids, truth.segments, answer.segmentation, infos)
+        of_id = {info.id: true for info, true in zip(infos, pairs.matched(), strict=True)}
+        self.given += len(given)
+        self.right += sum(
+            (place := of_id[segment.id]) is not None and names[pairs.truth[place].category_id] == segment.name
+            for segment in given
+        )
         self.true += sum(names[s.category_id] in asked and not s.is_crowd for s in truth.segments)
 
     def __str__(self) -> str:
         return f"{self.right / max(1, self.given):.2f} / {self.right / max(1, self.true):.2f}"
 
 
+def questions(
+    rng: random.Random, vocabulary: Vocabulary, present: Sequence[str], absent: Absent, turn: int
+) -> Iterator[Vocabulary]:
+    """One question of each size."""
+    concepts = {concept.name: concept for concept in vocabulary.concepts}
+    for number in NUM_WORDS:
+        known = rng.sample(present, min(len(present), number // 2 if number > 1 else turn % 2))
+        others = [name for name in vocabulary.names if name not in present]
+        rng.shuffle(others)
+        if absent == "near":
+            near = [concepts[name] for name in known or rng.sample(present, 1)]
+            others.sort(key=lambda name: -max(shared_path(concepts[name], other) for other in near))
+        asked = [*known, *others[: number - len(known)]]
+        rng.shuffle(asked)
+        yield replace(vocabulary, concepts=tuple(concepts[name] for name in asked))
+
+
+def shared_path(one: Concept, other: Concept) -> int:
+    """How many places of the taxonomy both have in common, from the root."""
+    pairs = list(zip(one.path, other.path, strict=False))
+    return next((depth for depth, (a, b) in enumerate(pairs) if a != b), len(pairs))
+
+
+def competing(model: OpenVocabularySegmenter, negatives: Sequence[str]) -> OpenVocabularySegmenter:
+    """The same model with other words that compete."""
+    other = copy.copy(model)
+    other.config = replace(model.config, question=replace(model.config.question, negatives=tuple(negatives)))
+    return other
+
+
+def measure(
+    model: OpenVocabularySegmenter, role: Role, split: Split, count: int, absent: Absent, thresholds: Sequence[float]
+) -> dict[tuple[str, float, int], Counts]:
+    """Counts by what competes, score threshold and number of words."""
+    vocabulary = ROLE_CONTENTS[role].vocabulary
+    asking = {
+        "nothing": (model, False),
+        "words of the training": (competing(model, GENERAL_NEGATIVES), True),
+        "every drawn word": (competing(model, (*GENERAL_NEGATIVES, *ALL.names)), True),
+        "the model's own": (model, True),
+    }
+    counts: dict[tuple[str, float, int], Counts] = {}
+    rng = random.Random(0)
+    with tempfile.TemporaryDirectory() as temporary, inference(model):
+        folder = Path(temporary)
+        data = write_storybook(StorybookSpec(role=role, split=split, count=count), folder / "data")
+        names = {category.id: category.name for category in data.categories}
+        everything = model.embed_vocabulary(vocabulary, negatives=True, cache_dir=folder)
+        for turn, sample in enumerate(data.samples):
+            truth = data.annotation(sample).to_segmentation(data.categories)
+            present = sorted({names[s.category_id] for s in truth.segments if not s.is_crowd})
+            sides = {"longest": model.config.longest_side, "shortest": model.config.shortest_side}
+            images = to_image_batch([open_picture(sample.image_path)], **sides)
+            proposals, frame = model.propose(images), images.frames[0]
+            whole = model.classify(images, proposals, everything)
+            for question in questions(rng, vocabulary, present, absent, turn):
+                answers = {READ_OFF: (whole, vocabulary)}
+                for name, (asked, negatives) in asking.items():
+                    words = asked.embed_vocabulary(question, negatives=negatives, cache_dir=folder)
+                    answers[name] = asked.classify(images, proposals, words), question
+                for (name, (answer, listed)), threshold in ((a, t) for a in answers.items() for t in thresholds):
+                    merge = replace(model.config.merge, score_threshold=threshold)
+                    found = panoptic_map(answer, 0, frame, listed, merge)
+                    key = name, threshold, len(question)
+                    counts.setdefault(key, Counts()).add(truth, names, found, question.names)
+    return counts
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Reads the arguments, measures and prints precision / recall."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--role", choices=get_args(Role), default="novel")
     parser.add_argument("--split", choices=get_args(Split), default="val")
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--absent", choices=get_args(Absent), default="any")
-    given = parser.parse_args()
-    from lexiseg.io.models import find_model
-
-    model = load_model(find_model(given.model))
-    vocabulary = ROLE_CONTENTS[given.role].vocabulary
-    counts: dict[tuple[str, int, float], Counts] = {}
-    everything = ask(model, vocabulary, Policy())
-    cache: dict = {}
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        data = write_storybook(
-            StorybookSpec(role=given.role, split=given.split, count=given.count), Path(folder) / "data"
-        )
-        names = {category.id: category.name for category in data.categories}
-        rng = random.Random(0)
-        for turn, sample in enumerate(data.samples):
-            truth = data.annotation(sample).panoptic
-            present = sorted({names[s.category_id] for s in truth.segments if not s.is_crowd})
-            images = to_image_batch([open_picture(sample.image_path)], longest=model.config.longest_side)
-            proposals, frame = model.propose(images), images.frames[0]
-            full = model.classify(images, proposals, everything)
-            for question in questions(rng, vocabulary, present, given.absent, turn):
-                for name, policy in POLICIES.items():
-                    if name == "role":
-                        policy = Policy(general=(*vocabulary.names, "background", "object"), same=1.0)
-                    words = ask(model, question, policy)
-                    answer = model.classify(images, proposals, words)
-                    for t in THRESHOLDS:
-                        c = counts.setdefault((name, len(question), t), Counts())
-                        merge = replace(model.config.merge, score_threshold=t)
-                        c.add(truth, names, panoptic_map(answer, 0, frame, question, merge), question.names)
-                for t in THRESHOLDS:
-                    c = counts.setdefault(("read off", len(question), t), Counts())
-                    c.add(
-                        truth,
-                        names,
-                        panoptic_map(full, 0, frame, vocabulary, replace(model.config.merge, score_threshold=t)),
-                        question.names,
-                    )
-    rows = []
-    for name in ["read off", *POLICIES]:
-        for t in THRESHOLDS:
-            rows.append((name, f"{t:g}", *(str(counts[name, n, t]) for n in NUM_WORDS)))
-    print("\n".join(markdown_table(("policy", "t", *(f"{n}" for n in NUM_WORDS)), rows)))
+    parser.add_argument("--score-threshold", type=float, nargs="*")
+    wanted = parser.parse_args()
+    torch.manual_seed(0)
+    model = load_model(find_model(wanted.model))
+    own = model.config.question.score_threshold
+    thresholds = wanted.score_threshold or [model.config.merge.score_threshold if own is None else own]
+    counts = measure(model, wanted.role, wanted.split, wanted.count, wanted.absent, thresholds)
+    rows = {(name, threshold): [] for name, threshold, _ in counts}
+    for (name, threshold, _), found in counts.items():
+        rows[name, threshold].append(str(found))
+    heading = "what competes", "score threshold", *(f"{number} words" for number in NUM_WORDS)
+    lines = [(name, f"{threshold:g}", *found) for (name, threshold), found in rows.items()]
+    print(*markdown_table(heading, lines), sep="\n")
 
 
 if __name__ == "__main__":
