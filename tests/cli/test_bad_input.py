@@ -108,9 +108,9 @@ def test_words_that_make_no_vocabulary_are_a_mistake_of_usage(
 
 
 def test_a_vocabulary_file_of_another_kind(ask: Run, picture: Path, tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("cat\ndog\n")
+    (tmp_path / "words.doc").write_text("cat\ndog\n")
 
-    one_sentence(ask(picture, vocabulary=tmp_path / "words.txt"), 2, ".yaml")
+    one_sentence(ask(picture, vocabulary=tmp_path / "words.doc"), 2, ".yaml")
 
 
 def test_an_output_folder_that_cannot_be_written(ask: Run, picture: Path, tmp_path: Path) -> None:

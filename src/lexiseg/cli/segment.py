@@ -39,7 +39,7 @@ def run_segment(options: SegmentOptions) -> int:
     Raises:
         ValueError: if vocabulary, pictures, model or folder are of no use.
     """
-    vocabulary = _read_words(options)
+    vocabulary, taken = _read_words(options)
     paths = find_pictures(options.pictures)
     pictures = dict(zip(unique_names(paths), paths, strict=True))
     vocabulary, categories = _numbered(vocabulary, paths, options.categories)
@@ -83,6 +83,8 @@ def run_segment(options: SegmentOptions) -> int:
                 say(f"{path}: {'; '.join(filter(None, words)) or 'nothing found'} ({seconds:.1f} s)")
     if failed == len(pictures):
         return FAILURE
+    if taken:
+        note(taken)
     done = len(todo) - failed
     told = f"Wrote {done} overlay{'' if done == 1 else 's'} and {DOCUMENT} to {options.out}."
     note(told) if options.as_json else say(told)
@@ -91,8 +93,8 @@ def run_segment(options: SegmentOptions) -> int:
     return FLAWED if failed else FINE
 
 
-def _read_words(options: SegmentOptions) -> Vocabulary:
-    """Reads the words, and tells what those without a mark are taken for; the model's training decides first."""
+def _read_words(options: SegmentOptions) -> tuple[Vocabulary, str]:
+    """Reads the words, and says what those without a mark are taken for; the model's training decides first."""
     trained = training_vocabulary(find_model(options.model))
     taken: dict[bool, list[str]] = {True: [], False: []}
 
@@ -103,9 +105,7 @@ def _read_words(options: SegmentOptions) -> Vocabulary:
 
     vocabulary = read_vocabulary(options.vocabulary, unmarked)
     kinds = [f"for {name}: {few(taken[kind])}" for kind, name in ((True, "things"), (False, "stuff")) if taken[kind]]
-    if kinds:
-        note(f"Taken {'; '.join(kinds)} (write :thing or :stuff behind a word to decide).")
-    return vocabulary
+    return vocabulary, f"Taken {'; '.join(kinds)} (:thing or :stuff behind a word decides)." if kinds else ""
 
 
 def _not_there(result: Result) -> list[str]:

@@ -28,12 +28,11 @@ def note_on_cut_words(vocabulary: Vocabulary, context_length: int) -> str:
     tokenizer = SimpleTokenizer()
     cut: dict[str, str] = {}
     read: dict[tuple[tuple[int, ...], ...], list[str]] = {}
+    left = room - max(len(tokenizer.encode(template.partition("{}")[0])) for template in vocabulary.templates)
     for name in long:
-        prompts = [tokenizer.encode(template.replace("{}", name)) for template in vocabulary.templates]
-        if max(map(len, prompts)) > room:
-            before = max(len(tokenizer.encode(template.partition("{}")[0])) for template in vocabulary.templates)
-            kept = tokenizer.encode(name)[: max(0, room - before)]
-            cut[name] = tokenizer.decode(kept).strip()
+        if len(tokens := tokenizer.encode(name)) > left:
+            cut[name] = tokenizer.decode(tokens[: max(0, left)]).strip()
+            prompts = [tokenizer.encode(template.replace("{}", name)) for template in vocabulary.templates]
             read.setdefault(tuple(tuple(prompt[:room]) for prompt in prompts), []).append(name)
     if not cut:
         return ""
