@@ -186,7 +186,7 @@ def test_a_circle_of_links_is_a_sentence_wherever_a_path_is_expected(ask: Run, p
 def test_no_control_character_reaches_the_terminal(ask: Run, pictures: Path, tmp_path: Path) -> None:
     named = Path(shutil.copy(pictures / "a.png", tmp_path / "red \x1b[31m\x9b.png"))
 
-    ran = ask(named, tmp_path / "\x1b[2Jnone.png")
+    ran = ask(named, tmp_path / "\x1bnone.png")
 
     assert ran.code == 3
     assert "red \\x1b[31m\\x9b.png: " in ran.out

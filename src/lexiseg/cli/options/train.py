@@ -8,6 +8,11 @@ import typer
 
 from lexiseg.cli.options import shared
 
+Steps = Annotated[int, typer.Option("--steps", min=1)]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1)]
+Rate = Annotated[float, typer.Option("--lr", min=0)]
+PrecisionName = Annotated[Literal["bf16", "float32"], typer.Option("--precision")]
+OldData = Annotated[Path, typer.Option("--old-data", metavar="DIR|storybook")]
 Keep = Annotated[float, typer.Option("--keep", metavar="POINTS", min=0, max=100)]
 
 
@@ -50,7 +55,7 @@ class TrainOptions(RunOptions):
     """For an OPSNet+, pictures with labels and no masks, instead of the recipe's."""
     vocabulary: shared.VocabularyText | None = None
     """For finetune, words and synonyms for the data's categories; their own names if not given."""
-    old_data: Annotated[Path | None, typer.Option(metavar="DIR|storybook")] = None
+    old_data: OldData | None = None
     """For finetune, pictures of what the model knows: they are mixed in so that it forgets nothing."""
     keep: Keep | None = None
     """For finetune, what the old words may lose on the held-out old data, of 100; the recipe's 2 if not given."""
@@ -66,13 +71,13 @@ class TrainOptions(RunOptions):
     """Random weights for what is not given, to try or time a training."""
     val: Path | None = None
     """A data set on which the model is measured ten times; the best checkpoint is kept beside."""
-    steps: Annotated[int | None, typer.Option(min=1)] = None
+    steps: Steps | None = None
     """Other than the recipe's; not for a CLIP."""
-    batch_size: Annotated[int | None, typer.Option(min=1)] = None
+    batch_size: BatchSize | None = None
     """Other than the recipe's; rate and steps stay as they are."""
-    lr: Annotated[float | None, typer.Option(min=0)] = None
+    lr: Rate | None = None
     """Learning rate other than the recipe's."""
-    precision: Literal["bf16", "float32"] | None = None
+    precision: PrecisionName | None = None
     """What a segmenter computes in, bf16 if not given; float32 where a machine has no bf16."""
     seed: shared.Seed = 0
     """Of initial weights, order and augmentation."""
@@ -92,20 +97,20 @@ class FinetuneOptions(RunOptions):
     """Your pictures with masks: COCO, or images/ and labels/; or with --root a name that 'lexiseg data list' shows."""
     vocabulary: shared.VocabularyText | None = None
     """Words and synonyms for the data's categories; their own names if not given."""
-    old_data: Annotated[Path | None, typer.Option(metavar="DIR|storybook")] = None
+    old_data: OldData | None = None
     """Pictures of what the model knows: they are mixed in, and what it forgets is measured and limited."""
     keep: Keep | None = None
     """What the old words may lose on the held-out old pictures, in points of 100, 2 if not given: if they lose more,
     the weights go back towards the start, and the new words lose too. 100: never back."""
     head: bool = False
     """Learn names alone, in 200 steps; the masks stay as they are."""
-    steps: Annotated[int | None, typer.Option(min=1)] = None
+    steps: Steps | None = None
     """Steps of the optimiser, 500 if not given."""
-    batch_size: Annotated[int | None, typer.Option(min=1)] = None
+    batch_size: BatchSize | None = None
     """Pictures of a step, 8 if not given; rate and steps stay as they are."""
-    lr: Annotated[float | None, typer.Option(min=0)] = None
+    lr: Rate | None = None
     """Learning rate, 0.0003 if not given."""
-    precision: Literal["bf16", "float32"] | None = None
+    precision: PrecisionName | None = None
     """What it computes in, bf16 if not given; float32 where a machine has no bf16."""
     seed: shared.Seed = 0
     """Of order, augmentation, and which pictures are held out."""

@@ -25,7 +25,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from lexiseg.core.errors import FormatError
-from lexiseg.core.files import read_json
+from lexiseg.core.files import open_regular, read_json
 from lexiseg.core.messages import printable
 from lexiseg.data.id_maps import Box
 
@@ -116,7 +116,7 @@ class PairDataset(Dataset[PairRecord]):
         path, spans = self._paths[self._shard_of[index]], self._spans[index]
         first, end = int(spans[0, 0]), int(spans[-1].sum())
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 file.seek(first)
                 content = file.read(end - first)
             record = from_bytes(*(content[start - first : start - first + size] for start, size in spans.tolist()))
