@@ -41,9 +41,7 @@ def read_semantic(paths: Mapping[str, Path], split: str) -> Dataset:
 
 def read_ade_panoptic(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads what Mask2Former's script or `make_panoptic` wrote, under our list's names."""
-    return read_named_panoptic(
-        paths["annotations"], paths["id maps"], _CATEGORIES, lambda name: paths["pictures"] / name
-    )
+    return read_named_panoptic(paths["annotations"], paths["id maps"], _CATEGORIES, paths["pictures"])
 
 
 def make_panoptic(home: Path, split: str, report: ProgressCallback, workers: int) -> int:
