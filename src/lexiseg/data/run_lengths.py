@@ -78,12 +78,12 @@ def mended_mask(segmentation: Any, size: tuple[int, int] | None, *, may_be_flat:
         may_be_flat: takes polygons without an area, which it need not look for then.
     """
     if isinstance(segmentation, Mapping) and segmentation:
-        fitting = size or tuple(segmentation.get("size") or ())
-        if list(segmentation.get("size") or ()) != list(fitting):
+        own = segmentation.get("size")
+        height, width = size or (own if isinstance(own, list) and len(own) == 2 else (0, 0))
+        if own not in ([height, width], (height, width)):
             return None, "have a run-length code of another size than their picture"
-        return segmentation, "have a run-length code that can't be used" if problem_of_mask(
-            segmentation, fitting
-        ) else ""
+        unusable = problem_of_mask(segmentation, (height, width))
+        return segmentation, "have a run-length code that does not cover their picture" if unusable else ""
     if not isinstance(segmentation, list) or not any(segmentation):
         return None, "have no outline, but a box alone or nothing"
     polygons: list[Any] = [segmentation] if is_finite(segmentation) else segmentation

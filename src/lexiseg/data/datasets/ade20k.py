@@ -12,9 +12,10 @@ from lexiseg.core.images import open_picture
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.data.categories import builtin_categories, places
 from lexiseg.data.dataset import IGNORED, Dataset
+from lexiseg.data.datasets.findings import Resource
 from lexiseg.data.datasets.folders import either, pair, stems
 from lexiseg.data.datasets.prepare import make_folder, write_panoptic_json
-from lexiseg.data.datasets.spec import LONG, DatasetSpec, Resource
+from lexiseg.data.datasets.spec import LONG, DatasetSpec
 from lexiseg.data.formats.coco_panoptic import read_named_panoptic
 from lexiseg.data.formats.label_maps import load_values, semantic_dataset, to_places
 from lexiseg.data.id_maps import VOID, load_ids, save_ids

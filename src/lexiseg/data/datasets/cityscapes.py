@@ -10,9 +10,10 @@ from lexiseg.core.errors import FormatError
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.data.categories import builtin_categories, places
 from lexiseg.data.dataset import Dataset
+from lexiseg.data.datasets.findings import Resource
 from lexiseg.data.datasets.folders import pair, stems
 from lexiseg.data.datasets.prepare import make_folder, write_panoptic_json
-from lexiseg.data.datasets.spec import DatasetSpec, Resource
+from lexiseg.data.datasets.spec import DatasetSpec
 from lexiseg.data.formats.coco_panoptic import read_named_panoptic
 from lexiseg.data.formats.label_maps import load_values, semantic_dataset
 from lexiseg.data.id_maps import VOID, save_ids

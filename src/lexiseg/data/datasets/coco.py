@@ -11,9 +11,10 @@ from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.vocabulary import label_table
 from lexiseg.data.categories import builtin_categories, places
 from lexiseg.data.dataset import IGNORED, Dataset, Sample
+from lexiseg.data.datasets.findings import Resource
 from lexiseg.data.datasets.folders import either, pair, stems
 from lexiseg.data.datasets.prepare import make_folder
-from lexiseg.data.datasets.spec import DatasetSpec, Resource
+from lexiseg.data.datasets.spec import DatasetSpec
 from lexiseg.data.formats.coco_captions import coco_captions
 from lexiseg.data.formats.coco_instances import read_instances
 from lexiseg.data.formats.coco_panoptic import check_segmentation, read_panoptic

@@ -159,10 +159,10 @@ def _mended(
         return remarks.add(LEFT_OUT.format(problem=problem), f"{where} of picture {entry.get('image_id')}")
     picture = pictures[image_id]
     where = f"{name_of(picture)}, {where}"
-    is_crowd, area = _crowd(entry.get("iscrowd")), entry.get("area")
-    has_area = type(area) in (int, float) and 0 <= area < math.inf
+    is_crowd, written = _crowd(entry.get("iscrowd")), entry.get("area")
+    area = written if isinstance(written, int | float) and 0 <= written < math.inf else None
     size = _listed_size(picture)
-    mask, problem = mended_mask(entry.get("segmentation"), size, may_be_flat=has_area and area > 0)
+    mask, problem = mended_mask(entry.get("segmentation"), size, may_be_flat=bool(area))
     if category_id is None:
         problem, where = "have a category that is not listed", f"{where} of category {entry.get('category_id')}"
     elif is_crowd is None:
@@ -171,14 +171,14 @@ def _mended(
         return remarks.add(LEFT_OUT.format(problem=problem), where)
     if isinstance(entry.get("iscrowd"), str):
         remarks.add(TEXT, where)
-    if not has_area:
+    if area is None:
         remarks.add(COMPUTED.format(field="area"), where)
     if not isinstance(box := entry.get("bbox"), list) or len(box) != 4 or not is_finite(box):
         remarks.add(COMPUTED.format(field="bbox"), where)
     if isinstance(mask, dict) and is_text_of_bytes(mask["counts"]):
         remarks.add(BYTES, where)
     changed = {"image_id": image_id, "category_id": category_id, "segmentation": mask, "iscrowd": int(bool(is_crowd))}
-    return {**entry, **changed, "area": area if has_area else None}
+    return {**entry, **changed, "area": area}
 
 
 def _id_in(known: Iterable[int | str], written: Any) -> int | str | None:

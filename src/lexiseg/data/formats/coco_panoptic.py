@@ -1,11 +1,10 @@
 """COCO panoptic format, read and written: id PNGs beside one JSON, for drawings and photographs.
 
 A pixel's id is R + 256 G + 65536 B of the PNG; 0 is void. Nothing here needs torch. The entries of the JSON, in and
-out, are named in this file alone.
+out, are named in this file and in `coco_segments` alone.
 """
 
 import json
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from lexiseg.core.checks import check_size
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import STAGED, StagingFolder, read_json, writing
 from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, Segmentation, SegmentInfo, describe_segments
+from lexiseg.data.formats.coco_segments import listed_segments
 from lexiseg.data.formats.layouts import (
     FileFinder,
     Remarks,
@@ -33,12 +33,6 @@ from lexiseg.data.id_maps import MAX_ID, VOID, compact, load_ids, run_lengths, s
 
 IMAGE_KEYS = ("id", "file_name", "height", "width")
 FORM = "COCO panoptic format"
-MEASURED = "{n} segments have no area that is a number, first {first}: it is counted in the map."
-TEXT = "{n} segments have numbers or flags written as text, first {first}: they are read as what they say."
-PLACES = (
-    "{n} segments have a label_id, as transformers writes it, and no category_id, first {first}: it is taken for the "
-    "place of a category in the list of all, from 0."
-)
 
 
 def read_panoptic(
@@ -366,7 +360,7 @@ def _samples(
             file_name=name,
             image_path=path,
             mask_path=mask_path,
-            segments=_listed_segments(entry["segments_info"], name, categories, remarks),
+            segments=listed_segments(entry["segments_info"], name, categories, remarks),
             captions=tuple(picture.get("captions") or ()),
             extras={key: value for key, value in picture.items() if key not in IMAGE_KEYS},
         )
@@ -375,106 +369,3 @@ def _samples(
         )
     )
     return tuple(samples), remarks.sentences()
-
-
-class _Listed(Sequence[SegmentInfo]):
-    """Segments as a JSON lists them, each made when it is asked for, as there are millions of them."""
-
-    __slots__ = ("_entries",)
-
-    def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        self._entries = entries
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __getitem__(self, place: Any) -> Any:
-        return (
-            tuple(map(_to_segment, self._entries[place]))
-            if isinstance(place, slice)
-            else _to_segment(self._entries[place])
-        )
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and tuple(self) == tuple(other)
-
-    def __hash__(self) -> int:
-        return hash(tuple(self))
-
-    def __repr__(self) -> str:
-        return repr(tuple(self))
-
-
-def _listed_segments(
-    entries: Sequence[Any], name: str, categories: Sequence[Category], remarks: Remarks
-) -> Sequence[SegmentInfo]:
-    """The segments of a picture."""
-    if all(map(_is_plain, entries)):
-        return _Listed(entries)
-    return _Listed([one if _is_plain(one) else _mended(one, name, categories, remarks) for one in entries])
-
-
-def _is_plain(one: Any) -> bool:
-    """Whether a segment is as COCO has it, so that nothing need be said; quick, as there are millions."""
-    try:
-        return (
-            type(one["id"]) is int
-            and type(one["category_id"]) is int
-            and 0 <= one["area"] < math.inf
-            and one.get("iscrowd", 0) in (0, 1)
-            and len(one["bbox"]) == 4
-            and math.isfinite(sum(one["bbox"]))
-        )
-    except (KeyError, TypeError, AttributeError):
-        return False
-
-
-def _mended(one: Any, name: str, categories: Sequence[Category], remarks: Remarks) -> Mapping[str, Any]:
-    """A segment as COCO has it, of one that is not; remarks on what it did.
-
-    Raises:
-        FormatError: naming picture and segment, if it can't be used.
-    """
-    entry: Mapping[str, Any] = one if isinstance(one, Mapping) else {}
-    where = f"{name}, segment {entry.get('id')}"
-    try:
-        if "category_id" not in entry and "label_id" in entry:
-            place = _whole(entry["label_id"])
-            if not 0 <= place < len(categories):
-                raise ValueError(f"its label_id {place} is no place among the {len(categories)} categories")
-            remarks.add(PLACES, where)
-            entry = {**entry, "category_id": categories[place].id}
-        if missing := [key for key in ("id", "category_id") if key not in entry]:
-            raise ValueError(f"it has no '{missing[0]}'")
-        area, box = entry.get("area"), entry.get("bbox")
-        if any(isinstance(entry.get(key), str) for key in ("id", "category_id", "area", "iscrowd")):
-            remarks.add(TEXT, where)
-        is_number = area is not None and math.isfinite(float(area))
-        if area is not None and not is_number:
-            remarks.add(MEASURED, where)
-        return {
-            "id": _whole(entry["id"]),
-            "category_id": _whole(entry["category_id"]),
-            "area": int(float(area)) if area is not None and is_number else 0,
-            "bbox": [int(float(side)) for side in box] if box is not None else [0, 0, 0, 0],
-            "iscrowd": to_flag(entry.get("iscrowd")),
-        }
-    except (TypeError, ValueError, OverflowError) as error:
-        raise FormatError(f"{where}: {error}.") from error
-
-
-def _whole(written: Any) -> int:
-    if isinstance(written, float) and not written.is_integer():
-        raise ValueError(f"{written} is no whole number")
-    return int(written)
-
-
-def _to_segment(entry: Mapping[str, Any]) -> SegmentInfo:
-    x, y, width, height = entry["bbox"]
-    return SegmentInfo(
-        id=entry["id"],
-        category_id=entry["category_id"],
-        area=int(entry["area"]),
-        box=(int(x), int(y), int(width), int(height)),
-        is_crowd=bool(entry.get("iscrowd", 0)),
-    )

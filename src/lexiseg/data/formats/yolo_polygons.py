@@ -44,8 +44,13 @@ def read_polygons(images: Path, texts: Mapping[str, Path | None], categories: Se
         for name, text in sorted(texts.items())
     )
     things = tuple(replace(category, is_thing=True) for category in categories)
-    kinds = frozenset({"instance"})
-    return Dataset(categories=things, samples=samples, kinds=kinds, read=read_shares, notes=remarks.sentences())
+    return Dataset(
+        categories=things,
+        samples=samples,
+        kinds=frozenset({"instance"}),
+        read=read_shares,
+        notes=remarks.sentences(),
+    )
 
 
 def read_shares(sample: Sample, categories: Sequence[Category], strict: bool) -> Annotation:

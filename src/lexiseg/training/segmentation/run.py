@@ -116,7 +116,7 @@ def check_run(recipe: SegmenterRecipe, settings: TrainSettings) -> DataReport:
         return weights + DataReport(num_pictures=0, notes=(f"{recipe.num_pictures} pictures will be drawn.",))
     data = _open_data(recipe, settings)
     per_class = isinstance(recipe, OVSegRecipe)
-    return look_at_data(data, recipe.vocabulary, per_class=per_class, files=True) + weights
+    return look_at_data(data, recipe.vocabulary, per_class=per_class) + weights
 
 
 def _look_at_weights(recipe: SegmenterRecipe, settings: TrainSettings) -> DataReport:
