@@ -72,7 +72,7 @@ def test_missing_and_broken_files_are_named_and_the_rest_is_counted(ade: Path, c
     assert code == FLAWED
     assert "1 files are missing: " in out
     assert "a.jpg" in out
-    assert "1 could not be read:\n  b.jpg: " in out
+    assert "1 can't be used:\n  b.jpg: " in out
     assert "All is well" not in out
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.core.errors import FormatError, VocabularyError
-from lexiseg.core.files import read_json, read_lines, read_text
+from lexiseg.core.files import no_collection, read_json, read_lines, read_text
 from lexiseg.core.messages import few
 from lexiseg.core.picture_files import SUFFIXES
 from lexiseg.core.vocabulary import Concept, Vocabulary
@@ -262,11 +262,11 @@ def _concept(written: Any, path: Path) -> Concept:
 
 def _open_json(path: Path) -> Dataset:
     """Opens a COCO JSON, panoptic or instance by its content."""
-    content = read_json(path)
-    annotations = content.get("annotations") if isinstance(content, Mapping) else None
-    if not isinstance(annotations, list):
-        raise FormatError(f"{path}: this is no data set that is known; expected {FORMS}.")
-    first = annotations[0] if annotations and isinstance(annotations[0], Mapping) else {}
-    if "segments_info" in first:
-        return read_panoptic(path, content=content)
-    return read_instances(path, content=content)
+    with no_collection():
+        content = read_json(path)
+        annotations = content.get("annotations") if isinstance(content, Mapping) else None
+        if not isinstance(annotations, list):
+            raise FormatError(f"{path}: this is no data set that is known; expected {FORMS}.")
+        first = annotations[0] if annotations and isinstance(annotations[0], Mapping) else {}
+        read = read_panoptic if "segments_info" in first else read_instances
+        return read(path, content=content)
