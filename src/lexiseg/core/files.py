@@ -1,6 +1,7 @@
 """Reading files and writing them atomically; OS errors become one sentence for the user."""
 
 import errno
+import gc
 import json
 import os
 import secrets
@@ -73,6 +74,21 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
+@contextmanager
+def no_collection() -> Generator[None, None, None]:
+    """Switches off Python's search for cycles, which would look at the millions of objects of a list ever again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            if not gc.get_freeze_count():  # what was made counts as old from now on, without a look at it
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
+
+
 def read_json(path: Path, error: type[ValueError] = FormatError) -> Any:
     """The content of a JSON, with a byte order mark or without.
 
@@ -80,7 +96,7 @@ def read_json(path: Path, error: type[ValueError] = FormatError) -> Any:
         FormatError: if it can't be read or is none; or the `error` that is named.
     """
     try:
-        with open_regular(path) as file:
+        with no_collection(), open_regular(path) as file:
             return json.loads(file.read().decode("utf-8-sig"))
     except OSError as cause:
         raise error(f"{path}: cannot be read ({cause.strerror or cause}).") from cause

@@ -147,8 +147,10 @@ def check_finetune(recipe: FinetuneRecipe, settings: TrainSettings) -> DataRepor
     is_shipped = settings.start is not None and real(settings.start) in map(real, map(shipped_folder, SHIPPED))
     if is_shipped and (unread := unknown_concepts(vocabulary)):
         notes.append(f"the model's CLIP has never read {few(unread)}: these pictures alone can teach them.")
-    told = DataReport(num_pictures=len(data.samples), facts=tuple(facts), notes=tuple(notes))
-    return look_at_data(data, joined, per_class=model.has_targets_per_class, files=True) + told
+    told = DataReport(
+        num_pictures=len(data.samples), classes=count_classes(data), facts=tuple(facts), notes=tuple(notes)
+    )
+    return look_at_data(data, joined, per_class=model.has_targets_per_class) + told
 
 
 def _start_of(settings: TrainSettings) -> Path:

@@ -1,6 +1,7 @@
 """Trainings of segmenters, from a recipe to a model folder."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lexiseg.storybook.roles import Role
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
-from lexiseg.training.segmentation.data_check import DataReport, look_at_data
+from lexiseg.training.segmentation.data_check import DataReport, count_classes, look_at_data
 from lexiseg.training.segmentation.initial_weights import Origin, first_opsnet, lacking_weights
 from lexiseg.training.segmentation.opsnet_plus import LabelSupervision, OPSNetPlusRecipe
 from lexiseg.training.segmentation.recipe import TrainingRecipe
@@ -117,7 +118,8 @@ def check_run(recipe: TrainingRecipe, settings: TrainSettings) -> DataReport:
         return weights + DataReport(num_pictures=0, notes=(f"{recipe.num_pictures} pictures will be drawn.",))
     data = _open_data(recipe, settings)
     per_class = recipe.model_type.has_targets_per_class
-    return look_at_data(data, recipe.training_vocabulary, per_class=per_class, files=True) + weights
+    found = look_at_data(data, recipe.training_vocabulary, per_class=per_class)
+    return replace(found, classes=count_classes(data)) + weights
 
 
 def _look_at_weights(recipe: TrainingRecipe, settings: TrainSettings) -> DataReport:
