@@ -22,9 +22,12 @@ import torch
 from lexiseg import OPSNet, OVSeg, Vocabulary, load_model, save_model
 from lexiseg.io.shipped import shipped_folder
 from lexiseg.models.base import OpenVocabularySegmenter
+from lexiseg.models.vocabulary_embedding import GENERAL_NEGATIVES, QuestionConfig
 from lexiseg.storybook.captions import FRAMES, PLACES, SIZE_WORDS
 from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS
 
+QUESTION = QuestionConfig(negatives=(*GENERAL_NEGATIVES, *Vocabulary.of("storybook-all").names), score_threshold=0.2)
+"""How the shipped OPSNet is asked for a few words: all that its CLIP has read of competes (`benchmarks/few_words.py`)."""
 STEPS = 16
 """Least number of rounding steps in a matrix's root mean square."""
 SMALLEST_HALF = 2.0**-24
@@ -78,7 +81,7 @@ def with_settings(model: OpenVocabularySegmenter, chosen: dict[str, Any]) -> Ope
     merge = changed(model.config.merge, {name: name for name in ("score_threshold", "mask_threshold", "rank_by")})
     if isinstance(model, OPSNet):
         modulation = changed(model.config.modulation, {"alpha": "alpha", "beta": "beta"})
-        model.config = replace(model.config, merge=merge, modulation=modulation)
+        model.config = replace(model.config, merge=merge, modulation=modulation, question=QUESTION)
     else:
         regions = changed(model.config.regions, {"region_threshold": "mask_threshold"})
         ensemble = changed(model.config.ensemble, {"clip_weight": "clip_weight"})
