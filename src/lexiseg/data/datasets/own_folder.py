@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lexiseg.core.concepts import numbered_lines
 from lexiseg.core.errors import FormatError, VocabularyError
 from lexiseg.core.files import read_json, read_lines
 from lexiseg.core.messages import few
 from lexiseg.core.vocabulary import Concept, Vocabulary
-from lexiseg.core.word_lists import numbered_lines
 from lexiseg.data.categories import places
 from lexiseg.data.dataset import Category, Dataset, Sample
 from lexiseg.data.datasets.folders import stems
