@@ -115,6 +115,7 @@ def test_no_option_comes_goes_or_changes_unnoticed(command: str) -> None:
 MEANS_ANOTHER_THING = {
     "--clip": "open_clip's name of one to assemble; a folder or file that pairs; in a training also a model's name",
     "--data": "one data set; in a training several, or pairs",
+    "--list": "shows recipes, or built-in vocabularies",
     "--model": "what is asked; in a training another name of --start, what it goes on from",
     "--split": "a data set has its own; what is drawn has three",
     "--workers": "processes that share the work; or that read ahead of it, of which there may be none",

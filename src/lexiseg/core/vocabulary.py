@@ -12,10 +12,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.concepts import MAX_NAME_LENGTH, Concept, same_word, tidy
+from lexiseg.core.concepts import (
+    MAX_NAME_LENGTH,
+    SEPARATORS,
+    Concept,
+    category_entries,
+    line_words,
+    same_word,
+    split_words,
+    table_words,
+    tidy,
+)
 from lexiseg.core.errors import VocabularyError
 from lexiseg.core.messages import shown
-from lexiseg.core.word_lists import SEPARATORS, category_entries, numbered_lines, split_words, table_words
 
 logger = logging.getLogger(__name__)
 
@@ -90,8 +99,7 @@ class Vocabulary:
                 or of Concepts; the path of a .yaml, .yml, .json (also COCO's, for its categories), .txt or .csv file;
                 or a built-in name.
             templates: replaces the prompt templates where given.
-            unmarked: says of the names of a word without `:thing` or `:stuff` whether it is a thing; `is_thing` if not
-                given.
+            unmarked: says of the names of an unmarked word whether it is a thing; `is_thing` if not given.
 
         Raises:
             VocabularyError: if the words make no vocabulary.
@@ -197,14 +205,10 @@ def are_apart(name: str, other: str) -> bool:
 def is_thing(names: Iterable[str], trained: "Vocabulary | None" = None) -> bool:
     """Whether an unmarked word is a thing.
 
-    The first that knows one of its names decides: what the model was trained with; the built-in lists in which it is a
-    concept's first name; those in which it is a synonym. Where these disagree, and where nobody knows it, it is a
-    thing. Lists that say `for_unmarked_words: false` are not asked: most of them have no official stuff, and COCO-Stuff
+    The first that knows one of its names decides: what the model was trained with, if given; the built-in lists in
+    which it is a concept's first name; those in which it is a synonym. Where these disagree, and where nobody knows it,
+    it is a thing. Lists that say `for_unmarked_words: false` are not asked: most have no official stuff, and COCO-Stuff
     calls a desk stuff, which few people who write "desk" mean.
-
-    Args:
-        names: of one word.
-        trained: the model's training vocabulary, if there is a model.
     """
     words = set(map(same_word, names))
     for concept in trained.concepts if trained else ():
@@ -231,10 +235,8 @@ def _read(spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]", unmarke
         return _from_words(spec, unmarked)
     if isinstance(spec, (list, tuple)):
         return Vocabulary(_entries(spec, unmarked))
-    raise VocabularyError(
-        f"expected words, a list, a file or a built-in name, got a {type(spec).__name__}: write "
-        'for example "cat|kitten, dog, sky:stuff".'
-    )
+    kind = type(spec).__name__
+    raise VocabularyError(f'expected words, a list, a file or a built-in name, got a {kind}: write "cat, sky:stuff".')
 
 
 def _from_words(text: str, unmarked: _Rule) -> Vocabulary:
@@ -265,8 +267,7 @@ def _from_file(path: Path, unmarked: _Rule) -> Vocabulary:
     if ending == ".csv":
         return Vocabulary(_entries(table_words(text), unmarked))
     if ending == ".txt":
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return _from_words("\n".join(line for _, line in numbered_lines(lines)), unmarked)
+        return _from_words(line_words(text), unmarked)
     language, parse = ("JSON", json.loads) if ending == ".json" else ("YAML", _yaml)
     try:
         document = parse(text)

@@ -16,12 +16,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lexiseg.core.concepts import numbered_lines
 from lexiseg.core.errors import FormatError, VocabularyError
 from lexiseg.core.files import no_collection, read_json, read_lines, read_text
 from lexiseg.core.messages import few
 from lexiseg.core.picture_files import SUFFIXES
 from lexiseg.core.vocabulary import Concept, Vocabulary
-from lexiseg.core.word_lists import numbered_lines
 from lexiseg.data.categories import places
 from lexiseg.data.dataset import Category, Dataset, Sample
 from lexiseg.data.datasets.folders import files_below, without_end
