@@ -62,12 +62,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # whatever a hostile or broken file raises
         raise ValueError(
             f"cannot read weights from {name}: the file is damaged or cut off, or holds more than tensors, so it is "
-            "not opened; download or copy it again, or save its state dict."
+            "not opened; copy or download it again, or save its state dict."
         ) from error
     if isinstance(content, Mapping):
         nested = (content[key] for key in ("state_dict", "model") if isinstance(content.get(key), Mapping))
         content = next(nested, content)
-    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or (content and not any(isinstance(v, Tensor) for v in content.values())):
         raise ValueError(f"{name} holds no tensors by name: give a model's state dict.")
     return {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
 
