@@ -41,7 +41,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     if path.is_dir():
         if (found := find_weights(path)) is None:
-            raise ValueError(f"{printable(path)} has no {' or '.join(WEIGHT_FILES)}: copy the whole folder again.")
+            raise ValueError(
+                f"{printable(path)} has no model.safetensors or pytorch_model.bin, whole or in shards: copy the whole "
+                "folder again."
+            )
         path = found
     if path.name.endswith(".index.json"):
         return _read_shards(path)
