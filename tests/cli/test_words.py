@@ -20,7 +20,10 @@ from lexiseg.encoders.text import text_embed
 from lexiseg.io.models import load_model
 from lexiseg.io.shipped import shipped_folder
 
-LONG = "a large round red disc that stands upright on the green meadow in front of the blue sky on a sunny day seen "
+LONG = (
+    "a large round red disc that stands upright on the green meadow in front of the blue sky on a sunny day "
+    "and is seen from far away "
+)
 ONE, OTHER = f"{LONG}by a child with a kite", f"{LONG}by a man with no hat"
 
 

@@ -41,7 +41,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     if path.is_dir():
         if (found := find_weights(path)) is None:
-            raise ValueError(f"{printable(path)} has no {' or '.join(WEIGHT_FILES)}: copy the whole folder again.")
+            raise ValueError(
+                f"{printable(path)} has no model.safetensors or pytorch_model.bin, whole or in shards: copy the whole "
+                "folder again."
+            )
         path = found
     if path.name.endswith(".index.json"):
         return _read_shards(path)
@@ -62,12 +65,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # whatever a hostile or broken file raises
         raise ValueError(
             f"cannot read weights from {name}: the file is damaged or cut off, or holds more than tensors, so it is "
-            "not opened; download or copy it again, or save its state dict."
+            "not opened; copy or download it again, or save its state dict."
         ) from error
     if isinstance(content, Mapping):
         nested = (content[key] for key in ("state_dict", "model") if isinstance(content.get(key), Mapping))
         content = next(nested, content)
-    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or (content and not any(isinstance(v, Tensor) for v in content.values())):
         raise ValueError(f"{name} holds no tensors by name: give a model's state dict.")
     return {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from lexiseg.core.files import read_json_object
 from lexiseg.core.messages import printable
-from lexiseg.core.weights import load_part, read_tensors, weight_complaint
+from lexiseg.core.weights import find_weights, load_part, read_tensors, weight_complaint
 from lexiseg.encoders.segmenters.mask2former_weights import RENAMED_BLOCKS
 from lexiseg.encoders.segmenters.maskformer import DeepResNet
 
@@ -36,13 +36,14 @@ def load_backbone(backbone: nn.Module, folder: Path) -> None:
     Raises:
         ValueError: if the weights are missing, damaged, or not of the backbone's sizes.
     """
-    found, own = read_tensors(folder), backbone.state_dict()
+    file = find_weights(folder) or folder
+    found, own = read_tensors(file), backbone.state_dict()
     published = _names_of(backbone)
     needed = {name: published(name) for name in own if not name.endswith(_OWN) and not name.startswith(_NEW)}
     expected = {published_name: own[name] for name, published_name in needed.items()}
     if complaint := weight_complaint(found, expected, is_ignored=lambda _: True):
         raise ValueError(
-            f"the backbone in {printable(folder)} is not the recipe's: the file {complaint}; take another."
+            f"the backbone in {printable(folder)} is not the recipe's: {file.name} {complaint}; take another."
         )
     load_part(backbone, {name: found[key] for name, key in needed.items()})
 
