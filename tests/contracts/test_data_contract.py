@@ -79,11 +79,11 @@ def test_a_data_set_is_checked_and_what_is_broken_is_named(tmp_path: Path, kind:
     data = pickle.loads(pickle.dumps(toy(tmp_path, kind)))
 
     assert examine(data, tmp_path, every=True).is_fine
-    assert look_at_data(data, WORDS, per_class=False, files=True).problems == ()
+    assert look_at_data(data, WORDS, per_class=False).problems == ()
 
     (tmp_path / "0.toy").write_text("{}")
     assert examine(data, tmp_path, every=True).broken == ("0.png: where is the owl?",)
-    assert "where is the owl?" in look_at_data(data, WORDS, per_class=False, files=True).problems[0]
+    assert "where is the owl?" in look_at_data(data, WORDS, per_class=False).problems[0]
 
     put_picture(tmp_path / "1.png", height=HEIGHT, width=WIDTH + 1)
     assert "the picture is 65 x 40 pixels, its annotation 64 x 40" in examine(data, tmp_path, every=True).broken[1]

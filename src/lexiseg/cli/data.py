@@ -15,8 +15,10 @@ from lexiseg.cli.options.shared import read_optional_vocabulary, read_vocabulary
 from lexiseg.core.errors import UsageError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, unknown
+from lexiseg.data.datasets.findings import Findings, examine
 from lexiseg.data.datasets.own_folder import open_folder
-from lexiseg.data.datasets.spec import DatasetSpec, Findings, examine
+from lexiseg.data.datasets.spec import DatasetSpec
+from lexiseg.data.formats.layouts import what_is_there
 from lexiseg.io.shipped import unknown_concepts
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 
@@ -159,19 +161,22 @@ def _tell_findings(name: str, findings: Findings) -> int:
         say(f"{sentence[:1].upper()}{sentence[1:]}")
     if findings.num_samples:
         say(f"{findings.num_samples} pictures are listed, {findings.num_opened} of them were opened.")
-    if findings.num_missing:
-        more = ", ..." if findings.num_missing > len(findings.missing) else ""
-        say(f"{findings.num_missing} files are missing: {', '.join(map(str, findings.missing))}{more}")
+    if findings.missing:
+        more = ", ..." if len(findings.missing) > SHOWN else ""
+        say(f"{len(findings.missing)} files are missing: {', '.join(map(str, findings.missing[:SHOWN]))}{more}")
+        say(f"  {what_is_there(findings.missing[0])}.")
     if findings.broken:
-        say(f"{len(findings.broken)} could not be read:")
+        say(f"{len(findings.broken)} can't be used:")
     for problem in findings.broken[:SHOWN]:
         say(f"  {problem}")
+    for sentence in findings.problems:
+        say(f"Problem: {sentence}")
+    for sentence in findings.notes:
+        say(f"Note: {sentence}")
     if findings.is_fine:
-        say(
-            "All is well."
-            if findings.num_opened == findings.num_samples
-            else "All is there; --all opens every picture."
-        )
+        how = "All is there" if findings.num_opened < findings.num_samples else "All is well"
+        but = ", but for what is noted" if findings.notes else ""
+        say(f"{how}{but}{'; --all opens every picture' if findings.num_opened < findings.num_samples else ''}.")
         return FINE
     if not findings.num_samples and not findings.lacking and not findings.broken:
         say("There are no pictures.")

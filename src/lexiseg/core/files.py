@@ -1,5 +1,6 @@
 """Reading files and writing them atomically; OS errors become one sentence for the user."""
 
+import gc
 import json
 import os
 import secrets
@@ -43,6 +44,18 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
+@contextmanager
+def no_collection() -> Generator[None, None, None]:
+    """Switches off Python's search for cycles, which would look at the millions of objects of a list ever again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def read_json(path: Path, error: type[ValueError] = FormatError) -> Any:
     """The content of a JSON, with a byte order mark or without.
 
@@ -50,7 +63,8 @@ def read_json(path: Path, error: type[ValueError] = FormatError) -> Any:
         FormatError: if it can't be read or is none; or the `error` that is named.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        with no_collection():
+            return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as cause:
         raise error(f"{path}: cannot be read ({cause.strerror or cause}).") from cause
     except (ValueError, RecursionError) as cause:  # bad UTF-8 and bad JSON are ValueErrors

@@ -25,6 +25,8 @@ FORMATS = (
     "AVIF",
 )  # fmt: skip
 EXIF_ORIENTATION = 0x0112
+SIDEWAYS = range(5, 9)
+"""EXIF orientations that swap width and height."""
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -74,6 +76,17 @@ def open_picture(
             f"got {type(source).__name__}; convert it to one of these."
         )
     return _from_file(Path(source), max_pixels)
+
+
+def size_of(path: Path) -> tuple[int, int] | None:
+    """Height and width of a picture in pixels as it is seen upright, from its header; None if that can't be read."""
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            is_sideways = picture.getexif().get(EXIF_ORIENTATION, 1) in SIDEWAYS
+    except Exception:  # a parser of untrusted bytes may raise anything
+        return None
+    return (width, height) if is_sideways else (height, width)
 
 
 def _from_file(path: Path, max_pixels: int) -> np.ndarray:

@@ -64,10 +64,11 @@ class Sample:
     """A number as COCO has it, or a name as the files of ADE20K and Cityscapes have it that other programs make."""
     size: tuple[int, int] | None = None
     """Height and width in pixels, of a picture with objects."""
-    segments: tuple[SegmentInfo, ...] | None = None
+    segments: Sequence[SegmentInfo] | None = None
     """Of a panoptic annotation."""
     objects: tuple[Mapping[str, Any], ...] | None = None
-    """Of an instance annotation; as in COCO's JSON, and checked: category_id, bbox, area, iscrowd, segmentation."""
+    """Of an instance annotation; as in COCO's JSON, and checked: category_id, area (None: as the mask has it), iscrowd,
+    segmentation."""
     labels: tuple[int, ...] = ()
     """Classes that the picture shows: places in the data set's categories; none where people agreed on none."""
     captions: tuple[str, ...] = ()
@@ -233,6 +234,8 @@ class Dataset:
     """Names of categories that a zero-shot split holds out."""
     name: str = ""
     """In the catalogue; empty for a folder of one's own."""
+    notes: tuple[str, ...] = ()
+    """What its reader left out, computed, or found elsewhere than listed: a sentence with a count for each kind."""
 
     def annotation(self, sample: Sample, *, strict: bool = False) -> Annotation:
         """Reads what is known of a picture, which stays closed.

@@ -1,5 +1,6 @@
 """Masks as COCO writes them: polygons and run-length codes. pycocotools' mask code is named in this file alone."""
 
+import ast
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,6 +55,7 @@ def code_of(where: str, segmentation: Any, size: tuple[int, int]) -> str:
         if not isinstance(counts, str | bytes):
             return rle.frPyObjects({"size": [height, width], "counts": counts}, height, width)["counts"].decode("ascii")
         counts = counts if isinstance(counts, str) else counts.decode("ascii", "replace")
+        counts = _text_of_bytes(counts) if is_text_of_bytes(counts) else counts
         # pycocotools trusts what it gets: a wrong code makes it write beyond its memory.
         runs = _runs_of(counts)
         if runs is None or any(run < 0 for run in runs) or sum(runs) != height * width:
@@ -63,6 +65,35 @@ def code_of(where: str, segmentation: Any, size: tuple[int, int]) -> str:
     if any(abs(x) > reach for polygon in segmentation for x in polygon):
         raise FormatError(f"{where}: {NO_POLYGON}, near the picture.")
     return rle.merge(rle.frPyObjects(segmentation, height, width))["counts"].decode("ascii")
+
+
+def mended_mask(segmentation: Any, size: tuple[int, int] | None, *, may_be_flat: bool = True) -> tuple[Any, str]:
+    """A mask that `code_of` takes, of one as tools write it, and no problem; or what objects with such a mask have.
+
+    Polygons that are none are dropped beside others, and one polygon may stand without a list around it.
+
+    Args:
+        segmentation: polygons, a run-length code, or nothing.
+        size: height and width of the picture in pixels; None if only the picture knows.
+        may_be_flat: takes polygons without an area, which it need not look for then.
+    """
+    if isinstance(segmentation, Mapping) and segmentation:
+        own = segmentation.get("size")
+        height, width = size or (own if isinstance(own, list) and len(own) == 2 else (0, 0))
+        if own not in ([height, width], (height, width)):
+            return None, "have a run-length code of another size than their picture"
+        unusable = problem_of_mask(segmentation, (height, width))
+        return segmentation, "have a run-length code that does not cover their picture" if unusable else ""
+    if not isinstance(segmentation, list) or not any(segmentation):
+        return None, "have no outline, but a box alone or nothing"
+    polygons: list[Any] = [segmentation] if is_finite(segmentation) else segmentation
+    whole = [polygon for polygon in polygons if _is_polygon(polygon)]
+    if not whole:
+        is_short = all(isinstance(polygon, list) and len(polygon) < 6 for polygon in polygons)
+        return None, f"have a polygon {'of fewer than three points' if is_short else 'that is no list of x and y'}"
+    if not may_be_flat and all(map(_is_flat, whole)):
+        return None, "have a flat polygon, without an area"
+    return whole, ""
 
 
 def problem_of_mask(segmentation: object, size: tuple[int, int]) -> str:
@@ -83,10 +114,32 @@ def problem_of_mask(segmentation: object, size: tuple[int, int]) -> str:
         return "" if sum(counts) == pixels else f"{uncovered}: it has {sum(counts)} pixels, not {pixels}"
     if not isinstance(segmentation, list) or not segmentation:
         return f"a mask must be polygons or a run-length code, got {type(segmentation).__name__}"
-    for polygon in segmentation:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 or not is_finite(polygon):
-            return NO_POLYGON
-    return ""
+    return "" if all(map(_is_polygon, segmentation)) else NO_POLYGON
+
+
+def is_text_of_bytes(counts: object) -> bool:
+    """Whether a code is what Python prints of its bytes, in which no code has quotes: b'...'."""
+    return isinstance(counts, str) and counts[:2] in ("b'", 'b"')
+
+
+def _text_of_bytes(counts: str) -> str:
+    try:
+        return ast.literal_eval(counts).decode("ascii", "replace")
+    except (ValueError, SyntaxError):
+        return counts
+
+
+def _is_polygon(polygon: object) -> bool:
+    return isinstance(polygon, list) and len(polygon) >= 6 and not len(polygon) % 2 and is_finite(polygon)
+
+
+def _is_flat(polygon: list[float]) -> bool:
+    """Whether the shoelace formula gives nothing."""
+    xs, ys = polygon[::2], polygon[1::2]
+    return (
+        math.fsum(x * (after - before) for x, before, after in zip(xs, ys[-1:] + ys[:-1], ys[1:] + ys[:1], strict=True))
+        == 0
+    )
 
 
 def _uncovered(size: tuple[int, int]) -> str:

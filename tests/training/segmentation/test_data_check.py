@@ -12,10 +12,11 @@ from PIL import Image
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Category, Dataset, Sample
+from lexiseg.data.datasets import findings
 from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
 from lexiseg.data.formats.label_maps import semantic_dataset
 from lexiseg.training.launch import Reporters, TrainSettings, check, train
-from lexiseg.training.segmentation.data_check import DataReport, look_at_files, look_at_lists
+from lexiseg.training.segmentation.data_check import DataReport, look_at_data
 
 CATEGORIES = (
     Category(id=3, name="owl", is_thing=True),
@@ -48,8 +49,7 @@ def segments(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def look(root: Path, words: Vocabulary = WORDS) -> DataReport:
-    found = read_panoptic(root)
-    return look_at_lists(found, words, per_class=False) + look_at_files(found)
+    return look_at_data(read_panoptic(root), words, per_class=False)
 
 
 def test_nothing_is_said_of_good_data(data: Path) -> None:
@@ -68,9 +68,15 @@ def test_missing_pictures_and_masks_are_counted(data: Path) -> None:
     assert masks.startswith("2 of 3 masks are missing, first ")
 
 
-def test_a_mask_of_another_size_than_its_picture_is_told_from_the_headers(data: Path) -> None:
+def test_a_mask_of_another_size_than_its_picture_is_told_even_from_the_headers(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Image.new("RGB", (32, 25)).save(data / "images" / "000000000001.png")
+    (opened,) = look(data).problems
+    monkeypatch.setattr(findings, "OPENED", 1)
     (problem,) = look(data).problems
+
+    assert opened.startswith("1 of 3 pictures that were opened can't be used, first 000000000001.png: the picture is")
     assert problem.startswith("1 of 3 masks have another size than their picture, first 000000000001.png: 32 x 25 and")
 
 
@@ -125,11 +131,11 @@ def test_an_empty_set_one_picture_and_crowds_alone_are_told(data: Path) -> None:
         for segment in segments(content):
             segment.update(iscrowd=1)
 
-    empty = look_at_lists(only(0), WORDS, per_class=False)
-    one = look_at_lists(only(1), WORDS, per_class=False)
+    empty = look_at_data(only(0), WORDS, per_class=False)
+    one = look_at_data(only(1), WORDS, per_class=False)
     edit(data, crowded)
-    crowds = look_at_lists(only(3), WORDS, per_class=False)
-    as_classes = look_at_lists(only(3), WORDS, per_class=True)
+    crowds = look_at_data(only(3), WORDS, per_class=False)
+    as_classes = look_at_data(only(3), WORDS, per_class=True)
 
     assert empty.problems == ("there are no pictures: give a data set with at least two.",)
     assert (one.problems, one.notes) == (
@@ -162,8 +168,12 @@ def test_label_maps_are_looked_at_too(data: Path) -> None:
         {0: 0, 1: 1},
     )
 
-    assert look_at_lists(semantic, WORDS, per_class=True) == DataReport(num_pictures=2)
-    assert "2 of 2 masks have another size" in look_at_files(semantic).problems[0]
+    found = look_at_data(semantic, WORDS, per_class=True)
+
+    assert "2 of 2 pictures that were opened can't be used" in found.problems[0]
+    assert found.notes == (
+        "1 pictures have the file name of another, first a.png: their objects belong to one picture.",
+    )
 
 
 def test_a_training_ends_before_its_first_step_and_says_how_many_more_problems_there_are(

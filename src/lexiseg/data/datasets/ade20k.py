@@ -12,9 +12,10 @@ from lexiseg.core.images import open_picture
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.data.categories import builtin_categories, places
 from lexiseg.data.dataset import IGNORED, Dataset
+from lexiseg.data.datasets.findings import Resource
 from lexiseg.data.datasets.folders import either, pair, stems
 from lexiseg.data.datasets.prepare import make_folder, write_panoptic_json
-from lexiseg.data.datasets.spec import LONG, DatasetSpec, Resource
+from lexiseg.data.datasets.spec import LONG, DatasetSpec
 from lexiseg.data.formats.coco_panoptic import read_named_panoptic
 from lexiseg.data.formats.label_maps import load_values, semantic_dataset, to_places
 from lexiseg.data.id_maps import VOID, load_ids, save_ids
@@ -41,9 +42,7 @@ def read_semantic(paths: Mapping[str, Path], split: str) -> Dataset:
 
 def read_ade_panoptic(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads what Mask2Former's script or `make_panoptic` wrote, under our list's names."""
-    return read_named_panoptic(
-        paths["annotations"], paths["id maps"], _CATEGORIES, lambda name: paths["pictures"] / name
-    )
+    return read_named_panoptic(paths["annotations"], paths["id maps"], _CATEGORIES, paths["pictures"])
 
 
 def make_panoptic(home: Path, split: str, report: ProgressCallback, workers: int) -> int:

@@ -10,9 +10,10 @@ from lexiseg.core.errors import FormatError
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.data.categories import builtin_categories, places
 from lexiseg.data.dataset import Dataset
+from lexiseg.data.datasets.findings import Resource
 from lexiseg.data.datasets.folders import pair, stems
 from lexiseg.data.datasets.prepare import make_folder, write_panoptic_json
-from lexiseg.data.datasets.spec import DatasetSpec, Resource
+from lexiseg.data.datasets.spec import DatasetSpec
 from lexiseg.data.formats.coco_panoptic import read_named_panoptic
 from lexiseg.data.formats.label_maps import load_values, semantic_dataset
 from lexiseg.data.id_maps import VOID, save_ids
@@ -36,12 +37,12 @@ def read_semantic(paths: Mapping[str, Path], split: str) -> Dataset:
 
 def read_cityscapes_panoptic(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads what Cityscapes' own script or `make_panoptic` wrote; pictures lie in a folder per city."""
+    return read_named_panoptic(paths["annotations"], paths["id maps"], _CATEGORIES, paths["pictures"], _in_its_city)
 
-    def find_image(name: str) -> Path:
-        scene = name.removesuffix(_IMAGE_END).removesuffix("_gtFine")  # the script's JSON names files that are not
-        return paths["pictures"] / scene.split("_")[0] / f"{scene}{_IMAGE_END}"
 
-    return read_named_panoptic(paths["annotations"], paths["id maps"], _CATEGORIES, find_image)
+def _in_its_city(name: str) -> str:
+    scene = name.removesuffix(_IMAGE_END).removesuffix("_gtFine")  # the script's JSON names files that are not
+    return f"{scene.split('_')[0]}/{scene}{_IMAGE_END}"
 
 
 def make_panoptic(home: Path, split: str, report: ProgressCallback, workers: int) -> int:

@@ -11,13 +11,15 @@ from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.vocabulary import label_table
 from lexiseg.data.categories import builtin_categories, places
 from lexiseg.data.dataset import IGNORED, Dataset, Sample
+from lexiseg.data.datasets.findings import Resource
 from lexiseg.data.datasets.folders import either, pair, stems
 from lexiseg.data.datasets.prepare import make_folder
-from lexiseg.data.datasets.spec import DatasetSpec, Resource
+from lexiseg.data.datasets.spec import DatasetSpec
 from lexiseg.data.formats.coco_captions import coco_captions
 from lexiseg.data.formats.coco_instances import read_instances
 from lexiseg.data.formats.coco_panoptic import check_segmentation, read_panoptic
 from lexiseg.data.formats.label_maps import semantic_dataset
+from lexiseg.data.formats.layouts import FileFinder, Remarks
 
 NO_CLASS = 255
 _SITE = "Get it from https://cocodataset.org/#download: "
@@ -72,11 +74,13 @@ def read_coco_instances(paths: Mapping[str, Path], split: str) -> Dataset:
 
 def read_captioned(paths: Mapping[str, Path], split: str) -> Dataset:
     """Reads five captions or so per picture."""
+    listed, remarks = coco_captions(paths["annotations"]), Remarks()
+    found = FileFinder([paths["pictures"]]).find_all([name for _, name, _ in listed], remarks)
     samples = tuple(
-        Sample(image_id=image_id, file_name=file_name, image_path=paths["pictures"] / file_name, captions=captions)
-        for image_id, file_name, captions in coco_captions(paths["annotations"])
+        Sample(image_id=image_id, file_name=name, image_path=path, captions=captions)
+        for (image_id, name, captions), path in zip(listed, found, strict=True)
     )
-    return Dataset(samples=samples, kinds=frozenset({"captions"}))
+    return Dataset(samples=samples, kinds=frozenset({"captions"}), notes=remarks.sentences())
 
 
 PANOPTIC = DatasetSpec(

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Generator, Iterable
 from pathlib import Path
 
 from lexiseg.data.dataset import Sample
@@ -12,15 +12,28 @@ SHOWN = 5
 
 
 def stems(folder: Path, end: str, *, deep: bool = False, skip: str | None = None) -> list[str]:
-    """Names of the files that end so, without that end, in order; below `folder` as paths with slashes.
+    """Names of the files that end so, without that end, in order; see `files_below`."""
+    return sorted(name[: -len(end)] for name in _names(folder, deep=deep, skip=skip) if name.endswith(end))
+
+
+def files_below(folder: Path, ends: Collection[str]) -> list[str]:
+    """Names of the files with one of the ends, in any case of letters, in order; also of the folders inside."""
+    return sorted(name for name in _names(folder, deep=True) if name.lower().endswith(tuple(ends)))
+
+
+def without_end(name: str) -> str:
+    """A file's name, with its folders, without its end."""
+    return name.rpartition(".")[0]
+
+
+def _names(folder: Path, *, deep: bool, skip: str | None = None) -> Generator[str, None, None]:
+    """Names in a folder, as paths with slashes where they lie deeper; hidden ones are left out.
 
     Args:
         folder: listed once; one that is not there is empty.
-        end: such as "_leftImg8bit.png".
         deep: looks into the folders inside, too.
         skip: leaves out folders whose names begin so.
     """
-    found: list[str] = []
     waiting = [""]
     while waiting:
         inside = waiting.pop()
@@ -32,11 +45,11 @@ def stems(folder: Path, end: str, *, deep: bool = False, skip: str | None = None
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.name.endswith(end):
-                    found.append(f"{inside}{entry.name[: -len(end)]}")
-                elif deep and not (skip and entry.name.startswith(skip)) and entry.is_dir():
-                    waiting.append(f"{inside}{entry.name}/")
-    return sorted(found)
+                if deep and entry.is_dir():
+                    if not (skip and entry.name.startswith(skip)):
+                        waiting.append(f"{inside}{entry.name}/")
+                else:
+                    yield f"{inside}{entry.name}"
 
 
 def pair(

@@ -7,8 +7,9 @@ from lexiseg.core.errors import FormatError
 from lexiseg.core.files import read_json
 from lexiseg.data.categories import builtin_categories
 from lexiseg.data.dataset import Dataset, Sample
+from lexiseg.data.datasets.findings import Resource
 from lexiseg.data.datasets.folders import stems
-from lexiseg.data.datasets.spec import DatasetSpec, Resource
+from lexiseg.data.datasets.spec import DatasetSpec
 
 NUM_CLASSES = 1000
 

@@ -1,35 +1,48 @@
-"""A user's own folder, recognised by what is in it: COCO panoptic, COCO instance, or a label PNG per picture.
+"""A user's own folder, recognised by what is in it: a COCO JSON, or a file of labels per picture.
 
-The third form is two folders and a list:
+The second form is two folders and a list:
 
-    images/    pictures of any common format, also in folders inside
-    labels/    PNGs of the same names, whose values are classes (or `annotations/` or `masks/`)
+    images/    pictures of any common format, also in folders inside (or `JPEGImages/`)
+    labels/    of the same names: pictures whose values are classes, or YOLO's texts of polygons
+               (or `annotations/`, `masks/`, `SegmentationClass/`)
     classes.txt    a name per line, numbered from 0, or each with its own number before it: "7 road", "11 sky:stuff"
+
+Other tools have other lists: `class_names.txt` of labelme, `labelmap.txt` of CVAT and Datumaro with a colour for every
+class, `data.yaml` of YOLO.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lexiseg.core.errors import FormatError, VocabularyError
-from lexiseg.core.files import read_json, read_lines
+from lexiseg.core.files import read_json, read_lines, read_text
 from lexiseg.core.messages import few
+from lexiseg.core.picture_files import SUFFIXES
 from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.data.categories import places
 from lexiseg.data.dataset import Category, Dataset, Sample
-from lexiseg.data.datasets.folders import stems
+from lexiseg.data.datasets.folders import files_below, without_end
 from lexiseg.data.formats.coco_instances import read_instances
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.data.formats.label_maps import semantic_dataset
+from lexiseg.data.formats.layouts import fold
+from lexiseg.data.formats.yolo_polygons import read_polygons
 
-IMAGE_ENDS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".JPG", ".JPEG", ".PNG")
-LABEL_FOLDERS = ("labels", "annotations", "masks")
-CLASS_FILES = ("classes.txt", "classes.json")
+IMAGE_FOLDERS = ("images", "JPEGImages")
+LABEL_FOLDERS = ("labels", "annotations", "masks", "SegmentationClassPNG", "SegmentationClass")
+LABELME, COLOURS = "class_names.txt", "labelmap.txt"
+CLASS_FILES = ("classes.txt", "classes.json", LABELME, COLOURS, "data.yaml")
+VOID_NAMES = frozenset(("background", "_background_", "__ignore__"))
+"""What is no class in the lists of labelme and in those with colours."""
+VOC_LISTS = "ImageSets/Segmentation"
 FORMS = (
     "a COCO panoptic JSON beside a folder of id PNGs of its name, a COCO instance JSON, "
     "or images/ and labels/ with a classes.txt"
 )
+SPLIT_WORDS: Mapping[str, tuple[str, ...]] = {"val": ("val", "valid", "validation"), "train": ("train", "training")}
+"""What tools call a split."""
 
 
 def open_folder(path: Path, split: str | None = None) -> Dataset:
@@ -37,7 +50,8 @@ def open_folder(path: Path, split: str | None = None) -> Dataset:
 
     Args:
         path: the folder or the JSON.
-        split: takes `val` of `images/val/` and `labels/val/`, or the JSON that has this word in its name.
+        split: takes `val` of `images/val/` and `labels/val/`, or of `val/images/` and `val/labels/`; or the JSON that
+            has this word in its name or in that of its folder.
 
     Raises:
         FormatError: if it is in none of the forms, in several, or not readable.
@@ -46,12 +60,14 @@ def open_folder(path: Path, split: str | None = None) -> Dataset:
         return _open_json(path)
     if not path.is_dir():
         raise FormatError(f"{path}: there is no such folder, and no data set of the catalogue is called so.")
-    classes = [path / name for name in CLASS_FILES if (path / name).is_file()]
-    if classes:
+    lists = [folder / name for folder in (path, path / LABEL_FOLDERS[0]) for name in CLASS_FILES]
+    if classes := [file for file in lists if file.is_file()]:
         return read_labels_folder(path, classes[0], split)
-    jsons = sorted(file for file in (*path.glob("*.json"), *path.glob("annotations/*.json")))
+    jsons = sorted((*path.glob("*.json"), *path.glob("annotations/*.json"))) or sorted(path.glob("*/*.json"))
     if split is not None:
-        jsons = [file for file in jsons if re.search(rf"(?<![a-z]){re.escape(split)}(?![a-z])", file.stem)]
+        words = "|".join(map(re.escape, SPLIT_WORDS.get(split, (split,))))
+        mark = re.compile(rf"(?<![a-z])({words})(?![a-z])")
+        jsons = [file for file in jsons if mark.search(str(file.relative_to(path).with_suffix("")))]
     panoptic = [file for file in jsons if file.with_suffix("").is_dir()]
     if split is not None and not jsons:
         raise FormatError(f"{path}: no JSON has {split!r} in its name, so the data set has no such split.")
@@ -62,43 +78,90 @@ def open_folder(path: Path, split: str | None = None) -> Dataset:
     if len(jsons) == 1:
         return _open_json(jsons[0])
     if jsons:
-        raise FormatError(f"{path}: found several data sets ({few([f.name for f in jsons])}). Name the JSON itself.")
+        names = [file.name if file.parent in (path, path / "annotations") else file.relative_to(path) for file in jsons]
+        raise FormatError(f"{path}: found several data sets ({few(names)}). Name the JSON itself.")
     raise FormatError(f"{path}: this is no data set that is known; expected {FORMS}.")
 
 
 def read_labels_folder(root: Path, classes: Path, split: str | None = None) -> Dataset:
-    """Reads a label PNG per picture.
+    """Reads a file of labels per picture: a map, or a text of polygons.
 
     Raises:
         FormatError: if a folder is missing, two pictures have one name, or the classes are none.
     """
-    folders = [root / name for name in LABEL_FOLDERS if (root / name).is_dir()]
-    if not folders or not (root / "images").is_dir():
-        raise FormatError(f"{root}: beside {classes.name}, expected a folder images/ and a folder labels/.")
-    images, labels = root / "images", folders[0]
-    if split is not None:
-        images, labels = images / split, labels / split
-        if not images.is_dir():
-            raise FormatError(f"{images}: there is no such folder, so the data set has no split {split!r}.")
-    categories = read_classes(classes)
+    images, labels, named = _halves(root, classes, split)
     image_of: dict[str, str] = {}
-    for end in IMAGE_ENDS:
-        for stem in stems(images, end, deep=True):
-            if stem in image_of:
-                raise FormatError(f"{images}: {stem}{end} and {image_of[stem]} have one name. Rename one of them.")
-            image_of[stem] = f"{stem}{end}"
-    names = sorted({*image_of, *stems(labels, ".png", deep=True)})
-    if not names:
+    for name in files_below(images, SUFFIXES):
+        if (stem := without_end(name)) in image_of:
+            raise FormatError(f"{images}: {name} and {image_of[stem]} have one name. Rename one of them.")
+        image_of[stem] = name
+    maps, texts = files_below(labels, SUFFIXES), [n for n in files_below(labels, (".txt",)) if n not in CLASS_FILES]
+    label_of = _paired(image_of, maps or texts)
+    stems = sorted({*image_of, *label_of}) if named is None else named
+    if not stems:
         raise FormatError(f"{images}: there are no pictures.")
+    if texts and not maps:
+        pictures = {image_of[stem]: labels / label_of[stem] if stem in label_of else None for stem in image_of}
+        return read_polygons(images, pictures, read_classes(classes))
     samples = tuple(
         Sample(
-            file_name=image_of.get(name, name),
-            image_path=images / image_of.get(name, f"{name}.jpg"),
-            mask_path=labels / f"{name}.png",
+            file_name=image_of.get(stem, stem),
+            image_path=images / image_of.get(stem, f"{stem}.jpg"),
+            mask_path=labels / label_of.get(stem, f"{stem}.png"),
         )
-        for name in names
+        for stem in stems
     )
+    if classes.name == COLOURS:
+        colours = _colours_of(classes)
+        categories = tuple(category for category in colours.values() if category is not None)
+        class_of = {code: categories.index(category) for code, category in colours.items() if category is not None}
+        return semantic_dataset(categories, samples, class_of, encoding="colours")
+    categories = read_classes(classes)
     return semantic_dataset(categories, samples, places(categories), ignored=frozenset({0, 255, 65535}))
+
+
+def _halves(root: Path, classes: Path, split: str | None) -> tuple[Path, Path, list[str] | None]:
+    """The folders of pictures and labels; and the names in VOC's list of the split, without ends, if there are any."""
+    tops = [root, *(root / word for word in SPLIT_WORDS.get(split or "", (split,)) if word)]
+    halves = [
+        tuple(
+            next((top / name for name in names if (top / name).is_dir()), None)
+            for names in (IMAGE_FOLDERS, LABEL_FOLDERS)
+        )
+        for top in tops
+    ]
+    images, labels = next((half for half in halves if None not in half), (None, None))
+    if images is None or labels is None:
+        inside = sorted(
+            folder.name for folder in root.glob("*") if any((folder / name).is_dir() for name in IMAGE_FOLDERS)
+        )
+        hint = f" It has the splits {', '.join(inside)}: name one with --split." if inside else ""
+        raise FormatError(f"{root}: beside {classes.name}, expected a folder images/ and a folder labels/.{hint}")
+    if (lists := sorted((root / VOC_LISTS).glob("*.txt"))) and images.parent == root:
+        chosen = [file for file in lists if split is None or file.stem in SPLIT_WORDS.get(split, (split,))]
+        if not chosen:
+            raise FormatError(f"{root / VOC_LISTS}: there is no {split}.txt, so the data set has no split {split!r}.")
+        return images, labels, sorted({name for file in chosen for name in read_lines(file)})
+    if split is not None and images.parent == root:
+        words = SPLIT_WORDS.get(split, (split,))
+        found = next((word for word in words if (images / word).is_dir()), None)
+        if found is None:
+            raise FormatError(f"{images / split}: there is no such folder, so the data set has no split {split!r}.")
+        return images / found, labels / found, None
+    return images, labels, None
+
+
+def _paired(image_of: Mapping[str, str], labels: Iterable[str]) -> dict[str, str]:
+    """The label file of each stem: that of a picture where one has it, whatever its letters' case, or its own.
+
+    Of two files with one stem, a PNG counts.
+    """
+    stems = {fold(stem): stem for stem in image_of}
+    found: dict[str, str] = {}
+    for name in sorted(labels, key=lambda name: name.endswith(".png")):
+        stem = without_end(name)
+        found[stem if stem in image_of else stems.get(fold(stem), stem)] = name
+    return found
 
 
 def read_classes(path: Path) -> tuple[Category, ...]:
@@ -107,7 +170,11 @@ def read_classes(path: Path) -> tuple[Category, ...]:
     Raises:
         FormatError: if there is no class, a name is none, or a value or name stands twice.
     """
-    numbered = _numbered_json(path) if path.suffix == ".json" else _numbered_lines(path)
+    if path.name == COLOURS:
+        return tuple(category for category in _colours_of(path).values() if category is not None)
+    numbered = _numbered_lines(path) if path.suffix == ".txt" else _numbered_document(path)
+    if path.name == LABELME:
+        numbered = [(value, concept) for value, concept in numbered if concept.name not in VOID_NAMES]
     if not numbered:
         raise FormatError(f"{path}: there are no classes. Write one name per line.")
     categories = []
@@ -122,6 +189,19 @@ def read_classes(path: Path) -> tuple[Category, ...]:
     return tuple(categories)
 
 
+def _colours_of(path: Path) -> dict[int, Category | None]:
+    """The class of each colour, R + 256 G + 65536 B, in lines of "name:red,green,blue:parts:actions"; None is void."""
+    found: dict[int, Category | None] = {}
+    for number, line in enumerate(one for one in read_lines(path) if not one.startswith("#")):
+        if (match := re.fullmatch(r"([^:]+):(\d+),(\d+),(\d+)(:.*)?", line)) is None:
+            raise FormatError(f"{path}: expected lines such as 'cat:128,0,0::', got {line!r}.")
+        code = sum(int(match[channel + 2]) << 8 * channel for channel in range(3))
+        concept = _concept(match[1], path)
+        is_void = concept.name in VOID_NAMES
+        found[code] = None if is_void else Category(id=number, name=concept.name, is_thing=concept.is_thing)
+    return found
+
+
 def _numbered_lines(path: Path) -> list[tuple[int, Concept]]:
     lines = read_lines(path)
     found = [re.fullmatch(r"(\d+)[\s:,]+(\S.*)", line) for line in lines]
@@ -130,8 +210,8 @@ def _numbered_lines(path: Path) -> list[tuple[int, Concept]]:
     return [(number, _concept(line, path)) for number, line in enumerate(lines)]
 
 
-def _numbered_json(path: Path) -> list[tuple[int, Concept]]:
-    content = read_json(path)
+def _numbered_document(path: Path) -> list[tuple[int, Concept]]:
+    content = read_json(path) if path.suffix == ".json" else _yaml_names(path)
     try:
         if isinstance(content, Mapping):
             return [(int(value), _concept(name, path)) for value, name in content.items()]
@@ -142,9 +222,22 @@ def _numbered_json(path: Path) -> list[tuple[int, Concept]]:
         if isinstance(error, FormatError):
             raise
         raise FormatError(
-            f'{path}: expected a list of names, a mapping such as {{"7": "road"}}, or COCO\'s categories '
-            f"({type(error).__name__}: {error})."
+            f'{path}: expected a list of names, a mapping such as {{"7": "road"}}, or COCO\'s categories with id and '
+            "name."
         ) from error
+
+
+def _yaml_names(path: Path) -> Any:
+    """The `names` of YOLO's data.yaml: a list, or a mapping from numbers."""
+    import yaml  # here, because it costs more than all else that most data sets need
+
+    try:
+        content = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise FormatError(f"{path}: this is no YAML ({' '.join(str(error).split())}).") from error
+    if not isinstance(content, Mapping) or not isinstance(content.get("names"), list | Mapping):
+        raise FormatError(f"{path}: expected `names`, a list of classes or a mapping from their numbers.")
+    return content["names"]
 
 
 def _coco_concept(entry: Mapping[str, Any], path: Path) -> Concept:
@@ -170,5 +263,5 @@ def _open_json(path: Path) -> Dataset:
         raise FormatError(f"{path}: this is no data set that is known; expected {FORMS}.")
     first = annotations[0] if annotations and isinstance(annotations[0], Mapping) else {}
     if "segments_info" in first:
-        return read_panoptic(path)
-    return read_instances(path)
+        return read_panoptic(path, content=content)
+    return read_instances(path, content=content)

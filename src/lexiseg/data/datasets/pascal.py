@@ -12,9 +12,10 @@ from lexiseg.core.files import read_lines
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.data.categories import builtin_categories, places
 from lexiseg.data.dataset import Dataset
+from lexiseg.data.datasets.findings import Resource
 from lexiseg.data.datasets.folders import pair
 from lexiseg.data.datasets.prepare import make_folder
-from lexiseg.data.datasets.spec import DatasetSpec, Resource
+from lexiseg.data.datasets.spec import DatasetSpec
 from lexiseg.data.formats.label_maps import load_values, semantic_dataset
 
 NO_CLASS = 65535

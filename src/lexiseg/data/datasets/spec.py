@@ -2,58 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-from lexiseg.core.errors import FormatError, PictureError
-from lexiseg.core.pool import ProgressCallback, collect_problems
-from lexiseg.data.dataset import IGNORED, AnnotationKind, Dataset, Sample
-from lexiseg.data.datasets.folders import SHOWN, absent
-
-OPENED = 16
-"""How many pictures a check opens where it is not asked to open all."""
+from lexiseg.core.errors import FormatError
+from lexiseg.core.pool import ProgressCallback
+from lexiseg.data.dataset import AnnotationKind, Dataset
+from lexiseg.data.datasets.findings import Findings, FoundResources, Resource, examine
 
 LONG = {"val": "validation", "train": "training"}
 """The splits' names in ADE20K's folders."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A file or folder of a data set."""
-
-    what: str
-    """A word for it: pictures, labels."""
-    places: tuple[str, ...]
-    """Where it may lie in the data set's folder, the best first; `{split}` is val or train, `{long}` validation ..."""
-    source: str
-    """Where to get it."""
-
-
-FoundResources = tuple[tuple[Resource, Path | None], ...]
-"""Each resource of a data set, and where it is."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
-    """What a check found."""
-
-    home: Path
-    resources: FoundResources = ()
-    lacking: tuple[str, ...] = ()
-    """A sentence for each resource that is missing."""
-    num_samples: int = 0
-    num_missing: int = 0
-    """Files that are listed, but are not there."""
-    missing: tuple[Path, ...] = ()
-    """The first of them."""
-    num_opened: int = 0
-    broken: tuple[str, ...] = ()
-    """A sentence for each picture that could not be read, or one where they can't be listed."""
-
-    @property
-    def is_fine(self) -> bool:
-        """Whether nothing is missing and nothing broken."""
-        return not (self.lacking or self.num_missing or self.broken) and self.num_samples > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,41 +108,6 @@ class DatasetSpec:
         if split is not None and split not in self.splits:
             raise FormatError(f"{self.name} has no split {split!r}: choose {' or '.join(self.splits)}.")
         return split or self.splits[0]
-
-
-def examine(
-    dataset: Dataset,
-    home: Path,
-    *,
-    every: bool = False,
-    workers: int = 1,
-    report: ProgressCallback = lambda done, of: None,
-) -> Findings:
-    """Looks for all files of a data set, and opens some pictures with their annotations; see `DatasetSpec.check`."""
-    missing = absent(path for sample in dataset.samples for path in sample.files)
-    lost = set(missing)
-    there = [sample for sample in dataset.samples if lost.isdisjoint(sample.files)]
-    look = partial(problem_of, dataset=replace(dataset, samples=()))  # a worker needs no other samples
-    chosen = there if every else there[:: max(1, len(there) // OPENED)][:OPENED]
-    return Findings(
-        home=home,
-        num_samples=len(dataset.samples),
-        num_missing=len(missing),
-        missing=tuple(missing[:SHOWN]),
-        num_opened=len(chosen),
-        broken=tuple(collect_problems(look, chosen, workers, report)),
-    )
-
-
-def problem_of(sample: Sample, dataset: Dataset, *, strict: bool = False) -> str | None:
-    """What keeps a sample from being read, or nothing; strict as `Dataset.load` has it."""
-    try:
-        annotation = dataset.load(sample, strict=strict).annotation
-    except (PictureError, FormatError) as error:
-        return str(error)
-    if annotation.semantic is not None and (annotation.semantic == IGNORED).all():
-        return f"{sample.file_name}: its label map {sample.mask_path} holds no class of the data set."
-    return None
 
 
 def _lacking(home: Path, resources: FoundResources, split: str) -> tuple[str, ...]:

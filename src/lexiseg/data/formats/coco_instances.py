@@ -1,57 +1,73 @@
-"""COCO instance format, read and checked: one JSON with a box and a mask per object. Nothing here needs torch."""
+"""COCO instance format, read and checked: one JSON with a mask per object. Nothing here needs torch.
 
+What other tools leave out is computed, what can't be used is left out and counted by kind; see `Dataset.notes`.
+"""
+
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import read_json
+from lexiseg.core.images import size_of
 from lexiseg.data.dataset import Annotation, Category, Dataset, Instances, ObjectMask, Sample
-from lexiseg.data.formats.layouts import find_images, in_format
-from lexiseg.data.run_lengths import code_of, is_finite, problem_of_mask
+from lexiseg.data.formats.layouts import FileFinder, Remarks, in_format, name_of, picture_folders, to_flag, to_id
+from lexiseg.data.run_lengths import area_of, code_of, is_finite, is_text_of_bytes, mended_mask
+
+Object = Mapping[str, Any]
+LEFT_OUT = "{{n}} objects {problem}, first {{first}}: they are left out."
+COMPUTED = "{{n}} objects have no {field} that is a number, first {{first}}: it follows from their masks."
+BYTES = "{n} masks are the text of Python bytes (b'...'), first that of {first}: they are read as what they mean."
+TEXT = "{n} objects have iscrowd written as text, first {first}: it is read as what it says."
+ROOT = "{n} categories have no object, and others name them as their supercategory, first {first}: they are left out."
+NO_ROOT = (None, "", "none")
+"""What a category at the top has for its supercategory."""
 
 
-def read_instances(annotations: Path, *, images: Path | None = None) -> Dataset:
+def read_instances(annotations: Path, *, images: Path | None = None, content: Any = None) -> Dataset:
     """Reads the JSON of a data set; pictures are opened later, one sample at a time.
 
     Args:
         annotations: the JSON.
         images: the folder of pictures; looked for beside the JSON and above its folder if not given.
+        content: of the JSON, where it has been read already.
 
     Raises:
-        FormatError: if the JSON is not in format, or an object of it is none; the message names its picture.
+        FormatError: if the JSON is not in format; the message names the entry.
     """
-    content = read_json(annotations)
-    with in_format(annotations, "COCO instance format"):
-        categories = tuple(Category(id=int(c["id"]), name=str(c["name"]), is_thing=True) for c in content["categories"])
-        pictures = {int(picture["id"]): picture for picture in content["images"]}
-        _check_unique([category.id for category in categories], "category")
-        _check_unique([int(picture["id"]) for picture in content["images"]], "picture")
-        objects: dict[int, list[Mapping[str, Any]]] = {image_id: [] for image_id in pictures}
-        known = {category.id for category in categories}
-        for annotation in content["annotations"]:
-            image_id = annotation["image_id"]
-            if image_id not in objects:
-                raise FormatError(f"object {annotation.get('id')} belongs to picture {image_id}, which is not listed.")
-            check_object(annotation, pictures[image_id], known)
-            objects[image_id].append(annotation)
-        if images is None:
-            root = annotations.parent.parent if annotations.parent.name == "annotations" else annotations.parent
-            names = [p["file_name"] for p in pictures.values()]
-            beside = annotations.with_suffix("")  # val.json and val/
-            images = beside if names and (beside / names[0]).is_file() else find_images(root, beside, names)
+    content = read_json(annotations) if content is None else content
+    remarks = Remarks()
+    needed = {"images": ("id", "file_name|coco_url"), "annotations": (), "categories": ("id", "name")}
+    with in_format(annotations, "COCO instance format", content, **needed):
+        pictures: dict[int | str, Mapping[str, Any]] = {to_id(one["id"]): one for one in content["images"]}
+        _check_unique([to_id(one["id"]) for one in content["images"]], "picture")
+        known = {to_id(one["id"]) for one in content["categories"]}
+        _check_unique([to_id(one["id"]) for one in content["categories"]], "category")
+        objects = _by_picture(content["annotations"], pictures, known, remarks)
+        entries = list(_without_roots(content["categories"], objects.values(), remarks))
+        categories = tuple(Category(id=int(one["id"]), name=str(one["name"]), is_thing=True) for one in entries)
+        names = [name_of(picture) for picture in pictures.values()]
+        finder = FileFinder(picture_folders(annotations) if images is None else [images])
+        paths = finder.find_all(names, remarks)
         samples = tuple(
             Sample(
                 image_id=image_id,
-                file_name=str(picture["file_name"]),
-                image_path=images / picture["file_name"],
-                size=(int(picture["height"]), int(picture["width"])),
+                file_name=name,
+                image_path=path,
+                size=_size_of(pictures[image_id], path, name, remarks),
                 objects=tuple(objects[image_id]),
             )
-            for image_id, picture in pictures.items()
+            for image_id, name, path in zip(pictures, names, paths, strict=True)
         )
-    return Dataset(categories=categories, samples=samples, kinds=frozenset({"instance"}), read=read_objects)
+    return Dataset(
+        categories=categories,
+        samples=samples,
+        kinds=frozenset({"instance"}),
+        read=read_objects,
+        notes=remarks.sentences(),
+    )
 
 
 def read_objects(sample: Sample, categories: Sequence[Category], strict: bool) -> Annotation:
@@ -60,17 +76,18 @@ def read_objects(sample: Sample, categories: Sequence[Category], strict: bool) -
     Raises:
         FormatError: naming picture and object, if a mask can't be read.
     """
-    assert sample.size is not None, "every sample of this format has it"
-    masks = masks_of(sample.file_name, sample.objects or (), sample.size)
-    return Annotation(sample=sample, instances=Instances(masks=masks, size=sample.size))
+    if (size := sample.size or size_of(sample.image_path)) is None:
+        raise FormatError(f"{sample.file_name}: its height and width are not listed, and the picture can't be opened.")
+    masks = masks_of(sample.file_name, sample.objects or (), size)
+    return Annotation(sample=sample, instances=Instances(masks=masks, size=size))
 
 
-def masks_of(name: str, objects: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> tuple[ObjectMask, ...]:
+def masks_of(name: str, objects: Sequence[Object], size: tuple[int, int]) -> tuple[ObjectMask, ...]:
     """The masks of a picture's objects.
 
     Args:
         name: of the picture, for messages.
-        objects: as in the JSON, and checked; with polygons or run-length codes.
+        objects: as in the JSON, and checked; with polygons or run-length codes. An area of None is measured.
         size: height and width in pixels.
 
     Raises:
@@ -79,39 +96,139 @@ def masks_of(name: str, objects: Sequence[Mapping[str, Any]], size: tuple[int, i
     return tuple(
         ObjectMask(
             category_id=one["category_id"],
-            counts=code_of(f"{name}, object {one.get('id')}", one["segmentation"], size),
-            area=float(one["area"]),
+            counts=(counts := code_of(f"{name}, object {one.get('id')}", one["segmentation"], size)),
+            area=float(area_of(counts, size) if one["area"] is None else one["area"]),
             is_crowd=bool(one.get("iscrowd", 0)),
         )
         for one in objects
     )
 
 
-def check_object(annotation: Mapping[str, Any], picture: Mapping[str, Any], categories: set[int]) -> None:
-    """Refuses an object that no reader of COCO's format could use.
+def _by_picture(
+    listed: Iterable[Any],
+    pictures: Mapping[int | str, Mapping[str, Any]],
+    known: set[int | str],
+    remarks: Remarks,
+) -> dict[int | str, list[Object]]:
+    """The objects that can be used, by the id of their picture."""
+    objects: dict[int | str, list[Object]] = {image_id: [] for image_id in pictures}
+    for one in listed:
+        if _is_plain(one, pictures, known):
+            objects[one["image_id"]].append(one)
+        elif (mended := _mended(one, pictures, known, remarks)) is not None:
+            objects[mended["image_id"]].append(mended)
+    return objects
 
-    Args:
-        annotation: of the JSON.
-        picture: the JSON's entry of its picture.
-        categories: the ids that are known.
 
-    Raises:
-        FormatError: naming picture and object.
+def _is_plain(one: Any, pictures: Mapping[int | str, Mapping[str, Any]], known: set[int | str]) -> bool:
+    """Whether an object is as COCO has it, so that nothing need be said; quick, as there are millions.
+
+    A sum is finite where all its numbers are.
     """
-    where = f"{picture['file_name']}, object {annotation.get('id')}"
-    if annotation["category_id"] not in categories:
-        raise FormatError(f"{where}: category {annotation['category_id']} is not among the categories.")
-    if annotation.get("iscrowd", 0) not in (0, 1):
-        raise FormatError(f"{where}: iscrowd must be 0 or 1, got {annotation['iscrowd']!r}.")
-    if len(annotation["bbox"]) != 4 or not is_finite(annotation["bbox"]):
-        raise FormatError(f"{where}: bbox must be x, y, width and height, got {annotation['bbox']!r}.")
-    if not is_finite([annotation["area"]]) or annotation["area"] < 0:
-        raise FormatError(f"{where}: area must be a number of pixels, got {annotation['area']!r}.")
-    if problem := problem_of_mask(annotation["segmentation"], (int(picture["height"]), int(picture["width"]))):
-        raise FormatError(f"{where}: {problem}.")
+    try:
+        mask = one["segmentation"]
+        if not (
+            0 < one["area"] < math.inf
+            and one["category_id"] in known
+            and one["image_id"] in pictures
+            and one.get("iscrowd", 0) in (0, 1)
+            and math.isfinite(sum(one["bbox"]))
+        ):
+            return False
+        if type(mask) is dict:
+            picture = pictures[one["image_id"]]
+            is_text = type(mask["counts"]) is str and mask["counts"][:2] != "b'"
+            return is_text and mask["size"] == [picture["height"], picture["width"]]
+        for polygon in mask:
+            if len(polygon) < 6 or len(polygon) % 2 or not math.isfinite(sum(polygon)):
+                return False
+        return bool(mask)
+    except (KeyError, TypeError, AttributeError, OverflowError):
+        return False
 
 
-def _check_unique(ids: Sequence[int], what: str) -> None:
+def _mended(
+    one: Any, pictures: Mapping[int | str, Mapping[str, Any]], known: set[int | str], remarks: Remarks
+) -> Object | None:
+    """An object as COCO has it, of one that is not; None if it can't be used. Remarks on what it did."""
+    entry: Mapping[str, Any] = one if isinstance(one, Mapping) else {}
+    where = f"object {entry.get('id')}"
+    image_id, category_id = _id_in(pictures, entry.get("image_id")), _id_in(known, entry.get("category_id"))
+    if image_id is None:
+        problem = "belong to no picture that is listed"
+        return remarks.add(LEFT_OUT.format(problem=problem), f"{where} of picture {entry.get('image_id')}")
+    picture = pictures[image_id]
+    where = f"{name_of(picture)}, {where}"
+    is_crowd, written = _crowd(entry.get("iscrowd")), entry.get("area")
+    area = written if isinstance(written, int | float) and 0 <= written < math.inf else None
+    size = _listed_size(picture)
+    mask, problem = mended_mask(entry.get("segmentation"), size, may_be_flat=bool(area))
+    if category_id is None:
+        problem, where = "have a category that is not listed", f"{where} of category {entry.get('category_id')}"
+    elif is_crowd is None:
+        problem = "have an iscrowd that is neither 0 nor 1"
+    if problem:
+        return remarks.add(LEFT_OUT.format(problem=problem), where)
+    if isinstance(entry.get("iscrowd"), str):
+        remarks.add(TEXT, where)
+    if area is None:
+        remarks.add(COMPUTED.format(field="area"), where)
+    if not isinstance(box := entry.get("bbox"), list) or len(box) != 4 or not is_finite(box):
+        remarks.add(COMPUTED.format(field="bbox"), where)
+    if isinstance(mask, dict) and is_text_of_bytes(mask["counts"]):
+        remarks.add(BYTES, where)
+    changed = {"image_id": image_id, "category_id": category_id, "segmentation": mask, "iscrowd": int(bool(is_crowd))}
+    return {**entry, **changed, "area": area}
+
+
+def _id_in(known: Iterable[int | str], written: Any) -> int | str | None:
+    """An id as it is known, whether it is written as a number or as text."""
+    try:
+        return found if (found := to_id(written)) in known else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _crowd(written: Any) -> bool | None:
+    """Whether a mask is of many things; None if that makes no sense."""
+    try:
+        return to_flag(written) if written in (0, 1, None) or isinstance(written, str) else None
+    except ValueError:
+        return None
+
+
+def _listed_size(picture: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Height and width, where they are listed."""
+    height, width = picture.get("height"), picture.get("width")
+    return (int(height), int(width)) if height and width else None
+
+
+def _size_of(picture: Mapping[str, Any], path: Path, name: str, remarks: Remarks) -> tuple[int, int] | None:
+    """Height and width, from the picture where they are not listed."""
+    if (listed := _listed_size(picture)) is not None:
+        return listed
+    remarks.add("{n} pictures are listed without height and width, first {first}: they are asked for theirs.", name)
+    return size_of(path)
+
+
+def _without_roots(
+    entries: Sequence[Mapping[str, Any]], objects: Iterable[Sequence[Object]], remarks: Remarks
+) -> Iterable[Mapping[str, Any]]:
+    """All categories but those that stand for a whole project: Roboflow's first one."""
+    parents = {one.get("supercategory") for one in entries if one.get("supercategory") not in NO_ROOT}
+    if not any(one["name"] in parents and one.get("supercategory") in NO_ROOT for one in entries):
+        return entries
+    used = {one["category_id"] for of_picture in objects for one in of_picture}
+    kept = []
+    for one in entries:
+        if one.get("supercategory") in NO_ROOT and one["name"] in parents and to_id(one["id"]) not in used:
+            remarks.add(ROOT, f"'{one['name']}' ({one['id']})")
+        else:
+            kept.append(one)
+    return kept
+
+
+def _check_unique(ids: Sequence[int | str], what: str) -> None:
     ((most, times),) = Counter(ids).most_common(1) or [(0, 0)]
     if times > 1:
         raise FormatError(f"the {what} {most} is listed {times} times. Leave all but one of them out.")

@@ -1,7 +1,7 @@
 """COCO panoptic format, read and written: id PNGs beside one JSON, for drawings and photographs.
 
 A pixel's id is R + 256 G + 65536 B of the PNG; 0 is void. Nothing here needs torch. The entries of the JSON, in and
-out, are named in this file alone.
+out, are named in this file and in `coco_segments` alone.
 """
 
 import json
@@ -18,10 +18,21 @@ from lexiseg.core.checks import check_size
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import STAGED, StagingFolder, read_json, writing
 from lexiseg.data.dataset import Annotation, Category, Dataset, Sample, Segmentation, SegmentInfo, describe_segments
-from lexiseg.data.formats.layouts import find_annotations, find_images, in_format
+from lexiseg.data.formats.coco_segments import listed_segments
+from lexiseg.data.formats.layouts import (
+    FileFinder,
+    Remarks,
+    find_annotations,
+    in_format,
+    name_of,
+    picture_folders,
+    to_flag,
+    to_id,
+)
 from lexiseg.data.id_maps import MAX_ID, VOID, compact, load_ids, run_lengths, save_ids
 
 IMAGE_KEYS = ("id", "file_name", "height", "width")
+FORM = "COCO panoptic format"
 
 
 def read_panoptic(
@@ -31,6 +42,7 @@ def read_panoptic(
     images: Path | None = None,
     masks: Path | None = None,
     categories: Sequence[Category] | None = None,
+    content: Any = None,
 ) -> Dataset:
     """Reads the JSON of a data set; pictures and masks are opened later, one sample at a time.
 
@@ -43,6 +55,7 @@ def read_panoptic(
         images: the folder of pictures.
         masks: the folder of id PNGs.
         categories: for files of predictions, which carry none.
+        content: of the JSON, where it has been read already.
 
     Raises:
         FormatError: if nothing is found, the choice is not unique, or the JSON is not in format.
@@ -53,22 +66,26 @@ def read_panoptic(
     annotations = annotations or find_annotations(root)
     masks = masks or annotations.with_suffix("")
     is_prediction = categories is not None  # its own list of pictures, if there is one, means nothing
-    content = read_json(annotations)
-    with in_format(annotations, "COCO panoptic format"):
+    content = read_json(annotations) if content is None else content
+    with in_format(annotations, FORM, content, **_needed(content, is_prediction=is_prediction)):
         if categories is None:
             categories = [_to_category(entry) for entry in content["categories"]]
         pictures = {} if is_prediction else _pictures_of(content)
-        folder = images or find_images(root, masks, [p["file_name"] for p in pictures.values()])
-        samples = tuple(_to_sample(entry, pictures, folder, masks) for entry in content["annotations"])
+        folders = picture_folders(annotations, masks) if images is None else [images]
+        samples, notes = _samples(content["annotations"], pictures, categories, FileFinder(folders, skip=masks), masks)
     if len({category.id for category in categories}) < len(categories):
         raise FormatError(f"{annotations}: two categories have one id. Give each its own.")
     if len({sample.image_id for sample in samples}) < len(samples):
         raise FormatError(f"{annotations}: a picture has two annotations. Leave one of them out.")
-    return _dataset(categories, samples)
+    return _dataset(categories, samples, notes)
 
 
 def read_named_panoptic(
-    annotations: Path, masks: Path, categories: Sequence[Category], find_image: Callable[[str], Path]
+    annotations: Path,
+    masks: Path,
+    categories: Sequence[Category],
+    images: Path,
+    rename: Callable[[str], str] = str,
 ) -> Dataset:
     """Reads a JSON whose pictures have names for ids, as those of ADE20K and Cityscapes have.
 
@@ -78,37 +95,36 @@ def read_named_panoptic(
         annotations: the JSON.
         masks: the folder of id PNGs.
         categories: what the numbers in the JSON mean; the JSON's own names are not used.
-        find_image: where the picture lies that the JSON calls so.
+        images: the folder of pictures.
+        rename: the picture's name there, of the one that the JSON has for it.
 
     Raises:
         FormatError: if the JSON is not in format, or speaks of other categories.
     """
     content = read_json(annotations)
     known = {category.id for category in categories}
-    samples: list[Sample] = []
-    with in_format(annotations, "COCO panoptic format"):
+    with in_format(annotations, FORM, content, **_needed(content)):
         if strange := sorted({int(c["id"]) for c in content["categories"]} - known):
             raise FormatError(
                 f"category {strange[0]} is none of this data set; the JSON belongs to another one, or was made with "
                 "other numbers."
             )
-        pictures = _pictures_of(content)
-        for number, entry in enumerate(content["annotations"], start=1):
-            if (image_id := _to_id(entry["image_id"])) not in pictures:
-                raise FormatError(f"picture {image_id} is not among the images.")
-            sample = _to_sample(entry, pictures, masks.parent, masks)
-            image_path = find_image(sample.file_name)
-            samples.append(replace(sample, image_id=number, file_name=image_path.name, image_path=image_path))
-    return _dataset(categories, samples)
+        pictures = {key: {**one, "file_name": rename(name_of(one))} for key, one in _pictures_of(content).items()}
+        if content["annotations"] and not pictures:
+            raise FormatError(f"picture {content['annotations'][0]['image_id']} is not among the images.")
+        found, notes = _samples(content["annotations"], pictures, categories, FileFinder([images]), masks)
+    numbered = enumerate(found, start=1)
+    return _dataset(categories, [replace(s, image_id=n, file_name=s.image_path.name) for n, s in numbered], notes)
 
 
-def _dataset(categories: Sequence[Category], samples: Sequence[Sample]) -> Dataset:
+def _dataset(categories: Sequence[Category], samples: Sequence[Sample], notes: tuple[str, ...]) -> Dataset:
     has_captions = any(sample.captions for sample in samples)
     return Dataset(
         categories=tuple(categories),
         samples=tuple(samples),
         kinds=frozenset({"panoptic", "captions"}) if has_captions else frozenset({"panoptic"}),
         read=read_segmentation,
+        notes=notes,
     )
 
 
@@ -117,9 +133,9 @@ def read_segmentation(sample: Sample, categories: Sequence[Category], strict: bo
 
     Raises:
         FormatError: naming the picture, if the map can't be read, a category is unknown, or an id is listed twice; if
-            strict, also where the picture is missing, or an id stands in only one of PNG and JSON.
+            strict, also where the picture is missing, or an id stands in the PNG alone.
     """
-    name, segments = sample.file_name, sample.segments or ()
+    name, segments = sample.file_name, tuple(sample.segments or ())
     assert sample.mask_path is not None, "every sample of this format has its PNG"
     if strict and not sample.image_path.is_file():
         raise FormatError(f"{name}: the picture is missing, expected it at {sample.image_path}.")
@@ -132,16 +148,14 @@ def read_segmentation(sample: Sample, categories: Sequence[Category], strict: bo
 
 
 def check_segmentation(name: str, ids: Int32[np.ndarray, "H W"], segments: Sequence[SegmentInfo]) -> None:
-    """Refuses a map and a list that do not agree; `name` stands in the message."""
-    listed = [segment.id for segment in segments]
+    """Refuses a map with an id that its list lacks; `name` stands in the message.
+
+    A listed segment without a pixel is refused by nobody: ADE20K's usual files list stuff that things cover wholly.
+    """
     (values,), _ = run_lengths(ids)
-    places = compact(values, [VOID, *listed])
+    places = compact(values, [VOID, *{segment.id for segment in segments}])
     if (places < 0).any():
-        stray = int(values[places < 0][0])
-        raise FormatError(f"{name}: segment {stray} is in the PNG but not in the JSON.")
-    runs = np.bincount(places, minlength=len(listed) + 1)[1:]
-    if not runs.all():
-        raise FormatError(f"{name}: segment {listed[int(runs.argmin())]} is in the JSON but not in the PNG.")
+        raise FormatError(f"{name}: segment {int(values[places < 0][0])} is in the PNG but not in the JSON.")
 
 
 def check_list(name: str, segments: Sequence[SegmentInfo], categories: Sequence[Category]) -> None:
@@ -298,50 +312,60 @@ def category_entry(category: Category) -> dict[str, Any]:
     return {"id": category.id, "name": category.name, "isthing": int(category.is_thing)}
 
 
+def _needed(content: Any, *, is_prediction: bool = False) -> dict[str, Sequence[str]]:
+    """The lists that a JSON must have, and the keys of their entries; that of pictures may be absent."""
+    needed: dict[str, Sequence[str]] = {"annotations": ("image_id", "file_name", "segments_info")}
+    if is_prediction:
+        return needed
+    lists_pictures = isinstance(content, Mapping) and "images" in content
+    pictures = {"images": ("id", "file_name|coco_url")} if lists_pictures else {}
+    return {"categories": ("id", "name", "isthing"), **pictures, **needed}
+
+
 def _to_category(entry: Mapping[str, Any]) -> Category:
-    return Category(id=int(entry["id"]), name=str(entry["name"]), is_thing=bool(entry["isthing"]))
+    return Category(id=int(entry["id"]), name=str(entry["name"]), is_thing=to_flag(entry["isthing"]))
 
 
 def _pictures_of(content: Mapping[str, Any]) -> dict[int | str, Mapping[str, Any]]:
-    return {_to_id(picture["id"]): picture for picture in content.get("images", ())}
+    return {to_id(picture["id"]): picture for picture in content.get("images", ())}
 
 
-def _to_sample(
-    entry: Mapping[str, Any], pictures: Mapping[int | str, Mapping[str, Any]], images: Path, masks: Path
-) -> Sample:
-    image_id, mask_name = _to_id(entry["image_id"]), str(entry["file_name"])
-    if pictures and image_id not in pictures:
-        raise FormatError(f"{mask_name} belongs to picture {image_id}, which is not among the images.")
+def _samples(
+    entries: Sequence[Mapping[str, Any]],
+    pictures: Mapping[int | str, Mapping[str, Any]],
+    categories: Sequence[Category],
+    finder: FileFinder,
+    masks: Path,
+) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+    """The samples of a JSON's annotations, and what is remarkable about them."""
+    remarks = Remarks()
+    mask_names = [str(entry["file_name"]) for entry in entries]
+    image_ids = [to_id(entry["image_id"]) for entry in entries]
+    if (
+        pictures
+        and (strange := next((place for place, one in enumerate(image_ids) if one not in pictures), None)) is not None
+    ):
+        raise FormatError(
+            f"{mask_names[strange]} belongs to picture {image_ids[strange]}, which is not among the images."
+        )
     # Files of predictions list no pictures; a picture then has its mask's name.
-    picture = pictures.get(image_id, {"file_name": f"{Path(mask_name).stem}.jpg"})
-    return Sample(
-        image_id=image_id,
-        file_name=str(picture["file_name"]),
-        image_path=images / picture["file_name"],
-        mask_path=masks / mask_name,
-        segments=tuple(_to_segment(segment) for segment in entry["segments_info"]),
-        captions=tuple(picture.get("captions") or ()),
-        extras={key: value for key, value in picture.items() if key not in IMAGE_KEYS},
+    listed = [
+        pictures.get(i) or {"file_name": f"{Path(n).stem}.jpg"} for i, n in zip(image_ids, mask_names, strict=True)
+    ]
+    names = [name_of(picture) for picture in listed]
+    paths = finder.find_all(names, remarks if pictures else None)
+    samples = (
+        Sample(
+            image_id=image_id,
+            file_name=name,
+            image_path=path,
+            mask_path=mask_path,
+            segments=listed_segments(entry["segments_info"], name, categories, remarks),
+            captions=tuple(picture.get("captions") or ()),
+            extras={key: value for key, value in picture.items() if key not in IMAGE_KEYS},
+        )
+        for entry, image_id, picture, name, path, mask_path in zip(
+            entries, image_ids, listed, names, paths, FileFinder([masks]).find_all(mask_names), strict=True
+        )
     )
-
-
-def _to_id(written: Any) -> int | str:
-    """COCO's numbers, also where they are written as text, and other programs' names."""
-    return written if isinstance(written, str) and not written.isdecimal() else int(written)
-
-
-def _whole(written: Any) -> int:
-    if isinstance(written, float) and not written.is_integer():
-        raise ValueError(f"{written} is no whole number")
-    return int(written)
-
-
-def _to_segment(entry: Mapping[str, Any]) -> SegmentInfo:
-    x, y, width, height = entry.get("bbox", (0, 0, 0, 0))
-    return SegmentInfo(
-        id=_whole(entry["id"]),
-        category_id=_whole(entry["category_id"]),
-        area=int(entry.get("area", 0)),
-        box=(int(x), int(y), int(width), int(height)),
-        is_crowd=bool(entry.get("iscrowd", 0)),
-    )
+    return tuple(samples), remarks.sentences()

@@ -11,11 +11,14 @@ from PIL import Image
 
 from lexiseg.core.errors import FormatError
 from lexiseg.data.dataset import IGNORED, Annotation, Category, Dataset, Sample
-from lexiseg.data.id_maps import decoding
+from lexiseg.data.id_maps import compact, decoding
 
-Encoding = Literal["grey", "ade-full", "mat"]
-"""How a file holds its values: one channel; ADE20K's red and green; a MATLAB matrix `LabelMap`."""
+Encoding = Literal["grey", "ade-full", "colours", "mat"]
+"""How a file holds its values: one channel; ADE20K's red and green; R + 256 G + 65536 B; a MATLAB matrix `LabelMap`."""
 
+LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif")
+MOST_VALUES = 2**17
+"""A table of more values than 16 bits have, for colours, would cost more than to look for each."""
 _GREY = ("L", "P", "1", "I", "I;16", "I;16L", "I;16B")  # a palette's values are its indices
 
 
@@ -44,9 +47,14 @@ class LabelMapReader:
         if self.ignored is not None:
             strange = set(np.unique(values[classes < 0]).tolist()) - self.ignored
             if strange:
+                is_lossy = sample.mask_path.suffix.lower() in LOSSY
+                way_out = (
+                    f"{sample.mask_path.name} is a JPEG, which changes values: save maps as PNG."
+                    if is_lossy
+                    else ("Name it among the classes, or paint it 255, which is ignored.")
+                )
                 raise FormatError(
-                    f"{sample.file_name}: its label map holds {min(strange)}, which is no class. "
-                    "Name it among the classes, or paint it 255, which is ignored."
+                    f"{sample.file_name}: its label map holds {min(strange)}, which is no class. {way_out}"
                 )
         return Annotation(sample=sample, semantic=classes)
 
@@ -90,6 +98,8 @@ def load_values(path: Path, encoding: Encoding = "grey") -> Integer[np.ndarray, 
 def to_places(values: Integer[np.ndarray, "H W"], class_of: Mapping[int, int]) -> Int32[np.ndarray, "H W"]:
     """Replaces each value by its class; -1 where it has none."""
     size = max(class_of, default=0) + 2
+    if size > MOST_VALUES:
+        return np.array([*class_of.values(), IGNORED], np.int32)[compact(values, list(class_of))]
     table = np.full(size, IGNORED, np.int32)
     table[list(class_of)] = list(class_of.values())
     # The last place of the table stands for all values beyond it, and for negative ones, which 32-bit files may hold.
@@ -104,6 +114,9 @@ def _from_picture(picture: Image.Image, path: Path, encoding: Encoding) -> np.nd
             raise FormatError(f"{path}: expected an RGB picture as ADE20K has it, got mode {picture.mode}.")
         channels = np.asarray(picture)
         return channels[..., 0] // 10 * np.uint16(256) + channels[..., 1]
+    if encoding == "colours":
+        channels = np.asarray(picture.convert("RGB")).astype(np.int32)
+        return channels[..., 0] + 256 * channels[..., 1] + 65536 * channels[..., 2]
     if picture.mode not in _GREY:
         raise FormatError(
             f"{path}: expected a label map with one value per pixel, got mode {picture.mode}. "

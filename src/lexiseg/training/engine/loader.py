@@ -1,16 +1,22 @@
 """Batches, read by worker processes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
+
+REASONS = (ValueError, OSError)
+"""What is an answer to the user, not a fault of the program."""
 
 
 def load_batches(
     dataset: Dataset[Any], collate: Callable[[Any], Any], *, workers: int, **sampling: Any
 ) -> Iterator[Any]:
     """Reads batches of a data set; torch's global generator stays as it was.
+
+    What a worker process can't read is raised in this one, as the sentence that it is.
 
     Args:
         dataset: gives samples by whatever the sampler names.
@@ -19,4 +25,29 @@ def load_batches(
         **sampling: which samples, as `DataLoader` takes them: batch_size with sampler, or batch_sampler.
     """
     generator = torch.Generator()
-    return iter(DataLoader(dataset, num_workers=workers, collate_fn=collate, generator=generator, **sampling))
+    join = partial(_join, collate=collate)
+    told = _Told(dataset)
+    return map(_raised, iter(DataLoader(told, num_workers=workers, collate_fn=join, generator=generator, **sampling)))
+
+
+class _Told(Dataset[Any]):
+    """A data set that returns what goes wrong: torch would wrap it in a worker's traceback."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self._dataset[key]
+        except REASONS as error:
+            return error
+
+
+def _join(samples: Sequence[Any], collate: Callable[[Any], Any]) -> Any:
+    return next((sample for sample in samples if isinstance(sample, REASONS)), None) or collate(samples)
+
+
+def _raised(batch: Any) -> Any:
+    if isinstance(batch, REASONS):
+        raise batch
+    return batch

@@ -1,28 +1,18 @@
 """What is wrong with training data, in sentences with counts, before the first step."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
-from PIL import Image
-
-from lexiseg.core.images import EXIF_ORIENTATION
 from lexiseg.core.messages import few
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import match_categories
-from lexiseg.data.dataset import AnnotationKind, Dataset, Sample
-from lexiseg.data.datasets.folders import absent
-from lexiseg.data.datasets.spec import OPENED, problem_of
-
-ItemT = TypeVar("ItemT")
+from lexiseg.data.dataset import AnnotationKind, Dataset
+from lexiseg.data.datasets.findings import examine
+from lexiseg.data.formats.layouts import what_is_there
 
 MAPS = frozenset[AnnotationKind](("panoptic", "semantic"))
 """Annotations that lie in files beside the pictures."""
-HEADERS = 2000
-"""Pictures whose size a thorough look reads from the files' headers; it takes about a second."""
-SIDEWAYS = range(5, 9)
-"""EXIF orientations that swap width and height."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,55 +37,42 @@ class Note(str):
     """A sentence about what it can live with."""
 
 
-def _report(data: Dataset, sentences: Iterable[Problem | Note]) -> DataReport:
-    found = list(sentences)
+def look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> DataReport:
+    """Looks at a training set as `data check` does, and holds it against the vocabulary. A second or two.
+
+    Args:
+        data: the training set.
+        vocabulary: the recipe's words. Objects of instance annotations are not held against it.
+        per_class: whether crowds count as parts of their class; see `data.samples.segmentation.to_targets`.
+    """
+    found = list(_look_at_data(data, vocabulary, per_class=per_class))
     problems, notes = (tuple(one for one in found if isinstance(one, kind)) for kind in (Problem, Note))
     return DataReport(num_pictures=len(data.samples), problems=problems, notes=notes)
 
 
-def look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool, files: bool = False) -> DataReport:
-    """Looks at a training set as its annotations allow.
-
-    Args:
-        data: the training set.
-        vocabulary: the recipe's words.
-        per_class: whether crowds count as parts of their class; see `data.samples.segmentation.to_targets`.
-        files: opens files as well. 16 pictures with objects are opened in any case, as their lists tell too little.
-    """
-    found = look_at_lists(data, vocabulary, per_class=per_class)
-    if not MAPS & data.kinds:
-        return found + _report(data, _broken(_complete(data), data))
-    return found + look_at_files(data) if files else found
-
-
-def look_at_lists(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> DataReport:
-    """Holds lists against the vocabulary and the folders; opens no file, so every training begins with it.
-
-    Args:
-        data: the training set.
-        vocabulary: the recipe's words. Objects of a COCO instance JSON, whose reader has refused malformed ones, are
-            not held against it.
-        per_class: whether crowds count as parts of their class; see `data.samples.segmentation.to_targets`.
-    """
-    return _report(data, _look_at_lists(data, vocabulary, per_class=per_class))
-
-
-def _look_at_lists(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> Iterator[Problem | Note]:
+def _look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> Iterator[Problem | Note]:
     count = len(data.samples)
     if not count:
         yield Problem("there are no pictures: give a data set with at least two.")
         return
-    masks = (sample.mask_path for sample in data.samples if sample.mask_path is not None)
+    found = examine(data, Path())
+    lost = set(found.missing)
+    masks = (sample.mask_path for sample in data.samples)
     for what, paths in (("pictures", (sample.image_path for sample in data.samples)), ("masks", masks)):
-        if missing := absent(paths):
+        if missing := [path for path in paths if path in lost]:
             yield Problem(
                 f"{len(missing)} of {count} {what} are missing, first {missing[0]}: copy them there, or leave their "
-                "annotations out."
+                f"annotations out ({what_is_there(missing[0])})."
             )
     if MAPS & data.kinds:
         yield from _look_at_categories(data, vocabulary, per_class=per_class)
     else:
         yield from _look_at_objects(data)
+    yield from map(Problem, found.problems)
+    if found.broken:
+        opened = f"{len(found.broken)} of {found.num_opened} pictures that were opened"
+        yield Problem(f"{opened} can't be used, first {found.broken[0]}")
+    yield from map(Note, found.notes)
     if count == 1:
         yield Note("there is one picture only: a model learns it by heart and nothing else.")
 
@@ -133,15 +110,6 @@ def _look_at_segments(data: Dataset, known: set[int], *, per_class: bool) -> Ite
     """Whether there is a segment to learn in every picture."""
     count = len(data.samples)
     segments = [segment for sample in data.samples for segment in sample.segments or ()]
-    listed = {category.id for category in data.categories}
-    strange = [
-        s.file_name for s in data.samples if any(segment.category_id not in listed for segment in s.segments or ())
-    ]
-    if strange:
-        yield Problem(
-            f"{len(strange)} of {count} pictures have segments of a category that the annotations do not list, first "
-            f"{strange[0]}: list it, or leave them out."
-        )
     empty = [
         sample.file_name
         for sample in data.samples
@@ -166,69 +134,3 @@ def _segments_of(data: Dataset, names: Sequence[str]) -> str:
     ids = {category.id for category in data.categories if category.name in set(names)}
     owners = [segment.category_id in ids for sample in data.samples for segment in sample.segments or ()]
     return f"{sum(owners)} of {len(owners)} segments are theirs, and " if owners else ""
-
-
-def look_at_files(data: Dataset) -> DataReport:
-    """Opens files that are there: headers of up to 2,000 pictures and masks, and 16 of both as a whole. Seconds."""
-    return _report(data, _look_at_files(data))
-
-
-def _look_at_files(data: Dataset) -> Iterator[Problem | Note]:
-    there = _complete(data)
-    looked = _evenly(there, HEADERS)
-    other_sizes, outside = [], []
-    for sample in looked:
-        size, mask_size = _size(sample.image_path), None if sample.mask_path is None else _size(sample.mask_path)
-        if size is None or mask_size is None:
-            continue  # opening them as a whole says more, and a broken file is seldom alone
-        if size != mask_size:
-            other_sizes.append(f"{sample.file_name}: {size[0]} x {size[1]} and {mask_size[0]} x {mask_size[1]}")
-        elif not all(_is_inside(s.box, size) for s in sample.segments or ()):
-            outside.append(sample.file_name)
-    if other_sizes:
-        yield Problem(
-            f"{len(other_sizes)} of {len(looked)} masks have another size than their picture, first "
-            f"{other_sizes[0]} pixels: make them anew."
-        )
-    if outside:
-        yield Problem(
-            f"{len(outside)} of {len(looked)} pictures have segments whose box lies outside the picture, first "
-            f"{outside[0]}: the annotations belong to other pictures."
-        )
-    if not other_sizes:
-        yield from _broken(there, data)
-
-
-def _broken(samples: list[Sample], data: Dataset) -> Iterator[Problem | Note]:
-    """Opens a few of the samples, from all over the list, as strictly as a training does."""
-    opened = _evenly(samples, OPENED)
-    broken = [problem for sample in opened if (problem := problem_of(sample, data, strict=True)) is not None]
-    if broken:
-        yield Problem(f"{len(broken)} of {len(opened)} pictures that were opened can't be used, first {broken[0]}")
-
-
-def _complete(data: Dataset) -> list[Sample]:
-    """The samples whose files are all there."""
-    lost = set(absent(path for sample in data.samples for path in sample.files))
-    return [sample for sample in data.samples if lost.isdisjoint(sample.files)]
-
-
-def _evenly(items: list[ItemT], most: int) -> list[ItemT]:
-    """At most so many of them, from all over the list."""
-    return items[:: -(-len(items) // most)] if items else []
-
-
-def _size(path: Path) -> tuple[int, int] | None:
-    """Width and height as they will be after the EXIF orientation, from the header alone."""
-    try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            is_sideways = picture.getexif().get(EXIF_ORIENTATION, 1) in SIDEWAYS
-    except Exception:  # a parser of untrusted bytes may raise anything
-        return None
-    return (height, width) if is_sideways else (width, height)
-
-
-def _is_inside(box: tuple[int, int, int, int], size: tuple[int, int]) -> bool:
-    x, y, width, height = box
-    return 0 <= x <= x + width <= size[0] and 0 <= y <= y + height <= size[1]

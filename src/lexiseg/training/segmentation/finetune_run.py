@@ -122,7 +122,7 @@ def check_finetune(recipe: FinetuneRecipe, settings: TrainSettings) -> DataRepor
     """
     model = load_model(_start_of(settings))
     data, _, joined = _own_pictures(model, settings)
-    return look_at_data(data, joined, per_class=model.has_targets_per_class, files=True)
+    return look_at_data(data, joined, per_class=model.has_targets_per_class)
 
 
 def _start_of(settings: TrainSettings) -> Path:

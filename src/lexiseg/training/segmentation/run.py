@@ -115,7 +115,7 @@ def check_run(recipe: TrainingRecipe, settings: TrainSettings) -> DataReport:
         return weights + DataReport(num_pictures=0, notes=(f"{recipe.num_pictures} pictures will be drawn.",))
     data = _open_data(recipe, settings)
     per_class = recipe.model_type.has_targets_per_class
-    return look_at_data(data, recipe.training_vocabulary, per_class=per_class, files=True) + weights
+    return look_at_data(data, recipe.training_vocabulary, per_class=per_class) + weights
 
 
 def _look_at_weights(recipe: TrainingRecipe, settings: TrainSettings) -> DataReport:
