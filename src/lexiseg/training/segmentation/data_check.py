@@ -7,8 +7,9 @@ from pathlib import Path
 from lexiseg.core.messages import few
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import match_categories
+from lexiseg.data.census import Census
 from lexiseg.data.dataset import AnnotationKind, Dataset
-from lexiseg.data.datasets.findings import examine
+from lexiseg.data.datasets.findings import Findings, examine
 from lexiseg.data.formats.layouts import what_is_there
 
 MAPS = frozenset[AnnotationKind](("panoptic", "semantic"))
@@ -24,9 +25,12 @@ class DataReport:
     """What a training would break or learn nothing on, a sentence each."""
     notes: tuple[str, ...] = ()
     """What it can live with."""
+    census: Census | None = None
+    """What there is of every class."""
 
     def __add__(self, other: "DataReport") -> "DataReport":
-        return replace(self, problems=self.problems + other.problems, notes=self.notes + other.notes)
+        both = {"problems": self.problems + other.problems, "notes": self.notes + other.notes}
+        return replace(self, **both, census=self.census or other.census)
 
 
 class Problem(str):
@@ -45,17 +49,19 @@ def look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> D
         vocabulary: the recipe's words. Objects of instance annotations are not held against it.
         per_class: whether crowds count as parts of their class; see `data.samples.segmentation.to_targets`.
     """
-    found = list(_look_at_data(data, vocabulary, per_class=per_class))
-    problems, notes = (tuple(one for one in found if isinstance(one, kind)) for kind in (Problem, Note))
-    return DataReport(num_pictures=len(data.samples), problems=problems, notes=notes)
+    found = examine(data, Path())
+    sentences = list(_look_at_data(data, found, vocabulary, per_class=per_class))
+    problems, notes = (tuple(one for one in sentences if isinstance(one, kind)) for kind in (Problem, Note))
+    return DataReport(num_pictures=len(data.samples), problems=problems, notes=notes, census=found.census)
 
 
-def _look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> Iterator[Problem | Note]:
+def _look_at_data(
+    data: Dataset, found: Findings, vocabulary: Vocabulary, *, per_class: bool
+) -> Iterator[Problem | Note]:
     count = len(data.samples)
     if not count:
         yield Problem("there are no pictures: give a data set with at least two.")
         return
-    found = examine(data, Path())
     lost = set(found.missing)
     masks = (sample.mask_path for sample in data.samples)
     for what, paths in (("pictures", (sample.image_path for sample in data.samples)), ("masks", masks)):

@@ -14,7 +14,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import load_part
 from lexiseg.data.catalogue import open_dataset
 from lexiseg.data.categories import vocabulary_for
-from lexiseg.data.dataset import MASK_KINDS, Dataset
+from lexiseg.data.dataset import MASK_KINDS, Dataset, crowds_as_things
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import load_model, save_model
@@ -138,6 +138,7 @@ def _own_pictures(model: OpenVocabularySegmenter, settings: TrainSettings) -> tu
     """The person's pictures, the words for their categories, and the model's training vocabulary joined with these."""
     (path,) = settings.data
     data = _annotated(path, settings.root, "--data")
+    data = crowds_as_things(data) if settings.crowds_as_things else data
     known = model.config.training_vocabulary
     vocabulary = vocabulary_for(data.categories, settings.vocabulary, known.templates)
     return data, vocabulary, join_vocabularies(known, vocabulary)
@@ -168,7 +169,7 @@ def _old_source(
 
 
 def _annotated(path: Path, root: Path | None, option: str) -> Dataset:
-    return open_dataset(path, root, None if root is None else "train", needs=MASK_KINDS, option=option)
+    return open_dataset(path, root, usual="train", needs=MASK_KINDS, option=option)
 
 
 def _drawn(model: OpenVocabularySegmenter, settings: TrainSettings, reporters: Reporters) -> Dataset:

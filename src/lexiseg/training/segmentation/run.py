@@ -8,7 +8,7 @@ from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.data.categories import own_vocabulary
-from lexiseg.data.dataset import MASK_KINDS, Dataset
+from lexiseg.data.dataset import MASK_KINDS, Dataset, crowds_as_things
 from lexiseg.data.samples.labelled import with_labels
 from lexiseg.encoders.segmenters.mask2former_weights import write_mask2former
 from lexiseg.io.config_json import to_jsonable
@@ -134,7 +134,8 @@ def _validation(settings: TrainSettings) -> Validation | None:
     """What --val names, asked for by its own words."""
     if settings.val is None:
         return None
-    data = open_dataset(settings.val, None, needs=MASK_KINDS, option="--val")
+    data = open_dataset(settings.val, None, usual="val", needs=MASK_KINDS, option="--val")
+    data = crowds_as_things(data) if settings.crowds_as_things else data
     return Validation(data=data, vocabulary=own_vocabulary(data.categories))
 
 
@@ -172,7 +173,8 @@ def _open_data(recipe: TrainingRecipe, settings: TrainSettings) -> Dataset:
     _refuse_to_draw(recipe, settings)
     (path,) = settings.data
     needs = ("panoptic", "semantic") if recipe.model_type.has_targets_per_class else ("panoptic",)
-    return open_dataset(path, settings.root, None if settings.root is None else "train", needs=needs)
+    data = open_dataset(path, settings.root, usual="train", needs=needs)
+    return crowds_as_things(data) if settings.crowds_as_things else data
 
 
 def _refuse_to_draw(recipe: TrainingRecipe, settings: TrainSettings) -> None:
