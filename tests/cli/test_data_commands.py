@@ -9,7 +9,10 @@ from lexiseg.cli.data import run_check, run_list, run_prepare
 from lexiseg.cli.options.data import DataCheckOptions, DataListOptions, DataPrepareOptions
 from lexiseg.core.errors import FormatError, UsageError
 from lexiseg.data.catalogue import CATALOGUE
-from miniatures import put_grey, put_picture, put_rgb, put_text, rows
+from lexiseg.data.categories import own_vocabulary
+from lexiseg.data.datasets.own_folder import open_folder
+from lexiseg.training.segmentation.data_check import look_at_data
+from miniatures import put_grey, put_json, put_picture, put_rgb, put_text, rows
 
 SOURCE = str(Path(__file__).resolve().parents[2] / "src")
 
@@ -72,7 +75,7 @@ def test_missing_and_broken_files_are_named_and_the_rest_is_counted(ade: Path, c
     assert code == FLAWED
     assert "1 files are missing: " in out
     assert "a.jpg" in out
-    assert "1 could not be read:\n  b.jpg: " in out
+    assert "1 can't be used:\n  b.jpg: " in out
     assert "All is well" not in out
 
 
@@ -116,3 +119,41 @@ def test_the_data_commands_need_no_torch():
     )
 
     assert answer.stdout.split()[-1] == "False"
+
+
+def test_what_a_check_notes_a_training_notes_in_the_same_words(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    put_picture(tmp_path / "images/a.png")
+    put_picture(tmp_path / "images/b.png")
+    pictures = [{"id": n, "file_name": f"images\\{name}.png", "height": 6, "width": 8} for n, name in enumerate("ab")]
+    objects = [
+        {"id": 1, "image_id": 0, "category_id": 1, "segmentation": [[1, 1, 4, 1, 4, 4]]},
+        {"id": 2, "image_id": 1, "category_id": 1, "segmentation": [], "bbox": [1, 1, 2, 2], "area": 4},
+    ]
+    document = {"images": pictures, "annotations": objects, "categories": [{"id": 1, "name": "cat"}]}
+    path = put_json(tmp_path / "result.json", document)
+
+    code = run_check(DataCheckOptions(name=str(path)))
+
+    out = capfd.readouterr().out
+    told = [line.removeprefix("Note: ") for line in out.splitlines() if line.startswith("Note: ")]
+    assert code == FINE
+    assert out.endswith("All is well, but for what is noted.\n")
+    assert len(told) == 3  # no area, no box, no outline
+    data = open_folder(path)
+    assert set(told) <= set(look_at_data(data, own_vocabulary(data.categories), per_class=False).notes)
+
+
+def test_boxes_alone_teach_nothing_and_missing_pictures_are_told_with_what_is_there(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    put_picture(tmp_path / "images/other.png")
+    box = {"id": 1, "image_id": 0, "category_id": 1, "bbox": [1, 1, 2, 2], "area": 4, "iscrowd": 0}
+    picture = {"id": 0, "file_name": "a.png", "height": 6, "width": 8}
+    document = {"images": [picture], "annotations": [box], "categories": [{"id": 1, "name": "cat"}]}
+
+    code = run_check(DataCheckOptions(name=str(put_json(tmp_path / "result.json", document))))
+
+    out = capfd.readouterr().out
+    assert code == FLAWED
+    assert "Problem: none of the 1 pictures has an object that is no crowd" in out
+    assert f"{tmp_path / 'images'} holds other.png." in out

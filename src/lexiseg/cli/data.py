@@ -106,7 +106,10 @@ def run_list(options: DataListOptions) -> None:
         found = (_found(entry, root),) if root else ()
         rows.append((entry.name, entry.title, entry.task, words, ", ".join(entry.splits), *found))
     show("", columns, rows)
-    note("Your own folder needs no name: COCO panoptic, COCO instances, or images/ and labels/ with a classes.txt.")
+    note(
+        "Your own folder needs no name: COCO panoptic, COCO instances, or images/ and labels/ (maps, or YOLO's texts) "
+        "with a classes.txt."
+    )
 
 
 def run_check(options: DataCheckOptions) -> int:

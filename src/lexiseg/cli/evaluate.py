@@ -76,6 +76,8 @@ def run_evaluate(options: EvaluateOptions) -> int:
                 report=bar,
             )
         dataset, vocabulary = inputs.dataset, inputs.vocabulary
+        for sentence in dataset.notes:
+            note(f"Note: {sentence}")
         _check(options, measure_of(dataset, inputs.settings.task).name, is_panoptic="panoptic" in dataset.kinds)
         _tell_lambda(options, network)
         with resumable(out):

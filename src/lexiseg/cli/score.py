@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from lexiseg.cli.console import progress, say, show
+from lexiseg.cli.console import note, progress, say, show
 from lexiseg.cli.options.evaluate import ScorePanopticOptions, ScoreSemanticOptions
 from lexiseg.cli.options.shared import read_optional_vocabulary, read_vocabulary
 from lexiseg.core.errors import FormatError
@@ -25,10 +25,12 @@ def run_score_panoptic(options: ScorePanopticOptions) -> None:
     for path in (truth, predicted):
         if not path.is_file():
             raise FormatError(f"{path}: there is no such file. Name a JSON in COCO panoptic format.")
-    true = read_panoptic(truth, images=truth.parent, masks=options.truth_folder)
+    true = read_panoptic(truth, images=truth.parent, masks=options.truth_folder, finds_pictures=False)
     found = read_panoptic(
         predicted, images=predicted.parent, masks=options.predicted_folder, categories=true.categories
     )
+    for sentence in (*true.notes, *found.notes):
+        note(f"Note: {sentence}")
     with progress("Counting", len(true.samples)) as bar:
         quality = summarise(score_panoptic(true, found, workers=options.workers, report=bar), true.categories)
     if options.as_json:

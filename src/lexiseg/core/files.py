@@ -53,6 +53,9 @@ def no_collection() -> Generator[None, None, None]:
         yield
     finally:
         if was_on:
+            if not gc.get_freeze_count():  # what was made counts as old from now on, without a look at it
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

@@ -40,6 +40,8 @@ def load_ids(path: Path) -> Int32[np.ndarray, "H W"]:
         FormatError: if the file is missing, no picture, or neither RGB nor RGBA.
     """
     with decoding(path, "segmentation"), Image.open(path) as picture:
+        if picture.format in ("JPEG", "MPO"):
+            raise FormatError(f"{path}: a JPEG changes segment ids, so they are lost. Save ids as PNG.")
         if picture.mode not in ("RGB", "RGBA"):
             raise FormatError(
                 f"{path}: expected an RGB picture of segment ids, got mode {picture.mode}. "

@@ -15,6 +15,9 @@ rle: Any = mask  # its declared types leave out what it takes and gives
 
 TOO_FAR = 10  # a polygon may reach this many picture sides; tracing one costs time in proportion to its length
 
+ROUNDING = 1e-9
+"""Up to which share of its box a polygon has no area."""
+
 NO_POLYGON = "a polygon must be a list of x and y of three points or more"
 
 
@@ -134,12 +137,11 @@ def _is_polygon(polygon: object) -> bool:
 
 
 def _is_flat(polygon: list[float]) -> bool:
-    """Whether the shoelace formula gives nothing."""
+    """Whether the shoelace formula gives nothing, up to rounding."""
     xs, ys = polygon[::2], polygon[1::2]
-    return (
-        math.fsum(x * (after - before) for x, before, after in zip(xs, ys[-1:] + ys[:-1], ys[1:] + ys[:1], strict=True))
-        == 0
-    )
+    box = (max(xs) - min(xs)) * (max(ys) - min(ys))
+    corners = zip(xs, ys[-1:] + ys[:-1], ys[1:] + ys[:1], strict=True)
+    return abs(math.fsum(x * (after - before) for x, before, after in corners)) <= ROUNDING * box
 
 
 def _uncovered(size: tuple[int, int]) -> str:

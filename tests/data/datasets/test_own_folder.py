@@ -190,3 +190,71 @@ def test_pictures_may_lie_in_a_folder_of_the_name_of_their_instance_json(tmp_pat
 
     assert data.kinds == {"instance"}
     assert data.samples[0].image_path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("picture", "label"),
+    [("a.JPG", "a.PNG"), ("A.Tif", "a.png"), ("a.jpe", "a.tif"), ("a.png", "a.TIFF"), ("a.Jpeg", "A.png")],
+)
+def test_pictures_and_maps_pair_whatever_the_case_of_their_letters(tmp_path: Path, picture: str, label: str):
+    put_picture(tmp_path / "images" / picture)
+    put_grey(tmp_path / "labels" / label, rows(0))
+    put_text(tmp_path / "classes.txt", "cat")
+
+    (sample,) = open_dataset(tmp_path, None).samples
+
+    assert sample.files == (tmp_path / "images" / picture, tmp_path / "labels" / label)
+
+
+def test_composed_letters_pair_with_decomposed_ones(tmp_path: Path):
+    put_picture(tmp_path / "images" / "gr\u00fcn.png")
+    put_grey(tmp_path / "labels" / "gru\u0308n.png", rows(0))
+    put_text(tmp_path / "classes.txt", "cat")
+
+    data = open_dataset(tmp_path, None)
+
+    assert [sample.files[1].is_file() for sample in data.samples] == [True]
+
+
+def test_a_map_saved_as_jpeg_is_told_as_the_reason(tmp_path: Path):
+    put_picture(tmp_path / "images" / "a.png")
+    noise = rows(*range(6))
+    put_grey(tmp_path / "labels" / "a.jpg", 40 * noise)
+    put_text(tmp_path / "classes.txt", "cat")
+    data = open_dataset(tmp_path, None)
+
+    with pytest.raises(FormatError, match=r"a\.jpg is a JPEG, which changes values: save maps as PNG"):
+        data.annotation(data.samples[0])
+
+
+def test_folders_of_splits_are_named_where_none_is_chosen(tmp_path: Path):
+    for split in ("train", "valid"):
+        put_picture(tmp_path / split / "images" / "a.png")
+        put_grey(tmp_path / split / "labels" / "a.png", rows(0))
+    put_text(tmp_path / "classes.txt", "cat")
+
+    assert open_dataset(tmp_path, None, "val").samples[0].image_path == tmp_path / "valid" / "images" / "a.png"
+    assert "It has the splits train, valid: name one with --split." in refusal(tmp_path)
+
+
+def test_vocs_lists_of_names_are_its_splits(tmp_path: Path):
+    for name in ("a", "b", "c"):
+        put_picture(tmp_path / "JPEGImages" / f"{name}.jpg")
+        put_grey(tmp_path / "SegmentationClass" / f"{name}.png", rows(1))
+    put_text(tmp_path / "class_names.txt", "_background_\ncat")
+    put_text(tmp_path / "ImageSets/Segmentation/train.txt", "a")
+    put_text(tmp_path / "ImageSets/Segmentation/val.txt", "b")
+
+    names = [[s.file_name for s in open_dataset(tmp_path, None, split).samples] for split in ("train", "val", None)]
+
+    assert names == [["a.jpg"], ["b.jpg"], ["a.jpg", "b.jpg"]]
+    assert "there is no test.txt" in refusal(tmp_path, "test")
+
+
+@pytest.mark.parametrize("text", ["cat", "cat:1,2::", ":1,2,3::"])
+def test_a_labelmap_of_another_form_is_refused(tmp_path: Path, text: str):
+    put_picture(tmp_path / "JPEGImages" / "a.jpg")
+    put_grey(tmp_path / "SegmentationClass" / "a.png", rows(1))
+    put_text(tmp_path / "labelmap.txt", text)
+
+    assert "expected lines such as 'cat:128,0,0::'" in refusal(tmp_path)

@@ -2,11 +2,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lexiseg.core.errors import FormatError
 from lexiseg.data.dataset import Category
 from lexiseg.data.formats.coco_instances import read_instances
+from lexiseg.data.run_lengths import encode
 from miniatures import put_json, put_picture
 
 SQUARE = [1, 1, 4, 1, 4, 4, 1, 4]
@@ -74,32 +76,149 @@ def test_polygons_and_both_forms_of_rle_are_masks(tmp_path: Path, segmentation: 
     assert read_instances(path).samples[0].objects[0]["segmentation"] == segmentation
 
 
+LINE = [1, 1, 4, 4, 2, 2]
+
+
 @pytest.mark.parametrize(
-    ("changes", "parts"),
+    ("changes", "kind", "where"),
     [
-        ({"category_id": 4}, ["a.jpg, object 5", "category 4"]),
-        ({"image_id": 7}, ["object 5", "picture 7"]),
-        ({"iscrowd": 2}, ["a.jpg, object 5", "0 or 1"]),
-        ({"bbox": [1, 2, 3]}, ["a.jpg, object 5", "bbox"]),
-        ({"bbox": [1, 2, float("nan"), 3]}, ["bbox"]),
-        ({"bbox": [1, 2, "3", 3]}, ["bbox"]),
-        ({"area": -1}, ["area", "-1"]),
-        ({"area": None}, ["area", "None"]),
-        ({"segmentation": []}, ["polygons or a run-length code"]),
-        ({"segmentation": [[1, 2, 3, 4]]}, ["three points"]),
-        ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, ["three points"]),
-        ({"segmentation": [[1, 2, 3, 4, 5, "6"]]}, ["three points"]),
-        ({"segmentation": {"size": [8, 6], "counts": "abc"}}, ["[8, 6]", "[6, 8]"]),
-        ({"segmentation": {"size": [6, 8], "counts": [3, 40]}}, ["43 pixels", "48"]),
-        ({"segmentation": {"size": [6, 8], "counts": [-3, 51]}}, ["not negative"]),
-        ({"segmentation": {"size": [6, 8]}}, ["counts"]),
-        ({"segmentation": None}, ["polygons or a run-length code"]),
+        ({"category_id": 4}, "have a category that is not listed", "a.jpg, object 5 of category 4"),
+        ({"category_id": [3]}, "have a category that is not listed", "a.jpg, object 5"),
+        ({"image_id": 7}, "belong to no picture that is listed", "object 5 of picture 7"),
+        ({"iscrowd": 2}, "have an iscrowd that is neither 0 nor 1", "a.jpg, object 5"),
+        ({"iscrowd": "maybe"}, "have an iscrowd that is neither 0 nor 1", "a.jpg, object 5"),
+        ({"segmentation": []}, "have no outline, but a box alone or nothing", "a.jpg, object 5"),
+        ({"segmentation": [[]]}, "have no outline", "a.jpg, object 5"),
+        ({"segmentation": {}}, "have no outline", "a.jpg, object 5"),
+        ({"segmentation": None}, "have no outline", "a.jpg, object 5"),
+        ({"segmentation": [[1, 2, 3, 4]]}, "have a polygon of fewer than three points", "a.jpg, object 5"),
+        ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, "have a polygon that is no list of x and y", "a.jpg, object 5"),
+        ({"segmentation": [[1, 2, 3, 4, 5, "6"]]}, "have a polygon that is no list of x and y", "a.jpg, object 5"),
+        ({"segmentation": [[1, 2, 3, 4, 5, float("nan")]]}, "no list of x and y", "a.jpg, object 5"),
+        ({"segmentation": [LINE], "area": 0}, "have a flat polygon, without an area", "a.jpg, object 5"),
+        ({"segmentation": [LINE], "area": None}, "have a flat polygon", "a.jpg, object 5"),
+        ({"segmentation": {"size": [8, 6], "counts": "abc"}}, "of another size than their picture", "a.jpg, object 5"),
+        ({"segmentation": {"size": [6, 8], "counts": [3, 40]}}, "does not cover their picture", "a.jpg, object 5"),
+        ({"segmentation": {"size": [6, 8], "counts": [-3, 51]}}, "does not cover their picture", "a.jpg, object 5"),
+        ({"segmentation": {"size": [6, 8]}}, "does not cover their picture", "a.jpg, object 5"),
     ],
 )
-def test_an_object_that_is_none_is_refused_by_name(tmp_path: Path, changes: dict[str, Any], parts: list[str]):
-    message = refusal(put_json(tmp_path / "a.json", content(**changes)))
+def test_objects_that_are_none_are_left_out_and_counted_by_kind(
+    tmp_path: Path, changes: dict[str, Any], kind: str, where: str
+):
+    document = content(**changes)
+    good = {"id": 6, "image_id": 9, "category_id": 3, "bbox": [1, 1, 3, 3], "area": 9, "segmentation": [SQUARE]}
+    document["annotations"] += [dict(document["annotations"][0], id=7), good]
 
-    assert [part for part in parts if part not in message] == []
+    data = read_instances(put_json(tmp_path / "a.json", document))
+
+    assert [len(sample.objects or ()) for sample in data.samples] == [0, 1]
+    (note,) = data.notes
+    assert kind in note
+    assert f": 2, first {where}" in note
+    assert note.endswith("; they are left out.")
+
+
+@pytest.mark.parametrize("area", [None, float("inf"), float("nan"), -1, "9", [9]])
+def test_an_area_that_is_no_number_follows_from_the_mask(tmp_path: Path, area: object):
+    data = read_instances(put_json(tmp_path / "a.json", content(area=area)))
+
+    instances = data.annotation(data.samples[0]).instances
+    assert instances is not None
+    assert instances.masks[0].area == 9
+    assert data.notes == (
+        "objects without a number for their area: 1, first a.jpg, object 5; it follows from their masks.",
+    )
+
+
+def test_1e400_is_infinite_in_json(tmp_path: Path):
+    (tmp_path / "a.json").write_text(json.dumps(content(area=7654321.5)).replace("7654321.5", "1e400"))
+
+    assert "without a number for their area" in read_instances(tmp_path / "a.json").notes[0]
+
+
+@pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, float("nan"), 3], [1, 2, "3", 3]])
+def test_a_box_is_not_needed(tmp_path: Path, box: object):
+    data = read_instances(put_json(tmp_path / "a.json", content(bbox=box)))
+
+    assert len(data.samples[0].objects or ()) == 1
+    assert "without a number for their bbox" in data.notes[0]
+
+
+def test_ids_and_flags_written_as_text_are_what_they_say(tmp_path: Path):
+    document = content(image_id="8", category_id="3", iscrowd="false")
+    document["images"][1]["id"] = "9"
+
+    data = read_instances(put_json(tmp_path / "a.json", document))
+
+    assert [sample.image_id for sample in data.samples] == [8, 9]
+    instances = data.annotation(data.samples[0]).instances
+    assert instances is not None
+    assert (instances.masks[0].category_id, instances.masks[0].is_crowd) == (3, False)
+    assert data.notes == (
+        "objects with iscrowd written as text: 1, first a.jpg, object 5; it is read as what it says.",
+    )
+
+
+def test_polygons_that_are_none_are_dropped_beside_others_and_a_bare_one_is_read(tmp_path: Path):
+    for segmentation in ([SQUARE, [1, 1, 2, 2]], SQUARE):
+        data = read_instances(put_json(tmp_path / "a.json", content(segmentation=segmentation)))
+
+        assert (data.samples[0].objects or ())[0]["segmentation"] == [SQUARE]
+
+
+def test_the_text_of_python_bytes_is_read_as_what_it_means(tmp_path: Path):
+    code = encode(np.eye(6, 8, dtype=bool))
+    data = read_instances(
+        put_json(tmp_path / "a.json", content(segmentation={"size": [6, 8], "counts": str(code.encode())}))
+    )
+
+    instances = data.annotation(data.samples[0]).instances
+    assert instances is not None
+    assert instances.masks[0].counts == code
+    assert "the text of Python bytes (b'...'): 1, first that of a.jpg, object 5" in data.notes[0]
+
+
+def test_a_size_that_is_not_listed_is_that_of_the_picture(tmp_path: Path):
+    document = content()
+    for picture in document["images"]:
+        del picture["height"]
+    put_picture(tmp_path / "a.jpg")
+
+    data = read_instances(put_json(tmp_path / "a.json", document))
+
+    assert [sample.size for sample in data.samples] == [(6, 8), None]
+    assert data.load(data.samples[0]).annotation.size == (6, 8)
+    with pytest.raises(FormatError, match=r"b\.jpg: its height and width are not listed"):
+        data.annotation(data.samples[1])
+
+
+def test_a_category_at_the_top_stays_if_it_has_objects_or_no_children(tmp_path: Path):
+    for parent, objects_of, kept in (("cat", 90, [90]), ("cat", 3, [3, 90]), ("none", 90, [3, 90])):
+        document = content(category_id=objects_of)
+        document["categories"] = [
+            {"id": 3, "name": "cat", "supercategory": "none"},
+            {"id": 90, "name": "cat", "supercategory": parent},
+        ]
+
+        data = read_instances(put_json(tmp_path / "a.json", document))
+
+        assert [category.id for category in data.categories] == kept
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "said"),
+    [
+        ("images", "id", "entry 2 of 'images' has no 'id'"),
+        ("images", "file_name", "entry 2 of 'images' has no 'file_name' or 'coco_url'"),
+        ("categories", "name", "entry 2 of 'categories' has no 'name'"),
+    ],
+)
+def test_an_entry_that_lacks_a_field_is_named(tmp_path: Path, part: str, key: str, said: str):
+    document = content()
+    del document[part][1][key]
+
+    assert said in refusal(put_json(tmp_path / "a.json", document))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from PIL import Image
 
 from lexiseg.core.errors import FormatError
 from lexiseg.data.dataset import Category
+from lexiseg.data.datasets.findings import examine
 from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
 from lexiseg.data.id_maps import compact, load_ids, save_ids, segments_of
 
@@ -243,13 +244,140 @@ def test_a_contradiction_is_found_when_the_picture_is_loaded(tmp_path: Path, key
         data.annotation(data.samples[0], strict=True)
 
 
-def test_a_segment_without_pixels_is_found(tmp_path: Path):
+def test_a_segment_without_pixels_is_noted_and_trained_on_as_it_is_evaluated(tmp_path: Path):
     write(tmp_path)
     save_ids(tmp_path / "panoptic" / "000000000008.png", np.where(IDS == 5, 0, IDS))
     data = read_panoptic(tmp_path)
 
-    with pytest.raises(FormatError, match="segment 5 is in the JSON but not in the PNG"):
-        data.annotation(data.samples[0], strict=True)
+    assert data.annotation(data.samples[0], strict=True).to_segmentation(()).ids.max() == 70_000
+    found = examine(data, tmp_path)
+    assert found.is_fine
+    assert found.notes[0].startswith(
+        "segments in the JSON that are not in the PNG: 1, first 000000000008.png, segment 5"
+    )
+
+
+def test_a_segment_of_the_png_alone_is_found_by_every_check(tmp_path: Path):
+    write(tmp_path)
+    edit(tmp_path, "id", 6)
+
+    assert examine(read_panoptic(tmp_path), tmp_path).broken == (
+        "000000000008.png: segment 5 is in the PNG but not in the JSON.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "note"),
+    [
+        ("area", float("inf"), "segments without a number for their area: 1, first 000000000008.png, segment 5"),
+        ("area", float("nan"), "segments without a number for their area: 1"),
+        ("iscrowd", "false", "segments with numbers or flags written as text: 1, first 000000000008.png, segment 5"),
+        ("category_id", "70", "segments with numbers or flags written as text: 1"),
+        ("area", "6", "segments with numbers or flags written as text: 1"),
+    ],
+)
+def test_what_json_can_say_but_coco_does_not_is_read_and_noted(tmp_path: Path, key: str, value: object, note: str):
+    write(tmp_path)
+    edit(tmp_path, key, value)
+
+    data = read_panoptic(tmp_path)
+
+    assert data.notes[0].startswith(note)
+    ((segment, _),) = [sample.segments for sample in data.samples]
+    assert (segment.id, segment.category_id, segment.is_crowd) == (5, 70, False)
+    assert segment.area in (0, 6)  # 0 is counted in the map
+
+
+def test_an_infinite_area_beyond_json_is_no_traceback(tmp_path: Path):
+    write(tmp_path)
+    edit(tmp_path, "area", 123456.5)
+    text = (tmp_path / "panoptic.json").read_text().replace("123456.5", "1e400")
+    (tmp_path / "panoptic.json").write_text(text)
+
+    assert "without a number for their area" in read_panoptic(tmp_path).notes[0]
+
+
+def test_an_entry_that_lacks_a_field_is_named_with_file_and_entry(tmp_path: Path):
+    write(tmp_path)
+    content = json.loads((tmp_path / "panoptic.json").read_text())
+    for part, key, said in (
+        ("annotations", "segments_info", "entry 1 of 'annotations' has no 'segments_info'"),
+        ("categories", "isthing", "entry 1 of 'categories' has no 'isthing'"),
+        ("images", "file_name", "entry 1 of 'images' has no 'file_name' or 'coco_url'"),
+    ):
+        broken = {**content, part: [{k: v for k, v in one.items() if k != key} for one in content[part]]}
+        (tmp_path / "panoptic.json").write_text(json.dumps(broken))
+        with pytest.raises(FormatError, match=rf"panoptic\.json: not in COCO panoptic format: {said}\.$"):
+            read_panoptic(tmp_path)
+    del content["annotations"][0]["segments_info"][0]["category_id"]
+    (tmp_path / "panoptic.json").write_text(json.dumps(content))
+    with pytest.raises(FormatError, match=r"000000000008\.png, segment 5: it has no 'category_id'"):
+        read_panoptic(tmp_path)
+
+
+def test_things_and_stuff_may_be_told_in_words(tmp_path: Path):
+    write(tmp_path)
+    content = json.loads((tmp_path / "panoptic.json").read_text())
+    for category, flag in zip(content["categories"], ("true", "False"), strict=True):
+        category["isthing"] = flag
+    (tmp_path / "panoptic.json").write_text(json.dumps(content))
+
+    assert read_panoptic(tmp_path).categories == CATEGORIES
+
+
+def test_label_ids_of_transformers_are_places_among_the_categories(tmp_path: Path):
+    write(tmp_path)
+    content = json.loads((tmp_path / "panoptic.json").read_text())
+    for segment, place in zip(content["annotations"][0]["segments_info"], (1, 0), strict=True):
+        segment["label_id"] = place
+        del segment["category_id"]
+    (tmp_path / "panoptic.json").write_text(json.dumps(content))
+
+    data = read_panoptic(tmp_path, categories=CATEGORIES)
+
+    assert [segment.category_id for segment in data.samples[0].segments or ()] == [70, 3]
+    assert "segments with a label_id, as transformers writes it, and no category_id: 2" in data.notes[0]
+    content["annotations"][0]["segments_info"][0]["label_id"] = 2
+    (tmp_path / "panoptic.json").write_text(json.dumps(content))
+    with pytest.raises(FormatError, match="its label_id 2 is no place among the 2 categories"):
+        read_panoptic(tmp_path, categories=CATEGORIES)
+
+
+def test_ids_in_a_jpeg_are_refused(tmp_path: Path):
+    write(tmp_path)
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "panoptic" / "000000000008.png", format="JPEG")
+
+    (broken,) = examine(read_panoptic(tmp_path), tmp_path).broken
+
+    assert "000000000008.png: a JPEG changes segment ids" in broken
+
+
+def test_names_that_stand_twice_are_found(tmp_path: Path):
+    write(tmp_path)
+    content = json.loads((tmp_path / "panoptic.json").read_text())
+    content["images"].append({**content["images"][0], "id": 9})
+    content["annotations"].append({**content["annotations"][0], "image_id": 9})
+    content["categories"][1]["name"] = "cat"
+    (tmp_path / "panoptic.json").write_text(json.dumps(content))
+
+    found = examine(read_panoptic(tmp_path), tmp_path)
+
+    assert found.notes == (
+        "pictures with the file name of another: 1, first 000000000008.png; they are taken one by one.",
+    )
+    assert found.problems == (
+        "the categories 'cat' (3), 'cat' (70) have one name: give each its own, or make one of them.",
+    )
+
+
+def test_an_id_that_stands_twice_is_noted(tmp_path: Path):
+    write(tmp_path)
+    edit(tmp_path, "id", 70_000)
+
+    notes = examine(read_panoptic(tmp_path), tmp_path).notes
+
+    (note,) = notes
+    assert note.startswith("segments whose id stands twice in their list: 1, first 000000000008.png, segment 70000;")
 
 
 def test_a_missing_picture_is_found_when_it_is_loaded(tmp_path: Path):

@@ -171,9 +171,7 @@ def test_label_maps_are_looked_at_too(data: Path) -> None:
     found = look_at_data(semantic, WORDS, per_class=True)
 
     assert "2 of 2 pictures that were opened can't be used" in found.problems[0]
-    assert found.notes == (
-        "1 pictures have the file name of another, first a.png: their objects belong to one picture.",
-    )
+    assert found.notes == ("pictures with the file name of another: 1, first a.png; they are taken one by one.",)
 
 
 def test_a_training_ends_before_its_first_step_and_says_how_many_more_problems_there_are(

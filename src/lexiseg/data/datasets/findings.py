@@ -27,11 +27,11 @@ OPENED = 16
 HEADERS = 2000
 """Pictures whose header is read where not all are asked for; it takes about a second."""
 
-VOID = "{n} label maps hold no class of the data set, first that of {first}: nothing is learned from them."
-HIDDEN = "{n} segments are in the JSON but not in the PNG, first {first}: they count as missed, and teach nothing."
-EMPTY = "{n} objects have a mask without a pixel, first {first}: they teach nothing."
-TWICE = "{n} segments have an id that stands twice in their list, first {first}: the last entry counts."
-SAME_NAME = "{n} pictures have the file name of another, first {first}: their objects belong to one picture."
+VOID = "label maps that hold no class of the data set: {n}, first that of {first}; nothing is learned from them."
+HIDDEN = "segments in the JSON that are not in the PNG: {n}, first {first}; they count as missed, and teach nothing."
+EMPTY = "objects whose mask has no pixel: {n}, first {first}; they teach nothing."
+TWICE = "segments whose id stands twice in their list: {n}, first {first}; the last entry counts."
+SAME_NAME = "pictures with the file name of another: {n}, first {first}; they are taken one by one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,7 @@ def _problems_of_lists(dataset: Dataset) -> Iterator[str]:
     for alike in named.values():
         if len(alike) > 1:
             yield f"the categories {few(alike)} have one name: give each its own, or make one of them."
+    yield from _problems_of_objects(dataset)
     known, count = {category.id for category in dataset.categories}, len(dataset.samples)
     strange = [s.file_name for s in dataset.samples if not known.issuperset(column(s.segments or (), "category_id"))]
     if strange:
@@ -176,6 +177,13 @@ def _problems_of_lists(dataset: Dataset) -> Iterator[str]:
             f"{len(strange)} of {count} pictures have segments of a category that the annotations do not list, first "
             f"{strange[0]}: list it, or leave them out."
         )
+
+
+def _problems_of_objects(dataset: Dataset) -> Iterator[str]:
+    """Objects of which nothing is learned or measured."""
+    listed = [sample.objects for sample in dataset.samples if sample.objects is not None]
+    if listed and all(one.get("iscrowd", 0) for objects in listed for one in objects):
+        yield f"none of the {len(listed)} pictures has an object that is no crowd: mark things one by one."
 
 
 def _problems_of_headers(

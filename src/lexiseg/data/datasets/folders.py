@@ -90,14 +90,15 @@ def either(first: Iterable[str], second: Iterable[str]) -> list[str]:
 
 def absent(paths: Iterable[Path]) -> list[Path]:
     """Which of the paths are not there; every folder is listed once."""
-    in_folder: dict[Path, list[Path]] = defaultdict(list)
+    in_folder: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     for path in paths:
-        in_folder[path.parent].append(path)
+        folder, _, name = str(path).rpartition(os.sep)  # path.parent would cost more than all else
+        in_folder[folder or (os.sep if path.is_absolute() else os.curdir)].append((name, path))
     missing: list[Path] = []
     for folder, wanted in in_folder.items():
         try:
-            there = set(os.listdir(folder))  # noqa: PTH208 - a Path per file would cost more than all else
+            there = set(os.listdir(folder))  # noqa: PTH208 - a Path per file would cost as much again
         except OSError:
             there = set()
-        missing.extend(path for path in wanted if path.name not in there)
+        missing.extend(path for name, path in wanted if name not in there)
     return missing

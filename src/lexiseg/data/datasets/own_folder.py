@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.core.errors import FormatError, VocabularyError
-from lexiseg.core.files import read_json, read_lines, read_text
+from lexiseg.core.files import no_collection, read_json, read_lines, read_text
 from lexiseg.core.messages import few
 from lexiseg.core.picture_files import SUFFIXES
 from lexiseg.core.vocabulary import Concept, Vocabulary
@@ -163,33 +163,29 @@ def read_labels_folder(root: Path, classes: Path, split: str | None = None) -> D
 
 def _halves(root: Path, classes: Path, split: str | None) -> tuple[Path, Path, list[str] | None]:
     """The folders of pictures and labels; and the names in VOC's list of the split, without ends, if there are any."""
-    tops = [root, *(root / word for word in SPLIT_WORDS.get(split or "", (split,)) if word)]
-    halves = [
-        tuple(
-            next((top / name for name in names if (top / name).is_dir()), None)
-            for names in (IMAGE_FOLDERS, LABEL_FOLDERS)
-        )
-        for top in tops
-    ]
-    images, labels = next((half for half in halves if None not in half), (None, None))
+    words = () if split is None else SPLIT_WORDS.get(split, (split,))
+    inside = sorted(folder for folder in root.glob("*") if _half(folder, IMAGE_FOLDERS))  # train/images/, valid/images/
+    tops = (root, *(root / word for word in words), *(inside if split is None and len(inside) == 1 else ()))
+    halves = ((_half(top, IMAGE_FOLDERS), _half(top, LABEL_FOLDERS)) for top in tops)
+    images, labels = next(((one, other) for one, other in halves if one and other), (None, None))
     if images is None or labels is None:
-        inside = sorted(
-            folder.name for folder in root.glob("*") if any((folder / name).is_dir() for name in IMAGE_FOLDERS)
-        )
-        hint = f" It has the splits {', '.join(inside)}: name one with --split." if inside else ""
+        hint = f" It has the splits {', '.join(one.name for one in inside)}: name one with --split." if inside else ""
         raise FormatError(f"{root}: beside {classes.name}, expected a folder images/ and a folder labels/.{hint}")
-    if (lists := sorted((root / VOC_LISTS).glob("*.txt"))) and images.parent == root:
-        chosen = [file for file in lists if split is None or file.stem in SPLIT_WORDS.get(split, (split,))]
+    lists = sorted((root / VOC_LISTS).glob("*.txt"))
+    if images.parent != root or not (split or lists):
+        return images, labels, None
+    if lists:
+        chosen = [file for file in lists if split is None or file.stem in words]
         if not chosen:
             raise FormatError(f"{root / VOC_LISTS}: there is no {split}.txt, so the data set has no split {split!r}.")
         return images, labels, sorted({name for file in chosen for name in read_lines(file)})
-    if split is not None and images.parent == root:
-        words = SPLIT_WORDS.get(split, (split,))
-        found = next((word for word in words if (images / word).is_dir()), None)
-        if found is None:
-            raise FormatError(f"{images / split}: there is no such folder, so the data set has no split {split!r}.")
-        return images / found, labels / found, None
-    return images, labels, None
+    if (word := next((word for word in words if (images / word).is_dir()), None)) is None:
+        raise FormatError(f"{images / str(split)}: there is no such folder, so the data set has no split {split!r}.")
+    return images / word, labels / word, None
+
+
+def _half(folder: Path, names: Iterable[str]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_dir()), None)
 
 
 def _paired(image_of: Mapping[str, str], labels: Iterable[str]) -> dict[str, str]:
@@ -231,16 +227,25 @@ def read_classes(path: Path) -> tuple[Category, ...]:
 
 
 def _colours_of(path: Path) -> dict[int, Category | None]:
-    """The class of each colour, R + 256 G + 65536 B, in lines of "name:red,green,blue:parts:actions"; None is void."""
+    """The class of each colour, R + 256 G + 65536 B, in lines of "name:red,green,blue:parts:actions"; None is void.
+
+    A line without a colour has that of VOC's colour map for its place.
+    """
     found: dict[int, Category | None] = {}
     for number, line in enumerate(one for one in read_lines(path) if not one.startswith("#")):
-        if (match := re.fullmatch(r"([^:]+):(\d+),(\d+),(\d+)(:.*)?", line)) is None:
+        if (match := re.fullmatch(r"([^:]+):(?:(\d+),(\d+),(\d+))?(?::.*)?", line)) is None:
             raise FormatError(f"{path}: expected lines such as 'cat:128,0,0::', got {line!r}.")
-        code = sum(int(match[channel + 2]) << 8 * channel for channel in range(3))
         concept = _concept(match[1], path)
+        code = sum(int(match[place + 2]) << 8 * place for place in range(3)) if match[2] else _voc_colour(number)
         is_void = concept.name in VOID_NAMES
         found[code] = None if is_void else Category(id=number, name=concept.name, is_thing=concept.is_thing)
     return found
+
+
+def _voc_colour(number: int) -> int:
+    """The colour of a class in VOC's map, as a code: its bits, three by three, are the high ones of the channels."""
+    places = ((bit, channel) for bit in range(8) for channel in range(3))
+    return sum((number >> 3 * bit + channel & 1) << 7 - bit + 8 * channel for bit, channel in places)
 
 
 def _numbered_lines(path: Path) -> list[tuple[int, Concept]]:
@@ -298,11 +303,11 @@ def _concept(written: Any, path: Path) -> Concept:
 
 def _open_json(path: Path) -> Dataset:
     """Opens a COCO JSON, panoptic or instance by its content."""
-    content = read_json(path)
-    annotations = content.get("annotations") if isinstance(content, Mapping) else None
-    if not isinstance(annotations, list):
-        raise FormatError(f"{path}: this is no data set that is known; expected {FORMS}.")
-    first = annotations[0] if annotations and isinstance(annotations[0], Mapping) else {}
-    if "segments_info" in first:
-        return read_panoptic(path, content=content)
-    return read_instances(path, content=content)
+    with no_collection():
+        content = read_json(path)
+        annotations = content.get("annotations") if isinstance(content, Mapping) else None
+        if not isinstance(annotations, list):
+            raise FormatError(f"{path}: this is no data set that is known; expected {FORMS}.")
+        first = annotations[0] if annotations and isinstance(annotations[0], Mapping) else {}
+        read = read_panoptic if "segments_info" in first else read_instances
+        return read(path, content=content)

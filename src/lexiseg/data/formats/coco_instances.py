@@ -17,11 +17,11 @@ from lexiseg.data.formats.layouts import FileFinder, Remarks, in_format, name_of
 from lexiseg.data.run_lengths import area_of, code_of, is_finite, is_text_of_bytes, mended_mask
 
 Object = Mapping[str, Any]
-LEFT_OUT = "{{n}} objects {problem}, first {{first}}: they are left out."
-COMPUTED = "{{n}} objects have no {field} that is a number, first {{first}}: it follows from their masks."
-BYTES = "{n} masks are the text of Python bytes (b'...'), first that of {first}: they are read as what they mean."
-TEXT = "{n} objects have iscrowd written as text, first {first}: it is read as what it says."
-ROOT = "{n} categories have no object, and others name them as their supercategory, first {first}: they are left out."
+LEFT_OUT = "objects that {problem}: {{n}}, first {{first}}; they are left out."
+COMPUTED = "objects without a number for their {field}: {{n}}, first {{first}}; it follows from their masks."
+BYTES = "masks that are the text of Python bytes (b'...'): {n}, first that of {first}; they are read as what they mean."
+TEXT = "objects with iscrowd written as text: {n}, first {first}; it is read as what it says."
+ROOT = "categories without an object that others name as their supercategory: {n}, first {first}; they are left out."
 NO_ROOT = (None, "", "none")
 """What a category at the top has for its supercategory."""
 
@@ -132,6 +132,7 @@ def _is_plain(one: Any, pictures: Mapping[int | str, Mapping[str, Any]], known: 
             and one["category_id"] in known
             and one["image_id"] in pictures
             and one.get("iscrowd", 0) in (0, 1)
+            and len(one["bbox"]) == 4
             and math.isfinite(sum(one["bbox"]))
         ):
             return False
@@ -207,7 +208,7 @@ def _size_of(picture: Mapping[str, Any], path: Path, name: str, remarks: Remarks
     """Height and width, from the picture where they are not listed."""
     if (listed := _listed_size(picture)) is not None:
         return listed
-    remarks.add("{n} pictures are listed without height and width, first {first}: they are asked for theirs.", name)
+    remarks.add("pictures listed without height and width: {n}, first {first}; they are asked for theirs.", name)
     return size_of(path)
 
 

@@ -7,6 +7,7 @@ out, are named in this file and in `coco_segments` alone.
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def read_panoptic(
     masks: Path | None = None,
     categories: Sequence[Category] | None = None,
     content: Any = None,
+    finds_pictures: bool = True,
 ) -> Dataset:
     """Reads the JSON of a data set; pictures and masks are opened later, one sample at a time.
 
@@ -56,6 +58,7 @@ def read_panoptic(
         masks: the folder of id PNGs.
         categories: for files of predictions, which carry none.
         content: of the JSON, where it has been read already.
+        finds_pictures: looks for those that are not where they are listed.
 
     Raises:
         FormatError: if nothing is found, the choice is not unique, or the JSON is not in format.
@@ -72,12 +75,16 @@ def read_panoptic(
             categories = [_to_category(entry) for entry in content["categories"]]
         pictures = {} if is_prediction else _pictures_of(content)
         folders = picture_folders(annotations, masks) if images is None else [images]
-        samples, notes = _samples(content["annotations"], pictures, categories, FileFinder(folders, skip=masks), masks)
+        finder, remarks = FileFinder(folders, skip=masks), Remarks()
+        looks = remarks if finds_pictures and pictures else None
+        samples = _samples(
+            content["annotations"], pictures, categories, partial(finder.find_all, remarks=looks), masks, remarks
+        )
     if len({category.id for category in categories}) < len(categories):
         raise FormatError(f"{annotations}: two categories have one id. Give each its own.")
     if len({sample.image_id for sample in samples}) < len(samples):
         raise FormatError(f"{annotations}: a picture has two annotations. Leave one of them out.")
-    return _dataset(categories, samples, notes)
+    return _dataset(categories, samples, remarks)
 
 
 def read_named_panoptic(
@@ -112,19 +119,21 @@ def read_named_panoptic(
         pictures = {key: {**one, "file_name": rename(name_of(one))} for key, one in _pictures_of(content).items()}
         if content["annotations"] and not pictures:
             raise FormatError(f"picture {content['annotations'][0]['image_id']} is not among the images.")
-        found, notes = _samples(content["annotations"], pictures, categories, FileFinder([images]), masks)
+        remarks = Remarks()
+        find = partial(FileFinder([images]).find_all, remarks=remarks)
+        found = _samples(content["annotations"], pictures, categories, find, masks, remarks)
     numbered = enumerate(found, start=1)
-    return _dataset(categories, [replace(s, image_id=n, file_name=s.image_path.name) for n, s in numbered], notes)
+    return _dataset(categories, [replace(s, image_id=n, file_name=s.image_path.name) for n, s in numbered], remarks)
 
 
-def _dataset(categories: Sequence[Category], samples: Sequence[Sample], notes: tuple[str, ...]) -> Dataset:
+def _dataset(categories: Sequence[Category], samples: Sequence[Sample], remarks: Remarks) -> Dataset:
     has_captions = any(sample.captions for sample in samples)
     return Dataset(
         categories=tuple(categories),
         samples=tuple(samples),
         kinds=frozenset({"panoptic", "captions"}) if has_captions else frozenset({"panoptic"}),
         read=read_segmentation,
-        notes=notes,
+        notes=remarks.sentences(),
     )
 
 
@@ -334,27 +343,23 @@ def _samples(
     entries: Sequence[Mapping[str, Any]],
     pictures: Mapping[int | str, Mapping[str, Any]],
     categories: Sequence[Category],
-    finder: FileFinder,
+    find: Callable[[Sequence[str]], list[Path]],
     masks: Path,
-) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
-    """The samples of a JSON's annotations, and what is remarkable about them."""
-    remarks = Remarks()
+    remarks: Remarks,
+) -> tuple[Sample, ...]:
+    """The samples of a JSON's annotations; `find` finds pictures."""
     mask_names = [str(entry["file_name"]) for entry in entries]
     image_ids = [to_id(entry["image_id"]) for entry in entries]
-    if (
-        pictures
-        and (strange := next((place for place, one in enumerate(image_ids) if one not in pictures), None)) is not None
-    ):
-        raise FormatError(
-            f"{mask_names[strange]} belongs to picture {image_ids[strange]}, which is not among the images."
-        )
+    for image_id, mask_name in zip(image_ids, mask_names, strict=True) if pictures else ():
+        if image_id not in pictures:
+            raise FormatError(f"{mask_name} belongs to picture {image_id}, which is not among the images.")
     # Files of predictions list no pictures; a picture then has its mask's name.
     listed = [
         pictures.get(i) or {"file_name": f"{Path(n).stem}.jpg"} for i, n in zip(image_ids, mask_names, strict=True)
     ]
     names = [name_of(picture) for picture in listed]
-    paths = finder.find_all(names, remarks if pictures else None)
-    samples = (
+    mask_paths = FileFinder([masks]).find_all(mask_names, remarks)
+    return tuple(
         Sample(
             image_id=image_id,
             file_name=name,
@@ -365,7 +370,6 @@ def _samples(
             extras={key: value for key, value in picture.items() if key not in IMAGE_KEYS},
         )
         for entry, image_id, picture, name, path, mask_path in zip(
-            entries, image_ids, listed, names, paths, FileFinder([masks]).find_all(mask_names), strict=True
+            entries, image_ids, listed, names, find(names), mask_paths, strict=True
         )
     )
-    return tuple(samples), remarks.sentences()

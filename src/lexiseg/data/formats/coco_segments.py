@@ -8,10 +8,10 @@ from lexiseg.core.errors import FormatError
 from lexiseg.data.dataset import Category, SegmentInfo
 from lexiseg.data.formats.layouts import Remarks, to_flag
 
-MEASURED = "{n} segments have no area that is a number, first {first}: it is counted in the map."
-TEXT = "{n} segments have numbers or flags written as text, first {first}: they are read as what they say."
+MEASURED = "segments without a number for their area: {n}, first {first}; it is counted in the map."
+TEXT = "segments with numbers or flags written as text: {n}, first {first}; they are read as what they say."
 PLACES = (
-    "{n} segments have a label_id, as transformers writes it, and no category_id, first {first}: it is taken for the "
+    "segments with a label_id, as transformers writes it, and no category_id: {n}, first {first}; it is taken for the "
     "place of a category in the list of all, from 0."
 )
 

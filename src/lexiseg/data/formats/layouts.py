@@ -1,6 +1,7 @@
 """Where the files of a data set lie, in our own folders and in those of other tools; what its JSON says, or lacks."""
 
 import os
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -15,6 +16,9 @@ from lexiseg.core.messages import few
 from lexiseg.core.picture_files import SUFFIXES
 
 _ENDS = tuple(SUFFIXES)
+ELSEWHERE = "files that are not where the list says, but were found by the end of their names: {n}, first {first}."
+COCO_2014 = re.compile(r"^coco_(train|val|test)2014_")
+"""What the names of COCO's pictures began with in 2014, and in LVIS v0.5."""
 DEPTH = 4
 """How many folders inside one another are looked into for a file that is not where its list says."""
 
@@ -55,9 +59,14 @@ class FileFinder:
         self._listed: dict[str, frozenset[str]] = {}
 
     def find_all(self, names: Sequence[str], remarks: Remarks | None = None) -> list[Path]:
-        """The place of each file; of one that is nowhere, where it should be. Files found elsewhere are remarked on."""
+        """The place of each file; of one that is nowhere, where it should be.
+
+        Args:
+            names: as the list has them.
+            remarks: are told of files that are elsewhere; without, those are not looked for.
+        """
         found = [self._find(name) for name in names]
-        if None in found:
+        if None in found and remarks is not None:
             taken = {path for path in found if path is not None}
             moved = {name: path for name, path in zip(names, found, strict=True) if path is None}
             ends = {name: path for name in moved if (path := self._by_end(name)) is not None and path not in taken}
@@ -65,12 +74,7 @@ class FileFinder:
             for place, name in enumerate(names):
                 if found[place] is None and claims[ends.get(name, "")] == 1:
                     found[place] = ends[name]
-                    if remarks is not None:
-                        remarks.add(
-                            "{n} files are not where the list says and were found by the end of their names, first "
-                            "{first}.",
-                            f"{name} as {ends[name]}",
-                        )
+                    remarks.add(ELSEWHERE, f"{name} as {ends[name]}")
         return [Path(self._expected(name) if path is None else path) for name, path in zip(names, found, strict=True)]
 
     def _find(self, name: str) -> str | None:
@@ -93,8 +97,9 @@ class FileFinder:
 
     def _by_end(self, name: str) -> str | None:
         """The file that shares most of the end of its path with a name; none if two share as much."""
-        wanted = _parts(name)
-        shared = [(_common_end(wanted, _parts(path)), path) for path in self._below.get(wanted[-1], ())]
+        *folders, last = _parts(name)
+        found = self._below.get(last) or self._below.get(last := COCO_2014.sub("", last), [])
+        shared = [(_common_end([*folders, last], _parts(path)), path) for path in found]
         best = [path for count, path in shared if count == max(shared)[0]]
         return best[0] if len(best) == 1 else None
 

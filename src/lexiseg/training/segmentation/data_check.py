@@ -106,9 +106,7 @@ def _look_at_objects(data: Dataset) -> Iterator[Problem | Note]:
     count = len(data.samples)
     listed = [(s.file_name, s.objects) for s in data.samples if s.objects is not None]
     empty = [name for name, objects in listed if all(one.get("iscrowd", 0) for one in objects)]
-    if len(empty) == count:
-        yield Problem(f"none of the {count} pictures has an object that is no crowd: mark things one by one.")
-    elif empty:
+    if 0 < len(empty) < count:
         yield Note(f"{len(empty)} of {count} pictures have no object, or crowds alone, first {empty[0]}.")
 
 
