@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lexiseg.core.files import no_collection
 from lexiseg.core.messages import few
 from lexiseg.core.tables import percent
 from lexiseg.data.dataset import IGNORED, Annotation, Category, Dataset, Sample
@@ -26,6 +27,9 @@ SPLIT_WORDS: Mapping[str, tuple[str, ...]] = {
     "test": ("test", "testing"),
 }
 """What tools call a split."""
+
+PAIR = 2
+"""Classes of a binary mask, whose files often hold 0 and 255."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,8 @@ class Census:
     num_pictures: int
     classes: tuple[ClassCount, ...]
     """In the order of the data set's categories."""
+    unlisted: frozenset[int]
+    """Ids of segments' categories that the data set does not have."""
     opened: PixelCount
     is_listed: bool
     """Whether lists tell segments or objects; label maps have none."""
@@ -137,28 +143,29 @@ class Census:
 
     @property
     def _is_of_nothing(self) -> bool:
-        """Whether label maps, all of them opened, hold no class, or one and a value that has none."""
+        """Whether label maps, all of them opened, hold no class, or one of two and a value that has none."""
         seen = sum(one.pixels > 0 for one in self.classes)
         is_known = not self.is_listed and self.is_complete and self.opened.num_pixels > 0
-        return is_known and (seen == 0 or (seen == 1 < len(self.classes) and bool(self.opened.ignored)))
+        return is_known and (seen == 0 or (seen == 1 and len(self.classes) == PAIR and bool(self.opened.ignored)))
 
     def _unseen(self) -> list[str]:
         """The classes with nothing, and the value that may be meant to be one."""
         unseen = [f"'{one.name}'" for one in self.classes if not one.pictures]
-        if not unseen or not (self.is_listed or self.opened.num_pixels):
-            return []
+        is_pair = not self.is_listed and len(self.classes) <= PAIR and self.opened.num_pixels > 0
+        if not unseen or not (self.is_listed or self.is_complete or is_pair):
+            return []  # a few label maps of many classes need not hold them all
         what, where = "object" if self.is_listed else "pixel", ""
         if not (self.is_listed or self.is_complete):
             where = f" in the {self.opened.num_pictures} pictures that were opened"
         many = f"{few(unseen)} ({len(unseen)} of {len(self.classes)} classes) have"
         sentence = f"{many if len(unseen) > 1 else f'the class {unseen[0]} has'} no {what}{where}"
-        is_one = (len(unseen) == 1 and self.is_complete) or len(self.classes) - len(unseen) <= 1
-        if self.is_listed or not self.opened.ignored or not is_one:
+        if self.is_listed or not self.opened.ignored or not (is_pair or len(unseen) == 1):
             return [f"{sentence}."]
         value = max(self.opened.ignored, key=lambda value: (value != VOID, self.opened.ignored[value]))
+        name = unseen[0][1:-1] if len(unseen) == 1 else "NAME"
         return [
             f"{sentence}, while {value} (ignored) covers {self._share(self.opened.ignored[value])} of all pixels: is "
-            f"{value} the class? Write '{value} NAME' in classes.txt, or repaint it."
+            f"{value} the class? Give every line of classes.txt its value ('{value} {name}'), or repaint it."
         ]
 
     def _ignored(self) -> str:
@@ -169,6 +176,7 @@ class Census:
         return f"{percent(count / self.opened.num_pixels)} %"
 
 
+@no_collection()
 def take_census(dataset: Dataset, opened: PixelCount, *, num_headers: int, num_flagged: int) -> Census:
     """Counts what the lists of a data set hold, once through and without copies, and adds what was seen in its files.
 
@@ -196,6 +204,7 @@ def take_census(dataset: Dataset, opened: PixelCount, *, num_headers: int, num_f
             )
             for one in dataset.categories
         ),
+        unlisted=frozenset(objects.keys() - {one.id for one in dataset.categories}),
         opened=opened,
         is_listed=bool(listed),
         num_headers=num_headers,

@@ -118,7 +118,7 @@ def examine(
         num_opened=len(chosen),
         broken=tuple(broken),
         problems=(
-            *_problems_of_lists(dataset),
+            *_problems_of_lists(dataset, census.unlisted),
             *_problems_of_headers(looked, headers, {sample.key for sample in chosen}),
             *census.problems(),
         ),
@@ -161,7 +161,7 @@ def _look_at_lists(dataset: Dataset, remarks: Remarks) -> None:
                 remarks.add(TWICE, f"{sample.file_name}, segment {one}")
 
 
-def _problems_of_lists(dataset: Dataset) -> Iterator[str]:
+def _problems_of_lists(dataset: Dataset, unlisted: frozenset[int]) -> Iterator[str]:
     """Categories of one name, and segments of a category that is not listed."""
     named: dict[str, list[str]] = defaultdict(list)
     for category in dataset.categories:
@@ -170,12 +170,14 @@ def _problems_of_lists(dataset: Dataset) -> Iterator[str]:
         if len(alike) > 1:
             yield f"the categories {few(alike)} have one name: give each its own, or make one of them."
     yield from _problems_of_objects(dataset)
-    known, count = {category.id for category in dataset.categories}, len(dataset.samples)
-    strange = [s.file_name for s in dataset.samples if not known.issuperset(column(s.segments or (), "category_id"))]
-    if strange:
+    if unlisted:
+        owners = (
+            s.file_name for s in dataset.samples if unlisted.intersection(column(s.segments or (), "category_id"))
+        )
+        strange = list(owners)
         yield (
-            f"{len(strange)} of {count} pictures have segments of a category that the annotations do not list, first "
-            f"{strange[0]}: list it, or leave them out."
+            f"{len(strange)} of {len(dataset.samples)} pictures have segments of a category that the annotations do "
+            f"not list, first {strange[0]}: list it, or leave them out."
         )
 
 
