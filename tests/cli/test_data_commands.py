@@ -89,6 +89,27 @@ def test_an_own_folder_is_checked_like_a_data_set_of_the_catalogue(tmp_path: Pat
     assert "1 pictures are listed" in capfd.readouterr().out
 
 
+def test_a_check_shows_a_census(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    for split, value in (("train", 0), ("val", 1)):
+        put_picture(tmp_path / f"images/{split}/a.jpg")
+        put_grey(tmp_path / f"labels/{split}/a.png", rows(value, 255))
+    put_text(tmp_path / "classes.txt", "wall\nowl\n" + "\n".join(f"c{n}" for n in range(60)))
+
+    assert run_check(DataCheckOptions(name=str(tmp_path), every=True)) == FINE
+
+    out = capfd.readouterr().out
+    assert [line.split() for line in out.splitlines()[1:5]] == [
+        ["class", "pictures", "%", "of", "pixels"],
+        ["-----", "--------", "-----------"],
+        ["wall", "1", "25.0"],
+        ["owl", "1", "25.0"],
+    ]
+    assert "12 more classes have no more than the last of these." in out
+    assert "50.0 % of them are ignored, by their value: 255 (50.0 %)." in out
+    assert "Pictures per split folder: train 1, val 1." in out
+    assert "Note: train and val are taken together" in out
+
+
 def test_preparing_says_how_many_files_were_made_and_then_the_check_passes(
     ade: Path, capfd: pytest.CaptureFixture[str]
 ):

@@ -17,6 +17,7 @@ import tiny
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import vocabulary_for
 from lexiseg.data.datasets.own_folder import open_folder
+from lexiseg.evaluation.inputs import open_data
 from lexiseg.io.models import load_model, save_model
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings
@@ -27,6 +28,7 @@ from lexiseg.training.recipes.finetuning import finetune as finetune_recipe
 from lexiseg.training.recipes.finetuning import finetune_head
 from lexiseg.training.segmentation import finetune_run as finetune_runs
 from lexiseg.training.segmentation.finetune import FinetuneData, finetune_task, join_vocabularies, split
+from miniatures import put_grey, put_picture, put_text, rows
 
 NEW = "owl, castle, dog, snow:stuff"
 
@@ -307,6 +309,38 @@ def test_objects_of_coco_are_learned_from(objects: dict[str, Any], tmp_path: Pat
     assert check("finetune", settings).notes == ("1 of 2 pictures have no object, or crowds alone, first 2.png.",)
     words = load_model(train("finetune", settings)).config.training_vocabulary
     assert words.names in (tiny.TRAINING.names, (*tiny.TRAINING.names, "drill"))
+
+
+def test_crowds_are_learned_from_as_things_where_that_is_asked(objects: dict[str, Any], tmp_path: Path) -> None:
+    for one in objects["annotations"]:
+        one["iscrowd"] = 1
+    (tmp_path / "objects.json").write_text(json.dumps(objects))
+    start = save_model(tiny.model(), tmp_path / "start")
+    settings = TrainSettings(out=tmp_path / "run", start=start, data=(tmp_path / "objects.json",), workers=0)
+
+    asked = check("finetune", replace(settings, crowds_as_things=True))
+
+    assert "--crowds-as-things takes them for things" in check("finetune", settings).notes[0]
+    assert (asked.problems, asked.notes) == ((), ())
+    assert asked.census is not None
+    assert asked.census.classes[0].objects == 2
+
+
+def test_what_lies_in_val_is_not_learned_from(tmp_path: Path) -> None:
+    for name, count in (("train", 3), ("val", 2)):
+        for number in range(count):
+            put_picture(tmp_path / f"images/{name}/{number}.png")
+            put_grey(tmp_path / f"labels/{name}/{number}.png", rows(0, 1))
+    put_text(tmp_path / "classes.txt", "owl\nsky:stuff")
+    start = save_model(tiny.model(), tmp_path / "start")
+
+    found = check("finetune", TrainSettings(out=tmp_path / "run", start=start, data=(tmp_path,), workers=0))
+    dataset, _ = open_data(tmp_path, None, None, None, drawn_in=tmp_path)
+
+    assert found.num_pictures == 3
+    assert {sample.image_path.parent.name for sample in dataset.samples} == {"val"}
+    assert "train and val: train is taken" in found.notes[0]
+    assert "train and val: val is taken" in dataset.notes[0]
 
 
 @pytest.mark.parametrize(
