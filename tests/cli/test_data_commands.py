@@ -110,6 +110,15 @@ def test_a_check_shows_a_census(tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert "Note: train and val are taken together" in out
 
 
+def test_a_check_that_can_use_no_picture_shows_no_class(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    put_picture(tmp_path / "images/a.jpg")
+    put_grey(tmp_path / "labels/a.png", rows(3))
+    put_text(tmp_path / "classes.txt", "wall\nowl")
+
+    assert run_check(DataCheckOptions(name=str(tmp_path))) == FLAWED
+    assert "class" not in capfd.readouterr().out.split("1 can't be used")[0]
+
+
 def test_preparing_says_how_many_files_were_made_and_then_the_check_passes(
     ade: Path, capfd: pytest.CaptureFixture[str]
 ):

@@ -218,6 +218,9 @@ def test_a_picture_turned_by_its_flag_whose_annotation_is_not_is_said_as_the_cau
     found = examine(open_folder(tmp_path), tmp_path)
 
     assert len(found.broken) == 2
+    assert len(census_of(found).table()) == (
+        3 if kind == "objects" else 1
+    )  # of maps that can't be used nothing is known
     assert found.broken[0].startswith(
         "0.png: the picture is turned by its EXIF flag to 6 x 8 pixels, its annotation of "
     )

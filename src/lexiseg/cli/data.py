@@ -137,7 +137,7 @@ def show_census(census: Census) -> None:
     heading, *rows = census.table(MOST_CLASSES)
     if rows:
         show("", heading, rows, right=heading[1:])
-    if (more := len(census.classes) - len(rows)) > 0:
+    if rows and (more := len(census.classes) - len(rows)):
         say(f"{more} more classes have no more than the last of these.")
     for sentence in census.facts():
         say(sentence)
