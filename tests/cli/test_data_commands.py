@@ -52,7 +52,8 @@ def test_a_whole_data_set_passes_the_check(ade: Path, capfd: pytest.CaptureFixtu
     assert code == FINE == 0
     assert "3 pictures are listed, 3 of them were opened." in out
     assert str(ade / "ADEChallengeData2016/images/validation") in out
-    assert "All is well." in out
+    assert "148 of 150 classes) have no pixel." in out
+    assert "All is well, but for what is noted." in out
 
 
 def test_a_missing_part_is_said_with_its_source_and_fails_the_check(ade: Path, capfd: pytest.CaptureFixture[str]):
@@ -86,6 +87,36 @@ def test_an_own_folder_is_checked_like_a_data_set_of_the_catalogue(tmp_path: Pat
 
     assert run_check(DataCheckOptions(name=str(tmp_path))) == FINE
     assert "1 pictures are listed" in capfd.readouterr().out
+
+
+def test_a_check_shows_a_census(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    for split, value in (("train", 0), ("val", 1)):
+        put_picture(tmp_path / f"images/{split}/a.jpg")
+        put_grey(tmp_path / f"labels/{split}/a.png", rows(value, 255))
+    put_text(tmp_path / "classes.txt", "wall\nowl\n" + "\n".join(f"c{n}" for n in range(60)))
+
+    assert run_check(DataCheckOptions(name=str(tmp_path), every=True)) == FINE
+
+    out = capfd.readouterr().out
+    assert [line.split() for line in out.splitlines()[1:5]] == [
+        ["class", "pictures", "%", "of", "pixels"],
+        ["-----", "--------", "-----------"],
+        ["wall", "1", "25.0"],
+        ["owl", "1", "25.0"],
+    ]
+    assert "12 more classes have no more than the last of these." in out
+    assert "50.0 % of them are ignored, by their value: 255 (50.0 %)." in out
+    assert "Pictures per split folder: train 1, val 1." in out
+    assert "Note: train and val are taken together" in out
+
+
+def test_a_check_that_can_use_no_picture_shows_no_class(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    put_picture(tmp_path / "images/a.jpg")
+    put_grey(tmp_path / "labels/a.png", rows(3))
+    put_text(tmp_path / "classes.txt", "wall\nowl")
+
+    assert run_check(DataCheckOptions(name=str(tmp_path))) == FLAWED
+    assert "class" not in capfd.readouterr().out.split("1 can't be used")[0]
 
 
 def test_preparing_says_how_many_files_were_made_and_then_the_check_passes(

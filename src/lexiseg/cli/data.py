@@ -17,6 +17,7 @@ from lexiseg.core.files import read_json_object
 from lexiseg.core.messages import shown
 from lexiseg.core.vocabulary import Vocabulary, builtin_names, builtin_source
 from lexiseg.data.catalogue import CATALOGUE, unknown
+from lexiseg.data.census import Census
 from lexiseg.data.datasets.findings import Findings, examine
 from lexiseg.data.datasets.own_folder import open_folder
 from lexiseg.data.datasets.spec import DatasetSpec
@@ -28,6 +29,8 @@ from lexiseg.storybook.export import StorybookSpec, write_storybook
 SMALLEST, LARGEST = 16, 4096
 """Pixels of a scene's side."""
 
+MOST_CLASSES = 50
+"""Rows of a census, the most frequent classes first."""
 SHOWN = 5
 """How many broken pictures a check names."""
 
@@ -139,6 +142,17 @@ def run_check(options: DataCheckOptions) -> int:
     return _tell_findings(name, findings)
 
 
+def show_census(census: Census) -> None:
+    """Prints what there is of every class, and what pictures and pixels that was counted in."""
+    heading, *rows = census.table(MOST_CLASSES)
+    if rows:
+        show("", heading, rows, right=heading[1:])
+    if rows and (more := len(census.classes) - len(rows)):
+        say(f"{more} more classes have no more than the last of these.")
+    for sentence in census.facts():
+        say(sentence)
+
+
 def run_prepare(options: DataPrepareOptions) -> None:
     """Makes the files that a data set needs beside those that are published.
 
@@ -174,6 +188,8 @@ def _tell_findings(name: str, findings: Findings) -> int:
         say(f"{sentence[:1].upper()}{sentence[1:]}")
     if findings.num_samples:
         say(f"{findings.num_samples} pictures are listed, {findings.num_opened} of them were opened.")
+    if findings.census is not None:
+        show_census(findings.census)
     if findings.missing:
         more = ", ..." if len(findings.missing) > SHOWN else ""
         say(f"{len(findings.missing)} files are missing: {', '.join(map(str, findings.missing[:SHOWN]))}{more}")

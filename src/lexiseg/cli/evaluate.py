@@ -71,6 +71,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
                 drawn_in=out / "data",
                 count=options.count,
                 seed=options.seed,
+                as_things=options.crowds_as_things,
                 workers=options.workers,
                 report=bar,
             )

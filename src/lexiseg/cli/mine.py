@@ -124,7 +124,8 @@ def _open(options: MineOptions) -> tuple[Dataset, Vocabulary | None]:
             )
         return _first(dataset, options.limit), ALL
     split = options.split or (TRAIN if name in CATALOGUE and TRAIN in CATALOGUE[name].splits else None)
-    dataset = _first(open_known(name, options.root, split, drawn=DRAWN), options.limit)
+    usual = None if name in CATALOGUE else TRAIN
+    dataset = _first(open_known(name, options.root, split, usual=usual, drawn=DRAWN), options.limit)
     if not dataset.categories:
         return dataset, None
     vocabulary = vocabulary_of(name, dataset)

@@ -1,6 +1,7 @@
 """What `lexiseg train` prints of recipes and data before anything is trained."""
 
 from lexiseg.cli.console import FINE, FLAWED, cut, note, say, show, width
+from lexiseg.cli.data import show_census
 from lexiseg.training.launch import describe, find_recipe
 from lexiseg.training.recipes import grouped_names
 from lexiseg.training.recipes.own import is_own
@@ -55,9 +56,8 @@ def show_report(name: str, report: DataReport) -> int:
     """Prints what a check found; returns the exit code."""
     if report.num_pictures:
         say(f"{name} has {report.num_pictures} pictures.")
-    if report.classes:
-        rows = [(word, f"{segments:,}", f"{pictures:,}") for word, segments, pictures in report.classes]
-        show("", ("class", "segments", "pictures"), rows, right=("segments", "pictures"))
+    if report.census is not None:
+        show_census(report.census)
     for sentence in report.facts:
         say(sentence)
     for sentence in report.problems:

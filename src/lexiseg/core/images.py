@@ -7,8 +7,9 @@ itself are tried (never EPS, which would start Ghostscript), and any exception i
 
 import threading
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -77,15 +78,35 @@ def open_picture(
     return _from_file(Path(source), max_pixels)
 
 
-def size_of(path: Path) -> tuple[int, int] | None:
-    """Height and width of a picture in pixels as it is seen upright, from its header; None if that can't be read."""
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a picture's file says of it before its pixels."""
+
+    size: tuple[int, int]
+    """Height and width in pixels as it is seen upright."""
+    orientation: int
+    """EXIF's number for how the stored pixels lie; 1 is upright."""
+
+    def is_turned_from(self, size: Sequence[int]) -> bool:
+        """Whether a height and a width are those of the stored pixels, which the flag turns on their side."""
+        return self.orientation in SIDEWAYS and self.size != tuple(size) == self.size[::-1]
+
+
+def header_of(path: Path) -> Header | None:
+    """The header of a picture, whose pixels stay closed; None if it can't be read."""
     try:
         with Image.open(path) as picture:
             width, height = picture.size
-            is_sideways = picture.getexif().get(EXIF_ORIENTATION, 1) in SIDEWAYS
+            orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
     except Exception:  # a parser of untrusted bytes may raise anything
         return None
-    return (width, height) if is_sideways else (height, width)
+    return Header((width, height) if orientation in SIDEWAYS else (height, width), orientation)
+
+
+def size_of(path: Path) -> tuple[int, int] | None:
+    """Height and width of a picture in pixels as it is seen upright, from its header; None if that can't be read."""
+    header = header_of(path)
+    return None if header is None else header.size
 
 
 def _from_file(path: Path, max_pixels: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 from lexiseg.core.errors import FormatError
 from lexiseg.data.dataset import AnnotationKind, Dataset
 from lexiseg.data.datasets import ade20k, cityscapes, coco, imagenet, pascal
-from lexiseg.data.datasets.own_folder import open_folder
+from lexiseg.data.datasets.own_folder import open_folder, open_split
 from lexiseg.data.datasets.spec import DatasetSpec
 
 CATALOGUE: Mapping[str, DatasetSpec] = {
@@ -41,6 +41,7 @@ def open_dataset(
     root: Path | None,
     split: str | None = None,
     *,
+    usual: str | None = None,
     needs: Collection[AnnotationKind] = (),
     option: str = "",
 ) -> Dataset:
@@ -49,14 +50,16 @@ def open_dataset(
     Args:
         name_or_dir: a name of the catalogue; or a folder, or a COCO JSON in it.
         root: where the data set of that name lies: its folder, or the one around it. Not for an own folder.
-        split: val, train ...; the data set's first if not given.
+        split: val, train ...; `usual` if not given.
+        usual: the split that is meant of a data set which has val and train: the first of the catalogue's, and all of
+            an own folder, if not given.
         needs: what annotations are wanted for: one of these kinds, if any.
         option: the command line's option that names the data set, for messages.
 
     Raises:
         FormatError: if the name is unknown, the root is missing, or the data set can't be read or lacks what it needs.
     """
-    dataset = _open(name_or_dir, root, split)
+    dataset = _open(name_or_dir, root, split, usual)
     if needs and dataset.kinds.isdisjoint(needs):
         wanted = " or ".join(dict.fromkeys(KIND_WORDS[kind] for kind in needs))
         place = f" as {option}" if option else ""
@@ -66,14 +69,15 @@ def open_dataset(
     return dataset
 
 
-def _open(name_or_dir: str | Path, root: Path | None, split: str | None) -> Dataset:
+def _open(name_or_dir: str | Path, root: Path | None, split: str | None, usual: str | None) -> Dataset:
     name = str(name_or_dir)
     if name in CATALOGUE:
         if root is None:
             raise FormatError(f"{name} lies in a folder of yours: say which (--root DIR).")
-        return CATALOGUE[name].open(root, split)
+        return CATALOGUE[name].open(root, split or usual)
     if root is None and Path(name_or_dir).exists():
-        return open_folder(Path(name_or_dir), split)
+        path = Path(name_or_dir)
+        return open_folder(path, split) if split or not usual else open_split(path, usual)
     if root is None and ("/" in name or isinstance(name_or_dir, Path)):
         raise FormatError(f"{name_or_dir}: there is no such folder.")
     raise unknown(name)

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Int32, Integer, UInt8
 
 from lexiseg.core.checks import check_size
-from lexiseg.core.images import open_picture
+from lexiseg.core.errors import FormatError
+from lexiseg.core.images import header_of, open_picture
 from lexiseg.data.id_maps import VOID, Box, compact, segments_of
 from lexiseg.data.run_lengths import encode, pixels_of
 
@@ -130,6 +131,8 @@ class Annotation:
     panoptic: Segmentation | None = None
     semantic: Int32[np.ndarray, "H W"] | None = None
     """Each pixel's class as its place in the data set's categories; -1 is ignored."""
+    ignored: Mapping[int, int] = field(default_factory=dict)
+    """The ignored pixels of a semantic map, counted by the value that its file has for them, if it has one."""
     instances: Instances | None = None
     labels: tuple[int, ...] = ()
     """As in the sample."""
@@ -213,6 +216,15 @@ class Loaded:
     annotation: Annotation
 
 
+def turned_by_exif(size: tuple[int, int]) -> str:
+    """What is wrong with an annotation of the height and width that a picture has before its EXIF flag turns it."""
+    height, width = size
+    return (
+        f"the picture is turned by its EXIF flag to {height} x {width} pixels, its annotation of {width} x {height} is "
+        "not: turn the annotation as well, or save the picture without the flag"
+    )
+
+
 def read_listed(sample: Sample, categories: tuple[Category, ...], strict: bool) -> Annotation:
     """The annotation of a data set whose lists say all: labels and captions."""
     return Annotation(sample=sample, labels=sample.labels, captions=sample.captions)
@@ -261,6 +273,8 @@ class Dataset:
         annotation = self.annotation(sample, strict=strict)
         picture = open_picture(sample.image_path)
         if annotation.size is not None:
+            if (header := header_of(sample.image_path)) is not None and header.is_turned_from(annotation.size):
+                raise FormatError(f"{sample.file_name}: {turned_by_exif(annotation.size)}.")
             check_size(f"{sample.file_name}: the picture", picture.shape, "its annotation", annotation.size)
         return Loaded(picture=picture, annotation=annotation)
 
@@ -303,6 +317,19 @@ def part_of(dataset: Dataset, categories: tuple[Category, ...]) -> Dataset:
 def last_of_each_id(segments: Iterable[SegmentInfo]) -> tuple[SegmentInfo, ...]:
     """Of entries with one id the last, as COCO's official evaluator reads them."""
     return tuple({segment.id: segment for segment in segments}.values())
+
+
+def crowds_as_things(dataset: Dataset) -> Dataset:
+    """The data set with every listed crowd as one object: some tools mark whatever was drawn with a brush so."""
+    samples = (
+        replace(
+            sample,
+            segments=sample.segments and tuple(replace(segment, is_crowd=False) for segment in sample.segments),
+            objects=sample.objects and tuple({**one, "iscrowd": 0} for one in sample.objects),
+        )
+        for sample in dataset.samples
+    )
+    return replace(dataset, samples=tuple(samples))
 
 
 def describe_segments(

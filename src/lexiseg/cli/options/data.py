@@ -58,14 +58,14 @@ class DataListOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DataCheckOptions:
-    """Tell what is there, what is missing and where to get it, and the first broken files."""
+    """Tell what is there and missing, where to get it, what each class has, and the first broken files."""
 
     name: Annotated[str, typer.Argument(metavar="NAME|DIR")]
     """A name that 'list' shows, or your own folder."""
     root: shared.Root = None
     split: shared.DataSplit = None
     every: Annotated[bool, typer.Option("--all")] = False
-    """Open every picture, not a few of them."""
+    """Open every picture, not 16 of them, and read every header, not 2,000."""
     workers: shared.Workers = 1
 
 

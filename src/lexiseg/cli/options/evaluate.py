@@ -24,6 +24,7 @@ class EvaluationData:
     count: shared.Count = 200
     seed: shared.Seed = 0
     limit: shared.Limit = None
+    crowds_as_things: shared.CrowdsAsThings = False
 
 
 @dataclass(frozen=True, kw_only=True)

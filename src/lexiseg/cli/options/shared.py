@@ -78,6 +78,9 @@ Root = Annotated[
 DataSplit = Annotated[
     str | None, typer.Option("--split", help="Of the data set: val if not given; test of drawn data.")
 ]
+CrowdsAsThings = Annotated[
+    bool, typer.Option(help="Take listed crowds for things: some tools mark all that was drawn with a brush so.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, figures as fractions.")]
 
 

@@ -53,6 +53,7 @@ class TrainOptions(RunOptions):
     adaptations, pairs from 'lexiseg mine', several times to join them."""
     labels: Path | None = None
     """For an OPSNet+, pictures with labels and no masks, instead of the recipe's."""
+    crowds_as_things: shared.CrowdsAsThings = False
     vocabulary: shared.VocabularyText | None = None
     """For finetune, words and synonyms for the data's categories; their own names if not given."""
     old_data: OldData | None = None

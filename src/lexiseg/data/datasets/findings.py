@@ -1,7 +1,7 @@
 """What is wrong with a data set, whatever it is for: the rules of `data check`, `train --check` and every training."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from lexiseg.core.concepts import same_word
 from lexiseg.core.errors import FormatError, PictureError
-from lexiseg.core.images import size_of
+from lexiseg.core.images import UPRIGHT, Header, header_of, size_of
 from lexiseg.core.messages import few
 from lexiseg.core.pool import ProgressCallback, map_in_pool
-from lexiseg.data.dataset import IGNORED, Annotation, Dataset, Sample
+from lexiseg.data.census import Census, PixelCount, count_pixels, take_census
+from lexiseg.data.dataset import IGNORED, Annotation, Dataset, Sample, turned_by_exif
 from lexiseg.data.datasets.folders import absent
 from lexiseg.data.formats.coco_segments import column
 from lexiseg.data.formats.layouts import Remarks
@@ -24,7 +25,7 @@ ItemT = TypeVar("ItemT")
 OPENED = 16
 """How many pictures a check opens where it is not asked to open all."""
 HEADERS = 2000
-"""Pictures whose size is read from the files' headers; it takes about a second."""
+"""Pictures whose header is read where not all are asked for; it takes about a second."""
 
 VOID = "label maps that hold no class of the data set: {n}, first that of {first}; nothing is learned from them."
 HIDDEN = "segments in the JSON that are not in the PNG: {n}, first {first}; they count as missed, and teach nothing."
@@ -67,6 +68,8 @@ class Findings:
     """What else a training or an evaluation would break on, a sentence each."""
     notes: tuple[str, ...] = ()
     """What they can live with."""
+    census: Census | None = None
+    """What there is of every class; None where nothing could be listed."""
 
     @property
     def is_fine(self) -> bool:
@@ -87,7 +90,7 @@ def examine(
     Args:
         dataset: nothing of it is open.
         home: its folder, for the report.
-        every: opens all pictures, not 16; headers are read of up to 2,000 in any case.
+        every: opens all pictures and headers, not 16 and 2,000.
         workers: processes that open.
         report: is told about progress.
     """
@@ -96,31 +99,41 @@ def examine(
     there = [sample for sample in dataset.samples if lost.isdisjoint(sample.files)] if lost else list(dataset.samples)
     look = partial(look_into, dataset=replace(dataset, samples=()))  # a worker needs no other samples
     chosen = there if every else evenly(there, OPENED)
-    remarks, broken = Remarks(), list[str]()
+    remarks, broken, pixels = Remarks(), list[str](), PixelCount()
     _look_at_lists(dataset, remarks)
-    for done, (problem, remarkable) in enumerate(map_in_pool(look, chosen, workers), start=1):
+    for done, (problem, remarkable, seen) in enumerate(map_in_pool(look, chosen, workers), start=1):
         broken += [problem] if problem else []
+        pixels += seen
         for sentence, place in remarkable:
             remarks.add(sentence, place)
         report(done, len(chosen))
+    looked = there if every else evenly(there, HEADERS)
+    headers = {sample.key: header for sample in looked if (header := header_of(sample.image_path)) is not None}
+    num_flagged = sum(header.orientation in UPRIGHT for header in headers.values())
+    census = take_census(dataset, pixels, num_headers=len(headers), num_flagged=num_flagged)
     return Findings(
         home=home,
         num_samples=len(dataset.samples),
         missing=tuple(missing),
         num_opened=len(chosen),
         broken=tuple(broken),
-        problems=(*_problems_of_lists(dataset), *_problems_of_headers(there, {sample.key for sample in chosen})),
-        notes=(*dataset.notes, *remarks.sentences()),
+        problems=(
+            *_problems_of_lists(dataset, census.unlisted),
+            *_problems_of_headers(looked, headers, {sample.key for sample in chosen}),
+            *census.problems(),
+        ),
+        notes=(*dataset.notes, *remarks.sentences(), *census.notes()),
+        census=census,
     )
 
 
-def look_into(sample: Sample, dataset: Dataset) -> tuple[str | None, tuple[tuple[str, str], ...]]:
-    """What keeps a sample from being learned from, or nothing; and what is remarkable about it, with its place."""
+def look_into(sample: Sample, dataset: Dataset) -> tuple[str | None, tuple[tuple[str, str], ...], PixelCount]:
+    """What keeps a sample from being learned from, or nothing; what is remarkable, with its place; and its pixels."""
     try:
         annotation = dataset.load(sample, strict=True).annotation
     except (PictureError, FormatError) as error:
-        return str(error), ()
-    return None, tuple(_remarkable(sample, annotation))
+        return str(error), (), PixelCount()
+    return None, tuple(_remarkable(sample, annotation)), count_pixels(annotation, dataset.categories)
 
 
 def _remarkable(sample: Sample, annotation: Annotation) -> Iterator[tuple[str, str]]:
@@ -148,7 +161,7 @@ def _look_at_lists(dataset: Dataset, remarks: Remarks) -> None:
                 remarks.add(TWICE, f"{sample.file_name}, segment {one}")
 
 
-def _problems_of_lists(dataset: Dataset) -> Iterator[str]:
+def _problems_of_lists(dataset: Dataset, unlisted: frozenset[int]) -> Iterator[str]:
     """Categories of one name, and segments of a category that is not listed."""
     named: dict[str, list[str]] = defaultdict(list)
     for category in dataset.categories:
@@ -157,12 +170,14 @@ def _problems_of_lists(dataset: Dataset) -> Iterator[str]:
         if len(alike) > 1:
             yield f"the categories {few(alike)} have one name: give each its own, or make one of them."
     yield from _problems_of_objects(dataset)
-    known, count = {category.id for category in dataset.categories}, len(dataset.samples)
-    strange = [s.file_name for s in dataset.samples if not known.issuperset(column(s.segments or (), "category_id"))]
-    if strange:
+    if unlisted:
+        owners = (
+            s.file_name for s in dataset.samples if unlisted.intersection(column(s.segments or (), "category_id"))
+        )
+        strange = list(owners)
         yield (
-            f"{len(strange)} of {count} pictures have segments of a category that the annotations do not list, first "
-            f"{strange[0]}: list it, or leave them out."
+            f"{len(strange)} of {len(dataset.samples)} pictures have segments of a category that the annotations do "
+            f"not list, first {strange[0]}: list it, or leave them out."
         )
 
 
@@ -173,23 +188,32 @@ def _problems_of_objects(dataset: Dataset) -> Iterator[str]:
         yield f"none of the {len(listed)} pictures has an object that is no crowd: mark things one by one."
 
 
-def _problems_of_headers(there: Sequence[Sample], opened: Collection[int | str]) -> Iterator[str]:
+def _problems_of_headers(
+    there: Sequence[Sample], headers: Mapping[int | str, Header], opened: Collection[int | str]
+) -> Iterator[str]:
     """Maps that are not of their picture's size, if those were not opened, and boxes that leave the picture."""
-    looked = evenly([sample for sample in there if sample.mask_path is not None], HEADERS)
-    other_sizes, outside = list[str](), list[str]()
+    looked = [sample for sample in there if sample.mask_path is not None]
+    other_sizes, turned, outside = list[str](), list[str](), list[str]()
     for sample in looked:
-        size, mask_size = size_of(sample.image_path), size_of(sample.files[-1])
-        if size is None or mask_size is None:
+        header, mask_size = headers.get(sample.key), size_of(sample.files[-1])
+        if header is None or mask_size is None:
             continue  # opening them as a whole says more, and a broken file is seldom alone
-        if size != mask_size and sample.key not in opened:
+        size = header.size
+        if size != mask_size and sample.key in opened:
+            continue
+        if header.is_turned_from(mask_size):
+            turned.append(f"{sample.file_name}: {turned_by_exif(mask_size)}")
+        elif size != mask_size:
             other_sizes.append(f"{sample.file_name}: {size[1]} x {size[0]} and {mask_size[1]} x {mask_size[0]}")
-        elif size == mask_size and not all(_is_inside(s.box, size) for s in sample.segments or ()):
+        elif not all(_is_inside(s.box, size) for s in sample.segments or ()):
             outside.append(sample.file_name)
     if other_sizes:
         yield (
             f"{len(other_sizes)} of {len(looked)} masks have another size than their picture, first "
             f"{other_sizes[0]} pixels: make them anew."
         )
+    if turned:
+        yield f"{len(turned)} of {len(looked)} masks do not follow their picture, first {turned[0]}."
     if outside:
         yield (
             f"{len(outside)} of {len(looked)} pictures have segments whose box lies outside the picture, first "

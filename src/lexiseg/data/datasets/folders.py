@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable
 from pathlib import Path
 
+from lexiseg.core.files import no_collection
 from lexiseg.data.dataset import Sample
 
 SHOWN = 5
@@ -88,6 +89,7 @@ def either(first: Iterable[str], second: Iterable[str]) -> list[str]:
     return sorted({*first, *second})
 
 
+@no_collection()
 def absent(paths: Iterable[Path]) -> list[Path]:
     """Which of the paths are not there; every folder is listed once."""
     in_folder: dict[str, list[tuple[str, Path]]] = defaultdict(list)

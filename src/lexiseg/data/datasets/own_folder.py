@@ -13,6 +13,7 @@ class, `data.yaml` of YOLO.
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lexiseg.core.messages import few
 from lexiseg.core.picture_files import SUFFIXES
 from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.data.categories import places
+from lexiseg.data.census import SPLIT_WORDS
 from lexiseg.data.dataset import Category, Dataset, Sample
 from lexiseg.data.datasets.folders import files_below, without_end
 from lexiseg.data.formats.coco_instances import read_instances
@@ -42,8 +44,6 @@ FORMS = (
     "a COCO panoptic JSON beside a folder of id PNGs of its name, a COCO instance JSON, "
     "or images/ and labels/ with a classes.txt"
 )
-SPLIT_WORDS: Mapping[str, tuple[str, ...]] = {"val": ("val", "valid", "validation"), "train": ("train", "training")}
-"""What tools call a split."""
 
 
 def open_folder(path: Path, split: str | None = None) -> Dataset:
@@ -61,14 +61,9 @@ def open_folder(path: Path, split: str | None = None) -> Dataset:
         return _open_json(path)
     if not path.is_dir():
         raise FormatError(f"{path}: there is no such folder, and no data set of the catalogue is called so.")
-    lists = [folder / name for folder in (path, path / LABEL_FOLDERS[0]) for name in CLASS_FILES]
-    if classes := [file for file in lists if file.is_file()]:
-        return read_labels_folder(path, classes[0], split)
-    jsons = sorted((*path.glob("*.json"), *path.glob("annotations/*.json"))) or sorted(path.glob("*/*.json"))
-    if split is not None:
-        words = "|".join(map(re.escape, SPLIT_WORDS.get(split, (split,))))
-        mark = re.compile(rf"(?<![a-z])({words})(?![a-z])")
-        jsons = [file for file in jsons if mark.search(str(file.relative_to(path).with_suffix("")))]
+    if (classes := _class_file(path)) is not None:
+        return read_labels_folder(path, classes, split)
+    jsons = _jsons(path, split)
     panoptic = [file for file in jsons if file.with_suffix("").is_dir()]
     if split is not None and not jsons:
         raise FormatError(f"{path}: no JSON has {split!r} in its name, so the data set has no such split.")
@@ -82,6 +77,52 @@ def open_folder(path: Path, split: str | None = None) -> Dataset:
         names = [file.name if file.parent in (path, path / "annotations") else file.relative_to(path) for file in jsons]
         raise FormatError(f"{path}: found several data sets ({few(names)}). Name the JSON itself.")
     raise FormatError(f"{path}: this is no data set that is known; expected {FORMS}.")
+
+
+def open_split(path: Path, usual: str) -> Dataset:
+    """Opens a folder where no split is named: the usual one of a folder that has val and train, or else all of it.
+
+    Raises:
+        FormatError: as `open_folder` does.
+    """
+    if not has_splits(path):
+        return open_folder(path)
+    dataset = open_folder(path, usual)
+    note = f"the folder has train and val: {usual} is taken, as no split is named."
+    return replace(dataset, notes=(note, *dataset.notes))
+
+
+def has_splits(path: Path) -> bool:
+    """Whether a folder holds val and train, so that all of it is both."""
+    if not path.is_dir() or (path / "panoptic.json").is_file():
+        return False
+    if (classes := _class_file(path)) is not None:
+        return all(_has_split(path, classes, split) for split in ("val", "train"))
+    panoptic = [file for file in _jsons(path) if file.with_suffix("").is_dir()]
+    kept = panoptic or _jsons(path)
+    return all(set(kept) & set(_jsons(path, split)) for split in ("val", "train"))
+
+
+def _has_split(root: Path, classes: Path, split: str) -> bool:
+    try:
+        return bool(_halves(root, classes, split))
+    except FormatError:
+        return False
+
+
+def _class_file(path: Path) -> Path | None:
+    lists = (folder / name for folder in (path, path / LABEL_FOLDERS[0]) for name in CLASS_FILES)
+    return next((file for file in lists if file.is_file()), None)
+
+
+def _jsons(path: Path, split: str | None = None) -> list[Path]:
+    """The JSONs of a folder, or those that have the split's word in their name or in that of their folder."""
+    found = sorted((*path.glob("*.json"), *path.glob("annotations/*.json"))) or sorted(path.glob("*/*.json"))
+    if split is None:
+        return found
+    words = "|".join(map(re.escape, SPLIT_WORDS.get(split, (split,))))
+    mark = re.compile(rf"(?<![a-z])({words})(?![a-z])")
+    return [file for file in found if mark.search(str(file.relative_to(path).with_suffix("")))]
 
 
 def read_labels_folder(root: Path, classes: Path, split: str | None = None) -> Dataset:

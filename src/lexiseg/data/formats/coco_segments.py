@@ -44,9 +44,11 @@ class ListedSegments(Sequence[SegmentInfo]):
         return repr(tuple(self))
 
 
-def column(segments: Sequence[SegmentInfo], key: Literal["id", "category_id"]) -> list[int]:
+def column(segments: Sequence[SegmentInfo], key: Literal["id", "category_id", "is_crowd"]) -> list[int]:
     """One field of every segment; of listed ones without making them."""
     if isinstance(segments, ListedSegments):
+        if key == "is_crowd":
+            return [entry.get("iscrowd", 0) for entry in segments.entries]
         return [entry[key] for entry in segments.entries]
     return [getattr(segment, key) for segment in segments]
 

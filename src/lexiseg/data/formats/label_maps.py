@@ -44,8 +44,10 @@ class LabelMapReader:
         except FormatError as error:
             raise FormatError(f"{sample.file_name}: {error}") from error
         classes = to_places(values, self.class_of)
+        void, counts = np.unique(values[classes < 0], return_counts=True)
+        ignored = dict(zip(void.tolist(), counts.tolist(), strict=True))
         if self.ignored is not None:
-            strange = set(np.unique(values[classes < 0]).tolist()) - self.ignored
+            strange = ignored.keys() - self.ignored
             if strange:
                 is_lossy = sample.mask_path.suffix.lower() in LOSSY
                 way_out = (
@@ -56,7 +58,7 @@ class LabelMapReader:
                 raise FormatError(
                     f"{sample.file_name}: its label map holds {min(strange)}, which is no class. {way_out}"
                 )
-        return Annotation(sample=sample, semantic=classes)
+        return Annotation(sample=sample, semantic=classes, ignored=ignored)
 
 
 def semantic_dataset(

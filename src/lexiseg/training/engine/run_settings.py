@@ -57,6 +57,8 @@ class TrainSettings:
     data: tuple[Path, ...] = ()
     """For a segmenter, one data set; if not given, the recipe's pictures are drawn. For an adaptation, one folder of
     pairs or several, which are joined."""
+    crowds_as_things: bool = False
+    """Takes the crowds of `data` and `val` for things: some tools mark all that was drawn with a brush so."""
     labels: Path | None = None
     """For an OPSNet+, the data set of pictures with labels; if not given, the recipe's are drawn."""
     vocabulary: Vocabulary | None = None

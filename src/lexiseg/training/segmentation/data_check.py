@@ -1,6 +1,5 @@
 """What is wrong with training data, in sentences with counts, before the first step."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from lexiseg.core.images import size_of
 from lexiseg.core.messages import few
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import match_categories
+from lexiseg.data.census import Census
 from lexiseg.data.dataset import AnnotationKind, Dataset
-from lexiseg.data.datasets.findings import evenly, examine
+from lexiseg.data.datasets.findings import Findings, evenly, examine
 from lexiseg.data.formats.layouts import what_is_there
 
 MAPS = frozenset[AnnotationKind](("panoptic", "semantic"))
@@ -25,19 +25,18 @@ class DataReport:
     """What was found."""
 
     num_pictures: int
-    classes: tuple[tuple[str, int, int], ...] = ()
-    """Each category with the segments or objects that are no crowd, and the pictures that have some; the most frequent
-    first. Nothing where lists do not tell, as of label maps."""
     facts: tuple[str, ...] = ()
     """What is neither good nor bad, a sentence each."""
     problems: tuple[str, ...] = ()
     """What a training would break or learn nothing on, a sentence each."""
     notes: tuple[str, ...] = ()
     """What it can live with."""
+    census: Census | None = None
+    """What there is of every class."""
 
     def __add__(self, other: "DataReport") -> "DataReport":
-        both = {name: getattr(self, name) + getattr(other, name) for name in ("classes", "facts", "problems", "notes")}
-        return replace(self, **both)
+        both = {name: getattr(self, name) + getattr(other, name) for name in ("facts", "problems", "notes")}
+        return replace(self, **both, census=self.census or other.census)
 
 
 class Problem(str):
@@ -56,23 +55,10 @@ def look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> D
         vocabulary: the recipe's words. Objects of instance annotations are not held against it.
         per_class: whether crowds count as parts of their class; see `data.samples.segmentation.to_targets`.
     """
-    found = list(_look_at_data(data, vocabulary, per_class=per_class))
-    problems, notes = (tuple(one for one in found if isinstance(one, kind)) for kind in (Problem, Note))
-    return DataReport(num_pictures=len(data.samples), problems=problems, notes=notes)
-
-
-def count_classes(data: Dataset) -> tuple[tuple[str, int, int], ...]:
-    """Segments or objects of each category and the pictures that have some; see `DataReport.classes`."""
-    segments, pictures = Counter[int](), Counter[int]()
-    for sample in data.samples:
-        own = Counter(s.category_id for s in sample.segments or () if not s.is_crowd)
-        own.update(one["category_id"] for one in sample.objects or () if not one.get("iscrowd", 0))
-        segments += own
-        pictures.update(own.keys())
-    if not segments:
-        return ()
-    counted = [(category.name, segments[category.id], pictures[category.id]) for category in data.categories]
-    return tuple(sorted(counted, key=lambda one: -one[1]))
+    found = examine(data, Path())
+    sentences = list(_look_at_data(data, found, vocabulary, per_class=per_class))
+    problems, notes = (tuple(one for one in sentences if isinstance(one, kind)) for kind in (Problem, Note))
+    return DataReport(num_pictures=len(data.samples), problems=problems, notes=notes, census=found.census)
 
 
 def median_side(data: Dataset) -> int | None:
@@ -81,12 +67,13 @@ def median_side(data: Dataset) -> int | None:
     return round(median(map(max, sizes))) if sizes else None
 
 
-def _look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> Iterator[Problem | Note]:
+def _look_at_data(
+    data: Dataset, found: Findings, vocabulary: Vocabulary, *, per_class: bool
+) -> Iterator[Problem | Note]:
     count = len(data.samples)
     if not count:
         yield Problem("there are no pictures: give a data set with at least two.")
         return
-    found = examine(data, Path())
     lost = set(found.missing)
     masks = (sample.mask_path for sample in data.samples)
     for what, paths in (("pictures", (sample.image_path for sample in data.samples)), ("masks", masks)):

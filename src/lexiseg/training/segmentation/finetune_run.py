@@ -15,7 +15,8 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import load_part
 from lexiseg.data.catalogue import open_dataset
 from lexiseg.data.categories import vocabulary_for
-from lexiseg.data.dataset import MASK_KINDS, Dataset
+from lexiseg.data.census import PixelCount, take_census
+from lexiseg.data.dataset import MASK_KINDS, Dataset, crowds_as_things
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import load_model, save_model
@@ -26,7 +27,7 @@ from lexiseg.training.engine.checkpoints import Checkpoints
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.task import FIGURES, Evaluation
 from lexiseg.training.engine.validation import evaluate_on
-from lexiseg.training.segmentation.data_check import DataReport, count_classes, look_at_data, median_side
+from lexiseg.training.segmentation.data_check import DataReport, look_at_data, median_side
 from lexiseg.training.segmentation.finetune import (
     FinetuneData,
     FinetuneRecipe,
@@ -135,8 +136,8 @@ def check_finetune(recipe: FinetuneRecipe, settings: TrainSettings) -> DataRepor
             f"{len(train.samples)} pictures are learned from; {len(held_out.samples)} are held out, to choose the best "
             f"state by: --seed {recipe.seed} decides which."
         )
-        learned = {name for name, count, _ in count_classes(train) if count}
-        if alone := [name for name, count, _ in count_classes(held_out) if count and name not in learned]:
+        learned = _names_with_objects(train)
+        if alone := [name for name in _names_with_objects(held_out) if name not in learned]:
             notes.append(f"{few(alone)}: in held-out pictures alone, so not learned; another --seed parts otherwise.")
     side, own = model.config.longest_side, median_side(data)
     if own is not None:
@@ -147,10 +148,13 @@ def check_finetune(recipe: FinetuneRecipe, settings: TrainSettings) -> DataRepor
     is_shipped = settings.start is not None and real(settings.start) in map(real, map(shipped_folder, SHIPPED))
     if is_shipped and (unread := unknown_concepts(vocabulary)):
         notes.append(f"the model's CLIP has never read {few(unread)}: these pictures alone can teach them.")
-    told = DataReport(
-        num_pictures=len(data.samples), classes=count_classes(data), facts=tuple(facts), notes=tuple(notes)
-    )
+    told = DataReport(num_pictures=len(data.samples), facts=tuple(facts), notes=tuple(notes))
     return look_at_data(data, joined, per_class=model.has_targets_per_class) + told
+
+
+def _names_with_objects(data: Dataset) -> list[str]:
+    lists = take_census(data, PixelCount(), num_headers=0, num_flagged=0)
+    return [one.name for one in lists.classes if one.objects]
 
 
 def _start_of(settings: TrainSettings) -> Path:
@@ -166,6 +170,7 @@ def _own_pictures(model: OpenVocabularySegmenter, settings: TrainSettings) -> tu
     """The person's pictures, the words for their categories, and the model's training vocabulary joined with these."""
     (path,) = settings.data
     data = _annotated(path, settings.root, "--data")
+    data = crowds_as_things(data) if settings.crowds_as_things else data
     known = model.config.training_vocabulary
     vocabulary = vocabulary_for(data.categories, settings.vocabulary, known.templates)
     return data, vocabulary, join_vocabularies(known, vocabulary)
@@ -202,7 +207,7 @@ def _old_source(
 
 
 def _annotated(path: Path, root: Path | None, option: str) -> Dataset:
-    return open_dataset(path, root, None if root is None else "train", needs=MASK_KINDS, option=option)
+    return open_dataset(path, root, usual="train", needs=MASK_KINDS, option=option)
 
 
 def _drawn(model: OpenVocabularySegmenter, settings: TrainSettings, reporters: Reporters) -> Dataset:

@@ -1,7 +1,6 @@
 """Trainings of segmenters, from a recipe to a model folder."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.data.categories import own_vocabulary
-from lexiseg.data.dataset import MASK_KINDS, Dataset
+from lexiseg.data.dataset import MASK_KINDS, Dataset, crowds_as_things
 from lexiseg.data.samples.labelled import with_labels
 from lexiseg.encoders.segmenters.mask2former_weights import write_mask2former
 from lexiseg.io.config_json import to_jsonable
@@ -22,7 +21,7 @@ from lexiseg.storybook.roles import Role
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
-from lexiseg.training.segmentation.data_check import DataReport, count_classes, look_at_data
+from lexiseg.training.segmentation.data_check import DataReport, look_at_data
 from lexiseg.training.segmentation.initial_weights import Origin, first_opsnet, lacking_weights
 from lexiseg.training.segmentation.opsnet_plus import LabelSupervision, OPSNetPlusRecipe
 from lexiseg.training.segmentation.recipe import TrainingRecipe
@@ -118,8 +117,7 @@ def check_run(recipe: TrainingRecipe, settings: TrainSettings) -> DataReport:
         return weights + DataReport(num_pictures=0, notes=(f"{recipe.num_pictures} pictures will be drawn.",))
     data = _open_data(recipe, settings)
     per_class = recipe.model_type.has_targets_per_class
-    found = look_at_data(data, recipe.training_vocabulary, per_class=per_class)
-    return replace(found, classes=count_classes(data)) + weights
+    return look_at_data(data, recipe.training_vocabulary, per_class=per_class) + weights
 
 
 def _look_at_weights(recipe: TrainingRecipe, settings: TrainSettings) -> DataReport:
@@ -138,7 +136,8 @@ def _validation(settings: TrainSettings) -> Validation | None:
     """What --val names, asked for by its own words."""
     if settings.val is None:
         return None
-    data = open_dataset(settings.val, None, needs=MASK_KINDS, option="--val")
+    data = open_dataset(settings.val, None, usual="val", needs=MASK_KINDS, option="--val")
+    data = crowds_as_things(data) if settings.crowds_as_things else data
     return Validation(data=data, vocabulary=own_vocabulary(data.categories))
 
 
@@ -176,7 +175,8 @@ def _open_data(recipe: TrainingRecipe, settings: TrainSettings) -> Dataset:
     _refuse_to_draw(recipe, settings)
     (path,) = settings.data
     needs = ("panoptic", "semantic") if recipe.model_type.has_targets_per_class else ("panoptic",)
-    return open_dataset(path, settings.root, None if settings.root is None else "train", needs=needs)
+    data = open_dataset(path, settings.root, usual="train", needs=needs)
+    return crowds_as_things(data) if settings.crowds_as_things else data
 
 
 def _refuse_to_draw(recipe: TrainingRecipe, settings: TrainSettings) -> None:
