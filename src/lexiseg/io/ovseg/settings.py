@@ -66,22 +66,23 @@ _FIXED_RESNET: Mapping[str, Any] = {
 """Likewise, of either backbone."""
 _DEPTHS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
 """What detectron2 calls a ResNet of so many blocks."""
-_WITHOUT_EFFECT = frozenset(
-    {
-        "class_names",  # the words of a reference
-        *(f"mask_former.{key}" for key in ("DEEP_SUPERVISION", "NO_OBJECT_WEIGHT", "DICE_WEIGHT", "MASK_WEIGHT")),
-        *(f"sem_seg_head.{key}" for key in ("IGNORE_VALUE", "LOSS_WEIGHT")),
-        "swin.PROJECT_DIM",  # of a projection that is off
-        "resnets.DEFORM_MODULATED",
-        "resnets.DEFORM_NUM_GROUPS",
-        # the weights' names and shapes decide
-        *("sem_seg_head.NAME", "mask_former.ENFORCE_INPUT_PROJ", "resnets.NORM"),
-        *("clip_adapter.CLIP_MODEL_NAME", "clip_adapter.PROMPT_CHECKPOINT"),
-        *(f"input.{key}" for key in ("MIN_SIZE_TRAIN", "MIN_SIZE_TRAIN_SAMPLING", "MAX_SIZE_TRAIN")),
-        *(f"input.{key}" for key in ("SIZE_DIVISIBILITY", "COLOR_AUG_SSD", "CROP", "DATASET_MAPPER_NAME")),
-    }
-)
-"""Settings of the training, and those that the official program takes from the weights, or never reads."""
+_WITHOUT_EFFECT = frozenset((
+    "class_names", "mask_former.DEEP_SUPERVISION", "mask_former.NO_OBJECT_WEIGHT", "mask_former.DICE_WEIGHT",
+    "mask_former.MASK_WEIGHT", "mask_former.ENFORCE_INPUT_PROJ", "sem_seg_head.NAME", "sem_seg_head.IGNORE_VALUE",
+    "sem_seg_head.LOSS_WEIGHT", "swin.PROJECT_DIM", "resnets.NORM", "resnets.DEFORM_MODULATED",
+    "resnets.DEFORM_NUM_GROUPS", "clip_adapter.CLIP_MODEL_NAME", "clip_adapter.PROMPT_CHECKPOINT",
+    "input.MIN_SIZE_TRAIN", "input.MIN_SIZE_TRAIN_SAMPLING", "input.MAX_SIZE_TRAIN", "input.SIZE_DIVISIBILITY",
+    "input.COLOR_AUG_SSD", "input.CROP", "input.DATASET_MAPPER_NAME",
+))  # fmt: skip
+"""Settings of the training, what the weights' names and shapes decide, and the words of a reference."""
+_HONOURED = frozenset((
+    "input.MIN_SIZE_TEST", "input.MAX_SIZE_TEST", "swin.DROP_PATH_RATE", "swin.PRETRAIN_IMG_SIZE",
+    "resnets.RES5_MULTI_GRID", "mask_former.NHEADS", "mask_former.DROPOUT", "clip.transformer_heads",
+    "sem_seg_head.NUM_CLASSES", "clip_adapter.MASK_PROMPT_FWD", "clip_adapter.MASK_THR", "clip_adapter.MASK_MATTING",
+    "clip_adapter.MASK_FILL", "clip_adapter.TEXT_TEMPLATES", "clip_adapter.PREDEFINED_PROMPT_TEMPLATES",
+    "clip_adapter.CLIP_ENSEMBLE", "clip_adapter.CLIP_ENSEMBLE_WEIGHT",
+))  # fmt: skip
+"""Settings that become fields of the model's configuration; the number of classes is compared with its vocabulary's."""
 _FILLS: Mapping[str, Fill] = {"mean": "mean", "zero": "zero"}
 
 
@@ -139,26 +140,15 @@ def with_settings(config: OVSegConfig, settings: Settings) -> OVSegConfig:
         raise
     except ValueError as error:
         raise ModelError(f"the configuration is refused: {error}") from error
-    checked = {**_FIXED, **_sizes(found), "clip_adapter.MASK_PROMPT_DEPTH": _prompt_depth(config)}
+    checked = {**_FIXED, **_sizes(found)}
     if config.clip.prompts is None:
-        checked["clip_adapter.MASK_PROMPT_FWD"] = False
+        checked |= {"clip_adapter.MASK_PROMPT_FWD": False, "clip_adapter.MASK_PROMPT_DEPTH": 0}
+    else:  # that of the checkpoint's, whether they are used or not
+        checked["clip_adapter.MASK_PROMPT_DEPTH"] = config.clip.prompts.depth
     for key, expected in checked.items():
         contradiction(settings, key, expected)
     _check_all_are_read(settings, checked.keys() | _HONOURED | _WITHOUT_EFFECT, "resnets" if swin else "swin")
     return found
-
-
-_HONOURED = frozenset(
-    {
-        *("input.MIN_SIZE_TEST", "input.MAX_SIZE_TEST", "swin.DROP_PATH_RATE", "swin.PRETRAIN_IMG_SIZE"),
-        *("resnets.RES5_MULTI_GRID", "mask_former.NHEADS", "mask_former.DROPOUT", "clip.transformer_heads"),
-        "sem_seg_head.NUM_CLASSES",
-        *(f"clip_adapter.MASK_{key}" for key in ("PROMPT_FWD", "THR", "MATTING", "FILL")),
-        *(f"clip_adapter.{key}" for key in ("TEXT_TEMPLATES", "PREDEFINED_PROMPT_TEMPLATES")),
-        *(f"clip_adapter.{key}" for key in ("CLIP_ENSEMBLE", "CLIP_ENSEMBLE_WEIGHT")),
-    }
-)
-"""Settings that become fields of the model's configuration; the number of classes is compared with its vocabulary's."""
 
 
 def _check_all_are_read(settings: Settings, known: Set[str], unused_section: str) -> None:
@@ -192,11 +182,6 @@ def _with_multi_grid(backbone: DeepResNetBackbone, settings: Settings) -> DeepRe
     return replace(backbone, multi_grid=tuple(found))
 
 
-def _prompt_depth(config: OVSegConfig) -> int:
-    """The depth of the checkpoint's prompts, whether they are used or not; 0 if it has none."""
-    return 0 if config.clip.prompts is None else config.clip.prompts.depth
-
-
 def contradiction(settings: Settings, key: str, expected: object) -> None:
     """Checks that a setting, if present, has the expected value.
 
@@ -213,12 +198,8 @@ def contradiction(settings: Settings, key: str, expected: object) -> None:
 
 def _sizes(config: OVSegConfig) -> dict[str, object]:
     """The official settings that follow from the sizes."""
-    segmenter, clip, swin, resnet = (
-        config.segmenter,
-        config.clip,
-        config.segmenter.swin,
-        config.segmenter.deep_resnet,
-    )
+    segmenter, clip = config.segmenter, config.clip
+    swin, resnet = segmenter.swin, segmenter.deep_resnet
     backbone: dict[str, object] = {}
     if swin is not None:
         backbone = {
