@@ -95,7 +95,7 @@ class Header:
 def header_of(path: Path) -> Header | None:
     """The header of a picture, whose pixels stay closed; None if it can't be read."""
     try:
-        with Image.open(path) as picture:
+        with open_regular(path) as file, Image.open(file) as picture:
             width, height = picture.size
             orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
     except Exception:  # a parser of untrusted bytes may raise anything

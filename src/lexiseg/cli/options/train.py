@@ -103,6 +103,7 @@ class FinetuneOptions(RunOptions):
     keep: Keep | None = None
     """What the old words may lose on the held-out old pictures, in points of 100, 2 if not given: if they lose more,
     the weights go back towards the start, and the new words lose too. 100: never back."""
+    crowds_as_things: shared.CrowdsAsThings = False
     head: bool = False
     """Learn names alone, in 200 steps; the masks stay as they are."""
     steps: Steps | None = None

@@ -10,6 +10,7 @@ from jaxtyping import Int32, Integer
 from PIL import Image
 
 from lexiseg.core.errors import FormatError
+from lexiseg.core.files import open_regular
 from lexiseg.data.dataset import IGNORED, Annotation, Category, Dataset, Sample
 from lexiseg.data.id_maps import compact, decoding
 
@@ -93,7 +94,7 @@ def load_values(path: Path, encoding: Encoding = "grey") -> Integer[np.ndarray, 
     with decoding(path, "label map"):
         if encoding == "mat":
             return _from_matlab(path)
-        with Image.open(path) as picture:
+        with open_regular(path) as file, Image.open(file) as picture:
             return _from_picture(picture, path, encoding)
 
 
@@ -131,7 +132,7 @@ def _from_picture(picture: Image.Image, path: Path, encoding: Encoding) -> np.nd
 def _from_matlab(path: Path) -> np.ndarray:
     from scipy.io import loadmat  # here, because it costs a quarter of a second that most data sets need not pay
 
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         content: dict[str, Any] = loadmat(file, variable_names=["LabelMap"])
     values = content.get("LabelMap")
     if values is None:
