@@ -103,7 +103,8 @@ def test_a_model_folder_still_finds_what_it_found(name: str) -> None:
     expected = EXPECTED["models"][name]
 
     model = lexiseg.load(Path("models", name), device="cpu")
-    found = model.segment(expected["picture"], expected["words"]).to_jsonable()
+    # Without negatives, as the rule for these is another since; when this was recorded, none was near any word.
+    found = model.segment(expected["picture"], expected["words"], negatives=False).to_jsonable()
 
     assert (found["height"], found["width"]) == (expected["height"], expected["width"])
     assert len(found["segments"]) == len(expected["segments"]) > 1
