@@ -158,6 +158,17 @@ def test_switches_reach_the_model(ask: Run, picture: Path, monkeypatch: pytest.M
     assert (seen["fusion"].clip_ratio, seen["fusion"].beta) == (0, 0.5)  # type: ignore[attr-defined]
 
 
+def test_without_a_threshold_the_models_own_decides(
+    run: Run, tiny_folder: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(Model, "segment", lambda self, image, **settings: seen.append(settings["score_threshold"]))
+
+    run("segment", picture, "-v", "cat", "--model", tiny_folder, "--device", "cpu", "--out", tmp_path / "out")
+
+    assert seen == [None]
+
+
 def test_demo_shows_six_scenes_and_what_to_try_next(
     run: Run, tiny: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,7 +92,7 @@ def test_nothing_is_drawn_for_a_model_or_a_switch_that_is_refused(run: Run, tiny
         (("--model", tiny_folder, "--alpha", "inf"), 2),
         (("--model", tiny_folder, "--task", "semantic", "--diagnose"), 2),
         (("--model", tiny_folder, "--semantic-rule", "soft"), 2),
-        (("--model", tiny_folder, "--vocabulary", "cat, dog"), 1),
+        (("--model", tiny_folder, "--vocabulary", "cat, spaceship of old"), 1),
     )
     for options, code in refused:
         ran = run(*drawn, *options, "--out", out)
@@ -215,7 +215,7 @@ def test_a_word_that_is_no_category_is_refused_with_what_is_near(evaluate: Run, 
     ran = evaluate("--data", drawn, "--vocabulary", ", ".join(["catt", *names[1:]]))
 
     assert ran.code == 1
-    assert "near: 'catt'" in ran.err
+    assert "the word 'catt' is no category of the data set (near: " in ran.err
 
 
 def test_an_interrupted_evaluation_says_how_to_go_on(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -39,11 +40,15 @@ def test_separators_of_other_programs_are_read_and_a_note_gives_the_right_form(
         assert Vocabulary.of(text).names == WORDS
 
     (note,) = caplog.messages
-    assert "is read as 3 words; the right form is 'disc, traffic light, meadow'" in note
+    assert "is read as 'disc, traffic light, meadow', which is the form to write" in note
 
 
 def test_dots_within_a_word_are_no_separators(caplog: pytest.LogCaptureFixture) -> None:
     assert Vocabulary.of("St. Bernard, U.S. flag, no. 5").names == ("St. Bernard", "U.S. flag", "no. 5")
+    assert Vocabulary.of("St. Bernard dog").names == ("St. Bernard dog",)
+    assert Vocabulary.of("Mt. Fuji. St. Bernard dog.").names == ("Mt. Fuji", "St. Bernard dog")
+    caplog.clear()
+    assert Vocabulary.of("[cat], [dog]").names == ("[cat]", "[dog]")
     assert caplog.messages == []
 
 
@@ -67,12 +72,28 @@ def test_a_misspelt_list_is_a_word_with_a_question(caplog: pytest.LogCaptureFixt
         ("words.csv", "id,name,count\n1,disc,9\n2,traffic light,3\n3,meadow,1\n"),
         ("words.csv", "\ufeff1;disc\n2;traffic light\n3;meadow\n"),
         ("words.csv", '"disc","traffic light","meadow"'),
+        ("words.csv", "id,class\n0,disc\n1,traffic light\n2,meadow\n"),
     ],
 )
 def test_text_files_and_tables_are_vocabularies(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
 
     assert Vocabulary.of(str(tmp_path / name)).names == WORDS
+
+
+def test_a_table_has_synonyms_and_one_that_is_none_is_a_sentence(tmp_path: Path) -> None:
+    table = tmp_path / "words.csv"
+    table.write_text("Idx,Name\n1,door;double door\n2,sky\n")
+    assert [concept.names for concept in Vocabulary.of(table).concepts] == [("door", "double door"), ("sky",)]
+    table.write_text('name\n"' + "cat\n" * 50_000)
+    with pytest.raises(VocabularyError, match="the table of words can't be read"):
+        Vocabulary.of(table)
+
+
+def test_a_pipe_is_no_vocabulary(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "words.txt")
+    with pytest.raises(VocabularyError, match="cannot read the vocabulary file"):
+        Vocabulary.of(tmp_path / "words.txt")
 
 
 def test_the_categories_of_a_coco_json_are_a_vocabulary(tmp_path: Path) -> None:

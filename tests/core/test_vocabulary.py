@@ -254,7 +254,7 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path):
     assert "no UTF-8" in error_of(tmp_path / "latin.yaml")
     assert ".yaml" in error_of(tmp_path / "words.doc")
     (tmp_path / "folder.json").mkdir()
-    assert "directory" in error_of(tmp_path / "folder.json")
+    assert "it is a folder" in error_of(tmp_path / "folder.json")
 
 
 def test_an_unknown_builtin_is_just_a_word_and_a_known_one_is_a_list():

@@ -95,10 +95,11 @@ def test_shards_that_are_lost_or_elsewhere_are_named(tmp_path: Path) -> None:
     index.write_text(json.dumps(document))
     with pytest.raises(ValueError, match=r"the shards beside .* lack c"):
         read_tensors(tmp_path)
-    document["weight_map"]["c"] = "../part-0.safetensors"
-    index.write_text(json.dumps(document))
-    with pytest.raises(ValueError, match="must lie beside their index"):
-        read_tensors(tmp_path)
+    for stray in ("../part-0.safetensors", "", "..", index.name):
+        document["weight_map"]["c"] = stray
+        index.write_text(json.dumps(document))
+        with pytest.raises(ValueError, match="must lie beside their index"):
+            read_tensors(tmp_path)
     (tmp_path / "part-1.safetensors").unlink()
     document["weight_map"].pop("c")
     index.write_text(json.dumps(document))

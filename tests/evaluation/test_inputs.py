@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.dataset import MASK_KINDS, Dataset, part_of
+from lexiseg.data.dataset import MASK_KINDS, Dataset, describe_segments, part_of
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.evaluation.inputs import open_data
+from lexiseg.evaluation.metrics.panoptic_quality import tally_pair
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 
 
@@ -29,19 +30,27 @@ def test_what_belongs_to_other_classes_belongs_to_nobody(dataset: Dataset) -> No
 
     for sample in part.samples:
         whole, some = dataset.annotation(sample), part.annotation(sample)
-        segments = {s.id: s for s in whole.to_segmentation(dataset.categories).segments}
-        expected = np.zeros_like(whole.to_segmentation(dataset.categories).ids)
-        for number, segment in segments.items():  # a slow twin
-            if segment.category_id in ids:
-                expected[whole.to_segmentation(dataset.categories).ids == number] = number
-        found = some.to_segmentation(kept)
-        np.testing.assert_array_equal(found.ids, expected)
-        assert {s.category_id for s in found.segments} <= ids
+        true, found = whole.to_segmentation(dataset.categories), some.to_segmentation(kept)
+        np.testing.assert_array_equal(found.ids, true.ids)
+        assert found.segments == tuple(s for s in true.segments if s.category_id in ids)
         names = [kept[place].name if place >= 0 else None for place in np.unique(some.to_semantic(kept))]
         assert {name for name in names if name} == {
             c.name for c in kept if any(s.category_id == c.id for s in found.segments)
         }
         assert {mask.category_id for mask in some.to_instances(kept).masks} <= ids
+
+
+def test_a_segment_found_on_a_class_that_was_left_out_is_wrong(dataset: Dataset) -> None:
+    true = dataset.annotation(dataset.samples[0]).to_segmentation(dataset.categories)
+    left_out, asked = true.segments[0], next(s for s in true.segments if s.category_id != true.segments[0].category_id)
+    kept = tuple(c for c in dataset.categories if c.id == asked.category_id)
+    part = part_of(dataset, kept).annotation(dataset.samples[0]).to_segmentation(kept)
+    found = np.where(true.ids == left_out.id, 1, 0).astype(np.int32)
+    segments = describe_segments(found, {1: asked.category_id})
+
+    tally = tally_pair(part.ids, part.segments, found, segments, kept)[asked.category_id]
+
+    assert (tally.tp, tally.fp) == (0, 1)
 
 
 @pytest.mark.parametrize("kind", MASK_KINDS)

@@ -11,7 +11,7 @@ from typing import Any
 from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, resumable, say
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
-from lexiseg.cli.overrides import fusion_for, merge_for, set_regions
+from lexiseg.cli.overrides import fusion_for, set_regions
 from lexiseg.core.errors import UsageError
 from lexiseg.core.messages import few, printable, shown
 from lexiseg.core.picture_files import find_pictures, pair_names, unique_names
@@ -164,14 +164,13 @@ def _answerer(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> 
     if options.best_only:
         return partial(model.find, vocabulary=vocabulary)
     model.encode(vocabulary, negatives=options.negatives)
-    merge = merge_for(options, model.network.config.merge)
     return partial(
         model.segment,
         vocabulary=vocabulary,
         negatives=options.negatives,
-        score_threshold=merge.score_threshold,
+        score_threshold=options.score_threshold,
         fusion=fusion_for(options, model.network),
-        rank_by=merge.rank_by,
+        rank_by=options.rank_by,
     )
 
 

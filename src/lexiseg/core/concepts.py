@@ -11,15 +11,18 @@ from typing import Any
 from lexiseg.core.errors import VocabularyError
 from lexiseg.core.messages import shown
 
+NAME_COLUMNS = ("name", "class", "class_name", "label", "category")
+"""Headings of the column of words in tables."""
 MAX_NAME_LENGTH = 200  # characters; CLIP's text towers read 77 tokens and cut the rest
 
 
 SEPARATORS = re.compile("[,，、]")  # the comma of Latin and the two of Chinese and Japanese
 _LINES = re.compile(r"[\s,，、]*[\r\n][\s,，、]*")
-_BRACKETS = re.compile(r"\s*\[(.*)\]\s*", re.DOTALL)
+_BRACKETS = re.compile(r"\s*\[([^\[\]]*)\]\s*")
 _FOREIGN = re.compile(r"\s*[;；]\s*|\s+\.(?=\s|$)")
 """Between words in ODISE and in Grounding DINO."""
-_SENTENCES = re.compile(r"\s*\.(?:\s+|$)")
+_SENTENCES = re.compile(r"(?<!\bSt)(?<!\bMt)(?<!\bDr)(?<!\bMr)\s*\.(?:\s+|$)", re.IGNORECASE)
+"""Between words in Detic and Grounding DINO; a saint, a mountain and a doctor go on."""
 _NUMBERED = re.compile(r"(\d+)[\s:,]+(\S.*)")
 _FILLERS = "\u034f\u115f\u1160\u2800\u3164\uffa0"
 """Letters without a shape, beside those that Unicode calls formats."""
@@ -134,14 +137,23 @@ def line_words(text: str) -> str:
 
 
 def table_words(text: str) -> list[str]:
-    """The words of a CSV: its column `name`, or else all cells that are no numbers."""
+    """The words of a CSV: its column of names, or else all cells that are no numbers; `;` parts synonyms, as `|` does.
+
+    Raises:
+        VocabularyError: if it is no table.
+    """
     first = text.partition("\n")[0]
-    rows = list(csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count)))
+    try:
+        rows = list(csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count)))
+    except csv.Error as error:
+        raise VocabularyError(f"the table of words can't be read ({error}): write a word per line.") from error
     heading = [cell.strip().lower() for cell in rows[0]] if rows else []
-    if "name" in heading:
-        place = heading.index("name")
-        return [row[place] for row in rows[1:] if len(row) > place and row[place].strip()]
-    return [cell for row in rows for cell in row if cell.strip() and not cell.strip().isdecimal()]
+    if column := next((name for name in NAME_COLUMNS if name in heading), None):
+        place = heading.index(column)
+        cells = [row[place] for row in rows[1:] if len(row) > place]
+    else:
+        cells = [cell for row in rows for cell in row if not cell.strip().isdecimal()]
+    return [re.sub(r"\s*;\s*", "|", cell.strip()) for cell in cells if cell.strip()]
 
 
 def category_entries(categories: Iterable[Any]) -> list[Any]:
@@ -153,6 +165,6 @@ def category_entries(categories: Iterable[Any]) -> list[Any]:
             continue
         names = list(dict.fromkeys(name.strip() for name in re.split("[,;|]", category["name"]) if name.strip()))
         kind = category.get("isthing")
-        marked = {} if kind is None else {"is_thing": bool(kind)}
+        marked = {} if kind is None else {"is_thing": str(kind).strip().lower() not in ("", "0", "false")}
         entries[category["name"]] = {"name": names[0] if names else "", "synonyms": names[1:], **marked}
     return list(entries.values())

@@ -24,10 +24,10 @@ from lexiseg.core.concepts import (
     tidy,
 )
 from lexiseg.core.errors import VocabularyError
+from lexiseg.core.files import open_regular
 from lexiseg.core.messages import shown
 
 logger = logging.getLogger(__name__)
-
 VILD_TEMPLATES: tuple[str, ...] = tuple(json.loads(Path(__file__).with_name("vild_templates.json").read_text("utf-8")))
 """The 14 prompt templates of ViLD's kind that OVSeg and FC-CLIP average over."""
 
@@ -244,8 +244,8 @@ def _from_words(text: str, unmarked: _Rule) -> Vocabulary:
     entries, is_foreign = split_words(text)
     vocabulary = Vocabulary(_entries(entries, unmarked))
     if is_foreign:
-        words = shown(", ".join(entry.strip() for entry in entries), 80)
-        logger.warning("Note: %s is read as %d words; the right form is %s.", shown(text), len(entries), words)
+        form = ", ".join(map(str.strip, entries))
+        logger.warning("Note: %s is read as %s, which is the form to write.", shown(text), shown(form, 80))
     elif len(vocabulary) == 1 and not builtin_places(text):
         for near in difflib.get_close_matches(same_word(text)[:MAX_NAME_LENGTH], builtin_names(), n=1, cutoff=0.7):
             logger.warning("Note: %s is read as a word; did you mean %s, a built-in list?", shown(text), near)
@@ -258,7 +258,8 @@ def _from_file(path: Path, unmarked: _Rule) -> Vocabulary:
     if ending not in FILE_ENDINGS:
         raise VocabularyError(f"a vocabulary file ends in {', '.join(FILE_ENDINGS)}, but {quoted} not.")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with open_regular(path) as file:
+            text = file.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise VocabularyError(f"the vocabulary file {quoted} is no UTF-8 text.") from error
     except (OSError, ValueError) as error:

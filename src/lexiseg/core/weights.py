@@ -81,7 +81,7 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
         raise ValueError(f'{printable(index)} lists no shards: expected "weight_map", the file of each weight.')
     files = sorted(set(places.values()))
-    if strays := [file for file in files if Path(file).name != file]:
+    if strays := [file for file in files if Path(file).name != file or file in ("", "..") or file.endswith(".json")]:
         raise ValueError(f"{printable(index)} lists {printable(strays[0])}: shards must lie beside their index.")
     found = {name: tensor for file in files for name, tensor in read_tensors(index.parent / file).items()}
     if lost := [name for name in places if name.removeprefix("module.") not in found]:

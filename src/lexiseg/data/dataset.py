@@ -281,7 +281,10 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PartReader:
-    """Reads annotations under some of a data set's categories; pixels and objects of the others belong to nobody."""
+    """Reads annotations under some of a data set's categories.
+
+    Segments of the others stay in the map and leave the list: they are no void, so that what is found there is wrong.
+    """
 
     whole: Dataset
 
@@ -292,9 +295,7 @@ class _PartReader:
         places = np.array([*(kept.get(category.id, IGNORED) for category in self.whole.categories), IGNORED], np.int32)
         panoptic, instances = found.panoptic, found.instances
         if panoptic is not None:
-            segments = tuple(s for s in panoptic.segments if s.category_id in kept)
-            ids = np.where(np.isin(panoptic.ids, [s.id for s in segments]), panoptic.ids, VOID).astype(np.int32)
-            panoptic = Segmentation(ids=ids, segments=segments)
+            panoptic = replace(panoptic, segments=tuple(s for s in panoptic.segments if s.category_id in kept))
         if instances is not None:
             instances = replace(instances, masks=tuple(m for m in instances.masks if m.category_id in kept))
         return replace(
@@ -307,7 +308,7 @@ class _PartReader:
 
 
 def part_of(dataset: Dataset, categories: tuple[Category, ...]) -> Dataset:
-    """The data set under some of its categories: what belongs to the others is void, ignored, or no object."""
+    """The data set under some of its categories; pixels of the others are nobody's, in semantic maps ignored."""
     if categories == dataset.categories:
         return dataset
     unseen = dataset.unseen & {category.name for category in categories}

@@ -61,7 +61,8 @@ def _asked_part(dataset: Dataset, vocabulary: Vocabulary) -> tuple[Dataset, Voca
     asked = asked_categories(dataset.categories, vocabulary)
     if left := len(dataset.categories) - len(asked):
         logger.warning(
-            "Note: of %d categories the words name %d; what belongs to the other %d is not counted.",
+            "Note: of %d categories the words name %d; a segment found on one of the other %d is wrong, and "
+            "--negatives lets words that are not asked compete.",
             len(dataset.categories),
             len(asked),
             left,

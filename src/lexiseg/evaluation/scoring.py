@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
 import numpy as np
@@ -47,6 +47,8 @@ def translated(
     samples: list[Sample] = []
     for sample in predicted.samples:
         name = name_of.get(sample.key)
+        if name is not None and name not in named and PurePath(name).name == PurePath(alone.get(sample.key, "")).name:
+            name = None  # of several pictures with this name in other folders, that of the same id
         if name is not None and name not in named:
             if sample.key not in alone:
                 continue  # a picture that the truth has not

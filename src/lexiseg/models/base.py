@@ -146,9 +146,9 @@ class OpenVocabularySegmenter(nn.Module, ABC):
             negatives: whether training words outside the vocabulary, and those of the configuration, compete.
             cache_dir: folder of cached embeddings; None caches nothing.
         """
-        if told := note_on_cut_words(self.phrased(vocabulary), self.context_length):
-            logger.warning("%s", told)
         phrased, training = self.phrased(vocabulary), self.phrased(self.config.training_vocabulary)
+        if told := note_on_cut_words(phrased, self.context_length):
+            logger.warning("%s", told)
         general = self.config.question.negatives if negatives else ()
         return embed_vocabulary(
             self.text_encoder, phrased, training, negatives=negatives, general=general, cache_dir=cache_dir

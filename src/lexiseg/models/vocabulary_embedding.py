@@ -27,7 +27,7 @@ GENERAL_NEGATIVES = ("background", "object")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionConfig:
-    """How `segment` asks for words, where evaluations follow the papers; raises ValueError for a score that is none."""
+    """How `segment` asks for words; `evaluate --negatives` takes the negatives too; raises ValueError for a bad score."""
 
     negatives: tuple[str, ...] = GENERAL_NEGATIVES
     """Words that compete beside the training vocabulary: the more of what pictures show is among them, the fewer

@@ -317,7 +317,7 @@ def test_files_that_hold_no_such_clip_end_in_one_sentence(prompted: VitClip, tmp
     for name, content, told in (
         ("other.pt", {"a": torch.zeros(1)}, "clip.visual.conv1.weight is missing"),
         ("list.pt", [1, 2], "holds no tensors by name"),
-        ("nothing.pt", {}, "holds no tensors by name"),
+        ("nothing.pt", {}, "it holds neither CLIP's weights"),
         ("flat.pt", {"visual.mask_embedding": torch.zeros(4, 4)}, "neither CLIP's weights nor mask prompts"),
         ("point.pt", state | {"visual.mask_embedding": torch.tensor(1.0)}, "prompts.prompt_embed is .* another rank"),
         ("vain.pt", {"visual.mask_embedding": torch.zeros(0, 16, 128)}, "neither CLIP's weights nor mask prompts"),

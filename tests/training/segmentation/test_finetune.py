@@ -440,5 +440,5 @@ def test_a_check_tells_of_classes_of_the_split_and_of_the_side_at_which_the_mode
     assert "--seed 3 decides" in found.facts[0]
     assert "longer side is 160 pixels; that of these is 64 (median)" in found.facts[1]
     assert by_objects.census is not None
-    assert [(one.name, one.objects, one.pictures) for one in by_objects.census.classes] == [("drill", 1, 1)]
+    assert [(one.name, one.objects, one.pictures) for one in by_objects.census.classes] == [("drill", 1, 2)]
     assert any("never read drill" in note for note in by_objects.notes)
