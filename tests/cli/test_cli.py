@@ -162,10 +162,15 @@ def test_without_a_threshold_the_models_own_decides(
     run: Run, tiny_folder: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []
-    monkeypatch.setattr(Model, "segment", lambda self, image, **settings: seen.append(settings["score_threshold"]))
+    real = Model.segment
 
-    run("segment", picture, "-v", "cat", "--model", tiny_folder, "--device", "cpu", "--out", tmp_path / "out")
+    def spy(self: Model, image: object, vocabulary: object, **settings: object) -> object:
+        seen.append(settings["score_threshold"])
+        return real(self, image, vocabulary, **settings)  # type: ignore[arg-type]
 
+    monkeypatch.setattr(Model, "segment", spy)
+    out = tmp_path / "out"
+    assert run("segment", picture, "-v", "cat", "--model", tiny_folder, "--device", "cpu", "--out", out).code == 0
     assert seen == [None]
 
 

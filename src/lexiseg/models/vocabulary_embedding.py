@@ -27,7 +27,7 @@ GENERAL_NEGATIVES = ("background", "object")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionConfig:
-    """How `segment` asks for words; `evaluate --negatives` takes the negatives too; raises ValueError for a bad score."""
+    """How `segment` asks for words; `evaluate --negatives` lets the same compete. Raises ValueError for a bad score."""
 
     negatives: tuple[str, ...] = GENERAL_NEGATIVES
     """Words that compete beside the training vocabulary: the more of what pictures show is among them, the fewer
