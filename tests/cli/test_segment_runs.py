@@ -164,6 +164,22 @@ def test_answers_to_two_questions_are_never_mixed(ask: Run, pictures: Path, tmp_
     assert result_in(tmp_path / "out").keys() == {"panoptic.json", "a.png", "a.overlay.png", "c.png", "c.overlay.png"}
 
 
+def test_pictures_are_known_by_where_they_lie_and_not_by_what_is_typed(
+    ask: Run, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Path(shutil.copytree(pictures, tmp_path / "other"))
+    monkeypatch.chdir(pictures)
+    assert ask("a.png").code == 0
+
+    monkeypatch.chdir(other)
+    refused(ask("a.png", "--resume"), "would have the same name")
+    monkeypatch.chdir(tmp_path)
+    again = ask("pictures/a.png", "--resume")
+
+    assert again.code == 0
+    assert "1 of 1 pictures are finished already" in again.err
+
+
 def test_a_json_that_is_no_result_is_not_replaced(ask: Run, pictures: Path, tmp_path: Path) -> None:
     for content in ("[]", '{"images": [], "annotations": [{"image_id": 1}]}', "{"):
         (tmp_path / "out").mkdir(exist_ok=True)

@@ -57,7 +57,7 @@ class Request:
     question: Mapping[str, Any]
     """Plain data that decide every answer: model, words, settings."""
     pictures: Mapping[str, str]
-    """Names of pictures, as the JSON has them, by those of their maps."""
+    """Absolute real paths of pictures, or names that are the same wherever a run starts, by names of their maps."""
     resume: bool = False
     """Whether pictures that the question was answered for are left as they are, also by a run that was killed."""
 
@@ -126,7 +126,8 @@ class ResultWriter:
         annotation = annotation_entry(0, names[1], segments)
         for listed, segment in zip(annotation["segments_info"], panoptic.segments, strict=True):
             listed["score"] = round(segment.score, 4)
-        entry = image_entry(0, picture_name, height, width), annotation
+        path = {} if self._request is None else {"path": self._request.pictures[names[1]]}
+        entry = image_entry(0, picture_name, height, width) | path, annotation
         with writing(self.folder / names[0], ValueError):
             try:
                 for name in names:
@@ -200,7 +201,8 @@ class ResultWriter:
             for line in lines:
                 image, annotation = json.loads(line)
                 names = _files_of(annotation["file_name"])
-                if self._request.pictures.get(names[-1]) == image["file_name"] and names[-1] not in self._names:
+                asked = self._request.pictures.get(names[-1])
+                if asked is not None and _path_of(image) == real(Path(asked)) and names[-1] not in self._names:
                     for name in names:
                         (left / name).rename(own / name)
                     self._log((image, annotation), own)
@@ -226,6 +228,11 @@ def _files_of(map_name: str) -> tuple[str, str]:
     return f"{Path(map_name).stem}{OVERLAY_MARK}.png", map_name
 
 
+def _path_of(image: Mapping[str, Any]) -> Path:
+    """Where a picture lies; JSONs of before have the name alone, as it was typed."""
+    return real(Path(str(image.get("path", image["file_name"]))))
+
+
 def _earlier(folder: Path, document: str, request: Request) -> tuple[list[Entry], list[str]]:
     """What a folder holds already: answers to the same question; and files of answers that are to go.
 
@@ -239,15 +246,15 @@ def _earlier(folder: Path, document: str, request: Request) -> tuple[list[Entry]
         content = read_json_object(folder / document)
         image_of = {image["id"]: image for image in content["images"]}
         entries = [(image_of[annotation["image_id"]], annotation) for annotation in content["annotations"]]
-        pictures = {str(annotation["file_name"]): str(image["file_name"]) for image, annotation in entries}
+        pictures = {str(annotation["file_name"]): _path_of(image) for image, annotation in entries}
         is_result = all((folder / map_name).is_file() for map_name in pictures)
-    except (FormatError, KeyError, TypeError):
+    except (FormatError, KeyError, TypeError, AttributeError):
         content, entries, pictures, is_result = {}, [], {}, False
     if not is_result:
         raise ValueError(f"the {document} in {name} is no result of lexiseg; choose another --out.")
     for map_name, picture in pictures.items():
         ours = request.pictures.get(map_name)
-        if ours is not None and real(Path(ours)) != real(Path(picture)):
+        if ours is not None and real(Path(ours)) != picture:
             raise ValueError(
                 f"{name} holds the result of {printable(picture)}, and that of {printable(ours)} would have the same "
                 "name; choose another --out."
