@@ -180,8 +180,26 @@ def test_pictures_are_known_by_where_they_lie_and_not_by_what_is_typed(
     assert "1 of 1 pictures are finished already" in again.err
 
 
+def test_a_map_that_was_deleted_is_made_anew(ask: Run, pictures: Path, tmp_path: Path) -> None:
+    assert ask(pictures).code == 0
+    whole = result_in(tmp_path / "out")
+
+    for how, told in (((), ""), (("--resume",), "2 of 3 pictures are finished already")):
+        (tmp_path / "out" / "c.png").unlink()
+        again = ask(pictures, *how)
+        assert again.code == 0
+        assert told in again.err
+        assert result_in(tmp_path / "out") == whole
+
+    (tmp_path / "out" / "c.png").unlink()
+    assert ask(pictures / "a.png").code == 0  # the JSON no longer speaks of what is gone
+    (tmp_path / "out" / "c.overlay.png").unlink()
+    assert result_in(tmp_path / "out").keys() == {"panoptic.json", "a.png", "a.overlay.png", "b.png", "b.overlay.png"}
+
+
 def test_a_json_that_is_no_result_is_not_replaced(ask: Run, pictures: Path, tmp_path: Path) -> None:
-    for content in ("[]", '{"images": [], "annotations": [{"image_id": 1}]}', "{"):
+    foreign = {"images": [{"id": 1, "file_name": "x"}], "annotations": [{"image_id": 1, "file_name": "x.png"}]}
+    for content in ("[]", '{"images": [], "annotations": [{"image_id": 1}]}', "{", json.dumps(foreign)):
         (tmp_path / "out").mkdir(exist_ok=True)
         (tmp_path / "out" / "panoptic.json").write_text(content)
 

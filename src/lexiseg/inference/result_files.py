@@ -247,9 +247,11 @@ def _earlier(folder: Path, document: str, request: Request) -> tuple[list[Entry]
         image_of = {image["id"]: image for image in content["images"]}
         entries = [(image_of[annotation["image_id"]], annotation) for annotation in content["annotations"]]
         pictures = {str(annotation["file_name"]): _path_of(image) for image, annotation in entries}
-        is_result = all((folder / map_name).is_file() for map_name in pictures)
+        there = [entry for entry in entries if (folder / entry[1]["file_name"]).is_file()]
+        is_ours = str(content.get("info", {}).get("description")).startswith("lexiseg ")
+        is_result = is_ours or there == entries  # of ours, a map that somebody has deleted is to be made anew
     except (FormatError, KeyError, TypeError, AttributeError):
-        content, entries, pictures, is_result = {}, [], {}, False
+        content, there, pictures, is_result = {}, [], {}, False
     if not is_result:
         raise ValueError(f"the {document} in {name} is no result of lexiseg; choose another --out.")
     for map_name, picture in pictures.items():
@@ -260,8 +262,8 @@ def _earlier(folder: Path, document: str, request: Request) -> tuple[list[Entry]
                 "name; choose another --out."
             )
     if content.get("info") == request.question:
-        return entries, []
-    others = sorted(pictures.keys() - request.pictures.keys())
+        return there, []
+    others = sorted({annotation["file_name"] for _, annotation in there} - request.pictures.keys())
     if others or request.resume:
         raise ValueError(
             f"{name} holds results of other words, another model or other settings ({few(others or list(pictures))}), "
