@@ -85,7 +85,9 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(
     assert seen == ["a", "b", "c"]
     assert "2 of 3 pictures are finished already" in rest.err
     assert result_in(tmp_path / "out") == result_in(tmp_path / "whole")
-    assert ask(pictures, "--resume").code == 0
+    nothing = ask(pictures, "--resume")
+    assert nothing.code == 0
+    assert nothing.out == f"Nothing new; what was finished earlier lies in {tmp_path / 'out'}.\n"
     assert seen == ["a", "b", "c"]
 
 

@@ -88,6 +88,7 @@ def run_segment(options: SegmentOptions) -> int:
         note(taken)
     done = len(todo) - failed
     told = f"Wrote {done} overlay{'' if done == 1 else 's'} and {DOCUMENT} to {options.out}."
+    told = told if done else f"Nothing new; what was finished earlier lies in {options.out}."
     note(told) if options.as_json else say(told)
     if failed:
         note(f"lexiseg: {failed} of {len(todo)} pictures failed; the others are done.")
