@@ -85,7 +85,9 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(
     assert seen == ["a", "b", "c"]
     assert "2 of 3 pictures are finished already" in rest.err
     assert result_in(tmp_path / "out") == result_in(tmp_path / "whole")
-    assert ask(pictures, "--resume").code == 0
+    nothing = ask(pictures, "--resume")
+    assert nothing.code == 0
+    assert nothing.out == f"Nothing new; what was finished earlier lies in {tmp_path / 'out'}.\n"
     assert seen == ["a", "b", "c"]
 
 
@@ -164,8 +166,42 @@ def test_answers_to_two_questions_are_never_mixed(ask: Run, pictures: Path, tmp_
     assert result_in(tmp_path / "out").keys() == {"panoptic.json", "a.png", "a.overlay.png", "c.png", "c.overlay.png"}
 
 
+def test_pictures_are_known_by_where_they_lie_and_not_by_what_is_typed(
+    ask: Run, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Path(shutil.copytree(pictures, tmp_path / "other"))
+    monkeypatch.chdir(pictures)
+    assert ask("a.png").code == 0
+
+    monkeypatch.chdir(other)
+    refused(ask("a.png", "--resume"), "would have the same name")
+    monkeypatch.chdir(tmp_path)
+    again = ask("pictures/a.png", "--resume")
+
+    assert again.code == 0
+    assert "1 of 1 pictures are finished already" in again.err
+
+
+def test_a_map_that_was_deleted_is_made_anew(ask: Run, pictures: Path, tmp_path: Path) -> None:
+    assert ask(pictures).code == 0
+    whole = result_in(tmp_path / "out")
+
+    for how, told in (((), ""), (("--resume",), "2 of 3 pictures are finished already")):
+        (tmp_path / "out" / "c.png").unlink()
+        again = ask(pictures, *how)
+        assert again.code == 0
+        assert told in again.err
+        assert result_in(tmp_path / "out") == whole
+
+    (tmp_path / "out" / "c.png").unlink()
+    assert ask(pictures / "a.png").code == 0  # the JSON no longer speaks of what is gone
+    (tmp_path / "out" / "c.overlay.png").unlink()
+    assert result_in(tmp_path / "out").keys() == {"panoptic.json", "a.png", "a.overlay.png", "b.png", "b.overlay.png"}
+
+
 def test_a_json_that_is_no_result_is_not_replaced(ask: Run, pictures: Path, tmp_path: Path) -> None:
-    for content in ("[]", '{"images": [], "annotations": [{"image_id": 1}]}', "{"):
+    foreign = {"images": [{"id": 1, "file_name": "x"}], "annotations": [{"image_id": 1, "file_name": "x.png"}]}
+    for content in ("[]", '{"images": [], "annotations": [{"image_id": 1}]}', "{", json.dumps(foreign)):
         (tmp_path / "out").mkdir(exist_ok=True)
         (tmp_path / "out" / "panoptic.json").write_text(content)
 

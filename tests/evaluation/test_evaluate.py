@@ -12,6 +12,7 @@ import tiny
 from lexiseg.core.errors import UsageError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.formats.coco_panoptic import read_lists, read_panoptic
+from lexiseg.evaluation import evaluator, predictions
 from lexiseg.evaluation.evaluator import evaluate, evaluate_dataset
 from lexiseg.evaluation.metrics.panoptic_quality import summarise
 from lexiseg.evaluation.report import EvaluationSettings
@@ -127,6 +128,50 @@ def test_predictions_that_are_saved_score_what_the_report_says(folder: Path, tmp
     assert summarise(tally, truth.categories) == report.quality
     assert sorted(p.name for p in out.iterdir()) == ["data", "predictions", "predictions.json", "report.json"]
     assert "score" in json.loads((out / "predictions.json").read_text())["annotations"][0]["segments_info"][0]
+
+
+def test_predictions_go_on_after_a_stop_before_the_report(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    how = {"settings": LOOSE, "count": 3, "device": "cpu", "out": out, "save_predictions": True}
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for place, name in ((evaluator, "write_report"), (predictions, "write_atomically")):  # the second: as if killed
+        with monkeypatch.context() as stopped:
+            stopped.setattr(evaluator, "write_report", stop)
+            with pytest.raises(KeyboardInterrupt):
+                evaluate(folder, "storybook-novel", resume=(out / "data").exists(), **how)
+            before = (out / "predictions.json").read_bytes()
+            stopped.setattr(place, name, stop)
+            with pytest.raises(KeyboardInterrupt):
+                evaluate(folder, "storybook-novel", resume=True, **how)
+    evaluate(folder, "storybook-novel", resume=True, **how)
+
+    assert (out / "predictions.json").read_bytes() == before
+    assert len(list((out / "predictions").iterdir())) == 3
+    assert sorted(p.name for p in out.iterdir()) == ["data", "predictions", "predictions.json", "report.json"]
+
+
+def test_predictions_that_somebody_has_removed_are_not_passed_over(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = {"settings": LOOSE, "count": 3, "device": "cpu", "out": tmp_path, "save_predictions": True}
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(evaluator, "write_report", stop)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(folder, "storybook-novel", **how)
+    next((tmp_path / "predictions").iterdir()).unlink()
+
+    with pytest.raises(ValueError, match=r"the predictions lack .* leave --resume out"):
+        evaluate(folder, "storybook-novel", resume=True, **how)
+    assert evaluate(folder, "storybook-novel", **how)
 
 
 def test_a_folder_that_holds_no_predictions_is_not_replaced_by_them(folder: Path, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import io
 import json
 from pathlib import Path
@@ -6,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lexiseg.core.files import StagingFolder
 from lexiseg.core.structures import Guess, Segment
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.id_maps import load_ids
 from lexiseg.inference.result import Result
-from lexiseg.inference.result_files import Categories, ResultWriter, check_unspoilt
+from lexiseg.inference.result_files import Categories, Request, ResultWriter, check_unspoilt
 
 
 @pytest.fixture
@@ -133,3 +135,56 @@ def test_earlier_results_may_be_replaced_and_nothing_else(tmp_path: Path) -> Non
     check_unspoilt(tmp_path, ["cat"], [])
     with pytest.raises(ValueError, match="would be replaced"):
         check_unspoilt(tmp_path, ["cat"], [tmp_path / "cat.png"])
+
+
+def request(words: str, *, resume: bool = False) -> Request:
+    return Request(question={"description": "lexiseg test", "words": words}, pictures={"x.png": "/x"}, resume=resume)
+
+
+def test_a_close_that_fails_keeps_what_is_finished_for_a_run_that_resumes(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    categories = Categories.of(result.vocabulary)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(StagingFolder, "publish", full)
+        with (
+            pytest.raises(ValueError, match="make room, and the same command with --resume"),
+            ResultWriter(tmp_path, categories, request=request("a")) as writer,
+        ):
+            writer.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="x")
+    with ResultWriter(tmp_path, categories, request=request("a", resume=True)) as writer:
+        assert writer.finished == {"x.png"}
+
+    assert {path.name for path in tmp_path.iterdir()} == {"x.png", "x.overlay.png", "panoptic.json"}
+
+
+def test_of_two_runs_with_other_words_the_second_does_not_begin(result: Result, tmp_path: Path) -> None:
+    categories = Categories.of(result.vocabulary)
+
+    with ResultWriter(tmp_path, categories, request=request("a")) as writer:
+        with pytest.raises(ValueError, match="another run writes results of other words"):
+            ResultWriter(tmp_path, categories, request=request("b"))
+        with ResultWriter(tmp_path, categories, request=request("a")):  # as many as there are processors
+            pass
+        writer.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="x")
+
+    assert {path.name for path in tmp_path.iterdir()} == {"x.png", "x.overlay.png", "panoptic.json"}
+
+
+def test_a_run_that_was_killed_while_it_moved_its_files_stops_no_later_one(result: Result, tmp_path: Path) -> None:
+    categories = Categories.of(result.vocabulary)
+    killed = ResultWriter(tmp_path, categories, request=request("a"))
+    killed.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="x")
+    (staged,) = tmp_path.glob(".partial-*")
+    (staged / "x.overlay.png").rename(tmp_path / "x.overlay.png")
+    killed._staging.leave()
+
+    with ResultWriter(tmp_path, categories, request=request("a", resume=True)) as writer:
+        assert not writer.finished
+        writer.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="x")
+
+    assert {path.name for path in tmp_path.iterdir()} == {"x.png", "x.overlay.png", "panoptic.json"}

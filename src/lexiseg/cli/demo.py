@@ -55,6 +55,7 @@ def run_demo(options: DemoOptions) -> None:
     request = Request(
         question={"description": "lexiseg demo", "model": options.model, "negatives": options.negatives},
         pictures={f"{name}.png": f"{name}.picture.png" for name in scenes},
+        resume=None,
     )
     with (
         ResultWriter(options.out, Categories.of(*vocabularies), request=request) as writer,

@@ -13,6 +13,7 @@ from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
 from lexiseg.cli.overrides import fusion_for, set_regions
 from lexiseg.core.errors import UsageError
+from lexiseg.core.files import real
 from lexiseg.core.messages import few, printable, shown
 from lexiseg.core.picture_files import find_pictures, pair_names, unique_names
 from lexiseg.core.structures import PanopticMap
@@ -49,7 +50,7 @@ def run_segment(options: SegmentOptions) -> int:
     _note_strange_letters(vocabulary)
     request = Request(
         question=_question(model, vocabulary, options),
-        pictures={f"{stem}.png": str(path) for stem, path in pictures.items()},
+        pictures={f"{stem}.png": str(real(path)) for stem, path in pictures.items()},
         resume=options.resume,
     )
     failed = 0
@@ -87,6 +88,7 @@ def run_segment(options: SegmentOptions) -> int:
         note(taken)
     done = len(todo) - failed
     told = f"Wrote {done} overlay{'' if done == 1 else 's'} and {DOCUMENT} to {options.out}."
+    told = told if done else f"Nothing new; what was finished earlier lies in {options.out}."
     note(told) if options.as_json else say(told)
     if failed:
         note(f"lexiseg: {failed} of {len(todo)} pictures failed; the others are done.")

@@ -264,12 +264,16 @@ class StagingFolder:
     def discard(self) -> None:
         """Removes what has not been published; also the folder around, if it was made for it and holds nothing."""
         shutil.rmtree(self.path, ignore_errors=True)
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None
+        self.leave()
         if self._is_new:
             with suppress(OSError):  # it is not empty, as a rule
                 self.folder.rmdir()
+
+    def leave(self) -> None:
+        """Lets go of what has not been published, for the next one that is made beside it to inherit."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     def __enter__(self) -> "StagingFolder":
         return self

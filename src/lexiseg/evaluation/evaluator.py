@@ -26,7 +26,7 @@ from lexiseg.evaluation.inputs import open_data
 from lexiseg.evaluation.loading import AnnotatedBatch
 from lexiseg.evaluation.measure import Tally
 from lexiseg.evaluation.plan import EvaluationPlan, filled, inference, plan_evaluation
-from lexiseg.evaluation.predictions import PredictionStore
+from lexiseg.evaluation.predictions import PredictionStore, forget
 from lexiseg.evaluation.report import EvaluationSettings, Report, installed_versions, write_report
 from lexiseg.evaluation.shards import SHARDS_FOLDER
 from lexiseg.io.checkpoint import weights_hash
@@ -174,7 +174,7 @@ class EvaluationInputs:
         )
 
     def write(self, found: Report, folder: Path, **more: Any) -> None:
-        """Writes `report.json` into a folder, and removes the finished shards there.
+        """Writes `report.json` into a folder, and removes what an evaluation there goes on from.
 
         Args:
             found: the figures.
@@ -186,6 +186,7 @@ class EvaluationInputs:
         """
         write_report(found, folder, {**self.about, **more})
         shutil.rmtree(folder / SHARDS_FOLDER, ignore_errors=True)
+        forget(folder)
 
 
 def open_inputs(
@@ -262,7 +263,8 @@ def evaluate_dataset(
         workers: processes that read pictures ahead; 0 reads them in this one.
         shards_dir: folder for finished shards, which a later call can resume from; all processes write into it. Remove
             it when the report is safe.
-        predictions: folder for the panoptic maps as COCO has them, `predictions.json` and `predictions/`.
+        predictions: folder for the panoptic maps as COCO has them, `predictions.json` and `predictions/`; with
+            `shards_dir` also for what resuming needs of them, `.predictions`, which goes with that.
         resume: goes on with the shards that `shards_dir` holds.
         report: called after every batch with the samples done and their number (of this process).
 
@@ -281,7 +283,9 @@ def evaluate_dataset(
         counter = ShardCounter(model, plan, settings, name=name, zero=plan.measure.zero(), count=count)
         counted = counter.run(workers=workers, shards_dir=shards_dir, resume=resume, report=report)
         if kept is not None and processes.rank() == 0:
-            kept.close()
+            kept.close({image.name for image in counted.scores})
+            if shards_dir is None:
+                forget(kept.folder)
     quality, by_group = plan.summarise(counted.tally)
     parameter = next(model.parameters())
     return Report(

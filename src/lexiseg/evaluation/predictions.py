@@ -2,12 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from lexiseg.core.files import read_json, write_atomically, writing
-from lexiseg.core.messages import printable
+from lexiseg.core.messages import few, printable
 from lexiseg.core.picture_files import unique_names
 from lexiseg.data.dataset import Dataset, Sample
 from lexiseg.data.formats.coco_panoptic import annotation_entry, category_entry, image_entry
@@ -48,11 +48,15 @@ class PredictionStore:
             ValueError: if it can't be made, or what has the name of the predictions is something else.
         """
         taken = self.folder / NAME
-        if taken.exists() and not taken.with_suffix(".json").is_file():
+        is_closed = self._hidden.is_dir() and not (self._hidden / NAME).exists()
+        has_json = taken.with_suffix(".json").is_file()
+        if taken.exists() and not (has_json or is_closed):
             raise ValueError(f"{printable(taken)} is there already and holds no predictions; choose another --out.")
-        if not resume:
-            shutil.rmtree(self._hidden, ignore_errors=True)
         with writing(self._hidden, ValueError):
+            if is_closed and taken.is_dir() and (resume or not has_json):
+                taken.rename(self._hidden / NAME)
+            if not resume:
+                shutil.rmtree(self._hidden, ignore_errors=True)
             (self._hidden / NAME).mkdir(parents=True, exist_ok=True)
 
     def add(self, sample: Sample, answer: Answer) -> None:
@@ -71,20 +75,35 @@ class PredictionStore:
         entries = image_entry(sample.key, sample.file_name, height, width), annotation
         write_atomically(self._hidden / f"{name}.json", json.dumps(entries))
 
-    def close(self) -> Path:
+    def close(self, finished: Set[str]) -> Path:
         """Writes the JSON of all, and puts both in their places; returns the JSON.
 
+        An evaluation goes on from it until `forget` is called.
+
+        Args:
+            finished: names of the pictures that were answered.
+
         Raises:
-            ValueError: if they can't be written.
+            ValueError: if an answer is missing, or they can't be written.
         """
-        files = [self._hidden / f"{self.map_names[sample.file_name]}.json" for sample in self.dataset.samples]
-        images, annotations = zip(*(read_json(file) for file in files if file.is_file()), strict=True)
+        names = [self.map_names[sample.file_name] for sample in self.dataset.samples if sample.file_name in finished]
+        files = {name: self._hidden / f"{name}.json" for name in names}
+        if missing := [
+            name for name in names if not (files[name].is_file() and (self._hidden / NAME / name).is_file())
+        ]:
+            raise ValueError(f"the predictions lack {few(missing)}, which somebody has removed; leave --resume out.")
+        images, annotations = zip(*map(read_json, files.values()), strict=True)
         categories = [category_entry(category) for category in self.dataset.categories]
         place = self.folder / NAME
         with writing(place, ValueError):
             shutil.rmtree(place, ignore_errors=True)
+            place.with_suffix(".json").unlink(missing_ok=True)  # now, so that no kill leaves maps that nobody owns
             (self._hidden / NAME).rename(place)
         content = {"images": images, "annotations": annotations, "categories": categories}
         write_atomically(place.with_suffix(".json"), json.dumps(content))
-        shutil.rmtree(self._hidden, ignore_errors=True)
         return place.with_suffix(".json")
+
+
+def forget(folder: Path) -> None:
+    """Removes what an evaluation with predictions in this folder would go on from."""
+    shutil.rmtree(folder / f".{NAME}", ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from lexiseg.core.errors import FormatError
-from lexiseg.core.files import StagingFolder, read_json_object, read_text, real, writing
+from lexiseg.core.files import STAGED, StagingFolder, read_json_object, read_text, real, writing
 from lexiseg.core.messages import few, printable
 from lexiseg.core.picture_files import OVERLAY_MARK
 from lexiseg.core.structures import PanopticMap
@@ -57,17 +57,18 @@ class Request:
     question: Mapping[str, Any]
     """Plain data that decide every answer: model, words, settings."""
     pictures: Mapping[str, str]
-    """Names of pictures, as the JSON has them, by those of their maps."""
-    resume: bool = False
-    """Whether pictures that the question was answered for are left as they are, also by a run that was killed."""
+    """Absolute real paths of pictures, or names that are the same wherever a run starts, by names of their maps."""
+    resume: bool | None = False
+    """Whether pictures that the question was answered for are left as they are, also by a run that was killed; None
+    where no run ever resumes."""
 
 
 class ResultWriter:
     """Writes the results of any number of pictures into one folder.
 
     Files are written to a hidden folder inside it and moved at the end, the JSON last. A failure, or Ctrl-C, leaves
-    nothing behind; with a request it leaves what is finished, and a process that is killed leaves it for a run that
-    resumes. Files of an earlier run with the same names are replaced; other files are not touched.
+    nothing behind; with a request it leaves what is finished, and a process that is killed, or can't close, leaves it
+    for a run that resumes. Files of an earlier run with the same names are replaced; other files are not touched.
 
     Usage: `with ResultWriter(folder, categories) as writer: writer.add(...)`.
     """
@@ -78,8 +79,8 @@ class ResultWriter:
         """Makes the folder.
 
         Raises:
-            ValueError: if it can't be written, or holds answers to another question, or of another picture under the
-                same name, that would not all be replaced.
+            ValueError: if it can't be written, another run answers another question in it, or it holds answers to
+                another question, or of another picture under the same name, that would not all be replaced.
         """
         self.folder = folder
         self._categories = categories
@@ -90,6 +91,13 @@ class ResultWriter:
         self._kept, self._stale = ([], []) if request is None else _earlier(folder, document, request)
         with writing(folder, ValueError, ValueError):  # a name with a null byte is a ValueError
             self._staging = StagingFolder(folder, inherit=self._inherit)
+        try:
+            with writing(folder, ValueError):
+                self._log(self._staging.path)
+            self._check_alone()
+        except BaseException:
+            self._staging.discard()
+            raise
 
     @property
     def finished(self) -> frozenset[str]:
@@ -126,7 +134,8 @@ class ResultWriter:
         annotation = annotation_entry(0, names[1], segments)
         for listed, segment in zip(annotation["segments_info"], panoptic.segments, strict=True):
             listed["score"] = round(segment.score, 4)
-        entry = image_entry(0, picture_name, height, width), annotation
+        path = {} if self._request is None else {"path": self._request.pictures[names[1]]}
+        entry = image_entry(0, picture_name, height, width) | path, annotation
         with writing(self.folder / names[0], ValueError):
             try:
                 for name in names:
@@ -134,7 +143,7 @@ class ResultWriter:
                         raise IsADirectoryError(None, "a folder has this name")
                 overlay.save(self._staging.path / names[0])
                 save_ids(self._staging.path / names[1], panoptic.segmentation)
-                self._log(entry, self._staging.path)
+                self._log(self._staging.path, entry)
             except OSError:
                 for name in names:
                     (self._staging.path / name[:200]).unlink(missing_ok=True)
@@ -160,8 +169,21 @@ class ResultWriter:
         Raises:
             ValueError: if it can't be written.
         """
+        try:
+            self._publish()
+        except BaseException:
+            if self._request is None or self._request.resume is None:
+                self._staging.discard()
+            self._staging.leave()
+            raise
+        self._staging.discard()
+
+    def _publish(self) -> None:
+        way_out = "choose a folder that can"
         if self._request is not None:  # another run may have ended in the meantime
             self._kept, self._stale = _earlier(self.folder, self._document, self._request)
+            if self._request.resume is not None:
+                way_out = "what is finished is kept there: make room, and the same command with --resume goes on"
         replaced = {annotation["file_name"] for _, annotation in self._entries}
         kept = [entry for entry in self._kept if entry[1]["file_name"] not in replaced]
         first = max((image["id"] for image, _ in kept if isinstance(image["id"], int)), default=0) + 1
@@ -171,23 +193,35 @@ class ResultWriter:
         images, annotations = zip(*kept, *self._entries, strict=True)
         about = {} if self._request is None else {"info": self._request.question}
         content = {**about, "images": images, "annotations": annotations, "categories": self._categories.to_coco()}
-        try:
-            with writing(self.folder, ValueError):
-                # ASCII only: a file name that is no valid text can't be encoded as UTF-8
-                (self._staging.path / self._document).write_text(json.dumps(content), encoding="ascii")
-                self._staging.publish(*self._names, self._document)
-                for name in set(self._stale) - set(self._names):
-                    (self.folder / name).unlink(missing_ok=True)
-        finally:
-            self._staging.discard()
+        with writing(self.folder, ValueError, way_out=way_out):
+            # ASCII only: a file name that is no valid text can't be encoded as UTF-8
+            (self._staging.path / self._document).write_text(json.dumps(content), encoding="ascii")
+            self._staging.publish(*self._names, self._document)
+            for name in set(self._stale) - set(self._names):
+                (self.folder / name).unlink(missing_ok=True)
 
-    def _log(self, entry: Entry, folder: Path) -> None:
-        """Writes down that the files of a picture are there."""
+    def _log(self, folder: Path, *entries: Entry) -> None:
+        """Writes down what is asked, and the pictures whose files are there."""
         if self._request is None:
             return
         with (folder / _FINISHED).open("a", encoding="ascii") as log:
-            lines = (entry,) if log.tell() else (self._request.question, entry)
+            lines = entries if log.tell() else (self._request.question, *entries)
             log.writelines(json.dumps(line) + "\n" for line in lines)
+
+    def _check_alone(self) -> None:
+        """Refuses to start beside a run whose answers could not be told from these."""
+        if self._request is None:
+            return
+        for log in self.folder.glob(f"{STAGED}*/{_FINISHED}"):
+            try:
+                question = json.loads(read_text(log).partition("\n")[0])
+            except ValueError:  # it ends just now, or has just begun and will see this one
+                continue
+            if question != self._request.question:
+                raise ValueError(
+                    f"another run writes results of other words, another model or other settings into "
+                    f"{printable(self.folder)}; wait until it ends, or choose another --out."
+                )
 
     def _inherit(self, left: Path, own: Path) -> None:
         """Takes over what a killed run has finished of what is asked for now, if that goes on."""
@@ -200,10 +234,17 @@ class ResultWriter:
             for line in lines:
                 image, annotation = json.loads(line)
                 names = _files_of(annotation["file_name"])
-                if self._request.pictures.get(names[-1]) == image["file_name"] and names[-1] not in self._names:
+                asked = self._request.pictures.get(names[-1])
+                is_whole = all((left / name).is_file() for name in names)  # killed while they were moved
+                if (
+                    is_whole
+                    and asked is not None
+                    and _path_of(image) == real(Path(asked))
+                    and names[-1] not in self._names
+                ):
                     for name in names:
                         (left / name).rename(own / name)
-                    self._log((image, annotation), own)
+                    self._log(own, (image, annotation))
                     self._names += names
                     self._entries.append((image, annotation))
         except ValueError:  # there is none, or it is cut off within its last line
@@ -226,6 +267,11 @@ def _files_of(map_name: str) -> tuple[str, str]:
     return f"{Path(map_name).stem}{OVERLAY_MARK}.png", map_name
 
 
+def _path_of(image: Mapping[str, Any]) -> Path:
+    """Where a picture lies; JSONs of before have the name alone, as it was typed."""
+    return real(Path(str(image.get("path", image["file_name"]))))
+
+
 def _earlier(folder: Path, document: str, request: Request) -> tuple[list[Entry], list[str]]:
     """What a folder holds already: answers to the same question; and files of answers that are to go.
 
@@ -239,22 +285,24 @@ def _earlier(folder: Path, document: str, request: Request) -> tuple[list[Entry]
         content = read_json_object(folder / document)
         image_of = {image["id"]: image for image in content["images"]}
         entries = [(image_of[annotation["image_id"]], annotation) for annotation in content["annotations"]]
-        pictures = {str(annotation["file_name"]): str(image["file_name"]) for image, annotation in entries}
-        is_result = all((folder / map_name).is_file() for map_name in pictures)
-    except (FormatError, KeyError, TypeError):
-        content, entries, pictures, is_result = {}, [], {}, False
+        pictures = {str(annotation["file_name"]): _path_of(image) for image, annotation in entries}
+        there = [entry for entry in entries if (folder / entry[1]["file_name"]).is_file()]
+        is_ours = str(content.get("info", {}).get("description")).startswith("lexiseg ")
+        is_result = is_ours or there == entries  # of ours, a map that somebody has deleted is to be made anew
+    except (FormatError, KeyError, TypeError, AttributeError):
+        content, there, pictures, is_result = {}, [], {}, False
     if not is_result:
         raise ValueError(f"the {document} in {name} is no result of lexiseg; choose another --out.")
     for map_name, picture in pictures.items():
         ours = request.pictures.get(map_name)
-        if ours is not None and real(Path(ours)) != real(Path(picture)):
+        if ours is not None and real(Path(ours)) != picture:
             raise ValueError(
                 f"{name} holds the result of {printable(picture)}, and that of {printable(ours)} would have the same "
                 "name; choose another --out."
             )
     if content.get("info") == request.question:
-        return entries, []
-    others = sorted(pictures.keys() - request.pictures.keys())
+        return there, []
+    others = sorted({annotation["file_name"] for _, annotation in there} - request.pictures.keys())
     if others or request.resume:
         raise ValueError(
             f"{name} holds results of other words, another model or other settings ({few(others or list(pictures))}), "
