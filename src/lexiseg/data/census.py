@@ -18,15 +18,9 @@ from lexiseg.core.messages import few
 from lexiseg.core.tables import percent
 from lexiseg.data.dataset import IGNORED, Annotation, Category, Dataset, Sample
 from lexiseg.data.formats.coco_segments import column
+from lexiseg.data.formats.layouts import SPLIT_WORDS
 from lexiseg.data.id_maps import VOID, segments_of
 from lexiseg.data.run_lengths import area_of
-
-SPLIT_WORDS: Mapping[str, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
-"""What tools call a split."""
 
 PAIR = 2
 """Classes of a binary mask, whose files often hold 0 and 255."""

@@ -24,17 +24,15 @@ from lexiseg.core.messages import few
 from lexiseg.core.picture_files import SUFFIXES
 from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.data.categories import places
-from lexiseg.data.census import SPLIT_WORDS
 from lexiseg.data.dataset import Category, Dataset, Sample
 from lexiseg.data.datasets.folders import files_below, without_end
 from lexiseg.data.formats.coco_instances import read_instances
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.data.formats.label_maps import semantic_dataset
-from lexiseg.data.formats.layouts import fold
+from lexiseg.data.formats.layouts import LABEL_FOLDERS, SPLIT_WORDS, fold
 from lexiseg.data.formats.yolo_polygons import read_polygons
 
 IMAGE_FOLDERS = ("images", "JPEGImages")
-LABEL_FOLDERS = ("labels", "annotations", "masks", "SegmentationClassPNG", "SegmentationClass")
 LABELME, COLOURS = "class_names.txt", "labelmap.txt"
 CLASS_FILES = ("classes.txt", "classes.json", LABELME, COLOURS, "data.yaml")
 VOID_NAMES = frozenset(("background", "_background_", "__ignore__"))

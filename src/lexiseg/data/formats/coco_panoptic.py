@@ -35,7 +35,7 @@ from lexiseg.data.formats.layouts import (
     find_annotations,
     in_format,
     name_of,
-    picture_folders,
+    picture_finder,
     to_flag,
     to_id,
 )
@@ -83,8 +83,8 @@ def read_panoptic(
         if categories is None:
             categories = [_to_category(entry) for entry in content["categories"]]
         pictures = {} if is_prediction else _pictures_of(content)
-        folders = picture_folders(annotations, masks) if images is None else [images]
-        finder, remarks = FileFinder(folders, skip=masks), Remarks()
+        finder = picture_finder(annotations, masks) if images is None else FileFinder([images], skip=masks)
+        remarks = Remarks()
         looks = remarks if finds_pictures and pictures else None
         samples = _samples(
             content["annotations"], pictures, categories, partial(finder.find_all, remarks=looks), masks, remarks
