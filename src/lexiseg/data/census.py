@@ -137,10 +137,9 @@ class Census:
 
     @property
     def _is_of_nothing(self) -> bool:
-        """Whether label maps, all of them opened, hold no class, or one of two and a value that has none."""
-        seen = sum(one.pixels > 0 for one in self.classes)
+        """Whether label maps, all of them opened, hold no class."""
         is_known = not self.is_listed and self.is_complete and self.opened.num_pixels > 0
-        return is_known and (seen == 0 or (seen == 1 and len(self.classes) == PAIR and bool(self.opened.ignored)))
+        return is_known and not any(one.pixels for one in self.classes)
 
     def _unseen(self) -> list[str]:
         """The classes with nothing, and the value that may be meant to be one."""

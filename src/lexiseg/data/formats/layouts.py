@@ -57,10 +57,10 @@ class Remarks:
 class FileFinder:
     r"""Finds files by the names that a list has for them, wherever the list was written.
 
-    A name is looked for as it stands in each of the folders, with `/` for `\\`, too; one without a folder in the one that
-    holds most of them; every folder is listed once. What is not there is looked for below the folders by the end of its
-    path, whatever its letters' case and however they are composed (NFC, NFD): it is the one file that shares most of
-    that path, if no other name means that file.
+    A name is looked for as it stands in each of the folders, with `/` for `\\`, too; one without a folder in the one
+    that holds most of them; every folder is listed once. What is not there is looked for below the folders by the end
+    of its path, whatever its letters' case and however they are composed (NFC, NFD): it is the one file that shares
+    most of that path, if no other name means that file.
     """
 
     def __init__(self, folders: Iterable[Path], *, skip: Path | None = None, strange: Collection[str] = ()) -> None:

@@ -18,7 +18,7 @@ def load_batches(
 ) -> Iterator[Any]:
     """Reads batches of a data set; torch's global generator stays as it was.
 
-    What a worker process can't read is raised in this one, as the sentence that it is.
+    What a worker process can't read or join is raised in this one, as the sentence that it is.
 
     Args:
         dataset: gives samples by whatever the sampler names.
@@ -45,7 +45,10 @@ class _Told(Dataset[Any]):
 
 
 def _join(samples: Sequence[Any], collate: Callable[[Any], Any]) -> Any:
-    return next((sample for sample in samples if isinstance(sample, REASONS)), None) or collate(samples)
+    try:
+        return next((sample for sample in samples if isinstance(sample, REASONS)), None) or collate(samples)
+    except REASONS as error:
+        return error
 
 
 def _raised(batch: Any) -> Any:
