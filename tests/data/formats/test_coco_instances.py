@@ -204,6 +204,22 @@ def test_a_size_that_is_none_is_that_of_the_picture(tmp_path: Path, height: obje
     assert data.notes[0].startswith("pictures listed without height and width: 1")
 
 
+def test_an_id_of_a_category_that_is_no_number_is_named(tmp_path: Path):
+    document = content()
+    document["categories"][0].update(id="cat", name="tabby")
+
+    assert "the id of the category 'tabby' must be a number, got 'cat'" in refusal(
+        put_json(tmp_path / "a.json", document)
+    )
+
+
+def test_a_picture_without_a_name_has_that_of_its_address(tmp_path: Path):
+    document = content()
+    document["images"][0].update(file_name=None, coco_url="http://images.cocodataset.org/val2017/1.jpg")
+
+    assert read_instances(put_json(tmp_path / "a.json", document)).samples[0].file_name == "val2017/1.jpg"
+
+
 def test_only_roboflows_root_without_an_object_is_left_out(tmp_path: Path):
     for number, parent, objects_of, kept in (
         (0, "cat", 90, [90]),

@@ -109,7 +109,7 @@ def has_splits(path: Path) -> bool:
 
 def _has_split(root: Path, classes: Path, split: str) -> bool:
     try:
-        return bool(_halves(root, classes, split))
+        return bool(_images_and_labels(root, classes, split))
     except FormatError:
         return False
 
@@ -138,7 +138,7 @@ def read_labels_folder(root: Path, classes: Path, split: str | None = None) -> D
     Raises:
         FormatError: if a folder is missing, two pictures have one name, or the classes are none.
     """
-    images, labels, named = _halves(root, classes, split)
+    images, labels, named = _images_and_labels(root, classes, split)
     image_of: dict[str, str] = {}
     remarks = Remarks()
     for name in files_below(images, SUFFIXES):
@@ -182,7 +182,7 @@ def _noted(dataset: Dataset, remarks: Remarks) -> Dataset:
     return replace(dataset, notes=(*remarks.sentences(), *dataset.notes))
 
 
-def _halves(root: Path, classes: Path, split: str | None) -> tuple[Path, Path, list[str] | None]:
+def _images_and_labels(root: Path, classes: Path, split: str | None) -> tuple[Path, Path, list[str] | None]:
     """The folders of pictures and labels; and the names in VOC's list of the split, without ends, if there are any."""
     words = () if split is None else SPLIT_WORDS.get(split, (split,))
     inside = sorted(folder for folder in root.glob("*") if _half(folder, IMAGE_FOLDERS))  # train/images/, valid/images/

@@ -13,7 +13,16 @@ from lexiseg.core.errors import FormatError
 from lexiseg.core.files import read_json
 from lexiseg.core.images import size_of
 from lexiseg.data.dataset import Annotation, Category, Dataset, Instances, ObjectMask, Sample
-from lexiseg.data.formats.layouts import FileFinder, Remarks, in_format, name_of, picture_finder, to_flag, to_id
+from lexiseg.data.formats.layouts import (
+    FileFinder,
+    Remarks,
+    category_number,
+    in_format,
+    name_of,
+    picture_finder,
+    to_flag,
+    to_id,
+)
 from lexiseg.data.run_lengths import area_of, code_of, is_finite, is_text_of_bytes, mended_mask
 
 Object = Mapping[str, Any]
@@ -45,7 +54,7 @@ def read_instances(annotations: Path, *, images: Path | None = None, content: An
         _check_unique([to_id(one["id"]) for one in content["categories"]], "category")
         objects = _by_picture(content["annotations"], pictures, known, remarks)
         entries = _without_root(content["categories"], objects.values(), remarks)
-        categories = tuple(Category(id=int(one["id"]), name=str(one["name"]), is_thing=True) for one in entries)
+        categories = tuple(Category(id=category_number(one), name=str(one["name"]), is_thing=True) for one in entries)
         names = [name_of(picture) for picture in pictures.values()]
         finder = picture_finder(annotations) if images is None else FileFinder([images])
         paths = finder.find_all(names, remarks)

@@ -32,6 +32,7 @@ from lexiseg.data.formats.coco_segments import listed_segments
 from lexiseg.data.formats.layouts import (
     FileFinder,
     Remarks,
+    category_number,
     find_annotations,
     in_format,
     name_of,
@@ -85,9 +86,9 @@ def read_panoptic(
         pictures = {} if is_prediction else _pictures_of(content)
         finder = picture_finder(annotations, masks) if images is None else FileFinder([images], skip=masks)
         remarks = Remarks()
-        looks = remarks if finds_pictures and pictures else None
+        told = remarks if finds_pictures and pictures else None
         samples = _samples(
-            content["annotations"], pictures, categories, partial(finder.find_all, remarks=looks), masks, remarks
+            content["annotations"], pictures, categories, partial(finder.find_all, remarks=told), masks, remarks
         )
     if len({category.id for category in categories}) < len(categories):
         raise FormatError(f"{annotations}: two categories have one id. Give each its own.")
@@ -354,7 +355,7 @@ def _needed(content: Any, *, is_prediction: bool = False) -> dict[str, Sequence[
 
 
 def _to_category(entry: Mapping[str, Any]) -> Category:
-    return Category(id=int(entry["id"]), name=str(entry["name"]), is_thing=to_flag(entry["isthing"]))
+    return Category(id=category_number(entry), name=str(entry["name"]), is_thing=to_flag(entry["isthing"]))
 
 
 def _pictures_of(content: Mapping[str, Any]) -> dict[int | str, Mapping[str, Any]]:

@@ -220,6 +220,18 @@ def to_id(written: Any) -> int | str:
     return written if isinstance(written, str) and not written.isdecimal() else int(written)
 
 
+def category_number(entry: Mapping[str, Any]) -> int:
+    """The id of a category.
+
+    Raises:
+        ValueError: if it is no number.
+    """
+    try:
+        return int(entry["id"])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"the id of the category {entry['name']!r} must be a number, got {entry['id']!r}") from error
+
+
 def to_flag(written: Any) -> bool:
     """A flag, also where it is written as text.
 
@@ -251,11 +263,11 @@ def in_format(path: Path, form: str, content: Any, **needed: Sequence[str]) -> G
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        reason = _lacking(content, needed) or str(error).strip('"') or "a value makes no sense"
+        reason = _first_lack(content, needed) or str(error).strip('"') or "a value makes no sense"
         raise FormatError(f"{path}: not in {form}: {reason}.") from error
 
 
-def _lacking(content: Any, needed: Mapping[str, Sequence[str]]) -> str | None:
+def _first_lack(content: Any, needed: Mapping[str, Sequence[str]]) -> str | None:
     """The first thing that a JSON lacks."""
     if not isinstance(content, Mapping):
         return f"expected an object with {', '.join(needed)}, got {type(content).__name__}"

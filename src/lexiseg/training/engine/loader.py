@@ -28,10 +28,12 @@ def load_batches(
     """
     own: dict[str, Any] = {"generator": torch.Generator(), "worker_init_fn": end_with_parent}
     join = partial(_join, collate=collate)
-    return map(_raised, iter(DataLoader(_Told(dataset), num_workers=workers, collate_fn=join, **own, **sampling)))
+    return map(
+        _raised, iter(DataLoader(_ErrorsReturned(dataset), num_workers=workers, collate_fn=join, **own, **sampling))
+    )
 
 
-class _Told(Dataset[Any]):
+class _ErrorsReturned(Dataset[Any]):
     """A data set that returns what goes wrong: torch would wrap it in a worker's traceback."""
 
     def __init__(self, dataset: Dataset[Any]) -> None:
