@@ -19,6 +19,7 @@ from lexiseg.core.vocabulary import Vocabulary, builtin_names, builtin_source
 from lexiseg.data.catalogue import CATALOGUE, unknown
 from lexiseg.data.census import Census
 from lexiseg.data.datasets.findings import Findings, examine
+from lexiseg.data.datasets.folders import SHOWN
 from lexiseg.data.datasets.own_folder import open_folder
 from lexiseg.data.datasets.spec import DatasetSpec
 from lexiseg.data.formats.layouts import what_is_there
@@ -31,8 +32,6 @@ SMALLEST, LARGEST = 16, 4096
 
 MOST_CLASSES = 50
 """Rows of a census, the most frequent classes first."""
-SHOWN = 5
-"""How many broken pictures a check names."""
 
 
 def run_storybook(options: StorybookOptions) -> None:

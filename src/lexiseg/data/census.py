@@ -18,15 +18,9 @@ from lexiseg.core.messages import few
 from lexiseg.core.tables import percent
 from lexiseg.data.dataset import IGNORED, Annotation, Category, Dataset, Sample
 from lexiseg.data.formats.coco_segments import column
+from lexiseg.data.formats.layouts import SPLIT_WORDS
 from lexiseg.data.id_maps import VOID, segments_of
 from lexiseg.data.run_lengths import area_of
-
-SPLIT_WORDS: Mapping[str, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
-"""What tools call a split."""
 
 PAIR = 2
 """Classes of a binary mask, whose files often hold 0 and 255."""
@@ -143,10 +137,9 @@ class Census:
 
     @property
     def _is_of_nothing(self) -> bool:
-        """Whether label maps, all of them opened, hold no class, or one of two and a value that has none."""
-        seen = sum(one.pixels > 0 for one in self.classes)
+        """Whether label maps, all of them opened, hold no class."""
         is_known = not self.is_listed and self.is_complete and self.opened.num_pixels > 0
-        return is_known and (seen == 0 or (seen == 1 and len(self.classes) == PAIR and bool(self.opened.ignored)))
+        return is_known and not any(one.pixels for one in self.classes)
 
     def _unseen(self) -> list[str]:
         """The classes with nothing, and the value that may be meant to be one."""

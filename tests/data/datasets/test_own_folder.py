@@ -251,6 +251,92 @@ def test_vocs_lists_of_names_are_its_splits(tmp_path: Path):
     assert "there is no test.txt" in refusal(tmp_path, "test")
 
 
+def test_lists_of_vocs_form_may_have_ends_and_pairs_and_what_they_lack_is_told(tmp_path: Path):
+    for name in ("a", "b", "c"):
+        put_picture(tmp_path / "JPEGImages" / f"{name}.jpg")
+        put_grey(tmp_path / "SegmentationClass" / f"{name}.png", rows(1))
+    put_text(tmp_path / "class_names.txt", "_background_\ncat")
+    put_text(tmp_path / "ImageSets/Segmentation/train.txt", "a.jpg\n/JPEGImages/b.jpg /SegmentationClass/b.png")
+
+    data = open_dataset(tmp_path, None)
+
+    assert [sample.file_name for sample in data.samples] == ["a.jpg", "b.jpg"]
+    assert data.notes == ("pictures in no list of ImageSets/Segmentation: 1, first c.jpg; they are left out.",)
+
+
+def test_the_halves_of_a_split_may_have_different_words(tmp_path: Path):
+    put_picture(tmp_path / "images/val/a.jpg")
+    put_grey(tmp_path / "labels/validation/a.png", rows(0))
+    put_text(tmp_path / "classes.txt", "cat")
+
+    (sample,) = open_dataset(tmp_path, None, "val").samples
+
+    assert sample.files[1].is_file()
+
+
+def test_texts_without_a_picture_are_told_and_vocs_list_holds_for_texts(tmp_path: Path):
+    for name in ("a", "b"):
+        put_picture(tmp_path / "images" / f"{name}.jpg")
+    for name in ("a", "z"):
+        put_text(tmp_path / "labels" / f"{name}.txt", "0 0 0 1 0 1 1")
+    put_text(tmp_path / "data.yaml", "names: [cat]")
+
+    assert open_dataset(tmp_path, None).notes == ("texts without a picture: 1, first z.txt; they are left out.",)
+
+    put_text(tmp_path / "ImageSets/Segmentation/train.txt", "b")
+    assert [sample.file_name for sample in open_dataset(tmp_path, None, "train").samples] == ["b.jpg"]
+
+
+def test_previews_beside_the_maps_are_no_maps(tmp_path: Path):
+    put_picture(tmp_path / "images/a.jpg")
+    put_grey(tmp_path / "labels/a.PNG", rows(0))
+    put_picture(tmp_path / "labels/a_overlay.jpg")
+    put_text(tmp_path / "classes.txt", "cat")
+
+    (sample,) = open_dataset(tmp_path, None).samples
+
+    assert sample.files[1] == tmp_path / "labels/a.PNG"
+
+
+def test_links_to_themselves_and_to_folders_they_lie_in_are_no_trap(tmp_path: Path):
+    put_picture(tmp_path / "images/a.jpg")
+    put_grey(tmp_path / "labels/a.png", rows(0))
+    put_text(tmp_path / "classes.txt", "cat")
+    (tmp_path / "images/loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "images/again").symlink_to(".")
+
+    assert [sample.file_name for sample in open_dataset(tmp_path, None).samples] == ["a.jpg", "loop.jpg"]
+
+
+@pytest.mark.parametrize("file", ["data.yaml", "labelmap.txt", "class_names.txt", "labels/classes.txt"])
+@pytest.mark.parametrize("folder", ["train", "images"])
+def test_a_coco_json_comes_before_other_tools_lists_of_classes(tmp_path: Path, folder: str, file: str):
+    put_picture(tmp_path / folder / "a.jpg")
+    put_text(tmp_path / file, "cat")
+    listed = {"images": [{"id": 1, "file_name": "a.jpg", "height": 6, "width": 8}], "annotations": []}
+    put_json(tmp_path / "annotations/instances_train.json", {**listed, "categories": [{"id": 1, "name": "cat"}]})
+
+    (sample,) = open_dataset(tmp_path, None).samples
+
+    assert sample.image_path == tmp_path / folder / "a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cat:1,2,3::\ndog:1,2,3::", "expected a colour of its own"),
+        ("cat:1,2,300::", "of numbers to 255"),
+        ("background:0,0,0::", "there are no classes"),
+    ],
+)
+def test_a_labelmap_whose_colours_are_not_of_one_class_each_is_refused(tmp_path: Path, text: str, said: str):
+    put_picture(tmp_path / "JPEGImages" / "a.jpg")
+    put_grey(tmp_path / "SegmentationClass" / "a.png", rows(1))
+    put_text(tmp_path / "labelmap.txt", text)
+
+    assert said in refusal(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["cat", "cat:1,2::", ":1,2,3::"])
 def test_a_labelmap_of_another_form_is_refused(tmp_path: Path, text: str):
     put_picture(tmp_path / "JPEGImages" / "a.jpg")

@@ -193,11 +193,44 @@ def test_a_size_that_is_not_listed_is_that_of_the_picture(tmp_path: Path):
         data.annotation(data.samples[1])
 
 
-def test_a_category_at_the_top_stays_if_it_has_objects_or_no_children(tmp_path: Path):
-    for parent, objects_of, kept in (("cat", 90, [90]), ("cat", 3, [3, 90]), ("none", 90, [3, 90])):
+@pytest.mark.parametrize("height", [-6, "tall", 0.5, float("nan"), [6]])
+def test_a_size_that_is_none_is_that_of_the_picture(tmp_path: Path, height: object):
+    document = content()
+    document["images"][0]["height"] = height
+    put_picture(tmp_path / document["images"][0]["file_name"])
+
+    data = read_instances(put_json(tmp_path / "a.json", document))
+
+    assert data.notes[0].startswith("pictures listed without height and width: 1")
+
+
+def test_an_id_of_a_category_that_is_no_number_is_named(tmp_path: Path):
+    document = content()
+    document["categories"][0].update(id="cat", name="tabby")
+
+    assert "the id of the category 'tabby' must be a number, got 'cat'" in refusal(
+        put_json(tmp_path / "a.json", document)
+    )
+
+
+def test_a_picture_without_a_name_has_that_of_its_address(tmp_path: Path):
+    document = content()
+    document["images"][0].update(file_name=None, coco_url="http://images.cocodataset.org/val2017/1.jpg")
+
+    assert read_instances(put_json(tmp_path / "a.json", document)).samples[0].file_name == "val2017/1.jpg"
+
+
+def test_only_roboflows_root_without_an_object_is_left_out(tmp_path: Path):
+    for number, parent, objects_of, kept in (
+        (0, "cat", 90, [90]),
+        (0, "cat", 0, [0, 90]),
+        (0, "none", 90, [0, 90]),
+        (0, ["cat"], 90, [0, 90]),
+        (3, "cat", 90, [3, 90]),  # a true class that this split does not show
+    ):
         document = content(category_id=objects_of)
         document["categories"] = [
-            {"id": 3, "name": "cat", "supercategory": "none"},
+            {"id": number, "name": "cat", "supercategory": "none"},
             {"id": 90, "name": "cat", "supercategory": parent},
         ]
 

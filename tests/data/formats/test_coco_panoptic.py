@@ -282,6 +282,14 @@ def test_a_segment_of_the_png_alone_is_found_by_every_check(tmp_path: Path):
         ("area", float("nan"), "segments without a number for their area: 1"),
         ("iscrowd", "false", "segments with numbers or flags written as text: 1, first 000000000008.png, segment 5"),
         ("category_id", "70", "segments with numbers or flags written as text: 1"),
+        ("area", -1, "segments without a number for their area: 1"),
+        ("area", 1e300, "segments without a number for their area: 1"),
+        ("area", 10**19, "segments without a number for their area: 1"),
+        ("area", None, "segments without a number for their area: 1"),
+        *[
+            ("bbox", box, "segments without four numbers for their box: 1, first 000000000008.png, segment 5")
+            for box in ([], [0, 0, 1], [None] * 4, {"x": 0}, [float("nan")] * 4, 7, [10**400] * 4)
+        ],
         ("area", "6", "segments with numbers or flags written as text: 1"),
     ],
 )
@@ -295,6 +303,15 @@ def test_what_json_can_say_but_coco_does_not_is_read_and_noted(tmp_path: Path, k
     ((segment, _),) = [sample.segments for sample in data.samples]
     assert (segment.id, segment.category_id, segment.is_crowd) == (5, 70, False)
     assert segment.area in (0, 6)  # 0 is counted in the map
+    assert len(segment.box) == 4
+
+
+def test_a_crowd_flag_that_is_neither_is_refused(tmp_path: Path):
+    write(tmp_path)
+    edit(tmp_path, "iscrowd", 2)
+
+    with pytest.raises(FormatError, match=r"000000000008\.png, segment 5: 2 is neither true nor false"):
+        read_panoptic(tmp_path)
 
 
 def test_an_infinite_area_beyond_json_is_no_traceback(tmp_path: Path):

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from lexiseg.data.formats.layouts import FileFinder, Remarks, picture_folders, to_flag, what_is_there
+from lexiseg.data.formats.layouts import FileFinder, Remarks, picture_finder, to_flag, what_is_there
 from miniatures import put_picture, put_text
 
 
 def find(root: Path, name: str, remarks: Remarks | None = None) -> str:
     """Where a JSON in this folder finds a picture."""
-    (found,) = FileFinder(picture_folders(root / "a.json")).find_all([name], remarks or Remarks())
+    (found,) = picture_finder(root / "a.json").find_all([name], remarks or Remarks())
     return str(found.relative_to(root))
 
 
@@ -81,11 +81,54 @@ def test_what_is_missing_is_missed_where_its_like_are_and_what_is_there_is_told(
     assert what_is_there(tmp_path / "gone" / "a.png") == f"{tmp_path} holds images"
 
 
+@pytest.mark.parametrize(
+    ("file", "there", "strange"),
+    [
+        ("annotations/instances_train.json", "train", "val"),
+        ("annotations/panoptic_val.json", "val", "train2017"),
+        ("a.json", "images", "masks"),
+        ("a.json", "images", "annotations/deep"),
+        ("train.json", "images/train", "images/val"),
+    ],
+)
+def test_a_missing_picture_is_no_file_of_another_split_or_of_the_masks(
+    tmp_path: Path, file: str, there: str, strange: str
+):
+    for name in (f"{there}/0.png", f"{there}/1.png", f"{strange}/1.png", f"{strange}/2.png"):
+        put_picture(tmp_path / name)
+    remarks, names = Remarks(), ["0.png", "1.png", "2.png"]
+
+    found = picture_finder(tmp_path / file).find_all(names, remarks)
+
+    assert found == [tmp_path / there / name for name in names]
+    assert remarks.sentences() == ()
+
+
+def test_what_lies_outside_the_folder_of_the_others_is_told(tmp_path: Path):
+    for name in ("images/0.png", "images/1.png", "more/2.png", "val/3.png"):
+        put_picture(tmp_path / name)
+    remarks = Remarks()
+
+    found = picture_finder(tmp_path / "train.json").find_all(["0.png", "1.png", "2.png", "/old/val/3.png"], remarks)
+
+    assert found[2:] == [tmp_path / "more/2.png", tmp_path / "val/3.png"]  # a split that the name tells is meant
+    assert "found by the end of their names: 2, first 2.png" in remarks.sentences()[0]
+
+
+def test_one_file_is_not_two_pictures_whose_names_differ_in_their_folders_alone(tmp_path: Path):
+    put_picture(tmp_path / "images/0.png")
+
+    one, other = FileFinder([tmp_path / "images"]).find_all(["./0.png", "old/0.png"], Remarks())
+
+    assert one.exists()
+    assert not other.exists()
+
+
 def test_masks_of_the_pictures_names_are_no_pictures(tmp_path: Path):
     put_picture(tmp_path / "panoptic/a.png")
     put_text(tmp_path / "a.json", "{}")
 
-    finder = FileFinder(picture_folders(tmp_path / "a.json", tmp_path / "panoptic"), skip=tmp_path / "panoptic")
+    finder = picture_finder(tmp_path / "a.json", tmp_path / "panoptic")
 
     assert not finder.find_all(["a.png"], Remarks())[0].exists()
 

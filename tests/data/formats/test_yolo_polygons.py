@@ -47,6 +47,7 @@ def test_shares_of_the_sides_become_pixels_and_a_picture_without_a_text_shows_no
         ("0 0.1 0.1 0.2 0.2 0.3 0.3", "have a flat polygon"),
         ("0 10 10 20 10 20 20", "have corners outside the picture"),
         ("7 0.1 0.1 0.2 0.1 0.2 0.2", "have a category that is not listed"),
+        ("0.9 0.1 0.1 0.2 0.1 0.2 0.2", "have a category that is not listed"),
         ("disc 0.1 0.1 0.2 0.1 0.2 0.2", "are no line of numbers"),
         ("0 0.1 nan 0.2 0.1 0.2 0.2", "no list of x and y"),
     ],

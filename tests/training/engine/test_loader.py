@@ -27,3 +27,15 @@ def test_what_can_not_be_read_reaches_the_user_as_its_own_sentence(workers: int)
     assert str(caught.value) == "c.png is damaged; copy it again."
     with pytest.raises(ZeroDivisionError):
         read([5])
+
+
+def refuse(numbers: list[int]) -> None:
+    raise FormatError(f"{numbers} are of two sizes.")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_can_not_be_joined_reaches_the_user_as_its_own_sentence(workers: int):
+    with pytest.raises(FormatError) as caught:
+        list(load_batches(Numbers(), refuse, workers=workers, batch_size=2, sampler=[4, 6]))
+
+    assert str(caught.value) == "[1, -1] are of two sizes."

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -190,6 +191,9 @@ def test_of_two_trainings_in_a_folder_the_second_is_refused_until_the_first_has_
     assert reaped[0].stdout.readline() == "True\n"
 
     with pytest.raises(ValueError, match=r"another training runs in .* \(process 4711\): wait for its end") as caught:
+        run_task(toy.Toy(2), settings, Reporters(), {})
+    unreadable = patch.object(Path, "read_text", side_effect=PermissionError)
+    with unreadable, pytest.raises(ValueError, match=r"\(process unknown\)"):
         run_task(toy.Toy(2), settings, Reporters(), {})
     assert not (tmp_path / "recipe.json").exists()
     reaped[0].kill()

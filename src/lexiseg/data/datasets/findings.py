@@ -27,7 +27,7 @@ OPENED = 16
 HEADERS = 2000
 """Pictures whose header is read where not all are asked for; it takes about a second."""
 
-VOID = "label maps that hold no class of the data set: {n}, first that of {first}; nothing is learned from them."
+CLASSLESS = "label maps that hold no class of the data set: {n}, first that of {first}; nothing is learned from them."
 HIDDEN = "segments in the JSON that are not in the PNG: {n}, first {first}; they count as missed, and teach nothing."
 EMPTY = "objects whose mask has no pixel: {n}, first {first}; they teach nothing."
 TWICE = "segments whose id stands twice in their list: {n}, first {first}; the last entry counts."
@@ -108,7 +108,8 @@ def examine(
             remarks.add(sentence, place)
         report(done, len(chosen))
     looked = there if every else evenly(there, HEADERS)
-    headers = {sample.key: header for sample in looked if (header := header_of(sample.image_path)) is not None}
+    read = map_in_pool(header_of, [sample.image_path for sample in looked], workers if every else 1)
+    headers = {sample.key: header for sample, header in zip(looked, read, strict=True) if header is not None}
     num_flagged = sum(header.orientation in UPRIGHT for header in headers.values())
     census = take_census(dataset, pixels, num_headers=len(headers), num_flagged=num_flagged)
     return Findings(
@@ -138,7 +139,7 @@ def look_into(sample: Sample, dataset: Dataset) -> tuple[str | None, tuple[tuple
 
 def _remarkable(sample: Sample, annotation: Annotation) -> Iterator[tuple[str, str]]:
     if annotation.semantic is not None and (annotation.semantic == IGNORED).all():
-        yield VOID, sample.file_name
+        yield CLASSLESS, sample.file_name
     if annotation.panoptic is not None:
         seen = segments_of(annotation.panoptic.ids)
         yield from ((HIDDEN, f"{sample.file_name}, segment {s.id}") for s in sample.segments or () if s.id not in seen)

@@ -35,22 +35,34 @@ def _names(folder: Path, *, deep: bool, skip: str | None = None) -> Generator[st
         deep: looks into the folders inside, too.
         skip: leaves out folders whose names begin so.
     """
-    waiting = [""]
+    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while waiting:
-        inside = waiting.pop()
+        inside, above = waiting.pop()
         try:
+            here = (folder / inside).stat()
             entries = os.scandir(folder / inside)
         except OSError:
+            continue
+        if (identity := (here.st_dev, here.st_ino)) in above:  # a link to a folder that it lies in
+            entries.close()
             continue
         with entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if deep and entry.is_dir():
+                if deep and _is_folder(entry):
                     if not (skip and entry.name.startswith(skip)):
-                        waiting.append(f"{inside}{entry.name}/")
+                        waiting.append((f"{inside}{entry.name}/", above | {identity}))
                 else:
                     yield f"{inside}{entry.name}"
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is one; a link to itself is a file that can't be read."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def pair(

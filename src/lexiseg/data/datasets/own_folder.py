@@ -24,21 +24,25 @@ from lexiseg.core.messages import few
 from lexiseg.core.picture_files import SUFFIXES
 from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.data.categories import places
-from lexiseg.data.census import SPLIT_WORDS
 from lexiseg.data.dataset import Category, Dataset, Sample
 from lexiseg.data.datasets.folders import files_below, without_end
 from lexiseg.data.formats.coco_instances import read_instances
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.data.formats.label_maps import semantic_dataset
-from lexiseg.data.formats.layouts import fold
+from lexiseg.data.formats.layouts import LABEL_FOLDERS, SPLIT_WORDS, Remarks, fold
 from lexiseg.data.formats.yolo_polygons import read_polygons
 
 IMAGE_FOLDERS = ("images", "JPEGImages")
-LABEL_FOLDERS = ("labels", "annotations", "masks", "SegmentationClassPNG", "SegmentationClass")
 LABELME, COLOURS = "class_names.txt", "labelmap.txt"
-CLASS_FILES = ("classes.txt", "classes.json", LABELME, COLOURS, "data.yaml")
+OWN_CLASSES = ("classes.txt", "classes.json")
+CLASS_FILES = (*OWN_CLASSES, LABELME, COLOURS, "data.yaml")
+"""Other tools' lists, and those in `labels/`, count where there is no COCO JSON."""
+UNLISTED = "pictures in no list of ImageSets/Segmentation: {n}, first {first}; they are left out."
+LONELY = "texts without a picture: {n}, first {first}; they are left out."
 VOID_NAMES = frozenset(("background", "_background_", "__ignore__"))
 """What is no class in the lists of labelme and in those with colours."""
+HIGHEST = 255
+"""The largest number of a colour."""
 VOC_LISTS = "ImageSets/Segmentation"
 FORMS = (
     "a COCO panoptic JSON beside a folder of id PNGs of its name, a COCO instance JSON, "
@@ -105,14 +109,17 @@ def has_splits(path: Path) -> bool:
 
 def _has_split(root: Path, classes: Path, split: str) -> bool:
     try:
-        return bool(_halves(root, classes, split))
+        return bool(_images_and_labels(root, classes, split))
     except FormatError:
         return False
 
 
 def _class_file(path: Path) -> Path | None:
-    lists = (folder / name for folder in (path, path / LABEL_FOLDERS[0]) for name in CLASS_FILES)
-    return next((file for file in lists if file.is_file()), None)
+    lists = [folder / name for folder in (path, path / LABEL_FOLDERS[0]) for name in CLASS_FILES]
+    found = next(filter(Path.is_file, lists), None)
+    if found is None or (found.parent == path and found.name in OWN_CLASSES):
+        return found
+    return None if any(b'"annotations"' in file.read_bytes() for file in _jsons(path) if file.is_file()) else found
 
 
 def _jsons(path: Path, split: str | None = None) -> list[Path]:
@@ -131,20 +138,28 @@ def read_labels_folder(root: Path, classes: Path, split: str | None = None) -> D
     Raises:
         FormatError: if a folder is missing, two pictures have one name, or the classes are none.
     """
-    images, labels, named = _halves(root, classes, split)
+    images, labels, named = _images_and_labels(root, classes, split)
     image_of: dict[str, str] = {}
+    remarks = Remarks()
     for name in files_below(images, SUFFIXES):
         if (stem := without_end(name)) in image_of:
             raise FormatError(f"{images}: {name} and {image_of[stem]} have one name. Rename one of them.")
         image_of[stem] = name
     maps, texts = files_below(labels, SUFFIXES), [n for n in files_below(labels, (".txt",)) if n not in CLASS_FILES]
+    maps = [name for name in maps if name.lower().endswith(".png")] or maps  # others beside are previews
     label_of = _paired(image_of, maps or texts)
     stems = sorted({*image_of, *label_of}) if named is None else named
     if not stems:
         raise FormatError(f"{images}: there are no pictures.")
+    if split is None and named is not None:
+        for stem in sorted(image_of.keys() - {*named}):
+            remarks.add(UNLISTED, image_of[stem])
     if texts and not maps:
-        pictures = {image_of[stem]: labels / label_of[stem] if stem in label_of else None for stem in image_of}
-        return read_polygons(images, pictures, read_classes(classes))
+        for stem in sorted(label_of.keys() - image_of.keys()):
+            remarks.add(LONELY, label_of[stem])
+        shown = [stem for stem in stems if stem in image_of]
+        pictures = {image_of[stem]: labels / label_of[stem] if stem in label_of else None for stem in shown}
+        return _noted(read_polygons(images, pictures, read_classes(classes)), remarks)
     samples = tuple(
         Sample(
             file_name=image_of.get(stem, stem),
@@ -157,12 +172,17 @@ def read_labels_folder(root: Path, classes: Path, split: str | None = None) -> D
         colours = _colours_of(classes)
         categories = tuple(category for category in colours.values() if category is not None)
         class_of = {code: categories.index(category) for code, category in colours.items() if category is not None}
-        return semantic_dataset(categories, samples, class_of, encoding="colours")
+        return _noted(semantic_dataset(categories, samples, class_of, encoding="colours"), remarks)
     categories = read_classes(classes)
-    return semantic_dataset(categories, samples, places(categories), ignored=frozenset({0, 255, 65535}))
+    void = frozenset({0, 255, 65535})
+    return _noted(semantic_dataset(categories, samples, places(categories), ignored=void), remarks)
 
 
-def _halves(root: Path, classes: Path, split: str | None) -> tuple[Path, Path, list[str] | None]:
+def _noted(dataset: Dataset, remarks: Remarks) -> Dataset:
+    return replace(dataset, notes=(*remarks.sentences(), *dataset.notes))
+
+
+def _images_and_labels(root: Path, classes: Path, split: str | None) -> tuple[Path, Path, list[str] | None]:
     """The folders of pictures and labels; and the names in VOC's list of the split, without ends, if there are any."""
     words = () if split is None else SPLIT_WORDS.get(split, (split,))
     inside = sorted(folder for folder in root.glob("*") if _half(folder, IMAGE_FOLDERS))  # train/images/, valid/images/
@@ -179,14 +199,24 @@ def _halves(root: Path, classes: Path, split: str | None) -> tuple[Path, Path, l
         chosen = [file for file in lists if split is None or file.stem in words]
         if not chosen:
             raise FormatError(f"{root / VOC_LISTS}: there is no {split}.txt, so the data set has no split {split!r}.")
-        return images, labels, sorted({name for file in chosen for name in read_lines(file)})
+        lines = {line.split()[0] for file in chosen for line in read_lines(file)}
+        return images, labels, sorted({_listed(name) for name in lines})
     if (word := next((word for word in words if (images / word).is_dir()), None)) is None:
         raise FormatError(f"{images / str(split)}: there is no such folder, so the data set has no split {split!r}.")
-    return images / word, labels / word, None
+    return images / word, labels / next((one for one in words if (labels / one).is_dir()), word), None
+
+
+def _listed(name: str) -> str:
+    """A name of VOC's lists, some of which have an end, or the path of picture and map."""
+    name = name.rpartition("/")[2] if name.startswith("/") else name
+    return without_end(name) if name.lower().endswith(tuple(SUFFIXES)) else name
 
 
 def _half(folder: Path, names: Iterable[str]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
+    """The first of the folders that are there; of several, the first with a label or a picture."""
+    there = [folder / name for name in names if (folder / name).is_dir()]
+    full = (one for one in there if len(there) > 1 and files_below(one, (*SUFFIXES, ".txt")))
+    return next(full, there[0] if there else None)
 
 
 def _paired(image_of: Mapping[str, str], labels: Iterable[str]) -> dict[str, str]:
@@ -196,7 +226,7 @@ def _paired(image_of: Mapping[str, str], labels: Iterable[str]) -> dict[str, str
     """
     stems = {fold(stem): stem for stem in image_of}
     found: dict[str, str] = {}
-    for name in sorted(labels, key=lambda name: name.endswith(".png")):
+    for name in sorted(labels, key=lambda name: name.lower().endswith(".png")):
         stem = without_end(name)
         found[stem if stem in image_of else stems.get(fold(stem), stem)] = name
     return found
@@ -238,8 +268,14 @@ def _colours_of(path: Path) -> dict[int, Category | None]:
             raise FormatError(f"{path}: expected lines such as 'cat:128,0,0::', got {line!r}.")
         concept = _concept(match[1], path)
         code = sum(int(match[place + 2]) << 8 * place for place in range(3)) if match[2] else _voc_colour(number)
+        if code in found or max(map(int, match.groups("0")[1:])) > HIGHEST:
+            raise FormatError(
+                f"{path}: expected a colour of its own, of numbers to {HIGHEST}, for every class: {line!r}."
+            )
         is_void = concept.name in VOID_NAMES
         found[code] = None if is_void else Category(id=number, name=concept.name, is_thing=concept.is_thing)
+    if not any(found.values()):
+        raise FormatError(f"{path}: there are no classes. Write one per line, such as 'cat:128,0,0::'.")
     return found
 
 

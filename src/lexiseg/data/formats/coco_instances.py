@@ -13,7 +13,16 @@ from lexiseg.core.errors import FormatError
 from lexiseg.core.files import read_json
 from lexiseg.core.images import size_of
 from lexiseg.data.dataset import Annotation, Category, Dataset, Instances, ObjectMask, Sample
-from lexiseg.data.formats.layouts import FileFinder, Remarks, in_format, name_of, picture_folders, to_flag, to_id
+from lexiseg.data.formats.layouts import (
+    FileFinder,
+    Remarks,
+    category_number,
+    in_format,
+    name_of,
+    picture_finder,
+    to_flag,
+    to_id,
+)
 from lexiseg.data.run_lengths import area_of, code_of, is_finite, is_text_of_bytes, mended_mask
 
 Object = Mapping[str, Any]
@@ -22,8 +31,6 @@ COMPUTED = "objects without a number for their {field}: {{n}}, first {{first}}; 
 BYTES = "masks that are the text of Python bytes (b'...'): {n}, first that of {first}; they are read as what they mean."
 TEXT = "objects with iscrowd written as text: {n}, first {first}; it is read as what it says."
 ROOT = "categories without an object that others name as their supercategory: {n}, first {first}; they are left out."
-NO_ROOT = (None, "", "none")
-"""What a category at the top has for its supercategory."""
 
 
 def read_instances(annotations: Path, *, images: Path | None = None, content: Any = None) -> Dataset:
@@ -46,10 +53,10 @@ def read_instances(annotations: Path, *, images: Path | None = None, content: An
         known = {to_id(one["id"]) for one in content["categories"]}
         _check_unique([to_id(one["id"]) for one in content["categories"]], "category")
         objects = _by_picture(content["annotations"], pictures, known, remarks)
-        entries = list(_without_roots(content["categories"], objects.values(), remarks))
-        categories = tuple(Category(id=int(one["id"]), name=str(one["name"]), is_thing=True) for one in entries)
+        entries = _without_root(content["categories"], objects.values(), remarks)
+        categories = tuple(Category(id=category_number(one), name=str(one["name"]), is_thing=True) for one in entries)
         names = [name_of(picture) for picture in pictures.values()]
-        finder = FileFinder(picture_folders(annotations) if images is None else [images])
+        finder = picture_finder(annotations) if images is None else FileFinder([images])
         paths = finder.find_all(names, remarks)
         samples = tuple(
             Sample(
@@ -193,15 +200,19 @@ def _id_in(known: Iterable[int | str], written: Any) -> int | str | None:
 def _crowd(written: Any) -> bool | None:
     """Whether a mask is of many things; None if that makes no sense."""
     try:
-        return to_flag(written) if written in (0, 1, None) or isinstance(written, str) else None
+        return to_flag(written)
     except ValueError:
         return None
 
 
 def _listed_size(picture: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Height and width, where they are listed."""
-    height, width = picture.get("height"), picture.get("width")
-    return (int(height), int(width)) if height and width else None
+    """Height and width, where they are listed as whole numbers above 0."""
+    try:
+        height, width = (float(picture[side]) for side in ("height", "width"))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    is_size = min(height, width) > 0 and height.is_integer() and width.is_integer()
+    return (int(height), int(width)) if is_size else None
 
 
 def _size_of(picture: Mapping[str, Any], path: Path, name: str, remarks: Remarks) -> tuple[int, int] | None:
@@ -212,21 +223,18 @@ def _size_of(picture: Mapping[str, Any], path: Path, name: str, remarks: Remarks
     return size_of(path)
 
 
-def _without_roots(
+def _without_root(
     entries: Sequence[Mapping[str, Any]], objects: Iterable[Sequence[Object]], remarks: Remarks
-) -> Iterable[Mapping[str, Any]]:
-    """All categories but those that stand for a whole project: Roboflow's first one."""
-    parents = {one.get("supercategory") for one in entries if one.get("supercategory") not in NO_ROOT}
-    if not any(one["name"] in parents and one.get("supercategory") in NO_ROOT for one in entries):
+) -> Sequence[Mapping[str, Any]]:
+    """All categories but the one that stands for a whole project: Roboflow's first, numbered 0 and over all others."""
+    first, others = entries[0] if entries else {}, entries[1:]
+    is_root = str(first.get("id")) == "0" and str(first.get("supercategory") or "none") == "none"
+    if not is_root or {str(one.get("supercategory")) for one in others} != {str(first["name"])}:
         return entries
-    used = {one["category_id"] for of_picture in objects for one in of_picture}
-    kept = []
-    for one in entries:
-        if one.get("supercategory") in NO_ROOT and one["name"] in parents and to_id(one["id"]) not in used:
-            remarks.add(ROOT, f"'{one['name']}' ({one['id']})")
-        else:
-            kept.append(one)
-    return kept
+    if any(one["category_id"] == 0 for of_picture in objects for one in of_picture):
+        return entries
+    remarks.add(ROOT, f"'{first['name']}' ({first['id']})")
+    return others
 
 
 def _check_unique(ids: Sequence[int | str], what: str) -> None:

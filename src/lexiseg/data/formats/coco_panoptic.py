@@ -32,10 +32,11 @@ from lexiseg.data.formats.coco_segments import listed_segments
 from lexiseg.data.formats.layouts import (
     FileFinder,
     Remarks,
+    category_number,
     find_annotations,
     in_format,
     name_of,
-    picture_folders,
+    picture_finder,
     to_flag,
     to_id,
 )
@@ -83,11 +84,11 @@ def read_panoptic(
         if categories is None:
             categories = [_to_category(entry) for entry in content["categories"]]
         pictures = {} if is_prediction else _pictures_of(content)
-        folders = picture_folders(annotations, masks) if images is None else [images]
-        finder, remarks = FileFinder(folders, skip=masks), Remarks()
-        looks = remarks if finds_pictures and pictures else None
+        finder = picture_finder(annotations, masks) if images is None else FileFinder([images], skip=masks)
+        remarks = Remarks()
+        told = remarks if finds_pictures and pictures else None
         samples = _samples(
-            content["annotations"], pictures, categories, partial(finder.find_all, remarks=looks), masks, remarks
+            content["annotations"], pictures, categories, partial(finder.find_all, remarks=told), masks, remarks
         )
     if len({category.id for category in categories}) < len(categories):
         raise FormatError(f"{annotations}: two categories have one id. Give each its own.")
@@ -354,7 +355,7 @@ def _needed(content: Any, *, is_prediction: bool = False) -> dict[str, Sequence[
 
 
 def _to_category(entry: Mapping[str, Any]) -> Category:
-    return Category(id=int(entry["id"]), name=str(entry["name"]), is_thing=to_flag(entry["isthing"]))
+    return Category(id=category_number(entry), name=str(entry["name"]), is_thing=to_flag(entry["isthing"]))
 
 
 def _pictures_of(content: Mapping[str, Any]) -> dict[int | str, Mapping[str, Any]]:

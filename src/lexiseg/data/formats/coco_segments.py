@@ -8,7 +8,12 @@ from lexiseg.core.errors import FormatError
 from lexiseg.data.dataset import Category, SegmentInfo
 from lexiseg.data.formats.layouts import Remarks, to_flag
 
+BOX = 4
+"""Numbers of a box: its left and upper side, its width and height."""
+MOST_AREA = 2**31
+"""More pixels than a picture has."""
 MEASURED = "segments without a number for their area: {n}, first {first}; it is counted in the map."
+BOXLESS = "segments without four numbers for their box: {n}, first {first}; it counts as empty."
 TEXT = "segments with numbers or flags written as text: {n}, first {first}; they are read as what they say."
 PLACES = (
     "segments with a label_id, as transformers writes it, and no category_id: {n}, first {first}; it is taken for the "
@@ -68,12 +73,12 @@ def _is_plain(one: Any) -> bool:
         return (
             type(one["id"]) is int
             and type(one["category_id"]) is int
-            and 0 <= one["area"] < math.inf
+            and 0 <= one["area"] <= MOST_AREA
             and one.get("iscrowd", 0) in (0, 1)
-            and len(one["bbox"]) == 4
+            and len(one["bbox"]) == BOX
             and math.isfinite(sum(one["bbox"]))
         )
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, OverflowError):
         return False
 
 
@@ -94,21 +99,32 @@ def _mended(one: Any, name: str, categories: Sequence[Category], remarks: Remark
             entry = {**entry, "category_id": categories[place].id}
         if missing := [key for key in ("id", "category_id") if key not in entry]:
             raise ValueError(f"it has no '{missing[0]}'")
-        area, box = entry.get("area"), entry.get("bbox")
         if any(isinstance(entry.get(key), str) for key in ("id", "category_id", "area", "iscrowd")):
             remarks.add(TEXT, where)
-        is_number = area is not None and math.isfinite(float(area))
-        if area is not None and not is_number:
+        if (area := _rounded(entry.get("area"))) is None or not 0 <= area <= MOST_AREA:
             remarks.add(MEASURED, where)
+            area = 0
+        sides = box if isinstance(box := entry.get("bbox"), list) and len(box) == BOX else [None]
+        if None in (box := list(map(_rounded, sides))):
+            remarks.add(BOXLESS, where)
+            box = [0] * BOX
         return {
             "id": _whole(entry["id"]),
             "category_id": _whole(entry["category_id"]),
-            "area": int(float(area)) if area is not None and is_number else 0,
-            "bbox": [int(float(side)) for side in box] if box is not None else [0, 0, 0, 0],
+            "area": area,
+            "bbox": box,
             "iscrowd": to_flag(entry.get("iscrowd")),
         }
     except (TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"{where}: {error}.") from error
+
+
+def _rounded(written: Any) -> int | None:
+    """A number towards 0, also where it is written as text; None of what is no number."""
+    try:
+        return int(float(written))
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _whole(written: Any) -> int:

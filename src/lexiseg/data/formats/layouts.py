@@ -4,10 +4,11 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from string import digits
 from typing import Any
 
 from lexiseg.core.errors import FormatError
@@ -21,6 +22,15 @@ COCO_2014 = re.compile(r"^coco_(train|val|test)2014_")
 """What the names of COCO's pictures began with in 2014, and in LVIS v0.5."""
 DEPTH = 4
 """How many folders inside one another are looked into for a file that is not where its list says."""
+
+LABEL_FOLDERS = ("labels", "annotations", "masks", "SegmentationClassPNG", "SegmentationClass")
+"""Where label maps lie, and never pictures."""
+SPLIT_WORDS: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""What tools call a split."""
 
 FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "none": False, "": False}
 """What a flag that is written as text means."""
@@ -47,15 +57,23 @@ class Remarks:
 class FileFinder:
     r"""Finds files by the names that a list has for them, wherever the list was written.
 
-    A name is looked for as it stands in each of the folders, with `/` for `\\`, too; every folder is listed once. What
-    is not there is looked for below the folders by the end of its path, whatever its letters' case and however they are
-    composed (NFC, NFD): it is the one file that shares most of that path, if no other name means that file.
+    A name is looked for as it stands in each of the folders, with `/` for `\\`, too; one without a folder in the one
+    that holds most of them; every folder is listed once. What is not there is looked for below the folders by the end
+    of its path, whatever its letters' case and however they are composed (NFC, NFD): it is the one file that shares
+    most of that path, if no other name means that file.
     """
 
-    def __init__(self, folders: Iterable[Path], *, skip: Path | None = None) -> None:
-        """Keeps the folders, the best first, and one in which nothing is looked for, such as that of the masks."""
+    def __init__(self, folders: Iterable[Path], *, skip: Path | None = None, strange: Collection[str] = ()) -> None:
+        """Keeps the folders, the best first.
+
+        Args:
+            folders: where files may lie.
+            skip: a folder in which nothing is looked for, such as that of the masks.
+            strange: names of folders, as `_family` has them, in which nothing is looked for whose name does not tell.
+        """
         self._folders = [str(folder) for folder in dict.fromkeys(folders)]
         self._skip = None if skip is None else str(skip)
+        self._strange = frozenset(strange)
         self._listed: dict[str, frozenset[str]] = {}
 
     def find_all(self, names: Sequence[str], remarks: Remarks | None = None) -> list[Path]:
@@ -65,9 +83,11 @@ class FileFinder:
             names: as the list has them.
             remarks: are told of files that are elsewhere; without, those are not looked for.
         """
-        found = [self._find(name) for name in names]
+        bare = {name for name in names if not {"/", "\\"} & {*name}}
+        home = max(self._folders, key=lambda folder: len(bare & self._names_in(folder)))
+        found = [self._find(name, home) for name in names]
         if None in found and remarks is not None:
-            taken = {path for path in found if path is not None}
+            taken = {os.path.normpath(path) for path in found if path is not None}
             moved = {name: path for name, path in zip(names, found, strict=True) if path is None}
             ends = {name: path for name in moved if (path := self._by_end(name)) is not None and path not in taken}
             claims = Counter(ends.values())
@@ -77,15 +97,13 @@ class FileFinder:
                     remarks.add(ELSEWHERE, f"{name} as {ends[name]}")
         return [Path(self._expected(name) if path is None else path) for name, path in zip(names, found, strict=True)]
 
-    def _find(self, name: str) -> str | None:
-        head, _, last = name.rpartition("/")
-        for place, folder in enumerate(self._folders):
-            where = os.path.join(folder, head) if head or name.startswith("/") else folder  # noqa: PTH118
+    def _find(self, name: str, home: str) -> str | None:
+        head, slash, last = name.rpartition("/")
+        for folder in self._folders if slash else (home,):
+            where = os.path.join(folder, head or slash)  # noqa: PTH118
             if last in self._names_in(where):
-                if place and not head:  # where the first one lies, the others lie
-                    self._folders.insert(0, self._folders.pop(place))
-                return f"{where}/{last}"
-        return self._find(name.replace("\\", "/")) if "\\" in name else None
+                return f"{where.rstrip('/')}/{last}"
+        return self._find(name.replace("\\", "/"), home) if "\\" in name else None
 
     def _names_in(self, folder: str) -> frozenset[str]:
         if folder not in self._listed:
@@ -99,7 +117,9 @@ class FileFinder:
         """The file that shares most of the end of its path with a name; none if two share as much."""
         *folders, last = _parts(name)
         found = self._below.get(last) or self._below.get(last := COCO_2014.sub("", last), [])
+        top = len(_parts(os.path.commonpath(self._folders)))
         shared = [(_common_end([*folders, last], _parts(path)), path) for path in found]
+        shared = [(n, path) for n, path in shared if self._strange.isdisjoint(map(_family, _parts(path)[top:-n]))]
         best = [path for count, path in shared if count == max(shared)[0]]
         return best[0] if len(best) == 1 else None
 
@@ -130,6 +150,11 @@ class FileFinder:
         """The first folder with pictures; the first that is there, beside that of the JSON; or the first."""
         pictures = [folder for folder in self._folders if any(map(_is_picture, self._names_in(folder)))]
         return [*pictures, *filter(os.path.isdir, self._folders[1:]), *self._folders][0]
+
+
+def _family(folder: str) -> str:
+    """What a folder is called, without the year of its split: val of Val2017."""
+    return fold(folder).rstrip(digits)
 
 
 def _is_picture(name: str) -> bool:
@@ -164,24 +189,30 @@ def _common_end(one: list[str], other: list[str]) -> int:
     return count
 
 
-def picture_folders(annotations: Path, masks: Path | None = None) -> list[Path]:
-    """The folders in which the pictures of a JSON may lie, the best first.
+def picture_finder(annotations: Path, masks: Path | None = None) -> FileFinder:
+    """Knows the folders in which the pictures of a JSON may lie, the best first.
 
     Beside the JSON and in a folder of its name; then in the data set's folder: `images/`, a folder of the split's name
-    there or in `images/`, where val2017 is the split of instances_val2017.json; then in any other.
+    there or in `images/`, where val2017 is the split of instances_val2017.json; then in any other but those of
+    label maps and of other splits.
     """
     beside, stem = annotations.parent, annotations.stem
     root = beside.parent if beside.name == "annotations" else beside
     words = stem.split("_")
     splits = ["_".join(words[first:]) for first in range(len(words)) if words[first]]
     usual = [root / "images", *(folder / split for split in splits for folder in (root, root / "images"))]
-    others = sorted(path for path in root.glob("*") if path.is_dir() and not path.name.startswith("."))
-    return [folder for folder in (beside, beside / stem, *usual, *others, root) if folder != masks]
+    own = {split for split, its in SPLIT_WORDS.items() if not {*its}.isdisjoint(map(_family, re.split(r"[\W_]", stem)))}
+    strange = {fold(name) for name in LABEL_FOLDERS}
+    strange.update(*(its for split, its in SPLIT_WORDS.items() if own and split not in own))
+    there = (path for path in root.glob("*") if path.is_dir() and not path.name.startswith("."))
+    others = sorted(path for path in there if _family(path.name) not in strange)
+    folders = (folder for folder in (beside, beside / stem, *usual, *others, root) if folder != masks)
+    return FileFinder(folders, skip=masks, strange=strange)
 
 
 def name_of(picture: Mapping[str, Any]) -> str:
     """The file of a picture; LVIS has its address instead, which ends in the split's folder and the file."""
-    return str(picture["file_name"]) if "file_name" in picture else "/".join(str(picture["coco_url"]).split("/")[-2:])
+    return str(picture.get("file_name") or "/".join(str(picture["coco_url"]).split("/")[-2:]))
 
 
 def to_id(written: Any) -> int | str:
@@ -189,15 +220,26 @@ def to_id(written: Any) -> int | str:
     return written if isinstance(written, str) and not written.isdecimal() else int(written)
 
 
+def category_number(entry: Mapping[str, Any]) -> int:
+    """The id of a category.
+
+    Raises:
+        ValueError: if it is no number.
+    """
+    try:
+        return int(entry["id"])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"the id of the category {entry['name']!r} must be a number, got {entry['id']!r}") from error
+
+
 def to_flag(written: Any) -> bool:
     """A flag, also where it is written as text.
 
     Raises:
-        ValueError: if the text is neither true nor false.
+        ValueError: if it is neither true nor false.
     """
-    if not isinstance(written, str):
-        return bool(written)
-    if (flag := FLAGS.get(written.strip().casefold())) is None:
+    flag = FLAGS.get(written.strip().casefold()) if isinstance(written, str) else bool(written)
+    if flag is None or not (isinstance(written, str) or written in (0, 1, None)):
         raise ValueError(f"{written!r} is neither true nor false")
     return flag
 
@@ -221,11 +263,11 @@ def in_format(path: Path, form: str, content: Any, **needed: Sequence[str]) -> G
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        reason = _lacking(content, needed) or str(error).strip('"') or "a value makes no sense"
+        reason = _first_lack(content, needed) or str(error).strip('"') or "a value makes no sense"
         raise FormatError(f"{path}: not in {form}: {reason}.") from error
 
 
-def _lacking(content: Any, needed: Mapping[str, Sequence[str]]) -> str | None:
+def _first_lack(content: Any, needed: Mapping[str, Sequence[str]]) -> str | None:
     """The first thing that a JSON lacks."""
     if not isinstance(content, Mapping):
         return f"expected an object with {', '.join(needed)}, got {type(content).__name__}"

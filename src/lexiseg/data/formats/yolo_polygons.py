@@ -77,17 +77,17 @@ def _objects_of(text: Path, known: set[int], remarks: Remarks) -> list[dict[str,
             continue
         where = f"line {number} of {text.name}"
         try:
-            class_id, polygon = int(float(words[0])), [float(word) for word in words[1:]]
-        except (ValueError, OverflowError):
+            class_id, polygon = float(words[0]), [float(word) for word in words[1:]]
+        except ValueError:
             remarks.add(LEFT_OUT.format(problem="are no line of numbers"), where)
             continue
         mask, problem = mended_mask([] if len(polygon) == BOX else polygon, None, may_be_flat=False)
         if class_id not in known:
-            problem, where = "have a category that is not listed", f"{where} of category {class_id}"
+            problem, where = "have a category that is not listed", f"{where} of category {words[0]}"
         elif not problem and not all(-OUTSIDE <= x <= 1 + OUTSIDE for x in polygon):
             problem = "have corners outside the picture, whose sides are 1"
         if problem:
             remarks.add(LEFT_OUT.format(problem=problem), where)
         else:
-            found.append({"id": number, "category_id": class_id, "segmentation": mask, "area": None, "iscrowd": 0})
+            found.append({"id": number, "category_id": int(class_id), "segmentation": mask, "area": None, "iscrowd": 0})
     return found

@@ -18,7 +18,7 @@ def load_batches(
 ) -> Iterator[Any]:
     """Reads batches of a data set; torch's global generator stays as it was.
 
-    What a worker process can't read is raised in this one, as the sentence that it is.
+    What a worker process can't read or join is raised in this one, as the sentence that it is.
 
     Args:
         dataset: gives samples by whatever the sampler names.
@@ -28,10 +28,12 @@ def load_batches(
     """
     own: dict[str, Any] = {"generator": torch.Generator(), "worker_init_fn": end_with_parent}
     join = partial(_join, collate=collate)
-    return map(_raised, iter(DataLoader(_Told(dataset), num_workers=workers, collate_fn=join, **own, **sampling)))
+    return map(
+        _raised, iter(DataLoader(_ErrorsReturned(dataset), num_workers=workers, collate_fn=join, **own, **sampling))
+    )
 
 
-class _Told(Dataset[Any]):
+class _ErrorsReturned(Dataset[Any]):
     """A data set that returns what goes wrong: torch would wrap it in a worker's traceback."""
 
     def __init__(self, dataset: Dataset[Any]) -> None:
@@ -45,7 +47,10 @@ class _Told(Dataset[Any]):
 
 
 def _join(samples: Sequence[Any], collate: Callable[[Any], Any]) -> Any:
-    return next((sample for sample in samples if isinstance(sample, REASONS)), None) or collate(samples)
+    try:
+        return next((sample for sample in samples if isinstance(sample, REASONS)), None) or collate(samples)
+    except REASONS as error:
+        return error
 
 
 def _raised(batch: Any) -> Any:

@@ -175,6 +175,7 @@ def _alone_in(out: Path) -> Generator[None, None, None]:
             out.mkdir(parents=True, exist_ok=True)
             held = lock(out / LOCK_FILE)
             if held is None:
+                holder = "unknown"  # where the file can't be read
                 holder = (out / LOCK_FILE).read_text()
             else:
                 os.truncate(held, 0)
