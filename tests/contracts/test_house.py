@@ -14,8 +14,8 @@ from source_lines import Repetition, code_lines, lines_of, repetitions, sources
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "lexiseg"
 SOURCES = sources(PACKAGE)
-MOST_CODE = 20_300
-"""18,300 when the house was redrawn; 2,000 more since other tools' files and weights are read, data have a census, and
+MOST_CODE = 20_400
+"""18,300 when the house was redrawn; 2,100 more since other tools' files and weights are read, data have a census, and
 interrupted runs of every command go on. Raise it with a capability, and say which."""
 MOST_CODE_OF_COMMANDS = 2_100
 MOST_LINES, MOST_LINES_OF_A_COMMAND = 400, 300

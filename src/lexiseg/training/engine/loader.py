@@ -39,6 +39,9 @@ class _ErrorsReturned(Dataset[Any]):
     def __init__(self, dataset: Dataset[Any]) -> None:
         self._dataset = dataset
 
+    def __len__(self) -> int:
+        return len(self._dataset)  # type: ignore[arg-type]  # a sequence, where no sampler says which
+
     def __getitem__(self, key: Any) -> Any:
         try:
             return self._dataset[key]
