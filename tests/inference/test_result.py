@@ -178,13 +178,13 @@ def test_of_two_runs_with_other_words_the_second_does_not_begin(result: Result, 
 def test_a_run_that_was_killed_while_it_moved_its_files_stops_no_later_one(result: Result, tmp_path: Path) -> None:
     categories = Categories.of(result.vocabulary)
     killed = ResultWriter(tmp_path, categories, request=request("a"))
-    killed.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="x")
+    killed.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="/x")
     (staged,) = tmp_path.glob(".partial-*")
     (staged / "x.overlay.png").rename(tmp_path / "x.overlay.png")
     killed._staging.leave()
 
     with ResultWriter(tmp_path, categories, request=request("a", resume=True)) as writer:
         assert not writer.finished
-        writer.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="x")
+        writer.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="/x")
 
     assert {path.name for path in tmp_path.iterdir()} == {"x.png", "x.overlay.png", "panoptic.json"}

@@ -287,15 +287,16 @@ def test_texts_without_a_picture_are_told_and_vocs_list_holds_for_texts(tmp_path
     assert [sample.file_name for sample in open_dataset(tmp_path, None, "train").samples] == ["b.jpg"]
 
 
-def test_previews_beside_the_maps_are_no_maps(tmp_path: Path):
+def test_previews_beside_pictures_and_maps_are_none(tmp_path: Path):
     put_picture(tmp_path / "images/a.jpg")
+    put_picture(tmp_path / "images/a.gif")
     put_grey(tmp_path / "labels/a.PNG", rows(0))
     put_picture(tmp_path / "labels/a_overlay.jpg")
     put_text(tmp_path / "classes.txt", "cat")
 
     (sample,) = open_dataset(tmp_path, None).samples
 
-    assert sample.files[1] == tmp_path / "labels/a.PNG"
+    assert sample.files == (tmp_path / "images/a.jpg", tmp_path / "labels/a.PNG")
 
 
 def test_links_to_themselves_and_to_folders_they_lie_in_are_no_trap(tmp_path: Path):

@@ -141,8 +141,10 @@ def read_labels_folder(root: Path, classes: Path, split: str | None = None) -> D
     images, labels, named = _images_and_labels(root, classes, split)
     image_of: dict[str, str] = {}
     remarks = Remarks()
-    for name in files_below(images, SUFFIXES):
+    for name in sorted(files_below(images, SUFFIXES), key=_is_gif):
         if (stem := without_end(name)) in image_of:
+            if _is_gif(name):
+                continue  # a preview
             raise FormatError(f"{images}: {name} and {image_of[stem]} have one name. Rename one of them.")
         image_of[stem] = name
     maps, texts = files_below(labels, SUFFIXES), [n for n in files_below(labels, (".txt",)) if n not in CLASS_FILES]
@@ -176,6 +178,10 @@ def read_labels_folder(root: Path, classes: Path, split: str | None = None) -> D
     categories = read_classes(classes)
     void = frozenset({0, 255, 65535})
     return _noted(semantic_dataset(categories, samples, places(categories), ignored=void), remarks)
+
+
+def _is_gif(name: str) -> bool:
+    return name.lower().endswith(".gif")
 
 
 def _noted(dataset: Dataset, remarks: Remarks) -> Dataset:
