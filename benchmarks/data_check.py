@@ -3,7 +3,8 @@
 Usage: python benchmarks/data_check.py [--pictures 20000] [--rounds 3]
 
 Two files are written, of panoptic segments and of objects, as COCO has them; pictures and masks are empty files. What
-is measured is the lists: of the 16 pictures and 2,000 headers that a check also opens, whatever their length, one is. Process CPU time, the least of the rounds, alternated; and the peak of memory that Python asked for.
+is measured is the lists: of the 16 pictures and 2,000 headers that a check also opens, whatever the length of the
+lists, one is. Process CPU time, the least of the rounds, alternated; and the peak of memory that Python asked for.
 """
 
 import argparse
