@@ -135,6 +135,7 @@ PREPARATIONS: dict[str, tuple[dict[str, object] | None, int, tuple[int | None, i
     "the first": ({"size": 512, "max_size": 2048, "size_divisibility": 32}, 65, (512, 2048)),
     "a shorter side alone": ({"size": 1500}, 5, (1500, 1500)),
     "a longer side alone": ({"size": {"longest_edge": 320}}, 5, (None, 320)),
+    "padding left open": (HUB | {"padding": None}, 133, (800, 1333)),
 }
 
 

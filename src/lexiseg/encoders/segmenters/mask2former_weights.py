@@ -89,7 +89,7 @@ def read_preparation(folder: Path, *, num_classes: int) -> Preparation:
     """
     file = folder / "preprocessor_config.json"
     document = read_json_object(file, ValueError) if file.is_file() else {}
-    size, padding = document.get("size"), document.get("padding", "mean")
+    size, padding = document.get("size"), document.get("padding") or "mean"
     longest = document.get("max_size", document.get("_max_size"))
     if isinstance(size, Mapping) and not {"shortest_edge", "longest_edge"}.isdisjoint(size):
         shortest, longest = size.get("shortest_edge"), size.get("longest_edge", longest)
