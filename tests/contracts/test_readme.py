@@ -82,6 +82,7 @@ def missing(document: Path, text: str) -> list[str]:
     places = (ROOT, PACKAGE, document.parent)
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     found = [link for link in links if not (document.parent / link).exists()]
+    text = re.sub(r"\.venv/\S*", "", text)  # what is there depends on what was installed
     for path in re.findall(r"(?<![\w./-])[\w.-]+(?:/[\w.-]+)*/?", re.sub(r"\]\([^)]*\)|\w+://\S*", "", text)):
         if path.endswith(".py") and "/" not in path:
             is_there = any(next((ROOT / folder).rglob(path), None) for folder in CODE)
