@@ -19,8 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-import torch
-
 from lexiseg import Vocabulary
 from lexiseg.core.batches import to_image_batch
 from lexiseg.core.images import open_picture
@@ -146,7 +144,6 @@ def main() -> None:
     parser.add_argument("--absent", choices=get_args(Absent), default="any")
     parser.add_argument("--score-threshold", type=float, nargs="*")
     wanted = parser.parse_args()
-    torch.manual_seed(0)
     model = load_model(find_model(wanted.model))
     own = model.config.question.score_threshold
     thresholds = wanted.score_threshold or [model.config.merge.score_threshold if own is None else own]

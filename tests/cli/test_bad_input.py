@@ -9,19 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from command_runs import Ran, Run
-
-
-def one_sentence(ran: Ran, code: int, *parts: str) -> None:
-    """Holds what every failure has in common."""
-    assert ran.code == code, ran.err
-    assert ran.out == ""
-    (line,) = ran.err.splitlines()
-    assert line.startswith("lexiseg: ")
-    assert line.endswith(".")
-    assert len(line) < 500
-    for part in parts:
-        assert part in line
+from command_runs import Run, one_sentence
 
 
 def black_png(path: Path, side: int) -> None:

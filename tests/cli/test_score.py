@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from command_runs import Ran, Run
+from command_runs import Ran, Run, refused
 from lexiseg.data.dataset import Category
 from lexiseg.data.formats.coco_panoptic import PanopticWriter
 from pq_twin import added, slow_figures, write_pairs
@@ -47,15 +47,6 @@ def predicted(tmp_path: Path) -> Path:
 
 def score(run: Run, truth: Path, predicted: Path, *more: object) -> Ran:
     return run("score", "panoptic", "--ground-truth", truth, "--prediction", predicted, *more)
-
-
-def refused(ran: Ran, *parts: str) -> None:
-    assert (ran.code, ran.out) == (1, "")
-    (line,) = ran.err.splitlines()
-    assert line.startswith("lexiseg: ")
-    assert line.endswith(".")
-    for part in parts:
-        assert part in line
 
 
 @pytest.mark.parametrize("workers", [1, 2])

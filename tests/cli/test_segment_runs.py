@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from command_runs import Ran, Run
+from command_runs import Run, refused
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.inference.predictor import Model
 
@@ -56,15 +56,6 @@ def result_in(out: Path) -> dict[str, bytes]:
     files = {path.name: path.read_bytes() for path in out.iterdir()}
     assert files.keys() == overlays | {sample.mask_path.name for sample in dataset.samples} | {"panoptic.json"}
     return files
-
-
-def refused(ran: Ran, *parts: str) -> None:
-    assert (ran.code, ran.out) == (1, "")
-    (line,) = ran.err.splitlines()
-    assert line.startswith("lexiseg: ")
-    assert line.endswith(".")
-    for part in parts:
-        assert part in line
 
 
 def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(

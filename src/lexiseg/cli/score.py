@@ -7,6 +7,7 @@ from lexiseg.cli.console import note, progress, say, show
 from lexiseg.cli.options.evaluate import ScorePanopticOptions, ScoreSemanticOptions
 from lexiseg.cli.options.shared import read_optional_vocabulary, read_vocabulary
 from lexiseg.core.errors import FormatError
+from lexiseg.core.files import read_json
 from lexiseg.core.tables import percent
 from lexiseg.data.dataset import Category
 from lexiseg.data.formats.coco_panoptic import read_lists, read_panoptic
@@ -26,12 +27,17 @@ def run_score_panoptic(options: ScorePanopticOptions) -> None:
         if not path.is_file():
             raise FormatError(f"{path}: there is no such file. Name a JSON in COCO panoptic format.")
     true = read_panoptic(truth, images=truth.parent, masks=options.truth_folder, finds_pictures=False)
+    content = read_json(predicted)
     found = read_panoptic(
-        predicted, images=predicted.parent, masks=options.predicted_folder, categories=true.categories
+        predicted,
+        images=predicted.parent,
+        masks=options.predicted_folder,
+        categories=true.categories,
+        content=content,
     )
     for sentence in (*true.notes, *found.notes):
         note(f"Note: {sentence}")
-    found = translated(found, true, *read_lists(predicted))
+    found = translated(found, true, *read_lists(predicted, content))
     with progress("Counting", len(true.samples)) as bar:
         quality = summarise(score_panoptic(true, found, workers=options.workers, report=bar), true.categories)
     if options.as_json:

@@ -149,9 +149,13 @@ class OpenVocabularySegmenter(nn.Module, ABC):
         phrased, training = self.phrased(vocabulary), self.phrased(self.config.training_vocabulary)
         if told := note_on_cut_words(phrased, self.context_length):
             logger.warning("%s", told)
-        general = self.config.question.negatives if negatives else ()
         return embed_vocabulary(
-            self.text_encoder, phrased, training, negatives=negatives, general=general, cache_dir=cache_dir
+            self.text_encoder,
+            phrased,
+            training,
+            negatives=negatives,
+            general=self.config.question.negatives,
+            cache_dir=cache_dir,
         )
 
     @property

@@ -97,13 +97,17 @@ def read_panoptic(
     return _dataset(categories, samples, remarks)
 
 
-def read_lists(annotations: Path) -> tuple[tuple[Category, ...], dict[str, int | str]]:
+def read_lists(annotations: Path, content: Any = None) -> tuple[tuple[Category, ...], dict[str, int | str]]:
     """Reads what a JSON lists: categories, and ids of pictures by file name; none where it lists none.
+
+    Args:
+        annotations: the JSON.
+        content: of the JSON, where it has been read already.
 
     Raises:
         FormatError: if the JSON is not in format.
     """
-    content = read_json_object(annotations)
+    content = read_json_object(annotations) if content is None else content
     with in_format(annotations, FORM, content):
         categories = tuple(_to_category({"isthing": 1, **entry}) for entry in content.get("categories") or ())
         return categories, {name_of(picture): key for key, picture in _pictures_of(content).items()}
