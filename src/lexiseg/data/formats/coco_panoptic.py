@@ -98,11 +98,7 @@ def read_panoptic(
 
 
 def read_lists(annotations: Path, content: Any = None) -> tuple[tuple[Category, ...], dict[str, int | str]]:
-    """Reads what a JSON lists: categories, and ids of pictures by file name; none where it lists none.
-
-    Args:
-        annotations: the JSON.
-        content: of the JSON, where it has been read already.
+    """Reads what a JSON lists: categories, and ids of pictures by file name; `content` where it is read already.
 
     Raises:
         FormatError: if the JSON is not in format.
