@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 import tiny
 from lexiseg.core.errors import ModelError
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.io.models import find_model, load_model, save_model, training_vocabulary
+from lexiseg.io.finding import find_model
+from lexiseg.io.models import load_model, save_model, training_vocabulary
 from lexiseg.io.shipped import shipped_folder, unknown_concepts
 from lexiseg.models.opsnet import OPSNet
 

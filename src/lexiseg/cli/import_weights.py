@@ -9,7 +9,8 @@ from lexiseg.cli.options.shared import read_optional_vocabulary
 from lexiseg.cli.options.weights import ImportClipOptions, ImportModelOptions
 from lexiseg.core.errors import ModelError, UsageError
 from lexiseg.core.messages import printable
-from lexiseg.io.models import find_model, load_model, save_model
+from lexiseg.io.finding import find_model
+from lexiseg.io.models import load_model, save_model
 from lexiseg.io.ovseg.checkpoint import import_ovseg
 from lexiseg.io.ovseg.clip import import_clip
 from lexiseg.io.ovseg.settings import read_settings

@@ -28,7 +28,8 @@ from lexiseg.inference.result_files import DOCUMENT, Categories, Request, Result
 from lexiseg.inference.visualize import legend_entries
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
-from lexiseg.io.models import find_model, training_vocabulary
+from lexiseg.io.finding import find_model, resolution
+from lexiseg.io.models import training_vocabulary
 
 
 def run_segment(options: SegmentOptions) -> int:

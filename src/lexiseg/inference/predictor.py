@@ -19,7 +19,8 @@ from lexiseg.core.structures import ImageBatch, PanopticMap, VocabularyEmbedding
 from lexiseg.core.vocabulary import Vocabulary, is_thing
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.inference.result import Result
-from lexiseg.io.models import find_model, load_model
+from lexiseg.io.finding import find_model
+from lexiseg.io.models import load_model
 from lexiseg.io.shipped import SHIPPED, SHIPPED_NAME, shipped_folder, unknown_concepts
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.best_regions import best_regions

@@ -1,6 +1,5 @@
-"""Saving and loading models: a folder with config.json and model.safetensors, shipped or from the hub."""
+"""Saving and loading models: a folder with config.json and model.safetensors."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,14 @@ from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import without_first_values
-from lexiseg.io.checkpoint import WEIGHTS_FILE, check_fit, load_folder, save_folder
+from lexiseg.io.checkpoint import check_fit, load_folder, save_folder
 from lexiseg.io.config_json import from_jsonable, to_jsonable
-from lexiseg.io.shipped import CONFIG_FILE, SHIPPED, is_hub_name, shipped_folder
+from lexiseg.io.shipped import CONFIG_FILE
+from lexiseg.io.sources import SOURCES, parts_of, read_sources
 from lexiseg.models.base import ModelConfig, OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
-OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
-_DOWNLOADED = [CONFIG_FILE, WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "model-*.safetensors", OPEN_CLIP_WEIGHTS]
 LARGEST_SIDE = 16_384
 """Pixels to which a model may want pictures resized."""
 _SIDES = ("longest_side", "shortest_side", "image_size")
@@ -33,7 +31,6 @@ MODELS: Mapping[str, tuple[type[Any], type[OpenVocabularySegmenter]]] = {
 """All models: the name in config.json, the configuration type and the model type."""
 _FIRST = "opsnet"
 """The model of folders without a name in config.json, which were written before there was another."""
-_TRUE = ("1", "on", "yes", "true")  # what huggingface_hub takes for a yes
 
 
 def save_model(
@@ -71,7 +68,10 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
         ModelError: if the folder is missing, incomplete or damaged, or weights and config disagree.
     """
     document, weights = load_folder(folder)
+    sources = parts_of(document.pop(SOURCES, {}), f"{SOURCES} in {CONFIG_FILE} of {printable(folder)}")
     kind, config = _read_config(document, source=f"{CONFIG_FILE} in {printable(folder)}")
+    if sources:
+        weights |= read_sources(sources, config, f"{CONFIG_FILE} in {printable(folder)}")
     _check_sizes(document, len(weights), source=f"{CONFIG_FILE} in {printable(folder)}")
     try:
         with torch.device("meta"):  # sizes are held against the weights before memory is taken for them
@@ -130,40 +130,3 @@ def _read_config(document: Mapping[str, Any], source: str) -> tuple[Any, ModelCo
         raise ModelError(f"{source}: {_SYSTEM} must be one of {', '.join(MODELS)}, got {system!r}.")
     config_type, kind = MODELS[system]
     return kind, from_jsonable(config_type, fields, source=source)
-
-
-def find_model(name_or_dir: str | Path) -> Path:
-    """The folder of a model, which is downloaded if it is one of the Hugging Face hub.
-
-    Args:
-        name_or_dir: a shipped model, "storybook" or "tiny-ovseg"; a folder; or "owner/name" on the hub, if there is no
-            such folder.
-
-    Raises:
-        ModelError: if there is no such model, or the hub can't be reached.
-    """
-    text = str(name_or_dir)
-    if text in SHIPPED:
-        return shipped_folder(text)
-    if not is_hub_name(text):
-        return Path(text)
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
-        raise ModelError(
-            f"there is no model folder {printable(text)}, and HF_HUB_OFFLINE forbids to look for it on the "
-            "Hugging Face hub; give a folder that is there."
-        )
-    return _download(text)
-
-
-def _download(name: str) -> Path:
-    """Fetches the files of a model from the hub, or finds them in its cache; of a CLIP, open_clip's weights."""
-    from huggingface_hub import snapshot_download  # here, because almost nobody needs it
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=_DOWNLOADED))
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        raise ModelError(
-            f"there is no model folder {printable(name)}, and the Hugging Face hub gave no model of that name "
-            f"({type(error).__name__}); check the name and the network."
-        ) from error

@@ -13,7 +13,8 @@ from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
 from lexiseg.io.checkpoint import load_folder, load_into, save_folder
 from lexiseg.io.config_json import from_jsonable
-from lexiseg.io.models import OPEN_CLIP_WEIGHTS, load_model, system_of
+from lexiseg.io.kinds import CLIP_WEIGHTS
+from lexiseg.io.models import load_model, system_of
 from lexiseg.io.ovseg.clip import import_clip
 from lexiseg.io.shipped import CONFIG_FILE
 from lexiseg.models.learned_prompt import LearnedPrompt
@@ -30,10 +31,6 @@ def write_clip(folder: Path, clip: Clip | VitClip) -> Path:
     return save_folder(folder, clip.config, clip.state_dict(), overwrite=True)
 
 
-OPEN_CLIP_FILES = (OPEN_CLIP_WEIGHTS, "open_clip_pytorch_model.bin")
-"""Weights in a folder of open_clip's, as on the Hugging Face hub."""
-
-
 def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
     """Reads a CLIP folder, or takes the CLIP out of a whole model's; it is on the CPU and in eval mode.
 
@@ -47,7 +44,7 @@ def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
     Raises:
         ValueError: if the folder is missing, incomplete or damaged, or weights and config disagree.
     """
-    files = (folder, *(folder / name for name in OPEN_CLIP_FILES))
+    files = (folder, *(folder / name for name in CLIP_WEIGHTS))
     if (file := next((path for path in files if path.is_file()), None)) is not None:
         return _read_open_clip(file, sizes)
     if system_of(folder) is not None:
