@@ -1,4 +1,4 @@
-"""The names of detectron2's Mask2Former and FC-CLIP: every weight of ours has one, and each of theirs is one of ours."""
+"""The names of detectron2's Mask2Former and FC-CLIP: ours lead to all of them, and back."""
 
 import json
 from dataclasses import replace
@@ -90,9 +90,11 @@ def test_every_name_of_the_official_full_size_models_is_known(name: str, shared:
     own = {k: v for k, v in own.items() if ".swin.layernorm." not in k and "num_batches" not in k}
     if not read:  # FC-CLIP's backbone is a CLIP
         own = {k: v for k, v in own.items() if f"{OWN}encoder." not in k}
-        official |= {"sem_seg_head.pixel_decoder.adapter_1.weight": own[f"{OWN}decoder.adapter_1.0.weight"]}
 
     there = names.to_official(own)
 
     assert expected.items() <= read.items()
-    assert {key: tensor.shape for key, tensor in there.items()} == {key: v.shape for key, v in official.items()}
+    assert there.keys() == official.keys()
+    widths = () if read else ("input_proj", "adapter_1.weight")  # of a backbone's maps
+    others = [key for key in there if there[key].shape != official[key].shape]
+    assert [key for key in others if not any(part in key for part in widths)] == []
