@@ -87,10 +87,10 @@ def test_shards_are_fetched_by_their_index(hub: Hub, segmenter: Path) -> None:
 
 
 def test_a_broken_download_goes_on_where_it_stopped(hub: Hub, segmenter: Path) -> None:
-    repository = hub.add_folder(NAME, segmenter, cut={"model.safetensors": 100_000})
+    repository = hub.add_folder(NAME, segmenter, cut={"model.safetensors": 200_000})
     size = repository.size("model.safetensors")
 
-    with pytest.raises(ModelError, match=r"^the connection broke after 100 kB of model.safetensors .* goes on from there\.$"):
+    with pytest.raises(ModelError, match=r"^the connection broke after 197 kB of model.safetensors .* goes on from there\.$"):
         fetch(NAME)
     assert len(left(hub_cache())) == 1
     assert not list(cached_folder(NAME, COMMIT).glob("model*"))
@@ -98,7 +98,7 @@ def test_a_broken_download_goes_on_where_it_stopped(hub: Hub, segmenter: Path) -
     repository.cut.clear()
     before = hub.sent
     fetched = fetch(NAME)
-    assert hub.sent - before < size - 99_000
+    assert hub.sent - before < size - 190_000
     assert (fetched.folder / "model.safetensors").read_bytes() == repository.content("model.safetensors")
     assert left(hub_cache()) == []
 
@@ -179,7 +179,7 @@ def test_the_reasons_differ(hub: Hub, segmenter: Path, monkeypatch: pytest.Monke
 
     assert reason("facebook/mask2former-swin-large-coco-panoptik") == (
         "the Hugging Face hub has no model facebook/mask2former-swin-large-coco-panoptik, or it is private: did you mean "
-        "facebook/mask2former-swin-large-coco-panoptic or facebook/mask2former-swin-large-ade-panoptic; if it is yours, "
+        "facebook/mask2former-swin-large-coco-panoptic or facebook/mask2former-swin-base-coco-panoptic; if it is yours, "
         "log in with 'hf auth login' or set HF_TOKEN."
     )
     assert reason("owner/gated").startswith(f"owner/gated is gated: ask for access at {hub.endpoint}/owner/gated, log in")

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import read_json_object
+from lexiseg.core.files import WEIGHT_FILES, find_weights, read_json_object, read_shard_names
 from lexiseg.core.messages import few, printable
-from lexiseg.core.weights import WEIGHT_FILES, find_weights, read_shard_names
 from lexiseg.io.kinds import CLIP_CONFIG, CLIP_WEIGHTS, SEGMENTERS, judge
 from lexiseg.io.named_models import near_names
 from lexiseg.io.shipped import CONFIG_FILE
@@ -28,7 +27,7 @@ logger = logging.getLogger(__name__)
 Kind = Literal["model", "clip", "any"]
 MOST_BYTES = 16 * 10**9
 """More than any model that is read here has; what claims more is not fetched."""
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 _TRIES = 4
 """Attempts in a row that bring no new byte, before a download is given up for now."""
 _ETAG = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import read_json_object, real
+from lexiseg.core.files import find_weights, read_json_object, read_shard_names, real
 from lexiseg.core.messages import printable
-from lexiseg.core.weights import find_weights, read_shard_names
 from lexiseg.encoders.clip.resnet import read_clip_state
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
 from lexiseg.io.config_json import from_jsonable, to_jsonable
