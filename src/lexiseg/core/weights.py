@@ -51,7 +51,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     name = printable(path)
     if not path.is_file():
         raise ValueError(f"there are no weights at {name}: give a .pt, .pth or .safetensors file.")
-    if _is_torchscript(path):
+    if is_torchscript(path):
         raise ValueError(
             f"{name} is a TorchScript archive, which holds a program beside the weights: save the state dict of "
             "torch.jit.load(...) to a file of its own, and give that."
@@ -89,7 +89,7 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     return found
 
 
-def _is_torchscript(path: Path) -> bool:
+def is_torchscript(path: Path) -> bool:
     """Whether a file is an archive of `torch.jit.save`, as OpenAI's CLIPs are, which torch.load takes for its own."""
     try:
         with zipfile.ZipFile(path) as archive:
