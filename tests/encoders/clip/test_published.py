@@ -5,15 +5,14 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lexiseg.encoders.clip.families import AnyClipConfig, build_clip
+from lexiseg.encoders.clip.families import AnyClipConfig, build_clip, named_config, sizes_of_weights
 from lexiseg.encoders.clip.published import clip_repository, read_clip
-from tiny import CLIP, VIT, seeded
+from tiny import CLIP, CONVNEXT, VIT, seeded
 
 PLAIN_VIT = replace(VIT, prompts=None, head_width=64, text_width=64, text_heads=1)
 MARKS = {"input_resolution": torch.tensor(64), "context_length": torch.tensor(32), "vocab_size": torch.tensor(49408)}
@@ -60,7 +59,7 @@ def test_what_open_clip_does_not_have_ends_in_one_sentence(model: str, tag: str 
     assert str(caught.value).endswith(".")
 
 
-@pytest.mark.parametrize("config", [replace(CLIP, dense_stride=32), PLAIN_VIT], ids=["ResNet", "ViT"])
+@pytest.mark.parametrize("config", [replace(CLIP, dense_stride=32), PLAIN_VIT, CONVNEXT], ids=["RN", "ViT", "ConvNeXt"])
 @pytest.mark.parametrize("layout", ["safetensors", "pickle", "nested", "half", "folder", "shards"])
 def test_every_layout_gives_sizes_and_weights(layout: str, config: AnyClipConfig, tmp_path: Path) -> None:
     state, path = weights(config), tmp_path / "clip.pt"
@@ -79,7 +78,8 @@ def test_every_layout_gives_sizes_and_weights(layout: str, config: AnyClipConfig
             path = tmp_path
             write_folder(path, config, state, is_sharded=layout == "shards")
 
-    found = read_clip(path, model=config if config is not PLAIN_VIT else None)
+    tells_sizes = config is PLAIN_VIT or (path == tmp_path and config is not CONVNEXT)
+    found = read_clip(path, model=None if tells_sizes else config)
 
     assert found.config == config
     build_clip(found.config).load_state_dict(dict(found.state))
@@ -89,9 +89,10 @@ def test_every_layout_gives_sizes_and_weights(layout: str, config: AnyClipConfig
 
 def model_cfg(config: AnyClipConfig) -> dict[str, object]:
     """As open_clip describes it."""
-    vision = {name: getattr(config, name) for name in ("layers", "width", "head_width", "image_size")}
-    if config is PLAIN_VIT:
-        vision["patch_size"] = config.patch_size
+    names = ("layers", "width", "head_width", "image_size", "patch_size")
+    vision = {name: getattr(config, name) for name in names if hasattr(config, name)}
+    if config is CONVNEXT:
+        vision = {"timm_model_name": "convnext_tiny", "timm_pool": "", "timm_proj": "mlp", "timm_drop_path": 0.1}
     text = {"width": config.text_width, "heads": config.text_heads, "layers": config.text_layers}
     text |= {"context_length": config.context_length, "vocab_size": 49408}
     return {"embed_dim": config.embed_dim, "vision_cfg": vision, "text_cfg": text, "quick_gelu": config.quick_gelu}
@@ -144,3 +145,23 @@ def test_a_torchscript_archive_is_read_and_bears_openais_marks(config: AnyClipCo
     expected = {name: value.half().float() for name, value in weights(config).items() if value.is_floating_point()}
     assert all(torch.equal(found.state[f"clip.{name}"], value) for name, value in expected.items())
     build_clip(found.config).load_state_dict(dict(found.state))
+
+
+FULL_SIZE = ["RN50", "RN101-quickgelu", "RN50x4-quickgelu", "RN50x16-quickgelu", "RN50x64-quickgelu"]
+
+
+@pytest.mark.parametrize("name", [*FULL_SIZE, "ViT-B-16-quickgelu", "convnext_base"])
+def test_full_size_weights_tell_the_sizes_and_the_names_of_the_module(name: str, shared: Path) -> None:
+    keys = json.loads((shared / "published" / f"{name}.open_clip.keys.json").read_text())
+    state = {key: torch.empty(shape, device="meta") for key, (_, shape) in keys.items()}
+    expected = named_config(name)
+    assert expected is not None
+
+    kind, sizes = sizes_of_weights(state)
+
+    assert isinstance(expected, kind)
+    assert {name: getattr(expected, name) for name in sizes} == sizes
+    with torch.device("meta"):
+        own = build_clip(expected).state_dict()
+    shapes = {key.removeprefix("clip."): value.shape for key, value in own.items()}
+    assert shapes == {key: value.shape for key, value in state.items()}

@@ -1,4 +1,4 @@
-"""The families of open_clip's models that are built here, and the sizes of one from open_clip's words or from weights."""
+"""The families of open_clip's models that are built here, and the sizes of one by name, words or weights."""
 
 import math
 import re
@@ -7,31 +7,35 @@ from dataclasses import asdict, fields
 from typing import Any
 
 import open_clip
+import timm
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor
 
-from lexiseg.core.messages import few, shown
-from lexiseg.encoders.clip.base import OpenClip
+from lexiseg.core.messages import shown
+from lexiseg.encoders.clip.convnext import ConvNextClip, ConvNextConfig, trunk_sizes
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
-from lexiseg.encoders.clip.vit import VOCABULARY_SIZE, VitClip, VitConfig
+from lexiseg.encoders.clip.vit import VitClip, VitConfig
 
-AnyClipConfig = ClipConfig | VitConfig
+AnyClipConfig = ClipConfig | VitConfig | ConvNextConfig
 """The configuration of a CLIP of any family."""
-FAMILIES = "ModifiedResNet (RN50), Vision Transformer (ViT-B-16)"
+FAMILIES = "ModifiedResNet (RN50), Vision Transformer (ViT-B-16) or ConvNeXt (convnext_base)"
 """What is read, in messages."""
 HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
 """Head widths by the image tower's width, of ViT-H, g, G and e; smaller ones and text towers have heads of 64."""
 _NO_SIZES = frozenset({"timm_drop", "timm_drop_path", "timm_model_pretrained", "patch_dropout", "output_tokens"})
 """Of training only."""
+_TEXT = {"context_length", "width", "heads", "layers"}
 
 
-def build_clip(config: AnyClipConfig) -> Clip | VitClip:
+def build_clip(config: AnyClipConfig) -> Clip | VitClip | ConvNextClip:
     """A CLIP of these sizes, with random weights."""
     match config:
         case ClipConfig():
             return Clip(config)
         case VitConfig():
             return VitClip(config)
+        case ConvNextConfig():
+            return ConvNextClip(config)
 
 
 def named_config(model: str) -> AnyClipConfig | None:
@@ -78,9 +82,18 @@ def described_config(document: Mapping[str, Any], source: str) -> AnyClipConfig:
         "quick_gelu": document.get("quick_gelu", False),
     }
     try:
+        if re.fullmatch("convnext_[a-z]+", vision.timm_model_name or "") and timm.is_model(str(vision.timm_model_name)):
+            _check_rest(text, _TEXT, source)
+            own = {"timm_model_name", "timm_pool", "timm_proj", "image_size"}
+            _check_rest(vision, own, source)
+            if vision.timm_pool != "" or vision.timm_proj not in ("linear", "mlp"):
+                raise _other(source, f"with timm_pool {shown(vision.timm_pool)}, timm_proj {shown(vision.timm_proj)}")
+            trunk = trunk_sizes(str(vision.timm_model_name))
+            sizes |= {"image_size": vision.image_size, "head": vision.timm_proj, **trunk}
+            return _made(ConvNextConfig, sizes)
         if vision.timm_model_name:
             raise _other(source, f"whose image tower is timm's {shown(vision.timm_model_name)}")
-        _check_rest(text, {"context_length", "width", "heads", "layers"}, source)
+        _check_rest(text, _TEXT, source)
         if isinstance(vision.layers, list | tuple):
             _check_rest(vision, {"layers", "width", "head_width", "image_size"}, source)
             sizes |= {"layers": tuple(vision.layers), "width": vision.width}
@@ -100,16 +113,15 @@ class _SizeError(Exception):
 def _made(kind: type[Any], sizes: Mapping[str, Any]) -> Any:
     """A configuration whose every number is checked."""
     for name, value in sizes.items():
+        if name in ("head", "norm_eps"):  # checked already, or timm's own
+            continue
         for one in value if isinstance(value, tuple) else (value,):
             most = 1000 if "layers" in name else 1 << 20
             if name == "quick_gelu":
                 fits = isinstance(one, bool)
             else:
-                fits = (
-                    type(one) is int
-                    and 0 < one <= most
-                    or (name == "mlp_ratio" and type(one) is float and 0 < one <= 64)
-                )
+                kinds = (int, float) if name == "mlp_ratio" else (int,)
+                fits = type(one) in kinds and 0 < one <= most
             if not fits:
                 raise _SizeError(f"{name} is {shown(value)}")
     if kind is ClipConfig and len(sizes["layers"]) != 4:
@@ -144,6 +156,8 @@ def sizes_of_weights(state: Mapping[str, Tensor]) -> tuple[type[AnyClipConfig], 
         return ClipConfig, _resnet_sizes(state) | _text_sizes(state)
     if "visual.class_embedding" in state and "visual.proj" in state:
         return VitConfig, _vit_sizes(state) | _text_sizes(state)
+    if "visual.trunk.stem.0.weight" in state and "visual.trunk.head.norm.weight" in state:
+        return ConvNextConfig, _convnext_sizes(state) | _text_sizes(state)
     for mark, what in _OTHERS.items():
         if any(name.startswith(mark) for name in state):
             raise ValueError(f"holds {what}: choose open_clip's weights of a {FAMILIES}")
@@ -179,6 +193,15 @@ def _vit_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "patch_size": patch_size,
         "image_size": patch_size * math.isqrt(positions - 1),
         "mlp_ratio": ratio if int(width * ratio) == hidden else math.nextafter(ratio, math.inf),
+    }
+
+
+def _convnext_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    stage = "visual.trunk.stages."
+    return {
+        "depths": tuple(_count(state, rf"visual\.trunk\.stages\.{number}\.blocks\.(\d+)\.") for number in range(4)),
+        "dims": tuple(shape_of(state, f"{stage}{number}.blocks.0.conv_dw.weight", 4)[0] for number in range(4)),
+        "head": "mlp" if "visual.head.mlp.fc1.weight" in state else "linear",
     }
 
 

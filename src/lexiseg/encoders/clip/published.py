@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from lexiseg.core.files import read_json_object
 from lexiseg.core.messages import few, printable, shown
 from lexiseg.core.weights import find_weights, is_torchscript, read_tensors, weight_complaint
 from lexiseg.encoders.clip.base import SIZES_BESIDE_WEIGHTS
+from lexiseg.encoders.clip.convnext import ConvNextConfig
 from lexiseg.encoders.clip.families import (
     HEAD_WIDTHS,
     AnyClipConfig,
@@ -24,7 +25,6 @@ from lexiseg.encoders.clip.families import (
     named_config,
     sizes_of_weights,
 )
-from lexiseg.encoders.clip.resnet import ClipConfig
 from lexiseg.encoders.clip.torchscript import read_torchscript
 from lexiseg.encoders.clip.vit import VitConfig
 
@@ -205,10 +205,12 @@ def _fitting(
     try:
         kind, sizes = sizes_of_weights(state)
         if described is None:
-            heads = {"text_heads": max(1, sizes["text_width"] // 64)}
+            sizes["text_heads"] = max(1, sizes["text_width"] // 64)
             if kind is VitConfig:
-                heads["head_width"] = HEAD_WIDTHS.get(sizes["width"], 64)
-            return kind(**sizes, **heads)
+                sizes["head_width"] = HEAD_WIDTHS.get(sizes["width"], 64)
+            if kind is ConvNextConfig and sizes["dims"][0] == 384:  # timm's xxlarge alone
+                sizes["norm_eps"] = 1e-5
+            return kind(**sizes)
     except ValueError as error:
         raise ValueError(f"{printable(file)} {str(error).rstrip('.')}.") from error
     wanted = f"{model}" if isinstance(model, str) else "the given sizes" if model else CLIP_CONFIG

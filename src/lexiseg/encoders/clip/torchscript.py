@@ -1,14 +1,15 @@
 """The tensors of a TorchScript archive, as OpenAI distributes its CLIPs, without the program beside them.
 
-Such an archive is a zip: `data.pkl` describes a tree of modules, `data/N` are the bytes of storage N, and `code/` is the
-program, which is never opened here. The pickle is read by an unpickler that knows how to describe a tensor and how to
-hold a module's attributes, and refuses all else; no byte of a storage is read before its size is checked.
+Such an archive is a zip: `data.pkl` describes a tree of modules, `data/N` are the bytes of storage N, and `code/` is
+the program, which is never opened here. The pickle is read by an unpickler that knows how to describe a tensor and how
+to hold a module's attributes, and refuses all else; no byte of a storage is read before its size is checked.
 """
 
 import io
 import math
 import pickle
 import pickletools
+import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -34,10 +35,9 @@ _DTYPES: Mapping[str, torch.dtype] = {
     "BoolStorage": torch.bool,
 }
 _LONGEST_PICKLE = 64 << 20  # OpenAI's have under half a megabyte
-_OPCODES = frozenset(
-    "PROTO STOP MARK GLOBAL REDUCE BUILD NEWOBJ BINPERSID BINPUT LONG_BINPUT BINGET LONG_BINGET NONE NEWTRUE NEWFALSE "
-    "BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS "
-    "EMPTY_DICT SETITEM SETITEMS".split()
+_OPCODES = re.compile(
+    "PROTO|STOP|MARK|GLOBAL|REDUCE|BUILD|NEWOBJ|BINPERSID|BINPUT|LONG_BINPUT|BINGET|LONG_BINGET|NONE|NEWTRUE|NEWFALSE|"
+    "BININT[12]?|LONG1|BINFLOAT|BINUNICODE|EMPTY_TUPLE|TUPLE[123]?|EMPTY_LIST|APPENDS?|EMPTY_DICT|SETITEMS?"
 )
 """What TorchScript's own writer uses."""
 
@@ -135,7 +135,8 @@ def _read(archive: zipfile.ZipFile, file_size: int) -> dict[str, Tensor]:
         raise _RefusedError("its numbers are in another byte order")
     content = archive.read(f"{root}data.pkl")
     for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name not in _OPCODES or (opcode.name == "LONG_BINPUT" and argument > len(content)):
+        is_too_far = opcode.name == "LONG_BINPUT" and int(argument or 0) > len(content)  # memory for what lies between
+        if is_too_far or not _OPCODES.fullmatch(opcode.name):
             raise _RefusedError(f"it has the instruction {opcode.name}, which no writer of such archives uses")
     described = dict(_tensors(_Unpickler(io.BytesIO(content)).load()))
     return {name: _materialise(archive, f"{root}data/{one.storage.key}", one) for name, one in described.items()}
