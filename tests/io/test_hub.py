@@ -46,7 +46,12 @@ def test_only_what_is_needed_is_taken_and_is_said_before(
     hub: Hub, segmenter: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     weights = (segmenter / "model.safetensors").read_bytes()
-    more = {"README.md": b"a card", "pytorch_model.bin": weights, "modeling_own.py": b"raise SystemExit", "big.pth": weights}
+    more = {
+        "README.md": b"a card",
+        "pytorch_model.bin": weights,
+        "modeling_own.py": b"raise SystemExit",
+        "big.pth": weights,
+    }
     hub.add_folder(NAME, segmenter).files.update(more)
 
     with caplog.at_level(logging.WARNING):
@@ -78,7 +83,11 @@ def test_shards_are_fetched_by_their_index(hub: Hub, segmenter: Path) -> None:
     content = (segmenter / "model.safetensors").read_bytes()
     index = {"weight_map": dict.fromkeys(load_file(segmenter / "model.safetensors"), "model-1.safetensors")}
     config = (segmenter / "config.json").read_bytes()
-    files = {"config.json": config, "model.safetensors.index.json": json.dumps(index).encode(), "model-1.safetensors": content}
+    files = {
+        "config.json": config,
+        "model.safetensors.index.json": json.dumps(index).encode(),
+        "model-1.safetensors": content,
+    }
     hub.add(NAME, {**files, "model-2.safetensors": content})
 
     folder = fetch(NAME).folder
@@ -90,7 +99,9 @@ def test_a_broken_download_goes_on_where_it_stopped(hub: Hub, segmenter: Path) -
     repository = hub.add_folder(NAME, segmenter, cut={"model.safetensors": 200_000})
     size = repository.size("model.safetensors")
 
-    with pytest.raises(ModelError, match=r"^the connection broke after 197 kB of model.safetensors .* goes on from there\.$"):
+    with pytest.raises(
+        ModelError, match=r"^the connection broke after 197 kB of model.safetensors .* goes on from there\.$"
+    ):
         fetch(NAME)
     assert len(left(hub_cache())) == 1
     assert not list(cached_folder(NAME, COMMIT).glob("model*"))
@@ -168,7 +179,10 @@ def test_a_clip_for_training_is_fetched_as_it_is(hub: Hub, tmp_path: Path) -> No
 def test_the_reasons_differ(hub: Hub, segmenter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add_folder("owner/gated", segmenter, gated=True)
     hub.add_folder("owner/busy", segmenter, status=503)
-    hub.add("owner/classifier", {"config.json": json.dumps({"model_type": "vit", "architectures": ["ViTForImageClassification"]}).encode()})
+    hub.add(
+        "owner/classifier",
+        {"config.json": json.dumps({"model_type": "vit", "architectures": ["ViTForImageClassification"]}).encode()},
+    )
     hub.add("owner/nothing", {"README.md": b"words"})
 
     def reason(name: str) -> str:
@@ -182,7 +196,9 @@ def test_the_reasons_differ(hub: Hub, segmenter: Path, monkeypatch: pytest.Monke
         "facebook/mask2former-swin-large-coco-panoptic or facebook/mask2former-swin-base-coco-panoptic; if it is yours, "
         "log in with 'hf auth login' or set HF_TOKEN."
     )
-    assert reason("owner/gated").startswith(f"owner/gated is gated: ask for access at {hub.endpoint}/owner/gated, log in")
+    assert reason("owner/gated").startswith(
+        f"owner/gated is gated: ask for access at {hub.endpoint}/owner/gated, log in"
+    )
     assert "answered 503 for owner/busy: try again later" in reason("owner/busy")
     assert reason("owner/classifier").startswith("owner/classifier is an image classifier; models for --model are")
     assert "holds no model (config.json is missing)" in reason("owner/nothing")
@@ -193,7 +209,9 @@ def test_the_reasons_differ(hub: Hub, segmenter: Path, monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         dead = "http://127.0.0.1:9"
         patch.setattr("huggingface_hub.constants.ENDPOINT", dead)
-        patch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", dead + "/{repo_id}/resolve/{revision}/{filename}")
+        patch.setattr(
+            "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", dead + "/{repo_id}/resolve/{revision}/{filename}"
+        )
         assert reason("owner/new").startswith(f"the Hugging Face hub can't be reached at {dead} (ConnectError")
 
 

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from lexiseg.core.files import find_weights, shard_of_each
 from lexiseg.core.messages import few, printable
 
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Reads the tensors of a checkpoint on the CPU, without running code from a pickle.
 

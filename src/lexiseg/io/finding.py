@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from lexiseg.core.files import lock, read_json_object, writing
 from lexiseg.core.messages import printable
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import read_tensors
+from lexiseg.encoders.clip.published import clip_repository
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.io.checkpoint import WEIGHTS_FILE, save_folder
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.hub import NoSuchFile, fetch
 from lexiseg.io.kinds import judge, kind_of_keys
-from lexiseg.io.named_models import CLIP_REPOSITORIES, NAMED, RN50, near_names
+from lexiseg.io.named_models import NAMED, RN50, near_names
 from lexiseg.io.ovseg.checkpoint import import_ovseg
 from lexiseg.io.shipped import CONFIG_FILE, SHIPPED, elsewhere, is_hub_name, shipped_folder
 from lexiseg.io.sources import SOURCES, Part, part_of_path, place_of, sources_document, sources_of, stamp_of, told
@@ -123,8 +125,10 @@ def assemble(
         ValueError: if a part can't be found, fetched or read, or the parts don't fit together.
     """
     _, place = _segmenter(str(segmenter))
-    _, name, weights = _clip(str(clip), None if clip_weights is None else str(clip_weights))
-    return joining.assemble(place, name, weights, vocabulary=vocabulary, longest_side=longest_side)
+    found = _clip(str(clip), None if clip_weights is None else str(clip_weights))
+    return joining.assemble(
+        place, found.model, found.place, tag=found.tag, vocabulary=vocabulary, longest_side=longest_side
+    )
 
 
 def _segmenter(text: str) -> tuple[Part, Path]:
@@ -142,25 +146,42 @@ def _segmenter(text: str) -> tuple[Part, Path]:
     repository = text if row is None or row.repository is None else row.repository
     fetched = fetch(repository, licence="" if row is None else row.licence)
     if judge(fetched.document, repository) == "own":
-        raise ModelError(f"{repository} is a whole model of lexiseg's: give it as --model, there is nothing to assemble.")
+        raise ModelError(
+            f"{repository} is a whole model of lexiseg's: give it as --model, there is nothing to assemble."
+        )
     return Part(repository=repository, revision=fetched.revision), fetched.folder
 
 
-def _clip(text: str, weights: str | None = None) -> tuple[Part, str | None, Path]:
-    """A CLIP by its name or place: where it lies, and open_clip's name of it where one was given."""
+def _clip(text: str, weights: str | None = None) -> "_Clip":
+    """A CLIP by its name or place."""
     name, _, tag = text.partition(" ")
     for given in filter(None, (weights, text)):
+        model = None if given == text else name
         if Path(given).exists():
-            return part_of_path(Path(given)), None if given == text else name, Path(given)
+            return _Clip(part=part_of_path(Path(given)), place=Path(given), model=model, tag=None)
         if is_hub_name(given):
             fetched = fetch(given, "clip")
             part = Part(repository=given, revision=fetched.revision)
-            return part, None if given == text else name, fetched.folder
-    repository = CLIP_REPOSITORIES.get(f"{name} {weights or tag or 'openai'}")
-    if repository is None:
-        raise ModelError(f"no CLIP {text!r} with weights {weights or tag or 'openai'!r} is known: give a file.")
-    fetched = fetch(repository, "clip")
-    return Part(repository=repository, revision=fetched.revision), None, fetched.folder
+            return _Clip(part=part, place=fetched.folder, model=model, tag=None)
+    found = clip_repository(name, weights or tag or None)
+    if found.repository is None:
+        raise ModelError(
+            f"the weights {found.tag} of {found.model} do not lie on the Hugging Face hub: get them at {found.address} and "
+            "give the file."
+        )
+    fetched = fetch(found.repository, "clip", weights=found.weights)
+    part = Part(repository=found.repository, revision=fetched.revision)
+    return _Clip(part=part, place=fetched.folder, model=found.model, tag=found.tag)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Clip:
+    """Where a CLIP lies, and what is known of it beside what lies there."""
+
+    part: Part
+    place: Path
+    model: str | None
+    tag: str | None
 
 
 def _of_hub(repository: str, *, label: str, licence: str = "") -> Path:
@@ -204,16 +225,16 @@ def _assembled(kept: Path, segmenter: Part, label: str) -> Path:
     with _alone(kept):
         if _is_whole(kept):  # another process has made it in the meantime
             return kept
-        clip, name, weights = _clip(RN50)
+        clip = _clip(RN50)
         logger.warning("Assembling %s with CLIP %s, once: it is kept in %s.", label, RN50, printable(kept))
         try:
-            model = joining.assemble(place_of(segmenter), name, weights)
+            model = joining.assemble(place_of(segmenter), clip.model, clip.place, tag=clip.tag)
         except ModelError:
             raise
         except ValueError as error:
             raise ModelError(str(error)) from error
         derived = {joining.CLASS_TEXT: model.state_dict()[joining.CLASS_TEXT]}
-        return _keep(kept, "opsnet", model.config, {"segmenter": segmenter, "clip": clip}, derived)
+        return _keep(kept, "opsnet", model.config, {"segmenter": segmenter, "clip": clip.part}, derived)
 
 
 def _kept(label: str, key: list[str]) -> Path:

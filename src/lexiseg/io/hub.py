@@ -72,7 +72,7 @@ def cached_folder(repository: str, revision: str) -> Path:
     return hub_cache() / f"models--{repository.replace('/', '--')}" / "snapshots" / revision
 
 
-def fetch(name: str, kind: Kind = "model", *, licence: str = "") -> Fetched:
+def fetch(name: str, kind: Kind = "model", *, licence: str = "", weights: tuple[str, ...] = CLIP_WEIGHTS) -> Fetched:
     """Fetches what is needed of a model on the hub, or finds it in the cache.
 
     The hub is not asked about a segmenter or a CLIP that is in the cache; it is asked whether there is a newer revision
@@ -82,12 +82,13 @@ def fetch(name: str, kind: Kind = "model", *, licence: str = "") -> Fetched:
         name: "owner/name".
         kind: a whole model or a closed-set segmenter; a CLIP in open_clip's layout; or whatever has a config.json.
         licence: what is known of it, beside what the hub says.
+        weights: what the file of a CLIP may be called; the first that is there is taken.
 
     Raises:
         ModelError: one sentence that says which of the many reasons it is, and the way out.
     """
     marker = CLIP_CONFIG if kind == "clip" else CONFIG_FILE
-    there = _from_cache(name, kind, marker)
+    there = _from_cache(name, kind, marker, weights)
     if there is not None and (is_offline() or kind == "clip" or there.document.get("model_type") in SEGMENTERS):
         return there
     try:
@@ -101,8 +102,9 @@ def fetch(name: str, kind: Kind = "model", *, licence: str = "") -> Fetched:
     if kind == "model":
         judge(document, name)
     sizes, said = _listing(name, revision)
-    small, weights = _needed(name, sizes, kind, lambda file: _fetch_file(name, file, revision))
-    missing = [file for file in (*small, *weights) if not (folder / file).is_file()]
+    choices = weights if kind == "clip" else WEIGHT_FILES
+    needed = _needed(name, sizes, [file for file in _BESIDE[kind] if file in sizes], choices, revision)
+    missing = [file for file in needed if not (folder / file).is_file()]
     total = sum(sizes[file] or 0 for file in missing)
     if total > MOST_BYTES:
         raise ModelError(
@@ -128,7 +130,7 @@ class NoSuchFile(ModelError):
     """A repository is there, but lacks a file."""
 
 
-def _from_cache(name: str, kind: Kind, marker: str) -> Fetched | None:
+def _from_cache(name: str, kind: Kind, marker: str, clip_weights: tuple[str, ...]) -> Fetched | None:
     """What the cache holds of a model, if it is whole."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -146,7 +148,7 @@ def _from_cache(name: str, kind: Kind, marker: str) -> Fetched | None:
         weights = find_weights(folder)
         is_whole = weights is not None and all((folder / shard).is_file() for shard in read_shard_names(weights))
     else:
-        is_whole = any((folder / file).is_file() for file in CLIP_WEIGHTS)
+        is_whole = any((folder / file).is_file() for file in clip_weights)
     if not is_whole:
         return None
     return Fetched(repository=name, revision=folder.name, folder=folder, document=document)
@@ -166,24 +168,22 @@ def _listing(name: str, revision: str) -> tuple[dict[str, int | None], str]:
 
 
 def _needed(
-    name: str, sizes: Mapping[str, int | None], kind: Kind, fetch_small: Callable[[str], object]
-) -> tuple[list[str], list[str]]:
-    """The files to take of a repository, by its list: small ones first, then weights; an index of shards is read."""
-    small = [file for file in _BESIDE[kind] if file in sizes]
-    choices = CLIP_WEIGHTS if kind == "clip" else WEIGHT_FILES
+    name: str, sizes: Mapping[str, int | None], small: list[str], choices: tuple[str, ...], revision: str
+) -> list[str]:
+    """The files to take of a repository, by its list: small ones first, then weights; an index of shards is fetched."""
     chosen = next((file for file in choices if file in sizes), None)
     if chosen is None:
         raise ModelError(f"{name} holds no weights in a known layout ({few(choices)}): choose another model.")
     if not chosen.endswith(".index.json"):
-        return small, [chosen]
-    revision = str(fetch_small(chosen))
+        return [*small, chosen]
+    _fetch_file(name, chosen, revision)
     try:
         shards = read_shard_names(cached_folder(name, revision) / chosen)
     except ValueError as error:
         raise ModelError(str(error)) from error
     if lost := [shard for shard in shards if shard not in sizes]:
         raise ModelError(f"{name} lacks {few([printable(shard) for shard in lost])}, which its {chosen} lists.")
-    return [*small, chosen], shards
+    return [*small, *shards]
 
 
 def _fetch_file(name: str, file: str, revision: str) -> str:
@@ -203,7 +203,9 @@ def _fetch_file(name: str, file: str, revision: str) -> str:
         raise _told(error, name) from error
     etag, commit = about.etag or "", about.commit_hash or ""
     if not _ETAG.fullmatch(etag) or not _COMMIT.fullmatch(commit):
-        raise ModelError(f"{_endpoint()} does not answer as a Hugging Face hub does: check HF_ENDPOINT and the network.")
+        raise ModelError(
+            f"{_endpoint()} does not answer as a Hugging Face hub does: check HF_ENDPOINT and the network."
+        )
     blob = cached_folder(name, commit).parents[1] / "blobs" / etag
     try:
         if not blob.exists():

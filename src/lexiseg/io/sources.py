@@ -16,7 +16,7 @@ from torch import Tensor
 from lexiseg.core.errors import ModelError
 from lexiseg.core.files import find_weights, read_json_object, read_shard_names, real
 from lexiseg.core.messages import printable
-from lexiseg.encoders.clip.resnet import read_clip_state
+from lexiseg.encoders.clip.published import read_clip
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
 from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.io.hub import cached_folder
@@ -96,13 +96,15 @@ def place_of(part: Part) -> Path:
     return path
 
 
-def parts_of(sources: Mapping[str, Any], source: str) -> dict[str, Part]:
+def parts_of(sources: object, source: str) -> dict[str, Part]:
     """The parts by name ("segmenter", "clip", "checkpoint"), as config.json lists them.
 
     Raises:
         ModelError: if they are not such a list.
     """
-    return from_jsonable(dict[str, Part], dict(sources), source=source)
+    if not isinstance(sources, Mapping):
+        raise ModelError(f"{source} must list parts by name, got a {type(sources).__name__}: assemble the model again.")
+    return {name: from_jsonable(Part, about, source=f"{source}, {name}") for name, about in sources.items()}
 
 
 def told(part: Part) -> str:
@@ -140,18 +142,13 @@ def read_sources(parts: Mapping[str, Part], config: Any, place: str) -> dict[str
             return import_ovseg(place_of(parts["checkpoint"])).model.state_dict()
         if parts.keys() == {"segmenter", "clip"} and isinstance(config, OPSNetConfig):
             closed = read_mask2former(place_of(parts["segmenter"]))
-            clip = read_clip_state(config.clip, clip_file(place_of(parts["clip"])), "the model")
-            return weights_of_parts(config, closed, clip)
+            clip = read_clip(place_of(parts["clip"]), model=config.clip)
+            return weights_of_parts(config, closed, clip.state)
     except ModelError:
         raise
     except (ValueError, torch.OutOfMemoryError) as error:
         raise ModelError(str(error)) from error
     raise ModelError(f"{place}: {SOURCES} must list a segmenter and a CLIP, or a checkpoint; assemble it again.")
-
-
-def clip_file(place: Path) -> Path:
-    """The weights of a CLIP's snapshot folder; a file as it is."""
-    return next((place / name for name in CLIP_WEIGHTS if (place / name).is_file()), place)
 
 
 def _files(path: Path) -> list[Path]:
@@ -164,7 +161,9 @@ def _files(path: Path) -> list[Path]:
     if not all(shard.is_file() for shard in shards):
         return []
     found = [file for file in (weights, *shards, *clips) if file is not None]
-    return [file for file in (path / CONFIG_FILE, path / "preprocessor_config.json") if file.is_file() and found] + found
+    return [
+        file for file in (path / CONFIG_FILE, path / "preprocessor_config.json") if file.is_file() and found
+    ] + found
 
 
 def _sha256(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Assembly: a published closed-set Mask2Former and an open_clip checkpoint become an OPSNet, without training."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +11,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lexiseg.core.concepts import Concept, same_word
+from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary, builtin_names
 from lexiseg.core.weights import without_first_values
-from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
+from lexiseg.encoders.clip.published import read_clip
+from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.segmenters.mask2former_weights import ClosedSetWeights, read_mask2former, read_preparation
 from lexiseg.encoders.text import text_embed
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.layers.spatial_adapter import folded
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
+
+logger = logging.getLogger(__name__)
 
 SCORE_THRESHOLD = 0.4
 """The 0.8 that closed-set models demand of an object, times a class at least as probable as all others together (0.5).
@@ -30,9 +35,10 @@ SCORE_THRESHOLD = 0.4
 
 def assemble(
     mask2former_folder: Path,
-    clip: ClipConfig | str,
+    clip: ClipConfig | str | None,
     clip_weights: Path,
     *,
+    tag: str | None = None,
     vocabulary: Vocabulary | str | None = None,
     longest_side: int | None = None,
 ) -> OPSNet:
@@ -45,9 +51,10 @@ def assemble(
     Args:
         mask2former_folder: config.json, model.safetensors and, where there is one, preprocessor_config.json in
             transformers' layout.
-        clip: open_clip's name of the architecture, or its sizes. The weights don't say whether they were trained with
-            QuickGELU: OpenAI's need a name that ends in "-quickgelu".
-        clip_weights: an open_clip state dict.
+        clip: open_clip's name of the architecture, or its sizes; None leaves them to what lies there. See `read_clip`
+            for how it is found out whether the weights were trained with QuickGELU.
+        clip_weights: what `read_clip` takes: a file of open_clip's weights, or a folder of the Hugging Face hub.
+        tag: open_clip's name of the CLIP's training, where that is known.
         vocabulary: the names of the class head, in order; by default the built-in list that fits the folder's labels,
             or those labels themselves (things, unless a built-in list knows them as stuff).
         longest_side: longer side in pixels to which pictures are resized; by default they are resized as the published
@@ -60,15 +67,21 @@ def assemble(
         ValueError: if a file is missing or damaged, or the parts don't fit together.
     """
     closed = read_mask2former(mask2former_folder)
-    clip_config = ClipConfig.named(clip) if isinstance(clip, str) else clip
-    clip_state = read_clip_state(clip_config, clip_weights, clip if isinstance(clip, str) else "the given sizes")
+    published = read_clip(clip_weights, model=clip, tag=tag)
+    if not isinstance(published.config, ClipConfig):
+        raise ValueError(
+            f"the CLIP in {printable(clip_weights)} has no ResNet image tower, as an assembled model needs: choose RN50 "
+            "or another."
+        )
+    if published.note:
+        logger.warning("%s", published.note)
     prepared = read_preparation(mask2former_folder, num_classes=len(closed.names))
     if longest_side is not None:
         prepared = replace(prepared, longest_side=longest_side, shortest_side=None)
     training = _training_vocabulary(vocabulary, closed.names, mask2former_folder)
     config = OPSNetConfig(
         segmenter=closed.config,
-        clip=clip_config,
+        clip=published.config,
         training_vocabulary=training,
         longest_side=prepared.longest_side,
         shortest_side=prepared.shortest_side,
@@ -81,7 +94,7 @@ def assemble(
     with fork_random(), without_first_values():
         model = OPSNet(config).eval()
     assert isinstance(model.head, AssembledHead)
-    model.load_state_dict(weights_of_parts(config, closed, clip_state), assign=True, strict=False)
+    model.load_state_dict(weights_of_parts(config, closed, published.state), assign=True, strict=False)
     model.head.class_text = nn.Parameter(concept_embed(model.clip, training), requires_grad=False)
     return model
 
@@ -98,10 +111,10 @@ def weights_of_parts(
     Args:
         config: the assembled model's.
         closed: the segmenter.
-        clip_state: of `Clip.clip`.
+        clip_state: of the CLIP, as `read_clip` gives it.
     """
     parts = {f"segmenter.{name}": value for name, value in closed.segmenter.items()}
-    parts |= {f"clip.clip.{name}": value for name, value in clip_state.items()}
+    parts |= {f"clip.{name}": value for name, value in clip_state.items()}
     parts |= {"head.classify.weight": closed.class_weight, "head.classify.bias": closed.class_bias}
     weights = {name: value.float() if value.is_floating_point() else value for name, value in parts.items()}
     pool = {name: weights[f"clip.clip.visual.attnpool.{name}"] for name in _FOLDED}
