@@ -13,6 +13,7 @@ from lexiseg.core.files import read_json_object, real
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.core.weights import without_first_values
 from lexiseg.io.checkpoint import WEIGHTS_FILE, check_fit, load_folder, save_folder
 from lexiseg.io.config_json import from_jsonable
 from lexiseg.io.folder_format import FolderConfig, document_of, parse_config, read_config
@@ -85,7 +86,7 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
     try:
         with torch.device("meta"):  # sizes are held against the weights before memory is taken for them
             check_fit(kind(config), weights, folder)
-        with fork_random():
+        with fork_random(), without_first_values():
             model: OpenVocabularySegmenter = kind(config)
     except ModelError:
         raise
@@ -94,7 +95,7 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
             f"{found.place} describes no model that can be built "
             f"({' '.join(str(error).split())[:200] or type(error).__name__}); copy the folder again."
         ) from error
-    model.load_state_dict(weights)
+    model.load_state_dict(weights, assign=True)
     model.provenance = found.provenance
     return model.eval()
 
