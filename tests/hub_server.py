@@ -123,10 +123,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *_: object) -> None:
         pass
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         self._answer(is_head=True)
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._answer(is_head=False)
 
     def _answer(self, *, is_head: bool) -> None:

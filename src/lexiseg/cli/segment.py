@@ -98,7 +98,10 @@ def run_segment(options: SegmentOptions) -> int:
 
 def _read_words(options: SegmentOptions) -> tuple[Vocabulary, str]:
     """Reads the words, and says what those without a mark are taken for; the model's training decides first."""
-    trained = training_vocabulary(find_model(options.model))
+    folder = find_model(options.model)
+    if resolved := resolution(options.model, folder):
+        note(f"lexiseg: {resolved}")
+    trained = training_vocabulary(folder)
     taken: dict[bool, list[str]] = {True: [], False: []}
 
     def unmarked(names: tuple[str, ...]) -> bool:

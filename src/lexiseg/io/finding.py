@@ -14,7 +14,6 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -27,15 +26,17 @@ from lexiseg.core.weights import read_tensors
 from lexiseg.encoders.clip.published import clip_repository
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.io.checkpoint import WEIGHTS_FILE, save_folder
-from lexiseg.io.config_json import to_jsonable
+from lexiseg.io.folder_format import document_of
 from lexiseg.io.hub import NoSuchFile, fetch
 from lexiseg.io.kinds import judge, kind_of_keys
 from lexiseg.io.named_models import NAMED, RN50, near_names
 from lexiseg.io.ovseg.checkpoint import import_ovseg
 from lexiseg.io.shipped import CONFIG_FILE, SHIPPED, elsewhere, is_hub_name, shipped_folder
-from lexiseg.io.sources import SOURCES, Part, part_of_path, place_of, sources_document, sources_of, stamp_of, told
+from lexiseg.io.sources import Part, part_of_path, place_of, sources_document, sources_of, stamp_of, told
 from lexiseg.models import assemble as joining
+from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet
+from lexiseg.models.provenance import Provenance, Source
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +47,8 @@ def find_model(name_or_dir: str | Path) -> Path:
     """The folder of a model, which is fetched from the Hugging Face hub and assembled if need be.
 
     Args:
-        name_or_dir: a shipped model, "storybook" or "tiny-ovseg"; a named one, such as "swin-l-coco"; a model folder, or
-            one in transformers' layout; a checkpoint file; or "owner/name" on the hub, if there is no such path.
+        name_or_dir: a shipped model, "storybook" or "tiny-ovseg"; a named one, such as "swin-l-coco"; a model folder,
+            or one in transformers' layout; a checkpoint file; or "owner/name" on the hub, if there is no such path.
 
     Raises:
         ModelError: if there is no such model, it can't be fetched, or it is of another kind.
@@ -124,11 +125,13 @@ def assemble(
     Raises:
         ValueError: if a part can't be found, fetched or read, or the parts don't fit together.
     """
-    _, place = _segmenter(str(segmenter))
+    part, place = _segmenter(str(segmenter))
     found = _clip(str(clip), None if clip_weights is None else str(clip_weights))
-    return joining.assemble(
+    model = joining.assemble(
         place, found.model, found.place, tag=found.tag, vocabulary=vocabulary, longest_side=longest_side
     )
+    model.provenance = _provenance({"segmenter": part, "clip": found.part})
+    return model
 
 
 def _segmenter(text: str) -> tuple[Part, Path]:
@@ -166,8 +169,8 @@ def _clip(text: str, weights: str | None = None) -> "_Clip":
     found = clip_repository(name, weights or tag or None)
     if found.repository is None:
         raise ModelError(
-            f"the weights {found.tag} of {found.model} do not lie on the Hugging Face hub: get them at {found.address} and "
-            "give the file."
+            f"the weights {found.tag} of {found.model} do not lie on the Hugging Face hub: get them at {found.address} "
+            "and give the file."
         )
     fetched = fetch(found.repository, "clip", weights=found.weights)
     part = Part(repository=found.repository, revision=fetched.revision)
@@ -211,12 +214,12 @@ def _of_path(path: Path) -> Path:
         with _alone(kept):
             logger.warning("%s is an OVSeg, whose published weights are for non-commercial use (CC BY-NC 4.0).", label)
             model = import_ovseg(path).model
-            return _keep(kept, "ovseg", model.config, {"checkpoint": part_of_path(path)}, {})
+            return _keep(kept, "ovseg", model, {"checkpoint": part_of_path(path)}, {})
     if kind == "mask2former":
         return _assembled(kept, part_of_path(path), label)
     raise ModelError(
-        f"{label} holds {'a CLIP alone' if kind == 'clip' else 'no model that is known here'}: give the checkpoint of an "
-        "OVSeg, an FC-CLIP or a Mask2Former, or a folder with config.json."
+        f"{label} holds {'a CLIP alone' if kind == 'clip' else 'no model that is known here'}: give the checkpoint of "
+        "an OVSeg, an FC-CLIP or a Mask2Former, or a folder with config.json."
     )
 
 
@@ -234,7 +237,7 @@ def _assembled(kept: Path, segmenter: Part, label: str) -> Path:
         except ValueError as error:
             raise ModelError(str(error)) from error
         derived = {joining.CLASS_TEXT: model.state_dict()[joining.CLASS_TEXT]}
-        return _keep(kept, "opsnet", model.config, {"segmenter": segmenter, "clip": clip.part}, derived)
+        return _keep(kept, "opsnet", model, {"segmenter": segmenter, "clip": clip.part}, derived)
 
 
 def _kept(label: str, key: list[str]) -> Path:
@@ -244,9 +247,33 @@ def _kept(label: str, key: list[str]) -> Path:
     return default_cache_dir() / "models" / f"{slug}-{digest}"
 
 
-def _keep(folder: Path, system: str, config: Any, parts: Mapping[str, Part], derived: Mapping[str, Tensor]) -> Path:
-    document = {"system": system, SOURCES: sources_document(parts), **to_jsonable(config)}
+def _keep(
+    folder: Path,
+    system: str,
+    model: OpenVocabularySegmenter,
+    parts: Mapping[str, Part],
+    derived: Mapping[str, Tensor],
+) -> Path:
+    """Writes a folder that points to its parts and holds what was derived of them."""
+    document = document_of(system, model.config, _provenance(parts), sources=sources_document(parts))
     return save_folder(folder, document, derived, overwrite=True)
+
+
+def _provenance(parts: Mapping[str, Part]) -> Provenance:
+    """Where a model of these parts comes from; a part's licence where the table of named models has it."""
+    non_commercial = {row.repository for row in NAMED.values() if row.is_non_commercial and row.repository}
+    sources = (
+        Source(
+            part=name,
+            name=part.repository or Path(str(part.path)).name,
+            licence="cc-by-nc-4.0" if part.repository in non_commercial else None,
+            revision=part.revision or part.sha256,
+        )
+        for name, part in parts.items()
+    )
+    return Provenance(
+        made="imported" if "checkpoint" in parts else "assembled without training", sources=tuple(sources)
+    )
 
 
 def _is_whole(folder: Path) -> bool:
