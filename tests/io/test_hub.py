@@ -128,7 +128,8 @@ def test_a_killed_process_leaves_what_the_next_one_goes_on_from(hub: Hub, segmen
     process = start(hub, tmp_path / "home")
     deadline = time.monotonic() + 60
     while not any(path.stat().st_size for path in hub_cache().rglob("*.incomplete")):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -190,9 +191,9 @@ def test_the_reasons_differ(hub: Hub, segmenter: Path, monkeypatch: pytest.Monke
         return str(caught.value)
 
     assert reason("facebook/mask2former-swin-large-coco-panoptik") == (
-        "the Hugging Face hub has no model facebook/mask2former-swin-large-coco-panoptik, or it is private: did you mean "
-        "facebook/mask2former-swin-large-coco-panoptic or facebook/mask2former-swin-base-coco-panoptic; if it is yours, "
-        "log in with 'hf auth login' or set HF_TOKEN."
+        "the Hugging Face hub has no model facebook/mask2former-swin-large-coco-panoptik, or it is private: did you "
+        "mean facebook/mask2former-swin-large-coco-panoptic or facebook/mask2former-swin-base-coco-panoptic; if it is "
+        "yours, log in with 'hf auth login' or set HF_TOKEN."
     )
     assert reason("owner/gated").startswith(
         f"owner/gated is gated: ask for access at {hub.endpoint}/owner/gated, log in"

@@ -10,7 +10,7 @@ from lexiseg.io.hub import hub_cache
 from lexiseg.io.named_models import NAMED, UNKNOWN, NamedModel
 from lexiseg.io.shipped import SHIPPED
 
-_HEADING = ("name", "trained on", "backbone", "CLIP", "MB", "licence", "published PQ (%)", "source of the PQ", "here")
+_HEADING = ("name", "trained on", "backbone", "CLIP", "MB", "licence", "published PQ (%)", "source", "here")
 
 
 def run_models(options: ModelsOptions) -> None:
@@ -37,9 +37,10 @@ def run_models(options: ModelsOptions) -> None:
         say(f"{name}: {where}{f'; {row.note}' if row.note else ''}.")
     say("")
     say(
-        'Use one: lexiseg segment PICTURE -v "cat, sofa, wall:stuff" --model NAME --out DIR. Sizes are of the '
-        "segmenter alone; a CLIP comes on top. PQs were published by others for the closed set or for FC-CLIP as it is, and "
-        "say nothing about open words; none was measured here."
+        'Use one: lexiseg segment PICTURE -v "cat, sofa, wall:stuff" --model NAME --out DIR. MB are of the segmenter '
+        "alone; a CLIP comes on top. Licences are those that the authors' repositories state; the hub's pages of the "
+        "Mask2Formers say 'other'. PQs are what the papers report, for the closed set where that is said; none was "
+        "measured here."
     )
 
 

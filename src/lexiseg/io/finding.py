@@ -27,7 +27,7 @@ from lexiseg.encoders.clip.published import clip_repository
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.io.checkpoint import WEIGHTS_FILE, save_folder
 from lexiseg.io.folder_format import document_of
-from lexiseg.io.hub import NoSuchFile, fetch
+from lexiseg.io.hub import NoSuchFileError, fetch
 from lexiseg.io.kinds import judge, kind_of_keys
 from lexiseg.io.named_models import NAMED, RN50, near_names
 from lexiseg.io.ovseg.checkpoint import import_ovseg
@@ -86,7 +86,7 @@ def find_folder(name_or_dir: str | Path) -> Path:
         return Path(text)
     try:
         return fetch(text, "clip").folder
-    except NoSuchFile:
+    except NoSuchFileError:
         return fetch(text, "any").folder
 
 

@@ -93,7 +93,7 @@ def fetch(name: str, kind: Kind = "model", *, licence: str = "", weights: tuple[
         return there
     try:
         revision = _fetch_file(name, marker, "main")
-    except Unreachable:
+    except UnreachableError:
         if there is not None:
             return there
         raise
@@ -122,11 +122,11 @@ def fetch(name: str, kind: Kind = "model", *, licence: str = "", weights: tuple[
     return Fetched(repository=name, revision=revision, folder=folder, document=document)
 
 
-class Unreachable(ModelError):
+class UnreachableError(ModelError):
     """The hub did not answer; what is in the cache may do."""
 
 
-class NoSuchFile(ModelError):
+class NoSuchFileError(ModelError):
     """A repository is there, but lacks a file."""
 
 
@@ -198,7 +198,7 @@ def _fetch_file(name: str, file: str, revision: str) -> str:
         about = get_hf_file_metadata(url)
     except EntryNotFoundError as error:
         what = "no model (config.json is missing)" if file == CONFIG_FILE else f"no {file}"
-        raise NoSuchFile(f"{name} holds {what}: choose a repository with a model for segmentation.") from error
+        raise NoSuchFileError(f"{name} holds {what}: choose a repository with a model for segmentation.") from error
     except Exception as error:  # of whichever of its libraries
         raise _told(error, name) from error
     etag, commit = about.etag or "", about.commit_hash or ""
@@ -334,7 +334,7 @@ def _told(error: Exception, name: str) -> ModelError:
         return ModelError(f"{printable(name)} is no name of the Hugging Face hub: {near or 'give owner/name'}.")
     if isinstance(error, errors.HfHubHTTPError):
         status = getattr(error.response, "status_code", "an error")
-        kind = Unreachable if status == 429 or str(status).startswith("5") else ModelError
+        kind = UnreachableError if status == 429 or str(status).startswith("5") else ModelError
         return kind(f"the Hugging Face hub at {_endpoint()} answered {status} for {name}: try again later.")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ModelError(
@@ -346,10 +346,10 @@ def _told(error: Exception, name: str) -> ModelError:
     if type(error).__name__ == "TooManyRedirects":
         return ModelError(f"{_endpoint()} sends on from address to address without an end for {name}: try another.")
     reason = " ".join(str(error).split())[:80]
-    return Unreachable(
-        f"the Hugging Face hub can't be reached at {_endpoint()} ({type(error).__name__}{reason and ': '}{reason}), and "
-        f"{name} is not whole in the cache: check the network; or run 'lexiseg show {name}' on a machine that has one, "
-        f"and copy its folder {printable(hub_cache())}."
+    return UnreachableError(
+        f"the Hugging Face hub can't be reached at {_endpoint()} ({type(error).__name__}{reason and ': '}{reason}), "
+        f"and {name} is not whole in the cache: check the network; or run 'lexiseg show {name}' on a machine that has "
+        f"one, and copy its folder {printable(hub_cache())}."
     )
 
 

@@ -1,5 +1,6 @@
 """The published models that are known by a name of their own, without torch: a literal table.
 
+Figures are those of Cheng et al. 2022 (Mask2Former, arXiv 2112.01527) and Yu et al. 2023 (FC-CLIP, arXiv 2308.02487).
 What stands here was read in the published pages and papers that it names, most recently in 2024 and 2025; what was not
 found there is "unknown". Nothing here was downloaded to be tried: what the hub itself says when a model is fetched
 (its size, its licence) is said then.
@@ -14,9 +15,9 @@ UNKNOWN = "unknown"
 _ZOO = "https://github.com/facebookresearch/Mask2Former/blob/main/MODEL_ZOO.md"
 _FCCLIP = "https://github.com/bytedance/fc-clip#model-zoo"
 _OVSEG = "https://github.com/facebookresearch/ov-seg"
-_NON_COMMERCIAL = "CC BY-NC 4.0, non-commercial"
-_MASK2FORMER_PAPER = "Cheng et al. 2022, arXiv 2112.01527"
-_FCCLIP_PAPER = "Yu et al. 2023, arXiv 2308.02487"
+_NON_COMMERCIAL = "CC BY-NC 4.0 (non-commercial)"
+_MASK2FORMER_PAPER = "arXiv 2112.01527"
+_FCCLIP_PAPER = "arXiv 2308.02487"
 RN50 = "RN50 openai"
 """The CLIP that segmenters are joined with unless another is asked for: open_clip's name and tag."""
 CLIP_REPOSITORIES: Mapping[str, str] = {
@@ -47,6 +48,7 @@ class NamedModel:
     megabytes: int | None = None
     """Of the segmenter's weights, or the checkpoint; None if unknown."""
     licence: str = UNKNOWN
+    """As the repository of its authors says: Mask2Former's in MODEL_ZOO.md, while the hub's pages say "other"."""
     pq: str = UNKNOWN
     """Published panoptic quality in percent, and of what."""
     pq_source: str = ""
@@ -76,7 +78,7 @@ def _mask2former(
         repository=None if repository is None else f"facebook/mask2former-{repository}",
         address="" if repository else _ZOO,
         megabytes=megabytes,
-        licence=f"{_NON_COMMERCIAL} (Mask2Former's model zoo; the hub's page says 'other')",
+        licence=_NON_COMMERCIAL,
         pq=pq if pq == UNKNOWN or not pq[0].isdigit() else f"{pq} closed set",
         pq_source=_MASK2FORMER_PAPER if pq[0].isdigit() else "",
         note=note,
@@ -90,9 +92,9 @@ def _fcclip(clip: str, *, pq: str, file: str) -> NamedModel:
         backbone=f"CLIP {clip.split()[0]}",
         clip=clip,
         address=_FCCLIP,
-        licence="Apache-2.0 (repository)",
+        licence="Apache-2.0",
         pq=pq,
-        pq_source=f"{_FCCLIP_PAPER}; its README",
+        pq_source=_FCCLIP_PAPER,
         note=f"{file}on Google Drive",
     )
 
@@ -104,7 +106,7 @@ def _ovseg(backbone: str, clip: str) -> NamedModel:
         backbone=backbone,
         clip=clip,
         address=_OVSEG,
-        licence=f"{_NON_COMMERCIAL} (repository)",
+        licence=_NON_COMMERCIAL,
         pq="none: semantic",
         note="on Google Drive; semantic, so things of a kind are one region",
     )

@@ -70,8 +70,8 @@ def assemble(
     published = read_clip(clip_weights, model=clip, tag=tag)
     if not isinstance(published.config, ClipConfig):
         raise ValueError(
-            f"the CLIP in {printable(clip_weights)} has no ResNet image tower, as an assembled model needs: choose RN50 "
-            "or another."
+            f"the CLIP in {printable(clip_weights)} has no ResNet image tower, as an assembled model needs: choose "
+            "RN50 or another."
         )
     if published.note:
         logger.warning("%s", published.note)
