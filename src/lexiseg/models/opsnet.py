@@ -1,6 +1,6 @@
 """OPSNet (ICCV 2023): Mask2Former's proposals, one pass of frozen CLIP, and embedding modulation."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lexiseg.core.frames import Resizing
 from lexiseg.core.structures import (
     ImageBatch,
     LayerPrediction,
@@ -42,6 +43,8 @@ class OPSNetConfig:
     """Longer side in pixels to which pictures are resized."""
     shortest_side: int | None = None
     """If set, their shorter side; the longer one is then at most `longest_side`."""
+    resizing: Resizing = field(default_factory=Resizing)
+    """How pictures become so large; published Mask2Formers see theirs resized by other programs."""
     padding: colours.Padding = "black"
     """Colour of the canvas beside a picture. Published Mask2Formers see their mean colour, since their code pads after
     normalisation; the shipped model saw black, as did all models whose configuration does not say."""
@@ -69,6 +72,11 @@ class OPSNetConfig:
         return self.modulation
 
     def __post_init__(self) -> None:
+        if self.resizing.canvas is not None and self.longest_side > self.resizing.canvas:
+            raise ValueError(
+                f"pictures must lie on the model's canvas of {self.resizing.canvas} pixels, but their longer side is "
+                f"{self.longest_side}: give a longest_side of at most the canvas."
+            )
         if self.longest_side < 32 or self.clip_scale <= 0:
             raise ValueError(
                 "longest_side must be 32 or more and clip_scale positive, "
@@ -141,6 +149,17 @@ class OPSNet(OpenVocabularySegmenter):
         if not self.config.is_assembled:
             return None
         return "an assembled model has a closed-set class head, which no recipe trains; start from another."
+
+    @property
+    def resizing(self) -> Resizing:
+        """As configured."""
+        return self.config.resizing
+
+    def set_sides(self, longest: int | None, shortest: int | None) -> None:
+        """Likewise; a preprocessor's fixed height and width are given up."""
+        super().set_sides(longest, shortest)
+        if longest is not None or shortest is not None:
+            self.config = replace(self.config, resizing=replace(self.config.resizing, fixed=None))
 
     @torch.no_grad()
     def clip_map(self, images: ImageBatch) -> Float[Tensor, "B D gh gw"]:
