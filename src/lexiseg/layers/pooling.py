@@ -1,6 +1,6 @@
 """Mask pooling: one CLIP embedding per mask, from one pass over the picture."""
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -56,3 +56,10 @@ def mask_pool(features: Float[Tensor, "B D gh gw"], mask_logits: Float[Tensor, "
     """
     weights = region_weights(mask_logits.to(features.dtype), (features.shape[-2], features.shape[-1]))
     return F.normalize(weights @ features.flatten(2).transpose(1, 2), dim=-1)
+
+
+def pool_inside(features: Float[Tensor, "B F h w"], inside: Bool[Tensor, "B Q h w"]) -> Float[Tensor, "B Q F"]:
+    """The mean of the features inside every mask, and zero for an empty one (FC-CLIP, section 3.3)."""
+    cells = inside.to(features.dtype).flatten(2)
+    shares = cells / (cells.sum(-1, keepdim=True) + 1e-8)  # the official program's guard against no cells
+    return shares @ features.flatten(2).transpose(1, 2)

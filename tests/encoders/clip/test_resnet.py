@@ -145,3 +145,25 @@ def test_named_sizes_are_open_clips_own() -> None:
     assert config.feature_dim == 2560
     with pytest.raises(ValueError, match="Known: RN50, "):
         ClipConfig.named("ViT-B-32")
+
+
+@torch.no_grad()
+def test_a_mask_is_embedded_by_its_own_cells_alone() -> None:
+    clip = build()
+    features = torch.randn(1, CLIP.feature_dim, 2, 3, generator=torch.Generator().manual_seed(1))
+    inside = torch.tensor([[True, False, False, True, False, True], [False] * 6]).view(1, 2, 2, 3)
+    pool, positions = clip.visual.attnpool, resize_positions(clip.visual.attnpool.positional_embedding, (2, 3))
+
+    found = clip.embed_inside(features, inside)
+
+    cells = features[0].flatten(1).T
+    query = pool.q_proj(cells.mean(0) + positions[0])
+    chosen = (cells + positions[1:])[inside[0, 0].flatten()]
+    heads = []
+    for head in range(pool.num_heads):
+        part = slice(head * len(query) // pool.num_heads, (head + 1) * len(query) // pool.num_heads)
+        scores = torch.stack([query[part] @ pool.k_proj(cell)[part] for cell in chosen]) / len(query[part]) ** 0.5
+        values = torch.stack([pool.v_proj(cell)[part] for cell in chosen])
+        heads.append(scores.softmax(0) @ values)
+    torch.testing.assert_close(found[0, 0], pool.c_proj(torch.cat(heads)), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found[0, 1], pool.c_proj.bias)

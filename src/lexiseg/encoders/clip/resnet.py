@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import open_clip
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from open_clip.model import CLIPVisionCfg
 from open_clip.modified_resnet import Bottleneck, ModifiedResNet
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from lexiseg.core.messages import printable
 from lexiseg.core.weights import read_tensors, weight_complaint
 from lexiseg.encoders import colours
-from lexiseg.encoders.clip.base import SIZES_BESIDE_WEIGHTS, OpenClip, note_openai, text_sizes
+from lexiseg.encoders.clip.base import SIZES_BESIDE_WEIGHTS, OpenClip, Stages, note_openai, text_sizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,11 @@ class ClipConfig:
     def feature_dim(self) -> int:
         """Channels of the last stage."""
         return self.width * 32
+
+    @property
+    def stage_dims(self) -> tuple[int, int, int, int]:
+        """Channels of all four stages."""
+        return self.width * 4, self.width * 8, self.width * 16, self.width * 32
 
     @staticmethod
     def named(model: str, *, dense_stride: Literal[16, 32] = 32) -> "ClipConfig":
@@ -96,6 +101,16 @@ class Clip(OpenClip):
         """The image tower."""
         return self._visual[0]
 
+    def stages(self, pixel_values: Float[Tensor, "B 3 H W"]) -> Stages:
+        """Features after every stage, RGB in [0, 1], H and W multiples of 32."""
+        visual = self.visual
+        features = visual.stem(colours.CLIP.normalise(pixel_values))
+        found = []
+        for stage in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
+            features = stage(features)
+            found.append(features)
+        return tuple(found)
+
     def trunk(
         self, pixel_values: Float[Tensor, "B 3 H W"], *, stride: Literal[16, 32] = 32
     ) -> Float[Tensor, "B F h w"]:
@@ -110,10 +125,10 @@ class Clip(OpenClip):
             stride: distance of the cells in pixels.
         """
         visual = self.visual
+        if stride == 32:
+            return self.stages(pixel_values)[-1]
         features = visual.stem(colours.CLIP.normalise(pixel_values))
         features = visual.layer3(visual.layer2(visual.layer1(features)))
-        if stride == 32:
-            return visual.layer4(features)
         for block in visual.layer4:
             assert isinstance(block, Bottleneck)
             features = _dense_block(block, features)
@@ -125,12 +140,7 @@ class Clip(OpenClip):
         Raises:
             ValueError: if the pool is not there.
         """
-        pool: Any = self.visual.attnpool
-        if not self.config.has_pool:
-            raise ValueError(
-                "these weights carry no attention pool, so whole pictures and crops can't be embedded: "
-                "use mask pooling, or the folder of the training run."
-            )
+        pool = self._pool()
         height, width = features.shape[-2:]
         tokens = features.flatten(2).permute(2, 0, 1)  # hw B F
         tokens = torch.cat([tokens.mean(0, keepdim=True), tokens])
@@ -157,6 +167,44 @@ class Clip(OpenClip):
             need_weights=False,
         )
         return pooled[0]
+
+    def embed_inside(
+        self, features: Float[Tensor, "B F gh gw"], inside: Bool[Tensor, "B Q gh gw"]
+    ) -> Float[Tensor, "B Q D"]:
+        """Embeds the cells of every mask by the attention pool, as FC-CLIP does with a ModifiedResNet.
+
+        The mean of all cells asks, and only the cells of the mask answer: the mean itself is no key.
+
+        Args:
+            features: the last stage's, at stride 32.
+            inside: the cells of every mask; without any, the embedding is the bias of the pool's last layer.
+
+        Returns:
+            Embeddings in the joint space, not normalised.
+
+        Raises:
+            ValueError: if the pool is not there.
+        """
+        pool = self._pool()
+        positions = resize_positions(pool.positional_embedding, (features.shape[-2], features.shape[-1]))
+        cells = features.flatten(2).transpose(1, 2)
+        mean, cells = cells.mean(1) + positions[0], cells + positions[1:]
+        heads = (pool.num_heads, -1)
+        query = pool.q_proj(mean).unflatten(-1, heads)  # B heads width
+        key, value = (project(cells).unflatten(-1, heads) for project in (pool.k_proj, pool.v_proj))
+        scores = torch.einsum("bhc,blhc->bhl", query, key) * query.shape[-1] ** -0.5
+        blocked = ~inside.flatten(2)[:, :, None]  # B Q 1 cells
+        weights = scores[:, None].masked_fill(blocked, -torch.inf).softmax(-1).masked_fill(blocked, 0.0)
+        return pool.c_proj(torch.einsum("bqhl,blhc->bqhc", weights, value).flatten(2))
+
+    def _pool(self) -> Any:
+        """The attention pool; raises ValueError if it is not there."""
+        if not self.config.has_pool:
+            raise ValueError(
+                "these weights carry no attention pool, so whole pictures and crops can't be embedded: "
+                "use mask pooling, or the folder of the training run."
+            )
+        return self.visual.attnpool
 
     def encode_image(self, pixel_values: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
         """Embeds whole pictures, RGB in [0, 1], any size that is a multiple of 32; not normalised."""
