@@ -197,8 +197,8 @@ class OpenVocabularySegmenter(nn.Module, ABC):
         """Lets the model look at pictures of other sides, with their aspect ratio kept; None for both changes nothing.
 
         Args:
-            longest: the longer side in pixels, or the most it may have where `shortest` is given; if it is not given, it
-                is in the model's own proportion to the shorter one, and 5/3 of it (800 : 1333) for a model without one.
+            longest: the longer side in pixels, or the most it may have where `shortest` is given; if it is left out
+                there, in the model's own proportion to the shorter one, or 5/3 of it (800 : 1333).
             shortest: the shorter side in pixels; follows from the longer one if not given.
 
         Raises:

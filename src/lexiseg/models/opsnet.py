@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lexiseg.core.frames import Resizing
+from lexiseg.core.frames import OWN_RESIZING, Resizing
 from lexiseg.core.structures import (
     ImageBatch,
     LayerPrediction,
@@ -43,8 +43,6 @@ class OPSNetConfig:
     """Longer side in pixels to which pictures are resized."""
     shortest_side: int | None = None
     """If set, their shorter side; the longer one is then at most `longest_side`."""
-    resizing: Resizing = field(default_factory=Resizing)
-    """How pictures become so large; published Mask2Formers see theirs resized by other programs."""
     padding: colours.Padding = "black"
     """Colour of the canvas beside a picture. Published Mask2Formers see their mean colour, since their code pads after
     normalisation; the shipped model saw black, as did all models whose configuration does not say."""
@@ -60,6 +58,8 @@ class OPSNetConfig:
     """Whether keys and values share one projection of CLIP's map to the query's width; not at the paper's size."""
     is_assembled: bool = False
     """Whether the class head is a published closed-set one; see `models.assemble`."""
+    resizing: Resizing = OWN_RESIZING
+    """How pictures become so large; published Mask2Formers see theirs resized by other programs."""
     logit_scale: float = 100.0
     """1 / tau of every softmax over cosines."""
     modulation: ModulationConfig = field(default_factory=ModulationConfig)

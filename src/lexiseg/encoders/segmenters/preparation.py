@@ -45,9 +45,9 @@ _AGAIN = "download or copy the folder again"
 def read_preparation(folder: Path, *, num_classes: int, regime: Regime = "official") -> Preparation:
     """How the pictures of a folder in transformers' layout are prepared, by its preprocessor_config.json.
 
-    Official sizes are those of the file, if it has a shorter or a longest edge; if it has a square, or is missing, those
-    of the official program for so many classes; where there is none, COCO's. An EoMT has no other canvas than the one
-    that it was trained with, so for it both regimes are that of its preprocessor.
+    Official sizes are those of the file, if it has a shorter or a longest edge; if it has a square, or is missing,
+    those of the official program for so many classes; where there is none, COCO's. An EoMT has no other canvas than the
+    one that it was trained with, so for it both regimes are that of its preprocessor.
 
     Args:
         folder: in transformers' layout.
@@ -78,7 +78,7 @@ def read_preparation(folder: Path, *, num_classes: int, regime: Regime = "offici
             _refuse(file, f"{key} must be ImageNet's {list(own)}, got {told!r}")
     edges = _edges(document)
     fixed = None
-    if "padding" in document and document["padding"]:
+    if document.get("padding"):
         resizing = Resizing()  # one of our own trainings
     elif regime == "official":
         resizing = Resizing(rule="detectron2")
