@@ -179,15 +179,6 @@ def test_parts_of_a_model_that_answered_otherwise_are_not_resumed(
 
 
 @pytest.mark.parametrize("earlier", [{"rules": 1}, {}, []])
-def test_parts_of_pictures_of_other_sides_are_not_resumed(model: OPSNet, dataset: Dataset, tmp_path: Path) -> None:
-    evaluate_dataset(model, dataset, WORDS, replace(LOOSE, limit=1), shards_dir=tmp_path / "parts")
-    larger = copy.deepcopy(model)
-    larger.set_sides(96, 64)
-
-    with pytest.raises(ValueError, match="holds shards of an evaluation with another model, data or settings"):
-        evaluate_dataset(larger, dataset, WORDS, replace(LOOSE, limit=1), shards_dir=tmp_path / "parts", resume=True)
-
-
 def test_parts_that_were_counted_by_other_rules_are_counted_anew(
     earlier: Any, model: OPSNet, dataset: Dataset, whole: dict[str, Any], tmp_path: Path
 ) -> None:

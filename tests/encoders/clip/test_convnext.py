@@ -15,8 +15,6 @@ from lexiseg.encoders.clip.resnet import Clip
 from tiny import CLIP as RESNET
 from tiny import CONVNEXT, pictures, seeded
 
-FULL_SIZE = Path(__file__).parents[4] / "shared" / "golden" / "official-full-size"
-
 
 def shapes(module: nn.Module) -> dict[str, list[int]]:
     return {name: list(value.shape) for name, value in module.state_dict().items()}
@@ -76,9 +74,9 @@ def test_stages_have_the_promised_strides_and_widths() -> None:
         ]
 
 
-@pytest.mark.skipif(not FULL_SIZE.is_dir(), reason="there is no shared/golden/official-full-size")
-def test_the_clip_of_fc_clip_has_the_official_keys() -> None:
-    keys = json.loads((FULL_SIZE / "fcclip_convnext_l_cocopan.keys.json").read_text())["clip_keys"]
+def test_the_clip_of_fc_clip_has_the_official_keys(shared: Path) -> None:
+    listed = shared / "golden" / "official-full-size" / "fcclip_convnext_l_cocopan.keys.json"
+    keys = json.loads(listed.read_text())["clip_keys"]
 
     with torch.device("meta"):
         own = ConvNextClip(ConvNextConfig.named("convnext_large_d_320")).clip
