@@ -53,7 +53,7 @@ def run_import_ovseg(options: ImportModelOptions) -> int:
         found = verify(model, *expected)
         holds, document["verification"] = found.holds, found.to_jsonable()
         for title, (heading, *rows) in () if as_json else found.tables():
-            show(title, heading, rows, right=heading[1:3])
+            show(title, heading, rows, right=heading[1:-1])
     if as_json:
         say(json.dumps(document, indent=2, ensure_ascii=False))
     if not holds:

@@ -12,6 +12,7 @@ from lexiseg.core.files import read_json_object
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.core.weights import without_first_values
 from lexiseg.io.checkpoint import WEIGHTS_FILE, check_fit, load_folder, save_folder
 from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.io.shipped import CONFIG_FILE, SHIPPED, is_hub_name, shipped_folder
@@ -75,7 +76,7 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
     try:
         with torch.device("meta"):  # sizes are held against the weights before memory is taken for them
             check_fit(kind(config), weights, folder)
-        with fork_random():
+        with fork_random(), without_first_values():
             model: OpenVocabularySegmenter = kind(config)
     except ModelError:
         raise
@@ -84,7 +85,7 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
             f"{CONFIG_FILE} in {printable(folder)} describes no model that can be built "
             f"({' '.join(str(error).split())[:200] or type(error).__name__}); copy the folder again."
         ) from error
-    model.load_state_dict(weights)
+    model.load_state_dict(weights, assign=True)
     return model.eval()
 
 

@@ -1,20 +1,23 @@
 """Assembly: a published closed-set Mask2Former and an open_clip checkpoint become an OPSNet, without training."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lexiseg.core.concepts import Concept, same_word
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary, builtin_names
+from lexiseg.core.weights import without_first_values
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
-from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former, read_preparation
+from lexiseg.encoders.segmenters.mask2former_weights import ClosedSetWeights, read_mask2former, read_preparation
 from lexiseg.encoders.text import text_embed
 from lexiseg.layers.heads import AssembledHead
+from lexiseg.layers.spatial_adapter import folded
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
 
@@ -75,18 +78,50 @@ def assemble(
         # "class" is what Mask2Former itself ranks by; its mask score was never trained to tell good masks from bad
         merge=MergeConfig(rank_by="class", score_threshold=SCORE_THRESHOLD),
     )
-    with fork_random():
+    with fork_random(), without_first_values():
         model = OPSNet(config).eval()
-    model.segmenter.load_state_dict(dict(closed.segmenter))
-    model.clip.clip.load_state_dict({**model.clip.clip.state_dict(), **clip_state})
-    pool = model.clip.visual.attnpool
-    model.adapter.fold(pool.v_proj, pool.c_proj)
     assert isinstance(model.head, AssembledHead)
-    with torch.no_grad():
-        model.head.classify.weight.copy_(closed.class_weight)
-        model.head.classify.bias.copy_(closed.class_bias)
-        model.head.class_text.copy_(concept_embed(model.clip, training))
+    model.load_state_dict(weights_of_parts(config, closed, clip_state), assign=True, strict=False)
+    model.head.class_text = nn.Parameter(concept_embed(model.clip, training), requires_grad=False)
     return model
+
+
+CLASS_TEXT = "head.class_text"
+"""The one weight of an assembled model that is in neither of its parts: the embeddings of the training names."""
+
+
+def weights_of_parts(
+    config: OPSNetConfig, closed: ClosedSetWeights, clip_state: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The state dict of an assembled model without `CLASS_TEXT`, in float32; what is so already is not copied.
+
+    Args:
+        config: the assembled model's.
+        closed: the segmenter.
+        clip_state: of `Clip.clip`.
+    """
+    parts = {f"segmenter.{name}": value for name, value in closed.segmenter.items()}
+    parts |= {f"clip.clip.{name}": value for name, value in clip_state.items()}
+    parts |= {"head.classify.weight": closed.class_weight, "head.classify.bias": closed.class_bias}
+    weights = {name: value.float() if value.is_floating_point() else value for name, value in parts.items()}
+    pool = {name: weights[f"clip.clip.visual.attnpool.{name}"] for name in _FOLDED}
+    weights["adapter.weight"], weights["adapter.bias"] = folded(*(_linear(pool, name) for name in ("v_proj", "c_proj")))
+    with torch.device("meta"):
+        wanted = OPSNet(config).state_dict()
+    counters = (name for name in wanted if name.endswith("num_batches_tracked") and name not in weights)
+    return weights | {name: torch.zeros((), dtype=torch.int64) for name in counters}
+
+
+_FOLDED = ("v_proj.weight", "v_proj.bias", "c_proj.weight", "c_proj.bias")
+
+
+def _linear(pool: Mapping[str, Tensor], name: str) -> nn.Linear:
+    """A projection of an attention pool, around its own weights."""
+    weight = pool[f"{name}.weight"]
+    with without_first_values():
+        linear = nn.Linear(weight.shape[1], weight.shape[0])
+    linear.load_state_dict({"weight": weight, "bias": pool[f"{name}.bias"]}, assign=True)
+    return linear.requires_grad_(False)
 
 
 def concept_embed(clip: Clip, vocabulary: Vocabulary) -> Float[Tensor, "S D"]:
