@@ -24,6 +24,7 @@ from lexiseg.core.messages import printable
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import read_tensors
 from lexiseg.encoders.clip.published import clip_repository
+from lexiseg.encoders.segmenters.preparation import Regime
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.io.checkpoint import WEIGHTS_FILE, save_folder
 from lexiseg.io.folder_format import document_of
@@ -104,7 +105,9 @@ def assemble(
     clip_weights: str | Path | None = None,
     *,
     vocabulary: Vocabulary | str | None = None,
+    preparation: Regime = "official",
     longest_side: int | None = None,
+    shortest_side: int | None = None,
 ) -> OPSNet:
     """Joins a published closed-set segmenter and a published CLIP into an open-vocabulary model, without training.
 
@@ -116,8 +119,10 @@ def assemble(
             weights; or "owner/name" on the hub.
         clip_weights: a tag of open_clip's such as "openai", or a file or folder of weights, or "owner/name".
         vocabulary: the names of the class head, in order; by default the segmenter's own labels.
-        longest_side: longer side in pixels to which pictures are resized; by default they are resized as the published
-            model's.
+        preparation: how pictures are resized and padded: "official", as the program does that trained the segmenter;
+            or "published", as its preprocessor_config.json says.
+        longest_side: other sides in pixels; see `OPSNet.set_sides`.
+        shortest_side: likewise.
 
     Returns:
         The model in eval mode, on the CPU, in float32.
@@ -128,7 +133,14 @@ def assemble(
     part, place = _segmenter(str(segmenter))
     found = _clip(str(clip), None if clip_weights is None else str(clip_weights))
     model = joining.assemble(
-        place, found.model, found.place, tag=found.tag, vocabulary=vocabulary, longest_side=longest_side
+        place,
+        found.model,
+        found.place,
+        tag=found.tag,
+        vocabulary=vocabulary,
+        preparation=preparation,
+        longest_side=longest_side,
+        shortest_side=shortest_side,
     )
     model.provenance = _provenance({"segmenter": part, "clip": found.part})
     return model
