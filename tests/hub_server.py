@@ -62,7 +62,7 @@ class Hub:
     endpoint: str
     repositories: dict[str, Repository]
     asked: list[str] = field(default_factory=list)
-    """METHOD PATH of every request."""
+    """Every request, as in "HEAD /owner/name/resolve/main/config.json"."""
     sent: int = 0
     """Bytes of files."""
 
