@@ -193,7 +193,7 @@ def test_models_and_show_say_what_there_is(hub: Hub, run: Run) -> None:
     assert (before["swin-l-coco"]["here"], after["swin-l-coco"]["here"]) == ("not yet", "yes")
     assert before["fcclip-r50"]["here"] == "a file of yours"
     assert all(row["pq_source"] for row in before.values() if row.get("pq", "none")[0].isdigit())
-    assert (shown["things"], shown["stuff"]) == (["person", "cat"], ["sky-other-merged"])
+    assert (shown["things"], shown["stuff"]) == (["person", "cat"], ["sky"])
     assert shown["sources"]["segmenter"] == f"{SEGMENTER}@85b5359"
     assert shown["fusion"]["kind"] == "ModulationConfig"
     text = run("show", "swin-l-coco").out
