@@ -17,6 +17,7 @@ from lexiseg.cli.options.mine import MineOptions
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.train import TrainOptions
 from lexiseg.cli.train import settings_of
+from lexiseg.core import devices
 from lexiseg.data.captions.taggers import TAGGERS
 from lexiseg.data.dataset import TaskName
 from lexiseg.models.base import SemanticRule
@@ -42,6 +43,7 @@ def choices(options: type, name: str) -> set[str]:
         (MineOptions, "source", get_args(PairSource)),
         (MineOptions, "tagger", (*TAGGERS, "none")),
         (TrainOptions, "precision", get_args(Precision)),
+        (SegmentOptions, "precision", get_args(devices.Precision)),
     ],
 )
 def test_choices_are_those_of_the_library(options: type, name: str, library: tuple[str, ...]) -> None:
