@@ -13,8 +13,6 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
-Stages = tuple[Float[Tensor, "B _ _ _"], ...]
-"""Features of an image tower's four stages, at strides 4, 8, 16 and 32."""
 
 SIZES_BESIDE_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
 """Sizes that OpenAI's state dicts hold beside the weights, and nobody else's."""

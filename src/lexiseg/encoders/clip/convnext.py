@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lexiseg.encoders import colours
-from lexiseg.encoders.clip.base import OpenClip, Stages, text_sizes
+from lexiseg.encoders.clip.base import OpenClip, text_sizes
+from lexiseg.layers.pixel_decoder import Stages
 from lexiseg.layers.pooling import pool_inside
 
 _PLACEHOLDER = CLIPVisionCfg(layers=1, width=64, head_width=64, patch_size=1, image_size=1)
