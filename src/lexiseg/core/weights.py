@@ -54,7 +54,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(f"there are no weights at {name}: give a .pt, .pth or .safetensors file.")
     _check_is_no_text(path)
-    if _is_torchscript(path):
+    if is_torchscript(path):
         raise ValueError(
             f"{name} is a TorchScript archive, which holds a program beside the weights: save the state dict of "
             "torch.jit.load(...) to a file of its own, and give that."
@@ -143,7 +143,7 @@ def _check_is_no_text(path: Path) -> None:
         )
 
 
-def _is_torchscript(path: Path) -> bool:
+def is_torchscript(path: Path) -> bool:
     """Whether a file is an archive of `torch.jit.save`, as OpenAI's CLIPs are, which torch.load takes for its own."""
     try:
         with zipfile.ZipFile(path) as archive:

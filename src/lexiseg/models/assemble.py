@@ -1,7 +1,6 @@
 """Assembly: a published closed-set Mask2Former and an open_clip checkpoint become an OPSNet, without training."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +13,8 @@ from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary, builtin_names
 from lexiseg.core.weights import without_first_values
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
-from lexiseg.encoders.segmenters.mask2former_weights import ClosedSetWeights, read_mask2former, read_preparation
+from lexiseg.encoders.segmenters.mask2former_weights import ClosedSetWeights, read_mask2former
+from lexiseg.encoders.segmenters.preparation import Regime, read_preparation
 from lexiseg.encoders.text import text_embed
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.layers.spatial_adapter import folded
@@ -34,7 +34,9 @@ def assemble(
     clip_weights: Path,
     *,
     vocabulary: Vocabulary | str | None = None,
+    preparation: Regime = "official",
     longest_side: int | None = None,
+    shortest_side: int | None = None,
 ) -> OPSNet:
     """Joins two published models into an OPSNet.
 
@@ -50,8 +52,11 @@ def assemble(
         clip_weights: an open_clip state dict.
         vocabulary: the names of the class head, in order; by default the built-in list that fits the folder's labels,
             or those labels themselves (things, unless a built-in list knows them as stuff).
-        longest_side: longer side in pixels to which pictures are resized; by default they are resized as the published
-            model's (`read_preparation`), COCO's to a shorter side of 800 and a longer one of at most 1333.
+        preparation: how pictures are resized and padded: "official" as the program that trained the model does, COCO's
+            to a shorter side of 800 and a longer one of at most 1333; "published" as transformers does by the folder's
+            preprocessor_config.json, which for most Mask2Formers is a square of 384 x 384.
+        longest_side: other sides in pixels; see `OPSNet.set_sides`.
+        shortest_side: likewise.
 
     Returns:
         The model in eval mode, on the CPU, in float32.
@@ -62,9 +67,7 @@ def assemble(
     closed = read_mask2former(mask2former_folder)
     clip_config = ClipConfig.named(clip) if isinstance(clip, str) else clip
     clip_state = read_clip_state(clip_config, clip_weights, clip if isinstance(clip, str) else "the given sizes")
-    prepared = read_preparation(mask2former_folder, num_classes=len(closed.names))
-    if longest_side is not None:
-        prepared = replace(prepared, longest_side=longest_side, shortest_side=None)
+    prepared = read_preparation(mask2former_folder, num_classes=len(closed.names), regime=preparation)
     training = _training_vocabulary(vocabulary, closed.names, mask2former_folder)
     config = OPSNetConfig(
         segmenter=closed.config,
@@ -72,6 +75,7 @@ def assemble(
         training_vocabulary=training,
         longest_side=prepared.longest_side,
         shortest_side=prepared.shortest_side,
+        resizing=prepared.resizing,
         padding=prepared.padding,
         has_enhancer=False,
         is_assembled=True,
@@ -80,6 +84,7 @@ def assemble(
     )
     with fork_random(), without_first_values():
         model = OPSNet(config).eval()
+    model.set_sides(longest_side, shortest_side)
     assert isinstance(model.head, AssembledHead)
     model.load_state_dict(weights_of_parts(config, closed, clip_state), assign=True, strict=False)
     model.head.class_text = nn.Parameter(concept_embed(model.clip, training), requires_grad=False)

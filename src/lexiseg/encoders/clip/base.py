@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 import open_clip
@@ -12,8 +13,6 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
-Stages = tuple[Float[Tensor, "B _ _ _"], ...]
-"""Features of an image tower's four stages, at strides 4, 8, 16 and 32."""
 
 SIZES_BESIDE_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
 """Sizes that OpenAI's state dicts hold beside the weights, and nobody else's."""
@@ -61,7 +60,7 @@ class OpenClip(nn.Module):
         )
         self._identity = repr(sizes)
         self._hashed: tuple[object, str] = ((), "")
-        self._tokenizer = open_clip.SimpleTokenizer(context_length=sizes.context_length)
+        self._tokenizer = _tokenizer(sizes.context_length)
 
     @property
     def fingerprint(self) -> str:
@@ -123,6 +122,12 @@ class OpenClip(nn.Module):
         """Embeds prompts; float32, not normalised."""
         device = self.clip.logit_scale.device
         return self.encode_tokens(self.tokenize(prompts).to(device)).float()
+
+
+@cache
+def _tokenizer(context_length: int) -> open_clip.SimpleTokenizer:
+    """CLIP's own tokenizer; it takes half a second to build, and every CLIP has the same."""
+    return open_clip.SimpleTokenizer(context_length=context_length)
 
 
 def text_sizes(model: Mapping[str, Any]) -> dict[str, Any]:

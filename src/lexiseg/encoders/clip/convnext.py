@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lexiseg.encoders import colours
-from lexiseg.encoders.clip.base import OpenClip, Stages, text_sizes
+from lexiseg.encoders.clip.base import OpenClip, text_sizes
+from lexiseg.layers.pixel_decoder import Stages
 from lexiseg.layers.pooling import pool_inside
 
 _PLACEHOLDER = CLIPVisionCfg(layers=1, width=64, head_width=64, patch_size=1, image_size=1)
@@ -66,18 +67,20 @@ class ConvNextConfig:
         if found is None or head not in ("linear", "mlp") or not vision["timm_model_name"].startswith("convnext"):
             known = [name for name in open_clip.list_models() if name.startswith("convnext")]
             raise ValueError(f"expected an open_clip model with a ConvNeXt, got {model!r}. Known: {', '.join(known)}.")
-        with torch.device("meta"):
-            trunk: Any = timm.create_model(vision["timm_model_name"])
-        first, second, third, fourth = (len(stage.blocks) for stage in trunk.stages)
-        one, two, three, four = (info["num_chs"] for info in trunk.feature_info)
         return ConvNextConfig(
-            depths=(first, second, third, fourth),
-            dims=(one, two, three, four),
-            head=head,
-            norm_eps=trunk.head.norm.eps,
-            image_size=vision["image_size"],
-            **text_sizes(found),
+            head=head, image_size=vision["image_size"], **trunk_sizes(vision["timm_model_name"]), **text_sizes(found)
         )
+
+
+def trunk_sizes(timm_model: str) -> dict[str, Any]:
+    """`depths`, `dims` and `norm_eps` of one of timm's ConvNeXts."""
+    with torch.device("meta"):
+        trunk: Any = timm.create_model(timm_model)
+    return {
+        "depths": tuple(len(stage.blocks) for stage in trunk.stages),
+        "dims": tuple(info["num_chs"] for info in trunk.feature_info),
+        "norm_eps": trunk.head.norm.eps,
+    }
 
 
 class _Tower(nn.Module):

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from lexiseg.core.messages import printable
 from lexiseg.core.weights import read_tensors, weight_complaint
 from lexiseg.encoders import colours
-from lexiseg.encoders.clip.base import SIZES_BESIDE_WEIGHTS, OpenClip, Stages, note_openai, text_sizes
+from lexiseg.encoders.clip.base import SIZES_BESIDE_WEIGHTS, OpenClip, note_openai, text_sizes
+from lexiseg.layers.pixel_decoder import Stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
