@@ -1,5 +1,6 @@
 """What official Mask2Former and FC-CLIP make of masks and class probabilities, held against a reference."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,9 @@ def output_checks(
     def compare(name: str, found: Tensor) -> None:
         if (recorded := expected.get(name)) is None:
             return
-        if recorded.dtype == torch.uint8:
+        if name.startswith("instances.") and len(found) != len(recorded):
+            checks.append(Check(name=prefix + name, overall=math.inf, limit=limit))
+        elif recorded.dtype == torch.uint8:
             share = agreement(found, recorded, name=prefix + name)
             checks.append(Check(name=prefix + name, overall=share, limit=MIN_AGREEMENT, kind="agreement"))
         else:
