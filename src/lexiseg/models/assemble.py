@@ -8,9 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lexiseg.core.concepts import Concept, same_word
 from lexiseg.core.random import fork_random
-from lexiseg.core.vocabulary import Vocabulary, builtin_names
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import without_first_values
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
 from lexiseg.encoders.segmenters.mask2former_weights import ClosedSetWeights, read_mask2former
@@ -18,6 +17,7 @@ from lexiseg.encoders.segmenters.preparation import Regime, read_preparation
 from lexiseg.encoders.text import text_embed
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.layers.spatial_adapter import folded
+from lexiseg.models.class_names import training_vocabulary
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
 
@@ -50,8 +50,8 @@ def assemble(
         clip: open_clip's name of the architecture, or its sizes. The weights don't say whether they were trained with
             QuickGELU: OpenAI's need a name that ends in "-quickgelu".
         clip_weights: an open_clip state dict.
-        vocabulary: the names of the class head, in order; by default the built-in list that fits the folder's labels,
-            or those labels themselves (things, unless a built-in list knows them as stuff).
+        vocabulary: the names of the class head, in order; by default those of the folder's labels, see
+            `class_names.training_vocabulary`.
         preparation: how pictures are resized and padded: "official" as the program that trained the model does, COCO's
             to a shorter side of 800 and a longer one of at most 1333; "published" as transformers does by the folder's
             preprocessor_config.json, which for most Mask2Formers is a square of 384 x 384.
@@ -87,7 +87,7 @@ def assemble(
     model.set_sides(longest_side, shortest_side)
     assert isinstance(model.head, AssembledHead)
     model.load_state_dict(weights_of_parts(config, closed, clip_state), assign=True, strict=False)
-    model.head.class_text = nn.Parameter(concept_embed(model.clip, training), requires_grad=False)
+    model.head.class_text = nn.Parameter(concept_embed(model.clip, model.phrased(training)), requires_grad=False)
     return model
 
 
@@ -152,20 +152,4 @@ def _training_vocabulary(given: Vocabulary | str | None, labels: tuple[str, ...]
             f"{folder} does not say what its {len(labels)} classes are called (id2label has numbers only): "
             "give their vocabulary, in the order of the classes."
         )
-    forms = [_names(label) for label in labels]
-    for listed in builtin_names():
-        known = Vocabulary.of(listed)
-        if len(known) == len(forms) and all(map(_is_named, known.concepts, forms)):
-            return known
-    return Vocabulary.of(["|".join(names) for names in forms])
-
-
-def _names(label: str) -> tuple[str, ...]:
-    """The names in a label: ADE20K's hold several, with commas between."""
-    names = (" ".join(name.split()) for name in label.replace(";", ",").replace("|", ",").split(","))
-    return tuple({same_word(name): name for name in names if name}.values())
-
-
-def _is_named(concept: Concept, names: tuple[str, ...]) -> bool:
-    """Whether one of the names is a name of the concept."""
-    return not {same_word(name) for name in concept.names}.isdisjoint(map(same_word, names))
+    return training_vocabulary(labels)

@@ -27,6 +27,7 @@ from lexiseg.layers.pooling import mask_pool, region_weights
 from lexiseg.layers.query_enhancer import QueryEnhancer
 from lexiseg.layers.spatial_adapter import SpatialAdapter
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
+from lexiseg.models.class_names import without_raw_forms
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.models.vocabulary_embedding import QuestionConfig
 
@@ -160,6 +161,10 @@ class OPSNet(OpenVocabularySegmenter):
         super().set_sides(longest, shortest)
         if longest is not None or shortest is not None:
             self.config = replace(self.config, resizing=replace(self.config.resizing, fixed=None))
+
+    def phrased(self, vocabulary: Vocabulary) -> Vocabulary:
+        """The vocabulary; for an assembled model without the raw forms of names, which no CLIP was trained with."""
+        return without_raw_forms(vocabulary) if self.config.is_assembled else vocabulary
 
     @torch.no_grad()
     def clip_map(self, images: ImageBatch) -> Float[Tensor, "B D gh gw"]:
