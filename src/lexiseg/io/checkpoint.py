@@ -63,7 +63,7 @@ def save_folder(
     texts[CONFIG_FILE] = json.dumps(to_jsonable(config), indent=2, ensure_ascii=False) + "\n"
     tensors = {name: _stored(name, tensor, dtype) for name, tensor in state_dict.items()}
     with writing(target, ModelError, SafetensorError):
-        _check_replaceable(target, overwrite=overwrite)
+        check_replaceable(target, overwrite=overwrite)
         with StagingFolder(target.parent) as staging:
             fresh = staging.path / target.name
             fresh.mkdir()
@@ -228,7 +228,8 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return cast.clone(memory_format=torch.contiguous_format)
 
 
-def _check_replaceable(target: Path, *, overwrite: bool) -> None:
+def check_replaceable(target: Path, *, overwrite: bool) -> None:
+    """Raises ModelError if a model folder may not be written there."""
     if not target.exists():
         return
     if not target.is_dir():

@@ -50,6 +50,24 @@ class ImportModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImportMask2FormerOptions:
+    """Import an official Mask2Former checkpoint, as a folder for 'lexiseg assemble'."""
+
+    checkpoint: Annotated[Path, typer.Argument(metavar="FILE")]
+    """A .pth of detectron2, or a .pkl of its model zoo."""
+    out: shared.Out
+    config: Annotated[Path | None, typer.Option(metavar="FILE")] = None
+    """The official configuration as JSON, held against the checkpoint; not needed."""
+    vocabulary: shared.VocabularyText | None = None
+    """Names of the classes in order; COCO's, ADE20K's or Cityscapes', by their number, if not given."""
+    reference: Annotated[Path | None, typer.Option("--verify", metavar="REFERENCE")] = None
+    """A .safetensors of the official program's inputs and outputs to hold the model against."""
+    overwrite: shared.Overwrite = False
+    as_json: shared.AsJson = False
+    """Print what was done as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImportClipOptions:
     """Import a CLIP that was adapted to masked crops, or its mask prompts alone."""
 
