@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -22,13 +23,13 @@ from lexiseg.models.opsnet import OPSNet
 from lexiseg.training.clip.contrastive import new_clip
 
 
-def write_clip(folder: Path, clip: Clip | VitClip) -> Path:
-    """Writes a CLIP folder, prompts included; an earlier one is replaced.
+def write_clip(folder: Path, clip: Clip | VitClip, *, dtype: torch.dtype | None = None) -> Path:
+    """Writes a CLIP folder, prompts included, stored in a type or as it is; an earlier one is replaced.
 
     Raises:
         ModelError: if it can't be written, or the folder holds something else.
     """
-    return save_folder(folder, clip.config, clip.state_dict(), overwrite=True)
+    return save_folder(folder, clip.config, clip.state_dict(), dtype=dtype, overwrite=True)
 
 
 def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
