@@ -18,6 +18,7 @@ KNOWS = {
     "cli/options/shared.py": "names the shipped models",
     "evaluation/study.py": "measures OPSNet's parts, one by one",
     "evaluation/upper_bounds.py": "likewise",
+    "io/folder_format.py": "names the one system of format 1",
     "io/models.py": "the table of models",
     "io/ovseg/checkpoint.py": "reads official checkpoints of OVSeg",
     "io/ovseg/settings.py": "likewise",

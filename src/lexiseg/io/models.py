@@ -1,6 +1,7 @@
 """Saving and loading models: a folder with config.json and model.safetensors, shipped or from the hub."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,15 @@ from typing import Any
 import torch
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import read_json_object
+from lexiseg.core.files import read_json_object, real
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import without_first_values
 from lexiseg.io.checkpoint import WEIGHTS_FILE, check_fit, load_folder, save_folder
-from lexiseg.io.config_json import from_jsonable, to_jsonable
+from lexiseg.io.config_json import from_jsonable
+from lexiseg.io.folder_format import FolderConfig, document_of, parse_config, read_config
+from lexiseg.io.model_card import CARD_FILE, model_card
 from lexiseg.io.shipped import CONFIG_FILE, SHIPPED, is_hub_name, shipped_folder
 from lexiseg.models.base import ModelConfig, OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
@@ -25,14 +28,11 @@ _DOWNLOADED = [CONFIG_FILE, WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "model-*
 LARGEST_SIDE = 16_384
 """Pixels to which a model may want pictures resized."""
 _SIDES = ("longest_side", "shortest_side", "image_size")
-_SYSTEM = "system"
 MODELS: Mapping[str, tuple[type[Any], type[OpenVocabularySegmenter]]] = {
     "opsnet": (OPSNetConfig, OPSNet),
     "ovseg": (OVSegConfig, OVSeg),
 }
 """All models: the name in config.json, the configuration type and the model type."""
-_FIRST = "opsnet"
-"""The model of folders without a name in config.json, which were written before there was another."""
 _TRUE = ("1", "on", "yes", "true")  # what huggingface_hub takes for a yes
 
 
@@ -44,13 +44,13 @@ def save_model(
     extra_files: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Writes a model folder that `load_model` reads, atomically.
+    """Writes a whole model folder that `load_model` reads, atomically, with a model card.
 
     Args:
         model: the model, on any device.
         folder: the folder to make.
         dtype: storage type of the weights, such as `torch.float16`; None keeps them as they are.
-        extra_files: texts beside them, by file name, such as a model card.
+        extra_files: texts beside them, by file name, such as another model card (README.md).
         overwrite: replaces an earlier model folder.
 
     Returns:
@@ -59,9 +59,18 @@ def save_model(
     Raises:
         ModelError: if it can't be written.
     """
-    name = next(name for name, (_, kind) in MODELS.items() if type(model) is kind)
-    document = {_SYSTEM: name, **to_jsonable(model.config)}
-    return save_folder(folder, document, model.state_dict(), dtype=dtype, extra_files=extra_files, overwrite=overwrite)
+    system = next(name for name, (_, kind) in MODELS.items() if type(model) is kind)
+    document = document_of(system, model.config, model.provenance)
+    card = model_card(
+        model.config,
+        model.provenance,
+        name=real(Path(folder)).name,
+        about=(sys.modules[type(model).__module__].__doc__ or system).partition("\n")[0],
+        system=system,
+        is_rounded=dtype not in (None, torch.float32),
+    )
+    texts = {CARD_FILE: card, **(extra_files or {})}
+    return save_folder(folder, document, model.state_dict(), dtype=dtype, extra_files=texts, overwrite=overwrite)
 
 
 def load_model(folder: str | Path) -> OpenVocabularySegmenter:
@@ -71,8 +80,9 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
         ModelError: if the folder is missing, incomplete or damaged, or weights and config disagree.
     """
     document, weights = load_folder(folder)
-    kind, config = _read_config(document, source=f"{CONFIG_FILE} in {printable(folder)}")
-    _check_sizes(document, len(weights), source=f"{CONFIG_FILE} in {printable(folder)}")
+    found = parse_config(document, f"{CONFIG_FILE} in {printable(folder)}")
+    kind, config = _model_of(found)
+    _check_sizes(found.config, len(weights), source=found.place)
     try:
         with torch.device("meta"):  # sizes are held against the weights before memory is taken for them
             check_fit(kind(config), weights, folder)
@@ -82,10 +92,11 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
         raise
     except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, MemoryError) as error:
         raise ModelError(
-            f"{CONFIG_FILE} in {printable(folder)} describes no model that can be built "
+            f"{found.place} describes no model that can be built "
             f"({' '.join(str(error).split())[:200] or type(error).__name__}); copy the folder again."
         ) from error
     model.load_state_dict(weights, assign=True)
+    model.provenance = found.provenance
     return model.eval()
 
 
@@ -103,33 +114,38 @@ def _check_sizes(document: Mapping[str, Any], most: int, source: str) -> None:
 
 
 def system_of(folder: str | Path) -> str | None:
-    """The name of a folder's model in `MODELS`, from its config.json only; None if it is no model folder."""
+    """The name of a folder's model in `MODELS`, from its config.json only; None if it is no model folder.
+
+    Raises:
+        ModelError: if a later lexiseg wrote it.
+    """
     try:
         document = read_json_object(Path(folder) / CONFIG_FILE)
     except ValueError:
         return None
     if "training_vocabulary" not in document:
         return None
-    return str(document.get(_SYSTEM, _FIRST))
+    return str(parse_config(document, f"{CONFIG_FILE} in {printable(folder)}").system)
 
 
 def training_vocabulary(folder: Path) -> Vocabulary | None:
     """What a model was trained with, from its config.json only; None if that does not say."""
-    source = folder / CONFIG_FILE
-    listed = read_json_object(source, ModelError).get("training_vocabulary")
-    return None if listed is None else from_jsonable(Vocabulary, listed, source=str(source))
+    found = read_config(folder)
+    listed = found.config.get("training_vocabulary")
+    return None if listed is None else from_jsonable(Vocabulary, listed, source=found.place)
 
 
-def _read_config(document: Mapping[str, Any], source: str) -> tuple[Any, ModelConfig]:
+def _model_of(found: FolderConfig) -> tuple[Any, ModelConfig]:
     """The kind of model of a folder, and its configuration."""
-    fields = dict(document)
+    fields = found.config
     if "text_width" in fields and "training_vocabulary" not in fields:
-        raise ModelError(f"{source} is that of a CLIP alone; give the folder of a whole model, or pass it as --clip.")
-    system = fields.pop(_SYSTEM, _FIRST)
-    if system not in MODELS:
-        raise ModelError(f"{source}: {_SYSTEM} must be one of {', '.join(MODELS)}, got {system!r}.")
-    config_type, kind = MODELS[system]
-    return kind, from_jsonable(config_type, fields, source=source)
+        raise ModelError(
+            f"{found.place} is that of a CLIP alone; give the folder of a whole model, or pass it as --clip."
+        )
+    if found.system not in MODELS:
+        raise ModelError(f"{found.place}: system must be one of {', '.join(MODELS)}, got {found.system!r}.")
+    config_type, kind = MODELS[found.system]
+    return kind, from_jsonable(config_type, fields, source=found.place)
 
 
 def find_model(name_or_dir: str | Path) -> Path:

@@ -18,6 +18,7 @@ from lexiseg.encoders.cut_words import note_on_cut_words
 from lexiseg.encoders.text import TextEncoder
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.models.provenance import Provenance
 from lexiseg.models.vocabulary_embedding import QuestionConfig, embed_vocabulary
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,8 @@ class OpenVocabularySegmenter(nn.Module, ABC):
     """The module that proposes masks; it has `backbone_parameters`."""
     clip: Any
     """The CLIP that embeds words and regions; frozen."""
+    provenance: Provenance = Provenance()
+    """What made it, and of what: set by whatever makes, loads or trains a model."""
     clip_only: ClassVar[Fusion]
     """The fusion in which only CLIP scores. Its type is the only one that the model takes."""
     semantic_rule: ClassVar[SemanticRule]
