@@ -241,6 +241,9 @@ def _fitting(
             "name the architecture that they belong to."
         )
     own = {name: getattr(described, name) for name in sizes}
+    for name, width in (("mlp_ratio", "width"), ("text_mlp_ratio", "text_width")):
+        if name in sizes and int(sizes[name] * sizes[width]) == int(own[name] * sizes[width]):  # named in few digits
+            own[name] = sizes[name]
     if wrong := [f"{name} {sizes[name]} instead of {own[name]}" for name in sizes if own[name] != sizes[name]]:
         raise ValueError(
             f"the CLIP weights in {printable(file)} don't fit {wanted}: the file has {few(wrong)}; name the "
