@@ -249,6 +249,15 @@ def test_the_report_says_what_was_measured(evaluate: Run, drawn: Path, tmp_path:
     assert f"| data | {drawn}, limit 2 |" in page
 
 
+def test_pictures_are_as_large_as_asked_and_the_report_says_so(evaluate: Run, drawn: Path, tmp_path: Path) -> None:
+    assert evaluate("--data", drawn, "--limit", 1, "--shortest-side", 96, "--longest-side", 128).code == 0
+    wrong = evaluate("--data", drawn, "--limit", 1, "--shortest-side", 128, "--longest-side", 96)
+
+    assert report_in(tmp_path / "out")["pictures"] == {"shortest_side": 96, "longest_side": 128}
+    assert wrong.code == 2
+    assert "the longest not below the shortest, got 96 and 128" in wrong.err
+
+
 @pytest.mark.parametrize(("model", "data"), [(None, "storybook-novel"), ("tiny-ovseg", None)])
 def test_the_library_writes_the_report_of_the_command(
     run: Run, drawn: Path, tiny_folder: Path, tmp_path: Path, model: str | None, data: str | None

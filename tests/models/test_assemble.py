@@ -31,9 +31,9 @@ from lexiseg.encoders.segmenters.mask2former import (
 from lexiseg.encoders.segmenters.mask2former_weights import (
     published_names,
     read_mask2former,
-    read_preparation,
     write_mask2former,
 )
+from lexiseg.encoders.segmenters.preparation import read_preparation
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.models.assemble import assemble, concept_embed
 from lexiseg.models.vocabulary_embedding import embed_vocabulary

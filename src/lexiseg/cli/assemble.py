@@ -17,7 +17,15 @@ def run_assemble(options: AssembleOptions) -> None:
     vocabulary = read_optional_vocabulary(options.vocabulary)
     check_out(options.out, overwrite=options.overwrite)
     folder, clip, out = options.folder, options.clip, options.out
-    model = assemble(folder, clip, options.clip_weights, vocabulary=vocabulary, longest_side=options.longest_side)
+    model = assemble(
+        folder,
+        clip,
+        options.clip_weights,
+        vocabulary=vocabulary,
+        preparation=options.preparation,
+        longest_side=options.longest_side,
+        shortest_side=options.shortest_side,
+    )
     save_model(model, out, overwrite=options.overwrite)
     say(
         f"Assembled {folder} and {clip} to {out}, a model of {len(model.config.training_vocabulary)} trained and any "

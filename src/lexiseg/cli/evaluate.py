@@ -7,7 +7,7 @@ from pathlib import Path
 from lexiseg.cli.console import FINE, FLAWED, note, progress, resumable, say, show
 from lexiseg.cli.options.evaluate import EvaluateOptions
 from lexiseg.cli.options.shared import read_optional_vocabulary
-from lexiseg.cli.overrides import fusion_for, merge_for, set_regions
+from lexiseg.cli.overrides import fusion_for, merge_for, set_regions, set_sides
 from lexiseg.core import processes
 from lexiseg.core.errors import UsageError
 from lexiseg.data.catalogue import CATALOGUE
@@ -48,6 +48,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
     with processes.process_group():
         network = load(options.model, device=options.device).network
         set_regions(network, options)
+        set_sides(network, options)
         settings = EvaluationSettings(
             task=options.task,
             semantic_rule=options.semantic_rule,

@@ -11,7 +11,7 @@ from typing import Any
 from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, resumable, say
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
-from lexiseg.cli.overrides import fusion_for, set_regions
+from lexiseg.cli.overrides import fusion_for, set_regions, set_sides
 from lexiseg.core.errors import UsageError
 from lexiseg.core.files import real
 from lexiseg.core.messages import few, printable, shown
@@ -163,6 +163,7 @@ def _note_strange_letters(vocabulary: Vocabulary) -> None:
 def _answerer(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> Callable[[Path], Result]:
     """What segments a picture as asked; bad weights are found out here, and not blamed on a picture."""
     set_regions(model.network, options)
+    set_sides(model.network, options)
     if options.best_only:
         return partial(model.find, vocabulary=vocabulary)
     model.encode(vocabulary, negatives=options.negatives)

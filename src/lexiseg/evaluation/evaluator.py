@@ -142,13 +142,14 @@ class EvaluationInputs:
 
     @property
     def about(self) -> dict[str, Any]:
-        """Plain data: the model's name, the data, the word for each category, how crops are cut.
+        """Plain data: the model's name, the data, the word for each category, sides of pictures, how crops are cut.
 
         To be asked after `evaluate`, which refuses words that fit no category.
         """
         words = concept_names(self.dataset.categories, self.vocabulary)
         crops = {} if (regions := self.network.regions) is None else {"crops": to_jsonable(regions)}
-        return {"data": self.data, "model": self.model_name, "words": words, **crops}
+        sides = {name: getattr(self.network.config, name) for name in ("shortest_side", "longest_side")}
+        return {"data": self.data, "model": self.model_name, "words": words, "pictures": sides, **crops}
 
     def evaluate(
         self,
@@ -350,7 +351,12 @@ def comparisons(
         by_name = {sample.file_name: sample for sample in plan.measure.samples}
         for name in names:
             opened = plan.measure.open(by_name[name])
-            images = to_image_batch([opened.picture], longest=config.longest_side, shortest=config.shortest_side)
+            images = to_image_batch(
+                [opened.picture],
+                longest=config.longest_side,
+                shortest=config.shortest_side,
+                resizing=model.resizing,
+            )
             prediction = model(images.to(plan.words.text_embed.device), plan.words, plan.fusion)
             yield Comparison(
                 picture=opened.picture,

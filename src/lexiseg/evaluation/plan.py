@@ -132,8 +132,8 @@ def read_batches(
         total: what `report` is told that there are.
         done: samples that were done before.
     """
-    config = model.config
-    for batch in batched(opened, longest=config.longest_side, shortest=config.shortest_side, batch_size=batch_size):
+    sides = {"longest": model.config.longest_side, "shortest": model.config.shortest_side}
+    for batch in batched(opened, **sides, batch_size=batch_size, resizing=model.resizing):
         if isinstance(batch, Skipped):
             skipped.append(batch)
             done += 1

@@ -214,7 +214,8 @@ class Model:
     def _open(self, image: Picture) -> "_Opened":
         """Opens a picture and makes a batch of it."""
         picture, config = open_picture(image), self.network.config
-        images = to_image_batch([picture], longest=config.longest_side, shortest=config.shortest_side)
+        sides = {"longest": config.longest_side, "shortest": config.shortest_side}
+        images = to_image_batch([picture], **sides, resizing=self.network.resizing)
         source = Path(image) if isinstance(image, str | Path) else None
         return _Opened(picture=picture, images=images.to(self.device), source=source)
 

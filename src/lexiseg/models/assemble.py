@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,20 +9,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lexiseg.core.concepts import Concept, same_word
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
-from lexiseg.core.vocabulary import Vocabulary, builtin_names
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import without_first_values
 from lexiseg.encoders.clip.families import AnyClipConfig
 from lexiseg.encoders.clip.published import PublishedClip, read_clip
 from lexiseg.encoders.clip.resnet import ClipConfig
 from lexiseg.encoders.clip.siglip import SiglipConfig
 from lexiseg.encoders.clip.vit import VitConfig
-from lexiseg.encoders.segmenters.mask2former_weights import ClosedSetWeights, read_mask2former, read_preparation
+from lexiseg.encoders.segmenters.mask2former_weights import ClosedSetWeights, read_mask2former
+from lexiseg.encoders.segmenters.preparation import Regime, read_preparation
 from lexiseg.encoders.text import TextEncoder, text_embed
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.layers.spatial_adapter import folded
+from lexiseg.models.class_names import training_vocabulary
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
 
@@ -42,7 +42,9 @@ def assemble(
     clip_weights: Path | None = None,
     *,
     vocabulary: Vocabulary | str | None = None,
+    preparation: Regime = "official",
     longest_side: int | None = None,
+    shortest_side: int | None = None,
 ) -> OPSNet:
     """Joins two published models into an OPSNet.
 
@@ -56,10 +58,13 @@ def assemble(
         clip: a folder or file of a published CLIP; or open_clip's name of the architecture, or its sizes, with weights.
         clip_weights: a file or folder of the weights, where `clip` is a name or sizes. See `encoders.clip.published`
             for what is read, and what decides about QuickGELU.
-        vocabulary: the names of the class head, in order; by default the built-in list that fits the folder's labels,
-            or those labels themselves (things, unless a built-in list knows them as stuff).
-        longest_side: longer side in pixels to which pictures are resized; by default they are resized as the published
-            model's (`read_preparation`), COCO's to a shorter side of 800 and a longer one of at most 1333.
+        vocabulary: the names of the class head, in order; by default those of the folder's labels, see
+            `class_names.training_vocabulary`.
+        preparation: how pictures are resized and padded: "official" as the program that trained the model does, COCO's
+            to a shorter side of 800 and a longer one of at most 1333; "published" as transformers does by the folder's
+            preprocessor_config.json, which for most Mask2Formers is a square of 384 x 384.
+        longest_side: other sides in pixels; see `OPSNet.set_sides`.
+        shortest_side: likewise.
 
     Returns:
         The model in eval mode, on the CPU, in float32.
@@ -69,9 +74,8 @@ def assemble(
     """
     closed = read_mask2former(mask2former_folder)
     published = _read_clip(clip, clip_weights)
-    prepared = read_preparation(mask2former_folder, num_classes=len(closed.names))
-    if longest_side is not None:
-        prepared = replace(prepared, longest_side=longest_side, shortest_side=None)
+    prepared = read_preparation(mask2former_folder, num_classes=len(closed.names), regime=preparation)
+    side = shortest_side or longest_side or prepared.shortest_side or prepared.longest_side
     training = _training_vocabulary(vocabulary, closed.names, mask2former_folder)
     config = OPSNetConfig(
         segmenter=closed.config,
@@ -79,19 +83,22 @@ def assemble(
         training_vocabulary=training,
         longest_side=prepared.longest_side,
         shortest_side=prepared.shortest_side,
+        resizing=prepared.resizing,
         padding=prepared.padding,
         has_enhancer=False,
         is_assembled=True,
-        clip_scale=_clip_scale(published.config, prepared.shortest_side or prepared.longest_side),
+        clip_scale=_clip_scale(published.config, side),
         logit_scale=_logit_scale(published),
         # "class" is what Mask2Former itself ranks by; its mask score was never trained to tell good masks from bad
         merge=MergeConfig(rank_by="class", score_threshold=SCORE_THRESHOLD),
     )
     with fork_random(), without_first_values():
         model = OPSNet(config).eval()
+    model.set_sides(longest_side, shortest_side)
     assert isinstance(model.head, AssembledHead)
     model.load_state_dict(weights_of_parts(config, closed, published.state), assign=True, strict=False)
-    model.head.class_text = nn.Parameter(concept_embed(model.clip, training), requires_grad=False)
+    class_text = concept_embed(model.clip, model.phrased(training))
+    model.head.class_text = nn.Parameter(class_text, requires_grad=False)
     return model
 
 
@@ -196,20 +203,4 @@ def _training_vocabulary(given: Vocabulary | str | None, labels: tuple[str, ...]
             f"{folder} does not say what its {len(labels)} classes are called (id2label has numbers only): "
             "give their vocabulary, in the order of the classes."
         )
-    forms = [_names(label) for label in labels]
-    for listed in builtin_names():
-        known = Vocabulary.of(listed)
-        if len(known) == len(forms) and all(map(_is_named, known.concepts, forms)):
-            return known
-    return Vocabulary.of(["|".join(names) for names in forms])
-
-
-def _names(label: str) -> tuple[str, ...]:
-    """The names in a label: ADE20K's hold several, with commas between."""
-    names = (" ".join(name.split()) for name in label.replace(";", ",").replace("|", ",").split(","))
-    return tuple({same_word(name): name for name in names if name}.values())
-
-
-def _is_named(concept: Concept, names: tuple[str, ...]) -> bool:
-    """Whether one of the names is a name of the concept."""
-    return not {same_word(name) for name in concept.names}.isdisjoint(map(same_word, names))
+    return training_vocabulary(labels)

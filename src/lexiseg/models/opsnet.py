@@ -1,6 +1,6 @@
 """OPSNet (ICCV 2023): Mask2Former's proposals, one pass of frozen CLIP, and embedding modulation."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lexiseg.core.frames import OWN_RESIZING, Resizing
 from lexiseg.core.structures import (
     ImageBatch,
     LayerPrediction,
@@ -28,6 +29,7 @@ from lexiseg.layers.pooling import mask_mean, region_weights
 from lexiseg.layers.query_enhancer import QueryEnhancer
 from lexiseg.layers.spatial_adapter import SpatialAdapter
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
+from lexiseg.models.class_names import without_raw_forms
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.models.vocabulary_embedding import QuestionConfig
 
@@ -59,6 +61,8 @@ class OPSNetConfig:
     """Whether keys and values share one projection of CLIP's map to the query's width; not at the paper's size."""
     is_assembled: bool = False
     """Whether the class head is a published closed-set one; see `models.assemble`."""
+    resizing: Resizing = OWN_RESIZING
+    """How pictures become so large; published Mask2Formers see theirs resized by other programs."""
     logit_scale: float = 100.0
     """1 / tau of every softmax over cosines."""
     modulation: ModulationConfig = field(default_factory=ModulationConfig)
@@ -71,6 +75,11 @@ class OPSNetConfig:
         return self.modulation
 
     def __post_init__(self) -> None:
+        if self.resizing.canvas is not None and self.longest_side > self.resizing.canvas:
+            raise ValueError(
+                f"pictures must lie on the model's canvas of {self.resizing.canvas} pixels, but their longer side is "
+                f"{self.longest_side}: give a longest_side of at most the canvas."
+            )
         if self.longest_side < 32 or self.clip_scale <= 0:
             raise ValueError(
                 "longest_side must be 32 or more and clip_scale positive, "
@@ -157,6 +166,21 @@ class OPSNet(OpenVocabularySegmenter):
         if not self.config.is_assembled:
             return None
         return "an assembled model has a closed-set class head, which no recipe trains; start from another."
+
+    @property
+    def resizing(self) -> Resizing:
+        """As configured."""
+        return self.config.resizing
+
+    def set_sides(self, longest: int | None, shortest: int | None) -> None:
+        """Likewise; a preprocessor's fixed height and width are given up."""
+        super().set_sides(longest, shortest)
+        if longest is not None or shortest is not None:
+            self.config = replace(self.config, resizing=replace(self.config.resizing, fixed=None))
+
+    def phrased(self, vocabulary: Vocabulary) -> Vocabulary:
+        """The vocabulary; for an assembled model without the raw forms of names, which no CLIP was trained with."""
+        return without_raw_forms(vocabulary) if self.config.is_assembled else vocabulary
 
     @torch.no_grad()
     def clip_map(self, images: ImageBatch) -> Float[Tensor, "B F gh gw"]:

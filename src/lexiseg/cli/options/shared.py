@@ -100,8 +100,21 @@ class CropOptions:
     """OVSeg: crops that go through CLIP at once; more may be faster on a GPU, and need more memory."""
 
 
+Side = Annotated[int, how(min=32, max=16_384)]
+
+
 @dataclass(frozen=True, kw_only=True)
-class InferenceOptions(CropOptions):
+class SideOptions:
+    """How large pictures are made; None leaves the model's own sides."""
+
+    shortest_side: Side | None = None
+    """Pixels of the shorter side of pictures; the model's own if not given."""
+    longest_side: Side | None = None
+    """Pixels of the longer side, or the most it may have beside --shortest-side; the model's own if not given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceOptions(CropOptions, SideOptions):
     """How a model is asked; None leaves the model's own value.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,7 +10,7 @@ from lexiseg.cli.options import shared
 
 
 @dataclass(frozen=True, kw_only=True)
-class AssembleOptions:
+class AssembleOptions(shared.SideOptions):
     """Join a published Mask2Former and a CLIP to an open-vocabulary model, without training."""
 
     folder: Annotated[Path, typer.Argument(metavar="FOLDER")]
@@ -22,8 +22,9 @@ class AssembleOptions:
     out: shared.Out
     vocabulary: shared.VocabularyText | None = None
     """Names of the classes in order; the folder's own if not given."""
-    longest_side: Annotated[int | None, typer.Option(min=32)] = None
-    """Pixels to resize the longer side of pictures to; the folder's or the official test size if not given."""
+    preparation: Literal["official", "published"] = "official"
+    """Pictures as the official program of the training set prepares them, or as the folder's preprocessor_config.json
+    says, which for most Mask2Formers is a square of 384 pixels."""
     overwrite: shared.Overwrite = False
 
 

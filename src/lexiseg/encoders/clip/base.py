@@ -14,8 +14,6 @@ from torch.nn import functional as F
 
 PLACEHOLDER = CLIPVisionCfg(layers=1, width=64, head_width=64, patch_size=1, image_size=1)
 """An image tower of next to no size, where another one takes its place."""
-Stages = tuple[Float[Tensor, "B _ _ _"], ...]
-"""Features of an image tower's four stages, at strides 4, 8, 16 and 32."""
 
 SIZES_BESIDE_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
 """Sizes that OpenAI's state dicts hold beside the weights, and nobody else's."""

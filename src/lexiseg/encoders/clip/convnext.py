@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lexiseg.encoders import colours
-from lexiseg.encoders.clip.base import PLACEHOLDER, OpenClip, Stages, text_sizes
+from lexiseg.encoders.clip.base import PLACEHOLDER, OpenClip, text_sizes
+from lexiseg.layers.pixel_decoder import Stages
 from lexiseg.layers.pooling import pool_inside
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lexiseg.encoders import colours
-from lexiseg.encoders.clip.base import OpenClip, Stages, resize_positions, text_sizes
+from lexiseg.encoders.clip.base import OpenClip, resize_positions, text_sizes
+from lexiseg.layers.pixel_decoder import Stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
