@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -27,13 +28,13 @@ from lexiseg.training.clip.contrastive import new_clip
 logger = logging.getLogger(__name__)
 
 
-def write_clip(folder: Path, clip: Clip | VitClip) -> Path:
-    """Writes a CLIP folder, prompts included; an earlier one is replaced.
+def write_clip(folder: Path, clip: Clip | VitClip, *, dtype: torch.dtype | None = None) -> Path:
+    """Writes a CLIP folder, prompts included, stored in a type or as it is; an earlier one is replaced.
 
     Raises:
         ModelError: if it can't be written, or the folder holds something else.
     """
-    return save_folder(folder, clip.config, clip.state_dict(), overwrite=True)
+    return save_folder(folder, clip.config, clip.state_dict(), dtype=dtype, overwrite=True)
 
 
 def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
