@@ -14,6 +14,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -132,11 +133,9 @@ def assemble(
     """
     part, place = _segmenter(str(segmenter))
     found = _clip(str(clip), None if clip_weights is None else str(clip_weights))
-    model = joining.assemble(
+    model = _joined(
         place,
-        found.model,
-        found.place,
-        tag=found.tag,
+        found,
         vocabulary=vocabulary,
         preparation=preparation,
         longest_side=longest_side,
@@ -173,11 +172,11 @@ def _clip(text: str, weights: str | None = None) -> "_Clip":
     for given in filter(None, (weights, text)):
         model = None if given == text else name
         if Path(given).exists():
-            return _Clip(part=part_of_path(Path(given)), place=Path(given), model=model, tag=None)
+            return _Clip(part=part_of_path(Path(given)), place=Path(given), name=model, tag=None)
         if is_hub_name(given):
             fetched = fetch(given, "clip")
             part = Part(repository=given, revision=fetched.revision)
-            return _Clip(part=part, place=fetched.folder, model=model, tag=None)
+            return _Clip(part=part, place=fetched.folder, name=model, tag=None)
     found = clip_repository(name, weights or tag or None)
     if found.repository is None:
         raise ModelError(
@@ -186,7 +185,7 @@ def _clip(text: str, weights: str | None = None) -> "_Clip":
         )
     fetched = fetch(found.repository, "clip", weights=found.weights)
     part = Part(repository=found.repository, revision=fetched.revision)
-    return _Clip(part=part, place=fetched.folder, model=found.model, tag=found.tag)
+    return _Clip(part=part, place=fetched.folder, name=found.model, tag=found.tag)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,8 +194,14 @@ class _Clip:
 
     part: Part
     place: Path
-    model: str | None
+    name: str | None
+    """open_clip's of its architecture."""
     tag: str | None
+
+
+def _joined(segmenter: Path, clip: "_Clip", **settings: Any) -> OPSNet:
+    weights = None if clip.name is None else clip.place
+    return joining.assemble(segmenter, clip.name or clip.place, weights, tag=clip.tag, **settings)
 
 
 def _of_hub(repository: str, *, label: str, licence: str = "") -> Path:
@@ -243,7 +248,7 @@ def _assembled(kept: Path, segmenter: Part, label: str) -> Path:
         clip = _clip(RN50)
         logger.warning("Assembling %s with CLIP %s, once: it is kept in %s.", label, RN50, printable(kept))
         try:
-            model = joining.assemble(place_of(segmenter), clip.model, clip.place, tag=clip.tag)
+            model = _joined(place_of(segmenter), clip)
         except ModelError:
             raise
         except ValueError as error:
