@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch, MaskPrediction, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders.clip.convnext import ConvNextConfig
 from lexiseg.encoders.clip.resnet import ClipConfig
 from lexiseg.encoders.clip.vit import PromptConfig, VitConfig
 from lexiseg.encoders.segmenters.mask2former import ResNetBackbone, SegmenterConfig, SwinBackbone
@@ -47,6 +48,16 @@ CLIP = ClipConfig(
     text_layers=1,
     context_length=32,
     dense_stride=16,
+)
+CONVNEXT = ConvNextConfig(
+    embed_dim=32,
+    depths=(1, 1, 2, 1),
+    dims=(16, 24, 32, 48),
+    image_size=64,
+    text_width=32,
+    text_heads=2,
+    text_layers=1,
+    context_length=32,
 )
 MASKFORMER = MaskFormerConfig(
     resnet=RESNET.resnet,

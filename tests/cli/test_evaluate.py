@@ -16,7 +16,8 @@ from lexiseg.cli import evaluate as commands_evaluate
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.evaluation import evaluator
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.io.models import find_model, load_model
+from lexiseg.io.finding import find_model
+from lexiseg.io.models import load_model
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 
 
@@ -247,6 +248,15 @@ def test_the_report_says_what_was_measured(evaluate: Run, drawn: Path, tmp_path:
     assert len(report["words"]) == 50
     page = (tmp_path / "out" / "report.md").read_text()
     assert f"| data | {drawn}, limit 2 |" in page
+
+
+def test_pictures_are_as_large_as_asked_and_the_report_says_so(evaluate: Run, drawn: Path, tmp_path: Path) -> None:
+    assert evaluate("--data", drawn, "--limit", 1, "--shortest-side", 96, "--longest-side", 128).code == 0
+    wrong = evaluate("--data", drawn, "--limit", 1, "--shortest-side", 128, "--longest-side", 96)
+
+    assert report_in(tmp_path / "out")["pictures"] == {"shortest_side": 96, "longest_side": 128}
+    assert wrong.code == 2
+    assert "the longest not below the shortest, got 96 and 128" in wrong.err
 
 
 @pytest.mark.parametrize(("model", "data"), [(None, "storybook-novel"), ("tiny-ovseg", None)])

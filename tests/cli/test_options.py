@@ -16,9 +16,12 @@ from lexiseg.cli.options.evaluate import EvaluateOptions
 from lexiseg.cli.options.mine import MineOptions
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.train import TrainOptions
+from lexiseg.cli.options.weights import AssembleOptions
 from lexiseg.cli.train import settings_of
+from lexiseg.core import devices
 from lexiseg.data.captions.taggers import TAGGERS
 from lexiseg.data.dataset import TaskName
+from lexiseg.encoders.segmenters.preparation import Regime
 from lexiseg.models.base import SemanticRule
 from lexiseg.models.postprocess.panoptic import RankBy
 from lexiseg.training.engine.run_settings import Precision, TrainSettings
@@ -42,6 +45,8 @@ def choices(options: type, name: str) -> set[str]:
         (MineOptions, "source", get_args(PairSource)),
         (MineOptions, "tagger", (*TAGGERS, "none")),
         (TrainOptions, "precision", get_args(Precision)),
+        (SegmentOptions, "precision", get_args(devices.Precision)),
+        (AssembleOptions, "preparation", get_args(Regime)),
     ],
 )
 def test_choices_are_those_of_the_library(options: type, name: str, library: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lexiseg.core.frames import Resizing
 from lexiseg.core.structures import LayerPrediction, MaskPrediction, MaskProposals, Targets
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
@@ -195,3 +196,31 @@ def test_the_product_drops_a_bad_mask_that_the_class_score_alone_keeps() -> None
 def test_impossible_sizes_are_refused(opsnet: OPSNet, wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="longest_side must be 32 or more"):
         replace(opsnet.config, **wrong)
+
+
+def test_other_sides_keep_the_aspect_ratio_and_the_proportion_of_the_models_own() -> None:
+    opsnet = model()
+    opsnet.config = replace(
+        opsnet.config, longest_side=96, shortest_side=48, resizing=Resizing(rule="transformers", fixed=(64, 64))
+    )
+    before = opsnet.config
+
+    opsnet.set_sides(None, None)
+    assert opsnet.config == before
+    opsnet.set_sides(None, 100)
+    assert (opsnet.config.longest_side, opsnet.config.shortest_side) == (200, 100)
+    assert opsnet.resizing == Resizing(rule="transformers")
+    opsnet.set_sides(160, None)
+    assert (opsnet.config.longest_side, opsnet.config.shortest_side) == (160, None)
+    opsnet.set_sides(None, 60)
+    assert opsnet.config.longest_side == 100
+    for wrong in ((31, None), (64, 65), (None, 16)):
+        with pytest.raises(ValueError, match="sides must be 32 pixels or more"):
+            opsnet.set_sides(*wrong)
+
+
+def test_pictures_larger_than_the_canvas_are_refused() -> None:
+    opsnet = model()
+    opsnet.config = replace(opsnet.config, longest_side=64, resizing=Resizing(canvas=64))
+    with pytest.raises(ValueError, match="on the model's canvas of 64 pixels, but their longer side is 96"):
+        opsnet.set_sides(96, None)

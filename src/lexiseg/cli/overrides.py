@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from lexiseg.cli.command import typed_name
-from lexiseg.cli.options.shared import CropOptions, InferenceOptions, given
+from lexiseg.cli.options.shared import CropOptions, InferenceOptions, SideOptions, given
 from lexiseg.core.errors import UsageError
 from lexiseg.core.messages import a
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
@@ -54,6 +54,18 @@ def set_regions(model: OpenVocabularySegmenter, options: CropOptions) -> None:
         _refuse_foreign(model, given(options, *CROPPING), ())
     else:
         model.config = replace(model.config, regions=regions_for(options, model.regions))
+
+
+def set_sides(model: OpenVocabularySegmenter, options: SideOptions) -> None:
+    """Lets a model that was just loaded look at pictures as large as asked.
+
+    Raises:
+        UsageError: if no picture can be so large.
+    """
+    try:
+        model.set_sides(options.longest_side, options.shortest_side)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _refuse_foreign(model: OpenVocabularySegmenter, asked: dict[str, Any], known: tuple[str, ...]) -> None:

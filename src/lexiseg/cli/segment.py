@@ -11,7 +11,7 @@ from typing import Any
 from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, resumable, say
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
-from lexiseg.cli.overrides import fusion_for, set_regions
+from lexiseg.cli.overrides import fusion_for, set_regions, set_sides
 from lexiseg.core.errors import UsageError
 from lexiseg.core.files import real
 from lexiseg.core.messages import few, printable, shown
@@ -28,7 +28,8 @@ from lexiseg.inference.result_files import DOCUMENT, Categories, Request, Result
 from lexiseg.inference.visualize import legend_entries
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
-from lexiseg.io.models import find_model, training_vocabulary
+from lexiseg.io.finding import find_model, resolution
+from lexiseg.io.models import training_vocabulary
 
 
 def run_segment(options: SegmentOptions) -> int:
@@ -45,7 +46,7 @@ def run_segment(options: SegmentOptions) -> int:
     pictures = dict(zip(unique_names(paths), paths, strict=True))
     vocabulary, categories = _numbered(vocabulary, paths, options.categories)
     check_unspoilt(options.out, list(pictures), paths)
-    model = load(options.model, device=options.device)
+    model = load(options.model, device=options.device, precision=options.precision)
     answer = _answerer(model, vocabulary, options)
     _note_strange_letters(vocabulary)
     request = Request(
@@ -97,7 +98,10 @@ def run_segment(options: SegmentOptions) -> int:
 
 def _read_words(options: SegmentOptions) -> tuple[Vocabulary, str]:
     """Reads the words, and says what those without a mark are taken for; the model's training decides first."""
-    trained = training_vocabulary(find_model(options.model))
+    folder = find_model(options.model)
+    if resolved := resolution(options.model, folder):
+        note(f"lexiseg: {resolved}")
+    trained = training_vocabulary(folder)
     taken: dict[bool, list[str]] = {True: [], False: []}
 
     def unmarked(names: tuple[str, ...]) -> bool:
@@ -143,6 +147,8 @@ def _question(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> 
     """All that decides an answer, for the JSON."""
     elsewhere = {"pictures", "vocabulary", "out", "model", "device", "as_json", "resume", "categories"}
     settings = {field.name: getattr(options, field.name) for field in fields(options) if field.name not in elsewhere}
+    if options.precision == "float32":  # what an interrupted run of earlier versions was asked for too
+        del settings["precision"]
     return {
         "description": "lexiseg segment",
         "model": weights_hash(model.network.state_dict()),
@@ -163,6 +169,7 @@ def _note_strange_letters(vocabulary: Vocabulary) -> None:
 def _answerer(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> Callable[[Path], Result]:
     """What segments a picture as asked; bad weights are found out here, and not blamed on a picture."""
     set_regions(model.network, options)
+    set_sides(model.network, options)
     if options.best_only:
         return partial(model.find, vocabulary=vocabulary)
     model.encode(vocabulary, negatives=options.negatives)

@@ -6,13 +6,20 @@ from dataclasses import replace
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from PIL import Image
+from torch.nn import functional as F
 
-from lexiseg.core.frames import Frame
+from lexiseg.core.frames import OWN_RESIZING, Frame, Resizing
 from lexiseg.core.structures import ImageBatch
 
 
 def to_image_batch(
-    pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], *, longest: int, shortest: int | None = None, stride: int = 32
+    pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    *,
+    longest: int,
+    shortest: int | None = None,
+    stride: int = 32,
+    resizing: Resizing = OWN_RESIZING,
 ) -> ImageBatch:
     """Resizes every picture to the same longer (or shorter) side and pads all of them to one common canvas.
 
@@ -21,6 +28,7 @@ def to_image_batch(
         longest: the longer side after resizing, in pixels; at most so many where `shortest` is given.
         shortest: the shorter side after resizing, in pixels.
         stride: height and width of the canvas are multiples of it, in pixels.
+        resizing: how sides are rounded and pixels resized.
 
     Returns:
         float32 values in [0, 1] on the CPU; `frames[i].padded` is the common canvas, so that
@@ -32,19 +40,32 @@ def to_image_batch(
     if not pictures:
         raise ValueError("a batch needs at least one picture, got none.")
     frames = [
-        Frame.fit((picture.shape[0], picture.shape[1]), longest=longest, shortest=shortest, stride=stride)
+        Frame.fit(
+            (picture.shape[0], picture.shape[1]), longest=longest, shortest=shortest, stride=stride, resizing=resizing
+        )
         for picture in pictures
     ]
     canvas = max(frame.padded[0] for frame in frames), max(frame.padded[1] for frame in frames)
     frames = [replace(frame, padded=canvas) for frame in frames]
     pixel_values = torch.stack(
-        [frame.enter(_to_tensor(picture)) for frame, picture in zip(frames, pictures, strict=True)]
+        [
+            frame.enter(_resized(picture, frame.resized, resizing).to(torch.float32).div_(255))
+            for frame, picture in zip(frames, pictures, strict=True)
+        ]
     )
     # Antialiasing weights add up to one only within rounding.
     return ImageBatch(pixel_values=pixel_values.clamp_(0, 1), frames=tuple(frames))
 
 
-def _to_tensor(picture: np.ndarray) -> torch.Tensor:
-    """Channels first, in [0, 1]; a copy where the array is read-only or strided backwards."""
-    owned = np.require(picture, requirements=["C", "W"])
-    return torch.from_numpy(owned).permute(2, 0, 1).to(torch.float32).div_(255)
+def _resized(picture: np.ndarray, size: tuple[int, int], resizing: Resizing) -> UInt8[torch.Tensor, "3 _ _"]:
+    """Channels first, as large as the rule's program makes it; "own" leaves that to the frame.
+
+    A copy where the array is read-only or strided backwards.
+    """
+    is_resized = picture.shape[:2] != size
+    if is_resized and resizing.rule == "detectron2":
+        picture = np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    owned = torch.from_numpy(np.require(picture, requirements=["C", "W"])).permute(2, 0, 1)
+    if is_resized and resizing.rule == "transformers":
+        owned = F.interpolate(owned[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
+    return owned

@@ -1,10 +1,72 @@
 """Frames: how a picture is resized and padded for a network, and the inverse."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
+
+from lexiseg.core.checks import check_choices
+
+ResizingRule = Literal["own", "detectron2", "transformers"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resizing:
+    """How a picture becomes as large as it should be: pixels, rounding of sides, and shape; raises ValueError.
+
+    The default is that of our trainings. `divisor`, `fixed` and `canvas` are those of transformers' preprocessors.
+    """
+
+    rule: ResizingRule = "own"
+    """"own" resizes in floating point and rounds sides to the nearest number; "detectron2", as the official programs of
+    Mask2Former and FC-CLIP do, resizes 8-bit values by Pillow and rounds to int(x + 0.5); "transformers" resizes 8-bit
+    values by torch, which differs from Pillow by one level at some pixels, and truncates the longer side."""
+    divisor: int | None = None
+    """Both sides are resized up to a multiple of it, so that the aspect ratio is kept only nearly."""
+    fixed: tuple[int, int] | None = None
+    """Height and width of every picture, whatever its shape."""
+    canvas: int | None = None
+    """Least side of the canvas, in pixels; a square one where it is the longer side too (EoMT)."""
+
+    def __post_init__(self) -> None:
+        check_choices(self, rule=ResizingRule)
+        sides = [self.divisor, self.canvas, *(self.fixed or ())]
+        if any(side is not None and side < 1 for side in sides):
+            raise ValueError(f"divisor, fixed and canvas must be positive, got {sides}.")
+
+    def sides(self, original: tuple[int, int], longest: int, shortest: int | None) -> tuple[int, int]:
+        """Height and width of a picture once it is resized, in pixels."""
+        height, width = self.fixed or self._sides(original, longest, shortest)
+        if self.divisor is not None:
+            height, width = (-(-side // self.divisor) * self.divisor for side in (height, width))
+        return max(1, height), max(1, width)
+
+    def _sides(self, original: tuple[int, int], longest: int, shortest: int | None) -> tuple[int, int]:
+        """Likewise, before anything is done about the shape."""
+        short, long = min(original), max(original)
+        if self.rule == "own" or shortest is None:
+            scale = longest / long if shortest is None else min(longest / long, shortest / short)
+            new_short, new_long = (
+                (round(short * scale), round(long * scale))
+                if self.rule == "own"
+                else (int(short * scale + 0.5), longest)
+            )
+        elif self.rule == "detectron2":
+            scale = shortest / short
+            new = float(shortest), scale * long
+            if new[1] > longest:
+                new = new[0] * (longest / new[1]), new[1] * (longest / new[1])
+            new_short, new_long = int(new[0] + 0.5), int(new[1] + 0.5)
+        else:
+            exact = longest * float(short) / long if long / short * shortest > longest else None
+            new_short = shortest if exact is None else round(exact)
+            new_long = long if short == new_short else int((exact or shortest) * long / short)
+        return (new_short, new_long) if original[0] <= original[1] else (new_long, new_short)
+
+
+OWN_RESIZING = Resizing()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +81,14 @@ class Frame:
     padded: tuple[int, int]
 
     @staticmethod
-    def fit(original: tuple[int, int], *, longest: int, shortest: int | None = None, stride: int = 32) -> "Frame":
+    def fit(
+        original: tuple[int, int],
+        *,
+        longest: int,
+        shortest: int | None = None,
+        stride: int = 32,
+        resizing: Resizing = OWN_RESIZING,
+    ) -> "Frame":
         """The frame whose longer side has `longest` pixels, padded up to a multiple of `stride`.
 
         Args:
@@ -27,6 +96,7 @@ class Frame:
             longest: the longer side after resizing; the aspect ratio is kept, the shorter side is at least 1.
             shortest: where given, the shorter side has so many pixels, unless the longer one would pass `longest`.
             stride: the coarsest stride of the network.
+            resizing: how sides are rounded, and other shapes than the picture's own.
 
         Raises:
             ValueError: if a size is not positive.
@@ -36,12 +106,10 @@ class Frame:
             raise ValueError(
                 f"sizes must be positive, got {original}, longest {longest}, shortest {shortest}, stride {stride}."
             )
-        scale = longest / max(height, width)
-        if shortest is not None:
-            scale = min(scale, shortest / min(height, width))
-        resized = max(1, round(height * scale)), max(1, round(width * scale))
-        padded = -(-resized[0] // stride) * stride, -(-resized[1] // stride) * stride
-        return Frame(original=original, resized=resized, padded=padded)
+        resized = resizing.sides(original, longest, shortest)
+        least = resizing.canvas or 1
+        rows, columns = (-(-max(side, least) // stride) * stride for side in resized)
+        return Frame(original=original, resized=resized, padded=(rows, columns))
 
     def enter(self, picture: Float[Tensor, "C h0 w0"]) -> Float[Tensor, "C H W"]:
         """Resizes (bilinear, antialiased) and pads with zeros on the right and below."""

@@ -1,29 +1,18 @@
 """Reading weights in every layout; checking them against a network, and loading them into a part of one."""
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from lexiseg.core.files import read_json_object
+from lexiseg.core.files import find_weights, shard_of_each
 from lexiseg.core.messages import few, printable
-
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-"""What a folder's weights are called, whole or in shards, in the order in which they are looked for."""
-
-
-def find_weights(folder: Path) -> Path | None:
-    """The file in a folder that holds its weights, or lists their shards; None if there is none."""
-    return next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -51,12 +40,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     name = printable(path)
     if not path.is_file():
         raise ValueError(f"there are no weights at {name}: give a .pt, .pth or .safetensors file.")
-    if _is_torchscript(path):
+    _check_is_no_text(path)
+    if is_torchscript(path):
         raise ValueError(
             f"{name} is a TorchScript archive, which holds a program beside the weights: save the state dict of "
             "torch.jit.load(...) to a file of its own, and give that."
         )
     try:
+        _check_is_as_large_as_it_says(path)
         content: Any = (
             load_file(path)
             if path.suffix == ".safetensors"
@@ -72,24 +63,54 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         content = next(nested, content)
     if not isinstance(content, Mapping) or (content and not any(isinstance(v, Tensor) for v in content.values())):
         raise ValueError(f"{name} holds no tensors by name: give a model's state dict.")
-    return {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
+    found = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
+    if strange := [key for key, value in found.items() if not _is_plain(value)]:
+        raise ValueError(f"{name} is damaged: {few(strange)} has fewer numbers than it says; download it again.")
+    return found
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor has a number in memory for each that it says; a few may say that they are billions."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def _check_is_as_large_as_it_says(path: Path) -> None:
+    """Refuses an archive whose content is compressed, which torch.save never does: a small one may fill the memory."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                raise ValueError("the archive is compressed")
 
 
 def _read_shards(index: Path) -> dict[str, Tensor]:
-    """The tensors of all shards that an index lists, which must lie beside it."""
-    places = read_json_object(index, ValueError).get("weight_map")
-    if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
-        raise ValueError(f'{printable(index)} lists no shards: expected "weight_map", the file of each weight.')
+    """The tensors of all shards that an index lists."""
+    places = shard_of_each(index)
     files = sorted(set(places.values()))
-    if strays := [file for file in files if Path(file).name != file or file in ("", "..") or file.endswith(".json")]:
-        raise ValueError(f"{printable(index)} lists {printable(strays[0])}: shards must lie beside their index.")
     found = {name: tensor for file in files for name, tensor in read_tensors(index.parent / file).items()}
     if lost := [name for name in places if name.removeprefix("module.") not in found]:
         raise ValueError(f"the shards beside {printable(index)} lack {few(lost)}: download or copy them again.")
     return found
 
 
-def _is_torchscript(path: Path) -> bool:
+def _check_is_no_text(path: Path) -> None:
+    """Refuses what a download brings in the place of weights."""
+    with path.open("rb") as file:
+        start = file.read(200).lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        raise ValueError(
+            f"{printable(path)} is a Git-LFS pointer, not the weights: fetch them with 'git lfs pull' in its folder, "
+            "or download the file itself."
+        )
+    if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
+        raise ValueError(
+            f"{printable(path)} is a web page, not weights: the download asked for a login or a confirmation; delete "
+            "it, and download the file in a browser."
+        )
+
+
+def is_torchscript(path: Path) -> bool:
     """Whether a file is an archive of `torch.jit.save`, as OpenAI's CLIPs are, which torch.load takes for its own."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -137,6 +158,28 @@ def weight_complaint(
         ],
     }
     return ", and ".join(f"{verb} {few(names)}" for verb, names in complaints.items() if names)
+
+
+class _WithoutFirstValues(TorchFunctionMode):
+    """Passes over what writes to a parameter in place: random first values that weights will replace."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name.endswith("_") and not name.startswith("_"):
+            written = args[0] if args else (kwargs or {}).get("tensor")
+            if isinstance(written, nn.Parameter):
+                return written
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def without_first_values() -> Generator[None, None, None]:
+    """Modules that are built in the block have parameters without values, which take neither time nor memory.
+
+    Buffers have theirs. Give the parameters values with `load_state_dict(weights, assign=True)`.
+    """
+    with _WithoutFirstValues():
+        yield
 
 
 def load_part(module: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -31,7 +31,8 @@ from lexiseg.evaluation.report import EvaluationSettings, Report, installed_vers
 from lexiseg.evaluation.shards import SHARDS_FOLDER
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
-from lexiseg.io.models import find_model, load_model
+from lexiseg.io.finding import find_model
+from lexiseg.io.models import load_model
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.datasets import DRAWN
 
@@ -94,7 +95,9 @@ def evaluate(
             network,
             data,
             None if vocabulary is None else Vocabulary.of(vocabulary),
-            replace(settings, task=task or settings.task),
+            replace(
+                settings, task=task or settings.task, precision=settings.precision or getattr(model, "precision", None)
+            ),
             model_name=str(model) if isinstance(model, str | Path) else getattr(model, "name", None),
             root=None if root is None else Path(root),
             split=split,
@@ -142,13 +145,14 @@ class EvaluationInputs:
 
     @property
     def about(self) -> dict[str, Any]:
-        """Plain data: the model's name, the data, the word for each category, how crops are cut.
+        """Plain data: the model's name, the data, the word for each category, sides of pictures, how crops are cut.
 
         To be asked after `evaluate`, which refuses words that fit no category.
         """
         words = concept_names(self.dataset.categories, self.vocabulary)
         crops = {} if (regions := self.network.regions) is None else {"crops": to_jsonable(regions)}
-        return {"data": self.data, "model": self.model_name, "words": words, **crops}
+        sides = {name: getattr(self.network.config, name) for name in ("shortest_side", "longest_side")}
+        return {"data": self.data, "model": self.model_name, "words": words, "pictures": sides, **crops}
 
     def evaluate(
         self,
@@ -273,7 +277,7 @@ def evaluate_dataset(
             belongs to another evaluation or can't be written.
     """
     settings = filled(settings, model)
-    with inference(model):
+    with inference(model, settings.precision):
         plan = plan_evaluation(model, dataset, vocabulary, settings, groups)
         settings = replace(settings, task=plan.measure.name)
         kept = None if predictions is None else PredictionStore.of(predictions, dataset)
@@ -345,12 +349,17 @@ def comparisons(
         names: file names of pictures that could be read.
     """
     config = model.config
-    with inference(model):
+    with inference(model, settings.precision):
         plan = plan_evaluation(model, dataset, vocabulary, settings)
         by_name = {sample.file_name: sample for sample in plan.measure.samples}
         for name in names:
             opened = plan.measure.open(by_name[name])
-            images = to_image_batch([opened.picture], longest=config.longest_side, shortest=config.shortest_side)
+            images = to_image_batch(
+                [opened.picture],
+                longest=config.longest_side,
+                shortest=config.shortest_side,
+                resizing=model.resizing,
+            )
             prediction = model(images.to(plan.words.text_embed.device), plan.words, plan.fusion)
             yield Comparison(
                 picture=opened.picture,

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lexiseg.core.batches import to_image_batch
 from lexiseg.core.errors import FormatError, PictureError
-from lexiseg.core.frames import Frame
+from lexiseg.core.frames import OWN_RESIZING, Frame, Resizing
 from lexiseg.core.pool import end_with_parent
 from lexiseg.core.structures import ImageBatch
 from lexiseg.data.dataset import Annotation, Loaded, Sample
@@ -49,7 +49,12 @@ def open_all(
 
 
 def batched(
-    opened: Iterable[Loaded | Skipped], *, longest: int, batch_size: int, shortest: int | None = None
+    opened: Iterable[Loaded | Skipped],
+    *,
+    longest: int,
+    batch_size: int,
+    shortest: int | None = None,
+    resizing: Resizing = OWN_RESIZING,
 ) -> Iterator[AnnotatedBatch | Skipped]:
     """Yields batches whose pictures share one canvas; the sides are those of `core.batches.to_image_batch`.
 
@@ -61,13 +66,13 @@ def batched(
             yield one
             continue
         height, width = one.picture.shape[:2]
-        canvas = Frame.fit((height, width), longest=longest, shortest=shortest).padded
+        canvas = Frame.fit((height, width), longest=longest, shortest=shortest, resizing=resizing).padded
         together = waiting.setdefault(canvas, [])
         together.append(one)
         if len(together) == batch_size:
-            yield _to_batch(waiting.pop(canvas), longest, shortest)
+            yield _to_batch(waiting.pop(canvas), longest, shortest, resizing)
     for together in waiting.values():
-        yield _to_batch(together, longest, shortest)
+        yield _to_batch(together, longest, shortest, resizing)
 
 
 class _Samples(Dataset[LoadedT | Skipped]):
@@ -88,6 +93,7 @@ class _Samples(Dataset[LoadedT | Skipped]):
             return Skipped(name=sample.file_name, reason=str(error))
 
 
-def _to_batch(together: list[Loaded], longest: int, shortest: int | None) -> AnnotatedBatch:
-    images = to_image_batch([one.picture for one in together], longest=longest, shortest=shortest)
+def _to_batch(together: list[Loaded], longest: int, shortest: int | None, resizing: Resizing) -> AnnotatedBatch:
+    pictures = [one.picture for one in together]
+    images = to_image_batch(pictures, longest=longest, shortest=shortest, resizing=resizing)
     return AnnotatedBatch(images=images, annotations=tuple(one.annotation for one in together))

@@ -1,6 +1,6 @@
-"""Saving and loading models: a folder with config.json and model.safetensors, shipped or from the hub."""
+"""Saving and loading models: a folder with config.json and model.safetensors."""
 
-import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,31 +8,29 @@ from typing import Any
 import torch
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import read_json_object
+from lexiseg.core.files import read_json_object, real
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.io.checkpoint import WEIGHTS_FILE, check_fit, load_folder, save_folder
-from lexiseg.io.config_json import from_jsonable, to_jsonable
-from lexiseg.io.shipped import CONFIG_FILE, SHIPPED, is_hub_name, shipped_folder
+from lexiseg.core.weights import without_first_values
+from lexiseg.io.checkpoint import check_fit, load_folder, save_folder, weights_hash
+from lexiseg.io.config_json import from_jsonable
+from lexiseg.io.folder_format import FolderConfig, document_of, parse_config, read_config
+from lexiseg.io.model_card import CARD_FILE, model_card
+from lexiseg.io.shipped import CONFIG_FILE
+from lexiseg.io.sources import parts_of, read_sources
 from lexiseg.models.base import ModelConfig, OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
-OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
-_DOWNLOADED = [CONFIG_FILE, WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "model-*.safetensors", OPEN_CLIP_WEIGHTS]
 LARGEST_SIDE = 16_384
 """Pixels to which a model may want pictures resized."""
 _SIDES = ("longest_side", "shortest_side", "image_size")
-_SYSTEM = "system"
 MODELS: Mapping[str, tuple[type[Any], type[OpenVocabularySegmenter]]] = {
     "opsnet": (OPSNetConfig, OPSNet),
     "ovseg": (OVSegConfig, OVSeg),
 }
 """All models: the name in config.json, the configuration type and the model type."""
-_FIRST = "opsnet"
-"""The model of folders without a name in config.json, which were written before there was another."""
-_TRUE = ("1", "on", "yes", "true")  # what huggingface_hub takes for a yes
 
 
 def save_model(
@@ -43,13 +41,13 @@ def save_model(
     extra_files: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Writes a model folder that `load_model` reads, atomically.
+    """Writes a whole model folder that `load_model` reads, atomically, with a model card.
 
     Args:
         model: the model, on any device.
         folder: the folder to make.
         dtype: storage type of the weights, such as `torch.float16`; None keeps them as they are.
-        extra_files: texts beside them, by file name, such as a model card.
+        extra_files: texts beside them, by file name, such as another model card (README.md).
         overwrite: replaces an earlier model folder.
 
     Returns:
@@ -58,9 +56,33 @@ def save_model(
     Raises:
         ModelError: if it can't be written.
     """
-    name = next(name for name, (_, kind) in MODELS.items() if type(model) is kind)
-    document = {_SYSTEM: name, **to_jsonable(model.config)}
-    return save_folder(folder, document, model.state_dict(), dtype=dtype, extra_files=extra_files, overwrite=overwrite)
+    document = document_of(_system_name(model), model.config, model.provenance)
+    texts = dict(extra_files or {})
+    if CARD_FILE not in texts:
+        texts[CARD_FILE] = card_of(model, real(Path(folder)).name, dtype)
+    return save_folder(folder, document, model.state_dict(), dtype=dtype, extra_files=texts, overwrite=overwrite)
+
+
+def _system_name(model: OpenVocabularySegmenter) -> str:
+    return next(name for name, (_, kind) in MODELS.items() if type(model) is kind)
+
+
+def card_of(model: OpenVocabularySegmenter, name: str, dtype: torch.dtype | None = None) -> str:
+    """The model card of a model whose weights are stored in a type, by the name that loads it."""
+    figures = model.provenance.figures
+    weights = None
+    if figures:  # they may be of what was in memory, while what is stored is rounded
+        state = model.state_dict().items()
+        weights = weights_hash({k: v.to(dtype).float() if v.is_floating_point() else v for k, v in state})
+    system = _system_name(model)
+    return model_card(
+        model.config,
+        model.provenance,
+        name=name,
+        about=(sys.modules[type(model).__module__].__doc__ or system).partition("\n")[0],
+        system=system,
+        is_measured=all(figure.weights == weights for figure in figures),
+    )
 
 
 def load_model(folder: str | Path) -> OpenVocabularySegmenter:
@@ -70,21 +92,25 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
         ModelError: if the folder is missing, incomplete or damaged, or weights and config disagree.
     """
     document, weights = load_folder(folder)
-    kind, config = _read_config(document, source=f"{CONFIG_FILE} in {printable(folder)}")
-    _check_sizes(document, len(weights), source=f"{CONFIG_FILE} in {printable(folder)}")
+    found = parse_config(document, f"{CONFIG_FILE} in {printable(folder)}")
+    kind, config = _model_of(found)
+    if found.sources is not None:
+        weights |= read_sources(parts_of(found.sources, found.place), config, found.place)
+    _check_sizes(found.config, len(weights), source=found.place)
     try:
         with torch.device("meta"):  # sizes are held against the weights before memory is taken for them
             check_fit(kind(config), weights, folder)
-        with fork_random():
+        with fork_random(), without_first_values():
             model: OpenVocabularySegmenter = kind(config)
     except ModelError:
         raise
     except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, MemoryError) as error:
         raise ModelError(
-            f"{CONFIG_FILE} in {printable(folder)} describes no model that can be built "
+            f"{found.place} describes no model that can be built "
             f"({' '.join(str(error).split())[:200] or type(error).__name__}); copy the folder again."
         ) from error
-    model.load_state_dict(weights)
+    model.load_state_dict(weights, assign=True)
+    model.provenance = found.provenance
     return model.eval()
 
 
@@ -102,67 +128,44 @@ def _check_sizes(document: Mapping[str, Any], most: int, source: str) -> None:
 
 
 def system_of(folder: str | Path) -> str | None:
-    """The name of a folder's model in `MODELS`, from its config.json only; None if it is no model folder."""
+    """The name of a folder's model in `MODELS`, from its config.json only; None if it is no model folder.
+
+    Raises:
+        ModelError: if a later lexiseg wrote it.
+    """
     try:
         document = read_json_object(Path(folder) / CONFIG_FILE)
     except ValueError:
         return None
     if "training_vocabulary" not in document:
         return None
-    return str(document.get(_SYSTEM, _FIRST))
+    return str(parse_config(document, f"{CONFIG_FILE} in {printable(folder)}").system)
 
 
 def training_vocabulary(folder: Path) -> Vocabulary | None:
     """What a model was trained with, from its config.json only; None if that does not say."""
-    source = folder / CONFIG_FILE
-    listed = read_json_object(source, ModelError).get("training_vocabulary")
-    return None if listed is None else from_jsonable(Vocabulary, listed, source=str(source))
+    found = read_config(folder)
+    listed = found.config.get("training_vocabulary")
+    return None if listed is None else from_jsonable(Vocabulary, listed, source=found.place)
 
 
-def _read_config(document: Mapping[str, Any], source: str) -> tuple[Any, ModelConfig]:
-    """The kind of model of a folder, and its configuration."""
-    fields = dict(document)
-    if "text_width" in fields and "training_vocabulary" not in fields:
-        raise ModelError(f"{source} is that of a CLIP alone; give the folder of a whole model, or pass it as --clip.")
-    system = fields.pop(_SYSTEM, _FIRST)
-    if system not in MODELS:
-        raise ModelError(f"{source}: {_SYSTEM} must be one of {', '.join(MODELS)}, got {system!r}.")
-    config_type, kind = MODELS[system]
-    return kind, from_jsonable(config_type, fields, source=source)
-
-
-def find_model(name_or_dir: str | Path) -> Path:
-    """The folder of a model, which is downloaded if it is one of the Hugging Face hub.
-
-    Args:
-        name_or_dir: a shipped model, "storybook" or "tiny-ovseg"; a folder; or "owner/name" on the hub, if there is no
-            such folder.
+def config_of_folder(folder: Path) -> ModelConfig:
+    """A model's configuration, from its config.json only.
 
     Raises:
-        ModelError: if there is no such model, or the hub can't be reached.
+        ModelError: if it is missing or damaged.
     """
-    text = str(name_or_dir)
-    if text in SHIPPED:
-        return shipped_folder(text)
-    if not is_hub_name(text):
-        return Path(text)
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+    return _model_of(read_config(folder))[1]
+
+
+def _model_of(found: FolderConfig) -> tuple[Any, ModelConfig]:
+    """The kind of model of a folder, and its configuration."""
+    fields = found.config
+    if "text_width" in fields and "training_vocabulary" not in fields:
         raise ModelError(
-            f"there is no model folder {printable(text)}, and HF_HUB_OFFLINE forbids to look for it on the "
-            "Hugging Face hub; give a folder that is there."
+            f"{found.place} is that of a CLIP alone; give the folder of a whole model, or pass it as --clip."
         )
-    return _download(text)
-
-
-def _download(name: str) -> Path:
-    """Fetches the files of a model from the hub, or finds them in its cache; of a CLIP, open_clip's weights."""
-    from huggingface_hub import snapshot_download  # here, because almost nobody needs it
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=_DOWNLOADED))
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        raise ModelError(
-            f"there is no model folder {printable(name)}, and the Hugging Face hub gave no model of that name "
-            f"({type(error).__name__}); check the name and the network."
-        ) from error
+    if found.system not in MODELS:
+        raise ModelError(f"{found.place}: system must be one of {', '.join(MODELS)}, got {found.system!r}.")
+    config_type, kind = MODELS[found.system]
+    return kind, from_jsonable(config_type, fields, source=found.place)

@@ -5,12 +5,14 @@ To add a model: a subclass in a file of its own, and a line in the table of `lex
 
 import logging
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
+from lexiseg.core.frames import OWN_RESIZING, Resizing
 from lexiseg.core.messages import a
 from lexiseg.core.structures import ImageBatch, LayerPrediction, MaskPrediction, MaskProposals, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
@@ -18,6 +20,7 @@ from lexiseg.encoders.cut_words import note_on_cut_words
 from lexiseg.encoders.text import TextEncoder
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.models.provenance import Provenance
 from lexiseg.models.vocabulary_embedding import QuestionConfig, embed_vocabulary
 
 logger = logging.getLogger(__name__)
@@ -89,6 +92,8 @@ class OpenVocabularySegmenter(nn.Module, ABC):
     """The module that proposes masks; it has `backbone_parameters`."""
     clip: Any
     """The CLIP that embeds words and regions; frozen."""
+    provenance: Provenance = Provenance()
+    """What made it, and of what: set by whatever makes, loads or trains a model."""
     clip_only: ClassVar[Fusion]
     """The fusion in which only CLIP scores. Its type is the only one that the model takes."""
     semantic_rule: ClassVar[SemanticRule]
@@ -147,7 +152,7 @@ class OpenVocabularySegmenter(nn.Module, ABC):
             cache_dir: folder of cached embeddings; None caches nothing.
         """
         phrased, training = self.phrased(vocabulary), self.phrased(self.config.training_vocabulary)
-        if told := note_on_cut_words(phrased, self.context_length):
+        if told := note_on_cut_words(phrased, self.context_length, self.clip.word_pieces):
             logger.warning("%s", told)
         return embed_vocabulary(
             self.text_encoder,
@@ -185,6 +190,33 @@ class OpenVocabularySegmenter(nn.Module, ABC):
     def regions(self) -> RegionConfig | None:
         """How proposals are cut out for CLIP; None where CLIP encodes the whole picture once."""
         return None
+
+    @property
+    def resizing(self) -> Resizing:
+        """How pictures become as large as the configuration's sides say."""
+        return OWN_RESIZING
+
+    def set_sides(self, longest: int | None, shortest: int | None) -> None:
+        """Lets the model look at pictures of other sides, with their aspect ratio kept; None for both changes nothing.
+
+        Args:
+            longest: the longer side in pixels, or the most it may have where `shortest` is given; if it is left out
+                there, in the model's own proportion to the shorter one, or 5/3 of it (800 : 1333).
+            shortest: the shorter side in pixels; follows from the longer one if not given.
+
+        Raises:
+            ValueError: if a side is less than 32, or the longest shorter than the shortest.
+        """
+        if longest is None and shortest is not None:
+            own = self.config
+            longest = round(shortest * (own.longest_side / own.shortest_side if own.shortest_side else 5 / 3))
+        if longest is None:
+            return
+        if min(longest, shortest or longest) < 32 or longest < (shortest or longest):
+            raise ValueError(
+                f"sides must be 32 pixels or more, the longest not below the shortest, got {longest} and {shortest}."
+            )
+        self.config = replace(self.config, longest_side=longest, shortest_side=shortest)
 
     @property
     def encodes_crops(self) -> bool:

@@ -53,9 +53,9 @@ def test_every_stage_is_the_twins(case: Case) -> None:
 
     assert len(found.tensors) == 11
     for check in found.tensors:
-        assert max(check.staged, check.overall) <= 2e-4, check.name
+        assert max(check.values) <= 2e-4, check.name
     for check in found.maps:
-        assert min(check.staged, check.overall) >= 0.999, check.name
+        assert min(check.values) >= 0.999, check.name
     assert found.holds
 
 
@@ -87,7 +87,7 @@ def test_a_wrong_weight_shows_in_its_own_stage_and_in_all_later_ones(case: Case)
         with torch.no_grad():
             weight.copy_(right)
 
-    assert {check.name for check in found.tensors if check.staged > 1e-3} == {"mask_logits", "class_embed"}
+    assert {check.name for check in found.tensors if check.values[0] > 1e-3} == {"mask_logits", "class_embed"}
     assert {"sem_seg", "sem_seg_no_ensemble"} <= {check.name for check in found.tensors if check.overall > 1e-3}
     assert not found.holds
 

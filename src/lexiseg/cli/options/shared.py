@@ -18,6 +18,8 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 # The library's own name of this choice lies beside torch, as those do that other options list; a test holds all equal.
 RankBy = Literal["class", "iou", "product"]
 
+PrecisionName = Literal["float32", "bf16", "fp16"]
+
 WORDS = "TEXT|FILE|NAME"
 """What stands for a vocabulary."""
 HOW = "How it answers"
@@ -38,12 +40,21 @@ ModelName = Annotated[
     typer.Option(
         "--model",
         "-m",
-        metavar="DIR|NAME",
+        metavar="NAME|DIR|FILE",
         callback=lambda name: name and check_model(name),  # here, before torch is imported
-        help="A model folder; or a shipped one: storybook or tiny-ovseg; or owner/name on the Hugging Face hub.",
+        help="A name that 'lexiseg models' shows, such as storybook or swin-l-coco; a model folder, ours or in "
+        "transformers' layout; a checkpoint of FC-CLIP, Mask2Former or OVSeg; or owner/name on the Hugging Face hub.",
     ),
 ]
 Device = Annotated[DeviceName, typer.Option("--device", help="Where it runs.")]
+Precision = Annotated[
+    PrecisionName,
+    typer.Option(
+        "--precision",
+        help="What is computed in, or what written weights are stored in: fp16 halves a folder, and is computed on a "
+        "GPU only; bf16 also on a CPU. Cosines to words, and words themselves, are computed in float32 always.",
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")]
 DataName = Annotated[
     str,
@@ -100,8 +111,21 @@ class CropOptions:
     """OVSeg: crops that go through CLIP at once; more may be faster on a GPU, and need more memory."""
 
 
+Side = Annotated[int, how(min=32, max=16_384)]
+
+
 @dataclass(frozen=True, kw_only=True)
-class InferenceOptions(CropOptions):
+class SideOptions:
+    """How large pictures are made; None leaves the model's own sides."""
+
+    shortest_side: Side | None = None
+    """Pixels of the shorter side of pictures; the model's own if not given."""
+    longest_side: Side | None = None
+    """Pixels of the longer side, or the most it may have beside --shortest-side; the model's own if not given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceOptions(CropOptions, SideOptions):
     """How a model is asked; None leaves the model's own value.
 
     Raises:
@@ -110,6 +134,7 @@ class InferenceOptions(CropOptions):
 
     model: ModelName = "storybook"
     device: Device = "auto"
+    precision: Precision = "float32"
     score_threshold: Annotated[float | None, how(min=0, max=1)] = None
     """Leave out segments with a lower score; the model's own if not given: for the shipped OPSNet 0.2 in segment, 0.05
     in evaluate."""

@@ -1,21 +1,19 @@
 """CLIP with a ResNet: dense features, its own attention pooling, and reading its weights."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import open_clip
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from open_clip.model import CLIPVisionCfg
 from open_clip.modified_resnet import Bottleneck, ModifiedResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lexiseg.core.messages import printable
-from lexiseg.core.weights import read_tensors, weight_complaint
 from lexiseg.encoders import colours
-from lexiseg.encoders.clip.base import SIZES_BESIDE_WEIGHTS, OpenClip, note_openai, text_sizes
+from lexiseg.encoders.clip.base import OpenClip, resize_positions, text_sizes
+from lexiseg.layers.pixel_decoder import Stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +39,24 @@ class ClipConfig:
     adapter: regions are pooled all the same, but whole pictures and crops cannot be embedded."""
 
     @property
+    def colours(self) -> colours.ColourScale:
+        """What the image tower was trained with."""
+        return colours.CLIP
+
+    @property
+    def stride(self) -> int:
+        """The least multiple of its input's sides, in pixels."""
+        return 32
+
+    @property
     def feature_dim(self) -> int:
         """Channels of the last stage."""
         return self.width * 32
+
+    @property
+    def stage_dims(self) -> tuple[int, int, int, int]:
+        """Channels of all four stages."""
+        return self.width * 4, self.width * 8, self.width * 16, self.width * 32
 
     @staticmethod
     def named(model: str, *, dense_stride: Literal[16, 32] = 32) -> "ClipConfig":
@@ -96,6 +109,16 @@ class Clip(OpenClip):
         """The image tower."""
         return self._visual[0]
 
+    def stages(self, pixel_values: Float[Tensor, "B 3 H W"]) -> Stages:
+        """Features after every stage, RGB in [0, 1], H and W multiples of 32."""
+        visual = self.visual
+        features = visual.stem(colours.CLIP.normalise(pixel_values))
+        found = []
+        for stage in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
+            features = stage(features)
+            found.append(features)
+        return tuple(found)
+
     def trunk(
         self, pixel_values: Float[Tensor, "B 3 H W"], *, stride: Literal[16, 32] = 32
     ) -> Float[Tensor, "B F h w"]:
@@ -110,10 +133,10 @@ class Clip(OpenClip):
             stride: distance of the cells in pixels.
         """
         visual = self.visual
+        if stride == 32:
+            return self.stages(pixel_values)[-1]
         features = visual.stem(colours.CLIP.normalise(pixel_values))
         features = visual.layer3(visual.layer2(visual.layer1(features)))
-        if stride == 32:
-            return visual.layer4(features)
         for block in visual.layer4:
             assert isinstance(block, Bottleneck)
             features = _dense_block(block, features)
@@ -125,12 +148,7 @@ class Clip(OpenClip):
         Raises:
             ValueError: if the pool is not there.
         """
-        pool: Any = self.visual.attnpool
-        if not self.config.has_pool:
-            raise ValueError(
-                "these weights carry no attention pool, so whole pictures and crops can't be embedded: "
-                "use mask pooling, or the folder of the training run."
-            )
+        pool = self._pool()
         height, width = features.shape[-2:]
         tokens = features.flatten(2).permute(2, 0, 1)  # hw B F
         tokens = torch.cat([tokens.mean(0, keepdim=True), tokens])
@@ -158,19 +176,47 @@ class Clip(OpenClip):
         )
         return pooled[0]
 
+    def embed_inside(
+        self, features: Float[Tensor, "B F gh gw"], inside: Bool[Tensor, "B Q gh gw"]
+    ) -> Float[Tensor, "B Q D"]:
+        """Embeds the cells of every mask by the attention pool, as FC-CLIP does with a ModifiedResNet.
+
+        The mean of all cells asks, and only the cells of the mask answer: the mean itself is no key.
+
+        Args:
+            features: the last stage's, at stride 32.
+            inside: the cells of every mask; without any, the embedding is the bias of the pool's last layer.
+
+        Returns:
+            Embeddings in the joint space, not normalised.
+
+        Raises:
+            ValueError: if the pool is not there.
+        """
+        pool = self._pool()
+        positions = resize_positions(pool.positional_embedding, (features.shape[-2], features.shape[-1]))
+        cells = features.flatten(2).transpose(1, 2)
+        mean, cells = cells.mean(1) + positions[0], cells + positions[1:]
+        heads = (pool.num_heads, -1)
+        query = pool.q_proj(mean).unflatten(-1, heads)  # B heads width
+        key, value = (project(cells).unflatten(-1, heads) for project in (pool.k_proj, pool.v_proj))
+        scores = torch.einsum("bhc,blhc->bhl", query, key) * query.shape[-1] ** -0.5
+        blocked = ~inside.flatten(2)[:, :, None]  # B Q 1 cells
+        weights = scores[:, None].masked_fill(blocked, -torch.inf).softmax(-1).masked_fill(blocked, 0.0)
+        return pool.c_proj(torch.einsum("bqhl,blhc->bqhc", weights, value).flatten(2))
+
+    def _pool(self) -> Any:
+        """The attention pool; raises ValueError if it is not there."""
+        if not self.config.has_pool:
+            raise ValueError(
+                "these weights carry no attention pool, so whole pictures and crops can't be embedded: "
+                "use mask pooling, or the folder of the training run."
+            )
+        return self.visual.attnpool
+
     def encode_image(self, pixel_values: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
         """Embeds whole pictures, RGB in [0, 1], any size that is a multiple of 32; not normalised."""
         return self.pool(self.trunk(pixel_values))
-
-
-def resize_positions(positions: Float[Tensor, "L F"], size: tuple[int, int]) -> Float[Tensor, "L2 F"]:
-    """Resizes the attention pool's position embedding (first row: the mean token) to another grid (bilinear)."""
-    side = round((len(positions) - 1) ** 0.5)
-    if size == (side, side):
-        return positions
-    grid = positions[1:].T.reshape(1, -1, side, side)
-    grid = F.interpolate(grid, size, mode="bilinear", align_corners=False)
-    return torch.cat([positions[:1], grid[0].flatten(1).T])
 
 
 def _dense_block(block: Bottleneck, features: Tensor) -> Tensor:
@@ -194,43 +240,3 @@ def _dense_block(block: Bottleneck, features: Tensor) -> Tensor:
 def _mean_of_four(features: Tensor) -> Tensor:
     """AvgPool2d(2) at every position instead of every other; border windows average what is inside."""
     return F.avg_pool2d(features, 2, stride=1, padding=1, count_include_pad=False)
-
-
-def read_clip_weights(path: Path) -> dict[str, Tensor]:
-    """Reads an open_clip state dict in any layout of `read_tensors`.
-
-    Raises:
-        ValueError: if the file is missing, cannot be read safely, or holds no CLIP weights.
-    """
-    weights = read_tensors(path)
-    if "visual.attnpool.c_proj.weight" not in weights:
-        raise ValueError(
-            f"{path} holds no CLIP with a ResNet image tower (no visual.attnpool): "
-            "choose RN50, RN101 or another RN model."
-        )
-    return weights
-
-
-def read_clip_state(config: ClipConfig, path: Path, architecture: str) -> dict[str, Tensor]:
-    """Reads an open_clip state dict for `Clip.clip`, and checks that it has all weights and no others.
-
-    Args:
-        config: the sizes.
-        path: see `read_clip_weights`.
-        architecture: the name of the sizes, for messages.
-
-    Raises:
-        ValueError: if the file can't be read, or holds weights of another architecture.
-    """
-    with torch.device("meta"):
-        own = Clip(config).clip.state_dict()
-    found = read_clip_weights(path)
-    note_openai(found, printable(path), quick_gelu=config.quick_gelu)
-    weights = {name: value for name, value in found.items() if name not in SIZES_BESIDE_WEIGHTS}
-    complaint = weight_complaint(weights, own, is_optional=lambda name: name.endswith("num_batches_tracked"))
-    if complaint:
-        raise ValueError(
-            f"the CLIP weights in {path} don't fit {architecture}: the file {complaint}; name the architecture that "
-            "they belong to."
-        )
-    return weights

@@ -1,7 +1,7 @@
 """Mask2Former without its class head, and its sizes in transformers' config.json."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from transformers import Mask2FormerConfig, Mask2FormerModel, ResNetConfig, Swin
 from lexiseg.core.checks import check_multiples
 from lexiseg.core.structures import MaskProposals
 from lexiseg.encoders import colours
+from lexiseg.encoders.segmenters.official_names import four
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,12 +170,6 @@ _FIXED_BACKBONE: Mapping[str, Mapping[str, Any]] = {
 def _first_line(error: Exception) -> str:
     """The first line of an error's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
-
-
-def four(values: Iterable[Any]) -> tuple[int, int, int, int]:
-    """Four whole numbers, one for each stage of a backbone; raises ValueError if there are more or fewer."""
-    one, two, three, last = map(int, values)
-    return one, two, three, last
 
 
 def _sizes(document: Mapping[str, Any], backbone: Mapping[str, Any], kind: str) -> SegmenterConfig:

@@ -1,12 +1,11 @@
-"""Reading and writing closed-set Mask2Formers in transformers' layout: sizes, weights, preparation of pictures."""
+"""Reading and writing closed-set Mask2Formers in transformers' layout: sizes and weights."""
 
 import functools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,8 +14,8 @@ from torch import Tensor
 
 from lexiseg.core.files import read_json_object, replacing, write_atomically
 from lexiseg.core.weights import find_weights, read_tensors, weight_complaint
-from lexiseg.encoders.colours import IMAGENET, Padding
 from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig, from_transformers, to_transformers
+from lexiseg.encoders.segmenters.preparation import PREPROCESSOR_FILE, preprocessor_json
 
 _OWN_PREFIX = "mask2former."
 _BACKBONE_PREFIX = "pixel_level_module.encoder."
@@ -51,79 +50,6 @@ class ClosedSetWeights:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preparation:
-    """How a published model's pictures are resized and padded; sides in pixels, the aspect ratio is kept."""
-
-    longest_side: int = 1333
-    """Longer side, or the most it may have where there is a shorter one."""
-    shortest_side: int | None = 800
-    padding: Padding = "mean"
-
-
-_OFFICIAL_SIDES: Mapping[int, tuple[int, int]] = {
-    133: (800, 1333),
-    80: (800, 1333),  # COCO's
-    150: (640, 2560),
-    100: (640, 2560),  # ADE20K's
-    19: (1024, 2048),
-    8: (1024, 2048),  # Cityscapes'
-}
-"""Shorter and longest test side of the official programs, by the number of classes."""
-_AGAIN = "download or copy the folder again"
-
-
-def read_preparation(folder: Path, *, num_classes: int) -> Preparation:
-    """How the pictures of a Mask2Former folder are prepared, by its preprocessor_config.json.
-
-    Files on the hub say 384 x 384, whatever the picture's shape, with the official longest side beside it, a trace of
-    their conversion. Those models, and folders without the file, get the sides of the official program for so many
-    classes; where there is none, COCO's.
-
-    Args:
-        folder: in transformers' layout.
-        num_classes: of the class head, without no-object.
-
-    Raises:
-        ValueError: if the file is damaged.
-    """
-    file = folder / "preprocessor_config.json"
-    document = read_json_object(file, ValueError) if file.is_file() else {}
-    size, padding = document.get("size"), document.get("padding") or "mean"
-    longest = document.get("max_size", document.get("_max_size"))
-    if isinstance(size, Mapping) and not {"shortest_edge", "longest_edge"}.isdisjoint(size):
-        shortest, longest = size.get("shortest_edge"), size.get("longest_edge", longest)
-    elif isinstance(size, int):
-        shortest = size
-    elif (num_classes, longest) == (150, 2048):
-        shortest = 512  # ADE20K's tiny and small semantic models
-    else:
-        shortest, longest = _OFFICIAL_SIDES.get(num_classes, (800, 1333))
-    sides = [side for side in (shortest, longest) if side is not None]
-    if not sides or any(type(side) is not int or side < 32 for side in sides) or sides != sorted(sides):
-        raise ValueError(f"{file}: expected sides of 32 pixels or more, got {shortest!r} and {longest!r}; {_AGAIN}.")
-    if padding not in get_args(Padding):
-        raise ValueError(f"{file}: padding must be {' or '.join(get_args(Padding))}, got {padding!r}; {_AGAIN}.")
-    return Preparation(
-        longest_side=longest or max(1333, *sides), shortest_side=shortest, padding=cast(Padding, padding)
-    )
-
-
-def _preprocessor(longest_side: int, padding: Padding) -> str:
-    """A preprocessor_config.json; transformers resizes by it too, to multiples of 32, and passes `padding` over."""
-    return json.dumps(
-        {
-            "image_processor_type": "Mask2FormerImageProcessor",
-            "size": {"shortest_edge": longest_side, "longest_edge": longest_side},
-            "size_divisor": 32,
-            "image_mean": IMAGENET.mean,
-            "image_std": IMAGENET.std,
-            "padding": padding,
-        },
-        indent=2,
-    )
-
-
 def read_mask2former(folder: Path) -> ClosedSetWeights:
     """Reads a Mask2Former folder in transformers' published layout: config.json, and weights as `read_tensors` does.
 
@@ -155,7 +81,7 @@ def read_mask2former(folder: Path) -> ClosedSetWeights:
     return ClosedSetWeights(
         config=config,
         segmenter={
-            name: weights.get(f"model.{published}", _unused(published, tensor))
+            name: weights.get(f"model.{published}", unused_weight(published, tensor))
             for published, (name, tensor) in own.items()
         },
         class_weight=weights["class_predictor.weight"].float(),
@@ -209,7 +135,7 @@ def write_mask2former(
         save_file(stored, path, metadata={"format": "pt"})
     write_atomically(folder / "config.json", document.to_json_string())
     if longest_side is not None:
-        write_atomically(folder / "preprocessor_config.json", _preprocessor(longest_side, "black"))
+        write_atomically(folder / PREPROCESSOR_FILE, preprocessor_json(longest_side, "black"))
 
 
 @functools.cache
@@ -243,6 +169,6 @@ def _label_names(document: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
     return tuple(str(id_to_label[str(number)]) for number in range(len(id_to_label)))
 
 
-def _unused(name: str, like: Tensor) -> Tensor:
-    """A value for an unused weight that older files lack."""
+def unused_weight(name: str, like: Tensor) -> Tensor:
+    """A value for a weight that no output depends on and that older files lack."""
     return torch.zeros(like.shape, dtype=like.dtype) if not name.endswith("weight") else torch.ones(like.shape)

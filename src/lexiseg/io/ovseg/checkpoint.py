@@ -1,6 +1,5 @@
 """Importing official OVSeg checkpoints: sizes from the weights, settings from the official configuration."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,8 +15,8 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import read_tensors, weight_complaint
 from lexiseg.encoders.clip.vit import VitConfig
 from lexiseg.encoders.clip.vit_weights import PROMPT_KEY, vit_config_of
-from lexiseg.encoders.segmenters.mask2former import four
 from lexiseg.encoders.segmenters.maskformer import DeepResNetBackbone, MaskFormerConfig
+from lexiseg.encoders.segmenters.official_names import count, resnet_sizes, swin_sizes
 from lexiseg.io.ovseg.keys import KNOWN_BUFFERS, OFFICIAL_CLIP, from_official, to_official
 from lexiseg.io.ovseg.settings import Settings, contradiction, with_settings
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
@@ -123,24 +122,15 @@ def _preset(weights: Mapping[str, Tensor]) -> OVSegConfig:
 def _segmenter_config(weights: Mapping[str, Tensor], preset: MaskFormerConfig) -> MaskFormerConfig:
     swin = deep_resnet = None
     if preset.swin is not None:
-        depths = four(_count(weights, rf"backbone\.layers\.{stage}\.blocks\.(\d+)\.") for stage in range(4))
-        tables = [weights[f"backbone.layers.{stage}.blocks.0.attn.relative_position_bias_table"] for stage in range(4)]
-        swin = replace(
-            preset.swin,
-            embed_dim=len(weights["backbone.patch_embed.proj.weight"]),
-            depths=depths,
-            num_heads=four(table.shape[1] for table in tables),
-            window_size=(math.isqrt(len(tables[0])) + 1) // 2,
-        )
+        swin = replace(preset.swin, **swin_sizes(weights))
     else:
         assert preset.deep_resnet is not None
-        depths = four(_count(weights, rf"backbone\.res{stage}\.(\d+)\.") for stage in (2, 3, 4, 5))
+        sizes = resnet_sizes(weights)
         deep_resnet = DeepResNetBackbone(
             stem_width=len(weights["backbone.stem.conv1.weight"]),
-            hidden_sizes=four(len(weights[f"backbone.res{stage}.0.conv3.weight"]) for stage in (2, 3, 4, 5)),
-            depths=depths,
+            **sizes,
             # detectron2's ResNets that are dilated so have three blocks there
-            multi_grid=preset.deep_resnet.multi_grid if depths[-1] == preset.deep_resnet.depths[-1] else (),
+            multi_grid=preset.deep_resnet.multi_grid if sizes["depths"][-1] == preset.deep_resnet.depths[-1] else (),
         )
     mask_dim, pixel_dim = weights["sem_seg_head.pixel_decoder.mask_features.weight"].shape[:2]
     num_queries, hidden_dim = weights[f"{_PREDICTOR}query_embed.weight"].shape
@@ -152,7 +142,7 @@ def _segmenter_config(weights: Mapping[str, Tensor], preset: MaskFormerConfig) -
         mask_dim=mask_dim,
         hidden_dim=hidden_dim,
         num_queries=num_queries,
-        decoder_layers=_count(weights, rf"{re.escape(_PREDICTOR)}transformer\.decoder\.layers\.(\d+)\."),
+        decoder_layers=count(weights, rf"{re.escape(_PREDICTOR)}transformer\.decoder\.layers\.(\d+)\."),
         feedforward_dim=len(weights[f"{_PREDICTOR}transformer.decoder.layers.0.linear1.weight"]),
     )
 
@@ -166,14 +156,6 @@ def _clip_config(weights: Mapping[str, Tensor]) -> VitConfig:
     if _OFFICIAL_PROMPTS in weights:
         state[PROMPT_KEY] = weights[_OFFICIAL_PROMPTS]
     return vit_config_of(state, quick_gelu=True)  # the authors' CLIPs are fine-tuned from OpenAI's
-
-
-def _count(weights: Mapping[str, Tensor], pattern: str) -> int:
-    """How many numbers the one group of a pattern matches."""
-    found = {match[1] for key in weights if (match := re.match(pattern, key))}
-    if not found:
-        raise ValueError(f"nothing is called {pattern}")
-    return len(found)
 
 
 def _check_vocabulary(vocabulary: Vocabulary, weights: Mapping[str, Tensor], settings: Settings, source: str) -> None:

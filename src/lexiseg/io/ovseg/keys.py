@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-_SWIN, _OFFICIAL_SWIN = "segmenter.backbone.swin.", "backbone."
-_BLOCK, _OFFICIAL_BLOCK = f"{_SWIN}encoder.layers.#.blocks.#.", f"{_OFFICIAL_SWIN}layers.#.blocks.#."
+from lexiseg.encoders.segmenters.official_names import Renaming, Row, swin_rows
+
 _RESNET, _OFFICIAL_RESNET = "segmenter.backbone.resnet.", "backbone."
 _FPN, _OFFICIAL_FPN = "segmenter.pixel_decoder.", "sem_seg_head.pixel_decoder."
 _QUERIES, _OFFICIAL_QUERIES = "segmenter.transformer.", "sem_seg_head.predictor."
@@ -16,18 +14,8 @@ _LAYER, _OFFICIAL_LAYER = f"{_QUERIES}decoder.layers.#.", f"{_OFFICIAL_QUERIES}t
 OFFICIAL_CLIP = "clip_adapter.clip_model."
 """Prefix of CLIP's weights in a checkpoint of the whole model."""
 
-TABLE: tuple[tuple[str, str], ...] = (
-    # Swin
-    (f"{_SWIN}embeddings.patch_embeddings.projection.*", f"{_OFFICIAL_SWIN}patch_embed.proj.*"),
-    (f"{_SWIN}embeddings.norm.*", f"{_OFFICIAL_SWIN}patch_embed.norm.*"),
-    (f"{_BLOCK}layernorm_before.*", f"{_OFFICIAL_BLOCK}norm1.*"),
-    (f"{_BLOCK}attention.q/k/v.*", f"{_OFFICIAL_BLOCK}attn.qkv.*"),
-    (f"{_BLOCK}attention.o_proj.*", f"{_OFFICIAL_BLOCK}attn.proj.*"),
-    (f"{_BLOCK}attention.relative_position_bias.*", f"{_OFFICIAL_BLOCK}attn.*"),
-    (f"{_BLOCK}layernorm_after.*", f"{_OFFICIAL_BLOCK}norm2.*"),
-    (f"{_BLOCK}mlp.*", f"{_OFFICIAL_BLOCK}mlp.*"),
-    (f"{_SWIN}encoder.layers.#.downsample.*", f"{_OFFICIAL_SWIN}layers.#.downsample.*"),
-    *((f"segmenter.backbone.hidden_states_norms.stage{n + 1}.*", f"backbone.norm{n}.*") for n in range(4)),
+TABLE: tuple[Row, ...] = (
+    *swin_rows("segmenter.backbone."),
     # ResNet with a deep stem
     (f"{_RESNET}conv1.0.*", f"{_OFFICIAL_RESNET}stem.conv1.*"),
     (f"{_RESNET}conv1.1.*", f"{_OFFICIAL_RESNET}stem.conv1.norm.*"),
@@ -78,75 +66,23 @@ TABLE: tuple[tuple[str, str], ...] = (
     ("clip.prompts.prompt_embed", f"{OFFICIAL_CLIP}visual.mask_embedding"),
     ("clip.clip.*", f"{OFFICIAL_CLIP}*"),
 )
-"""Our names and the official ones: # is a number, * the rest of the name, q/k/v a third of one official matrix."""
+"""Our names and the official ones."""
 
 KNOWN_BUFFERS = re.compile(
     r"\.relative_position_index$|^criterion\.empty_weight$|^(clip_adapter\.)?pixel_(mean|std)$|\.num_batches_tracked$"
 )
 """What a checkpoint may hold beside weights: buffers that follow from its sizes, and the loss's class weights."""
 
-_THIRDS = ("q_proj", "k_proj", "v_proj")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfficialPlace:
-    """The place of a weight in an official checkpoint."""
-
-    key: str
-    third: int | None = None
-    """The third of the matrix's rows (query, key, value: 0, 1, 2); None is the whole."""
-
-
-def official_place(name: str) -> OfficialPlace:
-    """The official place of one of an OVSeg's weights.
-
-    Raises:
-        KeyError: if official checkpoints have no such weight.
-    """
-    for pattern, official in _PATTERNS:
-        if found := pattern.fullmatch(name):
-            third = found["third"] if "third" in pattern.groupindex else None
-            parts = [part for index, part in enumerate(found.groups(), 1) if index != pattern.groupindex.get("third")]
-            return OfficialPlace(key=official.format(*parts), third=None if third is None else _THIRDS.index(third))
-    raise KeyError(name)
-
-
-def _compiled(own: str, official: str) -> tuple[re.Pattern[str], str]:
-    """A row of the table as a regular expression and a format string."""
-    pattern = re.escape(own).replace(r"\#", r"(\d+)").replace(r"\*", "(.+)")
-    return re.compile(pattern.replace("q/k/v", f"(?P<third>{'|'.join(_THIRDS)})")), re.sub("[#*]", "{}", official)
-
-
-_PATTERNS = tuple(_compiled(*row) for row in TABLE)
+_RENAMING = Renaming(TABLE)
 
 
 def from_official(weights: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Renames official weights to ours.
-
-    Args:
-        weights: by official names; only batch counters may be missing.
-        like: tensors of the expected shapes by our names; the meta device suffices.
-    """
-    found: dict[str, Tensor] = {}
-    for name, tensor in like.items():
-        place = official_place(name)
-        if place.key not in weights and name.endswith("num_batches_tracked"):
-            found[name] = torch.zeros((), dtype=tensor.dtype)  # frozen batch norms do not count
-            continue
-        whole = weights[place.key]
-        part = whole if place.third is None else whole.chunk(3)[place.third]
-        found[name] = part.reshape(tensor.shape)
-    return found
+    """Renames official weights to ours; see `Renaming.from_official`."""
+    return _RENAMING.from_official(weights, like)
 
 
 def to_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Renames our weights to the official names: the inverse of `from_official`, without buffers."""
-    thirds: dict[str, dict[int, Tensor]] = {}
-    found: dict[str, Tensor] = {}
-    for name, tensor in weights.items():
-        place = official_place(name)
-        if place.third is None:
-            found[place.key] = tensor[None] if name == "head.void_embed" else tensor
-        else:
-            thirds.setdefault(place.key, {})[place.third] = tensor
-    return found | {key: torch.cat([parts[third] for third in sorted(parts)]) for key, parts in thirds.items()}
+    return _RENAMING.to_official(
+        {name: tensor[None] if name == "head.void_embed" else tensor for name, tensor in weights.items()}
+    )

@@ -1,6 +1,5 @@
 """Verifying an imported OVSeg against recorded outputs of the official program, per stage and end to end."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,10 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.messages import printable
 from lexiseg.core.structures import ImageBatch, MaskProposals, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.core.weights import read_tensors
 from lexiseg.encoders import colours
+from lexiseg.io import verification
 from lexiseg.io.ovseg.settings import read_settings
+from lexiseg.io.verification import Check, Verification, agreement, check_shape, difference
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, MASKFORMER_ONLY, EnsembleConfig, ensemble_scores
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import mask_probs_of
@@ -33,78 +33,8 @@ REFERENCE_SCALE = 100.0
 
 _FEATURES = tuple(f"backbone.res{stage}" for stage in (2, 3, 4, 5))
 _MAPS = ("sem_seg", "sem_seg_no_ensemble")
-_SIDES = ("stage alone", "in a row", "")
 _CUT_FROM_OWN_MASKS = ("valid", "clip_logits", "sem_seg")
 """Outputs that one pixel at the mask threshold may change, where masks are the model's own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorCheck:
-    """One tensor's largest difference, relative to the reference's largest magnitude."""
-
-    name: str
-    staged: float
-    """Of the stage that computes it, from the reference's own inputs of that stage."""
-    overall: float
-    """Of the whole model, from picture and words."""
-
-    @property
-    def holds(self) -> bool:
-        """Whether it is within tolerance; for outputs of crops of the model's own masks, `staged` decides."""
-        return self.staged <= MAX_DIFFERENCE and (self.overall <= MAX_DIFFERENCE or self.name in _CUT_FROM_OWN_MASKS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MapCheck:
-    """One semantic map's share of pixels with the reference's class."""
-
-    name: str
-    staged: float
-    overall: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether enough of them agree."""
-        return min(self.staged, self.overall) >= MIN_AGREEMENT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
-    """All checks of a model against one reference."""
-
-    tensors: tuple[TensorCheck, ...]
-    maps: tuple[MapCheck, ...]
-
-    @property
-    def holds(self) -> bool:
-        """Whether every check holds."""
-        return all(check.holds for check in (*self.tensors, *self.maps))
-
-    def tables(self) -> list[tuple[str, list[tuple[str, ...]]]]:
-        """Titles and rows for a terminal, the first row the heading; maps in percent."""
-        tensors = [
-            (c.name, f"{c.staged:.1e}", f"{c.overall:.1e}", "" if c.holds else "too large") for c in self.tensors
-        ]
-        maps = [
-            (c.name, f"{100 * c.staged:.3f}", f"{100 * c.overall:.3f}", "" if c.holds else "too few") for c in self.maps
-        ]
-        return [
-            (f"Largest relative difference (limit {MAX_DIFFERENCE:g})", [("tensor", *_SIDES), *tensors]),
-            (f"Pixels of the same class, in % (limit {100 * MIN_AGREEMENT:g})", [("map", *_SIDES), *maps]),
-        ]
-
-    def to_jsonable(self) -> dict[str, object]:
-        """Fractions; null where a value is no number."""
-
-        def sides(check: TensorCheck | MapCheck) -> dict[str, float | None]:
-            values = {"alone": check.staged, "in_a_row": check.overall}
-            return {side: value if math.isfinite(value) else None for side, value in values.items()}
-
-        return {
-            "holds": self.holds,
-            "differences": {check.name: sides(check) for check in self.tensors},
-            "agreements": {check.name: sides(check) for check in self.maps},
-        }
 
 
 def read_reference(path: Path) -> dict[str, Tensor]:
@@ -117,18 +47,8 @@ def read_reference(path: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: if the file is missing or damaged, or lacks one of these tensors.
     """
-    name = printable(path)
-    if not path.is_file():
-        raise ModelError(f"there is no reference {name}; give a .safetensors file.")
-    try:
-        found = read_tensors(path)
-    except ValueError as error:
-        raise ModelError(f"the reference {name} is damaged or no safetensors file; copy it again.") from error
     needed = ("image", *_FEATURES, "class_embed", "mask_logits", "text_embed", "valid", "clip_logits", *_MAPS)
-    if missing := [key for key in needed if key not in found]:
-        raise ModelError(f"the reference {name} lacks {', '.join(missing)}; record it again.")
-    if found["image"].ndim != 3 or found["image"].dtype != torch.uint8:
-        raise ModelError(f"the image of the reference {name} must be 3 x H x W bytes; record it again.")
+    found, name = verification.read_reference(path, needed), printable(path)
     if len(found["clip_logits"]) != int(found["valid"].sum()):
         raise ModelError(f"the reference {name} must have a row of clip_logits for each valid mask; record it again.")
     return {key: found[key] for key in needed}
@@ -173,29 +93,37 @@ def verify(model: OVSeg, reference: Mapping[str, Tensor], class_names: Sequence[
     overall: dict[str, Tensor] = {}
     for stage in _STAGES:
         overall |= stage(inputs, overall)
-        _check_shapes(overall, expected)
+        for name, output in overall.items():
+            check_shape(output, expected[name], name)
         staged |= stage(inputs, expected)
     maps = {}
     for name, ensemble in (("sem_seg", None), ("sem_seg_no_ensemble", MASKFORMER_ONLY)):
         answer = model(inputs.images, inputs.words, ensemble)
         maps[name] = torch.from_numpy(soft_semantic_map(answer, 0, inputs.frame))
     return Verification(
-        tensors=tuple(
-            TensorCheck(
-                name=name,
-                staged=_difference(found, expected[name]),
-                overall=_difference(overall[name], expected[name]),
-            )
-            for name, found in staged.items()
-        ),
-        maps=tuple(
-            MapCheck(
-                name=name,
-                staged=_agreement(staged[name].argmax(0), expected[name].argmax(0)),
-                overall=_agreement(found, expected[name].argmax(0)),
-            )
-            for name, found in maps.items()
-        ),
+        checks=(
+            *(
+                Check(
+                    name=name,
+                    staged=difference(found, expected[name], name=name, relative=True),
+                    overall=difference(overall[name], expected[name], name=name, relative=True),
+                    limit=MAX_DIFFERENCE,
+                    kind="relative difference",
+                    stage_decides=name in _CUT_FROM_OWN_MASKS,
+                )
+                for name, found in staged.items()
+            ),
+            *(
+                Check(
+                    name=name,
+                    staged=agreement(staged[name].argmax(0), expected[name].argmax(0), name=name),
+                    overall=agreement(found, expected[name].argmax(0), name=name),
+                    limit=MIN_AGREEMENT,
+                    kind="agreement",
+                )
+                for name, found in maps.items()
+            ),
+        )
     )
 
 
@@ -270,22 +198,3 @@ _STAGES: tuple[Callable[[_Inputs, _Given], dict[str, Tensor]], ...] = (_backbone
 
 def _query_logits(model: OVSeg, given: _Given) -> Float[Tensor, "Q K1"]:
     return F.normalize(given["class_embed"], dim=-1) @ given["text_embed"].T * model.config.logit_scale
-
-
-def _check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    for name, tensor in found.items():
-        if tensor.shape != expected[name].shape:
-            raise ModelError(
-                f"the reference's {name} has the shape {list(expected[name].shape)}, the model's {list(tensor.shape)}: "
-                "it was made with another model or with other words."
-            )
-
-
-def _difference(found: Tensor, expected: Tensor) -> float:
-    found, expected = found.float(), expected.float()
-    scale = expected.abs().max()
-    return float((found - expected).abs().max() / (scale if scale > 0 else 1))
-
-
-def _agreement(found: Tensor, expected: Tensor) -> float:
-    return float((found == expected).float().mean())

@@ -122,7 +122,8 @@ def pairs_of(
         text_embed: their embeddings, unit rows on the CPU.
         config: `regions` is set.
     """
-    images = to_image_batch([annotated.picture], longest=model.config.longest_side, shortest=model.config.shortest_side)
+    sides = {"longest": model.config.longest_side, "shortest": model.config.shortest_side}
+    images = to_image_batch([annotated.picture], **sides, resizing=model.resizing)
     (frame,) = images.frames
     images = images.to(next(model.parameters()).device)
     if annotated.ids is None:

@@ -1,0 +1,98 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from lexiseg.encoders.segmenters.mask2former import Segmenter
+from lexiseg.layers.pixel_decoder import DecoderConfig, PixelDecoder, Stages
+from lexiseg.layers.query_decoder import QueryDecoder
+from tiny import RESNET, SIZES, pictures, seeded
+
+CONFIG = DecoderConfig(**SIZES | {"decoder_layers": 4, "encoder_layers": 2})
+
+
+def theirs() -> Segmenter:
+    """transformers' Mask2Former, with random weights everywhere; in float64: no rounding opens or blocks a cell."""
+    return seeded(Segmenter(replace(RESNET, decoder_layers=4, encoder_layers=2))).eval().double()
+
+
+def own(published: Segmenter) -> tuple[PixelDecoder, QueryDecoder]:
+    """Our decoders with its weights, loaded name by name."""
+    assert RESNET.resnet is not None
+    pixels, queries = PixelDecoder(RESNET.resnet.hidden_sizes, CONFIG), QueryDecoder(CONFIG)
+    pixels.load_state_dict(published.mask2former.pixel_level_module.decoder.state_dict())
+    queries.load_state_dict(published.mask2former.transformer_module.state_dict())
+    return pixels.eval().double(), queries.eval().double()
+
+
+def stages_of(published: Segmenter, pixel_values: Tensor) -> Stages:
+    return tuple(published.backbone(pixel_values).feature_maps)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(64, 96), (160, 32)])
+def test_masks_and_queries_of_every_layer_are_those_of_transformers(size: tuple[int, int]) -> None:
+    published = theirs()
+    pixels, queries = own(published)
+    pixel_values = pictures(*size, 2).pixel_values.double()
+    expected = published.mask2former(pixel_values, output_hidden_states=True)
+
+    features = pixels(stages_of(published, pixel_values))
+    found = queries(features, every_layer=True)
+
+    layers = (*found.aux, found)
+    assert len(layers) == 5
+    for ours, masks, states in zip(
+        layers, expected.masks_queries_logits, expected.transformer_decoder_intermediate_states, strict=True
+    ):
+        torch.testing.assert_close(ours.mask_logits, masks, atol=1e-8, rtol=1e-8)
+        torch.testing.assert_close(ours.query_embed, states.transpose(0, 1), atol=1e-8, rtol=1e-8)
+    masks = found.mask_logits
+    assert 0.1 < (masks > 0).float().mean() < 0.9  # attention was masked, and not everywhere
+    alone = queries(features)
+    assert alone.aux == ()
+    torch.testing.assert_close(alone.mask_logits, masks)
+
+
+@torch.no_grad()
+def test_a_picture_gets_the_same_masks_alone_and_in_a_batch() -> None:
+    published = theirs()
+    pixels, queries = own(published)
+    stages = stages_of(published, pictures(64, 96, 3).pixel_values.double())
+
+    together = queries(pixels(stages)).mask_logits
+    alone = queries(pixels(tuple(stage[1:2] for stage in stages))).mask_logits
+
+    torch.testing.assert_close(together[1:2], alone, atol=1e-8, rtol=1e-8)
+
+
+def test_gradients_are_those_of_transformers() -> None:
+    published = theirs()
+    pixels, queries = own(published)
+    pixel_values = pictures(64, 96, 1).pixel_values.double()
+    pixels.requires_grad_(True)
+    published.mask2former(pixel_values, output_hidden_states=True).masks_queries_logits[-1].square().mean().backward()
+    with torch.no_grad():
+        stages = stages_of(published, pixel_values)
+
+    queries(pixels(stages)).mask_logits.square().mean().backward()
+
+    both = (
+        (pixels, published.mask2former.pixel_level_module.decoder),
+        (queries, published.mask2former.transformer_module),
+    )
+    for ours, whole in both:
+        expected = dict(whole.named_parameters())
+        for name, parameter in ours.named_parameters():
+            assert parameter.grad is not None, name
+            torch.testing.assert_close(parameter.grad, expected[name].grad, atol=1e-6, rtol=1e-6, msg=name)
+
+
+def test_a_new_decoder_starts_with_every_query_in_use_and_points_on_rays() -> None:
+    assert RESNET.resnet is not None
+    pixels, queries = PixelDecoder(RESNET.resnet.hidden_sizes, CONFIG), QueryDecoder(CONFIG)
+    offsets = pixels.get_parameter("encoder.layers.0.self_attn.sampling_offsets.bias").view(4, 3, 4, 2)
+
+    torch.testing.assert_close(offsets[1, 0], torch.tensor([[0.0, 1], [0, 2], [0, 3], [0, 4]]), atol=1e-5, rtol=0)
+    assert queries.queries_features.weight.std() > 0.5
