@@ -20,6 +20,7 @@ from lexiseg.layers.spatial_adapter import folded
 from lexiseg.models.class_names import training_vocabulary
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.models.provenance import Provenance, Source
 
 SCORE_THRESHOLD = 0.4
 """The 0.8 that closed-set models demand of an object, times a class at least as probable as all others together (0.5).
@@ -88,6 +89,10 @@ def assemble(
     assert isinstance(model.head, AssembledHead)
     model.load_state_dict(weights_of_parts(config, closed, clip_state), assign=True, strict=False)
     model.head.class_text = nn.Parameter(concept_embed(model.clip, model.phrased(training)), requires_grad=False)
+    model.provenance = Provenance(
+        made="assembled from published parts, without training",
+        sources=(Source.of("segmenter", mask2former_folder), Source.of("CLIP", clip_weights)),
+    )
     return model
 
 
