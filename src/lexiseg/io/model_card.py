@@ -53,7 +53,7 @@ def model_card(
         "Licence": _licences(provenance.sources),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
-    return f"---\n{_front_matter(provenance, name=name, system=system)}---\n\n# {name}\n\n{body}\n\n{GENERATED}\n"
+    return f"---\n{_front_matter(provenance, name=name, system=system)}\n---\n\n# {name}\n\n{body}\n\n{GENERATED}\n"
 
 
 def written_card(folder: Path) -> str | None:
