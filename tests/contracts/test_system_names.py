@@ -16,6 +16,7 @@ KNOWS = {
     "cli/import_weights.py": "imports an OVSeg",
     "cli/main.py": "the table of commands, one of which imports an OVSeg",
     "cli/options/shared.py": "names the shipped models",
+    "encoders/segmenters/detectron2.py": "says what a checkpoint is instead",
     "evaluation/study.py": "measures OPSNet's parts, one by one",
     "evaluation/upper_bounds.py": "likewise",
     "io/folder_format.py": "names the one system of format 1",

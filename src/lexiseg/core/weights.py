@@ -60,6 +60,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             "torch.jit.load(...) to a file of its own, and give that."
         )
     try:
+        _check_is_as_large_as_it_says(path)
         content: Any = (
             load_file(path)
             if path.suffix == ".safetensors"
@@ -75,7 +76,25 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         content = next(nested, content)
     if not isinstance(content, Mapping) or (content and not any(isinstance(v, Tensor) for v in content.values())):
         raise ValueError(f"{name} holds no tensors by name: give a model's state dict.")
-    return {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
+    found = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
+    if strange := [key for key, value in found.items() if not _is_plain(value)]:
+        raise ValueError(f"{name} is damaged: {few(strange)} has fewer numbers than it says; download it again.")
+    return found
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor has a number in memory for each that it says; a few may say that they are billions."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def _check_is_as_large_as_it_says(path: Path) -> None:
+    """Refuses an archive whose content is compressed, which torch.save never does: a small one may fill the memory."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                raise ValueError("the archive is compressed")
 
 
 def read_shard_names(weights: Path) -> list[str]:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from lexiseg.core.devices import Precision
 from lexiseg.core.errors import ModelError
 from lexiseg.core.files import StagingFolder, read_json_object, real, replacing, writing
 from lexiseg.core.messages import printable
@@ -22,6 +23,8 @@ from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.shipped import CONFIG_FILE, check_folder
 
 WEIGHTS_FILE = "model.safetensors"
+_STORED: Mapping[str, Precision] = {"F32": "float32", "BF16": "bf16", "F16": "fp16"}
+"""Types as safetensors calls them."""
 
 
 def save_folder(
@@ -60,7 +63,7 @@ def save_folder(
     texts[CONFIG_FILE] = json.dumps(to_jsonable(config), indent=2, ensure_ascii=False) + "\n"
     tensors = {name: _stored(name, tensor, dtype) for name, tensor in state_dict.items()}
     with writing(target, ModelError, SafetensorError):
-        _check_replaceable(target, overwrite=overwrite)
+        check_replaceable(target, overwrite=overwrite)
         with StagingFolder(target.parent) as staging:
             fresh = staging.path / target.name
             fresh.mkdir()
@@ -93,6 +96,17 @@ def load_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except ValueError as error:
         raise ModelError(str(error)) from error
     return document, {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in stored.items()}
+
+
+def stored_precision(folder: Path) -> Precision | None:
+    """What a model folder's weights are stored in; None if they are in shards, a pickle, or of several types."""
+    weights = folder / WEIGHTS_FILE
+    if not weights.is_file():
+        return None
+    with safe_open(weights, "pt") as file:
+        names = {str(file.get_slice(key).get_dtype()) for key in file.keys()}  # noqa: SIM118
+    floats = {name for name in names if "F" in name}
+    return _STORED.get(next(iter(floats))) if len(floats) == 1 else None
 
 
 def load_into(module: nn.Module, state_dict: Mapping[str, Tensor], source: str | Path) -> None:
@@ -214,7 +228,8 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return cast.clone(memory_format=torch.contiguous_format)
 
 
-def _check_replaceable(target: Path, *, overwrite: bool) -> None:
+def check_replaceable(target: Path, *, overwrite: bool) -> None:
+    """Raises ModelError if a model folder may not be written there."""
     if not target.exists():
         return
     if not target.is_dir():

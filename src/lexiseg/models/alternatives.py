@@ -4,6 +4,7 @@ Their measurements in the drawn world stand in docs/results.md.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,7 +13,6 @@ from torch.nn import functional as F
 
 from lexiseg.core.checks import check_fractions
 from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals, RegionEmbeddings, VocabularyEmbeddings
-from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.crops import RegionConfig, cut_regions
 
@@ -105,7 +105,7 @@ def survivors(first: MaskPrediction, min_score: float) -> Bool[Tensor, "B Q"]:
 
 @torch.no_grad()
 def with_crops(
-    clip: Clip,
+    clip: Any,
     images: ImageBatch,
     proposals: MaskProposals,
     regions: RegionEmbeddings,
@@ -115,7 +115,7 @@ def with_crops(
     """The region embeddings in which CLIP's, of wanted proposals that have a pixel, is joined with their crop's.
 
     Args:
-        clip: frozen.
+        clip: of any family, frozen.
         images: the pictures that the masks were proposed for.
         proposals: the masks.
         regions: the embeddings without crops.

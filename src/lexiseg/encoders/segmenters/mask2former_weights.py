@@ -81,7 +81,7 @@ def read_mask2former(folder: Path) -> ClosedSetWeights:
     return ClosedSetWeights(
         config=config,
         segmenter={
-            name: weights.get(f"model.{published}", _unused(published, tensor))
+            name: weights.get(f"model.{published}", unused_weight(published, tensor))
             for published, (name, tensor) in own.items()
         },
         class_weight=weights["class_predictor.weight"].float(),
@@ -169,6 +169,6 @@ def _label_names(document: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
     return tuple(str(id_to_label[str(number)]) for number in range(len(id_to_label)))
 
 
-def _unused(name: str, like: Tensor) -> Tensor:
-    """A value for an unused weight that older files lack."""
+def unused_weight(name: str, like: Tensor) -> Tensor:
+    """A value for a weight that no output depends on and that older files lack."""
     return torch.zeros(like.shape, dtype=like.dtype) if not name.endswith("weight") else torch.ones(like.shape)

@@ -186,10 +186,13 @@ def decoder_sizes(weights: Mapping[str, Tensor]) -> dict[str, int]:
 
     Raises:
         KeyError: naming a weight that is missing.
-        ValueError: if there are no layers.
+        ValueError: if there are no layers, or the pixel decoder samples other points.
     """
-    encoder_layer, offsets = f"{_PIXELS}transformer.encoder.layers.", "self_attn.sampling_offsets.weight"
+    encoder_layer = f"{_PIXELS}transformer.encoder.layers."
     num_queries, hidden_dim = weights[_QUERY_FEATURES].shape
+    num_heads, rest = divmod(len(weights[f"{encoder_layer}0.self_attn.sampling_offsets.weight"]), 3 * 4 * 2)
+    if rest or not num_heads:
+        raise ValueError("the pixel decoder samples no 4 points at 3 levels")
     return {
         "hidden_dim": hidden_dim,
         "mask_dim": len(weights[f"{_PIXELS}mask_features.weight"]),
@@ -197,8 +200,7 @@ def decoder_sizes(weights: Mapping[str, Tensor]) -> dict[str, int]:
         "encoder_feedforward_dim": len(weights[f"{encoder_layer}0.linear1.weight"]),
         "decoder_layers": count(weights, rf"{re.escape(_QUERIES)}transformer_cross_attention_layers\.(\d+)\."),
         "feedforward_dim": len(weights[f"{_QUERIES}transformer_ffn_layers.0.linear1.weight"]),
-        # of the pixel decoder, whose 4 points at 3 levels have two coordinates; the query decoder's do not show
-        "num_heads": len(weights[f"{encoder_layer}0.{offsets}"]) // 24,
+        "num_heads": num_heads,  # of the pixel decoder; the query decoder's do not show
         "num_queries": num_queries,
     }
 
