@@ -136,7 +136,7 @@ def test_certainty_lifts_objects_that_clip_is_sure_of_whatever_the_fusion() -> N
         after = opsnet(pictures(), asked, fusion)
         certain = clip.class_logits.softmax(-1).amax(-1)
         torch.testing.assert_close(1 - after.void_probs, 1 - (1 - 0.5 * certain) * before.void_probs)
-        assert torch.equal(after.class_logits, before.class_logits)
+        torch.testing.assert_close(after.class_logits, before.class_logits)
         assert not opsnet(pictures(), asked, CLIP_ONLY).void_probs.any()
 
 
