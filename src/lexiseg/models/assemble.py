@@ -12,8 +12,9 @@ from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import without_first_values
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
-from lexiseg.encoders.segmenters.mask2former_weights import ClosedSetWeights, read_mask2former
+from lexiseg.encoders.segmenters.mask2former_weights import ClosedSet
 from lexiseg.encoders.segmenters.preparation import Regime, read_preparation
+from lexiseg.encoders.segmenters.published import read_closed_set
 from lexiseg.encoders.text import text_embed
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.layers.spatial_adapter import folded
@@ -64,7 +65,7 @@ def assemble(
     Raises:
         ValueError: if a file is missing or damaged, or the parts don't fit together.
     """
-    closed = read_mask2former(mask2former_folder)
+    closed = read_closed_set(mask2former_folder)
     clip_config = ClipConfig.named(clip) if isinstance(clip, str) else clip
     clip_state = read_clip_state(clip_config, clip_weights, clip if isinstance(clip, str) else "the given sizes")
     prepared = read_preparation(mask2former_folder, num_classes=len(closed.names), regime=preparation)
@@ -95,9 +96,7 @@ CLASS_TEXT = "head.class_text"
 """The one weight of an assembled model that is in neither of its parts: the embeddings of the training names."""
 
 
-def weights_of_parts(
-    config: OPSNetConfig, closed: ClosedSetWeights, clip_state: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def weights_of_parts(config: OPSNetConfig, closed: ClosedSet, clip_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state dict of an assembled model without `CLASS_TEXT`, in float32; what is so already is not copied.
 
     Args:

@@ -20,7 +20,7 @@ from lexiseg.core.structures import (
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders import colours
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig, resize_positions
-from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig
+from lexiseg.encoders.segmenters.published import AnySegmenterConfig, build_segmenter
 from lexiseg.layers.heads import AssembledHead, ProjectionHead, mean_inside
 from lexiseg.layers.modulation import CLIP_ONLY, ModulationConfig, modulated_logits
 from lexiseg.layers.pooling import mask_pool, region_weights
@@ -36,7 +36,7 @@ from lexiseg.models.vocabulary_embedding import QuestionConfig
 class OPSNetConfig:
     """The architecture of an OPSNet and its defaults at inference; raises ValueError for impossible sizes."""
 
-    segmenter: SegmenterConfig
+    segmenter: AnySegmenterConfig
     clip: ClipConfig
     training_vocabulary: Vocabulary
     """The vocabulary, with its templates, that segmentation was trained on: modulation measures the distance to it."""
@@ -103,7 +103,7 @@ class OPSNet(OpenVocabularySegmenter):
         super().__init__()
         query_dim, clip_dim = config.segmenter.hidden_dim, config.clip.embed_dim
         self.config = config
-        self.segmenter = Segmenter(config.segmenter)
+        self.segmenter = build_segmenter(config.segmenter)
         self.clip = Clip(config.clip).requires_grad_(False).eval()
         self.adapter = SpatialAdapter(config.clip.feature_dim, clip_dim, positions=config.positions)
         self.enhancer = (
