@@ -18,6 +18,7 @@ from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.train import TrainOptions
 from lexiseg.cli.options.weights import AssembleOptions
 from lexiseg.cli.train import settings_of
+from lexiseg.core import devices
 from lexiseg.data.captions.taggers import TAGGERS
 from lexiseg.data.dataset import TaskName
 from lexiseg.encoders.segmenters.preparation import Regime
@@ -44,6 +45,7 @@ def choices(options: type, name: str) -> set[str]:
         (MineOptions, "source", get_args(PairSource)),
         (MineOptions, "tagger", (*TAGGERS, "none")),
         (TrainOptions, "precision", get_args(Precision)),
+        (SegmentOptions, "precision", get_args(devices.Precision)),
         (AssembleOptions, "preparation", get_args(Regime)),
     ],
 )

@@ -117,6 +117,7 @@ MEANS_ANOTHER_THING = {
     "--data": "one data set; in a training several, or pairs",
     "--list": "shows recipes, or built-in vocabularies",
     "--model": "what is asked; in a training another name of --start, what it goes on from",
+    "--precision": "what is computed or stored; a training has no fp16, which needs scaled losses",
     "--split": "a data set has its own; what is drawn has three",
     "--workers": "processes that share the work; or that read ahead of it, of which there may be none",
 }

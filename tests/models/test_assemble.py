@@ -417,7 +417,9 @@ def test_weights_of_another_clip_end_in_one_sentence(folder: Path, clip_weights:
 
 
 def test_an_unknown_clip_ends_in_one_sentence(folder: Path, clip_weights: Path) -> None:
-    with pytest.raises(ValueError, match="expected an open_clip model with a ResNet image tower, got 'ViT-B-32'"):
+    with pytest.raises(ValueError, match="open_clip knows no model 'RN51'; near names: RN50"):
+        assemble(folder, "RN51", clip_weights)
+    with pytest.raises(ValueError, match="don't fit ViT-B-32: the file holds another kind of image tower"):
         assemble(folder, "ViT-B-32", clip_weights)
 
 

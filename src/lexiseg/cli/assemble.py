@@ -4,6 +4,7 @@ from lexiseg.cli.console import say
 from lexiseg.cli.import_weights import check_out
 from lexiseg.cli.options.shared import read_optional_vocabulary
 from lexiseg.cli.options.weights import AssembleOptions
+from lexiseg.core.devices import dtype_of
 from lexiseg.io.models import save_model
 from lexiseg.models.assemble import assemble
 
@@ -26,7 +27,7 @@ def run_assemble(options: AssembleOptions) -> None:
         longest_side=options.longest_side,
         shortest_side=options.shortest_side,
     )
-    save_model(model, out, overwrite=options.overwrite)
+    save_model(model, out, dtype=dtype_of(options.precision), overwrite=options.overwrite)
     say(
         f"Assembled {folder} and {clip} to {out}, a model of {len(model.config.training_vocabulary)} trained and any "
         f'other names. Use it: lexiseg segment PICTURE --model {out} --vocabulary "..." --out DIR'

@@ -46,7 +46,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
     """
     out = options.out
     with processes.process_group():
-        network = load(options.model, device=options.device).network
+        network = load(options.model, device=options.device, precision=options.precision).network
         set_regions(network, options)
         set_sides(network, options)
         settings = EvaluationSettings(
@@ -55,6 +55,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
             negatives=options.negatives,
             fusion=fusion_for(options, network),
             merge=merge_for(options, network.config.merge),
+            precision=options.precision,
             limit=options.limit,
             cache_dir=default_cache_dir(),
         )
@@ -154,7 +155,7 @@ def _tell(found: Report, diagnosis: Diagnosis | None, page: Path, other_words: M
         say(f"Asked by another name: {', '.join(f'{name} as {word}' for name, word in other_words.items())}.")
     say(
         f"{found.num_pictures} pictures, {found.images_per_second:.1f} per second, {found.settings.task} task; "
-        f"weights {found.weights} in {found.dtype} on {found.device}. Report: {page}."
+        f"weights {found.weights} in {found.settings.precision} on {found.device}. Report: {page}."
     )
     regions = found.regions
     if regions.proposals:

@@ -7,6 +7,7 @@ from pathlib import Path
 from lexiseg.cli.console import FAILURE, FINE, note, say, show
 from lexiseg.cli.options.shared import read_optional_vocabulary
 from lexiseg.cli.options.weights import ImportClipOptions, ImportMask2FormerOptions, ImportModelOptions
+from lexiseg.core.devices import dtype_of
 from lexiseg.core.errors import ModelError, UsageError
 from lexiseg.core.messages import few, printable
 from lexiseg.io.mask2former import (
@@ -42,7 +43,7 @@ def run_import_ovseg(options: ImportModelOptions) -> int:
     reference = options.reference
     expected = None if reference is None else (read_reference(reference), reference_words(reference, settings))
     imported = import_ovseg(options.checkpoint, settings=settings, vocabulary=vocabulary)
-    save_model(imported.model, out, overwrite=options.overwrite)
+    save_model(imported.model, out, dtype=dtype_of(options.precision), overwrite=options.overwrite)
     document: dict[str, object] = {
         "model": str(out),
         "weights": imported.num_weights,
@@ -114,14 +115,14 @@ def run_import_clip(options: ImportClipOptions) -> None:
     file, out, model = options.file, options.out, options.model
     check_out(out, overwrite=options.overwrite)
     if model is None:
-        write_clip(out, import_clip(file, quick_gelu=options.quick_gelu))
+        write_clip(out, import_clip(file, quick_gelu=options.quick_gelu), dtype=dtype_of(options.precision))
         say(f"Imported {printable(file)} to {printable(out)}, a CLIP that 'lexiseg train' takes with --clip.")
         return
     base = load_model(find_model(model))
     if not base.encodes_crops:
         raise UsageError(f"--model must name a model whose CLIP sees masked crops; that of {model} sees none.")
     clip = import_clip(file, quick_gelu=options.quick_gelu, base=base.clip)
-    save_model(with_clip(base, clip), out, overwrite=options.overwrite)
+    save_model(with_clip(base, clip), out, dtype=dtype_of(options.precision), overwrite=options.overwrite)
     say(f"Imported {printable(file)} to {printable(out)}: {model} with this CLIP in the place of its own.")
 
 

@@ -32,6 +32,7 @@ COMMANDS: tuple[tuple[str, type[Any], str], ...] = (
     ("storybook", data.StorybookOptions, "data.run_storybook"),
     ("vocabulary", data.VocabularyOptions, "data.run_vocabulary"),
     ("assemble", weights.AssembleOptions, "assemble.run_assemble"),
+    ("push", weights.PushOptions, "push.run_push"),
     ("train", train.TrainOptions, "train.run_train"),
     ("finetune", train.FinetuneOptions, "train.run_finetune"),
     ("score panoptic", evaluate.ScorePanopticOptions, "score.run_score_panoptic"),

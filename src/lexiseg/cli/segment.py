@@ -45,7 +45,7 @@ def run_segment(options: SegmentOptions) -> int:
     pictures = dict(zip(unique_names(paths), paths, strict=True))
     vocabulary, categories = _numbered(vocabulary, paths, options.categories)
     check_unspoilt(options.out, list(pictures), paths)
-    model = load(options.model, device=options.device)
+    model = load(options.model, device=options.device, precision=options.precision)
     answer = _answerer(model, vocabulary, options)
     _note_strange_letters(vocabulary)
     request = Request(
@@ -143,6 +143,8 @@ def _question(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> 
     """All that decides an answer, for the JSON."""
     elsewhere = {"pictures", "vocabulary", "out", "model", "device", "as_json", "resume", "categories"}
     settings = {field.name: getattr(options, field.name) for field in fields(options) if field.name not in elsewhere}
+    if options.precision == "float32":  # what an interrupted run of earlier versions was asked for too
+        del settings["precision"]
     return {
         "description": "lexiseg segment",
         "model": weights_hash(model.network.state_dict()),

@@ -1,8 +1,41 @@
-"""Choosing the device that a model runs on."""
+"""Choosing the device that a model runs on, and what it computes in."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
 
 import torch
 
 from lexiseg.core.errors import DeviceError
+
+Precision = Literal["float32", "bf16", "fp16"]
+"""What a network computes in, or what its weights are stored in."""
+DTYPES: Mapping[Precision, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Their types in torch."""
+
+
+def dtype_of(precision: Precision | None) -> torch.dtype | None:
+    """Its type in torch; None, which leaves weights as they are, of None."""
+    return None if precision is None else DTYPES[precision]
+
+
+def computing(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """What a network runs under to compute in a precision; float32 changes nothing.
+
+    Matrix products and convolutions alone are in half precision (torch.autocast). What loses too much there, or gives
+    NaN, stays in float32: cosines to words, and the sampling of deformable attention, where grid_sample of half
+    precision reads past its input on a CPU.
+
+    Raises:
+        DeviceError: if the device has no use for the precision: fp16 on a CPU, where it overflows and saves no time.
+    """
+    if precision == "float32":
+        return nullcontext()
+    if precision == "fp16" and device.type == "cpu":
+        raise DeviceError("fp16 is computed on a GPU only, and this is a CPU; take bf16 or float32 as precision.")
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise DeviceError("this GPU has no bf16; take fp16 or float32 as precision.")
+    return torch.autocast(device.type, DTYPES[precision])
 
 
 def choose_device(name: str) -> torch.device:

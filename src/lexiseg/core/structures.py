@@ -131,6 +131,13 @@ class MaskPrediction:
     counts: RegionCounts = field(default_factory=RegionCounts)
     """Counts of the region branch, where there is one."""
 
+    def __post_init__(self) -> None:
+        """What was computed in half precision is compared and merged in float32."""
+        for name in ("mask_logits", "class_logits", "void_probs", "iou_scores"):
+            value: Tensor = getattr(self, name)
+            if value.dtype in (torch.bfloat16, torch.float16):
+                object.__setattr__(self, name, value.float())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:

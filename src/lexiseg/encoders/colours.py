@@ -25,5 +25,7 @@ class ColourScale:
 
 
 CLIP = ColourScale(mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
+HALF = ColourScale(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+"""The scale of SigLIP, and of one of LAION's ViT-L-14."""
 IMAGENET = ColourScale(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """The scale of Mask2Former and MaskFormer."""

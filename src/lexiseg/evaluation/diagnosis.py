@@ -195,7 +195,7 @@ def diagnose(
         ValueError: if vocabulary and categories do not fit one another, or no picture can be read.
     """
     settings = replace(filled(settings, model), task="panoptic")
-    with inference(model):
+    with inference(model, settings.precision):
         plan = plan_evaluation(model, dataset, vocabulary, settings)
         counter = ShardCounter(model, plan, settings, name="diagnosis", zero=DiagnosisTally(), count=_count_losses)
         counted = counter.run(workers=workers, shards_dir=shards_dir, resume=resume, report=report)

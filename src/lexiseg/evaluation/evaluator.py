@@ -94,7 +94,9 @@ def evaluate(
             network,
             data,
             None if vocabulary is None else Vocabulary.of(vocabulary),
-            replace(settings, task=task or settings.task),
+            replace(
+                settings, task=task or settings.task, precision=settings.precision or getattr(model, "precision", None)
+            ),
             model_name=str(model) if isinstance(model, str | Path) else getattr(model, "name", None),
             root=None if root is None else Path(root),
             split=split,
@@ -274,7 +276,7 @@ def evaluate_dataset(
             belongs to another evaluation or can't be written.
     """
     settings = filled(settings, model)
-    with inference(model):
+    with inference(model, settings.precision):
         plan = plan_evaluation(model, dataset, vocabulary, settings, groups)
         settings = replace(settings, task=plan.measure.name)
         kept = None if predictions is None else PredictionStore.of(predictions, dataset)
@@ -346,7 +348,7 @@ def comparisons(
         names: file names of pictures that could be read.
     """
     config = model.config
-    with inference(model):
+    with inference(model, settings.precision):
         plan = plan_evaluation(model, dataset, vocabulary, settings)
         by_name = {sample.file_name: sample for sample in plan.measure.samples}
         for name in names:

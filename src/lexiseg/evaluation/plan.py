@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from lexiseg.core.devices import Precision, computing
 from lexiseg.core.frames import Frame
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import MaskPrediction, VocabularyEmbeddings
@@ -86,12 +87,14 @@ def plan_evaluation(
     unseen = frozenset(category.name for category in named_groups.get("unseen", ()))
     measure = measure_of(dataset, settings.task, unseen)
     matched, category_ids = match_vocabulary(dataset.categories, vocabulary)
-    words = model.embed_vocabulary(matched, negatives=settings.negatives, cache_dir=settings.cache_dir)
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, enabled=False):  # what is cached serves every precision
+        words = model.embed_vocabulary(matched, negatives=settings.negatives, cache_dir=settings.cache_dir)
     return EvaluationPlan(
         measure=measure,
         vocabulary=matched,
         category_ids=category_ids,
-        words=words.to(next(model.parameters()).device),
+        words=words.to(device),
         groups=named_groups,
         fusion=settings.fusion or model.config.fusion,
         merge=settings.merge or model.config.merge,
@@ -100,7 +103,7 @@ def plan_evaluation(
 
 
 def filled(settings: EvaluationSettings | None, model: OpenVocabularySegmenter) -> EvaluationSettings:
-    """Settings in which fusion, merge and semantic rule are named: the model's own where nothing was."""
+    """Settings in which fusion, merge, semantic rule and precision are named: the model's own where nothing was."""
     settings = settings or EvaluationSettings()
     model.check_fusion(settings.fusion)
     return replace(
@@ -108,6 +111,7 @@ def filled(settings: EvaluationSettings | None, model: OpenVocabularySegmenter) 
         fusion=settings.fusion or model.config.fusion,
         merge=settings.merge or model.config.merge,
         semantic_rule=settings.semantic_rule or model.semantic_rule,
+        precision=settings.precision or "float32",
     )
 
 
@@ -168,12 +172,16 @@ def nothing_read(skipped: Sequence[Skipped]) -> ValueError:
 
 
 @contextmanager
-def inference(model: OpenVocabularySegmenter) -> Generator[None, None, None]:
-    """Eval mode without gradients; afterwards every part is in the mode in which it was."""
+def inference(model: OpenVocabularySegmenter, precision: Precision | None = None) -> Generator[None, None, None]:
+    """Eval mode without gradients, in a precision; afterwards every part is in the mode in which it was.
+
+    Raises:
+        DeviceError: if the model's device can't compute in it.
+    """
     modes = [(part, part.training) for part in model.modules()]
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), computing(next(model.parameters()).device, precision or "float32"):
             yield
     finally:
         for part, mode in modes:

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from lexiseg.core.devices import Precision
 from lexiseg.core.files import write_atomically
 from lexiseg.core.structures import RegionCounts
 from lexiseg.data.dataset import TaskName
@@ -37,6 +38,8 @@ class EvaluationSettings:
     """How masks compete for pixels; the model's own if not given."""
     limit: int | None = None
     """Only the first so many pictures."""
+    precision: Precision | None = None
+    """What the network computes in: float32 if not given, or what a `Model` was loaded with."""
     batch_size: int = 4
     cache_dir: Path | None = None
     """Folder of remembered text embeddings."""

@@ -150,7 +150,7 @@ def true_mask_top1(
     settings = settings or EvaluationSettings()
     counts: Counter[tuple[str, bool, GroupSize]] = Counter()
     correct = counts.copy()
-    with inference(model):
+    with inference(model, settings.precision):
         plan = plan_evaluation(model, dataset, vocabulary, settings, groups)
         group_ids = {name: {c.id for c in categories} for name, categories in plan.groups.items()}
         group_ids = {"all": {c.id for c in dataset.categories}, **group_ids}

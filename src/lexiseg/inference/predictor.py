@@ -1,8 +1,9 @@
 """Loading a model and segmenting pictures with it from Python."""
 
 import logging
+import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,17 @@ import torch
 from PIL import Image
 
 from lexiseg.core.batches import to_image_batch
-from lexiseg.core.devices import choose_device
+from lexiseg.core.devices import Precision, choose_device, computing, dtype_of
 from lexiseg.core.files import real
 from lexiseg.core.images import open_picture
-from lexiseg.core.structures import ImageBatch, PanopticMap, VocabularyEmbeddings
+from lexiseg.core.structures import ImageBatch, MaskPrediction, PanopticMap, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary, is_thing
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.inference.result import Result
-from lexiseg.io.models import find_model, load_model
+from lexiseg.io.checkpoint import weights_hash
+from lexiseg.io.model_card import CARD_FILE, read_figures
+from lexiseg.io.models import card_of, find_model, load_model, save_model
+from lexiseg.io.publish import check_repository, upload
 from lexiseg.io.shipped import SHIPPED, SHIPPED_NAME, shipped_folder, unknown_concepts
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.best_regions import best_regions
@@ -37,22 +41,24 @@ Picture = str | Path | Image.Image | np.ndarray
 VocabularyLike = Vocabulary | str | Path | list[Any] | tuple[Any, ...]
 
 
-def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto") -> "Model":
+def load(name_or_dir: str | Path = SHIPPED_NAME, *, device: str = "auto", precision: Precision = "float32") -> "Model":
     """Loads a model.
 
     Args:
         name_or_dir: "storybook" (an OPSNet) or "tiny-ovseg" (an OVSeg), the models inside the package, trained on
             the drawn world only; or a model folder; or a model on the Hugging Face hub, such as "owner/name".
         device: "auto" takes a GPU if there is one; or any name that torch knows.
+        precision: what the network computes in; see `lexiseg.core.devices.computing`. Weights stay float32.
 
     Raises:
         ModelError: if there is no such model, or it is damaged.
-        DeviceError: if this machine does not have the device.
+        DeviceError: if this machine does not have the device, or that can't compute in the precision.
     """
     place = choose_device(device)
+    computing(place, precision)  # refused before anything is read
     folder = find_model(name_or_dir)
     is_shipped = real(folder) in {real(shipped_folder(name)) for name in SHIPPED}
-    return Model(load_model(folder), name=str(name_or_dir), device=place, is_shipped=is_shipped)
+    return Model(load_model(folder), name=str(name_or_dir), device=place, is_shipped=is_shipped, precision=precision)
 
 
 class Model:
@@ -68,6 +74,7 @@ class Model:
         name: str = "model",
         device: torch.device | str = "cpu",
         is_shipped: bool = False,
+        precision: Precision = "float32",
     ) -> None:
         """Moves the network to the device.
 
@@ -76,11 +83,17 @@ class Model:
             name: shown in the repr.
             device: a torch device.
             is_shipped: whether these are the package's own weights, which warn of words outside their training.
+            precision: what the network computes in.
+
+        Raises:
+            DeviceError: if the device can't compute in the precision.
         """
         self.network = network.to(device).eval()
         self.device = torch.device(device)
         self.name = name
         self.is_shipped = is_shipped
+        self.precision: Precision = precision
+        computing(self.device, precision)
         self._known: OrderedDict[tuple[Vocabulary, str], VocabularyEmbeddings] = OrderedDict()
         self._warned: set[str] = set()
 
@@ -127,7 +140,7 @@ class Model:
         words = self.encode(vocabulary, negatives=negatives)
         frame = opened.images.frames[0]
         with torch.inference_mode():
-            prediction = self.network(opened.images, words, fusion)
+            prediction = self._predict(opened.images, words, fusion)
             panoptic = panoptic_map(prediction, 0, frame, vocabulary, merge)
             found = instances(prediction, 0, frame, vocabulary, merge) if with_instances else None
         return opened.result(panoptic, vocabulary, found)
@@ -151,7 +164,7 @@ class Model:
         opened = self._open(image)
         threshold = self.network.region_threshold
         with torch.inference_mode():
-            prediction = self.network(opened.images, self.encode(vocabulary), self.network.clip_only)
+            prediction = self._predict(opened.images, self.encode(vocabulary), self.network.clip_only)
             panoptic = best_regions(prediction, 0, opened.images.frames[0], vocabulary, mask_threshold=threshold)
         return opened.result(panoptic, vocabulary)
 
@@ -219,6 +232,11 @@ class Model:
         source = Path(image) if isinstance(image, str | Path) else None
         return _Opened(picture=picture, images=images.to(self.device), source=source)
 
+    def _predict(self, images: ImageBatch, words: VocabularyEmbeddings, fusion: Fusion | None) -> MaskPrediction:
+        """Runs the network in its precision."""
+        with computing(self.device, self.precision):
+            return self.network(images, words, fusion)
+
     def encode(self, vocabulary: Vocabulary, *, negatives: bool = True) -> VocabularyEmbeddings:
         """Embeds a vocabulary; cached in memory, and on disk across processes.
 
@@ -233,6 +251,87 @@ class Model:
             (vocabulary, f"negatives: {negatives}"),
             lambda: self.network.embed_vocabulary(vocabulary, negatives=negatives, cache_dir=default_cache_dir()),
         )
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_dir: str | Path, *, device: str = "auto", precision: Precision = "float32"
+    ) -> "Model":
+        """Loads a model: `lexiseg.load` by the name that other libraries have for it."""
+        return load(name_or_dir, device=device, precision=precision)
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        precision: Precision | None = None,
+        reports: Sequence[str | Path] = (),
+        card: str | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Writes a whole model folder, atomically: configuration, weights and a model card.
+
+        Args:
+            folder: the folder to make; `load` takes it, and so does every `--model`.
+            precision: what weights are stored in; they are loaded as float32 from all of them. fp16 halves the folder.
+                As they are in memory if not given, which is float32.
+            reports: report.json files of `lexiseg evaluate`, of these weights and the model's own settings: their
+                figures go onto the card, with the commands that give them.
+            card: text of README.md instead of the one that is written from what is known.
+            overwrite: replaces an earlier model folder.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ModelError: if it can't be written, a report is of another model, or weights are too large for fp16.
+        """
+        self._add_figures(reports)
+        texts = {} if card is None else {CARD_FILE: card}
+        return save_model(self.network, folder, dtype=dtype_of(precision), extra_files=texts, overwrite=overwrite)
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str = "Upload a model of lexiseg",
+        precision: Precision | None = None,
+        reports: Sequence[str | Path] = (),
+        card: str | None = None,
+    ) -> str:
+        """Writes a model folder as `save_pretrained` does, and uploads it to the Hugging Face hub in one commit.
+
+        Args:
+            repository: "owner/name"; it is made if it is not there. Files of the same names are replaced.
+            private: whether a repository that is made is seen by its owner alone; the hub's default if not given.
+            token: of an account with the right to write; that of `hf auth login` if not given.
+            commit_message: what the commit is called.
+            precision: this and the next two as `save_pretrained` takes them.
+            reports: likewise.
+            card: likewise.
+
+        Returns:
+            The address of the repository.
+
+        Raises:
+            ModelError: if nobody is logged in, the account may not write there, the hub can't be reached, or the
+                repository is public and `private` was asked for; and as `save_pretrained` does.
+        """
+        check_repository(repository)
+        self._add_figures(reports)
+        with tempfile.TemporaryDirectory(prefix="lexiseg-") as scratch:
+            card = card or card_of(self.network, repository, dtype_of(precision))
+            folder = self.save_pretrained(Path(scratch, "model"), precision=precision, card=card)
+            return upload(folder, repository, private=private, token=token, message=commit_message)
+
+    def _add_figures(self, reports: Sequence[str | Path]) -> None:
+        """Keeps the figures of reports with what is known of the model."""
+        if reports:
+            known, weights = self.network.provenance, weights_hash(self.network.state_dict())
+            read = [read_figures(Path(report), self.network.config, weights) for report in reports]
+            added = [figure for figures in read for figure in figures if figure not in known.figures]
+            self.network.provenance = replace(known, figures=(*known.figures, *added))
 
     def _remembered(
         self, key: tuple[Vocabulary, str], embed_vocabulary: Callable[[], VocabularyEmbeddings]

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from lexiseg.core.devices import Precision
 from lexiseg.core.errors import ModelError
 from lexiseg.core.files import StagingFolder, read_json_object, real, replacing, writing
 from lexiseg.core.messages import printable
@@ -22,6 +23,8 @@ from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.shipped import CONFIG_FILE, check_folder
 
 WEIGHTS_FILE = "model.safetensors"
+_STORED: Mapping[str, Precision] = {"F32": "float32", "BF16": "bf16", "F16": "fp16"}
+"""Types as safetensors calls them."""
 
 
 def save_folder(
@@ -93,6 +96,17 @@ def load_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except ValueError as error:
         raise ModelError(str(error)) from error
     return document, {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in stored.items()}
+
+
+def stored_precision(folder: Path) -> Precision | None:
+    """What a model folder's weights are stored in; None if they are in shards, a pickle, or of several types."""
+    weights = folder / WEIGHTS_FILE
+    if not weights.is_file():
+        return None
+    with safe_open(weights, "pt") as file:
+        names = {str(file.get_slice(key).get_dtype()) for key in file.keys()}  # noqa: SIM118
+    floats = {name for name in names if "F" in name}
+    return _STORED.get(next(iter(floats))) if len(floats) == 1 else None
 
 
 def load_into(module: nn.Module, state_dict: Mapping[str, Tensor], source: str | Path) -> None:

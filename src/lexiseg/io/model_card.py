@@ -7,23 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import read_json_object
+from lexiseg.core.files import read_json_object, read_text
 from lexiseg.core.messages import printable
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.io.config_json import to_jsonable
+from lexiseg.io.shipped import HUB_NAME
 from lexiseg.models.base import ModelConfig
 from lexiseg.models.provenance import Figure, Provenance, Source
 
 CARD_FILE = "README.md"
 UNKNOWN = "unknown"
+GENERATED = "<!-- Written by lexiseg from what is known: without this line the card is kept as it is. -->"
 FIGURES = {"pq": "PQ", "miou": "mIoU", "ap": "AP"}
 """The main figure of each task, as report.json has it."""
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
 _SHOWN_WORDS = 4
 
 
 def model_card(
-    config: ModelConfig, provenance: Provenance, *, name: str, about: str, system: str, is_rounded: bool = False
+    config: ModelConfig, provenance: Provenance, *, name: str, about: str, system: str, is_measured: bool = True
 ) -> str:
     """Writes a card with the front matter that the Hugging Face hub reads.
 
@@ -33,7 +35,7 @@ def model_card(
         name: what it is loaded by: a name of the hub, or its folder's own.
         about: a sentence on the kind of model.
         system: the name of that kind.
-        is_rounded: whether weights are stored in fewer bits than they were measured in.
+        is_measured: whether the figures are of the weights that are stored, to the bit.
     """
     words, fusion = config.training_vocabulary, type(config.fusion).__name__
     stuff = sum(not one.is_thing for one in words.concepts)
@@ -45,12 +47,19 @@ def model_card(
         f"- **Vocabulary of its training**: {len(words)} names ({len(words) - stuff} things, {stuff} stuff), in "
         f"{len(words.templates)} templates.\n- **Pictures**: {_regime(config)}.",
         "Where it comes from": _origin(provenance),
-        "Figures": _figures(provenance.figures, name, is_rounded=is_rounded),
+        "Figures": _figures(provenance.figures, name, is_measured=is_measured),
         "Limits": _limits(provenance),
         "Licence": _licences(provenance.sources),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
-    return f"---\n{_front_matter(provenance, name=name, system=system)}\n---\n\n# {name}\n\n{body}\n"
+    return f"---\n{_front_matter(provenance, name=name, system=system)}---\n\n# {name}\n\n{body}\n\n{GENERATED}\n"
+
+
+def written_card(folder: Path) -> str | None:
+    """The card that somebody wrote for a model folder; None where there is none but lexiseg's own."""
+    path = folder / CARD_FILE
+    text = read_text(path) if path.is_file() else GENERATED
+    return None if GENERATED in text else text
 
 
 def read_figures(report: Path, config: ModelConfig, weights: str) -> tuple[Figure, ...]:
@@ -110,7 +119,7 @@ def _front_matter(provenance: Provenance, *, name: str, system: str) -> str:
         pipeline_tag="image-segmentation",
         license=licence or "other",
         license_name=None if licence else UNKNOWN,
-        base_model=sorted({one.name for one in provenance.sources if _HUB_NAME.fullmatch(one.name)}) or None,
+        base_model=sorted({one.name for one in provenance.sources if HUB_NAME.fullmatch(one.name)}) or None,
         tags=["lexiseg", "open-vocabulary", "panoptic-segmentation", system],
         model_name=name,
         eval_results=[
@@ -175,7 +184,7 @@ def _versions(found: Mapping[str, str] | None) -> str:
     return ", ".join(shown)
 
 
-def _figures(figures: Sequence[Figure], name: str, *, is_rounded: bool) -> str:
+def _figures(figures: Sequence[Figure], name: str, *, is_measured: bool) -> str:
     if not figures:
         return f"None were recorded. `lexiseg evaluate --model {name} --data DATA --out DIR` measures some."
     rows = [
@@ -188,7 +197,7 @@ def _figures(figures: Sequence[Figure], name: str, *, is_rounded: bool) -> str:
         )
         for one in figures
     ]
-    note = "\n\nThey were measured before the weights were rounded to what is stored here." if is_rounded else ""
+    note = "" if is_measured else "\n\nThey were measured before the weights were rounded to what is stored here."
     return _table(("data", "figure", "percent", "pictures", "command"), rows) + note
 
 

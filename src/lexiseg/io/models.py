@@ -14,7 +14,7 @@ from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import without_first_values
-from lexiseg.io.checkpoint import WEIGHTS_FILE, check_fit, load_folder, save_folder
+from lexiseg.io.checkpoint import WEIGHTS_FILE, check_fit, load_folder, save_folder, weights_hash
 from lexiseg.io.config_json import from_jsonable
 from lexiseg.io.folder_format import FolderConfig, document_of, parse_config, read_config
 from lexiseg.io.model_card import CARD_FILE, model_card
@@ -59,18 +59,33 @@ def save_model(
     Raises:
         ModelError: if it can't be written.
     """
-    system = next(name for name, (_, kind) in MODELS.items() if type(model) is kind)
-    document = document_of(system, model.config, model.provenance)
-    card = model_card(
+    document = document_of(_system_name(model), model.config, model.provenance)
+    texts = dict(extra_files or {})
+    if CARD_FILE not in texts:
+        texts[CARD_FILE] = card_of(model, real(Path(folder)).name, dtype)
+    return save_folder(folder, document, model.state_dict(), dtype=dtype, extra_files=texts, overwrite=overwrite)
+
+
+def _system_name(model: OpenVocabularySegmenter) -> str:
+    return next(name for name, (_, kind) in MODELS.items() if type(model) is kind)
+
+
+def card_of(model: OpenVocabularySegmenter, name: str, dtype: torch.dtype | None = None) -> str:
+    """The model card of a model whose weights are stored in a type, by the name that loads it."""
+    figures = model.provenance.figures
+    weights = None
+    if figures:  # they may be of what was in memory, while what is stored is rounded
+        state = model.state_dict().items()
+        weights = weights_hash({k: v.to(dtype).float() if v.is_floating_point() else v for k, v in state})
+    system = _system_name(model)
+    return model_card(
         model.config,
         model.provenance,
-        name=real(Path(folder)).name,
+        name=name,
         about=(sys.modules[type(model).__module__].__doc__ or system).partition("\n")[0],
         system=system,
-        is_rounded=dtype not in (None, torch.float32),
+        is_measured=all(figure.weights == weights for figure in figures),
     )
-    texts = {CARD_FILE: card, **(extra_files or {})}
-    return save_folder(folder, document, model.state_dict(), dtype=dtype, extra_files=texts, overwrite=overwrite)
 
 
 def load_model(folder: str | Path) -> OpenVocabularySegmenter:

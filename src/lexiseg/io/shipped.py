@@ -13,7 +13,7 @@ from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS
 
 CONFIG_FILE = "config.json"
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 SHIPPED_NAME = "storybook"
 """The default model."""
 SHIPPED: Mapping[str, str] = {SHIPPED_NAME: "opsnet", "tiny-ovseg": "ovseg"}
@@ -28,7 +28,7 @@ def shipped_folder(name: str = SHIPPED_NAME) -> Path:
 def is_hub_name(name_or_dir: str | Path) -> bool:
     """Whether a name is "owner/name" on the hub: neither that path nor its parent folder exists here."""
     text = str(name_or_dir)
-    return bool(_HUB_NAME.fullmatch(text)) and not (file_mode(Path(text)) or file_mode(Path(text).parent))
+    return bool(HUB_NAME.fullmatch(text)) and not (file_mode(Path(text)) or file_mode(Path(text).parent))
 
 
 def check_folder(folder: Path) -> None:

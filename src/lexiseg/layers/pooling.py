@@ -44,18 +44,23 @@ def region_weights(mask_logits: Float[Tensor, "B Q h w"], grid: tuple[int, int])
     return shares / shares.sum(-1, keepdim=True)
 
 
-def mask_pool(features: Float[Tensor, "B D gh gw"], mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q D"]:
-    """Averages features under each binary mask, then normalises to unit length (OPSNet, section 3.2).
+def mask_mean(features: Float[Tensor, "B F gh gw"], mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q F"]:
+    """Averages features under each binary mask.
 
     Masks are averaged down to CLIP's cells, instead of resizing features up to the masks: small objects keep their
     weight, and fewer numbers are computed.
 
     Args:
-        features: in the joint space; masks and features cover the same canvas.
+        features: masks and features cover the same canvas.
         mask_logits: real numbers, at any stride that divides CLIP's.
     """
     weights = region_weights(mask_logits.to(features.dtype), (features.shape[-2], features.shape[-1]))
-    return F.normalize(weights @ features.flatten(2).transpose(1, 2), dim=-1)
+    return weights @ features.flatten(2).transpose(1, 2)
+
+
+def mask_pool(features: Float[Tensor, "B D gh gw"], mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q D"]:
+    """`mask_mean` of features in the joint space, normalised to unit length (OPSNet, section 3.2)."""
+    return F.normalize(mask_mean(features, mask_logits), dim=-1)
 
 
 def pool_inside(features: Float[Tensor, "B F h w"], inside: Bool[Tensor, "B Q h w"]) -> Float[Tensor, "B Q F"]:

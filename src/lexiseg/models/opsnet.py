@@ -19,11 +19,13 @@ from lexiseg.core.structures import (
 )
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders import colours
-from lexiseg.encoders.clip.resnet import Clip, ClipConfig, resize_positions
+from lexiseg.encoders.clip.base import resize_positions
+from lexiseg.encoders.clip.families import AnyClipConfig, build_clip
+from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.segmenters.published import AnySegmenterConfig, build_segmenter
 from lexiseg.layers.heads import AssembledHead, ProjectionHead, mean_inside
 from lexiseg.layers.modulation import CLIP_ONLY, ModulationConfig, modulated_logits
-from lexiseg.layers.pooling import mask_pool, region_weights
+from lexiseg.layers.pooling import mask_mean, region_weights
 from lexiseg.layers.query_enhancer import QueryEnhancer
 from lexiseg.layers.spatial_adapter import SpatialAdapter
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
@@ -37,7 +39,7 @@ class OPSNetConfig:
     """The architecture of an OPSNet and its defaults at inference; raises ValueError for impossible sizes."""
 
     segmenter: AnySegmenterConfig
-    clip: ClipConfig
+    clip: AnyClipConfig
     training_vocabulary: Vocabulary
     """The vocabulary, with its templates, that segmentation was trained on: modulation measures the distance to it."""
     longest_side: int = 640
@@ -83,6 +85,16 @@ class OPSNetConfig:
                 "longest_side must be 32 or more and clip_scale positive, "
                 f"got {self.longest_side} and {self.clip_scale}."
             )
+        if not isinstance(self.clip, ClipConfig) and (self.has_enhancer or not self.is_assembled):
+            raise ValueError(
+                "only a CLIP with a ModifiedResNet has features in the joint space to train on: choose one such as "
+                "RN50, or assemble, without an enhancer."
+            )
+        if not isinstance(self.clip, ClipConfig) and self.positions != "drop":
+            raise ValueError(
+                "positions belong to the attention pool of a ModifiedResNet, which this CLIP does not have: leave them "
+                "at 'drop'."
+            )
 
 
 class OPSNet(OpenVocabularySegmenter):
@@ -104,8 +116,12 @@ class OPSNet(OpenVocabularySegmenter):
         query_dim, clip_dim = config.segmenter.hidden_dim, config.clip.embed_dim
         self.config = config
         self.segmenter = build_segmenter(config.segmenter)
-        self.clip = Clip(config.clip).requires_grad_(False).eval()
-        self.adapter = SpatialAdapter(config.clip.feature_dim, clip_dim, positions=config.positions)
+        self.clip = build_clip(config.clip).requires_grad_(False).eval()
+        self.adapter = (
+            SpatialAdapter(config.clip.feature_dim, clip_dim, positions=config.positions)
+            if isinstance(config.clip, ClipConfig)
+            else None
+        )
         self.enhancer = (
             QueryEnhancer(query_dim, clip_dim, shares_projection=config.enhancer_shares_projection)
             if config.has_enhancer
@@ -167,14 +183,19 @@ class OPSNet(OpenVocabularySegmenter):
         return without_raw_forms(vocabulary) if self.config.is_assembled else vocabulary
 
     @torch.no_grad()
-    def clip_map(self, images: ImageBatch) -> Float[Tensor, "B D gh gw"]:
-        """CLIP's dense features in the joint space: one pass over the whole picture, frozen."""
-        pixel_values = self._canvas(images, colours.CLIP)
-        if self.config.clip_scale != 1:
-            pixel_values = F.interpolate(
-                pixel_values, self._clip_size(pixel_values), mode="bilinear", antialias=True, align_corners=False
-            )
-        features = self.clip.trunk(pixel_values, stride=self.config.clip.dense_stride)
+    def clip_map(self, images: ImageBatch) -> Float[Tensor, "B F gh gw"]:
+        """CLIP's dense features: one pass over the whole picture, frozen.
+
+        Of a ModifiedResNet they are in the joint space; means of those of other families are brought there by `embed`.
+        """
+        pixel_values = self._canvas(images, self.config.clip.colours)
+        size = self._clip_size(pixel_values)
+        if size != pixel_values.shape[-2:]:
+            pixel_values = F.interpolate(pixel_values, size, mode="bilinear", antialias=True, align_corners=False)
+        if not isinstance(self.clip, Clip):
+            return self.clip.dense_map(pixel_values)
+        assert self.adapter is not None
+        features = self.clip.trunk(pixel_values, stride=self.clip.config.dense_stride)
         position_embed = None
         if self.config.positions == "resize":
             grid = features.shape[-2], features.shape[-1]
@@ -182,14 +203,23 @@ class OPSNet(OpenVocabularySegmenter):
             position_embed = rows[1:].T.reshape(-1, *grid)
         return self.adapter(features, position_embed)
 
-    def embed(self, proposals: MaskProposals, clip_map: Float[Tensor, "B D gh gw"]) -> RegionEmbeddings:
+    def fold_adapter(self) -> None:
+        """Sets the spatial adapter from the attention pool of CLIP."""
+        assert isinstance(self.clip, Clip)
+        assert self.adapter is not None
+        pool = self.clip.visual.attnpool
+        self.adapter.fold(pool.v_proj, pool.c_proj)
+
+    def embed(self, proposals: MaskProposals, clip_map: Float[Tensor, "B F gh gw"]) -> RegionEmbeddings:
         """Both embeddings of every proposal: the query's, and CLIP's map pooled under the mask."""
+        pooled = mask_mean(clip_map, self._on_clip_canvas(proposals.mask_logits))
+        if not isinstance(self.clip, Clip):
+            pooled = self.clip.embed_pooled(pooled)
         return RegionEmbeddings(
-            class_embed=self.class_embed(proposals, clip_map),
-            clip_embed=mask_pool(clip_map, self._on_clip_canvas(proposals.mask_logits)),
+            class_embed=self.class_embed(proposals, clip_map), clip_embed=F.normalize(pooled, dim=-1)
         )
 
-    def class_embed(self, proposals: MaskProposals, clip_map: Float[Tensor, "B D gh gw"]) -> Float[Tensor, "B Q D"]:
+    def class_embed(self, proposals: MaskProposals, clip_map: Float[Tensor, "B F gh gw"]) -> Float[Tensor, "B Q D"]:
         """E_q: the enhanced query in the joint space; masks come from the unenhanced query.
 
         The paper projects "the initial query"; Mask2Former classifies, and so this projects, the query that the decoder
@@ -250,15 +280,18 @@ class OPSNet(OpenVocabularySegmenter):
         return images.pixel_values if self.config.padding == "black" else images.padded_with(scale.mean)
 
     def _on_clip_canvas(self, mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q h2 w2"]:
-        """Masks at stride 4 of CLIP's input, without gradient."""
+        """Masks at about stride 4 of CLIP's input, a whole number of them per cell, without gradient."""
         mask_logits = mask_logits.detach()
-        if self.config.clip_scale == 1:
-            return mask_logits
+        stride = self.config.clip.stride
         height, width = mask_logits.shape[-2] * 4, mask_logits.shape[-1] * 4
-        size = self._clip_size(mask_logits.new_empty(1, 1, height, width))
-        return F.interpolate(mask_logits, (size[0] // 4, size[1] // 4), mode="bilinear", align_corners=False)
+        sides = self._clip_size(mask_logits.new_empty(1, 1, height, width))
+        size = tuple(side // stride * max(1, round(stride / 4)) for side in sides)
+        if size == mask_logits.shape[-2:]:
+            return mask_logits
+        return F.interpolate(mask_logits, size, mode="bilinear", align_corners=False)
 
     def _clip_size(self, canvas: Float[Tensor, "B X H W"]) -> tuple[int, int]:
-        """Height and width of CLIP's input: scaled, to a multiple of 32."""
-        height, width = (max(32, round(side * self.config.clip_scale / 32) * 32) for side in canvas.shape[-2:])
+        """Height and width of CLIP's input: scaled, to a multiple of its stride."""
+        stride, scale = self.config.clip.stride, self.config.clip_scale
+        height, width = (max(stride, round(side * scale / stride) * stride) for side in canvas.shape[-2:])
         return height, width

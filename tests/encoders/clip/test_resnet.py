@@ -1,15 +1,12 @@
-import gc
-from pathlib import Path
-
 import open_clip
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders import colours
-from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_weights, resize_positions
+from lexiseg.encoders.clip.base import resize_positions
+from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.text import text_embed
 from tiny import CLIP, pictures, seeded
 
@@ -99,42 +96,6 @@ def test_the_fingerprint_follows_the_text_towers_weights_and_nothing_else() -> N
     assert clip.fingerprint == before
     clip.clip.ln_final.bias[0] += 1e-3
     assert clip.fingerprint != before
-
-
-@pytest.mark.parametrize("ending", ["safetensors", "pt", "nested"])
-def test_open_clip_checkpoints_are_read_in_every_published_form(ending: str, tmp_path: Path) -> None:
-    weights = build().clip.state_dict()
-    path = tmp_path / f"clip.{ending.replace('nested', 'pt')}"
-    if ending == "safetensors":
-        save_file(weights, path)
-    else:
-        nested = {"epoch": 3, "state_dict": {f"module.{name}": value for name, value in weights.items()}}
-        torch.save(weights if ending == "pt" else nested, path)
-    found = read_clip_weights(path)
-    assert found.keys() == weights.keys()
-    assert all(torch.equal(found[name], value) for name, value in weights.items())
-
-
-class _Trap:
-    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return gc.collect, ()
-
-
-def test_weights_that_are_none_end_in_one_sentence(tmp_path: Path) -> None:
-    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pt")
-    torch.save({"a": _Trap()}, tmp_path / "trap.pt")
-    torch.save([torch.zeros(1)], tmp_path / "list.pt")
-    (tmp_path / "text.safetensors").write_text("hello")
-    for name, told in {
-        "none.pt": "there are no weights at",
-        "other.pt": "holds no CLIP with a ResNet image tower",
-        "trap.pt": "cannot read weights",
-        "list.pt": "holds no tensors by name",
-        "text.safetensors": "cannot read weights",
-    }.items():
-        with pytest.raises(ValueError, match=told) as caught:
-            read_clip_weights(tmp_path / name)
-        assert "\n" not in str(caught.value)
 
 
 def test_named_sizes_are_open_clips_own() -> None:

@@ -155,7 +155,7 @@ def test_open_clips_vit_weights_are_read_without_further_words(tmp_path: Path) -
 
 def test_open_clip_weights_of_another_resnet_are_refused(tmp_path: Path) -> None:
     save_file(Clip(tiny.CLIP).clip.state_dict(), tmp_path / "clip.safetensors")
-    with pytest.raises(ValueError, match="don't fit the recipe's CLIP"):
+    with pytest.raises(ValueError, match="don't fit the given sizes"):
         read_resnet_clip(tmp_path / "clip.safetensors", replace(tiny.CLIP, width=16))
 
 

@@ -18,6 +18,8 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 # The library's own name of this choice lies beside torch, as those do that other options list; a test holds all equal.
 RankBy = Literal["class", "iou", "product"]
 
+PrecisionName = Literal["float32", "bf16", "fp16"]
+
 WORDS = "TEXT|FILE|NAME"
 """What stands for a vocabulary."""
 HOW = "How it answers"
@@ -44,6 +46,14 @@ ModelName = Annotated[
     ),
 ]
 Device = Annotated[DeviceName, typer.Option("--device", help="Where it runs.")]
+Precision = Annotated[
+    PrecisionName,
+    typer.Option(
+        "--precision",
+        help="What is computed in, or what written weights are stored in: fp16 halves a folder, and is computed on a "
+        "GPU only; bf16 also on a CPU. Cosines to words, and words themselves, are computed in float32 always.",
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")]
 DataName = Annotated[
     str,
@@ -123,6 +133,7 @@ class InferenceOptions(CropOptions, SideOptions):
 
     model: ModelName = "storybook"
     device: Device = "auto"
+    precision: Precision = "float32"
     score_threshold: Annotated[float | None, how(min=0, max=1)] = None
     """Leave out segments with a lower score; the model's own if not given: for the shipped OPSNet 0.2 in segment, 0.05
     in evaluate."""

@@ -1,4 +1,4 @@
-"""What `lexiseg assemble` and `lexiseg import` take."""
+"""What `lexiseg assemble`, `lexiseg import` and `lexiseg push` take."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from lexiseg.cli.options import shared
+from lexiseg.io.shipped import check_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class AssembleOptions(shared.SideOptions):
     preparation: Literal["official", "published"] = "official"
     """Pictures as the official program of the training set prepares them, or as the folder's preprocessor_config.json
     says, which for most Mask2Formers is a square of 384 pixels."""
+    precision: shared.Precision | None = None
     overwrite: shared.Overwrite = False
 
 
@@ -41,6 +43,7 @@ class ImportModelOptions:
     """Names of the classes that it was trained on; coco-stuff if not given."""
     reference: Annotated[Path | None, typer.Option("--verify", metavar="REFERENCE")] = None
     """A .safetensors of the official program's inputs and outputs to hold the model against."""
+    precision: shared.Precision | None = None
     overwrite: shared.Overwrite = False
     as_json: shared.AsJson = False
     """Print what was done as JSON."""
@@ -75,4 +78,20 @@ class ImportClipOptions:
     """An OVSeg that is to get this CLIP; it is saved with it in the folder."""
     quick_gelu: Annotated[bool, typer.Option("--quick-gelu/--no-quick-gelu")] = True
     """How the weights were trained; OpenAI's with QuickGELU."""
+    precision: shared.Precision | None = None
     overwrite: shared.Overwrite = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushOptions:
+    """Upload a model to the Hugging Face hub, whole and with a model card; 'hf auth login' comes first."""
+
+    model: Annotated[str, typer.Argument(metavar="DIR|NAME", callback=check_model)]
+    """A model folder, or what else --model takes."""
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME")]
+    """It is made if it is not there."""
+    private: bool = False
+    """If it is made, its owner alone sees it."""
+    precision: shared.Precision | None = None
+    reports: Annotated[list[Path] | None, typer.Option("--report", metavar="FILE")] = None
+    """A report.json of 'lexiseg evaluate' of this model: its figures and its command go onto the card."""

@@ -1,18 +1,19 @@
 """The text tower that both kinds of CLIP share, and the marks of OpenAI's weights."""
 
 import hashlib
-import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import open_clip
 import torch
 from jaxtyping import Float, Int
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-logger = logging.getLogger(__name__)
+PLACEHOLDER = CLIPVisionCfg(layers=1, width=64, head_width=64, patch_size=1, image_size=1)
+"""An image tower of next to no size, where another one takes its place."""
 
 SIZES_BESIDE_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
 """Sizes that OpenAI's state dicts hold beside the weights, and nobody else's."""
@@ -39,28 +40,31 @@ class TowerSizes(Protocol):
 class OpenClip(nn.Module):
     """open_clip's CLIP with access to the steps of its text tower; subclasses add the image tower."""
 
-    def __init__(self, sizes: TowerSizes, vision: CLIPVisionCfg) -> None:
+    config: Any
+    """Its sizes."""
+
+    def __init__(self, sizes: TowerSizes, vision: CLIPVisionCfg, text: CLIPTextCfg | None = None) -> None:
         """Builds both towers with random weights.
 
         Args:
             sizes: of the text tower and the joint space; the repr is part of the fingerprint.
             vision: the image tower's configuration.
+            text: that of a text tower which is not CLIP's own; the weights have open_clip's other names for it.
         """
         super().__init__()
-        self.clip = CLIP(
-            embed_dim=sizes.embed_dim,
-            vision_cfg=vision,
-            text_cfg=CLIPTextCfg(
-                context_length=sizes.context_length,
-                width=sizes.text_width,
-                heads=sizes.text_heads,
-                layers=sizes.text_layers,
-            ),
-            quick_gelu=sizes.quick_gelu,
+        own = CLIPTextCfg(
+            context_length=sizes.context_length,
+            width=sizes.text_width,
+            heads=sizes.text_heads,
+            layers=sizes.text_layers,
+        )
+        self.clip: CLIP | CustomTextCLIP = (
+            CLIP(sizes.embed_dim, vision, own, quick_gelu=sizes.quick_gelu)
+            if text is None
+            else CustomTextCLIP(sizes.embed_dim, vision, text, init_logit_bias=-10.0)
         )
         self._identity = repr(sizes)
         self._hashed: tuple[object, str] = ((), "")
-        self._tokenizer = _tokenizer(sizes.context_length)
 
     @property
     def fingerprint(self) -> str:
@@ -75,9 +79,14 @@ class OpenClip(nn.Module):
             self._hashed = versions, digest.hexdigest()[:32]
         return self._hashed[1]
 
+    @property
+    def word_pieces(self) -> Any:
+        """How words fall into tokens; its methods are `encode` and `decode`."""
+        return _tokenizer(self.config.context_length)
+
     def tokenize(self, prompts: Sequence[str]) -> Int[Tensor, "M L"]:
         """Token ids, cut after the longest prompt: with the causal mask, later positions have no effect."""
-        tokens = self._tokenizer(list(prompts))
+        tokens = self.word_pieces(list(prompts))
         return tokens[:, : int(tokens.argmax(-1).max()) + 1]
 
     def encode_tokens(
@@ -104,7 +113,7 @@ class OpenClip(nn.Module):
         end = tokens.argmax(-1)
         if tokens.shape[1] > room:
             tokens = tokens[:, :room].clone()
-            tokens[end >= room, -1] = self._tokenizer.eot_token_id
+            tokens[end >= room, -1] = self.word_pieces.eot_token_id
             end = end.clamp(max=room - 1)
         hidden = clip.token_embedding(tokens)
         if context is not None:
@@ -143,11 +152,24 @@ def text_sizes(model: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def note_openai(weights: Collection[str], source: str, *, quick_gelu: bool) -> None:
-    """Says that weights are OpenAI's, which were trained with QuickGELU, where the model computes another GELU."""
-    if not quick_gelu and not SIZES_BESIDE_WEIGHTS.isdisjoint(weights):
-        logger.warning(
-            "Note: %s bears OpenAI's marks, and OpenAI trained with QuickGELU: a name that ends in -quickgelu computes "
-            "what it was trained for; this one is worse.",
-            source,
-        )
+def resize_positions(
+    positions: Float[Tensor, "L F"],
+    size: tuple[int, int],
+    *,
+    mode: Literal["bilinear", "bicubic"] = "bilinear",
+    first: int = 1,
+) -> Float[Tensor, "L2 F"]:
+    """Resizes a position embedding to another grid.
+
+    Args:
+        positions: of a square grid, behind those of further tokens.
+        size: height and width of the grid.
+        mode: how; open_clip resizes a Vision Transformer's by "bicubic".
+        first: how many rows belong to further tokens, such as the mean or class token; they stay.
+    """
+    side = round((len(positions) - first) ** 0.5)
+    if size == (side, side):
+        return positions
+    grid = positions[first:].T.reshape(1, -1, side, side)
+    grid = F.interpolate(grid, size, mode=mode, align_corners=False, antialias=mode == "bicubic")
+    return torch.cat([positions[:first], grid[0].flatten(1).T])

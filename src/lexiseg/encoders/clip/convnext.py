@@ -8,18 +8,15 @@ import open_clip
 import timm
 import torch
 from jaxtyping import Bool, Float
-from open_clip.model import CLIPVisionCfg
 from timm.layers import Mlp
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lexiseg.encoders import colours
-from lexiseg.encoders.clip.base import OpenClip, text_sizes
+from lexiseg.encoders.clip.base import PLACEHOLDER, OpenClip, text_sizes
 from lexiseg.layers.pixel_decoder import Stages
 from lexiseg.layers.pooling import pool_inside
-
-_PLACEHOLDER = CLIPVisionCfg(layers=1, width=64, head_width=64, patch_size=1, image_size=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +42,16 @@ class ConvNextConfig:
     def feature_dim(self) -> int:
         """Channels of the last stage."""
         return self.dims[-1]
+
+    @property
+    def colours(self) -> colours.ColourScale:
+        """What the image tower was trained with."""
+        return colours.CLIP
+
+    @property
+    def stride(self) -> int:
+        """Distance of the dense features' cells in pixels."""
+        return 32
 
     @property
     def stage_dims(self) -> tuple[int, int, int, int]:
@@ -101,7 +108,7 @@ class ConvNextClip(OpenClip):
     """open_clip's CLIP with a ConvNeXt, with separate access to stages, head and text tower."""
 
     def __init__(self, config: ConvNextConfig) -> None:
-        super().__init__(config, _PLACEHOLDER)
+        super().__init__(config, PLACEHOLDER)
         self.config = config
         visual = _Tower(config)
         self.clip.register_module(

@@ -8,26 +8,29 @@ from typing import Any
 
 import open_clip
 import timm
+import torch
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+from timm.layers import GELUTanh
 from torch import Tensor
 
 from lexiseg.core.messages import shown
 from lexiseg.encoders.clip.convnext import ConvNextClip, ConvNextConfig, trunk_sizes
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
+from lexiseg.encoders.clip.siglip import SiglipClip, SiglipConfig
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
 
-AnyClipConfig = ClipConfig | VitConfig | ConvNextConfig
+AnyClipConfig = ClipConfig | VitConfig | ConvNextConfig | SiglipConfig
 """The configuration of a CLIP of any family."""
-FAMILIES = "ModifiedResNet (RN50), Vision Transformer (ViT-B-16) or ConvNeXt (convnext_base)"
+FAMILIES = "RN50, ViT-B-16, convnext_base, ViT-B-16-SigLIP or another of their families"
 """What is read, in messages."""
-HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
-"""Head widths by the image tower's width, of ViT-H, g, G and e; smaller ones and text towers have heads of 64."""
+_HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
+"""By the image tower's width, of ViT-H, g, G and e; smaller ones and text towers have heads of 64."""
 _NO_SIZES = frozenset({"timm_drop", "timm_drop_path", "timm_model_pretrained", "patch_dropout", "output_tokens"})
 """Of training only."""
 _TEXT = {"context_length", "width", "heads", "layers"}
 
 
-def build_clip(config: AnyClipConfig) -> Clip | VitClip | ConvNextClip:
+def build_clip(config: AnyClipConfig) -> Clip | VitClip | ConvNextClip | SiglipClip:
     """A CLIP of these sizes, with random weights."""
     match config:
         case ClipConfig():
@@ -36,6 +39,8 @@ def build_clip(config: AnyClipConfig) -> Clip | VitClip | ConvNextClip:
             return VitClip(config)
         case ConvNextConfig():
             return ConvNextClip(config)
+        case SiglipConfig():
+            return SiglipClip(config)
 
 
 def named_config(model: str) -> AnyClipConfig | None:
@@ -91,6 +96,8 @@ def described_config(document: Mapping[str, Any], source: str) -> AnyClipConfig:
             trunk = trunk_sizes(str(vision.timm_model_name))
             sizes |= {"image_size": vision.image_size, "head": vision.timm_proj, **trunk}
             return _made(ConvNextConfig, sizes)
+        if re.fullmatch(r"vit_[a-z0-9]+_patch\d+_siglip_\d+", vision.timm_model_name or ""):
+            return _siglip(document, vision, text, source)
         if vision.timm_model_name:
             raise _other(source, f"whose image tower is timm's {shown(vision.timm_model_name)}")
         _check_rest(text, _TEXT, source)
@@ -106,6 +113,43 @@ def described_config(document: Mapping[str, Any], source: str) -> AnyClipConfig:
         raise ValueError(f"{source} can't be read: {error}.") from error
 
 
+def _siglip(document: Mapping[str, Any], vision: CLIPVisionCfg, text: CLIPTextCfg, source: str) -> SiglipConfig:
+    """The sizes of a SigLIP, whose image tower open_clip takes from timm by name."""
+    _check_rest(vision, {"timm_model_name", "timm_pool", "timm_proj", "image_size"}, source)
+    kept = {"no_causal_mask": True, "proj_bias": True, "pool_type": "last", "norm_kwargs": {"eps": 1e-6}}
+    kept |= {"tokenizer_kwargs": {"clean": "canonicalize"}}
+    own = _TEXT | kept.keys() | {"vocab_size", "mlp_ratio", "act_kwargs", "hf_tokenizer_name"}
+    _check_rest(text, own, source)
+    if wrong := [name for name, value in kept.items() if getattr(text, name) != value]:
+        raise _other(source, f"with {wrong[0]} {shown(getattr(text, wrong[0]))}")
+    acts = {"none": "gelu", "tanh": "gelu_tanh"}
+    activation = acts.get(str((text.act_kwargs or {}).get("approximate", "none")))
+    name = str(vision.timm_model_name)
+    if not timm.is_model(name) or (vision.timm_pool, vision.timm_proj) != ("map", "none") or activation is None:
+        raise _other(source, f"with the image tower {shown(name)}")
+    with torch.device("meta"):
+        trunk: Any = timm.create_model(name, num_classes=0)
+    block, patches = trunk.blocks[0], trunk.patch_embed
+    sizes = {
+        "width": trunk.embed_dim,
+        "layers": len(trunk.blocks),
+        "heads": block.attn.num_heads,
+        "patch_size": patches.patch_size[0],
+        "image_size": patches.img_size[0],
+        "mlp_ratio": _ratio(block.mlp.fc1.out_features, trunk.embed_dim),
+        "text_width": text.width,
+        "text_heads": text.heads,
+        "text_layers": text.layers,
+        "text_mlp_ratio": text.mlp_ratio,
+        "context_length": text.context_length,
+        "vocabulary_size": text.vocab_size,
+    }
+    if document.get("embed_dim") != trunk.embed_dim:
+        raise _SizeError(f"embed_dim is {shown(document.get('embed_dim'))} instead of {trunk.embed_dim}")
+    own_activation = "gelu_tanh" if isinstance(block.mlp.act, GELUTanh) else "gelu"
+    return _made(SiglipConfig, sizes | {"activation": own_activation, "text_activation": activation})
+
+
 class _SizeError(Exception):
     """A size that no network has."""
 
@@ -113,14 +157,14 @@ class _SizeError(Exception):
 def _made(kind: type[Any], sizes: Mapping[str, Any]) -> Any:
     """A configuration whose every number is checked."""
     for name, value in sizes.items():
-        if name in ("head", "norm_eps"):  # checked already, or timm's own
+        if name in ("head", "norm_eps", "activation", "text_activation"):  # checked already, or timm's own
             continue
         for one in value if isinstance(value, tuple) else (value,):
             most = 1000 if "layers" in name else 1 << 20
             if name == "quick_gelu":
                 fits = isinstance(one, bool)
             else:
-                kinds = (int, float) if name == "mlp_ratio" else (int,)
+                kinds = (int, float) if name.endswith("mlp_ratio") else (int,)
                 fits = type(one) in kinds and 0 < one <= most
             if not fits:
                 raise _SizeError(f"{name} is {shown(value)}")
@@ -141,7 +185,7 @@ def _check_rest(config: CLIPVisionCfg | CLIPTextCfg, own: set[str], source: str)
 
 
 def _other(source: str, what: str) -> ValueError:
-    return ValueError(f"{source} is of a kind that is not read, {what}: choose a {FAMILIES}.")
+    return ValueError(f"{source} is of a kind that is not read, {what}: choose {FAMILIES}.")
 
 
 def sizes_of_weights(state: Mapping[str, Tensor]) -> tuple[type[AnyClipConfig], dict[str, Any]]:
@@ -158,10 +202,29 @@ def sizes_of_weights(state: Mapping[str, Tensor]) -> tuple[type[AnyClipConfig], 
         return VitConfig, _vit_sizes(state) | _text_sizes(state)
     if "visual.trunk.stem.0.weight" in state and "visual.trunk.head.norm.weight" in state:
         return ConvNextConfig, _convnext_sizes(state) | _text_sizes(state)
+    if "visual.trunk.attn_pool.latent" in state and "text.positional_embedding" in state:
+        return SiglipConfig, _siglip_sizes(state)
     for mark, what in _OTHERS.items():
         if any(name.startswith(mark) for name in state):
-            raise ValueError(f"holds {what}: choose open_clip's weights of a {FAMILIES}")
-    raise ValueError(f"holds no CLIP (no weights of an image tower): choose open_clip's weights of a {FAMILIES}")
+            raise ValueError(f"holds {what}: choose open_clip's weights of {FAMILIES}")
+    raise ValueError(f"holds no CLIP (no weights of an image tower): choose open_clip's weights of {FAMILIES}")
+
+
+def config_of_weights(state: Mapping[str, Tensor]) -> AnyClipConfig:
+    """The configuration of open_clip weights, with heads as wide as those of all published models of these sizes.
+
+    Raises:
+        ValueError: if they are those of another family, or no network has their sizes.
+    """
+    kind, sizes = sizes_of_weights(state)
+    if kind is SiglipConfig:
+        raise ValueError("holds a SigLIP, whose weights do not tell its activations: name the model beside it")
+    sizes["text_heads"] = max(1, sizes["text_width"] // 64)
+    if kind is VitConfig:
+        sizes["head_width"] = _HEAD_WIDTHS.get(sizes["width"], 64)
+    if kind is ConvNextConfig and sizes["dims"][0] == 384:  # timm's xxlarge alone
+        sizes["norm_eps"] = 1e-5
+    return kind(**sizes)
 
 
 _OTHERS = {
@@ -186,13 +249,12 @@ def _vit_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
     width, _, patch_size, _ = shape_of(state, "visual.conv1.weight", 4)
     hidden, _ = shape_of(state, "visual.transformer.resblocks.0.mlp.c_fc.weight", 2)
     positions, _ = shape_of(state, "visual.positional_embedding", 2)
-    ratio = hidden / width
     return {
         "width": width,
         "layers": _count(state, r"visual\.transformer\.resblocks\.(\d+)\."),
         "patch_size": patch_size,
         "image_size": patch_size * math.isqrt(positions - 1),
-        "mlp_ratio": ratio if int(width * ratio) == hidden else math.nextafter(ratio, math.inf),
+        "mlp_ratio": _ratio(hidden, width),
     }
 
 
@@ -203,6 +265,29 @@ def _convnext_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "dims": tuple(shape_of(state, f"{stage}{number}.blocks.0.conv_dw.weight", 4)[0] for number in range(4)),
         "head": "mlp" if "visual.head.mlp.fc1.weight" in state else "linear",
     }
+
+
+def _siglip_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    trunk, text = "visual.trunk.", "text."
+    width, _, patch_size, _ = shape_of(state, f"{trunk}patch_embed.proj.weight", 4)
+    vocabulary_size, text_width = shape_of(state, f"{text}token_embedding.weight", 2)
+    return {
+        "width": width,
+        "layers": _count(state, r"visual\.trunk\.blocks\.(\d+)\."),
+        "patch_size": patch_size,
+        "mlp_ratio": _ratio(shape_of(state, f"{trunk}blocks.0.mlp.fc1.weight", 2)[0], width),
+        "text_width": text_width,
+        "text_layers": _count(state, r"text\.transformer\.resblocks\.(\d+)\."),
+        "text_mlp_ratio": _ratio(shape_of(state, f"{text}transformer.resblocks.0.mlp.c_fc.weight", 2)[0], text_width),
+        "context_length": shape_of(state, f"{text}positional_embedding", 2)[0],
+        "vocabulary_size": vocabulary_size,
+    }
+
+
+def _ratio(hidden: int, width: int) -> float:
+    """The ratio that gives an MLP exactly this width."""
+    ratio = hidden / width
+    return ratio if int(width * ratio) == hidden else math.nextafter(ratio, math.inf)
 
 
 def _text_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:

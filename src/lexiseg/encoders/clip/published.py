@@ -14,18 +14,21 @@ from torch import Tensor
 
 from lexiseg.core.files import read_json_object
 from lexiseg.core.messages import few, printable, shown
-from lexiseg.core.weights import find_weights, is_torchscript, read_tensors, weight_complaint
+from lexiseg.core.weights import find_weights, weight_complaint
+from lexiseg.encoders import colours
 from lexiseg.encoders.clip.base import SIZES_BESIDE_WEIGHTS
 from lexiseg.encoders.clip.convnext import ConvNextConfig
 from lexiseg.encoders.clip.families import (
-    HEAD_WIDTHS,
     AnyClipConfig,
     build_clip,
+    config_of_weights,
     described_config,
     named_config,
     sizes_of_weights,
 )
-from lexiseg.encoders.clip.torchscript import read_torchscript
+from lexiseg.encoders.clip.resnet import ClipConfig
+from lexiseg.encoders.clip.siglip import SiglipConfig, read_tokenizer
+from lexiseg.encoders.clip.torchscript import read_stored
 from lexiseg.encoders.clip.vit import VitConfig
 
 DEFAULT_MODEL = "RN50"
@@ -36,6 +39,7 @@ CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What the weights are called there, whole or, with .index.json behind, in shards; the first that is there is taken."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 _QUICK = "-quickgelu"
+_SCALARS = ("logit_scale", "logit_bias")  # some state dicts hold them as vectors of one
 _MASK = "attn_mask"
 """The causal mask, which follows from the context length; some state dicts hold it."""
 
@@ -142,15 +146,21 @@ def read_clip(path: Path, *, model: str | AnyClipConfig | None = None, tag: str 
             not those of the sizes.
     """
     file = _weights_in(path)
-    stored = read_torchscript(file) if is_torchscript(file) else read_tensors(file)
+    stored = read_stored(file)
     state = _plain(stored)
-    document = _document(file)
-    given = _given(model) if model is not None else None
-    described = given
+    document, preparation = _documents(file)
+    described = None if model is None else _given(model)
     if described is None and document is not None:
         described = described_config(document, printable(file.with_name(CLIP_CONFIG)))
     config = _fitting(state, described, file, model)
-    config, note = _with_activation(config, stored, file, model, tag, document)
+    row = _row(model, tag) if isinstance(model, str) and tag is not None else {}
+    config = _with_colours(config, row or preparation, file)
+    note = ""
+    if isinstance(config, SiglipConfig):
+        tokenizer = read_tokenizer(file.parent, config.context_length, config.vocabulary_size)
+        config, state = replace(config, tokenizer_size=len(tokenizer)), state | {"tokenizer": tokenizer}
+    else:
+        config, note = _with_activation(config, stored, file, model, f"{model} {tag}" if row else "", row, document)
     return PublishedClip(config=config, state=_checked(config, state, file), source=file, note=note)
 
 
@@ -179,15 +189,31 @@ def _plain(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _document(file: Path) -> dict[str, Any] | None:
-    """What open_clip_config.json beside weights says of the model; None where it is not there, or of another file."""
+def _documents(file: Path) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """What open_clip_config.json beside weights says of the model, None if it is not theirs; and of its pictures."""
     path = file.with_name(CLIP_CONFIG)
     if not path.is_file() or not file.name.startswith(CLIP_WEIGHTS):
-        return None
-    found = read_json_object(path, ValueError).get("model_cfg")
-    if not isinstance(found, dict):
+        return None, {}
+    whole = read_json_object(path, ValueError)
+    found, preparation = whole.get("model_cfg"), whole.get("preprocess_cfg") or {}
+    if not isinstance(found, dict) or not isinstance(preparation, dict):
         raise ValueError(f'{printable(path)} does not describe a model: expected "model_cfg".')
-    return found
+    return found, preparation
+
+
+def _with_colours(config: AnyClipConfig, said: Mapping[str, Any], file: Path) -> AnyClipConfig:
+    """The colour scale that the weights were trained with, where anything says so."""
+    asked = [tuple(said.get(name) or getattr(config.colours, name)) for name in ("mean", "std")]
+    if asked == [config.colours.mean, config.colours.std]:
+        return config
+    if isinstance(config, VitConfig) and asked == [colours.HALF.mean, colours.HALF.std]:
+        return replace(config, colour_scale="half")
+    if isinstance(config, VitConfig) and asked == [colours.CLIP.mean, colours.CLIP.std]:
+        return replace(config, colour_scale="clip")
+    raise ValueError(
+        f"{printable(file)} was trained on colours of mean {shown(asked[0])} and deviation {shown(asked[1])}, with "
+        "which no model of its kind is read: choose another."
+    )
 
 
 def _given(model: str | AnyClipConfig) -> AnyClipConfig:
@@ -203,14 +229,9 @@ def _fitting(
 ) -> AnyClipConfig:
     """The sizes, which the shapes of the weights must agree with: nothing larger than the file is ever built."""
     try:
-        kind, sizes = sizes_of_weights(state)
         if described is None:
-            sizes["text_heads"] = max(1, sizes["text_width"] // 64)
-            if kind is VitConfig:
-                sizes["head_width"] = HEAD_WIDTHS.get(sizes["width"], 64)
-            if kind is ConvNextConfig and sizes["dims"][0] == 384:  # timm's xxlarge alone
-                sizes["norm_eps"] = 1e-5
-            return kind(**sizes)
+            return config_of_weights(state)
+        kind, sizes = sizes_of_weights(state)
     except ValueError as error:
         raise ValueError(f"{printable(file)} {str(error).rstrip('.')}.") from error
     wanted = f"{model}" if isinstance(model, str) else "the given sizes" if model else CLIP_CONFIG
@@ -220,6 +241,9 @@ def _fitting(
             "name the architecture that they belong to."
         )
     own = {name: getattr(described, name) for name in sizes}
+    for name, width in (("mlp_ratio", "width"), ("text_mlp_ratio", "text_width")):
+        if name in sizes and int(sizes[name] * sizes[width]) == int(own[name] * sizes[width]):  # named in few digits
+            own[name] = sizes[name]
     if wrong := [f"{name} {sizes[name]} instead of {own[name]}" for name in sizes if own[name] != sizes[name]]:
         raise ValueError(
             f"the CLIP weights in {printable(file)} don't fit {wanted}: the file has {few(wrong)}; name the "
@@ -229,20 +253,21 @@ def _fitting(
 
 
 def _with_activation(
-    config: AnyClipConfig,
+    config: ClipConfig | VitConfig | ConvNextConfig,
     stored: Mapping[str, Tensor],
     file: Path,
     model: str | AnyClipConfig | None,
-    tag: str | None,
+    listed_as: str,
+    row: Mapping[str, Any],
     document: Mapping[str, Any] | None,
 ) -> tuple[AnyClipConfig, str]:
     """Decides about QuickGELU by the strongest evidence; and what to tell where a weaker one says otherwise."""
     evidence: list[tuple[bool, str]] = []
     if not SIZES_BESIDE_WEIGHTS.isdisjoint(stored):
         evidence.append((True, f"{printable(file)} bears OpenAI's marks, and OpenAI trained with QuickGELU"))
-    if tag is not None and isinstance(model, str) and (row := _row(model, tag)):
+    if row:
         quick = bool(row.get("quick_gelu", False))
-        evidence.append((quick, f"open_clip's table has {model} {tag} {_with(quick)} QuickGELU"))
+        evidence.append((quick, f"open_clip's table has {listed_as} {_with(quick)} QuickGELU"))
     if document is not None:
         quick = bool(document.get("quick_gelu", False))
         evidence.append((quick, f"{CLIP_CONFIG} beside it says that it was trained {_with(quick)} QuickGELU"))
@@ -250,7 +275,7 @@ def _with_activation(
     if len(listed) == 1:
         (quick,) = listed
         evidence.append((quick, f"open_clip's table has a file {printable(file.name)} {_with(quick)} QuickGELU"))
-    asked = config.quick_gelu if model is not None and not (isinstance(model, str) and tag is not None) else None
+    asked = None if model is None or row else config.quick_gelu
     if not evidence:
         if asked is not None:
             return config, ""
@@ -281,10 +306,15 @@ def _checked(config: AnyClipConfig, state: Mapping[str, Tensor], file: Path) -> 
     with torch.device("meta"):
         own = build_clip(config).state_dict()
     bare = {name.removeprefix("clip."): value for name, value in own.items()}  # in the words of the file
+    scalars = {name: value.reshape(()) for name, value in state.items() if name in _SCALARS and value.numel() == 1}
+    state = {**state, **scalars}
     if complaint := weight_complaint(state, bare, is_optional=lambda name: name.endswith("num_batches_tracked")):
         raise ValueError(
             f"the CLIP weights in {printable(file)} don't fit their sizes: the file {complaint}; download it again."
         )
-    found = {f"clip.{name}": value.float() if value.is_floating_point() else value for name, value in state.items()}
+    found = {
+        name if name == "tokenizer" else f"clip.{name}": value.float() if value.is_floating_point() else value
+        for name, value in state.items()
+    }
     counters = {name: torch.zeros((), dtype=value.dtype) for name, value in own.items() if name not in found}
     return found | counters

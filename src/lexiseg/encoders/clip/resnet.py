@@ -1,7 +1,6 @@
 """CLIP with a ResNet: dense features, its own attention pooling, and reading its weights."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import open_clip
@@ -12,10 +11,8 @@ from open_clip.modified_resnet import Bottleneck, ModifiedResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lexiseg.core.messages import printable
-from lexiseg.core.weights import read_tensors, weight_complaint
 from lexiseg.encoders import colours
-from lexiseg.encoders.clip.base import SIZES_BESIDE_WEIGHTS, OpenClip, note_openai, text_sizes
+from lexiseg.encoders.clip.base import OpenClip, resize_positions, text_sizes
 from lexiseg.layers.pixel_decoder import Stages
 
 
@@ -40,6 +37,16 @@ class ClipConfig:
     has_pool: bool = True
     """Whether the attention pool is there. A model folder can do without it once it is folded into the spatial
     adapter: regions are pooled all the same, but whole pictures and crops cannot be embedded."""
+
+    @property
+    def colours(self) -> colours.ColourScale:
+        """What the image tower was trained with."""
+        return colours.CLIP
+
+    @property
+    def stride(self) -> int:
+        """The least multiple of its input's sides, in pixels."""
+        return 32
 
     @property
     def feature_dim(self) -> int:
@@ -212,16 +219,6 @@ class Clip(OpenClip):
         return self.pool(self.trunk(pixel_values))
 
 
-def resize_positions(positions: Float[Tensor, "L F"], size: tuple[int, int]) -> Float[Tensor, "L2 F"]:
-    """Resizes the attention pool's position embedding (first row: the mean token) to another grid (bilinear)."""
-    side = round((len(positions) - 1) ** 0.5)
-    if size == (side, side):
-        return positions
-    grid = positions[1:].T.reshape(1, -1, side, side)
-    grid = F.interpolate(grid, size, mode="bilinear", align_corners=False)
-    return torch.cat([positions[:1], grid[0].flatten(1).T])
-
-
 def _dense_block(block: Bottleneck, features: Tensor) -> Tensor:
     """One block of the last stage at twice the resolution, equal to the block itself on the old cells."""
     strided = block.downsample is not None
@@ -243,43 +240,3 @@ def _dense_block(block: Bottleneck, features: Tensor) -> Tensor:
 def _mean_of_four(features: Tensor) -> Tensor:
     """AvgPool2d(2) at every position instead of every other; border windows average what is inside."""
     return F.avg_pool2d(features, 2, stride=1, padding=1, count_include_pad=False)
-
-
-def read_clip_weights(path: Path) -> dict[str, Tensor]:
-    """Reads an open_clip state dict in any layout of `read_tensors`.
-
-    Raises:
-        ValueError: if the file is missing, cannot be read safely, or holds no CLIP weights.
-    """
-    weights = read_tensors(path)
-    if "visual.attnpool.c_proj.weight" not in weights:
-        raise ValueError(
-            f"{path} holds no CLIP with a ResNet image tower (no visual.attnpool): "
-            "choose RN50, RN101 or another RN model."
-        )
-    return weights
-
-
-def read_clip_state(config: ClipConfig, path: Path, architecture: str) -> dict[str, Tensor]:
-    """Reads an open_clip state dict for `Clip.clip`, and checks that it has all weights and no others.
-
-    Args:
-        config: the sizes.
-        path: see `read_clip_weights`.
-        architecture: the name of the sizes, for messages.
-
-    Raises:
-        ValueError: if the file can't be read, or holds weights of another architecture.
-    """
-    with torch.device("meta"):
-        own = Clip(config).clip.state_dict()
-    found = read_clip_weights(path)
-    note_openai(found, printable(path), quick_gelu=config.quick_gelu)
-    weights = {name: value for name, value in found.items() if name not in SIZES_BESIDE_WEIGHTS}
-    complaint = weight_complaint(weights, own, is_optional=lambda name: name.endswith("num_batches_tracked"))
-    if complaint:
-        raise ValueError(
-            f"the CLIP weights in {path} don't fit {architecture}: the file {complaint}; name the architecture that "
-            "they belong to."
-        )
-    return weights

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from lexiseg.core.messages import printable, shown
+from lexiseg.core.weights import is_torchscript, read_tensors
 
 _DTYPES: Mapping[str, torch.dtype] = {
     "HalfStorage": torch.float16,
@@ -40,6 +41,15 @@ _OPCODES = re.compile(
     "BININT[12]?|LONG1|BINFLOAT|BINUNICODE|EMPTY_TUPLE|TUPLE[123]?|EMPTY_LIST|APPENDS?|EMPTY_DICT|SETITEMS?"
 )
 """What TorchScript's own writer uses."""
+
+
+def read_stored(path: Path) -> dict[str, Tensor]:
+    """Reads the tensors of a checkpoint in any layout of `read_tensors`, or of a TorchScript archive.
+
+    Raises:
+        ValueError: if there is no such file, it can't be read safely, or it holds no tensors by name.
+    """
+    return read_torchscript(path) if path.is_file() and is_torchscript(path) else read_tensors(path)
 
 
 def read_torchscript(path: Path) -> dict[str, Tensor]:

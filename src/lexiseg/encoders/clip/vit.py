@@ -1,6 +1,6 @@
 """CLIP with a Vision Transformer: one embedding per masked crop, with mask prompts (OVSeg, section 3.3)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import open_clip
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from lexiseg.core.checks import check_multiples
 from lexiseg.encoders import colours
-from lexiseg.encoders.clip.base import OpenClip, text_sizes
+from lexiseg.encoders.clip.base import OpenClip, resize_positions, text_sizes
 from lexiseg.layers.mask_prompts import MaskPrompts, PixelPrompt, Prompts, VisualPrompts, background_patches
 
 VOCABULARY_SIZE = 49408
@@ -61,11 +61,23 @@ class VitConfig:
     context_length: int = 77
     quick_gelu: bool = False
     prompts: PromptConfig | None = None
+    colour_scale: Literal["clip", "half"] = field(default="clip", repr=False)
+    """What the image tower was trained with; no part of the repr, as the text tower does not depend on it."""
 
     def __post_init__(self) -> None:
         check_multiples(self, image_size="patch_size", width="head_width", text_width="text_heads")
         if self.prompts is not None and self.prompts.depth > self.layers:
             raise ValueError(f"prompts of depth {self.prompts.depth} need as many layers, got {self.layers}.")
+
+    @property
+    def colours(self) -> colours.ColourScale:
+        """What the image tower was trained with."""
+        return colours.CLIP if self.colour_scale == "clip" else colours.HALF
+
+    @property
+    def stride(self) -> int:
+        """Distance of the dense features' cells in pixels."""
+        return self.patch_size
 
     @property
     def num_patches(self) -> int:
@@ -165,6 +177,42 @@ class VitClip(OpenClip):
         """
         return self._tower(crops, self.prompts, masks)
 
+    def dense_map(self, pixel_values: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B F gh gw"]:
+        """What every cell gives the class token in the last block: its value through the attention's projection.
+
+        The class token becomes the picture's embedding by what it gathers in the last block, so it is there that a
+        cell speaks of itself alone (MaskCLIP, ECCV 2022): queries and keys, which mix the cells once more, are left
+        out, and with them the class token. MaskCLIP keeps the block's residual connection and MLP; ClearCLIP
+        (ECCV 2024) finds that the residual brings most of the noise in dense features and that both are better left
+        out, as they are here. Where the attention is uniform over the cells of a mask, what the block adds is the mean
+        of these, which `embed_pooled` brings to the joint space. The position embedding is resized to the picture's
+        grid, by open_clip's own interpolation.
+
+        Args:
+            pixel_values: RGB in [0, 1], H and W multiples of the patch size.
+        """
+        visual, size = self.visual, self.config.patch_size
+        grid = pixel_values.shape[-2] // size, pixel_values.shape[-1] // size
+        tokens = visual.conv1(self.config.colours.normalise(pixel_values)).flatten(2).transpose(1, 2)
+        tokens = self._enter(tokens, resize_positions(visual.positional_embedding, grid, mode="bicubic"))
+        *blocks, last = visual.transformer.resblocks
+        for block in blocks:
+            tokens = _run(block, tokens, is_last=False)
+        assert isinstance(last, ResidualAttentionBlock)
+        attention, width = last.attn, self.config.width
+        weight, bias = attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :]
+        values = attention.out_proj(F.linear(last.ln_1(tokens[:, 1:]), weight, bias))
+        return values.transpose(1, 2).unflatten(2, grid)
+
+    def embed_pooled(self, pooled: Float[Tensor, "B Q F"]) -> Float[Tensor, "B Q D"]:
+        """Norm and projection of the class token, on pooled features; not normalised."""
+        return self.visual.ln_post(pooled) @ self.visual.proj
+
+    def _enter(self, tokens: Float[Tensor, "M L E"], positions: Float[Tensor, "L2 E"]) -> Float[Tensor, "M L2 E"]:
+        """What the first block sees: the class token before the patches, and their positions."""
+        class_token = self.visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
+        return self.visual.ln_pre(torch.cat([class_token, tokens], dim=1) + positions.to(tokens.dtype))
+
     def _tower(
         self, pixel_values: Float[Tensor, "M 3 S S"], prompts: Prompts | None, masks: Bool[Tensor, "M S S"] | None
     ) -> Float[Tensor, "M D"]:
@@ -174,16 +222,14 @@ class VitClip(OpenClip):
                 f"expected pictures of {size} x {size} pixels, the size of this image tower's position embedding, "
                 f"got {pixel_values.shape[2]} x {pixel_values.shape[3]}: resize them."
             )
-        pixels = colours.CLIP.normalise(pixel_values)
+        pixels = self.config.colours.normalise(pixel_values)
         if isinstance(prompts, PixelPrompt):
             pixels = prompts(pixels, masks)
         tokens = visual.conv1(pixels).flatten(2).transpose(1, 2)
         background = None if masks is None else background_patches(masks, self.config.patch_size)
         if isinstance(prompts, MaskPrompts):
             tokens = prompts(0, tokens, background)
-        class_token = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
-        tokens = torch.cat([class_token, tokens], dim=1) + visual.positional_embedding.to(tokens.dtype)
-        tokens = visual.ln_pre(tokens)
+        tokens = self._enter(tokens, visual.positional_embedding)
         for layer, block in enumerate(visual.transformer.resblocks):
             if isinstance(prompts, VisualPrompts):
                 tokens = prompts(layer, tokens)

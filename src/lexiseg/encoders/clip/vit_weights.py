@@ -1,16 +1,20 @@
 """Published weights of a ViT CLIP: open_clip's, and OVSeg's mask-adapted ones with their mask prompts."""
 
-import math
-import re
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lexiseg.core.messages import printable
-from lexiseg.core.weights import read_tensors, weight_complaint
-from lexiseg.encoders.clip.base import SIZES_BESIDE_WEIGHTS, note_openai
+from lexiseg.core.weights import weight_complaint
+from lexiseg.encoders.clip.base import SIZES_BESIDE_WEIGHTS
+from lexiseg.encoders.clip.families import config_of_weights, shape_of
+from lexiseg.encoders.clip.torchscript import read_stored
 from lexiseg.encoders.clip.vit import PromptConfig, VitClip, VitConfig
+
+logger = logging.getLogger(__name__)
 
 PROMPT_KEY = "prompts.prompt_embed"
 """The key of the mask prompts in a `VitClip`'s state dict."""
@@ -18,15 +22,13 @@ _OFFICIAL_PROMPTS = "mask_embedding"
 """The last part of their key in OVSeg's checkpoints, after "visual."."""
 _NO_WEIGHTS = SIZES_BESIDE_WEIGHTS | {"attn_mask"}
 """What state dicts hold beside the weights; the mask follows from the sizes."""
-_HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
-"""Head widths by the image tower's width, of ViT-H, g, G and e; smaller ones and text towers have heads of 64."""
 
 
 def read_vit_weights(path: Path, *, quick_gelu: bool = True) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
     """Reads an open_clip state dict of a ViT CLIP, mask prompts of OVSeg, or both.
 
     Args:
-        path: in any layout of `read_tensors`, in float32 or half precision.
+        path: in any layout of `read_stored`, in float32 or half precision.
         quick_gelu: whether they are used with QuickGELU; if not, OpenAI's are named in a note.
 
     Returns:
@@ -37,8 +39,9 @@ def read_vit_weights(path: Path, *, quick_gelu: bool = True) -> tuple[dict[str, 
     Raises:
         ValueError: if the file is missing, cannot be read safely, or holds anything else.
     """
-    stored = read_tensors(path)
-    note_openai(stored, printable(path), quick_gelu=quick_gelu)
+    stored = read_stored(path)
+    if not quick_gelu and not SIZES_BESIDE_WEIGHTS.isdisjoint(stored):
+        logger.warning("Note: %s bears OpenAI's marks, and OpenAI trained with QuickGELU.", printable(path))
     found = {name: value for name, value in stored.items() if name not in _NO_WEIGHTS}
     prompt_key = next((name for name in found if name.rpartition(".")[2] == _OFFICIAL_PROMPTS), None)
     prompt_embed = None if prompt_key is None else found.pop(prompt_key)
@@ -60,8 +63,6 @@ def read_vit_weights(path: Path, *, quick_gelu: bool = True) -> tuple[dict[str, 
 def vit_config_of(state: dict[str, Tensor], *, quick_gelu: bool = False) -> VitConfig:
     """The sizes of a `VitClip` from its weights.
 
-    The number of heads does not follow from weights: heads get the width of all published models of these sizes.
-
     Args:
         state: from `read_vit_weights`, with or without prompts.
         quick_gelu: whether the weights were trained with QuickGELU, as OpenAI's and OVSeg's were.
@@ -69,40 +70,12 @@ def vit_config_of(state: dict[str, Tensor], *, quick_gelu: bool = False) -> VitC
     Raises:
         ValueError: if the weights are not those of a ViT CLIP.
     """
-    width, _, patch_size, _ = _shape(state, "clip.visual.conv1.weight", 4)
-    hidden, _ = _shape(state, "clip.visual.transformer.resblocks.0.mlp.c_fc.weight", 2)
-    positions, _ = _shape(state, "clip.visual.positional_embedding", 2)
-    context_length, text_width = _shape(state, "clip.positional_embedding", 2)
-    _, embed_dim = _shape(state, "clip.text_projection", 2)
-    depth = _shape(state, PROMPT_KEY, 3)[0] if PROMPT_KEY in state else None
-    ratio = hidden / width
-    return VitConfig(
-        embed_dim=embed_dim,
-        width=width,
-        layers=_count_blocks(state, "clip.visual.transformer"),
-        head_width=_HEAD_WIDTHS.get(width, 64),
-        patch_size=patch_size,
-        image_size=patch_size * math.isqrt(positions - 1),
-        mlp_ratio=ratio if int(width * ratio) == hidden else math.nextafter(ratio, math.inf),
-        text_width=text_width,
-        text_heads=max(1, text_width // 64),
-        text_layers=_count_blocks(state, "clip.transformer"),
-        context_length=context_length,
-        quick_gelu=quick_gelu,
-        prompts=None if depth is None else PromptConfig(kind="mask", depth=depth),
-    )
-
-
-def _shape(state: dict[str, Tensor], name: str, rank: int) -> torch.Size:
-    """The shape of a weight; raises ValueError if it is missing, empty or of another rank."""
-    if name not in state or state[name].ndim != rank or not state[name].numel():
-        raise ValueError(f"{name} is missing, empty or of another rank")
-    return state[name].shape
-
-
-def _count_blocks(state: dict[str, Tensor], transformer: str) -> int:
-    block = re.compile(re.escape(transformer) + r"\.resblocks\.(\d+)\.")
-    return len({match[1] for name in state if (match := block.match(name))})
+    config = config_of_weights({name.removeprefix("clip."): value for name, value in state.items()})
+    if not isinstance(config, VitConfig):
+        raise ValueError("holds a CLIP with another image tower")
+    depth = shape_of(state, PROMPT_KEY, 3)[0] if PROMPT_KEY in state else None
+    prompts = None if depth is None else PromptConfig(kind="mask", depth=depth)
+    return replace(config, quick_gelu=quick_gelu, prompts=prompts)
 
 
 def _check(weights: dict[str, Tensor], prompts: dict[str, Tensor]) -> None:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 import open_clip
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -196,7 +197,8 @@ class PublishedSegmenter(nn.Module):
 
 def _task_tokens(length: int) -> tuple[int, ...]:
     """What OneFormer reads as the task: CLIP's tokens, then zeros."""
-    tokens = open_clip.tokenize([_TASK], context_length=max(length, 8))[0].tolist()
+    with torch.device("cpu"):  # also where the model is built without memory
+        tokens = open_clip.tokenize([_TASK], context_length=max(length, 8))[0].tolist()
     return tuple(tokens[:length])
 
 

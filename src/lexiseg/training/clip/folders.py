@@ -1,37 +1,40 @@
 """Folders of CLIPs and of learned prompts: what one training leaves, and what others begin from."""
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.weights import load_part, weight_complaint
-from lexiseg.encoders.clip.resnet import Clip, ClipConfig, read_clip_state
+from lexiseg.encoders.clip.families import build_clip
+from lexiseg.encoders.clip.published import CLIP_CONFIG, CLIP_WEIGHTS
+from lexiseg.encoders.clip.published import read_clip as read_published
+from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
 from lexiseg.io.checkpoint import load_folder, load_into, save_folder
 from lexiseg.io.config_json import from_jsonable
-from lexiseg.io.models import OPEN_CLIP_WEIGHTS, load_model, system_of
+from lexiseg.io.models import load_model, system_of
 from lexiseg.io.ovseg.clip import import_clip
 from lexiseg.io.shipped import CONFIG_FILE
 from lexiseg.models.learned_prompt import LearnedPrompt
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.training.clip.contrastive import new_clip
 
+logger = logging.getLogger(__name__)
 
-def write_clip(folder: Path, clip: Clip | VitClip) -> Path:
-    """Writes a CLIP folder, prompts included; an earlier one is replaced.
+
+def write_clip(folder: Path, clip: Clip | VitClip, *, dtype: torch.dtype | None = None) -> Path:
+    """Writes a CLIP folder, prompts included, stored in a type or as it is; an earlier one is replaced.
 
     Raises:
         ModelError: if it can't be written, or the folder holds something else.
     """
-    return save_folder(folder, clip.config, clip.state_dict(), overwrite=True)
-
-
-OPEN_CLIP_FILES = (OPEN_CLIP_WEIGHTS, "open_clip_pytorch_model.bin")
-"""Weights in a folder of open_clip's, as on the Hugging Face hub."""
+    return save_folder(folder, clip.config, clip.state_dict(), dtype=dtype, overwrite=True)
 
 
 def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
@@ -47,14 +50,14 @@ def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
     Raises:
         ValueError: if the folder is missing, incomplete or damaged, or weights and config disagree.
     """
-    files = (folder, *(folder / name for name in OPEN_CLIP_FILES))
+    files = (folder, *(folder / name for name in CLIP_WEIGHTS))
     if (file := next((path for path in files if path.is_file()), None)) is not None:
         return _read_open_clip(file, sizes)
     if system_of(folder) is not None:
         model = load_model(folder)
-        if isinstance(model, OPSNet) and not model.config.clip.has_pool:
-            return _with_pool(model)
-        return model.clip
+        if isinstance(model, OPSNet) and isinstance(model.config.clip, ClipConfig) and not model.config.clip.has_pool:
+            return _with_pool(model, model.config.clip)
+        return _trainable(model.clip, folder)
     document, weights = load_folder(folder)
     kind = VitConfig if "patch_size" in document else ClipConfig
     config = from_jsonable(kind, document, source=f"{CONFIG_FILE} in {printable(folder)}")
@@ -64,27 +67,39 @@ def read_clip(folder: Path, sizes: ClipConfig | None = None) -> Clip | VitClip:
     return clip.eval()
 
 
-def _with_pool(model: OPSNet) -> Clip:
+def _with_pool(model: OPSNet, config: ClipConfig) -> Clip:
     with fork_random():
-        clip = Clip(replace(model.config.clip, has_pool=True))
+        clip = Clip(replace(config, has_pool=True))
     weights = model.clip.state_dict()
     assert not weight_complaint(weights, clip.state_dict(), is_optional=lambda name: ".attnpool." in name)
     load_part(clip, weights)
     pool = clip.visual.attnpool
     assert isinstance(pool, nn.Module)
+    assert model.adapter is not None
     model.adapter.unfold(pool)
     return clip.eval()
 
 
 def _read_open_clip(file: Path, sizes: ClipConfig | None) -> Clip | VitClip:
-    """open_clip's weights; of a ViT they tell the sizes, and are taken for OpenAI's, trained with QuickGELU."""
-    if sizes is None:
+    """open_clip's weights; a ViT's without a description are taken for OpenAI's or OVSeg's, trained with QuickGELU."""
+    if sizes is None and not file.with_name(CLIP_CONFIG).is_file():
         return import_clip(file)
-    state = read_clip_state(sizes, file, f"the recipe's CLIP ({sizes.embed_dim} dimensions, ResNet {sizes.layers})")
+    found = read_published(file, model=sizes)
+    if found.note:
+        logger.warning("%s", found.note)
     with fork_random():
-        clip = Clip(sizes)
-    load_part(clip.clip, state)
-    return clip.eval()
+        clip = build_clip(found.config)
+    clip.load_state_dict(dict(found.state))
+    return _trainable(clip.eval(), file)
+
+
+def _trainable(clip: nn.Module, place: Path) -> Clip | VitClip:
+    if not isinstance(clip, Clip | VitClip):
+        raise ValueError(
+            f"expected a CLIP with a ModifiedResNet or a Vision Transformer of OpenAI's kind in {printable(place)}: no "
+            "recipe goes on from another."
+        )
+    return clip
 
 
 def read_vit_clip(folder: Path) -> VitClip:

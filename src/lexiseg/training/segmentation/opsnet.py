@@ -9,6 +9,7 @@ from torch import Tensor
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import load_part
+from lexiseg.encoders.clip.families import AnyClipConfig
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.colours import Padding
 from lexiseg.encoders.segmenters.mask2former import SegmenterConfig
@@ -51,7 +52,7 @@ class OPSNetRecipe(TrainingRecipe):
         return {"modulation": config.modulation, "merge": config.merge}
 
 
-def opsnet_config(recipe: OPSNetRecipe, clip: ClipConfig) -> OPSNetConfig:
+def opsnet_config(recipe: OPSNetRecipe, clip: AnyClipConfig) -> OPSNetConfig:
     """The model that a recipe trains around a CLIP of these sizes."""
     shortest, longest = recipe.test_sides or (None, recipe.framing.image_size)
     return OPSNetConfig(
@@ -79,8 +80,7 @@ def new_opsnet(recipe: OPSNetRecipe, clip: ClipConfig, clip_state: Mapping[str, 
         model = OPSNet(opsnet_config(recipe, clip))
     if clip_state is not None:
         model.clip.load_state_dict(clip_state)
-    pool = model.clip.visual.attnpool
-    model.adapter.fold(pool.v_proj, pool.c_proj)
+    model.fold_adapter()
     return model
 
 
@@ -131,8 +131,7 @@ def around_clip(model: OPSNet, clip: Clip) -> OPSNet:
     kept = {name: value for name, value in model.state_dict().items() if not name.startswith(("clip.", "adapter."))}
     load_part(other, kept)
     other.clip.load_state_dict(clip.state_dict())
-    pool = other.clip.visual.attnpool
-    other.adapter.fold(pool.v_proj, pool.c_proj)
+    other.fold_adapter()
     return other.eval()
 
 
