@@ -28,7 +28,8 @@ from lexiseg.core.vocabulary import Concept
 from lexiseg.data.dataset import Segmentation, SegmentInfo
 from lexiseg.evaluation.metrics.panoptic_quality import overlaps
 from lexiseg.evaluation.plan import inference
-from lexiseg.io.models import find_model, load_model
+from lexiseg.io.finding import find_model
+from lexiseg.io.models import load_model
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.postprocess.panoptic import panoptic_map
 from lexiseg.models.vocabulary_embedding import GENERAL_NEGATIVES

@@ -27,7 +27,7 @@ from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
 from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.config_json import to_jsonable
-from lexiseg.io.models import find_model
+from lexiseg.io.finding import find_model
 from lexiseg.storybook.choices import Split
 from lexiseg.storybook.export import StorybookSpec, add_scene, write_storybook
 from lexiseg.storybook.roles import BASE, NOVEL, ROLE_CONTENTS, UNSEEN, RoleContents

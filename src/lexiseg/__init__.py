@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from lexiseg.inference.predictor import Model as Model
     from lexiseg.inference.predictor import load as load
     from lexiseg.inference.result import Result as Result
+    from lexiseg.io.finding import assemble as assemble
     from lexiseg.io.models import load_model as load_model
     from lexiseg.io.models import save_model as save_model
     from lexiseg.layers.ensemble import EnsembleConfig as EnsembleConfig
     from lexiseg.layers.modulation import ModulationConfig as ModulationConfig
-    from lexiseg.models.assemble import assemble as assemble
     from lexiseg.models.crops import RegionConfig as RegionConfig
     from lexiseg.models.opsnet import OPSNet as OPSNet
     from lexiseg.models.opsnet import OPSNetConfig as OPSNetConfig
@@ -67,10 +67,10 @@ _EXPORTS: Mapping[str, tuple[str, ...]] = {
     "lexiseg.evaluation.evaluator": ("evaluate",),
     "lexiseg.inference.predictor": ("Model", "load"),
     "lexiseg.inference.result": ("Result",),
+    "lexiseg.io.finding": ("assemble",),
     "lexiseg.io.models": ("load_model", "save_model"),
     "lexiseg.layers.ensemble": ("EnsembleConfig",),
     "lexiseg.layers.modulation": ("ModulationConfig",),
-    "lexiseg.models.assemble": ("assemble",),
     "lexiseg.models.crops": ("RegionConfig",),
     "lexiseg.models.opsnet": ("OPSNet", "OPSNetConfig"),
     "lexiseg.models.ovseg": ("OVSeg", "OVSegConfig"),

@@ -16,7 +16,8 @@ from lexiseg.cli import evaluate as commands_evaluate
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.evaluation import evaluator
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.io.models import find_model, load_model
+from lexiseg.io.finding import find_model
+from lexiseg.io.models import load_model
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 
 

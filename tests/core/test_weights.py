@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from lexiseg.core.weights import WEIGHT_FILES, load_part, read_tensors, weight_complaint
+from lexiseg.core.files import WEIGHT_FILES
+from lexiseg.core.weights import load_part, read_tensors, weight_complaint
 
 EXPECTED = {"a": torch.zeros(2, 3), "b": torch.zeros(1), "count": torch.zeros(())}
 

@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 import tiny
 from lexiseg.core.errors import ModelError
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.io.models import find_model, load_model, save_model, training_vocabulary
+from lexiseg.io.finding import find_model
+from lexiseg.io.models import load_model, save_model, training_vocabulary
 from lexiseg.io.shipped import shipped_folder, unknown_concepts
 from lexiseg.models.opsnet import OPSNet
 
@@ -55,33 +56,18 @@ def test_names_lead_to_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_the_hub_is_asked_only_for_an_owner_and_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def download(name: str, **_: object) -> str:
+    def ask(name: str, **_: object) -> None:
         asked.append(name)
-        return str(tmp_path)
+        raise ModelError("not here.")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    with pytest.raises(ModelError, match="HF_HUB_OFFLINE"):
-        find_model("owner/name")
-    assert asked == []
+    monkeypatch.setattr("lexiseg.io.finding.fetch", ask)
 
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    assert find_model("owner/name") == tmp_path
+    with pytest.raises(ModelError, match="not here"):
+        find_model("owner/name")
     for path in ("../name", "/owner/name", "a/b/c", "owner", "~/name"):
         find_model(path)
     assert asked == ["owner/name"]
-
-
-def test_a_hub_that_cannot_be_reached_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str, **_: object) -> str:
-        raise ConnectionError("no route\nto host")
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
-
-    with pytest.raises(ModelError, match=r"^there is no model folder 'owner/name'[^\n]*check the name"):
-        find_model("owner/name")
 
 
 def test_the_shipped_weights_know_the_drawn_world_by_name_synonym_and_attribute() -> None:

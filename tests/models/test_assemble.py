@@ -423,6 +423,30 @@ def test_an_unknown_clip_ends_in_one_sentence(folder: Path, clip_weights: Path) 
         assemble(folder, "ViT-B-32", clip_weights)
 
 
+def test_openais_weights_are_computed_with_quickgelu_whatever_the_name_says(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    marks = {"input_resolution": torch.tensor(64), "context_length": torch.tensor(32), "vocab_size": torch.tensor(1)}
+    torch.save({**seeded(Clip(CLIP)).clip.state_dict(), **marks}, tmp_path / "RN50.pt")
+
+    opsnet = assemble(folder, CLIP, tmp_path / "RN50.pt")
+
+    assert opsnet.config.clip == replace(CLIP, quick_gelu=True)
+    assert "bears OpenAI's marks, and OpenAI trained with QuickGELU: it is computed with it" in caplog.text
+
+
+def test_a_clip_is_named_by_its_folder_or_by_a_name_and_its_weights(folder: Path, clip_weights: Path) -> None:
+    for clip, weights, told in (
+        ("RN50", None, "there is no CLIP at 'RN50'"),
+        (clip_weights, clip_weights, "is read as a CLIP with its weights"),
+        (CLIP, None, "the sizes of a CLIP need weights"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            assemble(folder, clip, weights)
+    opsnet = assemble(folder, str(clip_weights))  # heads as wide as all published ones have them
+    assert opsnet.config.clip == replace(CLIP, dense_stride=32, head_width=64, text_heads=1)
+
+
 def test_a_vocabulary_of_another_length_ends_in_one_sentence(folder: Path, clip_weights: Path) -> None:
     with pytest.raises(ValueError, match="has 5 classes, but the vocabulary has 2 concepts"):
         assemble(folder, CLIP, clip_weights, vocabulary="cat, dog")

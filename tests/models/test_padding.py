@@ -17,7 +17,8 @@ from lexiseg.core.structures import ImageBatch, MaskProposals
 from lexiseg.encoders import colours
 from lexiseg.encoders.segmenters.mask2former import ResNetBackbone, SegmenterConfig, SwinBackbone
 from lexiseg.encoders.segmenters.mask2former_weights import published_names, write_mask2former
-from lexiseg.io.models import find_model, load_model, save_model
+from lexiseg.io.finding import find_model
+from lexiseg.io.models import load_model, save_model
 from lexiseg.models.assemble import assemble
 from lexiseg.models.opsnet import OPSNetConfig
 

@@ -1,25 +1,25 @@
-"""`lexiseg assemble`: a published Mask2Former and a CLIP become a model folder."""
+"""`lexiseg assemble`: a published segmenter and a CLIP become a whole model folder."""
 
 from lexiseg.cli.console import say
 from lexiseg.cli.import_weights import check_out
 from lexiseg.cli.options.shared import read_optional_vocabulary
 from lexiseg.cli.options.weights import AssembleOptions
 from lexiseg.core.devices import dtype_of
+from lexiseg.io.finding import assemble
 from lexiseg.io.models import save_model
-from lexiseg.models.assemble import assemble
 
 
 def run_assemble(options: AssembleOptions) -> None:
-    """Joins a Mask2Former and a CLIP, and writes the model folder.
+    """Joins a segmenter and a CLIP, and writes the model folder.
 
     Raises:
         ValueError: if a part is missing or damaged, the parts don't fit together, or the folder can't be written.
     """
     vocabulary = read_optional_vocabulary(options.vocabulary)
     check_out(options.out, overwrite=options.overwrite)
-    folder, clip, out = options.folder, options.clip, options.out
+    segmenter, clip, out = options.segmenter, options.clip, options.out
     model = assemble(
-        folder,
+        segmenter,
         clip,
         options.clip_weights,
         vocabulary=vocabulary,
@@ -29,6 +29,6 @@ def run_assemble(options: AssembleOptions) -> None:
     )
     save_model(model, out, dtype=dtype_of(options.precision), overwrite=options.overwrite)
     say(
-        f"Assembled {folder} and {clip} to {out}, a model of {len(model.config.training_vocabulary)} trained and any "
-        f'other names. Use it: lexiseg segment PICTURE --model {out} --vocabulary "..." --out DIR'
+        f"Assembled {segmenter} and {clip} to {out}, a model of {len(model.config.training_vocabulary)} trained and "
+        f'any other names. Use it: lexiseg segment PICTURE --model {out} --vocabulary "..." --out DIR'
     )

@@ -10,13 +10,14 @@ from lexiseg.cli.options.weights import ImportClipOptions, ImportMask2FormerOpti
 from lexiseg.core.devices import dtype_of
 from lexiseg.core.errors import ModelError, UsageError
 from lexiseg.core.messages import few, printable
+from lexiseg.io.finding import find_model
 from lexiseg.io.mask2former import (
     import_mask2former,
     read_mask2former_reference,
     verify_mask2former,
     write_imported,
 )
-from lexiseg.io.models import find_model, load_model, save_model
+from lexiseg.io.models import load_model, save_model
 from lexiseg.io.ovseg.checkpoint import import_ovseg
 from lexiseg.io.ovseg.clip import import_clip
 from lexiseg.io.ovseg.settings import read_settings

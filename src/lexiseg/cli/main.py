@@ -31,6 +31,8 @@ COMMANDS: tuple[tuple[str, type[Any], str], ...] = (
     ("mine", mine.MineOptions, "mine.run_mine"),
     ("storybook", data.StorybookOptions, "data.run_storybook"),
     ("vocabulary", data.VocabularyOptions, "data.run_vocabulary"),
+    ("models", weights.ModelsOptions, "models.run_models"),
+    ("show", weights.ShowOptions, "show.run_show"),
     ("assemble", weights.AssembleOptions, "assemble.run_assemble"),
     ("push", weights.PushOptions, "push.run_push"),
     ("train", train.TrainOptions, "train.run_train"),

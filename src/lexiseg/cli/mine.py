@@ -23,7 +23,7 @@ from lexiseg.data.pairs.format import INDEX, PairDataset
 from lexiseg.data.pairs.writer import check_free
 from lexiseg.evaluation.inputs import open_known, vocabulary_of
 from lexiseg.inference.predictor import load
-from lexiseg.io.models import find_model
+from lexiseg.io.finding import find_folder
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.datasets import draw_once
 from lexiseg.storybook.roles import ALL
@@ -92,7 +92,7 @@ def _network(options: MineOptions) -> OpenVocabularySegmenter:
     if not network.encodes_crops:
         raise ValueError(f"--clip is for models whose CLIP sees crops, not for {a(type(network))}: leave it out.")
     device = next(network.parameters()).device
-    return with_clip(network, read_vit_clip(find_model(options.clip))).to(device)
+    return with_clip(network, read_vit_clip(find_folder(options.clip))).to(device)
 
 
 def _refuse_idle(options: MineOptions, config: MiningConfig) -> None:

@@ -4,8 +4,8 @@ from lexiseg.cli.console import note, say
 from lexiseg.cli.options.weights import PushOptions
 from lexiseg.inference.predictor import load
 from lexiseg.io.checkpoint import stored_precision
+from lexiseg.io.finding import find_model
 from lexiseg.io.model_card import written_card
-from lexiseg.io.models import find_model
 
 
 def run_push(options: PushOptions) -> None:

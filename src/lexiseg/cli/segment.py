@@ -28,7 +28,8 @@ from lexiseg.inference.result_files import DOCUMENT, Categories, Request, Result
 from lexiseg.inference.visualize import legend_entries
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
-from lexiseg.io.models import find_model, training_vocabulary
+from lexiseg.io.finding import find_model, resolution
+from lexiseg.io.models import training_vocabulary
 
 
 def run_segment(options: SegmentOptions) -> int:
@@ -97,7 +98,10 @@ def run_segment(options: SegmentOptions) -> int:
 
 def _read_words(options: SegmentOptions) -> tuple[Vocabulary, str]:
     """Reads the words, and says what those without a mark are taken for; the model's training decides first."""
-    trained = training_vocabulary(find_model(options.model))
+    folder = find_model(options.model)
+    if resolved := resolution(options.model, folder):
+        note(f"lexiseg: {resolved}")
+    trained = training_vocabulary(folder)
     taken: dict[bool, list[str]] = {True: [], False: []}
 
     def unmarked(names: tuple[str, ...]) -> bool:

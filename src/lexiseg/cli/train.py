@@ -13,7 +13,7 @@ from lexiseg.cli.recipe_tables import show_recipe, show_recipes, show_report
 from lexiseg.core import processes
 from lexiseg.core.devices import choose_device
 from lexiseg.core.errors import UsageError
-from lexiseg.io.models import find_model
+from lexiseg.io.finding import find_folder
 from lexiseg.io.shipped import is_hub_name
 from lexiseg.training.engine.log import TrainingProgress
 from lexiseg.training.engine.task import Evaluation
@@ -48,7 +48,7 @@ def run_train(options: TrainOptions) -> int:
     refuse_unused(name, settings, typed_name)
     if options.check_only:
         return show_report(name, check(name, replace(settings, **_weights(options, _if_here))))
-    settings = replace(settings, **_weights(options, find_model))
+    settings = replace(settings, **_weights(options, find_folder))
     backend = "cpu:gloo,cuda:nccl" if settings.device.startswith("cuda") else "gloo"
     with processes.process_group(backend), progress("Drawing") as bar:
         model = train_recipe(
@@ -99,7 +99,7 @@ def _weights(options: TrainOptions, find: Callable[[str], Path]) -> dict[str, Pa
 
 def _if_here(name: str) -> Path:
     """A model's folder; what only the hub has keeps its name, and is not fetched."""
-    return Path(name) if is_hub_name(name) else find_model(name)
+    return Path(name) if is_hub_name(name) else find_folder(name)
 
 
 def _note(sentence: str) -> None:

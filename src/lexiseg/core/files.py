@@ -296,3 +296,41 @@ def _is_left(path: Path) -> bool:
         return False
     os.close(held)
     return True
+
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""What a folder's weights are called, whole or in shards, in the order in which they are looked for."""
+
+
+def find_weights(folder: Path) -> Path | None:
+    """The file in a folder that holds its weights, or lists their shards; None if there is none."""
+    return next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+
+
+def read_shard_names(weights: Path) -> list[str]:
+    """The files that an .index.json lists, which lie beside it; of any other file, none.
+
+    Raises:
+        ValueError: if it can't be read, or lists something elsewhere.
+    """
+    return sorted(set(shard_of_each(weights).values())) if weights.name.endswith(".index.json") else []
+
+
+def shard_of_each(index: Path) -> dict[str, str]:
+    """The file of every weight in an .index.json, all of which lie beside it.
+
+    Raises:
+        ValueError: if it can't be read, or lists something elsewhere.
+    """
+    places = read_json_object(index, ValueError).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
+        raise ValueError(f'{printable(index)} lists no shards: expected "weight_map", the file of each weight.')
+    files = sorted(set(places.values()))
+    if strays := [file for file in files if Path(file).name != file or file in ("", "..") or file.endswith(".json")]:
+        raise ValueError(f"{printable(index)} lists {printable(strays[0])}: shards must lie beside their index.")
+    return places

@@ -11,21 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from lexiseg.core.files import read_json_object
+from lexiseg.core.files import find_weights, shard_of_each
 from lexiseg.core.messages import few, printable
-
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-"""What a folder's weights are called, whole or in shards, in the order in which they are looked for."""
-
-
-def find_weights(folder: Path) -> Path | None:
-    """The file in a folder that holds its weights, or lists their shards; None if there is none."""
-    return next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -97,29 +84,9 @@ def _check_is_as_large_as_it_says(path: Path) -> None:
                 raise ValueError("the archive is compressed")
 
 
-def read_shard_names(weights: Path) -> list[str]:
-    """The files that an .index.json lists, which lie beside it; of any other file, none.
-
-    Raises:
-        ValueError: if it can't be read, or lists something elsewhere.
-    """
-    return sorted(set(_shard_of_each(weights).values())) if weights.name.endswith(".index.json") else []
-
-
-def _shard_of_each(index: Path) -> dict[str, str]:
-    """The file of every weight."""
-    places = read_json_object(index, ValueError).get("weight_map")
-    if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
-        raise ValueError(f'{printable(index)} lists no shards: expected "weight_map", the file of each weight.')
-    files = sorted(set(places.values()))
-    if strays := [file for file in files if Path(file).name != file or file in ("", "..") or file.endswith(".json")]:
-        raise ValueError(f"{printable(index)} lists {printable(strays[0])}: shards must lie beside their index.")
-    return places
-
-
 def _read_shards(index: Path) -> dict[str, Tensor]:
     """The tensors of all shards that an index lists."""
-    places = _shard_of_each(index)
+    places = shard_of_each(index)
     files = sorted(set(places.values()))
     found = {name: tensor for file in files for name, tensor in read_tensors(index.parent / file).items()}
     if lost := [name for name in places if name.removeprefix("module.") not in found]:

@@ -31,7 +31,8 @@ from lexiseg.evaluation.report import EvaluationSettings, Report, installed_vers
 from lexiseg.evaluation.shards import SHARDS_FOLDER
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
-from lexiseg.io.models import find_model, load_model
+from lexiseg.io.finding import find_model
+from lexiseg.io.models import load_model
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.datasets import DRAWN
 

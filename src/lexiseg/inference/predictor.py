@@ -21,8 +21,9 @@ from lexiseg.core.vocabulary import Vocabulary, is_thing
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.inference.result import Result
 from lexiseg.io.checkpoint import weights_hash
+from lexiseg.io.finding import find_model
 from lexiseg.io.model_card import CARD_FILE, read_figures
-from lexiseg.io.models import card_of, find_model, load_model, save_model
+from lexiseg.io.models import card_of, load_model, save_model
 from lexiseg.io.publish import check_repository, upload
 from lexiseg.io.shipped import SHIPPED, SHIPPED_NAME, shipped_folder, unknown_concepts
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter

@@ -1,6 +1,5 @@
-"""Saving and loading models: a folder with config.json and model.safetensors, shipped or from the hub."""
+"""Saving and loading models: a folder with config.json and model.safetensors."""
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,17 +13,16 @@ from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.weights import without_first_values
-from lexiseg.io.checkpoint import WEIGHTS_FILE, check_fit, load_folder, save_folder, weights_hash
+from lexiseg.io.checkpoint import check_fit, load_folder, save_folder, weights_hash
 from lexiseg.io.config_json import from_jsonable
 from lexiseg.io.folder_format import FolderConfig, document_of, parse_config, read_config
 from lexiseg.io.model_card import CARD_FILE, model_card
-from lexiseg.io.shipped import CONFIG_FILE, SHIPPED, is_hub_name, shipped_folder
+from lexiseg.io.shipped import CONFIG_FILE
+from lexiseg.io.sources import parts_of, read_sources
 from lexiseg.models.base import ModelConfig, OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
-OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
-_DOWNLOADED = [CONFIG_FILE, WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "model-*.safetensors", OPEN_CLIP_WEIGHTS]
 LARGEST_SIDE = 16_384
 """Pixels to which a model may want pictures resized."""
 _SIDES = ("longest_side", "shortest_side", "image_size")
@@ -33,7 +31,6 @@ MODELS: Mapping[str, tuple[type[Any], type[OpenVocabularySegmenter]]] = {
     "ovseg": (OVSegConfig, OVSeg),
 }
 """All models: the name in config.json, the configuration type and the model type."""
-_TRUE = ("1", "on", "yes", "true")  # what huggingface_hub takes for a yes
 
 
 def save_model(
@@ -97,6 +94,8 @@ def load_model(folder: str | Path) -> OpenVocabularySegmenter:
     document, weights = load_folder(folder)
     found = parse_config(document, f"{CONFIG_FILE} in {printable(folder)}")
     kind, config = _model_of(found)
+    if found.sources is not None:
+        weights |= read_sources(parts_of(found.sources, found.place), config, found.place)
     _check_sizes(found.config, len(weights), source=found.place)
     try:
         with torch.device("meta"):  # sizes are held against the weights before memory is taken for them
@@ -150,6 +149,15 @@ def training_vocabulary(folder: Path) -> Vocabulary | None:
     return None if listed is None else from_jsonable(Vocabulary, listed, source=found.place)
 
 
+def config_of_folder(folder: Path) -> ModelConfig:
+    """A model's configuration, from its config.json only.
+
+    Raises:
+        ModelError: if it is missing or damaged.
+    """
+    return _model_of(read_config(folder))[1]
+
+
 def _model_of(found: FolderConfig) -> tuple[Any, ModelConfig]:
     """The kind of model of a folder, and its configuration."""
     fields = found.config
@@ -161,40 +169,3 @@ def _model_of(found: FolderConfig) -> tuple[Any, ModelConfig]:
         raise ModelError(f"{found.place}: system must be one of {', '.join(MODELS)}, got {found.system!r}.")
     config_type, kind = MODELS[found.system]
     return kind, from_jsonable(config_type, fields, source=found.place)
-
-
-def find_model(name_or_dir: str | Path) -> Path:
-    """The folder of a model, which is downloaded if it is one of the Hugging Face hub.
-
-    Args:
-        name_or_dir: a shipped model, "storybook" or "tiny-ovseg"; a folder; or "owner/name" on the hub, if there is no
-            such folder.
-
-    Raises:
-        ModelError: if there is no such model, or the hub can't be reached.
-    """
-    text = str(name_or_dir)
-    if text in SHIPPED:
-        return shipped_folder(text)
-    if not is_hub_name(text):
-        return Path(text)
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
-        raise ModelError(
-            f"there is no model folder {printable(text)}, and HF_HUB_OFFLINE forbids to look for it on the "
-            "Hugging Face hub; give a folder that is there."
-        )
-    return _download(text)
-
-
-def _download(name: str) -> Path:
-    """Fetches the files of a model from the hub, or finds them in its cache; of a CLIP, open_clip's weights."""
-    from huggingface_hub import snapshot_download  # here, because almost nobody needs it
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=_DOWNLOADED))
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        raise ModelError(
-            f"there is no model folder {printable(name)}, and the Hugging Face hub gave no model of that name "
-            f"({type(error).__name__}); check the name and the network."
-        ) from error

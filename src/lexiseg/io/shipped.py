@@ -2,6 +2,7 @@
 
 import functools
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from lexiseg.core.errors import ModelError
 from lexiseg.core.files import file_mode
 from lexiseg.core.messages import printable
 from lexiseg.core.vocabulary import Concept, Vocabulary
+from lexiseg.io.named_models import NAMED, near_names
 from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS
 
 CONFIG_FILE = "config.json"
@@ -40,7 +42,7 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise ModelError(
             f"there is no model folder {printable(folder)}; give a folder that holds {CONFIG_FILE} and "
-            "model.safetensors, or the name of a shipped model: " + " or ".join(SHIPPED) + "."
+            "model.safetensors, or a name that 'lexiseg models' shows, such as " + " or ".join(SHIPPED) + "."
         )
     if not (folder / CONFIG_FILE).is_file():
         raise ModelError(f"the model folder {printable(folder)} has no {CONFIG_FILE}; copy the whole folder again.")
@@ -50,11 +52,28 @@ def check_model(name_or_dir: str) -> str:
     """Checks that a name can be that of a model, before anything slow is imported; gives it back.
 
     Raises:
-        ModelError: if it is neither shipped, nor a model folder, nor a name of the hub.
+        ModelError: if it is neither shipped nor named, nor a model folder or file, nor a name of the hub.
     """
-    if name_or_dir not in SHIPPED and not is_hub_name(name_or_dir):
-        check_folder(Path(name_or_dir))
+    path = Path(name_or_dir)
+    if name_or_dir in NAMED and NAMED[name_or_dir].repository is None and not path.exists():
+        raise elsewhere(name_or_dir)
+    if name_or_dir in SHIPPED or name_or_dir in NAMED or stat.S_ISREG(file_mode(path)) or is_hub_name(name_or_dir):
+        return name_or_dir
+    if not file_mode(path) and (near := near_names(name_or_dir, tuple(SHIPPED))):
+        raise ModelError(f"there is no model {printable(name_or_dir)}: {near}; 'lexiseg models' shows all names.")
+    check_folder(path)
     return name_or_dir
+
+
+def elsewhere(name: str) -> ModelError:
+    """Where the file of a named model is that the hub does not hold, and what takes it; its licence first."""
+    row = NAMED[name]
+    warning = f"the weights of {name} are for non-commercial use; " if row.is_non_commercial else ""
+    note = f" ({row.note})" if row.note else ""
+    return ModelError(
+        f"{warning}{name} (licence: {row.licence}) does not lie on the Hugging Face hub: get its file at "
+        f"{row.address}{note}, and give that: lexiseg segment PICTURE --model FILE ..."
+    )
 
 
 def unknown_concepts(vocabulary: Vocabulary) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ def assemble(
     clip: AnyClipConfig | str | Path,
     clip_weights: Path | None = None,
     *,
+    tag: str | None = None,
     vocabulary: Vocabulary | str | None = None,
     preparation: Regime = "official",
     longest_side: int | None = None,
@@ -59,6 +60,7 @@ def assemble(
         clip: a folder or file of a published CLIP; or open_clip's name of the architecture, or its sizes, with weights.
         clip_weights: a file or folder of the weights, where `clip` is a name or sizes. See `encoders.clip.published`
             for what is read, and what decides about QuickGELU.
+        tag: open_clip's name of the training of these weights, where that is known.
         vocabulary: the names of the class head, in order; by default those of the folder's labels, see
             `class_names.training_vocabulary`.
         preparation: how pictures are resized and padded: "official" as the program that trained the model does, COCO's
@@ -74,7 +76,7 @@ def assemble(
         ValueError: if a file is missing or damaged, or the parts don't fit together.
     """
     closed = read_closed_set(mask2former_folder)
-    published = _read_clip(clip, clip_weights)
+    published = _read_clip(clip, clip_weights, tag)
     if closed.segments in _LIMITS:
         logger.warning("%s is trained for %s", printable(mask2former_folder), _LIMITS[closed.segments])
     prepared = read_preparation(mask2former_folder, num_classes=len(closed.names), regime=preparation)
@@ -105,7 +107,7 @@ def assemble(
     return model
 
 
-def _read_clip(clip: AnyClipConfig | str | Path, weights: Path | None) -> PublishedClip:
+def _read_clip(clip: AnyClipConfig | str | Path, weights: Path | None, tag: str | None) -> PublishedClip:
     if weights is not None and isinstance(clip, Path):
         raise ValueError(
             f"{printable(clip)} is read as a CLIP with its weights: give these or other weights, not both."
@@ -121,7 +123,7 @@ def _read_clip(clip: AnyClipConfig | str | Path, weights: Path | None) -> Publis
         published = read_clip(Path(clip))
     else:
         assert not isinstance(clip, Path)
-        published = read_clip(weights, model=clip)
+        published = read_clip(weights, model=clip, tag=tag)
     if published.note:
         logger.warning("%s", published.note)
     return published

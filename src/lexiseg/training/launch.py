@@ -9,7 +9,7 @@ from typing import Any
 from lexiseg.core.devices import choose_device
 from lexiseg.core.errors import UsageError
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.io.models import find_model
+from lexiseg.io.finding import find_folder
 from lexiseg.training.clip.adaptation import AdaptationRecipe
 from lexiseg.training.clip.contrastive import ClipRecipe
 from lexiseg.training.clip.grounding import GroundingRecipe
@@ -213,7 +213,7 @@ def _settings(out: Path, given: Mapping[str, Any]) -> TrainSettings:
     found = dict(given)
     for key in ("clip", "start", "labels", "old_data", "root", "prompt", "val"):
         if isinstance(found.get(key), str):
-            found[key] = find_model(found[key]) if key in ("clip", "start") else Path(found[key])
+            found[key] = find_folder(found[key]) if key in ("clip", "start") else Path(found[key])
     if isinstance(data := found.get("data", ()), str | Path):
         data = (data,)
     found["data"] = tuple(map(Path, data))

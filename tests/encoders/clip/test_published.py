@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from lexiseg.encoders.clip import published
 from lexiseg.encoders.clip.families import AnyClipConfig, build_clip, named_config, sizes_of_weights
 from lexiseg.encoders.clip.published import clip_repository, read_clip
 from tiny import CLIP, CONVNEXT, VIT, seeded
@@ -165,3 +166,49 @@ def test_full_size_weights_tell_the_sizes_and_the_names_of_the_module(name: str,
         own = build_clip(expected).state_dict()
     shapes = {key.removeprefix("clip."): value.shape for key, value in own.items()}
     assert shapes == {key: value.shape for key, value in state.items()}
+
+
+EVIDENCE: dict[str, tuple[str, str | None, str, bool | None, bool, str]] = {
+    # name, tag, file, what a configuration beside it says: how it is computed, what is told
+    "the name alone": ("RN50", None, "x.pt", None, False, ""),
+    "a name with the suffix": ("RN50-quickgelu", None, "x.pt", None, True, ""),
+    "OpenAI's marks": ("RN50", None, "marked.pt", None, True, "'{}marked.pt' bears OpenAI's marks"),
+    "marks and suffix": ("RN50-quickgelu", None, "marked.pt", None, True, ""),
+    "the tag": ("RN50", "openai", "x.pt", None, True, ""),
+    "a tag without": ("ViT-B-32-quickgelu", "laion2b_e16", "x.pt", None, False, ""),
+    "a configuration": ("RN50", None, "open_clip_model.safetensors", True, True, "open_clip_config.json beside it"),
+    "a configuration without": ("RN50-quickgelu", None, "open_clip_model.safetensors", False, False, "without it"),
+    "a published file": ("RN50", None, "rn50-quickgelu-cc12m-f000538c.pt", None, True, "open_clip's table has a file"),
+    "marks before a tag": ("ViT-B-32", "laion2b_e16", "marked.pt", None, True, "although open_clip's table has"),
+}
+
+
+@pytest.mark.parametrize("case", EVIDENCE)
+def test_quickgelu_is_decided_by_the_strongest_evidence_and_told(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tag, file, configured, expected, told = EVIDENCE[case]
+    config = replace(CLIP if "RN" in model else PLAIN_VIT, quick_gelu=model.endswith("-quickgelu"))
+    monkeypatch.setattr(published, "named_config", lambda name: config)  # tiny sizes by a published name
+    state = weights(config) | (MARKS if file == "marked.pt" else {})
+    if file.endswith(".safetensors"):
+        (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {"quick_gelu": configured}}))
+        save_file(state, tmp_path / file)
+    else:
+        torch.save(state, tmp_path / file)
+
+    found = read_clip(tmp_path / file, model=model, tag=tag)
+
+    assert found.config == replace(config, quick_gelu=expected)
+    assert told.format(f"{tmp_path}/") in found.note
+    assert bool(found.note) == bool(told)
+    assert "\n" not in found.note
+
+
+def test_weights_of_which_nothing_tells_the_activation_are_computed_without_and_told(tmp_path: Path) -> None:
+    torch.save(weights(PLAIN_VIT), tmp_path / "x.pt")
+
+    found = read_clip(tmp_path / "x.pt")
+
+    assert not found.config.quick_gelu
+    assert "nothing says whether" in found.note

@@ -19,7 +19,8 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import vocabulary_for
 from lexiseg.data.datasets.own_folder import open_folder
 from lexiseg.evaluation.inputs import open_data
-from lexiseg.io.models import find_model, load_model, save_model
+from lexiseg.io.finding import find_model
+from lexiseg.io.models import load_model, save_model
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden
 from lexiseg.training.engine.task import Evaluation

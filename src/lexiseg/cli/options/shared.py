@@ -40,9 +40,10 @@ ModelName = Annotated[
     typer.Option(
         "--model",
         "-m",
-        metavar="DIR|NAME",
+        metavar="NAME|DIR|FILE",
         callback=lambda name: name and check_model(name),  # here, before torch is imported
-        help="A model folder; or a shipped one: storybook or tiny-ovseg; or owner/name on the Hugging Face hub.",
+        help="A name that 'lexiseg models' shows, such as storybook or swin-l-coco; a model folder, ours or in "
+        "transformers' layout; a checkpoint of FC-CLIP, Mask2Former or OVSeg; or owner/name on the Hugging Face hub.",
     ),
 ]
 Device = Annotated[DeviceName, typer.Option("--device", help="Where it runs.")]

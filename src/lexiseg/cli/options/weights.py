@@ -12,14 +12,14 @@ from lexiseg.io.shipped import check_model
 
 @dataclass(frozen=True, kw_only=True)
 class AssembleOptions(shared.SideOptions):
-    """Join a published Mask2Former and a CLIP to an open-vocabulary model, without training."""
+    """Join a published segmenter and a CLIP to an open-vocabulary model, without training, in a whole folder."""
 
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER")]
-    """A Mask2Former in transformers' layout."""
-    clip: Annotated[str, typer.Option(metavar="MODEL")]
-    """open_clip's name, such as RN50-quickgelu."""
-    clip_weights: Annotated[Path, typer.Option(metavar="FILE")]
-    """An open_clip checkpoint."""
+    segmenter: Annotated[str, typer.Argument(metavar="NAME|DIR")]
+    """A name that 'lexiseg models' shows; owner/name on the Hugging Face hub; or a folder in transformers' layout."""
+    clip: Annotated[str, typer.Option(metavar="NAME|FILE|DIR")] = "RN50"
+    """open_clip's name of an architecture; or weights: a file, a folder, or owner/name on the Hugging Face hub."""
+    clip_weights: Annotated[str | None, typer.Option(metavar="TAG|FILE|DIR")] = None
+    """open_clip's name of the CLIP's training, openai if not given; or its weights, as --clip takes them."""
     out: shared.Out
     vocabulary: shared.VocabularyText | None = None
     """Names of the classes in order; the folder's own if not given."""
@@ -80,6 +80,22 @@ class ImportClipOptions:
     """How the weights were trained; OpenAI's with QuickGELU."""
     precision: shared.Precision | None = None
     overwrite: shared.Overwrite = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsOptions:
+    """Show which models are known by name: what they were trained on, their size, licence and published quality."""
+
+    as_json: shared.AsJson = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions:
+    """Show a model: its words, sizes, where it comes from and how it answers; it is fetched if it is not here."""
+
+    model: Annotated[str, typer.Argument(metavar="MODEL", callback=lambda name: name and shared.check_model(name))]
+    """As --model of segment takes it."""
+    as_json: shared.AsJson = False
 
 
 @dataclass(frozen=True, kw_only=True)

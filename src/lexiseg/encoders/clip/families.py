@@ -70,7 +70,8 @@ def described_config(document: Mapping[str, Any], source: str) -> AnyClipConfig:
         vision = CLIPVisionCfg(**{key: value for key, value in vision_part.items() if key not in _NO_SIZES})
         text = CLIPTextCfg(**text_part)
     except TypeError as error:
-        raise _other(source, f"with {shown(str(error).rpartition(' ')[2])}") from error
+        unknown = str(error).rpartition("'")[0].rpartition("'")[2]
+        raise _other(source, f"with {shown(unknown)}") from error
     if "multimodal_cfg" in document or text.hf_model_name:
         raise _other(
             source,

@@ -167,8 +167,9 @@ def _other_kind(document: Mapping[str, Any]) -> str:
 
 def _with_segments(found: ClosedSet, path: Path) -> ClosedSet:
     """With what the names of a repository or file, or the number of classes, say of what it was trained for."""
-    places = "/".join(path.parts[-4:]).lower()
-    told: Segments | None = next((kind for kind in ("panoptic", "instance", "semantic") if kind in places), None)
+    named = path.parents[1] if path.parent.name == "snapshots" else path  # in the hub's cache, the repository
+    kinds: tuple[Segments, ...] = ("panoptic", "instance", "semantic")
+    told = next((kind for kind in kinds if kind in named.name.lower()), None)
     if told is None and len(found.names) in (80, 100, 8):
         told = "instance" if official_names(len(found.names)) is not None else None
     if told is None and len(found.names) == 133:
