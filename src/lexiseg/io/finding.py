@@ -209,8 +209,17 @@ class _Clip:
 
 
 def _joined(segmenter: Path, clip: "_Clip", **settings: Any) -> OPSNet:
+    """Assembles; whatever is wrong with a published file is one sentence."""
     weights = None if clip.name is None else clip.place
-    return joining.assemble(segmenter, clip.name or clip.place, weights, tag=clip.tag, **settings)
+    try:
+        return joining.assemble(segmenter, clip.name or clip.place, weights, tag=clip.tag, **settings)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    except (TypeError, RuntimeError, ArithmeticError, AssertionError, MemoryError) as error:
+        raise ModelError(
+            f"{printable(segmenter)} describes no model that can be built "
+            f"({' '.join(str(error).split())[:200] or type(error).__name__}): download it again, or choose another."
+        ) from error
 
 
 def _of_hub(repository: str, *, label: str, licence: str = "") -> Path:
@@ -256,12 +265,7 @@ def _assembled(kept: Path, segmenter: Part, label: str) -> Path:
             return kept
         clip = _clip(RN50)
         logger.warning("Assembling %s with CLIP %s, once: it is kept in %s.", label, RN50, printable(kept))
-        try:
-            model = _joined(place_of(segmenter), clip)
-        except ModelError:
-            raise
-        except ValueError as error:
-            raise ModelError(str(error)) from error
+        model = _joined(place_of(segmenter), clip)
         derived = {joining.CLASS_TEXT: model.state_dict()[joining.CLASS_TEXT]}
         return _keep(kept, "opsnet", model, {"segmenter": segmenter, "clip": clip.part}, derived)
 

@@ -29,6 +29,7 @@ from lexiseg.models.alternatives import Alternatives
 from lexiseg.models.class_names import training_vocabulary
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.models.provenance import Provenance, Source
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +113,10 @@ def assemble(
     model.load_state_dict(weights_of_parts(config, closed, published.state), assign=True, strict=False)
     class_text = concept_embed(model.clip, model.phrased(training))
     model.head.class_text = nn.Parameter(class_text, requires_grad=False)
+    model.provenance = Provenance(
+        made="assembled from published parts, without training",
+        sources=(Source.of("segmenter", mask2former_folder), Source.of("CLIP", Path(clip_weights or str(clip)))),
+    )
     return model
 
 
