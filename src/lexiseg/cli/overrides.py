@@ -20,16 +20,20 @@ CROPPING = {
 
 
 def fusion_for(options: InferenceOptions, model: OpenVocabularySegmenter) -> Fusion:
-    """The model's own fusion with what was asked otherwise.
+    """The model's own fusion with what was asked otherwise: another kind that it takes, if only that has the options.
 
     Raises:
         UsageError: if an option of another kind of model was given, or a number that means nothing.
     """
     own: Fusion = model.config.fusion
     asked = given(options, "alpha", "beta", "clip_ratio", "clip_weight", "clip_only")
-    _refuse_foreign(model, asked, own.OPTIONS)
+    kinds = model.accepted_fusions
+    fitting = next((kind for kind in kinds if asked.keys() <= set(kind.OPTIONS)), None)
+    if fitting is None:
+        _refuse_foreign(model, asked, tuple(dict.fromkeys(option for kind in kinds for option in kind.OPTIONS)))
+        raise UsageError(f"{' and '.join(map(typed_name, asked))} belong to different fusions: give one of them.")
     try:
-        return own.overridden(**asked) if asked else own
+        return (own if isinstance(own, fitting) else fitting()).overridden(**asked) if asked else own
     except ValueError as error:
         raise UsageError(str(error)) from error
 

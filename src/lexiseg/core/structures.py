@@ -53,6 +53,16 @@ class ImageBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneMaps:
+    """Maps of a picture that masks are made from, and named by."""
+
+    clip_map: Float[Tensor, "B F gh gw"]
+    """The last stage of CLIP's image tower."""
+    mask_features: Float[Tensor, "B C h w"]
+    """Of the pixel decoder, at stride 4."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaskProposals:
     """Class-agnostic masks and the queries behind them."""
 
@@ -61,6 +71,8 @@ class MaskProposals:
     """Decoder output per mask, after the decoder's last norm."""
     aux: tuple["MaskProposals", ...] = ()
     """The same after every earlier decoder layer, first to last, for deep supervision; empty at inference."""
+    maps: BackboneMaps | None = None
+    """What classification reads again, where CLIP itself is the backbone; None: it is computed anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +99,18 @@ class VocabularyEmbeddings:
     """max_j H_ij of each concept to the training vocabulary, in (0, 1]."""
     domain_similarity: float
     """s: the mean of `similarity` over the vocabulary's concepts; exactly 1 on the training vocabulary."""
+    is_trained: Bool[Tensor, " K"] | None = None
+    """Whether a name of the concept is, letter for letter, one of the training vocabulary's; None: not known."""
+
+    @property
+    def is_seen(self) -> Bool[Tensor, " K"]:
+        """`is_trained`; where that is not known, whether the similarity is exactly 1."""
+        return self.similarity == 1 if self.is_trained is None else self.is_trained
 
     def to(self, device: torch.device | str) -> "VocabularyEmbeddings":
         """The same embeddings on another device."""
-        moved = {name: getattr(self, name).to(device) for name in ("text_embed", "concept_index", "similarity")}
-        return replace(self, **moved)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

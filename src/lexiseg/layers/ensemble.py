@@ -1,4 +1,4 @@
-"""Ensembling the query's and CLIP's class probabilities of a proposal (OVSeg, SimBaseline, ZegFormer)."""
+"""Ensembling the query's and CLIP's class probabilities of a proposal (OVSeg, SimBaseline, ZegFormer, FC-CLIP)."""
 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -121,3 +121,76 @@ def _clip_log_probs(
         return log_probs
     mean = log_probs[..., is_seen].logsumexp(-1, keepdim=True) - is_seen.sum().log()
     return torch.where(is_seen, mean, log_probs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeometricConfig:
+    """FC-CLIP's ensemble: w = p^(1 - e) p_hat^e, both without void, then normalised over the words (section 3.3).
+
+    The probability of void is the query's alone. Raises ValueError if a weight is not in [0, 1].
+    """
+
+    clip_weight: float = 0.8
+    """e of words outside the training vocabulary, beta of the paper, in [0, 1]."""
+    seen_clip_weight: float = 0.4
+    """e of words of the training vocabulary, alpha of the paper."""
+    needs_region: bool = False
+    """Whether a mask without a cell of CLIP's map is named by its query alone (official with a ModifiedResNet)."""
+    clip_only: bool = False
+    """CLIP's probabilities only, without void."""
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("clip_weight", "clip_only")
+
+    def __post_init__(self) -> None:
+        check_fractions(self, "clip_weight", "seen_clip_weight")
+
+    @property
+    def is_query_only(self) -> bool:
+        """Whether CLIP has no weight, so that it need not look at regions."""
+        return not self.clip_only and self.clip_weight == self.seen_clip_weight == 0
+
+    def overridden(self, **options: Any) -> "GeometricConfig":
+        """The configuration with some of `OPTIONS` set; `clip_weight` becomes the weight of every word.
+
+        Raises:
+            ValueError: if the weight does not lie in [0, 1].
+        """
+        weight = options.get("clip_weight")
+        options = options if weight is None else {"seen_clip_weight": weight, **options}
+        return replace(self, **options)
+
+
+GEOMETRIC_CLIP_ONLY = GeometricConfig(clip_only=True)
+
+
+def geometric_logits(
+    query_logits: Float[Tensor, "B Q K1"],
+    clip_logits: Float[Tensor, "B Q K"],
+    has_region: Bool[Tensor, "B Q"],
+    is_seen: Bool[Tensor, " K"],
+    config: GeometricConfig,
+) -> tuple[Float[Tensor, "B Q K"], Float[Tensor, "B Q"]]:
+    """Computes log w of every proposal and concept, and the probability of void.
+
+    Args:
+        query_logits: scaled cosines of the query; the last column is no-object.
+        clip_logits: scaled cosines of CLIP's region embedding.
+        has_region: whether a cell of CLIP's map is inside the mask.
+        is_seen: whether a concept is in the training vocabulary.
+        config: the weights.
+
+    Returns:
+        Class logits, whose softmax is w normalised; and the query's probability of void, zero for CLIP-only.
+    """
+    clip_log_probs = clip_logits.float().log_softmax(-1)
+    if config.clip_only:
+        return clip_log_probs, clip_log_probs.new_zeros(clip_log_probs.shape[:-1])
+    query_logits = query_logits.float()
+    void_probs = query_logits.softmax(-1)[..., -1]
+    query_log_probs = query_logits[..., :-1].log_softmax(-1)
+    if config.is_query_only:
+        return query_log_probs, void_probs
+    weights = torch.where(is_seen, config.seen_clip_weight, config.clip_weight).to(clip_log_probs)
+    if config.needs_region:
+        weights = weights * has_region[..., None]
+    return (1 - weights) * query_log_probs + weights * clip_log_probs, void_probs

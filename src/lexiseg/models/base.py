@@ -95,7 +95,9 @@ class OpenVocabularySegmenter(nn.Module, ABC):
     provenance: Provenance = Provenance()
     """What made it, and of what: set by whatever makes, loads or trains a model."""
     clip_only: ClassVar[Fusion]
-    """The fusion in which only CLIP scores. Its type is the only one that the model takes."""
+    """The fusion in which only CLIP scores."""
+    fusions: ClassVar[tuple[type[Any], ...]] = ()
+    """The types of fusion that the model takes, its own first; none named: that of `clip_only` alone."""
     semantic_rule: ClassVar[SemanticRule]
     """The default rule for semantic maps: that of the model's paper."""
     has_targets_per_class: ClassVar[bool]
@@ -262,9 +264,15 @@ class OpenVocabularySegmenter(nn.Module, ABC):
         Raises:
             ValueError: if it is another model's.
         """
-        expected = type(self.clip_only)
-        if fusion is not None and not isinstance(fusion, expected):
-            raise ValueError(f"expected {a(expected)}, got {a(type(fusion))}: {a(type(self))} takes no other fusion.")
+        if fusion is not None and not isinstance(fusion, self.accepted_fusions):
+            expected = " or ".join(map(a, self.accepted_fusions))
+            raise ValueError(f"expected {expected}, got {a(type(fusion))}: {a(type(self))} takes no other fusion.")
+
+    @property
+    def accepted_fusions(self) -> tuple[type[Any], ...]:
+        """The types of fusion that the model takes, the configuration's first."""
+        known = self.fusions or (type(self.clip_only),)
+        return tuple(sorted(known, key=lambda kind: kind is not type(self.config.fusion)))
 
     def train(self, mode: bool = True) -> "OpenVocabularySegmenter":
         """Sets training mode of everything but CLIP, which stays in eval mode."""

@@ -89,6 +89,8 @@ def embed_vocabulary(
     similarity = max_similarity(embed, training_embed)
     trained = set(training.row_names()) if vocabulary.templates == training.templates else set()
     similarity[torch.tensor([name in trained for name in vocabulary.row_names()])] = 1.0
+    known = set(training.row_names())
+    is_trained = torch.tensor([not known.isdisjoint(concept.names) for concept in vocabulary.concepts])
     if negatives:
         others, others_embed = _with_general(training, training_embed, general, encoder, cache_dir)
         others_index = torch.tensor(others.row_concepts())
@@ -97,6 +99,8 @@ def embed_vocabulary(
         new_index = kept.cumsum(0) - 1 + len(vocabulary)
         other_similarity = max_similarity(others_embed, training_embed)
         other_similarity[: len(training_embed)] = 1.0
+        of_training = torch.arange(len(others)) < len(training)
+        is_trained = torch.cat([is_trained, of_training[kept]])
         embed = torch.cat([embed, others_embed[rows]])
         concept_index = torch.cat([concept_index, new_index[others_index[rows]]])
         similarity = torch.cat([similarity, other_similarity[rows]])
@@ -107,6 +111,7 @@ def embed_vocabulary(
         num_concepts=len(vocabulary),
         similarity=per_concept,
         domain_similarity=per_concept[: len(vocabulary)].double().mean().item(),
+        is_trained=is_trained,
     )
 
 
