@@ -5,6 +5,7 @@ X-Linked-Size and ranges, /api/models/owner/name with the list of files, and the
 counted, and what it does wrong can be chosen.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -50,9 +51,23 @@ class Repository:
         found = self.files[file]
         return found.read_bytes() if isinstance(found, Path) else found
 
+    def etag(self, file: str) -> str:
+        found = self.files[file]
+        return self.etags.get(file) or (_etag_of_file(found) if isinstance(found, Path) else _etag(found))
+
     def size(self, file: str) -> int:
         found = self.files[file]
         return self.claimed.get(file, found.stat().st_size if isinstance(found, Path) else len(found))
+
+
+def _etag(content: bytes) -> str:
+    """A SHA-256 where the hub keeps a file as LFS."""
+    return (hashlib.sha256 if len(content) >= LARGE else hashlib.sha1)(content).hexdigest()
+
+
+@functools.cache
+def _etag_of_file(path: Path) -> str:
+    return _etag(path.read_bytes())
 
 
 @dataclass
@@ -71,6 +86,7 @@ class Hub:
         return self.repositories[name]
 
     def add_folder(self, name: str, folder: Path, **about: Any) -> Repository:
+        _ = [_etag_of_file(path) for path in folder.iterdir()]  # now, and not while somebody waits
         return self.add(name, {path.name: path for path in sorted(folder.iterdir())}, **about)
 
     def environment(self, home: Path) -> dict[str, str]:
@@ -159,10 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._end(200, {"Content-Type": "application/json"}, json.dumps(document).encode())
 
     def _send(self, repository: Repository, file: str, *, is_head: bool) -> None:
-        content, size = repository.content(file), repository.size(file)
-        algorithm = hashlib.sha256 if len(content) >= LARGE else hashlib.sha1
-        etag = repository.etags.get(file) or algorithm(content).hexdigest()
-        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": repository.commit, "X-Linked-Size": str(size)}
+        size, content = repository.size(file), b"" if is_head else repository.content(file)
+        headers = {"ETag": f'"{repository.etag(file)}"', "X-Repo-Commit": repository.commit, "X-Linked-Size": str(size)}
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(asked[1]) if asked else 0
         body = content[start:]

@@ -35,7 +35,10 @@ from lexiseg.io.named_models import NAMED, RN50, near_names
 from lexiseg.io.ovseg.checkpoint import import_ovseg
 from lexiseg.io.shipped import CONFIG_FILE, SHIPPED, elsewhere, is_hub_name, shipped_folder
 from lexiseg.io.sources import Part, part_of_path, place_of, sources_document, sources_of, stamp_of, told
+from lexiseg.layers.ensemble import GeometricConfig
+from lexiseg.layers.modulation import ModulationConfig
 from lexiseg.models import assemble as joining
+from lexiseg.models.alternatives import Alternatives
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.provenance import Provenance, Source
@@ -109,6 +112,8 @@ def assemble(
     preparation: Regime = "official",
     longest_side: int | None = None,
     shortest_side: int | None = None,
+    fusion: ModulationConfig | GeometricConfig | None = None,
+    alternatives: Alternatives | None = None,
 ) -> OPSNet:
     """Joins a published closed-set segmenter and a published CLIP into an open-vocabulary model, without training.
 
@@ -124,6 +129,8 @@ def assemble(
             or "published", as its preprocessor_config.json says.
         longest_side: other sides in pixels; see `OPSNet.set_sides`.
         shortest_side: likewise.
+        fusion: modulation, or FC-CLIP's geometric ensemble; modulation as in the paper if not given.
+        alternatives: what else is done otherwise than by default; see `lexiseg.models.alternatives`.
 
     Returns:
         The model in eval mode, on the CPU, in float32.
@@ -140,6 +147,8 @@ def assemble(
         preparation=preparation,
         longest_side=longest_side,
         shortest_side=shortest_side,
+        fusion=fusion,
+        alternatives=alternatives,
     )
     model.provenance = _provenance({"segmenter": part, "clip": found.part})
     return model
@@ -200,8 +209,17 @@ class _Clip:
 
 
 def _joined(segmenter: Path, clip: "_Clip", **settings: Any) -> OPSNet:
+    """Assembles; whatever is wrong with a published file is one sentence."""
     weights = None if clip.name is None else clip.place
-    return joining.assemble(segmenter, clip.name or clip.place, weights, tag=clip.tag, **settings)
+    try:
+        return joining.assemble(segmenter, clip.name or clip.place, weights, tag=clip.tag, **settings)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    except (TypeError, RuntimeError, ArithmeticError, AssertionError, MemoryError) as error:
+        raise ModelError(
+            f"{printable(segmenter)} describes no model that can be built "
+            f"({' '.join(str(error).split())[:200] or type(error).__name__}): download it again, or choose another."
+        ) from error
 
 
 def _of_hub(repository: str, *, label: str, licence: str = "") -> Path:
@@ -247,12 +265,7 @@ def _assembled(kept: Path, segmenter: Part, label: str) -> Path:
             return kept
         clip = _clip(RN50)
         logger.warning("Assembling %s with CLIP %s, once: it is kept in %s.", label, RN50, printable(kept))
-        try:
-            model = _joined(place_of(segmenter), clip)
-        except ModelError:
-            raise
-        except ValueError as error:
-            raise ModelError(str(error)) from error
+        model = _joined(place_of(segmenter), clip)
         derived = {joining.CLASS_TEXT: model.state_dict()[joining.CLASS_TEXT]}
         return _keep(kept, "opsnet", model, {"segmenter": segmenter, "clip": clip.part}, derived)
 

@@ -110,8 +110,11 @@ class AssembledHead(nn.Module):
 
     def forward(self, query_embed: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q D"]:
         """The probability-weighted mean of the training names' embeddings, of unit length."""
-        probs = self.classify(query_embed).float()[..., :-1].softmax(-1)
-        return F.normalize(probs @ self.class_text.float(), dim=-1)
+        return F.normalize(self.class_probs(query_embed) @ self.class_text.float(), dim=-1)
+
+    def class_probs(self, query_embed: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q S"]:
+        """Probabilities of the training names, without no-object."""
+        return self.classify(query_embed).float()[..., :-1].softmax(-1)
 
     def void_probs(self, query_embed: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q"]:
         """The no-object probability."""

@@ -23,11 +23,20 @@ from lexiseg.encoders.clip.base import resize_positions
 from lexiseg.encoders.clip.families import AnyClipConfig, build_clip
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig
+from lexiseg.layers.ensemble import GeometricConfig, geometric_logits
 from lexiseg.layers.heads import AssembledHead, ProjectionHead, mean_inside
-from lexiseg.layers.modulation import CLIP_ONLY, ModulationConfig, modulated_logits
+from lexiseg.layers.modulation import CLIP_ONLY, ModulationConfig, class_cosines, modulated_logits
 from lexiseg.layers.pooling import mask_mean, region_weights
 from lexiseg.layers.query_enhancer import QueryEnhancer
 from lexiseg.layers.spatial_adapter import SpatialAdapter
+from lexiseg.models.alternatives import (
+    Alternatives,
+    lifted_void_probs,
+    mapped_log_probs,
+    survivors,
+    with_crops,
+    with_void,
+)
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.class_names import without_raw_forms
 from lexiseg.models.postprocess.panoptic import MergeConfig
@@ -66,13 +75,16 @@ class OPSNetConfig:
     logit_scale: float = 100.0
     """1 / tau of every softmax over cosines."""
     modulation: ModulationConfig = field(default_factory=ModulationConfig)
+    geometric: GeometricConfig | None = None
+    """FC-CLIP's ensemble instead of modulation, where it is set."""
+    alternatives: Alternatives = field(default_factory=Alternatives)
     merge: MergeConfig = field(default_factory=MergeConfig)
     question: QuestionConfig = field(default_factory=QuestionConfig)
 
     @property
-    def fusion(self) -> ModulationConfig:
+    def fusion(self) -> ModulationConfig | GeometricConfig:
         """The default fusion."""
-        return self.modulation
+        return self.modulation if self.geometric is None else self.geometric
 
     def __post_init__(self) -> None:
         if self.resizing.canvas is not None and self.longest_side > self.resizing.canvas:
@@ -95,6 +107,26 @@ class OPSNetConfig:
                 "positions belong to the attention pool of a ModifiedResNet, which this CLIP does not have: leave them "
                 "at 'drop'."
             )
+        if self.alternatives.mapped_head and not self.is_assembled:
+            raise ValueError(
+                "mapped_head maps the probabilities of a closed-set head, which only an assembled model has: "
+                "leave it out, or assemble a published model."
+            )
+        self.check_mapped(self.fusion)
+
+    def check_mapped(self, fusion: Fusion) -> None:
+        """Refuses to add CLIP's embedding to mapped probabilities.
+
+        Raises:
+            ValueError: if they are configured and the fusion is a modulation that adds it.
+        """
+        if not self.alternatives.mapped_head or not isinstance(fusion, ModulationConfig):
+            return
+        if not (fusion.clip_only or fusion.clip_ratio == 0):
+            raise ValueError(
+                "a mapped head gives probabilities, to which modulation can't add CLIP's embedding: take the geometric "
+                "ensemble, or clip_ratio 0 for the query alone."
+            )
 
 
 class OPSNet(OpenVocabularySegmenter):
@@ -107,6 +139,7 @@ class OPSNet(OpenVocabularySegmenter):
     """
 
     clip_only = CLIP_ONLY
+    fusions = (ModulationConfig, GeometricConfig)
     semantic_rule = "merged"
     has_targets_per_class = False
     samples_points = True
@@ -141,11 +174,21 @@ class OPSNet(OpenVocabularySegmenter):
     def classify(
         self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
     ) -> MaskPrediction:
-        """Embeds every proposal twice, fuses both embeddings and compares the result with the words."""
-        modulation = fusion or self.config.modulation
-        assert isinstance(modulation, ModulationConfig), "check_fusion was called"
+        """Embeds every proposal twice, and joins both embeddings, or what each says of the words."""
+        fusion = fusion or self.config.fusion
+        assert isinstance(fusion, ModulationConfig | GeometricConfig), "check_fusion was called"
         regions = self.embed(proposals, self.clip_map(images))
-        return self.predict(proposals, regions, words, modulation)
+        if (crops := self.config.alternatives.crops) is not None:
+            least = self.config.merge.score_threshold if crops.min_score is None else crops.min_score
+            wanted = survivors(self.predict(proposals, regions, words, fusion), least)
+            regions = with_crops(self.clip, images, proposals, regions, wanted, crops)
+        return self.predict(proposals, regions, words, fusion)
+
+    def check_fusion(self, fusion: Fusion | None) -> None:
+        """Likewise; also refuses to add an embedding to mapped probabilities."""
+        super().check_fusion(fusion)
+        if fusion is not None:
+            self.config.check_mapped(fusion)
 
     def predict_layers(self, images: ImageBatch, words: VocabularyEmbeddings) -> tuple[LayerPrediction, ...]:
         """Masks and cosines after every layer, and IoUs after the last; in float32 under autocast too."""
@@ -239,7 +282,7 @@ class OPSNet(OpenVocabularySegmenter):
         proposals: MaskProposals,
         regions: RegionEmbeddings,
         words: VocabularyEmbeddings,
-        modulation: ModulationConfig,
+        fusion: ModulationConfig | GeometricConfig,
     ) -> MaskPrediction:
         """Class logits, void and IoU scores of every mask.
 
@@ -247,13 +290,17 @@ class OPSNet(OpenVocabularySegmenter):
         whatever the fusion (the softmax of training, or an assembled model's closed-set head), and class scores are
         multiplied by one minus it. CLIP knows no such word: it is zero for CLIP-only.
         """
-        class_logits = modulated_logits(regions, words, modulation, logit_scale=self.config.logit_scale)
-        if modulation.clip_only:
-            void_probs = class_logits.new_zeros(class_logits.shape[:-1])
-        elif isinstance(self.head, AssembledHead):
-            void_probs = self.head.void_probs(proposals.query_embed)
+        scale, alternatives = self.config.logit_scale, self.config.alternatives
+        void_probs = self.void_probs(proposals, regions, words, fusion)
+        if isinstance(fusion, GeometricConfig):
+            query_logits = with_void(self.query_log_probs(proposals, regions, words), void_probs)
+            has_region = (proposals.mask_logits > 0).flatten(2).any(-1)
+            clip_logits = class_cosines(regions.clip_embed, words) * scale
+            class_logits, _ = geometric_logits(query_logits, clip_logits, has_region, words.is_seen, fusion)
+        elif alternatives.mapped_head and not fusion.clip_only:
+            class_logits = self.query_log_probs(proposals, regions, words)
         else:
-            void_probs = self.class_logits_with_void(regions.class_embed, words).softmax(-1)[..., -1]
+            class_logits = modulated_logits(regions, words, fusion, logit_scale=scale)
         return MaskPrediction(
             mask_logits=proposals.mask_logits,
             class_logits=class_logits,
@@ -261,6 +308,35 @@ class OPSNet(OpenVocabularySegmenter):
             iou_scores=self.iou_scores(proposals),
             num_concepts=words.num_concepts,
         )
+
+    def void_probs(
+        self,
+        proposals: MaskProposals,
+        regions: RegionEmbeddings,
+        words: VocabularyEmbeddings,
+        fusion: ModulationConfig | GeometricConfig,
+    ) -> Float[Tensor, "B Q"]:
+        """The probability of no object: the query's, lowered by CLIP's certainty if so configured; 0 for CLIP-only."""
+        if fusion.clip_only:
+            return proposals.mask_logits.new_zeros(proposals.mask_logits.shape[:2])
+        if isinstance(self.head, AssembledHead):
+            void_probs = self.head.void_probs(proposals.query_embed)
+        else:
+            void_probs = self.class_logits_with_void(regions.class_embed, words).softmax(-1)[..., -1]
+        if not (gain := self.config.alternatives.certainty_gain):
+            return void_probs
+        clip_logits = class_cosines(regions.clip_embed, words) * self.config.logit_scale
+        return lifted_void_probs(void_probs, clip_logits, gain)
+
+    def query_log_probs(
+        self, proposals: MaskProposals, regions: RegionEmbeddings, words: VocabularyEmbeddings
+    ) -> Float[Tensor, "B Q K"]:
+        """What the query alone says of the words, without void: by its embedding, or by the mapped head."""
+        if self.config.alternatives.mapped_head:
+            assert isinstance(self.head, AssembledHead), "__post_init__ has checked it"
+            class_probs = self.head.class_probs(proposals.query_embed)
+            return mapped_log_probs(class_probs, self.head.class_text, words, self.config.logit_scale)
+        return (class_cosines(regions.class_embed, words) * self.config.logit_scale).log_softmax(-1)
 
     def class_logits_with_void(
         self, class_embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings
