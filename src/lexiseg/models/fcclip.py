@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lexiseg.core.frames import OWN_RESIZING, Resizing
 from lexiseg.core.structures import (
     BackboneMaps,
     ImageBatch,
@@ -45,6 +46,8 @@ class FCCLIPConfig:
     """Largest longer side in pixels to which pictures are resized."""
     shortest_side: int | None = 800
     """Their shorter side; None gives every picture the longer side instead."""
+    resizing: Resizing = OWN_RESIZING
+    """How pictures become so large; the official program is detectron2's."""
     fusion: GeometricConfig | ModulationConfig = field(default_factory=GeometricConfig)
     """How query and CLIP are combined: FC-CLIP's ensemble, or OPSNet's modulation on the same embeddings."""
     merge: MergeConfig = field(
@@ -106,6 +109,11 @@ class FCCLIP(OpenVocabularySegmenter):
         self.clip.eval()
         self.segmenter = Decoders(clip.stage_dims, config.decoder)
         self.head = PooledHead(config.decoder.hidden_dim, clip.embed_dim)
+
+    @property
+    def resizing(self) -> Resizing:
+        """As configured."""
+        return self.config.resizing
 
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
         """Class-agnostic masks, their queries, and the maps that name them, from one pass of CLIP."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lexiseg.core.errors import ModelError
+from lexiseg.core.frames import Resizing
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip.convnext import ConvNextConfig
 from lexiseg.encoders.clip.resnet import ClipConfig
@@ -25,7 +26,8 @@ from tiny import CLIP, CONVNEXT, TRAINING, fcclip, pictures, same, state
 def test_an_exported_model_comes_back_and_answers_the_same(clip: Any, tmp_path: Path) -> None:
     """What the golden tests show of true files, for random weights of both kinds."""
     needs_region = isinstance(clip, ClipConfig)
-    model = fcclip(clip=clip, fusion=GeometricConfig(needs_region=needs_region), longest_side=1333, shortest_side=800)
+    regime = {"longest_side": 1333, "shortest_side": 800, "resizing": Resizing(rule="detectron2")}
+    model = fcclip(clip=clip, fusion=GeometricConfig(needs_region=needs_region), **regime)
     export_fcclip(model, tmp_path / "whole.pth", with_clip=True)
     export_fcclip(model, tmp_path / "published.pth")
     torch.save(model.clip.clip.state_dict(), tmp_path / "clip.pt")

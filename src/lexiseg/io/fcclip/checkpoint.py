@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lexiseg.core.errors import ModelError
 from lexiseg.core.files import write_atomically
+from lexiseg.core.frames import Resizing
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
@@ -130,6 +131,7 @@ def config_of(weights: Mapping[str, Tensor], clip: ConvNextConfig | ClipConfig, 
             clip=clip,
             decoder=decoder,
             training_vocabulary=Vocabulary.of("coco"),
+            resizing=Resizing(rule="detectron2"),
             fusion=GeometricConfig(needs_region=isinstance(clip, ClipConfig)),
         )
     except (KeyError, ValueError, IndexError, TypeError) as error:
