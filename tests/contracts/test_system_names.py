@@ -17,6 +17,7 @@ KNOWS = {
     "cli/main.py": "the table of commands, one of which imports an OVSeg",
     "cli/options/shared.py": "names the shipped models",
     "encoders/segmenters/detectron2.py": "says what a checkpoint is instead",
+    "encoders/segmenters/published.py": "likewise, of a folder",
     "evaluation/study.py": "measures OPSNet's parts, one by one",
     "evaluation/upper_bounds.py": "likewise",
     "io/finding.py": "what a published file or name becomes",

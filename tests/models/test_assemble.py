@@ -358,7 +358,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no JSON": (_write("config.json", b"{"), "this is no JSON"),
     "no UTF-8": (_write("config.json", b"\xff\xfe{"), "this is no JSON"),
     "a list": (_write("config.json", b"[1]"), "must hold an object"),
-    "another model": (_edit_config(model_type="detr"), "model_type 'detr'"),
+    "another model": (_edit_config(model_type="detr"), "is a detection model"),
     "another backbone": (_edit_config(backbone_config={"model_type": "vit"}), "backbone 'vit'"),
     "a backbone of text": (_edit_config(backbone_config="resnet"), "backbone 'str'"),
     "another variant": (_edit_config(pre_norm=True), "pre_norm is False, got True"),

@@ -142,6 +142,8 @@ def _union(arms: tuple[Any, ...], value: Any, place: _Place) -> Any:
     if value is None and types.NoneType in arms:
         return None
     others = [arm for arm in arms if arm is not types.NoneType]
+    if isinstance(value, dict) and (nearest := _nearest(others, value)) is not None:
+        return _from_dict(nearest, value, place)
     complaints: list[ModelError] = []
     for arm in others:
         try:
@@ -152,6 +154,13 @@ def _union(arms: tuple[Any, ...], value: Any, place: _Place) -> Any:
         raise complaints[0]
     names = ", ".join(getattr(arm, "__name__", str(arm)) for arm in others)
     raise place.error(f"fits none of {names}, got {_shown(value)}.")
+
+
+def _nearest(arms: list[Any], value: Mapping[str, Any]) -> Any | None:
+    """The dataclass that alone knows most of an object's keys, so that a complaint is about that one."""
+    known = {arm: sum(field.name in value for field in fields(arm)) for arm in arms if is_dataclass(arm)}
+    best = [arm for arm, count in known.items() if count == max(known.values()) > 0]
+    return best[0] if len(best) == 1 else None
 
 
 def _sequence(kind: type, arguments: tuple[Any, ...], value: Any, place: _Place) -> Any:

@@ -17,7 +17,7 @@ from lexiseg.core.errors import ModelError
 from lexiseg.core.files import find_weights, read_json_object, read_shard_names, real
 from lexiseg.core.messages import printable
 from lexiseg.encoders.clip.published import read_clip
-from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
+from lexiseg.encoders.segmenters.published import read_closed_set
 from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.io.hub import cached_folder
 from lexiseg.io.kinds import CLIP_WEIGHTS
@@ -141,7 +141,7 @@ def read_sources(parts: Mapping[str, Part], config: Any, place: str) -> dict[str
         if parts.keys() == {"checkpoint"}:
             return import_ovseg(place_of(parts["checkpoint"])).model.state_dict()
         if parts.keys() == {"segmenter", "clip"} and isinstance(config, OPSNetConfig):
-            closed = read_mask2former(place_of(parts["segmenter"]))
+            closed = read_closed_set(place_of(parts["segmenter"]))
             clip = read_clip(place_of(parts["clip"]), model=config.clip)
             return weights_of_parts(config, closed, clip.state)
     except ModelError:

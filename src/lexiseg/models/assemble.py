@@ -18,8 +18,9 @@ from lexiseg.encoders.clip.published import PublishedClip, read_clip
 from lexiseg.encoders.clip.resnet import ClipConfig
 from lexiseg.encoders.clip.siglip import SiglipConfig
 from lexiseg.encoders.clip.vit import VitConfig
-from lexiseg.encoders.segmenters.mask2former_weights import ClosedSetWeights, read_mask2former
+from lexiseg.encoders.segmenters.mask2former_weights import ClosedSet
 from lexiseg.encoders.segmenters.preparation import Regime, read_preparation
+from lexiseg.encoders.segmenters.published import read_closed_set
 from lexiseg.encoders.text import TextEncoder, text_embed
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.layers.spatial_adapter import folded
@@ -54,8 +55,8 @@ def assemble(
     folded from a ModifiedResNet's attention pool. Nothing is learned, so there is no query enhancer.
 
     Args:
-        mask2former_folder: config.json, model.safetensors and, where there is one, preprocessor_config.json in
-            transformers' layout.
+        mask2former_folder: the segmenter, see `read_closed_set`: a folder in transformers' layout, with its
+            preprocessor_config.json where there is one, or a checkpoint of the official Mask2Former.
         clip: a folder or file of a published CLIP; or open_clip's name of the architecture, or its sizes, with weights.
         clip_weights: a file or folder of the weights, where `clip` is a name or sizes. See `encoders.clip.published`
             for what is read, and what decides about QuickGELU.
@@ -74,8 +75,10 @@ def assemble(
     Raises:
         ValueError: if a file is missing or damaged, or the parts don't fit together.
     """
-    closed = read_mask2former(mask2former_folder)
+    closed = read_closed_set(mask2former_folder)
     published = _read_clip(clip, clip_weights, tag)
+    if closed.segments in _LIMITS:
+        logger.warning("%s is trained for %s", printable(mask2former_folder), _LIMITS[closed.segments])
     prepared = read_preparation(mask2former_folder, num_classes=len(closed.names), regime=preparation)
     side = shortest_side or longest_side or prepared.shortest_side or prepared.longest_side
     training = _training_vocabulary(vocabulary, closed.names, mask2former_folder)
@@ -142,13 +145,16 @@ def _logit_scale(published: PublishedClip) -> float:
     return float(published.state["clip.logit_scale"].exp())
 
 
+_LIMITS: Mapping[str | None, str] = {
+    "instance": "instances alone and knows no stuff: ground, walls and sky are hardly found, whatever they are called.",
+    "semantic": "semantic maps and does not tell things of one class apart: several may be one segment.",
+}
+"""What a segmenter that was not trained for panoptic maps can't do."""
 CLASS_TEXT = "head.class_text"
 """The one weight of an assembled model that is in neither of its parts: the embeddings of the training names."""
 
 
-def weights_of_parts(
-    config: OPSNetConfig, closed: ClosedSetWeights, clip_state: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def weights_of_parts(config: OPSNetConfig, closed: ClosedSet, clip_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state dict of an assembled model without `CLASS_TEXT`, in float32; what is so already is not copied.
 
     Args:

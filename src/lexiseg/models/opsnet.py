@@ -22,7 +22,7 @@ from lexiseg.encoders import colours
 from lexiseg.encoders.clip.base import resize_positions
 from lexiseg.encoders.clip.families import AnyClipConfig, build_clip
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
-from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig
+from lexiseg.encoders.segmenters.published import AnySegmenterConfig, build_segmenter
 from lexiseg.layers.ensemble import GeometricConfig, geometric_logits
 from lexiseg.layers.heads import AssembledHead, ProjectionHead, mean_inside
 from lexiseg.layers.modulation import CLIP_ONLY, ModulationConfig, class_cosines, modulated_logits
@@ -47,7 +47,7 @@ from lexiseg.models.vocabulary_embedding import QuestionConfig
 class OPSNetConfig:
     """The architecture of an OPSNet and its defaults at inference; raises ValueError for impossible sizes."""
 
-    segmenter: SegmenterConfig
+    segmenter: AnySegmenterConfig
     clip: AnyClipConfig
     training_vocabulary: Vocabulary
     """The vocabulary, with its templates, that segmentation was trained on: modulation measures the distance to it."""
@@ -148,7 +148,7 @@ class OPSNet(OpenVocabularySegmenter):
         super().__init__()
         query_dim, clip_dim = config.segmenter.hidden_dim, config.clip.embed_dim
         self.config = config
-        self.segmenter = Segmenter(config.segmenter)
+        self.segmenter = build_segmenter(config.segmenter)
         self.clip = build_clip(config.clip).requires_grad_(False).eval()
         self.adapter = (
             SpatialAdapter(config.clip.feature_dim, clip_dim, positions=config.positions)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from lexiseg.core.files import read_json_object, replacing, write_atomically
 from lexiseg.core.weights import find_weights, read_tensors, weight_complaint
 from lexiseg.encoders.segmenters.mask2former import Segmenter, SegmenterConfig, from_transformers, to_transformers
 from lexiseg.encoders.segmenters.preparation import PREPROCESSOR_FILE, preprocessor_json
+from lexiseg.encoders.segmenters.published_kinds import PublishedConfig
 
 _OWN_PREFIX = "mask2former."
 _BACKBONE_PREFIX = "pixel_level_module.encoder."
@@ -35,19 +36,30 @@ _IGNORED_ENDINGS = ("criterion.empty_weight", ".relative_position_index")
 """Endings of tensors that are not loaded: the loss's class weights, and an index that follows from the sizes."""
 _OPTIONAL = re.compile(r"num_batches_tracked$|pixel_level_module\.encoder\.swin\.layernorm\.")
 """Tensors of newer versions of transformers that no output depends on."""
+Segments = Literal["panoptic", "instance", "semantic"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedSetWeights:
-    """A closed-set Mask2Former: sizes, weights, class head and class names."""
+class ClosedSet:
+    """A closed-set segmenter: sizes, weights, class head and class names."""
 
-    config: SegmenterConfig
+    config: SegmenterConfig | PublishedConfig
     segmenter: Mapping[str, Tensor]
-    """State dict for a Segmenter."""
+    """State dict for `published.build_segmenter`."""
     class_weight: Float[Tensor, "S1 C"]
     """Rows of the class head: the training names, then no-object."""
     class_bias: Float[Tensor, " S1"]
     names: tuple[str, ...]
+    segments: Segments | None = None
+    """What it was trained to find, as far as that is known: an instance model knows no stuff, a semantic one does not
+    tell the things of one class apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedSetWeights(ClosedSet):
+    """A closed-set Mask2Former."""
+
+    config: SegmenterConfig
 
 
 def read_mask2former(folder: Path) -> ClosedSetWeights:
@@ -65,7 +77,7 @@ def read_mask2former(folder: Path) -> ClosedSetWeights:
     document = read_json_object(config_file, ValueError)
     weights = read_tensors(weights_file)
     config = from_transformers(document)
-    names = _label_names(document, folder)
+    names = label_names(document, folder)
     own = published_names(config)
     expected = {f"model.{published}": tensor for published, (_, tensor) in own.items()}
     expected["class_predictor.weight"] = torch.empty(len(names) + 1, config.hidden_dim, device="meta")
@@ -156,7 +168,7 @@ def published_names(config: SegmenterConfig) -> Mapping[str, tuple[str, Tensor]]
     return found
 
 
-def _label_names(document: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
+def label_names(document: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
     """The class names in the order of their numbers."""
     id_to_label = document.get("id2label")
     if not isinstance(id_to_label, dict) or not id_to_label:
