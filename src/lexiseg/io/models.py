@@ -20,6 +20,7 @@ from lexiseg.io.model_card import CARD_FILE, model_card
 from lexiseg.io.shipped import CONFIG_FILE
 from lexiseg.io.sources import parts_of, read_sources
 from lexiseg.models.base import ModelConfig, OpenVocabularySegmenter
+from lexiseg.models.fcclip import FCCLIP, FCCLIPConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
@@ -29,6 +30,7 @@ _SIDES = ("longest_side", "shortest_side", "image_size")
 MODELS: Mapping[str, tuple[type[Any], type[OpenVocabularySegmenter]]] = {
     "opsnet": (OPSNetConfig, OPSNet),
     "ovseg": (OVSegConfig, OVSeg),
+    "fcclip": (FCCLIPConfig, FCCLIP),
 }
 """All models: the name in config.json, the configuration type and the model type."""
 
