@@ -293,6 +293,9 @@ def test_a_third_system_is_trained_by_recipes_of_its_own(
 
     assert (report.num_pictures, report.problems) == (6, ())
     assert isinstance(made.network, Horizon)
+    known = made.network.provenance
+    assert [(one.part, one.name) for one in known.sources] == [("masks", "data")]
+    assert [(one.recipe, one.steps, one.lr) for one in known.trainings] == [("HorizonRecipe", 2, 0.1)]
     assert not tiny.same(tiny.state(made.network), tiny.state(horizon()))
     with pytest.raises(lexiseg.UsageError, match="HorizonRecipe has no use for prompt"):
         lexiseg.train(recipe, tmp_path / "other", data=pictures, device="cpu", prompt=folder)

@@ -34,7 +34,10 @@ from lexiseg.encoders.segmenters.mask2former_weights import (
     write_mask2former,
 )
 from lexiseg.encoders.segmenters.preparation import read_preparation
+from lexiseg.layers.ensemble import GeometricConfig
 from lexiseg.layers.heads import AssembledHead
+from lexiseg.layers.modulation import ModulationConfig
+from lexiseg.models.alternatives import Alternatives
 from lexiseg.models.assemble import assemble, concept_embed
 from lexiseg.models.vocabulary_embedding import embed_vocabulary
 from miniatures import coco_categories
@@ -157,6 +160,19 @@ def test_an_assembled_model_looks_at_the_folders_size_or_at_that_it_is_told(tmp_
     configs = [assemble(tmp_path, CLIP, clip_weights, longest_side=told).config for told in (None, 128)]
 
     assert [(config.shortest_side, config.longest_side) for config in configs] == [(96, 160), (None, 128)]
+
+
+def test_an_assembled_model_answers_as_it_is_told(tmp_path: Path, clip_weights: Path) -> None:
+    write_random(tmp_path)
+    mapped = Alternatives(mapped_head=True)
+
+    told = assemble(tmp_path, CLIP, clip_weights, fusion=GeometricConfig(clip_weight=0.6), alternatives=mapped).config
+    plain = assemble(tmp_path, CLIP, clip_weights).config
+
+    assert (told.fusion, told.alternatives) == (GeometricConfig(clip_weight=0.6), mapped)
+    assert (plain.fusion, plain.alternatives) == (ModulationConfig(), Alternatives())
+    with pytest.raises(ValueError, match="modulation can't add CLIP's embedding"):
+        assemble(tmp_path, CLIP, clip_weights, alternatives=mapped)
 
 
 def test_published_files_say_what_is_read_from_them(shared: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from lexiseg.io.ovseg.verify import read_reference, reference_words, verify
 from lexiseg.io.verification import Verification
 from lexiseg.models.fcclip import FCCLIP
 from lexiseg.models.ovseg import OVSeg
+from lexiseg.models.provenance import Source
 from lexiseg.training.clip.adaptation import with_clip
 from lexiseg.training.clip.folders import write_clip
 
@@ -169,7 +171,9 @@ def run_import_clip(options: ImportClipOptions) -> None:
     if not base.encodes_crops:
         raise UsageError(f"--model must name a model whose CLIP sees masked crops; that of {model} sees none.")
     clip = import_clip(file, quick_gelu=options.quick_gelu, base=base.clip)
-    save_model(with_clip(base, clip), out, dtype=dtype_of(options.precision), overwrite=options.overwrite)
+    made = with_clip(base, clip)
+    made.provenance = replace(made.provenance, sources=(*made.provenance.sources, Source.of("CLIP", file)), figures=())
+    save_model(made, out, dtype=dtype_of(options.precision), overwrite=options.overwrite)
     say(f"Imported {printable(file)} to {printable(out)}: {model} with this CLIP in the place of its own.")
 
 

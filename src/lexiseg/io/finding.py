@@ -36,7 +36,10 @@ from lexiseg.io.named_models import FCCLIP_CLIPS, NAMED, RN50, near_names
 from lexiseg.io.ovseg.checkpoint import import_ovseg
 from lexiseg.io.shipped import CONFIG_FILE, SHIPPED, elsewhere, is_hub_name, shipped_folder
 from lexiseg.io.sources import Part, part_of_path, place_of, sources_document, sources_of, stamp_of, told
+from lexiseg.layers.ensemble import GeometricConfig
+from lexiseg.layers.modulation import ModulationConfig
 from lexiseg.models import assemble as joining
+from lexiseg.models.alternatives import Alternatives
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.provenance import Provenance, Source
@@ -110,6 +113,8 @@ def assemble(
     preparation: Regime = "official",
     longest_side: int | None = None,
     shortest_side: int | None = None,
+    fusion: ModulationConfig | GeometricConfig | None = None,
+    alternatives: Alternatives | None = None,
 ) -> OPSNet:
     """Joins a published closed-set segmenter and a published CLIP into an open-vocabulary model, without training.
 
@@ -125,6 +130,8 @@ def assemble(
             or "published", as its preprocessor_config.json says.
         longest_side: other sides in pixels; see `OPSNet.set_sides`.
         shortest_side: likewise.
+        fusion: modulation, or FC-CLIP's geometric ensemble; modulation as in the paper if not given.
+        alternatives: what else is done otherwise than by default; see `lexiseg.models.alternatives`.
 
     Returns:
         The model in eval mode, on the CPU, in float32.
@@ -141,6 +148,8 @@ def assemble(
         preparation=preparation,
         longest_side=longest_side,
         shortest_side=shortest_side,
+        fusion=fusion,
+        alternatives=alternatives,
     )
     model.provenance = _provenance({"segmenter": part, "clip": found.part})
     return model

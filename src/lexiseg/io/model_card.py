@@ -9,6 +9,7 @@ from typing import Any
 from lexiseg.core.errors import ModelError
 from lexiseg.core.files import read_json_object, read_text
 from lexiseg.core.messages import printable
+from lexiseg.core.tables import markdown_table
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.shipped import HUB_NAME
@@ -52,7 +53,7 @@ def model_card(
         "Licence": _licences(provenance.sources),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
-    return f"---\n{_front_matter(provenance, name=name, system=system)}---\n\n# {name}\n\n{body}\n\n{GENERATED}\n"
+    return f"---\n{_front_matter(provenance, name=name, system=system)}\n---\n\n# {name}\n\n{body}\n\n{GENERATED}\n"
 
 
 def written_card(folder: Path) -> str | None:
@@ -161,8 +162,8 @@ def _regime(config: ModelConfig) -> str:
 
 
 def _table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join(f"| {' | '.join('' if cell is None else str(cell) for cell in line)} |" for line in lines)
+    lines = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    return "\n".join(markdown_table(heading, lines))
 
 
 def _origin(provenance: Provenance) -> str:

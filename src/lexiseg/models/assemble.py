@@ -22,11 +22,15 @@ from lexiseg.encoders.segmenters.mask2former_weights import ClosedSet
 from lexiseg.encoders.segmenters.preparation import Regime, read_preparation
 from lexiseg.encoders.segmenters.published import read_closed_set
 from lexiseg.encoders.text import TextEncoder, text_embed
+from lexiseg.layers.ensemble import GeometricConfig
 from lexiseg.layers.heads import AssembledHead
+from lexiseg.layers.modulation import ModulationConfig
 from lexiseg.layers.spatial_adapter import folded
+from lexiseg.models.alternatives import Alternatives
 from lexiseg.models.class_names import training_vocabulary
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.models.provenance import Provenance, Source
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +51,8 @@ def assemble(
     preparation: Regime = "official",
     longest_side: int | None = None,
     shortest_side: int | None = None,
+    fusion: ModulationConfig | GeometricConfig | None = None,
+    alternatives: Alternatives | None = None,
 ) -> OPSNet:
     """Joins two published models into an OPSNet.
 
@@ -68,6 +74,9 @@ def assemble(
             preprocessor_config.json, which for most Mask2Formers is a square of 384 x 384.
         longest_side: other sides in pixels; see `OPSNet.set_sides`.
         shortest_side: likewise.
+        fusion: how CLIP and the query are combined: modulation, or FC-CLIP's geometric ensemble; modulation as in the
+            paper if not given.
+        alternatives: what else is done otherwise than by default; see `models.alternatives`.
 
     Returns:
         The model in eval mode, on the CPU, in float32.
@@ -91,6 +100,9 @@ def assemble(
         resizing=prepared.resizing,
         padding=prepared.padding,
         has_enhancer=False,
+        modulation=fusion if isinstance(fusion, ModulationConfig) else ModulationConfig(),
+        geometric=fusion if isinstance(fusion, GeometricConfig) else None,
+        alternatives=alternatives or Alternatives(),
         is_assembled=True,
         clip_scale=_clip_scale(published.config, side),
         logit_scale=_logit_scale(published),
@@ -104,6 +116,10 @@ def assemble(
     model.load_state_dict(weights_of_parts(config, closed, published.state), assign=True, strict=False)
     class_text = concept_embed(model.clip, model.phrased(training))
     model.head.class_text = nn.Parameter(class_text, requires_grad=False)
+    model.provenance = Provenance(
+        made="assembled from published parts, without training",
+        sources=(Source.of("segmenter", mask2former_folder), Source.of("CLIP", Path(clip_weights or str(clip)))),
+    )
     return model
 
 

@@ -1,6 +1,7 @@
 """Where a model comes from: what made it, of which weights and data, under which licences, and its figures."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +16,18 @@ class Source:
     """The hub's identifier of the licence, such as "mit" or "cc-by-nc-4.0"; None if it is not known."""
     revision: str | None = None
     """The commit, or a hash of the file."""
+
+    @classmethod
+    def of(cls, part: str, path: Path, licence: str | None = None) -> "Source":
+        """A file or folder by its own name; what lies in the hub's cache by its name and commit there."""
+        commit, repository = next(
+            ((one.name, one.parent.parent.name) for one in (path, *path.parents) if one.parent.name == "snapshots"),
+            (None, ""),
+        )
+        kind, _, name = repository.partition("--")
+        if kind not in ("models", "datasets"):
+            return cls(part=part, name=path.name, licence=licence)
+        return cls(part=part, name=name.replace("--", "/", 1), licence=licence, revision=commit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -207,7 +207,7 @@ def _train(recipe: str | Recipe, given: TrainSettings, reporters: Reporters) -> 
         return _train_in_order(SEQUENCES[name], given, reporters)
     for sentence in consequences(recipe, given):
         reporters.note(sentence)
-    return RUNNERS[type(recipe)].run(recipe, given, reporters)
+    return RUNNERS[type(recipe)].run(recipe, replace(given, name=name), reporters)
 
 
 def _settings(out: Path, given: Mapping[str, Any]) -> TrainSettings:

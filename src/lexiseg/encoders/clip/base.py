@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import open_clip
 import torch
@@ -42,6 +42,8 @@ class OpenClip(nn.Module):
 
     config: Any
     """Its sizes."""
+    is_causal: ClassVar[bool] = True
+    """Whether the text tower sees of a sentence only what comes before, so that what follows its end has no effect."""
 
     def __init__(self, sizes: TowerSizes, vision: CLIPVisionCfg, text: CLIPTextCfg | None = None) -> None:
         """Builds both towers with random weights.
@@ -128,9 +130,14 @@ class OpenClip(nn.Module):
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "M D"]:
-        """Embeds prompts; float32, not normalised."""
-        device = self.clip.logit_scale.device
-        return self.encode_tokens(self.tokenize(prompts).to(device)).float()
+        """Embeds prompts, those of one length together; float32, not normalised."""
+        tokens = self.tokenize(prompts).to(self.clip.logit_scale.device)
+        ends = tokens.argmax(-1) if self.is_causal else torch.full_like(tokens[:, 0], tokens.shape[1] - 1)
+        order = ends.argsort(stable=True)
+        lengths, sizes = ends.unique(return_counts=True)
+        parts = zip(lengths.tolist(), order.split(sizes.tolist()), strict=True)
+        embed = torch.cat([self.encode_tokens(tokens[rows, : end + 1]).float() for end, rows in parts])
+        return torch.empty_like(embed).index_copy_(0, order, embed)
 
 
 @cache

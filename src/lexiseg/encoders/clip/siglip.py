@@ -74,6 +74,8 @@ class SiglipConfig:
 class SiglipClip(OpenClip):
     """open_clip's SigLIP, with dense features; its tokenizer is one of its weights, so that no file can go astray."""
 
+    is_causal = False
+
     def __init__(self, config: SiglipConfig) -> None:
         text = CLIPTextCfg(
             context_length=config.context_length,

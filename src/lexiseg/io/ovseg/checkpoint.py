@@ -21,8 +21,11 @@ from lexiseg.io.ovseg.keys import KNOWN_BUFFERS, OFFICIAL_CLIP, from_official, t
 from lexiseg.io.ovseg.settings import Settings, contradiction, with_settings
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 from lexiseg.models.presets import ovseg_r101_config, ovseg_swin_base_config
+from lexiseg.models.provenance import Provenance, Source
 
 _OFFICIAL_PROMPTS = f"{OFFICIAL_CLIP}visual.mask_embedding"
+LICENCE = "cc-by-nc-4.0"
+"""Of the official program and its weights."""
 _PREDICTOR = "sem_seg_head.predictor."
 _CLASS_WEIGHTS = "criterion.empty_weight"
 
@@ -80,6 +83,9 @@ def import_ovseg(path: Path, *, settings: Settings | None = None, vocabulary: Vo
     with fork_random():  # not on the meta device, where buffers that are not saved would have no values
         model = OVSeg(config)
     model.load_state_dict(from_official(weights, own), assign=True)
+    model.provenance = Provenance(
+        made="imported from an official checkpoint", sources=(Source.of("whole model", path, licence=LICENCE),)
+    )
     left_over = tuple(key for key in weights if key not in expected)
     return Imported(model=model.eval(), num_weights=len(weights) - len(left_over), left_over=left_over)
 

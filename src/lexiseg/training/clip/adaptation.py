@@ -114,6 +114,7 @@ def with_clip(model: OpenVocabularySegmenter, clip: VitClip) -> OpenVocabularySe
         changed = type(model)(replace(model.config, clip=clip.config))
     kept = {name: value for name, value in model.state_dict().items() if not name.startswith("clip.")}
     changed.load_state_dict(kept | {f"clip.{name}": value for name, value in clip.state_dict().items()})
+    changed.provenance = model.provenance
     return changed.eval()
 
 

@@ -18,6 +18,7 @@ from lexiseg.training.clip.contrastive import ClipRecipe, ClipTask
 from lexiseg.training.clip.folders import read_clip, read_resnet_clip, read_vit_clip, write_clip, write_prompt
 from lexiseg.training.clip.grounding import GroundingRecipe, GroundingTask
 from lexiseg.training.clip.learned_prompt import LearnedPromptRecipe, LearnedPromptTask
+from lexiseg.training.engine.record import trained_by
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, model_folder, overridden, run_task
 
 
@@ -75,7 +76,9 @@ def train_adaptation(recipe: AdaptationRecipe, settings: TrainSettings, reporter
     if whole is None:
         return write_clip(folder, adapted)
     write_clip(settings.out / "clip", adapted)
-    return save_model(with_clip(whole, adapted), folder, overwrite=True)
+    made = with_clip(whole, adapted)
+    made.provenance = trained_by(recipe, settings)
+    return save_model(made, folder, overwrite=True)
 
 
 def train_prompt(recipe: LearnedPromptRecipe, settings: TrainSettings, reporters: Reporters) -> Path:

@@ -42,6 +42,8 @@ class TrainSettings:
     """Settings of a run, beside its recipe."""
 
     out: Path
+    name: str | None = None
+    """What the recipe is called, for the model's card; `train` knows it."""
     resume: bool = False
     device: str = "cpu"
     seed: int = 0

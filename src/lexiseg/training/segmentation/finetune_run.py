@@ -24,6 +24,7 @@ from lexiseg.io.shipped import SHIPPED, shipped_folder, unknown_concepts
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.export import StorybookSpec
 from lexiseg.training.engine.checkpoints import Checkpoints
+from lexiseg.training.engine.record import trained_by
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.task import FIGURES, Evaluation
 from lexiseg.training.engine.validation import evaluate_on
@@ -114,6 +115,7 @@ def train_finetune(recipe: FinetuneRecipe, settings: TrainSettings, reporters: R
     )
     _refuse_without_gain(outcome)
     reporters.note(_sentence(outcome))
+    model.provenance = trained_by(recipe, settings)
     folder = write_model(settings, lambda folder: save_model(model.cpu(), folder, overwrite=True))
     if processes.rank() == 0:
         write_atomically(settings.out / REPORT_FILE, json.dumps(to_jsonable(outcome), indent=1) + "\n", ModelError)

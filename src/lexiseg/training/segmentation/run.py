@@ -18,6 +18,7 @@ from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.datasets import draw_data
 from lexiseg.storybook.export import StorybookSpec
 from lexiseg.storybook.roles import Role
+from lexiseg.training.engine.record import trained_by
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings, overridden, run_task, write_model
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
@@ -107,6 +108,7 @@ def _train(
     )
     run_task(task, settings, reporters, origin)
     model.cpu().eval()
+    model.provenance = trained_by(recipe, settings)
     return write_model(settings, lambda folder: save_model(model, folder, overwrite=True))
 
 
