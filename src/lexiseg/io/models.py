@@ -9,6 +9,7 @@ import torch
 
 from lexiseg.core.errors import ModelError
 from lexiseg.core.files import read_json_object, real
+from lexiseg.core.frames import LARGEST_SIDE
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
@@ -24,8 +25,6 @@ from lexiseg.models.fcclip import FCCLIP, FCCLIPConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
-LARGEST_SIDE = 16_384
-"""Pixels to which a model may want pictures resized."""
 _SIDES = ("longest_side", "shortest_side", "image_size")
 MODELS: Mapping[str, tuple[type[Any], type[OpenVocabularySegmenter]]] = {
     "opsnet": (OPSNetConfig, OPSNet),

@@ -92,16 +92,16 @@ class FCCLIP(OpenVocabularySegmenter):
     trained on; embedding modulation (OPSNet, section 3.3) may take its place.
     """
 
-    clip_only = GEOMETRIC_CLIP_ONLY
-    fusions = (GeometricConfig, ModulationConfig)
     semantic_rule = "soft"
-    has_targets_per_class = False
     samples_points = True
+    has_targets_per_class = False
+    fusions = (GeometricConfig, ModulationConfig)
+    clip_only = GEOMETRIC_CLIP_ONLY
 
     def __init__(self, config: FCCLIPConfig) -> None:
         super().__init__()
-        self.config = config
         clip = config.clip
+        self.config = config
         self.clip = (ConvNextClip(clip) if isinstance(clip, ConvNextConfig) else Clip(clip)).requires_grad_(False)
         self.clip.eval()
         self.segmenter = Decoders(clip.stage_dims, config.decoder)
