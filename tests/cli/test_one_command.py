@@ -166,7 +166,7 @@ def test_a_file_of_an_official_mask2former_is_read_and_its_classes_must_have_nam
 ) -> None:
     file = shared.joinpath("golden", *name)
 
-    with pytest.raises(ModelError, match="does not say what its 9 classes are called .* give their vocabulary"):
+    with pytest.raises(ModelError, match=r"does not say what its 9 classes are called .* give their vocabulary"):
         find_model(file)
 
     model = lexiseg.assemble(file, published / "clip", vocabulary="a, b, c, d, e, f, g, h, i:stuff")
