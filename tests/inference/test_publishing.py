@@ -18,6 +18,7 @@ import tiny
 from lexiseg.cli.main import app
 from lexiseg.core.devices import computing
 from lexiseg.core.errors import DeviceError, ModelError
+from lexiseg.evaluation.report import EvaluationSettings, jsonable_settings
 from lexiseg.inference.predictor import Model
 from lexiseg.io.checkpoint import stored_precision
 
@@ -97,6 +98,17 @@ def test_a_model_computes_in_the_precision_that_it_was_loaded_with(model: Model,
     assert seen == [False, False, True, True]
     encoded = half.encode(half.read(WORDS))
     assert torch.equal(encoded.text_embed, model.encode(model.read(WORDS)).text_embed)
+
+
+def test_an_evaluation_computes_and_says_what_its_model_was_loaded_in() -> None:
+    half = lexiseg.load(device="cpu", precision="bf16")
+
+    found = lexiseg.evaluate(half, "storybook", count=1)
+    other = lexiseg.evaluate(half, "storybook", count=1, settings=EvaluationSettings(precision="float32"))
+
+    assert (found.settings.precision, other.settings.precision) == ("bf16", "float32")
+    # what a resumed evaluation must have in common with the one that it goes on with
+    assert jsonable_settings(found.settings) != jsonable_settings(other.settings)
 
 
 def test_fp16_on_a_cpu_is_refused_before_anything_is_read(tmp_path: Path) -> None:
