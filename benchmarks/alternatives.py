@@ -30,7 +30,7 @@ from lexiseg.evaluation.loading import Skipped
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticTally
 from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.io.models import find_model
+from lexiseg.io.finding import find_model
 from lexiseg.layers.ensemble import GeometricConfig
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
 from lexiseg.models.alternatives import Alternatives, SurvivorCrops, survivors, with_crops

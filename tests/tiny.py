@@ -13,7 +13,9 @@ from lexiseg.encoders.clip.resnet import ClipConfig
 from lexiseg.encoders.clip.vit import PromptConfig, VitConfig
 from lexiseg.encoders.segmenters.mask2former import ResNetBackbone, SegmenterConfig, SwinBackbone
 from lexiseg.encoders.segmenters.maskformer import MaskFormerConfig
+from lexiseg.layers.pixel_decoder import DecoderConfig
 from lexiseg.models.base import OpenVocabularySegmenter
+from lexiseg.models.fcclip import FCCLIP, FCCLIPConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
@@ -112,6 +114,7 @@ def model(seed: int = 0, **changes: Any) -> OPSNet:
     """A whole OPSNet in eval mode."""
     config = OPSNetConfig(segmenter=RESNET, clip=CLIP, training_vocabulary=TRAINING, longest_side=96, **changes)
     opsnet = seeded(OPSNet(config), seed).eval()
+    assert opsnet.adapter is not None
     opsnet.adapter.fold(opsnet.clip.visual.attnpool.v_proj, opsnet.clip.visual.attnpool.c_proj)
     return opsnet
 
@@ -152,3 +155,9 @@ def ovseg(seed: int = 0, **changes: Any) -> OVSeg:
         "clip_logit_scale": 10.0,
     }
     return seeded(OVSeg(OVSegConfig(**settings | changes)), seed).eval()
+
+
+def fcclip(seed: int = 0, **settings: Any) -> FCCLIP:
+    """An untrained FC-CLIP."""
+    sizes: Any = {"clip": CONVNEXT, "decoder": DecoderConfig(**SIZES), "training_vocabulary": TRAINING}
+    return seeded(FCCLIP(FCCLIPConfig(**sizes | {"longest_side": 64, "shortest_side": None} | settings)), seed).eval()

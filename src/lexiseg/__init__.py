@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lexiseg.core.structures import PanopticMap as PanopticMap
     from lexiseg.core.structures import Segment as Segment
     from lexiseg.core.vocabulary import Vocabulary as Vocabulary
+    from lexiseg.encoders.clip.convnext import ConvNextConfig as ConvNextConfig
     from lexiseg.encoders.clip.resnet import ClipConfig as ClipConfig
     from lexiseg.encoders.clip.vit import PromptConfig as PromptConfig
     from lexiseg.encoders.clip.vit import VitConfig as VitConfig
@@ -36,8 +37,12 @@ if TYPE_CHECKING:
     from lexiseg.io.models import load_model as load_model
     from lexiseg.io.models import save_model as save_model
     from lexiseg.layers.ensemble import EnsembleConfig as EnsembleConfig
+    from lexiseg.layers.ensemble import GeometricConfig as GeometricConfig
     from lexiseg.layers.modulation import ModulationConfig as ModulationConfig
+    from lexiseg.layers.pixel_decoder import DecoderConfig as DecoderConfig
     from lexiseg.models.crops import RegionConfig as RegionConfig
+    from lexiseg.models.fcclip import FCCLIP as FCCLIP
+    from lexiseg.models.fcclip import FCCLIPConfig as FCCLIPConfig
     from lexiseg.models.opsnet import OPSNet as OPSNet
     from lexiseg.models.opsnet import OPSNetConfig as OPSNetConfig
     from lexiseg.models.ovseg import OVSeg as OVSeg
@@ -60,6 +65,7 @@ _EXPORTS: Mapping[str, tuple[str, ...]] = {
     ),
     "lexiseg.core.structures": ("Guess", "PanopticMap", "Segment"),
     "lexiseg.core.vocabulary": ("Vocabulary",),
+    "lexiseg.encoders.clip.convnext": ("ConvNextConfig",),
     "lexiseg.encoders.clip.resnet": ("ClipConfig",),
     "lexiseg.encoders.clip.vit": ("PromptConfig", "VitConfig"),
     "lexiseg.encoders.segmenters.mask2former": ("SegmenterConfig",),
@@ -69,9 +75,11 @@ _EXPORTS: Mapping[str, tuple[str, ...]] = {
     "lexiseg.inference.result": ("Result",),
     "lexiseg.io.finding": ("assemble",),
     "lexiseg.io.models": ("load_model", "save_model"),
-    "lexiseg.layers.ensemble": ("EnsembleConfig",),
+    "lexiseg.layers.ensemble": ("EnsembleConfig", "GeometricConfig"),
     "lexiseg.layers.modulation": ("ModulationConfig",),
+    "lexiseg.layers.pixel_decoder": ("DecoderConfig",),
     "lexiseg.models.crops": ("RegionConfig",),
+    "lexiseg.models.fcclip": ("FCCLIP", "FCCLIPConfig"),
     "lexiseg.models.opsnet": ("OPSNet", "OPSNetConfig"),
     "lexiseg.models.ovseg": ("OVSeg", "OVSegConfig"),
     "lexiseg.models.postprocess.instances": ("Instance",),

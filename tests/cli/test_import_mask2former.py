@@ -11,13 +11,15 @@ from transformers import Mask2FormerForUniversalSegmentation
 from command_runs import Run
 from lexiseg.core.errors import ModelError
 from lexiseg.core.frames import Frame
+from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.encoders.segmenters.detectron2 import NAMES
 from lexiseg.encoders.segmenters.mask2former import Segmenter
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
 from lexiseg.io.mask2former import import_mask2former
 from lexiseg.io.official_outputs import OfficialSettings, output_checks
 from lexiseg.io.verification import Check
-from tiny import SWIN, seeded
+from lexiseg.models.assemble import assemble
+from tiny import CLIP, SWIN, same, seeded, state
 
 GOLDEN = ("mask2former-swin-tiny", "mask2former-r50-tiny")
 FILES = ("checkpoint.pth", "model_final_tiny.pkl")
@@ -93,6 +95,19 @@ def test_an_import_is_a_folder_that_assemble_reads_with_the_names_it_was_told(
     assert "is there already" in again.err
     assert "has 5 classes, but 2 names were given" in few.err
     assert not (tmp_path / "c").exists()
+
+
+def test_a_checkpoint_is_assembled_as_its_import_is(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    names = ("-v", "cat|kitten, dog, owl, sky:stuff, sea:stuff")
+    torch.save(seeded(Clip(CLIP)).clip.state_dict(), tmp_path / "clip.pt")
+    assert run("import", "mask2former", checkpoint, *names, "--out", tmp_path / "folder").code == 0
+
+    of_file, of_folder = (
+        assemble(place, CLIP, tmp_path / "clip.pt", vocabulary=names[1]) for place in (checkpoint, tmp_path / "folder")
+    )
+
+    assert same(state(of_file), state(of_folder))
+    assert of_file.config == of_folder.config
 
 
 def test_a_verified_import_says_how_near_it_comes_and_when_it_does_not(

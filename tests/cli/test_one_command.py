@@ -7,17 +7,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import hub_server
 import lexiseg
+import tiny
 from command_runs import Run
 from hub_server import Hub
 from lexiseg.core.errors import ModelError
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.io.fcclip.checkpoint import export_fcclip
 from lexiseg.io.finding import find_model
 from lexiseg.io.hub import hub_cache
 from lexiseg.io.models import load_model
@@ -128,6 +132,46 @@ def test_a_changed_file_is_assembled_anew(hub: Hub, published: Path, tmp_path: P
     assert find_model(copy) != before
     with pytest.raises(ModelError, match="has changed since this model was assembled of it"):
         load_model(before)
+
+
+@pytest.mark.parametrize("with_clip", [True, False])
+def test_a_file_of_an_fcclip_finds_its_clip(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_clip: bool
+) -> None:
+    model = tiny.fcclip(clip=replace(tiny.CLIP, quick_gelu=True), training_vocabulary=Vocabulary.of("coco"))
+    save_file(
+        {name: value.clone() for name, value in model.clip.clip.state_dict().items()},
+        next(hub_server.put_clip(tmp_path / "clip").glob("*.safetensors")),
+    )
+    hub.add_folder("owner/judge", tmp_path / "clip")
+    sizes = tiny.CLIP.embed_dim, tiny.CLIP.feature_dim
+    monkeypatch.setattr("lexiseg.io.finding.FCCLIP_CLIPS", {sizes: "owner/judge"})
+    file = tmp_path / "fcclip_cocopan.pth"
+    export_fcclip(model, file, with_clip=with_clip)
+
+    folder = find_model(file)
+    again = load_model(folder)
+
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+    assert any("owner/judge" in one for one in hub.asked) != with_clip
+    assert find_model(file) == folder
+    assert bytes_beside_the_download(tmp_path / "home") < 60_000
+
+
+@pytest.mark.parametrize(
+    "name", [("mask2former-swin-tiny", "checkpoint.pth"), ("mask2former-r50-tiny", "model_final_tiny.pkl")]
+)
+def test_a_file_of_an_official_mask2former_is_read_and_its_classes_must_have_names(
+    hub: Hub, published: Path, shared: Path, name: tuple[str, str]
+) -> None:
+    file = shared.joinpath("golden", *name)
+
+    with pytest.raises(ModelError, match=r"does not say what its 9 classes are called .* give their vocabulary"):
+        find_model(file)
+
+    model = lexiseg.assemble(file, published / "clip", vocabulary="a, b, c, d, e, f, g, h, i:stuff")
+    assert len(model.config.training_vocabulary) == 9
+    assert {source.name for source in model.provenance.sources} == {file.name, "clip"}
 
 
 SCRIPT = """

@@ -204,7 +204,7 @@ def test_the_reasons_differ(hub: Hub, segmenter: Path, monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         assert reason("owner/new").startswith("HF_HUB_OFFLINE forbids the network, and owner/new is not whole in the")
-        assert "run 'lexiseg show owner/new' on a machine with a network" in reason("owner/new")
+        assert "run 'hf download owner/new' on a machine with a network" in reason("owner/new")
     with monkeypatch.context() as patch:
         dead = "http://127.0.0.1:9"
         patch.setattr("huggingface_hub.constants.ENDPOINT", dead)

@@ -4,13 +4,21 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lexiseg.cli.console import FAILURE, FINE, note, say, show
 from lexiseg.cli.options.shared import read_optional_vocabulary
-from lexiseg.cli.options.weights import ImportClipOptions, ImportMask2FormerOptions, ImportModelOptions
+from lexiseg.cli.options.weights import (
+    ImportClipOptions,
+    ImportFCCLIPOptions,
+    ImportMask2FormerOptions,
+    ImportModelOptions,
+)
 from lexiseg.core.devices import dtype_of
 from lexiseg.core.errors import ModelError, UsageError
 from lexiseg.core.messages import few, printable
+from lexiseg.io.fcclip.checkpoint import import_fcclip
+from lexiseg.io.fcclip.verify import read_fcclip_reference, verify_fcclip
 from lexiseg.io.finding import find_model
 from lexiseg.io.mask2former import (
     import_mask2former,
@@ -24,6 +32,7 @@ from lexiseg.io.ovseg.clip import import_clip
 from lexiseg.io.ovseg.settings import read_settings
 from lexiseg.io.ovseg.verify import read_reference, reference_words, verify
 from lexiseg.io.verification import Verification
+from lexiseg.models.fcclip import FCCLIP
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.provenance import Source
 from lexiseg.training.clip.adaptation import with_clip
@@ -73,12 +82,10 @@ def run_import_mask2former(options: ImportMask2FormerOptions) -> int:
     Raises:
         ValueError: if a file is missing, damaged or contradicts another, or the folder is taken.
     """
-    out, reference, config = options.out, options.reference, options.config
+    out, reference = options.out, options.reference
     vocabulary = read_optional_vocabulary(options.vocabulary)
     check_out(out, overwrite=options.overwrite)
-    if config is None and reference is not None and reference.with_name("config.json").is_file():
-        config = reference.with_name("config.json")
-    settings = {} if config is None else read_settings(config)
+    settings = _settings_beside(options.config, reference)
     expected = None if reference is None else read_mask2former_reference(reference, settings)
     imported = import_mask2former(options.checkpoint, settings=settings, vocabulary=vocabulary)
     write_imported(out, imported, overwrite=options.overwrite)
@@ -91,6 +98,45 @@ def run_import_mask2former(options: ImportMask2FormerOptions) -> int:
     )
     found = None if expected is None else verify_mask2former(out, expected)
     return _report(document, said, found, out, as_json=options.as_json)
+
+
+def run_import_fcclip(options: ImportFCCLIPOptions) -> int:
+    """Writes the model folder, and then holds the model that was read back from it against the reference.
+
+    Returns:
+        The exit code: 1 if the model differs from the reference. The folder stays, for a closer look.
+
+    Raises:
+        ValueError: if a file is missing, damaged or contradicts another, or the folder is taken.
+    """
+    out, reference = options.out, options.reference
+    vocabulary = read_optional_vocabulary(options.vocabulary)
+    check_out(out, overwrite=options.overwrite)
+    settings = _settings_beside(options.config, reference)
+    expected = None if reference is None else read_fcclip_reference(reference, settings)
+    imported = import_fcclip(options.checkpoint, clip=options.clip, settings=settings, vocabulary=vocabulary)
+    save_model(imported.model, out, dtype=dtype_of(options.precision), overwrite=options.overwrite)
+    for sentence in imported.notes:
+        note(sentence)
+    document: dict[str, object] = {"model": str(out), "weights": imported.num_weights}
+    document["left_over"] = list(imported.left_over)
+    said = (
+        f"Imported {printable(options.checkpoint)} to {printable(out)}: {imported.num_weights} tensors of weights; "
+        f"left over: {_counted(imported.left_over)}."
+    )
+    found = None
+    if expected is not None:
+        model = load_model(out)
+        assert isinstance(model, FCCLIP)
+        found = verify_fcclip(model, expected)
+    return _report(document, said, found, out, as_json=options.as_json)
+
+
+def _settings_beside(config: Path | None, reference: Path | None) -> dict[str, Any]:
+    """The official configuration that was given, or that lies beside the reference; empty without."""
+    if config is None and reference is not None and reference.with_name("config.json").is_file():
+        config = reference.with_name("config.json")
+    return {} if config is None else read_settings(config)
 
 
 def _report(document: dict[str, object], said: str, found: Verification | None, out: Path, *, as_json: bool) -> int:

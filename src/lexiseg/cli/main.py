@@ -40,6 +40,7 @@ COMMANDS: tuple[tuple[str, type[Any], str], ...] = (
     ("score panoptic", evaluate.ScorePanopticOptions, "score.run_score_panoptic"),
     ("score semantic", evaluate.ScoreSemanticOptions, "score.run_score_semantic"),
     ("import ovseg", weights.ImportModelOptions, "import_weights.run_import_ovseg"),
+    ("import fcclip", weights.ImportFCCLIPOptions, "import_weights.run_import_fcclip"),
     ("import mask2former", weights.ImportMask2FormerOptions, "import_weights.run_import_mask2former"),
     ("import clip", weights.ImportClipOptions, "import_weights.run_import_clip"),
     ("data list", data.DataListOptions, "data.run_list"),

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from lexiseg.core.checks import check_choices
 
+LARGEST_SIDE = 16_384
+"""No network here sees pictures of longer sides, in pixels."""
 ResizingRule = Literal["own", "detectron2", "transformers"]
 
 
@@ -33,8 +35,8 @@ class Resizing:
     def __post_init__(self) -> None:
         check_choices(self, rule=ResizingRule)
         sides = [self.divisor, self.canvas, *(self.fixed or ())]
-        if any(side is not None and side < 1 for side in sides):
-            raise ValueError(f"divisor, fixed and canvas must be positive, got {sides}.")
+        if any(side is not None and not 1 <= side <= LARGEST_SIDE for side in sides):
+            raise ValueError(f"divisor, fixed and canvas must lie between 1 and {LARGEST_SIDE} pixels, got {sides}.")
 
     def sides(self, original: tuple[int, int], longest: int, shortest: int | None) -> tuple[int, int]:
         """Height and width of a picture once it is resized, in pixels."""

@@ -53,6 +53,16 @@ class ImageBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneMaps:
+    """Maps of a picture that masks are made from, and named by."""
+
+    clip_map: Float[Tensor, "B F gh gw"]
+    """The last stage of CLIP's image tower."""
+    mask_features: Float[Tensor, "B C h w"]
+    """Of the pixel decoder, at stride 4."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaskProposals:
     """Class-agnostic masks and the queries behind them."""
 
@@ -61,6 +71,8 @@ class MaskProposals:
     """Decoder output per mask, after the decoder's last norm."""
     aux: tuple["MaskProposals", ...] = ()
     """The same after every earlier decoder layer, first to last, for deep supervision; empty at inference."""
+    maps: BackboneMaps | None = None
+    """What classification reads again, where CLIP itself is the backbone; None: it is computed anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

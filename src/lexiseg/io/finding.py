@@ -28,10 +28,11 @@ from lexiseg.encoders.clip.published import clip_repository
 from lexiseg.encoders.segmenters.preparation import Regime
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.io.checkpoint import WEIGHTS_FILE, save_folder
+from lexiseg.io.fcclip.checkpoint import import_fcclip
 from lexiseg.io.folder_format import document_of
 from lexiseg.io.hub import NoSuchFileError, fetch
 from lexiseg.io.kinds import judge, kind_of_keys
-from lexiseg.io.named_models import NAMED, RN50, near_names
+from lexiseg.io.named_models import FCCLIP_CLIPS, NAMED, RN50, near_names
 from lexiseg.io.ovseg.checkpoint import import_ovseg
 from lexiseg.io.shipped import CONFIG_FILE, SHIPPED, elsewhere, is_hub_name, shipped_folder
 from lexiseg.io.sources import Part, part_of_path, place_of, sources_document, sources_of, stamp_of, told
@@ -250,12 +251,39 @@ def _of_path(path: Path) -> Path:
             logger.warning("%s is an OVSeg, whose published weights are for non-commercial use (CC BY-NC 4.0).", label)
             model = import_ovseg(path).model
             return _keep(kept, "ovseg", model, {"checkpoint": part_of_path(path)}, {})
+    if kind == "fcclip":
+        return _of_fcclip(path, kept)
     if kind == "mask2former":
         return _assembled(kept, part_of_path(path), label)
     raise ModelError(
         f"{label} holds {'a CLIP alone' if kind == 'clip' else 'no model that is known here'}: give the checkpoint of "
         "an OVSeg, an FC-CLIP or a Mask2Former, or a folder with config.json."
     )
+
+
+def _of_fcclip(path: Path, kept: Path) -> Path:
+    """An official FC-CLIP, with the CLIP that its sizes tell where the file, as published, has none."""
+    weights = read_tensors(path)
+    with _alone(kept):
+        parts, place = {"checkpoint": part_of_path(path)}, None
+        if not any(name.startswith("backbone.clip_model.") for name in weights):
+            try:
+                deepest = weights["sem_seg_head.pixel_decoder.input_proj.0.0.weight"].shape[1]
+                sizes = len(weights["void_embedding.weight"][0]), deepest
+            except (KeyError, IndexError, TypeError):
+                sizes = (0, 0)
+            if sizes not in FCCLIP_CLIPS:
+                raise ModelError(
+                    f"{printable(path)} holds no CLIP, and none of those of the published FC-CLIPs has its sizes: "
+                    "import it with 'lexiseg import fcclip FILE --clip FILE'."
+                )
+            del weights
+            clip = _clip(FCCLIP_CLIPS[sizes])
+            parts["clip"], place = clip.part, clip.place
+        imported = import_fcclip(path, clip=place)
+        for told_there in imported.notes:
+            logger.warning("%s", told_there)
+        return _keep(kept, "fcclip", imported.model, parts, {})
 
 
 def _assembled(kept: Path, segmenter: Part, label: str) -> Path:

@@ -348,7 +348,7 @@ def _told(error: Exception, name: str) -> ModelError:
     reason = " ".join(str(error).split())[:80]
     return UnreachableError(
         f"the Hugging Face hub can't be reached at {_endpoint()} ({type(error).__name__}{reason and ': '}{reason}), "
-        f"and {name} is not whole in the cache: check the network; or run 'lexiseg show {name}' on a machine that has "
+        f"and {name} is not whole in the cache: check the network; or run 'hf download {name}' on a machine that has "
         f"one, and copy its folder {printable(hub_cache())}."
     )
 
@@ -356,7 +356,7 @@ def _told(error: Exception, name: str) -> ModelError:
 def _not_cached(name: str) -> ModelError:
     return ModelError(
         f"HF_HUB_OFFLINE forbids the network, and {name} is not whole in the cache {printable(hub_cache())}: run "
-        f"'lexiseg show {name}' on a machine with a network and copy that folder, or unset HF_HUB_OFFLINE."
+        f"'hf download {name}' on a machine with a network and copy that folder, or unset HF_HUB_OFFLINE."
     )
 
 

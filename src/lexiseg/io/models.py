@@ -9,6 +9,7 @@ import torch
 
 from lexiseg.core.errors import ModelError
 from lexiseg.core.files import read_json_object, real
+from lexiseg.core.frames import LARGEST_SIDE
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.vocabulary import Vocabulary
@@ -20,15 +21,15 @@ from lexiseg.io.model_card import CARD_FILE, model_card
 from lexiseg.io.shipped import CONFIG_FILE
 from lexiseg.io.sources import parts_of, read_sources
 from lexiseg.models.base import ModelConfig, OpenVocabularySegmenter
+from lexiseg.models.fcclip import FCCLIP, FCCLIPConfig
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.ovseg import OVSeg, OVSegConfig
 
-LARGEST_SIDE = 16_384
-"""Pixels to which a model may want pictures resized."""
 _SIDES = ("longest_side", "shortest_side", "image_size")
 MODELS: Mapping[str, tuple[type[Any], type[OpenVocabularySegmenter]]] = {
     "opsnet": (OPSNetConfig, OPSNet),
     "ovseg": (OVSegConfig, OVSeg),
+    "fcclip": (FCCLIPConfig, FCCLIP),
 }
 """All models: the name in config.json, the configuration type and the model type."""
 

@@ -30,6 +30,16 @@ CLIP_REPOSITORIES: Mapping[str, str] = {
 }
 """Where open_clip's own table finds the CLIPs of the models below on the hub."""
 
+FCCLIP_CLIPS: Mapping[tuple[int, int], str] = {
+    (768, 1536): "convnext_large_d_320 laion2b_s29b_b131k_ft_soup",
+    (1024, 2048): "RN50 openai",
+    (512, 2048): "RN101 openai",
+    (640, 2560): "RN50x4 openai",
+    (768, 3072): "RN50x16 openai",
+    (1024, 4096): "RN50x64 openai",
+}
+"""The CLIP of each published FC-CLIP, by the widths of its joint space and of its deepest features."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedModel:

@@ -19,11 +19,13 @@ from lexiseg.core.messages import printable
 from lexiseg.encoders.clip.published import read_clip
 from lexiseg.encoders.segmenters.published import read_closed_set
 from lexiseg.io.config_json import from_jsonable, to_jsonable
+from lexiseg.io.fcclip.checkpoint import import_fcclip
 from lexiseg.io.hub import cached_folder
 from lexiseg.io.kinds import CLIP_WEIGHTS
 from lexiseg.io.ovseg.checkpoint import import_ovseg
 from lexiseg.io.shipped import CONFIG_FILE
 from lexiseg.models.assemble import weights_of_parts
+from lexiseg.models.fcclip import FCCLIPConfig
 from lexiseg.models.opsnet import OPSNetConfig
 
 SOURCES = "sources"
@@ -138,6 +140,9 @@ def read_sources(parts: Mapping[str, Part], config: Any, place: str) -> dict[str
         ModelError: if a source is missing, changed or damaged, or they are not such as make a model.
     """
     try:
+        if isinstance(config, FCCLIPConfig) and "checkpoint" in parts:
+            clip = place_of(parts["clip"]) if "clip" in parts else None
+            return import_fcclip(place_of(parts["checkpoint"]), clip=clip).model.state_dict()
         if parts.keys() == {"checkpoint"}:
             return import_ovseg(place_of(parts["checkpoint"])).model.state_dict()
         if parts.keys() == {"segmenter", "clip"} and isinstance(config, OPSNetConfig):

@@ -1,5 +1,7 @@
 """Heads on the segmenter's queries: class embedding, no-object, and mask quality."""
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,16 +9,23 @@ from torch.nn import functional as F
 
 from lexiseg.core.structures import VocabularyEmbeddings
 from lexiseg.layers.modulation import class_cosines
+from lexiseg.layers.pooling import pool_inside
 
 
 class ProjectionHead(nn.Module):
     """A projection of queries to the joint space, and one learned no-object embedding.
 
-    It is linear in OPSNet (section 3.1) and ZegFormer, and has one hidden layer in OVSeg (section 3.1).
+    It is linear in OPSNet (section 3.1) and ZegFormer, has one hidden layer in OVSeg (section 3.1) and two in FC-CLIP.
     """
 
     def __init__(
-        self, query_dim: int, embed_dim: int, *, hidden_dim: int | None = None, has_unit_void: bool = True
+        self,
+        query_dim: int,
+        embed_dim: int,
+        *,
+        hidden_dim: int | None = None,
+        num_hidden: int = 1,
+        has_unit_void: bool = True,
     ) -> None:
         """Builds the projection.
 
@@ -24,14 +33,14 @@ class ProjectionHead(nn.Module):
             query_dim: C, the width of a query.
             embed_dim: D, the width of the joint space.
             hidden_dim: width of a hidden layer, with a ReLU behind it; None is a linear map.
+            num_hidden: hidden layers, where there are any.
             has_unit_void: normalises the no-object embedding; ZegFormer's code does not.
         """
         super().__init__()
-        self.project = (
-            nn.Linear(query_dim, embed_dim)
-            if hidden_dim is None
-            else nn.Sequential(nn.Linear(query_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, embed_dim))
-        )
+        widths = (query_dim,) if hidden_dim is None else (query_dim, *(hidden_dim for _ in range(num_hidden)))
+        hidden = [part for pair in pairwise(widths) for part in (nn.Linear(*pair), nn.ReLU())]
+        last = nn.Linear(widths[-1], embed_dim)
+        self.project = last if hidden_dim is None else nn.Sequential(*hidden, last)
         self.has_unit_void = has_unit_void
         self.void_embed = nn.Parameter(torch.empty(embed_dim))
         nn.init.normal_(self.void_embed, std=embed_dim**-0.5)
@@ -47,10 +56,41 @@ class ProjectionHead(nn.Module):
             return class_embed.float() @ (F.normalize(void_embed, dim=0) if self.has_unit_void else void_embed)[:, None]
 
     def class_logits(
-        self, class_embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings, logit_scale: float
+        self, class_embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings, logit_scale: float | Float[Tensor, ""]
     ) -> Float[Tensor, "B Q K1"]:
         """Cosines to every concept and, last, to no-object, times the logit scale: the logits of training."""
         return torch.cat([class_cosines(class_embed, words), self.void_cosines(class_embed)], -1) * logit_scale
+
+
+class PooledHead(ProjectionHead):
+    """FC-CLIP's head: the query, and the mask features under its mask, become one class embedding (section 3.3).
+
+    The logit scale is learned.
+    """
+
+    def __init__(self, query_dim: int, embed_dim: int) -> None:
+        super().__init__(query_dim, embed_dim, hidden_dim=query_dim, num_hidden=2)
+        self.pool = nn.Sequential(nn.LayerNorm(query_dim), nn.Linear(query_dim, query_dim))
+        self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+
+    @property
+    def scale(self) -> Float[Tensor, ""]:
+        """1 / tau of the cosines, at most 100."""
+        return bounded_scale(self.logit_scale)
+
+    def joined(
+        self,
+        query_embed: Float[Tensor, "B Q C"],
+        mask_features: Float[Tensor, "B C h w"],
+        mask_logits: Float[Tensor, "B Q h w"],
+    ) -> Float[Tensor, "B Q C"]:
+        """The query plus the mean of the mask features inside its mask, projected."""
+        return query_embed + self.pool(pool_inside(mask_features, mask_logits > 0))
+
+
+def bounded_scale(logit_scale: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """1 / tau from its logarithm, at most 100, as CLIP is trained."""
+    return logit_scale.float().exp().clamp(max=100)
 
 
 class AssembledHead(nn.Module):

@@ -96,7 +96,7 @@ class OpenVocabularySegmenter(nn.Module, ABC):
     """What made it, and of what: set by whatever makes, loads or trains a model."""
     clip_only: ClassVar[Fusion]
     """The fusion in which only CLIP scores."""
-    fusions: ClassVar[tuple[type[Fusion], ...]] = ()
+    fusions: ClassVar[tuple[type[Any], ...]] = ()
     """The types of fusion that the model takes, its own first; none named: that of `clip_only` alone."""
     semantic_rule: ClassVar[SemanticRule]
     """The default rule for semantic maps: that of the model's paper."""

@@ -21,6 +21,7 @@ from lexiseg.training.recipes import SEQUENCES, WHOLE, WHOLE_STEPS, advice, desc
 from lexiseg.training.recipes.own import is_own, load_own
 from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
 from lexiseg.training.segmentation.data_check import DataReport
+from lexiseg.training.segmentation.fcclip import FCCLIPRecipe, first_fcclip
 from lexiseg.training.segmentation.finetune import FinetuneRecipe
 from lexiseg.training.segmentation.finetune_run import check_finetune, train_finetune
 from lexiseg.training.segmentation.initial_weights import first_opsnet, first_ovseg
@@ -77,6 +78,7 @@ RUNNERS: Mapping[type[Recipe], Runner] = {
         idle=lambda recipe: () if recipe.learns_from_labels else ("labels",),
     ),
     OVSegRecipe: Runner(run=partial(train_segmenter, first_ovseg), check=check_run, options=(*AROUND_CLIP, "prompt")),
+    FCCLIPRecipe: Runner(run=partial(train_segmenter, first_fcclip), check=check_run, options=AROUND_CLIP),
     FinetuneRecipe: Runner(
         run=train_finetune, check=check_finetune, options=(*SEGMENTER, "start", "vocabulary", "old_data", "keep")
     ),

@@ -140,15 +140,17 @@ class InferenceOptions(CropOptions, SideOptions):
     in evaluate."""
     negatives: Negatives = True
     alpha: Annotated[float | None, how(min=0)] = None
-    """OPSNet: how much CLIP counts, times how far the words are from the training words; 0: not at all. The model's own
-    if not given: 2.5 for the shipped one, which gave the best PQ on val; 10 in the paper."""
+    """OPSNet, and FC-CLIP in the place of its ensemble: how much CLIP counts, times how far the words are from the
+    training words; 0: not at all. The model's own if not given: 2.5 for the shipped one, which gave the best PQ on
+    val; 10 in the paper."""
     beta: Annotated[float | None, how(min=0)] = None
     """OPSNet: how much the scores of words far from the training words are raised; 0: not at all. The model's own if
     not given: 0.25 for the shipped one, which gave the best PQ on val; 0.5 in the paper."""
     clip_ratio: Annotated[float | None, how(min=0)] = None
     """OPSNet: a fixed weight of CLIP instead of alpha's, without debiasing unless --beta is given; 0: queries alone."""
     clip_weight: Annotated[float | None, how(min=0, max=1)] = None
-    """OVSeg: lambda, CLIP's share in the ensemble; 0: queries alone. The model's own if not given."""
+    """OVSeg: lambda, CLIP's share in the ensemble; 0: queries alone. FC-CLIP: its exponents of seen and unseen words.
+    The model's own if not given."""
     clip_only: Annotated[bool, how()] = False
     """CLIP alone, without void."""
     rank_by: Annotated[RankBy | None, how()] = None

@@ -68,6 +68,27 @@ class ImportMask2FormerOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImportFCCLIPOptions:
+    """Import an official FC-CLIP checkpoint."""
+
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")]
+    """A .pth of FC-CLIP, or .safetensors, with or without its CLIP inside."""
+    out: shared.Out
+    clip: Annotated[Path | None, typer.Option(metavar="FILE")] = None
+    """The CLIP that it was trained with, as open_clip publishes it; published checkpoints have none inside."""
+    config: Annotated[Path | None, typer.Option(metavar="FILE")] = None
+    """The official configuration as JSON; the published one for CLIP's kind if not given."""
+    vocabulary: shared.VocabularyText | None = None
+    """Names of the classes that it was trained on; the configuration's, or coco, if not given."""
+    reference: Annotated[Path | None, typer.Option("--verify", metavar="REFERENCE")] = None
+    """A .safetensors of the official program's inputs and outputs to hold the model against."""
+    precision: shared.Precision | None = None
+    overwrite: shared.Overwrite = False
+    as_json: shared.AsJson = False
+    """Print what was done as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImportClipOptions:
     """Import a CLIP that was adapted to masked crops, or its mask prompts alone."""
 

@@ -111,9 +111,7 @@ class ConvNextClip(OpenClip):
         super().__init__(config, PLACEHOLDER)
         self.config = config
         visual = _Tower(config)
-        self.clip.register_module(
-            "visual", visual
-        )  # open_clip itself knows timm's models by name only, not by their sizes
+        self.clip.register_module("visual", visual)  # open_clip knows timm's models by name, not by their sizes
         self._visual = (visual,)  # in a tuple, so that its weights are not registered twice
 
     @property

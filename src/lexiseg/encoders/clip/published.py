@@ -146,7 +146,23 @@ def read_clip(path: Path, *, model: str | AnyClipConfig | None = None, tag: str 
             not those of the sizes.
     """
     file = _weights_in(path)
-    stored = read_stored(file)
+    return clip_of(read_stored(file), file, model=model, tag=tag)
+
+
+def clip_of(
+    stored: Mapping[str, Tensor], file: Path, *, model: str | AnyClipConfig | None = None, tag: str | None = None
+) -> PublishedClip:
+    """`read_clip` of weights that were read already, such as those inside another model's checkpoint.
+
+    Args:
+        stored: under open_clip's names.
+        file: where they lie.
+        model: see `read_clip`.
+        tag: likewise.
+
+    Raises:
+        ValueError: see `read_clip`.
+    """
     state = _plain(stored)
     document, preparation = _documents(file)
     described = None if model is None else _given(model)

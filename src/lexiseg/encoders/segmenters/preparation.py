@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, cast, get_args
 
 from lexiseg.core.files import read_json_object
-from lexiseg.core.frames import Resizing
+from lexiseg.core.frames import LARGEST_SIDE, Resizing
 from lexiseg.encoders.colours import IMAGENET, Padding
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
@@ -144,7 +144,7 @@ def _is_other(told: Any, own: float) -> bool:
 
 
 def _are_sides(sides: list[Any]) -> bool:
-    return bool(sides) and all(type(side) is int and 32 <= side <= 16_384 for side in sides)
+    return bool(sides) and all(type(side) is int and 32 <= side <= LARGEST_SIDE for side in sides)
 
 
 def _refuse(file: Path, complaint: str) -> NoReturn:

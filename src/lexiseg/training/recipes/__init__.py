@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lexiseg.training.recipes.fcclip import fcclip_tiny
 from lexiseg.training.recipes.finetuning import finetune, finetune_head
 from lexiseg.training.recipes.opsnet import opsnet_r50, opsnet_r101, opsnet_swin_l, opsnet_swin_s
 from lexiseg.training.recipes.opsnet_plus import (
@@ -67,6 +68,7 @@ RECIPES: Mapping[str, Mapping[str, RecipeFunction]] = {
             *(clip_tiny, clip_tiny_words, clip_vit_tiny),
             *(mask2former_tiny, opsnet_tiny, opsnet_tiny_more, opsnet_tiny_short, opsnet_tiny_plain),
             *(opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control),
+            fcclip_tiny,
             *(maskformer_tiny, maskformer_tiny_part),
             *(adapt_tiny_ft, adapt_tiny_mpt, adapt_tiny_joint, adapt_tiny_vpt, adapt_tiny_pixel, adapt_tiny_token),
             prompt_tiny,

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from lexiseg.core.frames import Frame
 from lexiseg.core.random import fork_random
+from lexiseg.core.structures import ImageBatch
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.clip.base import OpenClip
 from lexiseg.models.base import OpenVocabularySegmenter
@@ -110,12 +112,18 @@ def estimate_memory(recipe: TrainingRecipe) -> Memory | None:
     with FakeTensorMode(), fork_random():
         model: Any = recipe.build()
         segmenter = model.segmenter.eval()  # in training mode, transformers looks at values
+        pictures = ImageBatch(
+            pixel_values=torch.zeros(1, 3, side, side), frames=(Frame.fit((side, side), longest=side),)
+        )
         weights = {p.untyped_storage()._cdata for p in segmenter.parameters()}
         with (
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
             torch.autocast("cpu", torch.bfloat16),
         ):
-            segmenter(torch.zeros(1, 3, side, side), every_layer=True)
+            if isinstance(model, OpenVocabularySegmenter):
+                model.propose(pictures, every_layer=True)
+            else:
+                segmenter(pictures.pixel_values, every_layer=True)
         activations = sum(t.untyped_storage().nbytes() for key, t in saved.items() if key not in weights)
     trained, frozen = sum(p.num_trained for p in parts), sum(p.num_frozen for p in parts)
     return Memory(weights=TRAINED_BYTES * trained + FROZEN_BYTES * frozen, activations=activations)

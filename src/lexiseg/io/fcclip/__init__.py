@@ -1,0 +1,1 @@
+"""Official FC-CLIP checkpoints: reading, writing and verifying them."""
