@@ -1,6 +1,7 @@
 """The published models that are known by a name of their own, without torch: a literal table.
 
-Figures are those of Cheng et al. 2022 (Mask2Former, arXiv 2112.01527) and Yu et al. 2023 (FC-CLIP, arXiv 2308.02487).
+Figures are those of Cheng et al. 2022 (Mask2Former, arXiv 2112.01527), and of the README of Yu et al. 2023 (FC-CLIP,
+arXiv 2308.02487), which has more CLIPs than their paper.
 What stands here was read in the published pages and papers that it names, most recently in 2024 and 2025; what was not
 found there is "unknown". Nothing here was downloaded to be tried: what the hub itself says when a model is fetched
 (its size, its licence) is said then.
@@ -17,7 +18,7 @@ _FCCLIP = "https://github.com/bytedance/fc-clip#model-zoo"
 _OVSEG = "https://github.com/facebookresearch/ov-seg"
 _NON_COMMERCIAL = "CC BY-NC 4.0 (non-commercial)"
 _MASK2FORMER_PAPER = "arXiv 2112.01527"
-_FCCLIP_PAPER = "arXiv 2308.02487"
+_FCCLIP_README = "FC-CLIP's README"
 RN50 = "RN50 openai"
 """The CLIP that segmenters are joined with unless another is asked for: open_clip's name and tag."""
 CLIP_REPOSITORIES: Mapping[str, str] = {
@@ -104,7 +105,7 @@ def _fcclip(clip: str, *, pq: str, file: str) -> NamedModel:
         address=_FCCLIP,
         licence="Apache-2.0",
         pq=pq,
-        pq_source=_FCCLIP_PAPER,
+        pq_source=_FCCLIP_README,
         note=f"{file}on Google Drive",
     )
 
