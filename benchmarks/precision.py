@@ -20,7 +20,7 @@ from lexiseg.core.tables import markdown_table
 from lexiseg.evaluation.loading import Skipped
 from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.io.models import find_model
+from lexiseg.io.finding import find_model
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.choices import Role
 from lexiseg.storybook.export import StorybookSpec, write_storybook
