@@ -92,6 +92,22 @@ DataSplit = Annotated[
 CrowdsAsThings = Annotated[
     bool, typer.Option(help="Take listed crowds for things: some tools mark all that was drawn with a brush so.")
 ]
+OfficialConfig = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The official configuration as JSON, held against the checkpoint; published settings if not given.",
+    ),
+]
+Reference = Annotated[
+    Path,
+    typer.Option(
+        "--verify",
+        metavar="REFERENCE",
+        help="A .safetensors of the official program's inputs and outputs to hold the model against.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, figures as fractions.")]
 
 

@@ -37,12 +37,10 @@ class ImportModelOptions:
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")]
     """A .pth of OVSeg, or .safetensors."""
     out: shared.Out
-    config: Annotated[Path | None, typer.Option(metavar="FILE")] = None
-    """The official configuration as JSON; the published one for the checkpoint's backbone if not given."""
+    config: shared.OfficialConfig | None = None
     vocabulary: shared.VocabularyText | None = None
     """Names of the classes that it was trained on; coco-stuff if not given."""
-    reference: Annotated[Path | None, typer.Option("--verify", metavar="REFERENCE")] = None
-    """A .safetensors of the official program's inputs and outputs to hold the model against."""
+    reference: shared.Reference | None = None
     precision: shared.Precision | None = None
     overwrite: shared.Overwrite = False
     as_json: shared.AsJson = False
@@ -56,12 +54,10 @@ class ImportMask2FormerOptions:
     checkpoint: Annotated[Path, typer.Argument(metavar="FILE")]
     """A .pth of detectron2, or a .pkl of its model zoo."""
     out: shared.Out
-    config: Annotated[Path | None, typer.Option(metavar="FILE")] = None
-    """The official configuration as JSON, held against the checkpoint; not needed."""
+    config: shared.OfficialConfig | None = None
     vocabulary: shared.VocabularyText | None = None
     """Names of the classes in order; COCO's, ADE20K's or Cityscapes', by their number, if not given."""
-    reference: Annotated[Path | None, typer.Option("--verify", metavar="REFERENCE")] = None
-    """A .safetensors of the official program's inputs and outputs to hold the model against."""
+    reference: shared.Reference | None = None
     overwrite: shared.Overwrite = False
     as_json: shared.AsJson = False
     """Print what was done as JSON."""
@@ -76,12 +72,10 @@ class ImportFCCLIPOptions:
     out: shared.Out
     clip: Annotated[Path | None, typer.Option(metavar="FILE")] = None
     """The CLIP that it was trained with, as open_clip publishes it; published checkpoints have none inside."""
-    config: Annotated[Path | None, typer.Option(metavar="FILE")] = None
-    """The official configuration as JSON; the published one for CLIP's kind if not given."""
+    config: shared.OfficialConfig | None = None
     vocabulary: shared.VocabularyText | None = None
     """Names of the classes that it was trained on; the configuration's, or coco, if not given."""
-    reference: Annotated[Path | None, typer.Option("--verify", metavar="REFERENCE")] = None
-    """A .safetensors of the official program's inputs and outputs to hold the model against."""
+    reference: shared.Reference | None = None
     precision: shared.Precision | None = None
     overwrite: shared.Overwrite = False
     as_json: shared.AsJson = False
