@@ -122,7 +122,7 @@ def test_results_never_replace_a_picture_or_a_foreign_file(ask: Run, picture: Pa
 
 def test_a_model_folder_that_is_missing(ask: Run, picture: Path, tmp_path: Path) -> None:
     one_sentence(ask(picture, model=tmp_path / "nowhere"), 1, "there is no model folder")
-    one_sentence(ask(picture, model="somebody/something"), 1, "there is no model folder", "HF_HUB_OFFLINE")
+    one_sentence(ask(picture, model="somebody/something"), 1, "somebody/something", "HF_HUB_OFFLINE")
     assert not (tmp_path / "out").exists()
 
 

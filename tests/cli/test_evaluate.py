@@ -89,7 +89,7 @@ def test_nothing_is_drawn_for_a_model_or_a_switch_that_is_refused(run: Run, tiny
     drawn, out = ("evaluate", "--data", "storybook", "--count", 1), tmp_path / "new"
     refused = (
         (("--model", tmp_path / "nowhere"), 1),
-        (("--model", tiny_folder, "--clip-weight", 0.3), 2),
+        (("--model", tiny_folder, "--region-threshold", 0.3), 2),
         (("--model", tiny_folder, "--alpha", "inf"), 2),
         (("--model", tiny_folder, "--task", "semantic", "--diagnose"), 2),
         (("--model", tiny_folder, "--semantic-rule", "soft"), 2),

@@ -94,6 +94,14 @@ def test_a_model_folder_is_read_in_shards_and_as_a_pickle_too(model: OPSNet, tmp
     assert all(torch.equal(v, weights[name]) for name, v in load_model(folder).state_dict().items())
 
 
+def test_what_is_frozen_stays_frozen_when_it_is_loaded(model: OPSNet, tmp_path: Path) -> None:
+    loaded = load_model(save_model(model, tmp_path / "model"))
+
+    trained = {name: p.requires_grad for name, p in loaded.named_parameters()}
+    assert trained == {name: p.requires_grad for name, p in model.named_parameters()}
+    assert not any(trained[name] for name in trained if name.startswith("clip."))
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_one_number_that_is_none_is_refused(model: OPSNet, tmp_path: Path, value: float) -> None:
     folder = save_model(model, tmp_path / "model")

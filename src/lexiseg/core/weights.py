@@ -165,7 +165,7 @@ class _WithoutFirstValues(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
-        if name.endswith("_") and not name.startswith("_"):
+        if name.endswith("_") and not name.startswith("_") and name != "requires_grad_":
             written = args[0] if args else (kwargs or {}).get("tensor")
             if isinstance(written, nn.Parameter):
                 return written

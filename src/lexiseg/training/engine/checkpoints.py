@@ -88,6 +88,8 @@ LATER_FIELDS = {"enhancer_is_masked": True, "padding": "black"}
 """Fields of an OPSNet's recipe that checkpoints of before do not name, with what was done then."""
 LATER_MODEL_FIELDS = {"question": {"negatives": ["background", "object"], "score_threshold": None}}
 """Likewise of the model's configuration in an OVSeg's recipe."""
+LATER_VIT_FIELDS = {"colour_scale": "clip"}
+"""Likewise of the sizes of a CLIP with a Vision Transformer, in a recipe or a model's configuration."""
 OPSNET_FIELDS = ("has_enhancer", "enhancer_shares_projection", "clip", "test_sides", *LATER_FIELDS)
 """Fields of an OPSNet's recipe. Before the closed-set recipe had a type of its own, it was an OPSNet's recipe with
 `is_closed_set`, and checkpoints of that time name these fields too."""
@@ -102,6 +104,10 @@ def _converted(recipe: str) -> Any:
             origin["recipe"] = fields = {**LATER_FIELDS, **fields}
         if isinstance(model := fields.get("model"), dict) and isinstance(merge := model.get("merge"), dict):
             fields["model"] = {**LATER_MODEL_FIELDS, **model, "merge": {"void_competes": False, **merge}}
+        for place in (fields, model if isinstance(model := fields.get("model"), dict) else {}):
+            for name, sizes in place.items():
+                if isinstance(sizes, dict) and "patch_size" in sizes:
+                    place[name] = {**LATER_VIT_FIELDS, **sizes}
         for name in OPSNET_FIELDS if fields.pop("is_closed_set", False) else ():
             fields.pop(name, None)
     return origin
