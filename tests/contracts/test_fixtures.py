@@ -130,7 +130,13 @@ def decided(out: Path) -> dict[str, Any]:
     recipe = {key: value for key, value in content["recipe"].items() if key not in gone}
     if "merge" in (model := recipe.get("model", {})):
         question = {"negatives": ["background", "object"], "score_threshold": None}
-        recipe["model"] = {"question": question, **model, "merge": {"void_competes": False, **model["merge"]}}
+        clip = {"colour_scale": "clip", **model["clip"]}
+        recipe["model"] = {
+            "question": question,
+            **model,
+            "merge": {"void_competes": False, **model["merge"]},
+            "clip": clip,
+        }
     return {**content, "recipe": {**LATER, **recipe} if "has_enhancer" in recipe else recipe}
 
 
