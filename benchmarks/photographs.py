@@ -1,9 +1,9 @@
 """What a photograph costs beside transformers' own Mask2Former, and what the first words cost.
 
 Run `python benchmarks/photographs.py [--backbone swin-l|r50] [--rounds 5]`. Random weights of full size in the
-published layout, a picture of 640 x 480 at that size, one thread, CPU time, in turns in one process: the assembled model
-with CLIP RN50 and its merge, and transformers' forward pass with its panoptic post-processing. Then COCO's 133 names
-with 14 templates, without a cache.
+published layout, a picture of 640 x 480 at that size, one thread, CPU time, in turns in one process: the assembled
+model with CLIP RN50 and its merge, and transformers' forward pass with its panoptic post-processing. Then COCO's 133
+names with 14 templates, without a cache.
 """
 
 import argparse
@@ -68,7 +68,8 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     sys.stdout.write(
         f"{options.backbone} + RN50, 640 x 480: assembled {mine:.2f} s, transformers {yours:.2f} s, "
-        f"{mine - yours:+.2f} s; COCO's {len(names)} names without a cache {words:.1f} s; peak memory with both models {peak:.1f} GiB\n"
+        f"{mine - yours:+.2f} s; COCO's {len(names)} names without a cache {words:.1f} s; "
+        f"peak memory with both models {peak:.1f} GiB\n"
     )
 
 

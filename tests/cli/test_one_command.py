@@ -268,3 +268,21 @@ def test_the_table_of_models_costs_no_torch() -> None:
 
     assert done.stdout.rstrip().endswith("False")
     assert time.perf_counter() - began < 30
+
+
+def test_a_model_that_points_to_its_parts_is_saved_whole_and_found_on_the_hub_again(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = lexiseg.load("swin-l-coco", device="cpu")
+
+    folder = model.save_pretrained(tmp_path / "whole")
+    del hub.repositories[SEGMENTER], hub.repositories[CLIP]
+    hub_server.use(hub, monkeypatch, tmp_path / "elsewhere")  # with an empty cache
+    hub.add_folder("me/mine", folder)
+
+    for name in (folder, "me/mine"):
+        again = lexiseg.load(name, device="cpu").network
+        assert tiny.same(tiny.state(again), tiny.state(model.network))
+        assert again.provenance == model.network.provenance
+    assert "sources" not in json.loads((folder / "config.json").read_text())
+    assert f"- {SEGMENTER}\n" in (folder / "README.md").read_text()

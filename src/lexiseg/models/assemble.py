@@ -21,7 +21,7 @@ from lexiseg.encoders.clip.vit import VitConfig
 from lexiseg.encoders.segmenters.mask2former_weights import ClosedSet
 from lexiseg.encoders.segmenters.preparation import Regime, read_preparation
 from lexiseg.encoders.segmenters.published import read_closed_set
-from lexiseg.encoders.text import TextEncoder, text_embed
+from lexiseg.encoders.text import TextEncoder, default_cache_dir, text_embed
 from lexiseg.layers.ensemble import GeometricConfig
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.layers.modulation import ModulationConfig
@@ -42,7 +42,7 @@ SCORE_THRESHOLD = 0.4
 
 
 def assemble(
-    mask2former_folder: Path,
+    segmenter: Path,
     clip: AnyClipConfig | str | Path,
     clip_weights: Path | None = None,
     *,
@@ -61,7 +61,7 @@ def assemble(
     folded from a ModifiedResNet's attention pool. Nothing is learned, so there is no query enhancer.
 
     Args:
-        mask2former_folder: the segmenter, see `read_closed_set`: a folder in transformers' layout, with its
+        segmenter: see `read_closed_set`: a folder in transformers' layout, with its
             preprocessor_config.json where there is one, or a checkpoint of the official Mask2Former.
         clip: a folder or file of a published CLIP; or open_clip's name of the architecture, or its sizes, with weights.
         clip_weights: a file or folder of the weights, where `clip` is a name or sizes. See `encoders.clip.published`
@@ -84,13 +84,13 @@ def assemble(
     Raises:
         ValueError: if a file is missing or damaged, or the parts don't fit together.
     """
-    closed = read_closed_set(mask2former_folder)
+    closed = read_closed_set(segmenter)
     published = _read_clip(clip, clip_weights, tag)
     if closed.segments in _LIMITS:
-        logger.warning("%s is trained for %s", printable(mask2former_folder), _LIMITS[closed.segments])
-    prepared = read_preparation(mask2former_folder, num_classes=len(closed.names), regime=preparation)
+        logger.warning("%s is trained for %s", printable(segmenter), _LIMITS[closed.segments])
+    prepared = read_preparation(segmenter, num_classes=len(closed.names), regime=preparation)
     side = shortest_side or longest_side or prepared.shortest_side or prepared.longest_side
-    training = _training_vocabulary(vocabulary, closed.names, mask2former_folder)
+    training = _training_vocabulary(vocabulary, closed.names, segmenter)
     config = OPSNetConfig(
         segmenter=closed.config,
         clip=published.config,
@@ -118,7 +118,7 @@ def assemble(
     model.head.class_text = nn.Parameter(class_text, requires_grad=False)
     model.provenance = Provenance(
         made="assembled from published parts, without training",
-        sources=(Source.of("segmenter", mask2former_folder), Source.of("CLIP", Path(clip_weights or str(clip)))),
+        sources=(Source.of("segmenter", segmenter), Source.of("CLIP", Path(clip_weights or str(clip)))),
     )
     return model
 
@@ -205,8 +205,11 @@ def _linear(pool: Mapping[str, Tensor], name: str) -> nn.Linear:
 
 
 def concept_embed(clip: TextEncoder, vocabulary: Vocabulary) -> Float[Tensor, "S D"]:
-    """One unit row per concept: the mean of its names' text embeddings, normalised."""
-    rows = text_embed(clip, vocabulary, cache_dir=None)
+    """One unit row per concept: the mean of its names' text embeddings, normalised.
+
+    The embeddings are cached, since who asks for the training names needs the same.
+    """
+    rows = text_embed(clip, vocabulary, cache_dir=default_cache_dir())
     owners = torch.tensor(vocabulary.row_concepts())
     sums = rows.new_zeros(len(vocabulary), rows.shape[-1]).index_add(0, owners, rows)
     return F.normalize(sums, dim=-1)

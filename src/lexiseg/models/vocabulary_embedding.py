@@ -84,7 +84,8 @@ def embed_vocabulary(
             "words that mean the same."
         )
     embed = text_embed(encoder, vocabulary, cache_dir=cache_dir)
-    training_embed = text_embed(encoder, training, cache_dir=cache_dir)
+    is_training = (vocabulary.row_names(), vocabulary.templates) == (training.row_names(), training.templates)
+    training_embed = embed if is_training else text_embed(encoder, training, cache_dir=cache_dir)
     concept_index = torch.tensor(vocabulary.row_concepts())
     similarity = max_similarity(embed, training_embed)
     trained = set(training.row_names()) if vocabulary.templates == training.templates else set()
