@@ -47,6 +47,9 @@ class Repository:
     location: str | None = None
     """Where every resolve is sent on to."""
 
+    lacks: str = ""
+    """What its list leaves out: "sizes", the "names" of files, or the whole "list", whose errors say nothing."""
+
     def content(self, file: str) -> bytes:
         found = self.files[file]
         return found.read_bytes() if isinstance(found, Path) else found
@@ -157,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._end(401, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
         elif repository.status is not None:
             self._end(repository.status, {})
-        elif listed:
+        elif listed and repository.lacks != "list":
             self._list(found[1], repository)
         elif repository.gated:
             self._end(403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to model is restricted"})
@@ -165,11 +168,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._end(302, {"Location": repository.location, "X-Repo-Commit": repository.commit})
         elif resolved and resolved[3] in repository.files:
             self._send(repository, resolved[3], is_head=is_head)
+        elif repository.lacks == "list":
+            self._end(404, {})
         else:
             self._end(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": repository.commit})
 
     def _list(self, name: str, repository: Repository) -> None:
-        siblings = [{"rfilename": file, "size": repository.size(file)} for file in repository.files]
+        sizes = {} if repository.lacks == "names" else {file: repository.size(file) for file in repository.files}
+        siblings = [
+            {"rfilename": file} | ({} if repository.lacks == "sizes" else {"size": size})
+            for file, size in sizes.items()
+        ]
         tags = [] if repository.licence is None else [f"license:{repository.licence}"]
         document = {"id": name, "modelId": name, "sha": repository.commit, "tags": tags, "siblings": siblings}
         self._end(200, {"Content-Type": "application/json"}, json.dumps(document).encode())

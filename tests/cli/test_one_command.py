@@ -23,7 +23,7 @@ from lexiseg.core.errors import ModelError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.io.fcclip.checkpoint import export_fcclip
 from lexiseg.io.finding import find_model
-from lexiseg.io.hub import hub_cache
+from lexiseg.io.hub_messages import hub_cache
 from lexiseg.io.models import load_model
 from lexiseg.io.named_models import NAMED
 
@@ -241,8 +241,19 @@ def test_models_and_show_say_what_there_is(hub: Hub, run: Run) -> None:
     assert shown["sources"]["segmenter"] == f"{SEGMENTER}@85b5359"
     assert shown["fusion"]["kind"] == "ModulationConfig"
     text = run("show", "swin-l-coco").out
+    assert "fusion: embedding modulation (OPSNet), alpha 10, debiasing beta 0.5" in text
+    assert (
+        "pictures: shorter side 800 pixels, longer side at most 1333, as detectron2 does (8 bit, by Pillow), padded "
+        "with the mean colour"
+    ) in text
+    assert "CC BY-NC 4.0 (non-commercial)" in run("show", SEGMENTER).out
     assert "trained on 2 things: person, cat" in text
     assert "57.8 closed set (arXiv 2112.01527)" in text
+
+
+def test_shipped_models_are_shown_as_people_read(run: Run) -> None:
+    assert "pictures: longer side 160 pixels, padded with black" in run("show", "storybook").out
+    assert "fusion: ensemble of probabilities (OVSeg), CLIP's weight" in run("show", "tiny-ovseg").out
 
 
 def test_the_table_of_models_costs_no_torch() -> None:

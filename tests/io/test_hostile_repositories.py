@@ -15,7 +15,7 @@ import hub_server
 from hub_server import Hub, Repository
 from lexiseg.core.errors import ModelError
 from lexiseg.io.finding import find_model
-from lexiseg.io.hub import hub_cache
+from lexiseg.io.hub_messages import hub_cache
 
 NAME = "owner/hostile"
 WEIGHTS = "model.safetensors"

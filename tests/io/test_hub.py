@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ import hub_server
 from hub_server import COMMIT, Hub
 from lexiseg.core.errors import ModelError
 from lexiseg.io.finding import find_folder
-from lexiseg.io.hub import cached_folder, fetch, hub_cache
+from lexiseg.io.hub import cached_folder, fetch
+from lexiseg.io.hub_messages import hub_cache
 
 NAME = "owner/segmenter"
 
@@ -229,3 +231,30 @@ def test_a_full_disk_is_said_before_and_while_it_fills(
     monkeypatch.setattr("lexiseg.io.hub._receive_once", full)
     with pytest.raises(ModelError, match=r"^the disk is full at .* the same command goes on from there\.$"):
         fetch(NAME)
+
+
+@pytest.mark.parametrize("lacks", ["list", "names", "sizes"])
+@pytest.mark.parametrize("stored", ["one file", "shards", "pickle"])
+def test_a_mirror_without_a_list_of_files_is_asked_file_by_file(
+    hub: Hub, segmenter: Path, lacks: str, stored: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = (segmenter / "model.safetensors").read_bytes()
+    index = {"weight_map": dict.fromkeys(load_file(segmenter / "model.safetensors"), "model-1.safetensors")}
+    files = {
+        "one file": {"model.safetensors": content},
+        "shards": {"model.safetensors.index.json": json.dumps(index).encode(), "model-1.safetensors": content},
+        "pickle": {"pytorch_model.bin": content},
+    }[stored]
+    files |= {"config.json": (segmenter / "config.json").read_bytes(), "preprocessor_config.json": b"{}"}
+    hub.add(NAME, files, lacks=lacks)
+
+    with caplog.at_level(logging.WARNING):
+        folder = fetch(NAME).folder
+
+    assert {path.name for path in folder.iterdir()} == files.keys()
+    assert re.search(rf"Fetching \d+ [kM]B of {NAME}", caplog.text)
+    with pytest.raises(ModelError, match=r"^the Hugging Face hub has no model owner/none, or it is private: check"):
+        fetch("owner/none")
+    hub.add("owner/empty", {"config.json": files["config.json"]}, lacks=lacks)
+    with pytest.raises(ModelError, match=r"^owner/empty holds no weights in a known layout"):
+        fetch("owner/empty")

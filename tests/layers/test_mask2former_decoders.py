@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from lexiseg.encoders.segmenters.mask2former import Segmenter
-from lexiseg.layers.pixel_decoder import DecoderConfig, PixelDecoder, Stages
+from lexiseg.layers.pixel_decoder import DecoderConfig, PixelDecoder, PixelFeatures, Stages
 from lexiseg.layers.query_decoder import QueryDecoder
 from tiny import RESNET, SIZES, pictures, seeded
 
@@ -65,6 +65,23 @@ def test_a_picture_gets_the_same_masks_alone_and_in_a_batch() -> None:
     alone = queries(pixels(tuple(stage[1:2] for stage in stages))).mask_logits
 
     torch.testing.assert_close(together[1:2], alone, atol=1e-8, rtol=1e-8)
+
+
+@torch.no_grad()
+def test_a_query_whose_mask_is_empty_may_attend_everywhere() -> None:
+    _, queries = own(theirs())
+    normed = torch.randn(1, 2, CONFIG.hidden_dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    opposite = -queries.decoder.mask_predictor.mask_embedder(normed)[:, 0, :, None, None]
+    empty = opposite.expand(-1, -1, 8, 8)
+    half = torch.cat([-empty[..., :4], empty[..., 4:]], -1)
+
+    blocked = [
+        queries.blocked(normed, PixelFeatures(mask_features=maps, memory=(maps, maps[..., ::2, ::2], maps)), 1)[0, 0]
+        for maps in (half, empty)
+    ]
+
+    assert blocked[0].view(4, 4).tolist() == [[False, False, True, True]] * 4
+    assert not blocked[1].any()
 
 
 def test_gradients_are_those_of_transformers() -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from lexiseg.cli.console import say, show
 from lexiseg.cli.options.weights import ModelsOptions
 from lexiseg.core.files import find_weights
-from lexiseg.io.hub import hub_cache
+from lexiseg.io.hub_messages import hub_cache
 from lexiseg.io.named_models import NAMED, UNKNOWN, NamedModel
 from lexiseg.io.shipped import SHIPPED
 

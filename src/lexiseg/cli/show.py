@@ -10,8 +10,10 @@ from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.finding import find_model
 from lexiseg.io.folder_format import read_config
 from lexiseg.io.models import config_of_folder
-from lexiseg.io.named_models import NAMED
+from lexiseg.io.named_models import row_of
 from lexiseg.io.sources import place_of, sources_of, told
+from lexiseg.layers.ensemble import EnsembleConfig, GeometricConfig
+from lexiseg.layers.modulation import ModulationConfig
 
 
 def run_show(options: ShowOptions) -> None:
@@ -27,7 +29,7 @@ def run_show(options: ShowOptions) -> None:
     stuff = [concept.name for concept in words.concepts if not concept.is_thing]
     places = {name: place_of(part) for name, part in parts.items()} or {"weights": folder}
     sizes = {name: _bytes(place) for name, place in places.items()}
-    published = NAMED.get(options.model)
+    published = row_of(options.model)
     document = {
         "model": options.model,
         "system": found.system,
@@ -49,8 +51,8 @@ def run_show(options: ShowOptions) -> None:
         say(f"{name}: {told(part)} ({document['megabytes'][name]} MB)")
     if published is not None:
         say(f"licence: {published.licence}; published PQ: {published.pq} ({published.pq_source or 'no source'})")
-    say(f"fusion: {_pairs(document['fusion'])}")
-    say(f"pictures: {_pairs(document['pictures'])}")
+    say(f"fusion: {_fusion(config.fusion)}")
+    say(f"pictures: {_pictures(document['pictures'])}")
     say(f"trained on {len(things)} things: {', '.join(things) or 'none'}")
     say(f"trained on {len(stuff)} stuff: {', '.join(stuff) or 'none'}")
 
@@ -59,8 +61,51 @@ _REGIME = ("shortest_side", "longest_side", "padding", "resizing", "clip_scale")
 """Fields of a configuration that say how pictures are prepared."""
 
 
-def _pairs(fields: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in fields.items())
+_RULES = {
+    "detectron2": "as detectron2 does (8 bit, by Pillow)",
+    "transformers": "as transformers does (8 bit, by torch)",
+}
+"""What a rule of resizing means."""
+
+
+def _fusion(fusion: Any) -> str:
+    """How a model's own classes and CLIP's are joined, as people read it."""
+    if isinstance(fusion, ModulationConfig):
+        share = (
+            f"alpha {fusion.alpha:g}" if fusion.clip_ratio is None else f"CLIP's share fixed at {fusion.clip_ratio:g}"
+        )
+        told = f"embedding modulation (OPSNet), {share}, debiasing beta {fusion.beta:g}"
+    elif isinstance(fusion, GeometricConfig):
+        told = (
+            f"geometric ensemble (FC-CLIP), CLIP's weight {fusion.seen_clip_weight:g} for words it was trained on and "
+            f"{fusion.clip_weight:g} for others"
+        )
+    else:
+        assert isinstance(fusion, EnsembleConfig)
+        seen = fusion.seen_clip_weight
+        told = f"ensemble of probabilities (OVSeg), CLIP's weight {fusion.clip_weight:g}"
+        told += "" if seen is None else f", {seen:g} for words it was trained on"
+    is_clip_only = fusion.is_clip_only if isinstance(fusion, EnsembleConfig) else fusion.clip_only
+    return f"CLIP alone, instead of {told}" if is_clip_only else told
+
+
+def _pictures(regime: dict[str, Any]) -> str:
+    """How pictures are resized and padded, as people read it."""
+    resizing: dict[str, Any] = regime.get("resizing") or {}
+    if fixed := resizing.get("fixed"):
+        told = f"resized to {fixed[1]} x {fixed[0]} pixels whatever their shape"
+    elif regime.get("shortest_side") is None:
+        told = f"longer side {regime['longest_side']} pixels"
+    else:
+        told = f"shorter side {regime['shortest_side']} pixels, longer side at most {regime['longest_side']}"
+    divisor, canvas, padding = resizing.get("divisor"), resizing.get("canvas"), regime.get("padding")
+    more = [
+        _RULES.get(str(resizing.get("rule")), ""),
+        f"sides rounded up to multiples of {divisor}" if divisor else "",
+        f"on a canvas of at least {canvas} pixels" if canvas else "",
+        f"padded with {'the mean colour' if padding == 'mean' else padding}" if padding else "",
+    ]
+    return ", ".join([told, *filter(None, more)])
 
 
 def _bytes(place: Any) -> int:

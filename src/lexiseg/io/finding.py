@@ -30,9 +30,10 @@ from lexiseg.encoders.text import default_cache_dir
 from lexiseg.io.checkpoint import WEIGHTS_FILE, save_folder
 from lexiseg.io.fcclip.checkpoint import import_fcclip
 from lexiseg.io.folder_format import document_of
-from lexiseg.io.hub import NoSuchFileError, fetch
+from lexiseg.io.hub import fetch
+from lexiseg.io.hub_messages import NoSuchFileError
 from lexiseg.io.kinds import judge, kind_of_keys
-from lexiseg.io.named_models import FCCLIP_CLIPS, NAMED, RN50, near_names
+from lexiseg.io.named_models import FCCLIP_CLIPS, NAMED, RN50, near_names, row_of
 from lexiseg.io.ovseg.checkpoint import import_ovseg
 from lexiseg.io.shipped import CONFIG_FILE, SHIPPED, elsewhere, is_hub_name, shipped_folder
 from lexiseg.io.sources import Part, part_of_path, place_of, sources_document, sources_of, stamp_of, told
@@ -70,7 +71,7 @@ def find_model(name_or_dir: str | Path) -> Path:
         return _of_hub(row.repository, label=text, licence=row.licence)
     if path.is_file() or _is_published(path):
         return _of_path(path)
-    return _of_hub(text, label=text) if is_hub_name(text) else path
+    return _of_hub(text, label=text, licence=_licence(text)) if is_hub_name(text) else path
 
 
 def find_folder(name_or_dir: str | Path) -> Path:
@@ -168,7 +169,7 @@ def _segmenter(text: str) -> tuple[Part, Path]:
             "models' shows, or owner/name on the Hugging Face hub."
         )
     repository = text if row is None or row.repository is None else row.repository
-    fetched = fetch(repository, licence="" if row is None else row.licence)
+    fetched = fetch(repository, licence=_licence(repository))
     if judge(fetched.document, repository) == "own":
         raise ModelError(
             f"{repository} is a whole model of lexiseg's: give it as --model, there is nothing to assemble."
@@ -221,6 +222,12 @@ def _joined(segmenter: Path, clip: "_Clip", **settings: Any) -> OPSNet:
             f"{printable(segmenter)} describes no model that can be built "
             f"({' '.join(str(error).split())[:200] or type(error).__name__}): download it again, or choose another."
         ) from error
+
+
+def _licence(repository: str) -> str:
+    """What the authors of a named model's repository say."""
+    row = row_of(repository)
+    return "" if row is None else row.licence
 
 
 def _of_hub(repository: str, *, label: str, licence: str = "") -> Path:

@@ -4,13 +4,12 @@ A file grows under the name "<etag>.incomplete" in that cache and gets its own n
 its SHA-256 are right; a download that was stopped, or killed, goes on from there.
 """
 
-import errno
 import hashlib
 import logging
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,8 +17,16 @@ from typing import Any, Literal
 from lexiseg.core.errors import ModelError
 from lexiseg.core.files import WEIGHT_FILES, find_weights, read_json_object, read_shard_names
 from lexiseg.core.messages import few, printable
+from lexiseg.io.hub_messages import (
+    NoSuchFileError,
+    UnreachableError,
+    endpoint,
+    hub_cache,
+    not_cached,
+    size_told,
+    told,
+)
 from lexiseg.io.kinds import CLIP_CONFIG, CLIP_WEIGHTS, SEGMENTERS, judge
-from lexiseg.io.named_models import near_names
 from lexiseg.io.shipped import CONFIG_FILE
 
 logger = logging.getLogger(__name__)
@@ -51,13 +58,6 @@ class Fetched:
     folder: Path
     document: Mapping[str, Any]
     """Its config.json, or a CLIP's open_clip_config.json."""
-
-
-def hub_cache() -> Path:
-    """The folder of the hub's cache."""
-    from huggingface_hub import constants  # here, as in every function below, because few commands need it
-
-    return Path(constants.HF_HUB_CACHE)
 
 
 def is_offline() -> bool:
@@ -101,33 +101,27 @@ def fetch(name: str, kind: Kind = "model", *, licence: str = "", weights: tuple[
     document = read_json_object(folder / marker, ModelError)
     if kind == "model":
         judge(document, name)
-    sizes, said = _listing(name, revision)
+    listed, said = _listing(name, revision)
     choices = weights if kind == "clip" else WEIGHT_FILES
-    needed = _needed(name, sizes, [file for file in _BESIDE[kind] if file in sizes], choices, revision)
-    missing = [file for file in needed if not (folder / file).is_file()]
-    total = sum(sizes[file] or 0 for file in missing)
+    needed = _needed(name, listed, choices, revision)
+    needed |= _sizes(name, revision, listed, _BESIDE[kind])
+    missing = {file: size for file, size in needed.items() if not (folder / file).is_file()}
+    total = sum(size or 0 for size in missing.values())
     if total > MOST_BYTES:
         raise ModelError(
-            f"{name} claims {_size(total)} of weights, more than any model that is read here has; nothing was fetched: "
-            "check the name."
+            f"{name} claims {size_told(total)} of weights, more than any model that is read here has; nothing was "
+            "fetched: check the name."
         )
     if missing:
         terms = "; ".join(filter(None, (licence, f"by its page '{said}'" if said else "")))
         logger.warning(
             "Fetching %s of %s (revision %s) from %s to %s; licence: %s.",
-            _size(total), name, revision[:7], _endpoint(), hub_cache(), terms or "unknown",
+            size_told(total) if all(missing.values()) else "an untold number of bytes", name, revision[:7], endpoint(),
+            hub_cache(), terms or "unknown",
         )  # fmt: skip
     for file in missing:
         _fetch_file(name, file, revision)
     return Fetched(repository=name, revision=revision, folder=folder, document=document)
-
-
-class UnreachableError(ModelError):
-    """The hub did not answer; what is in the cache may do."""
-
-
-class NoSuchFileError(ModelError):
-    """A repository is there, but lacks a file."""
 
 
 def _from_cache(name: str, kind: Kind, marker: str, clip_weights: tuple[str, ...]) -> Fetched | None:
@@ -137,7 +131,7 @@ def _from_cache(name: str, kind: Kind, marker: str, clip_weights: tuple[str, ...
     try:
         found = try_to_load_from_cache(name, marker)
     except ValueError as error:  # a name that is none
-        raise _told(error, name) from error
+        raise told(error, name) from error
     if not isinstance(found, str):
         return None
     folder = Path(found).parent
@@ -154,58 +148,88 @@ def _from_cache(name: str, kind: Kind, marker: str, clip_weights: tuple[str, ...
     return Fetched(repository=name, revision=folder.name, folder=folder, document=document)
 
 
-def _listing(name: str, revision: str) -> tuple[dict[str, int | None], str]:
-    """The sizes in bytes of a repository's files by name, and the licence on its page."""
+def _listing(name: str, revision: str) -> tuple[dict[str, int | None] | None, str]:
+    """The sizes in bytes of a repository's files by name, None without a list, and the licence on its page."""
     from huggingface_hub import HfApi
 
     try:
         found = HfApi().model_info(name, revision=revision, files_metadata=True)
-    except Exception as error:  # of whichever of its libraries
-        raise _told(error, name) from error
-    sizes = {file.rfilename: file.size if isinstance(file.size, int) else None for file in found.siblings or ()}
+    except Exception as error:  # of whichever of its libraries; mirrors that have files alone answer anything
+        logger.info("%s", told(error, name))
+        return None, ""
+    if not found.siblings:  # nor has one that does not list them
+        return None, ""
+    sizes = {file.rfilename: file.size if isinstance(file.size, int) else None for file in found.siblings}
     marks = [tag.removeprefix("license:") for tag in found.tags or () if tag.startswith("license:")]
     return sizes, marks[0] if marks else ""
 
 
+def _sizes(
+    name: str, revision: str, listed: Mapping[str, int | None] | None, files: Iterable[str]
+) -> dict[str, int | None]:
+    """The sizes of those files that are there; what a repository's list does not say is asked file by file."""
+    found: dict[str, int | None] = {}
+    for file in files if listed is None else [file for file in files if file in listed]:
+        try:
+            found[file] = (listed or {}).get(file) or _head(name, file, revision).size
+        except NoSuchFileError:
+            if listed is not None:  # which has it nevertheless: the download says what is wrong
+                found[file] = None
+    return found
+
+
 def _needed(
-    name: str, sizes: Mapping[str, int | None], small: list[str], choices: tuple[str, ...], revision: str
-) -> list[str]:
-    """The files to take of a repository, by its list: small ones first, then weights; an index of shards is fetched."""
-    chosen = next((file for file in choices if file in sizes), None)
+    name: str, listed: Mapping[str, int | None] | None, choices: tuple[str, ...], revision: str
+) -> dict[str, int | None]:
+    """The files of weights to take of a repository and their sizes; an index of shards is fetched."""
+    chosen = next((found for file in choices if (found := _sizes(name, revision, listed, [file]))), None)
     if chosen is None:
         raise ModelError(f"{name} holds no weights in a known layout ({few(choices)}): choose another model.")
-    if not chosen.endswith(".index.json"):
-        return [*small, chosen]
-    _fetch_file(name, chosen, revision)
+    index = next(iter(chosen))
+    if not index.endswith(".index.json"):
+        return chosen
+    _fetch_file(name, index, revision)
     try:
-        shards = read_shard_names(cached_folder(name, revision) / chosen)
+        shards = read_shard_names(cached_folder(name, revision) / index)
     except ValueError as error:
         raise ModelError(str(error)) from error
+    sizes = _sizes(name, revision, listed, shards)
     if lost := [shard for shard in shards if shard not in sizes]:
-        raise ModelError(f"{name} lacks {few([printable(shard) for shard in lost])}, which its {chosen} lists.")
-    return [*small, *shards]
+        raise ModelError(f"{name} lacks {few([printable(shard) for shard in lost])}, which its {index} lists.")
+    return sizes
 
 
-def _fetch_file(name: str, file: str, revision: str) -> str:
-    """Brings one file into the hub's cache; gives back the revision's full name."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import EntryNotFoundError
+def _head(name: str, file: str, revision: str) -> Any:
+    """What the hub says of a file without sending it: its ETag, its size, and the revision's full name."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
 
     if is_offline():
-        raise _not_cached(name)
-    url = hf_hub_url(name, file, revision=revision)
+        raise not_cached(name)
     try:
-        about = get_hf_file_metadata(url)
+        return get_hf_file_metadata(hf_hub_url(name, file, revision=revision))
     except EntryNotFoundError as error:
         what = "no model (config.json is missing)" if file == CONFIG_FILE else f"no {file}"
         raise NoSuchFileError(f"{name} holds {what}: choose a repository with a model for segmentation.") from error
     except Exception as error:  # of whichever of its libraries
-        raise _told(error, name) from error
+        what = told(error, name)
+        is_of_a_mirror = isinstance(error, HfHubHTTPError) and not isinstance(error, RepositoryNotFoundError)
+        if (
+            is_of_a_mirror and getattr(getattr(error, "response", None), "status_code", None) == 404
+        ):  # a mirror that does not say of what
+            raise NoSuchFileError(str(what)) from error
+        raise what from error
+
+
+def _fetch_file(name: str, file: str, revision: str) -> str:
+    """Brings one file into the hub's cache; gives back the revision's full name."""
+    from huggingface_hub import hf_hub_download, hf_hub_url
+
+    url = hf_hub_url(name, file, revision=revision)
+    about = _head(name, file, revision)
     etag, commit = about.etag or "", about.commit_hash or ""
     if not _ETAG.fullmatch(etag) or not _COMMIT.fullmatch(commit):
-        raise ModelError(
-            f"{_endpoint()} does not answer as a Hugging Face hub does: check HF_ENDPOINT and the network."
-        )
+        raise ModelError(f"{endpoint()} does not answer as a Hugging Face hub does: check HF_ENDPOINT and the network.")
     blob = cached_folder(name, commit).parents[1] / "blobs" / etag
     try:
         if not blob.exists():
@@ -214,7 +238,7 @@ def _fetch_file(name: str, file: str, revision: str) -> str:
     except ModelError:
         raise
     except Exception as error:  # of whichever of its libraries
-        raise _told(error, name) from error
+        raise told(error, name) from error
     return commit
 
 
@@ -237,7 +261,7 @@ def _download(url: str, blob: Path, *, name: str, file: str, size: int | None) -
         try:
             _receive(url, part, name=name, file=file, size=size)
         except KeyboardInterrupt:
-            logger.warning("%s of %s are here; the same command goes on from there.", _size(_length(part)), file)
+            logger.warning("%s of %s are here; the same command goes on from there.", size_told(_length(part)), file)
             raise
         if _SHA256.fullmatch(blob.name) and _sha256(part) != blob.name:
             part.unlink()
@@ -263,7 +287,7 @@ def _receive(url: str, part: Path, *, name: str, file: str, size: int | None) ->
                 tries = _TRIES if _length(part) > before else tries - 1
                 if not tries:
                     raise ModelError(
-                        f"the connection broke after {_size(_length(part))} of {file} of {name} "
+                        f"the connection broke after {size_told(_length(part))} of {file} of {name} "
                         f"({type(error).__name__}): run the same command again, it goes on from there."
                     ) from error
                 continue
@@ -308,62 +332,9 @@ def _check_room(name: str, folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ModelError(
-            f"{name} needs {_size(needed)} more, but only {_size(free)} are free at {printable(hub_cache())}: free "
-            "some space, or set HF_HOME to a folder on a larger disk."
+            f"{name} needs {size_told(needed)} more, but only {size_told(free)} are free at {printable(hub_cache())}: "
+            "free some space, or set HF_HOME to a folder on a larger disk."
         )
-
-
-def _told(error: Exception, name: str) -> ModelError:
-    """What went wrong, as one sentence."""
-    from huggingface_hub import errors
-
-    near = near_names(name)
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return _not_cached(name)
-    if isinstance(error, errors.GatedRepoError):
-        return ModelError(
-            f"{name} is gated: ask for access at {_endpoint()}/{name}, log in with 'hf auth login' or set HF_TOKEN, "
-            "and try again."
-        )
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return ModelError(
-            f"the Hugging Face hub has no model {name}, or it is private: {near or 'check the name'}; if it is yours, "
-            "log in with 'hf auth login' or set HF_TOKEN."
-        )
-    if isinstance(error, errors.HFValidationError):
-        return ModelError(f"{printable(name)} is no name of the Hugging Face hub: {near or 'give owner/name'}.")
-    if isinstance(error, errors.HfHubHTTPError):
-        status = getattr(error.response, "status_code", "an error")
-        kind = UnreachableError if status == 429 or str(status).startswith("5") else ModelError
-        return kind(f"the Hugging Face hub at {_endpoint()} answered {status} for {name}: try again later.")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ModelError(
-            f"the disk is full at {printable(hub_cache())}: free some space, or set HF_HOME to a folder on a larger "
-            "disk; the same command goes on from there."
-        )
-    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
-        return ModelError(f"{printable(error.filename)} can't be written ({error.strerror}): set HF_HOME to another.")
-    if type(error).__name__ == "TooManyRedirects":
-        return ModelError(f"{_endpoint()} sends on from address to address without an end for {name}: try another.")
-    reason = " ".join(str(error).split())[:80]
-    return UnreachableError(
-        f"the Hugging Face hub can't be reached at {_endpoint()} ({type(error).__name__}{reason and ': '}{reason}), "
-        f"and {name} is not whole in the cache: check the network; or run 'hf download {name}' on a machine that has "
-        f"one, and copy its folder {printable(hub_cache())}."
-    )
-
-
-def _not_cached(name: str) -> ModelError:
-    return ModelError(
-        f"HF_HUB_OFFLINE forbids the network, and {name} is not whole in the cache {printable(hub_cache())}: run "
-        f"'hf download {name}' on a machine with a network and copy that folder, or unset HF_HUB_OFFLINE."
-    )
-
-
-def _endpoint() -> str:
-    from huggingface_hub import constants
-
-    return constants.ENDPOINT
 
 
 def _length(path: Path) -> int:
@@ -373,8 +344,3 @@ def _length(path: Path) -> int:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _size(count: int) -> str:
-    """Bytes as a person reads them."""
-    return f"{count / 1e6:,.0f} MB" if count >= 10**6 else f"{count / 1e3:,.0f} kB"

@@ -47,6 +47,8 @@ def judge(document: Mapping[str, Any], source: str) -> Literal["own", "segmenter
     task = next((what for ending, what in _TASKS.items() if architecture.endswith(ending)), None)
     if kind in _CLIPS or "text_width" in document or {"embed_dim", "vision_cfg"} <= document.keys():
         task = "a CLIP alone: give a segmenter, and the CLIP to 'lexiseg assemble' as --clip"
+    elif isinstance(kind, str) and kind.startswith("sam"):
+        task = "a SAM, which segments by points and boxes and knows no words"
     elif task is None:
         task = f"of model_type {shown(kind)}" if kind is not None else "no model that is known here"
     raise ModelError(f"{source} is {task}; models for --model are lexiseg's own or one of {', '.join(SEGMENTERS)}.")

@@ -170,6 +170,11 @@ NAMED: Mapping[str, NamedModel] = {
 """Every named model."""
 
 
+def row_of(text: str) -> NamedModel | None:
+    """A named model, by its name or by its repository on the hub; None if it is not in the table."""
+    return NAMED.get(text) or next((row for row in NAMED.values() if text and row.repository == text), None)
+
+
 def near_names(text: str, also: tuple[str, ...] = ()) -> str:
     """Names like a misspelt one, as the beginning of a way out: "did you mean a or b"; empty if there are none.
 

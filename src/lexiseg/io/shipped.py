@@ -16,6 +16,8 @@ from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS
 
 CONFIG_FILE = "config.json"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+WEIGHT_ENDINGS = (".pth", ".pt", ".pkl", ".bin", ".safetensors")
+"""How files of weights end."""
 SHIPPED_NAME = "storybook"
 """The default model."""
 SHIPPED: Mapping[str, str] = {SHIPPED_NAME: "opsnet", "tiny-ovseg": "ovseg"}
@@ -39,6 +41,8 @@ def check_folder(folder: Path) -> None:
     Raises:
         ModelError: if not.
     """
+    if folder.suffix in WEIGHT_ENDINGS and not folder.exists():
+        raise ModelError(f"there is no file {printable(folder)}: check the path of the checkpoint.")
     if not folder.is_dir():
         raise ModelError(
             f"there is no model folder {printable(folder)}; give a folder that holds {CONFIG_FILE} and "

@@ -20,7 +20,9 @@ from tiny import CLIP, CONVNEXT, TRAINING, fcclip, pictures, same, state
 
 
 @pytest.mark.parametrize(
-    "clip", [CONVNEXT, replace(CLIP, dense_stride=32, quick_gelu=True)], ids=["convnext", "resnet"]
+    "clip",
+    [CONVNEXT, *(replace(CLIP, dense_stride=32, quick_gelu=quick) for quick in (True, False))],
+    ids=["convnext", "resnet", "resnet without QuickGELU"],
 )
 @torch.no_grad()
 def test_an_exported_model_comes_back_and_answers_the_same(clip: Any, tmp_path: Path) -> None:
@@ -39,12 +41,14 @@ def test_an_exported_model_comes_back_and_answers_the_same(clip: Any, tmp_path: 
         tmp_path / "published.pth", clip=tmp_path / "clip.pt", settings=settings, vocabulary=TRAINING
     )
 
+    assert [one.name for one in published.model.provenance.sources] == ["published.pth", "clip.pt"]
     images = pictures(64, 96, 1)
     words = model.embed_vocabulary(TRAINING, negatives=False)
     for imported in (whole, published):
         assert same(state(imported.model), state(model))
         assert imported.left_over == ("criterion.empty_weight",)
         assert replace(imported.model.config, clip=clip) == model.config
+        assert imported.model.provenance.made == "imported from an official checkpoint"
         torch.testing.assert_close(imported.model(images, words).class_logits, model(images, words).class_logits)
 
 

@@ -30,6 +30,7 @@ from lexiseg.io.fcclip.settings import Settings, clip_settings, vocabulary_setti
 from lexiseg.layers.ensemble import GeometricConfig
 from lexiseg.layers.pixel_decoder import DecoderConfig
 from lexiseg.models.fcclip import FCCLIP, FCCLIPConfig
+from lexiseg.models.provenance import Provenance, Source
 
 OFFICIAL_CLIP = "backbone.clip_model."
 """Prefix of CLIP's weights in a checkpoint that the training program wrote."""
@@ -107,6 +108,11 @@ def import_fcclip(
             "Note: the names that the published checkpoints were trained with, each with several synonyms, are the "
             "authors' own; COCO's 133 built-in names stand for them: give others with --vocabulary."
         ]
+    )
+    parts = (("checkpoint", path), ("CLIP", clip))
+    model.provenance = Provenance(
+        made="imported from an official checkpoint",
+        sources=tuple(Source.of(part, file) for part, file in parts if file is not None),
     )
     return Imported(model=model.eval(), num_weights=used, left_over=left_over, notes=tuple(notes))
 
@@ -205,8 +211,9 @@ def _clip(
         raise
     except ValueError as error:
         raise ModelError(str(error)) from error
-    # all FC-CLIPs with a ModifiedResNet were trained with OpenAI's weights
-    return replace(config, quick_gelu=isinstance(config, ClipConfig)), found.state
+    if given is None:  # all published FC-CLIPs with a ModifiedResNet were trained with OpenAI's weights
+        config = replace(config, quick_gelu=isinstance(config, ClipConfig))
+    return config, found.state
 
 
 def _check_vocabulary(vocabulary: Vocabulary, weights: Mapping[str, Tensor], source: str) -> None:
