@@ -43,6 +43,11 @@ OVSEG = replace(
     model=replace(tiny.ovseg().config, training_vocabulary=SMALL["vocabulary"]),
     **{key: value for key, value in SMALL.items() if key not in ("vocabulary", "criterion")},
 )
+FCCLIP = replace(
+    recipes.fcclip_tiny(),
+    model=replace(tiny.fcclip().config, training_vocabulary=SMALL["vocabulary"]),
+    **{key: value for key, value in SMALL.items() if key != "vocabulary"},
+)
 KINDS: list[tuple[Recipe, tuple[str, ...]]] = [
     (replace(recipes.clip_tiny(), model=tiny.CLIP, phases=PHASES), ()),
     (replace(recipes.clip_tiny_words(), phases=PHASES, synonym_cosine=0.99999), ("start=resnet",)),
@@ -50,6 +55,7 @@ KINDS: list[tuple[Recipe, tuple[str, ...]]] = [
     (OPSNET, ("clip=resnet",)),
     (replace(plus(OPSNET), steps=1, num_labelled=2), ("start=opsnet",)),
     (OVSEG, ("clip=vit", "start=mask2former")),
+    (FCCLIP, ("clip=resnet",)),
     (replace(recipes.finetune(), steps=1, batch_size=2), ("start=ovseg", "data=pictures")),
     (replace(recipes.adapt_tiny_mpt(), steps=1, batch_size=4), ("start=vit", "data=pairs")),
     (replace(recipes.prompt_tiny(), steps=1, batch_size=4, length=4), ("start=vit", "data=pairs")),
