@@ -98,7 +98,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64
 CASES: dict[str, tuple[Change, str]] = {
     "config is a list": (file("config.json", b"[1, 2]"), "must hold an object, got a list"),
     "config is no JSON": (file("config.json", b"{'a': 1}"), "this is no JSON"),
-    "config is a web page": (file("config.json", b"<html>login</html>"), "this is no JSON"),
+    "config is a web page": (file("config.json", b"<html>login</html>"), "is a web page"),
     "config nests for ever": (file("config.json", b"[" * 100_000), "this is no JSON"),
     "no config": (lambda repository: repository.files.pop("config.json") and None, "config.json is missing"),
     "model_type unknown": (config(model_type="warp"), "is of model_type 'warp'"),
@@ -116,7 +116,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "negative layers": (config(decoder_layers=-5), ""),
     "layers of text": (config(decoder_layers="many"), ""),
     "weights are an LFS pointer": (weights(POINTER), "is a Git-LFS pointer"),
-    "weights are a web page": (weights(b"<!DOCTYPE html><html>sign in</html>"), "is a web page, not weights"),
+    "weights are a web page": (weights(b"<!DOCTYPE html><html>sign in</html>"), "is a web page"),
     "weights are empty": (weights(b""), "cannot read weights"),
     "weights are noise": (weights(bytes(range(256)) * 100), "cannot read weights"),
     "weights with a header of 10 GB": (weights(struct.pack("<Q", 10**10) + b"{}"), "cannot read weights"),

@@ -307,6 +307,15 @@ WEIGHT_FILES = (
 """What a folder's weights are called, whole or in shards, in the order in which they are looked for."""
 
 
+def kind_of_text(path: Path) -> str:
+    """What a download has brought in the place of weights, "a Git-LFS pointer" or "a web page"; empty if neither."""
+    with path.open("rb") as file:
+        start = file.read(200).lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git-LFS pointer"
+    return "a web page" if start.startswith((b"<!doctype html", b"<html", b"<?xml")) else ""
+
+
 def find_weights(folder: Path) -> Path | None:
     """The file in a folder that holds its weights, or lists their shards; None if there is none."""
     return next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from lexiseg.core.files import find_weights, shard_of_each
+from lexiseg.core.files import find_weights, kind_of_text, shard_of_each
 from lexiseg.core.messages import few, printable
 
 
@@ -96,17 +96,16 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
 
 def _check_is_no_text(path: Path) -> None:
     """Refuses what a download brings in the place of weights."""
-    with path.open("rb") as file:
-        start = file.read(200).lstrip().lower()
-    if start.startswith(b"version https://git-lfs"):
+    what = kind_of_text(path)
+    if what == "a Git-LFS pointer":
         raise ValueError(
-            f"{printable(path)} is a Git-LFS pointer, not the weights: fetch them with 'git lfs pull' in its folder, "
-            "or download the file itself."
+            f"{printable(path)} is {what}, not the weights: fetch them with 'git lfs pull' in its folder, or download "
+            "the file itself."
         )
-    if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
+    if what:
         raise ValueError(
-            f"{printable(path)} is a web page, not weights: the download asked for a login or a confirmation; delete "
-            "it, and download the file in a browser."
+            f"{printable(path)} is {what}, not weights: the download asked for a login or a confirmation; delete it, "
+            "and download the file in a browser."
         )
 
 

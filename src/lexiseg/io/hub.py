@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import WEIGHT_FILES, find_weights, read_json_object, read_shard_names
+from lexiseg.core.files import WEIGHT_FILES, find_weights, kind_of_text, read_json_object, read_shard_names
 from lexiseg.core.messages import few, printable
 from lexiseg.io.hub_messages import (
     NoSuchFileError,
@@ -266,6 +266,11 @@ def _download(url: str, blob: Path, *, name: str, file: str, size: int | None) -
         if _SHA256.fullmatch(blob.name) and _sha256(part) != blob.name:
             part.unlink()
             raise ModelError(f"{file} of {name} was damaged on its way (its SHA-256 is not the hub's): try again.")
+        if what := kind_of_text(part):
+            part.unlink()
+            raise ModelError(
+                f"{file} of {name} is {what}, not what it is called: the repository is damaged, or wants a login."
+            )
         part.replace(blob)
 
 

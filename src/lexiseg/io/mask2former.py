@@ -20,7 +20,7 @@ from lexiseg.encoders.segmenters.mask2former import Segmenter
 from lexiseg.encoders.segmenters.mask2former_weights import ClosedSetWeights, read_mask2former, write_mask2former
 from lexiseg.io.checkpoint import check_replaceable
 from lexiseg.io.official_outputs import OfficialSettings, output_checks, read_settings_of_outputs, segment_classes
-from lexiseg.io.verification import Check, Verification, agreement, difference, read_reference
+from lexiseg.io.verification import Check, Verification, agreement, all_compared, difference, read_reference
 
 MAX_DIFFERENCE = 1e-4
 """Largest difference of two values."""
@@ -210,7 +210,7 @@ def verify_mask2former(folder: Path, reference: Reference) -> Verification:
             checks += output_checks(
                 probs, masks, asked, reference.outputs, reference.tensors, prefix=prefix, segment_classes=classes
             )
-    return Verification(checks=tuple(checks))
+    return all_compared(checks, reference.tensors)
 
 
 def _check(name: str, found: Tensor, expected: Tensor) -> Check:

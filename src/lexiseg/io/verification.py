@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.messages import printable
+from lexiseg.core.messages import few, printable
 from lexiseg.core.weights import read_tensors
 
 Kind = Literal["relative difference", "difference", "agreement"]
@@ -122,6 +122,22 @@ def read_reference(path: Path, needed: Iterable[str]) -> dict[str, Tensor]:
     if found["image"].ndim != 3 or len(found["image"]) != 3 or found["image"].dtype != torch.uint8:
         raise ModelError(f"the image of the reference {name} must be 3 x H x W bytes; record it again.")
     return found
+
+
+def all_compared(checks: Iterable[Check], reference: Mapping[str, Tensor]) -> Verification:
+    """The checks, if there is one of every recorded tensor but the picture.
+
+    Raises:
+        ModelError: if the reference holds tensors that nothing was compared with.
+    """
+    checks = tuple(checks)
+    compared = {check.name for check in checks}
+    if left := [name for name in reference if name != "image" and name not in compared]:
+        raise ModelError(
+            f"the reference holds {few(left)}, which nothing of this model is compared with: take the reference of "
+            "such a model, or leave these tensors out."
+        )
+    return Verification(checks=checks)
 
 
 def difference(found: Tensor, expected: Tensor, *, name: str, relative: bool = False) -> float:

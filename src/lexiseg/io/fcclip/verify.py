@@ -19,7 +19,7 @@ from lexiseg.encoders import colours
 from lexiseg.encoders.clip.resnet import ClipConfig
 from lexiseg.io.fcclip.settings import Settings, look_up, vocabulary_settings
 from lexiseg.io.official_outputs import OfficialSettings, output_checks, segment_classes
-from lexiseg.io.verification import Check, Verification, agreement, difference, read_reference
+from lexiseg.io.verification import Check, Verification, agreement, all_compared, difference, read_reference
 from lexiseg.layers.ensemble import GeometricConfig, geometric_logits
 from lexiseg.layers.pixel_decoder import PixelFeatures
 from lexiseg.layers.pooling import pool_inside
@@ -53,7 +53,7 @@ def read_fcclip_reference(path: Path, settings: Settings) -> Reference:
     """
     tensors = read_reference(path, ("image", *_RES, "pixel_decoder.mask_features", "mask_logits"))
     found = {name: vocabulary_settings(settings, name) for name in look_up(settings, "vocabularies", {})}
-    words = {name: one for name, one in found.items() if one is not None and f"{name}.class_logits" in tensors}
+    words = {name: one for name, one in found.items() if one is not None and f"{name}.panoptic_seg" in tensors}
     if not words:
         raise ModelError(
             f"the words of the reference {printable(path)} are unknown: give the configuration that it was made with, "
@@ -90,7 +90,7 @@ def verify_fcclip(model: FCCLIP, reference: Reference) -> Verification:
             f"({' '.join(str(error).split())[:160]})."
         ) from error
     checks = [_check(name, staged[name], overall[name], expected[name]) for name in overall if name in expected]
-    return Verification(checks=(*checks, *_outputs(inputs, overall, reference)))
+    return all_compared((*checks, *_outputs(inputs, overall, reference)), reference.tensors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
