@@ -36,7 +36,7 @@ _IGNORED_ENDINGS = ("criterion.empty_weight", ".relative_position_index")
 """Endings of tensors that are not loaded: the loss's class weights, and an index that follows from the sizes."""
 _OPTIONAL = re.compile(r"num_batches_tracked$|pixel_level_module\.encoder\.swin\.layernorm\.")
 """Tensors of newer versions of transformers that no output depends on."""
-Segments = Literal["panoptic", "instance", "semantic"]
+Segments = Literal["panoptic", "semantic", "instance"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
