@@ -241,7 +241,7 @@ def test_models_and_show_say_what_there_is(hub: Hub, run: Run) -> None:
     assert shown["sources"]["segmenter"] == f"{SEGMENTER}@85b5359"
     assert shown["fusion"]["kind"] == "ModulationConfig"
     text = run("show", "swin-l-coco").out
-    assert "fusion: embedding modulation (OPSNet), alpha 10, debiasing beta 0.5" in text
+    assert "fusion: embedding modulation, alpha 10, debiasing beta 0.5" in text
     assert (
         "pictures: shorter side 800 pixels, longer side at most 1333, as detectron2 does (8 bit, by Pillow), padded "
         "with the mean colour"
@@ -253,7 +253,7 @@ def test_models_and_show_say_what_there_is(hub: Hub, run: Run) -> None:
 
 def test_shipped_models_are_shown_as_people_read(run: Run) -> None:
     assert "pictures: longer side 160 pixels, padded with black" in run("show", "storybook").out
-    assert "fusion: ensemble of probabilities (OVSeg), CLIP's weight" in run("show", "tiny-ovseg").out
+    assert "fusion: ensemble of probabilities, CLIP's weight" in run("show", "tiny-ovseg").out
 
 
 def test_the_table_of_models_costs_no_torch() -> None:

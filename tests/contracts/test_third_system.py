@@ -53,6 +53,10 @@ class Blend:
 
     OPTIONS: ClassVar[tuple[str, ...]] = ("clip_only",)
 
+    @property
+    def told(self) -> str:
+        return f"cosines, CLIP's share {self.clip_share:g}"
+
     def overridden(self, **options: Any) -> "Blend":
         return Blend(clip_share=1.0) if options.get("clip_only") else self
 

@@ -12,8 +12,6 @@ from lexiseg.io.folder_format import read_config
 from lexiseg.io.models import config_of_folder
 from lexiseg.io.named_models import row_of
 from lexiseg.io.sources import place_of, sources_of, told
-from lexiseg.layers.ensemble import EnsembleConfig, GeometricConfig
-from lexiseg.layers.modulation import ModulationConfig
 
 
 def run_show(options: ShowOptions) -> None:
@@ -51,7 +49,7 @@ def run_show(options: ShowOptions) -> None:
         say(f"{name}: {told(part)} ({document['megabytes'][name]} MB)")
     if published is not None:
         say(f"licence: {published.licence}; published PQ: {published.pq} ({published.pq_source or 'no source'})")
-    say(f"fusion: {_fusion(config.fusion)}")
+    say(f"fusion: {config.fusion.told}")
     say(f"pictures: {_pictures(document['pictures'])}")
     say(f"trained on {len(things)} things: {', '.join(things) or 'none'}")
     say(f"trained on {len(stuff)} stuff: {', '.join(stuff) or 'none'}")
@@ -66,27 +64,6 @@ _RULES = {
     "transformers": "as transformers does (8 bit, by torch)",
 }
 """What a rule of resizing means."""
-
-
-def _fusion(fusion: Any) -> str:
-    """How a model's own classes and CLIP's are joined, as people read it."""
-    if isinstance(fusion, ModulationConfig):
-        share = (
-            f"alpha {fusion.alpha:g}" if fusion.clip_ratio is None else f"CLIP's share fixed at {fusion.clip_ratio:g}"
-        )
-        told = f"embedding modulation (OPSNet), {share}, debiasing beta {fusion.beta:g}"
-    elif isinstance(fusion, GeometricConfig):
-        told = (
-            f"geometric ensemble (FC-CLIP), CLIP's weight {fusion.seen_clip_weight:g} for words it was trained on and "
-            f"{fusion.clip_weight:g} for others"
-        )
-    else:
-        assert isinstance(fusion, EnsembleConfig)
-        seen = fusion.seen_clip_weight
-        told = f"ensemble of probabilities (OVSeg), CLIP's weight {fusion.clip_weight:g}"
-        told += "" if seen is None else f", {seen:g} for words it was trained on"
-    is_clip_only = fusion.is_clip_only if isinstance(fusion, EnsembleConfig) else fusion.clip_only
-    return f"CLIP alone, instead of {told}" if is_clip_only else told
 
 
 def _pictures(regime: dict[str, Any]) -> str:

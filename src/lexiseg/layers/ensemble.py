@@ -10,6 +10,11 @@ from torch import Tensor
 from lexiseg.core.checks import check_fractions
 
 
+def _weights_told(unseen: float, seen: float) -> str:
+    told = f"CLIP's weight {unseen:g}"
+    return told if unseen == seen else f"{told}, and {seen:g} for words of the training vocabulary"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnsembleConfig:
     """q = p^(1 - w) p_hat^w: p is the query's probability with void, p_hat CLIP's without (OVSeg, section 3.3).
@@ -50,6 +55,12 @@ class EnsembleConfig:
     def is_clip_only(self) -> bool:
         """Whether the query has no weight."""
         return self.weights == (1, 1)
+
+    @property
+    def told(self) -> str:
+        """The configuration as people read it."""
+        unseen, seen = self.weights
+        return "CLIP alone" if self.is_clip_only else f"ensemble of probabilities, {_weights_told(unseen, seen)}"
 
     def overridden(self, **options: Any) -> "EnsembleConfig":
         """The configuration with some of `OPTIONS` set; a `clip_weight` of 0 is query-only, `clip_only` is CLIP-only.
@@ -148,6 +159,12 @@ class GeometricConfig:
     def is_query_only(self) -> bool:
         """Whether CLIP has no weight, so that it need not look at regions."""
         return not self.clip_only and self.clip_weight == self.seen_clip_weight == 0
+
+    @property
+    def told(self) -> str:
+        """The configuration as people read it."""
+        weights = _weights_told(self.clip_weight, self.seen_clip_weight)
+        return "CLIP alone" if self.clip_only else f"geometric ensemble, {weights}"
 
     def overridden(self, **options: Any) -> "GeometricConfig":
         """The configuration with some of `OPTIONS` set; `clip_weight` becomes the weight of every word.

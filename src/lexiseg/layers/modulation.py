@@ -38,6 +38,14 @@ class ModulationConfig:
                 f"got {self.alpha}, {self.beta} and {self.clip_ratio}."
             )
 
+    @property
+    def told(self) -> str:
+        """The configuration as people read it."""
+        if self.clip_only:
+            return "CLIP alone"
+        share = f"alpha {self.alpha:g}" if self.clip_ratio is None else f"CLIP's weight fixed at {self.clip_ratio:g}"
+        return f"embedding modulation, {share}, debiasing beta {self.beta:g}"
+
     def overridden(self, **options: Any) -> "ModulationConfig":
         """The configuration with some of `OPTIONS` set.
 

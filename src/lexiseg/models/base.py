@@ -36,6 +36,11 @@ class Fusion(Protocol):
     OPTIONS: ClassVar[tuple[str, ...]]
     """Keywords of `overridden`."""
 
+    @property
+    def told(self) -> str:
+        """The configuration as people read it."""
+        ...
+
     def overridden(self, **options: Any) -> "Fusion":
         """The configuration with some of its options set.
 
