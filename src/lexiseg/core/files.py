@@ -305,6 +305,10 @@ WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
 )
 """What a folder's weights are called, whole or in shards, in the order in which they are looked for."""
+CLIP_CONFIG = "open_clip_config.json"
+"""The sizes beside weights of open_clip's on the Hugging Face hub."""
+CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+"""What the weights are called there, whole or, with .index.json behind, in shards; the first that is there is taken."""
 
 
 def kind_of_text(path: Path) -> str:

@@ -336,9 +336,8 @@ def _provenance(parts: Mapping[str, Part]) -> Provenance:
         )
         for name, part in parts.items()
     )
-    return Provenance(
-        made="imported" if "checkpoint" in parts else "assembled without training", sources=tuple(sources)
-    )
+    made = "imported" if "checkpoint" in parts else "assembled from published parts, without training"
+    return Provenance(made=made, sources=tuple(sources))
 
 
 def _is_whole(folder: Path) -> bool:

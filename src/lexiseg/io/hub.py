@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import WEIGHT_FILES, find_weights, kind_of_text, read_json_object, read_shard_names
+from lexiseg.core.files import (
+    CLIP_CONFIG,
+    CLIP_WEIGHTS,
+    WEIGHT_FILES,
+    find_weights,
+    kind_of_text,
+    read_json_object,
+    read_shard_names,
+)
 from lexiseg.core.messages import few, printable
 from lexiseg.io.hub_messages import (
     NoSuchFileError,
@@ -26,7 +34,7 @@ from lexiseg.io.hub_messages import (
     size_told,
     told,
 )
-from lexiseg.io.kinds import CLIP_CONFIG, CLIP_WEIGHTS, SEGMENTERS, judge
+from lexiseg.io.kinds import SEGMENTERS, judge
 from lexiseg.io.shipped import CONFIG_FILE
 
 logger = logging.getLogger(__name__)

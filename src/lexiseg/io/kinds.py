@@ -6,10 +6,8 @@ from typing import Any, Literal
 from lexiseg.core.errors import ModelError
 from lexiseg.core.messages import shown
 
-SEGMENTERS = ("mask2former", "maskformer", "oneformer", "eomt", "eomt_dinov3")
+SEGMENTERS = ("mask2former", "maskformer", "oneformer", "eomt")
 """Universal segmenters in transformers' layout, by model_type."""
-CLIP_CONFIG = "open_clip_config.json"
-CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _TASKS = {
     "ForImageClassification": "an image classifier",
     "ForObjectDetection": "an object detector",

@@ -14,14 +14,13 @@ import torch
 from torch import Tensor
 
 from lexiseg.core.errors import ModelError
-from lexiseg.core.files import find_weights, read_json_object, read_shard_names, real
+from lexiseg.core.files import CLIP_WEIGHTS, find_weights, read_json_object, read_shard_names, real
 from lexiseg.core.messages import printable
 from lexiseg.encoders.clip.published import read_clip
 from lexiseg.encoders.segmenters.published import read_closed_set
 from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.io.fcclip.checkpoint import import_fcclip
 from lexiseg.io.hub import cached_folder
-from lexiseg.io.kinds import CLIP_WEIGHTS
 from lexiseg.io.ovseg.checkpoint import import_ovseg
 from lexiseg.io.shipped import CONFIG_FILE
 from lexiseg.models.assemble import weights_of_parts

@@ -1,4 +1,4 @@
-"""Assembly: a published closed-set Mask2Former and an open_clip checkpoint become an OPSNet, without training."""
+"""Assembly: a published closed-set segmenter and a published CLIP become an OPSNet, without training."""
 
 import logging
 from collections.abc import Mapping

@@ -12,7 +12,7 @@ import torch
 from open_clip.pretrained import get_pretrained_cfg
 from torch import Tensor
 
-from lexiseg.core.files import read_json_object
+from lexiseg.core.files import CLIP_CONFIG, CLIP_WEIGHTS, read_json_object
 from lexiseg.core.messages import few, printable, shown
 from lexiseg.core.weights import find_weights, weight_complaint
 from lexiseg.encoders import colours
@@ -33,10 +33,6 @@ from lexiseg.encoders.clip.vit import VitConfig
 
 DEFAULT_MODEL = "RN50"
 DEFAULT_TAG = "openai"
-CLIP_CONFIG = "open_clip_config.json"
-"""The sizes beside weights of open_clip's on the Hugging Face hub."""
-CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-"""What the weights are called there, whole or, with .index.json behind, in shards; the first that is there is taken."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 _QUICK = "-quickgelu"
 _SCALARS = ("logit_scale", "logit_bias")  # some state dicts hold them as vectors of one

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lexiseg.core.files import CLIP_CONFIG, CLIP_WEIGHTS
 from lexiseg.core.messages import printable
 from lexiseg.core.random import fork_random
 from lexiseg.core.weights import load_part, weight_complaint
 from lexiseg.encoders.clip.families import build_clip
-from lexiseg.encoders.clip.published import CLIP_CONFIG, CLIP_WEIGHTS
 from lexiseg.encoders.clip.published import read_clip as read_published
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.clip.vit import VitClip, VitConfig
