@@ -40,7 +40,8 @@ def card_of(
 def test_the_front_matter_is_what_the_hub_reads(build: Any, tmp_path: Path) -> None:
     text, card = card_of(build(), tmp_path / "my model", Provenance(made="assembled", sources=(CLIP,)))
 
-    assert (card.library_name, card.pipeline_tag) == ("lexiseg", "image-segmentation")
+    front = card.to_dict()
+    assert (front["library_name"], front["pipeline_tag"]) == ("lexiseg", "image-segmentation")
     assert (card.license, card.base_model) == ("mit", ["owner/clip"])
     assert {"lexiseg", "open-vocabulary", "panoptic-segmentation"} < set(card.tags or ())
     assert "# my model\n" in text

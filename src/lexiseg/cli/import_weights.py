@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lexiseg.cli.console import FAILURE, FINE, note, say, show
 from lexiseg.cli.options.shared import read_optional_vocabulary
@@ -17,6 +18,7 @@ from lexiseg.cli.options.weights import (
 from lexiseg.core.devices import dtype_of
 from lexiseg.core.errors import ModelError, UsageError
 from lexiseg.core.messages import few, printable
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.io.fcclip.checkpoint import import_fcclip
 from lexiseg.io.fcclip.verify import read_fcclip_reference, verify_fcclip
 from lexiseg.io.finding import find_model
@@ -37,6 +39,8 @@ from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.provenance import Source
 from lexiseg.training.clip.adaptation import with_clip
 from lexiseg.training.clip.folders import write_clip
+
+ReferenceT = TypeVar("ReferenceT")
 
 
 def run_import_ovseg(options: ImportModelOptions) -> int:
@@ -82,11 +86,8 @@ def run_import_mask2former(options: ImportMask2FormerOptions) -> int:
     Raises:
         ValueError: if a file is missing, damaged or contradicts another, or the folder is taken.
     """
-    out, reference = options.out, options.reference
-    vocabulary = read_optional_vocabulary(options.vocabulary)
-    check_out(out, overwrite=options.overwrite)
-    settings = _settings_beside(options.config, reference)
-    expected = None if reference is None else read_mask2former_reference(reference, settings)
+    out = options.out
+    vocabulary, settings, expected = _prepared(options, read_mask2former_reference)
     imported = import_mask2former(options.checkpoint, settings=settings, vocabulary=vocabulary)
     write_imported(out, imported, overwrite=options.overwrite)
     sizes, names = imported.config, imported.names
@@ -109,11 +110,8 @@ def run_import_fcclip(options: ImportFCCLIPOptions) -> int:
     Raises:
         ValueError: if a file is missing, damaged or contradicts another, or the folder is taken.
     """
-    out, reference = options.out, options.reference
-    vocabulary = read_optional_vocabulary(options.vocabulary)
-    check_out(out, overwrite=options.overwrite)
-    settings = _settings_beside(options.config, reference)
-    expected = None if reference is None else read_fcclip_reference(reference, settings)
+    out = options.out
+    vocabulary, settings, expected = _prepared(options, read_fcclip_reference)
     imported = import_fcclip(options.checkpoint, clip=options.clip, settings=settings, vocabulary=vocabulary)
     save_model(imported.model, out, dtype=dtype_of(options.precision), overwrite=options.overwrite)
     for sentence in imported.notes:
@@ -132,11 +130,19 @@ def run_import_fcclip(options: ImportFCCLIPOptions) -> int:
     return _report(document, said, found, out, as_json=options.as_json)
 
 
-def _settings_beside(config: Path | None, reference: Path | None) -> dict[str, Any]:
-    """The official configuration that was given, or that lies beside the reference; empty without."""
+def _prepared(
+    options: ImportMask2FormerOptions | ImportFCCLIPOptions, read: Callable[[Path, dict[str, Any]], ReferenceT]
+) -> tuple[Vocabulary | None, dict[str, Any], ReferenceT | None]:
+    """All that is read before the checkpoint: the words, the official configuration and, if one was given, a reference.
+
+    The configuration is the one that was given, or that lies beside the reference; empty without.
+    """
+    vocabulary, config, reference = read_optional_vocabulary(options.vocabulary), options.config, options.reference
+    check_out(options.out, overwrite=options.overwrite)
     if config is None and reference is not None and reference.with_name("config.json").is_file():
         config = reference.with_name("config.json")
-    return {} if config is None else read_settings(config)
+    settings = {} if config is None else read_settings(config)
+    return vocabulary, settings, None if reference is None else read(reference, settings)
 
 
 def _report(document: dict[str, object], said: str, found: Verification | None, out: Path, *, as_json: bool) -> int:

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,16 +250,14 @@ def _of_path(path: Path) -> Path:
         judge(read_json_object(path / CONFIG_FILE, ModelError), label)
         return _assembled(kept, part_of_path(path), label)
     try:
-        kind = "mask2former" if path.suffix == ".pkl" else kind_of_keys(read_tensors(path))
+        shapes = {} if path.suffix == ".pkl" else {name: one.shape for name, one in read_tensors(path).items()}
     except ValueError as error:
         raise ModelError(str(error)) from error
+    kind = "mask2former" if path.suffix == ".pkl" else kind_of_keys(shapes)
     if kind == "ovseg":
-        with _alone(kept):
-            logger.warning("%s is an OVSeg, whose published weights are for non-commercial use (CC BY-NC 4.0).", label)
-            model = import_ovseg(path).model
-            return _keep(kept, "ovseg", model, {"checkpoint": part_of_path(path)}, {})
+        return _once(kept, lambda: _of_ovseg(path, kept, label))
     if kind == "fcclip":
-        return _of_fcclip(path, kept)
+        return _once(kept, lambda: _of_fcclip(path, kept, shapes))
     if kind == "mask2former":
         return _assembled(kept, part_of_path(path), label)
     raise ModelError(
@@ -268,41 +266,51 @@ def _of_path(path: Path) -> Path:
     )
 
 
-def _of_fcclip(path: Path, kept: Path) -> Path:
+def _of_ovseg(path: Path, kept: Path, label: str) -> Path:
+    """An official OVSeg."""
+    logger.warning("%s is an OVSeg, whose published weights are for non-commercial use (CC BY-NC 4.0).", label)
+    return _keep(kept, "ovseg", import_ovseg(path).model, {"checkpoint": part_of_path(path)}, {})
+
+
+def _of_fcclip(path: Path, kept: Path, shapes: Mapping[str, tuple[int, ...]]) -> Path:
     """An official FC-CLIP, with the CLIP that its sizes tell where the file, as published, has none."""
-    weights = read_tensors(path)
-    with _alone(kept):
-        parts, place = {"checkpoint": part_of_path(path)}, None
-        if not any(name.startswith("backbone.clip_model.") for name in weights):
-            try:
-                deepest = weights["sem_seg_head.pixel_decoder.input_proj.0.0.weight"].shape[1]
-                sizes = len(weights["void_embedding.weight"][0]), deepest
-            except (KeyError, IndexError, TypeError):
-                sizes = (0, 0)
-            if sizes not in FCCLIP_CLIPS:
-                raise ModelError(
-                    f"{printable(path)} holds no CLIP, and none of those of the published FC-CLIPs has its sizes: "
-                    "import it with 'lexiseg import fcclip FILE --clip FILE'."
-                )
-            del weights
-            clip = _clip(FCCLIP_CLIPS[sizes])
-            parts["clip"], place = clip.part, clip.place
-        imported = import_fcclip(path, clip=place)
-        for told_there in imported.notes:
-            logger.warning("%s", told_there)
-        return _keep(kept, "fcclip", imported.model, parts, {})
+    parts, place = {"checkpoint": part_of_path(path)}, None
+    if not any(name.startswith("backbone.clip_model.") for name in shapes):
+        try:
+            deepest = shapes["sem_seg_head.pixel_decoder.input_proj.0.0.weight"][1]
+            sizes = shapes["void_embedding.weight"][1], deepest
+        except (KeyError, IndexError):
+            sizes = (0, 0)
+        if sizes not in FCCLIP_CLIPS:
+            raise ModelError(
+                f"{printable(path)} holds no CLIP, and none of those of the published FC-CLIPs has its sizes: "
+                "import it with 'lexiseg import fcclip FILE --clip FILE'."
+            )
+        clip = _clip(FCCLIP_CLIPS[sizes])
+        parts["clip"], place = clip.part, clip.place
+    imported = import_fcclip(path, clip=place)
+    for told_there in imported.notes:
+        logger.warning("%s", told_there)
+    return _keep(kept, "fcclip", imported.model, parts, {})
 
 
 def _assembled(kept: Path, segmenter: Part, label: str) -> Path:
     """Joins a segmenter with the default CLIP, and keeps what was derived."""
-    with _alone(kept):
-        if _is_whole(kept):  # another process has made it in the meantime
-            return kept
+
+    def make() -> Path:
         clip = _clip(RN50)
         logger.warning("Assembling %s with CLIP %s, once: it is kept in %s.", label, RN50, printable(kept))
         model = _joined(place_of(segmenter), clip)
         derived = {joining.CLASS_TEXT: model.state_dict()[joining.CLASS_TEXT]}
         return _keep(kept, "opsnet", model, {"segmenter": segmenter, "clip": clip.part}, derived)
+
+    return _once(kept, make)
+
+
+def _once(kept: Path, make: Callable[[], Path]) -> Path:
+    """Makes a kept folder, unless another process has made it in the meantime."""
+    with _alone(kept):
+        return kept if _is_whole(kept) else make()
 
 
 def _kept(label: str, key: list[str]) -> Path:
