@@ -10,7 +10,7 @@ Shape alphabet, one meaning per letter in the whole library:
     N  ground-truth segments of one image
     C  segmenter channels               D    width of CLIP's joint space
     M  kept proposals or crops          T    prompt templates
-    P  sampled points
+    P  sampled points                   E    channels of mask features
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -63,14 +63,34 @@ class BackboneMaps:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MaskFactors:
+    """The two factors whose product the mask logits are: a loss forms the maps of the queries that it needs."""
+
+    mask_embed: Float[Tensor, "B Q E"]
+    mask_features: Float[Tensor, "B E h w"]
+
+    def logits(self) -> Float[Tensor, "B Q h w"]:
+        """The maps of all queries."""
+        return (self.mask_embed @ self.mask_features.flatten(2)).unflatten(-1, self.mask_features.shape[-2:])
+
+    def of(self, image: int, queries: Int[Tensor, " N"]) -> Float[Tensor, "N h w"]:
+        """The maps of some queries of one picture."""
+        maps = self.mask_embed[image, queries] @ self.mask_features[image].flatten(1)
+        return maps.unflatten(-1, self.mask_features.shape[-2:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaskProposals:
     """Class-agnostic masks and the queries behind them."""
 
     mask_logits: Float[Tensor, "B Q h w"]
+    """Without a gradient where `factors` are given."""
     query_embed: Float[Tensor, "B Q C"]
     """Decoder output per mask, after the decoder's last norm."""
     aux: tuple["MaskProposals", ...] = ()
     """The same after every earlier decoder layer, first to last, for deep supervision; empty at inference."""
+    factors: MaskFactors | None = None
+    """Of the mask logits, in training; None: the mask logits themselves carry the gradient."""
     maps: BackboneMaps | None = None
     """What classification reads again, where CLIP itself is the backbone; None: it is computed anew."""
 
@@ -212,7 +232,10 @@ class LayerPrediction:
     """Output of one decoder layer, for the criterion."""
 
     mask_logits: Float[Tensor, "B Q h w"]
+    """Without a gradient where `factors` are given."""
     class_logits: Float[Tensor, "B Q K1"]
     """The last column is no-object."""
     iou_scores: Float[Tensor, "B Q"] | None = None
     """Predicted IoUs; only the last layer has them, and a closed-set model has none."""
+    factors: MaskFactors | None = None
+    """As in `MaskProposals`."""
