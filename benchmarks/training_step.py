@@ -37,6 +37,7 @@ from torch import Tensor
 from lexiseg.storybook.datasets import draw_data
 from lexiseg.storybook.export import StorybookSpec
 from lexiseg.training.engine.parallel import ParallelModule
+from lexiseg.training.segmentation.task import SegmentationTask
 
 NOISE = 0.3
 """Of a state's weights, relative to their spread; what is constant gets `LEAST_NOISE`."""
@@ -80,9 +81,11 @@ def task_of(folder: Path, given: argparse.Namespace) -> SegmenterTask:
     data = draw_data(spec, folder / "data", workers=0, report=lambda done, total: None)
     given.batch_size, given.device = 1, "cpu"
     task = new_task(given.recipe, data, given, "float32")
-    if (folder / "weights.pt").is_file():
-        task.model.load_state_dict(torch.load(folder / "weights.pt"))
-    return task
+    if not (folder / "weights.pt").is_file():
+        return task
+    model: Any = task.model
+    model.load_state_dict(torch.load(folder / "weights.pt"))
+    return SegmentationTask(task.recipe, data, model, keeps_batch_norm=True, workers=0)  # embeds words by them
 
 
 class States:

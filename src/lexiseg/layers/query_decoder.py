@@ -229,4 +229,6 @@ def proposals_of(
 ) -> MaskProposals:
     """The masks of what `predict` gives, at stride 4."""
     factors = MaskFactors(mask_embed=mask_embed, mask_features=features.mask_features)
-    return MaskProposals(mask_logits=factors.logits(), query_embed=normed, factors=factors if has_factors else None)
+    if not has_factors:
+        return MaskProposals(mask_logits=factors.logits(), query_embed=normed)
+    return MaskProposals(mask_logits=factors.logits().detach(), query_embed=normed, factors=factors)
