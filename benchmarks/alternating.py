@@ -3,7 +3,9 @@
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -76,6 +78,17 @@ def flops(run: Callable[[], object]) -> int:
     Convolutions, matrix products and attention; not what samples, gathers, sums or normalises. What is compiled has to
     be counted before.
     """
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # a CPU's fused kernel isn't counted
+    counter: Any = FlopCounterMode(display=False)
+    counter.mod_tracker = _NoModules()
+    with counter, sdpa_kernel(SDPBackend.MATH):  # a CPU's fused kernel isn't counted
         run()
     return counter.get_total_flops()
+
+
+class _NoModules(AbstractContextManager[None]):
+    """In place of torch's tracker of modules, which fails on views of parameters in inference mode."""
+
+    parents = frozenset({"Global"})
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing was set up."""

@@ -4,8 +4,8 @@ Usage: python benchmarks/speed.py [--only whole numbers parts maskformer crops s
        [--backbone r50 swin-t swin-l] [--size 480x640 ...] [--device cpu|cuda] [--threads 1] [--rounds 7]
        [--precision float32|bf16|fp16] [--compile] [--peer plain|same] [--quick]
 
-A row is something done by lexiseg and by the program beside it, on the same random weights (benchmarks/twins.py), in one
-process, in turns whose order is reversed every other round. Times are medians; "ratio" is ours by theirs, below one
+A row is something done by lexiseg and by the program beside it, on the same random weights (benchmarks/twins.py), in
+one process, in turns whose order is reversed every other round. Times are medians; "ratio" is ours by theirs, below one
 where lexiseg is faster. On a CPU with one thread they are the process's CPU time, else wall time with the device waited
 for. "floor" is what the multiply-adds of lexiseg's side would take at the rate of square matrix products in the same
 precision, measured in the same run, and the share is floor by time: how much of it is left to gain. Torch counts
