@@ -25,7 +25,12 @@ MOST_FILES = 20
 ELSEWHERE = re.compile(r"\bMETHOD\b|\b(DESIGN|STYLE|ANCHORS|PERF|ECOSYSTEM|TRIAL)\.md|\.\./shared|\bshared/")
 """Documents that no clone has."""
 
-REPEATED: dict[tuple[str, str], str] = {}
+REPEATED: dict[tuple[str, str], str] = {
+    (
+        "inference/encoded.py",
+        "inference/predictor.py",
+    ): "the arguments of `segment`, of an encoded picture and of a picture"
+}
 """Pairs of files that share eight lines or more, and why they may."""
 
 
