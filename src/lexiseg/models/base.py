@@ -192,7 +192,7 @@ class OpenVocabularySegmenter(nn.Module, ABC):
             cache_dir: folder of cached embeddings; None caches nothing.
         """
         phrased, training = self.phrased(vocabulary), self.phrased(self.config.training_vocabulary)
-        if told := note_on_cut_words(phrased, self.context_length, self.clip.word_pieces):
+        if told := note_on_cut_words(phrased, self.context_length, lambda: self.clip.word_pieces):
             logger.warning("%s", told)
         return embed_vocabulary(
             self.text_encoder,
