@@ -179,7 +179,7 @@ def inference(task: SegmenterTask) -> Callable[[], object]:
     images = next(iter(task.batches(0))).images.to(task.device)
     words = model.embed_vocabulary(WORDS, negatives=False).to(task.device)
 
-    @torch.no_grad()  # where torch.inference_mode is on, the counter of FLOPs trips over views of parameters
+    @torch.inference_mode()
     def ask() -> None:
         model.eval()
         with task.recipe.autocast(task.device):
