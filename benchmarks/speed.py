@@ -133,7 +133,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     if asked.device != "cpu":  # float32 is to mean float32
         torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = "ieee"
-    clock = Clock(device=asked.device, threads=asked.threads)
+    clock = Clock(device=asked.device, is_wall=asked.threads > 1)
     settings = Settings(
         backbones=tuple(asked.backbone or (("tiny",) if asked.quick else ("r50", "swin-t", "swin-l"))),
         sizes=tuple(asked.size or (((96, 128),) if asked.quick else SIZES)),
@@ -169,7 +169,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "device": torch.cuda.get_device_name(settings.device) if is_gpu else _processor(),
-        "threads": str(settings.clock.threads),
+        "threads": str(torch.get_num_threads()),
         "precision": settings.precision + (", compiled" if settings.is_compiled else ""),
         "peer": settings.peer,
         "matrix products": f"{settings.matmul_rate / 1e12:.3f} TFLOP/s",
