@@ -93,6 +93,16 @@ class DecoderLayer(nn.Module):
             if isinstance(part, nn.Linear):
                 nn.init.xavier_uniform_(part.weight)
 
+    def forward(
+        self,
+        query: Float[Tensor, "B Q C"],
+        place: Float[Tensor, "Q C"],
+        level: Level,
+        blocked: Bool[Tensor, "B Q S"],
+    ) -> Float[Tensor, "B Q C"]:
+        """The queries after this layer: its three parts in turn."""
+        return self.think(self.compare(self.look(query, place, level, blocked), place))
+
     def look(
         self,
         query: Float[Tensor, "B Q C"],
@@ -206,7 +216,7 @@ class QueryDecoder(nn.Module):
         """One layer: the queries before its norm for prediction."""
         layer, place = self.decoder.layers[number], self.queries_embedder.weight
         assert isinstance(layer, DecoderLayer)
-        return layer.think(layer.compare(layer.look(query, place, level, blocked), place))
+        return layer(query, place, level, blocked)
 
     def predict(self, query: Float[Tensor, "B Q C"]) -> tuple[Float[Tensor, "B Q C"], Float[Tensor, "B Q E"]]:
         """Queries after the norm, and their mask embeddings."""

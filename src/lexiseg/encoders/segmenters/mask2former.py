@@ -15,6 +15,7 @@ from transformers import AutoBackbone, Mask2FormerConfig, ResNetConfig, SwinConf
 
 from lexiseg.core.structures import MaskProposals
 from lexiseg.encoders import colours
+from lexiseg.encoders.segmenters.folded_norms import fold_norms
 from lexiseg.encoders.segmenters.official_names import four
 from lexiseg.layers.pixel_decoder import DecoderConfig, PixelDecoder
 from lexiseg.layers.query_decoder import QueryDecoder
@@ -62,7 +63,9 @@ class SegmenterConfig(DecoderConfig):
 
 def build_backbone(resnet: ResNetBackbone | None, swin: SwinBackbone | None) -> Any:
     """The module of the backbone that is set, with random weights."""
-    return AutoBackbone.from_config(backbone_to_transformers(resnet, swin))
+    backbone = AutoBackbone.from_config(backbone_to_transformers(resnet, swin))
+    fold_norms(backbone)
+    return backbone
 
 
 def backbone_to_transformers(resnet: ResNetBackbone | None, swin: SwinBackbone | None) -> Any:
