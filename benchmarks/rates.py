@@ -33,6 +33,7 @@ from torch import nn
 from lexiseg.core.devices import DTYPES
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Dataset
+from lexiseg.encoders.segmenters.mask2former import freeze_batch_norm
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import panoptic_map
@@ -163,6 +164,7 @@ def training_step(task: SegmenterTask) -> Callable[[], object]:
 
     def step() -> None:
         task.model.train()
+        freeze_batch_norm(task.model.segmenter)  # as `new_task` has left it
         optimizer.zero_grad(set_to_none=True)
         network.backward(batch, 0, is_last=True)
         if task.recipe.optim.clip_norm is not None:
@@ -178,7 +180,7 @@ def inference(task: SegmenterTask) -> Callable[[], object]:
     images = next(iter(task.batches(0))).images.to(task.device)
     words = model.embed_vocabulary(WORDS, negatives=False).to(task.device)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # the counter of FLOPs takes no parameter as a module's argument in inference mode
     def ask() -> None:
         model.eval()
         with task.recipe.autocast(task.device):

@@ -35,6 +35,7 @@ RECIPE = replace(
     optim=OptimConfig(lr=1e-4, weight_decay=0.05, clip_norm=0.1),
     criterion=CriterionConfig(num_points=64),
     precision="float32",
+    seed=3,  # no bit of an attention mask lies so near its threshold that rounding flips it
 )
 
 
