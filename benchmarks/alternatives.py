@@ -19,9 +19,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
 from lexiseg import MergeConfig, ModulationConfig
 from lexiseg.core.files import write_atomically
@@ -33,7 +31,7 @@ from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.finding import find_model
 from lexiseg.layers.ensemble import GeometricConfig
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
-from lexiseg.models.alternatives import Alternatives, SurvivorCrops, survivors, with_crops
+from lexiseg.models.alternatives import Alternatives, SurvivorCrops
 from lexiseg.models.assemble import assemble
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.storybook.choices import Role, Split
@@ -100,23 +98,11 @@ def measured(
         settings = EvaluationSettings()
         plan = plan_evaluation(model, data, ROLE_CONTENTS[role].vocabulary, settings, groups)
         for batch in planned_batches(model, plan, settings, skipped, lambda done, total: None):
-            proposals = model.propose(batch.images)
-            pooled = model.embed(proposals, model.clip_map(batch.images))
-            wanted: dict[str, Tensor] = {}
-            for name, row in rows.items():
-                if row.alternatives.crops is not None:
-                    first = model.predict(proposals, pooled, plan.words, row.fusion)
-                    wanted[name] = survivors(first, CROPS.min_score or 0.0)
-            if wanted:  # every region is cut out once, whichever rows want it
-                every = torch.stack(list(wanted.values())).any(0)
-                cropped = with_crops(model.clip, batch.images, proposals, pooled, every, CROPS).clip_embed
+            model.config = replace(own, alternatives=CROPPED)
+            encoded = model.encode(batch.images)  # every region is cut out once, whichever rows want it
             for name, row in rows.items():
                 model.config = replace(own, geometric=GEOMETRIC, alternatives=row.alternatives)
-                regions = pooled
-                if name in wanted:
-                    embed = torch.where(wanted[name][..., None], cropped, pooled.clip_embed)
-                    regions = replace(pooled, clip_embed=embed)
-                prediction = model.predict(proposals, regions, plan.words, row.fusion)
+                prediction = model.answer(encoded, plan.words, row.fusion)
                 for merge in merges[name]:
                     tallies[name, merge] += plan.tally(prediction, merge, batch)
     model.config = own

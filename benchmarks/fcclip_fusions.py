@@ -63,9 +63,9 @@ def measure(
         dataset = write_storybook(StorybookSpec(role=role, split=split, count=count), Path(folder) / "data")
         plan = plan_evaluation(model, dataset, ROLE_CONTENTS[role].vocabulary, settings, groups)
         for batch in planned_batches(model, plan, settings, [], lambda done, total: None):
-            proposals = model.propose(batch.images)
+            encoded = model.encode(batch.images)
             for name, fusion in asked.items():
-                answer = model.classify(batch.images, proposals, plan.words, fusion)
+                answer = model.answer(encoded, plan.words, fusion)
                 tallies[name] += plan.tally(answer, model.config.merge, batch)
     found = {name: plan.summarise(tally) for name, tally in tallies.items()}
     return {

@@ -120,13 +120,13 @@ def measure(
             present = sorted({names[s.category_id] for s in truth.segments if not s.is_crowd})
             sides = {"longest": model.config.longest_side, "shortest": model.config.shortest_side}
             images = to_image_batch([open_picture(sample.image_path)], **sides)
-            proposals, frame = model.propose(images), images.frames[0]
-            whole = model.classify(images, proposals, everything)
+            encoded, frame = model.encode(images), images.frames[0]
+            whole = model.answer(encoded, everything)
             for question in questions(rng, vocabulary, present, absent, turn):
                 answers = {READ_OFF: (whole, vocabulary)}
                 for name, (asked, negatives) in asking.items():
                     words = asked.embed_vocabulary(question, negatives=negatives, cache_dir=folder)
-                    answers[name] = asked.classify(images, proposals, words), question
+                    answers[name] = asked.answer(encoded, words), question
                 for (name, (answer, listed)), threshold in ((a, t) for a in answers.items() for t in thresholds):
                     merge = replace(model.config.merge, score_threshold=threshold)
                     found = panoptic_map(answer, 0, frame, listed, merge)

@@ -24,7 +24,7 @@ from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.crops import RegionConfig, mask_probs_on
-from lexiseg.models.ovseg import CropEmbeddings, OVSeg
+from lexiseg.models.ovseg import EncodedProposals, OVSeg
 from lexiseg.storybook.roles import ALL, CONCEPTS, SEEN
 
 UNSEEN = tuple(name for name in ALL.names if name not in SEEN)
@@ -160,17 +160,15 @@ class Scene:
                 query_embed=proposals.query_embed.new_zeros(1, len(places), proposals.query_embed.shape[-1]),
             ),
         }
-        self._query_logits = {kind: self._logits(masks) for kind, masks in self._masks.items()}
-        self._regions: dict[tuple[Masks, RegionConfig], CropEmbeddings] = {}
+        self._encoded: dict[tuple[Masks, RegionConfig], EncodedProposals] = {}
         self._ious = _ious(proposals.mask_logits[0], inside, frame)
 
     def answer(self, answering: Answering) -> MaskPrediction:
         """The prediction of one way of answering."""
         if answering.masks == "oracle":
             return self._named_by_truth()
-        masks, logits = self._masks[answering.masks], self._query_logits[answering.masks]
-        regions = self._look(answering.masks, answering.regions)
-        return answering.on(self._model).predict(masks, logits, regions, self._plan.words, answering.ensemble)
+        encoded = self._encode(answering.masks, answering.regions)
+        return answering.on(self._model).answer(encoded, self._plan.words, answering.ensemble)
 
     def guesses(self, regions: RegionConfig) -> Iterator[tuple[str, bool, str]]:
         """For every clean and noisy mask its kind, whether CLIP's first word is right, and the true word."""
@@ -178,7 +176,8 @@ class Scene:
         words, names = self._plan.words, self._plan.vocabulary.names
         kinds: tuple[tuple[str, Masks], ...] = (("clean", "true"), ("noisy", "proposed"))
         for kind, masks in kinds:
-            embed = self._look(masks, regions).clip_embed
+            every = torch.ones(self._masks[masks].mask_logits.shape[:2], dtype=torch.bool)
+            embed, _ = self._encode(masks, regions).crops.embed(every)
             cosines = class_cosines(embed, words)
             found = cosines[0].argmax(-1)
             found = found if kind == "clean" else found[queries]
@@ -186,18 +185,13 @@ class Scene:
                 if kind == "clean" or iou >= LEAST_IOU:
                     yield kind, word == truth, names[truth]
 
-    def _look(self, masks: Masks, regions: RegionConfig) -> CropEmbeddings:
-        if (masks, regions) not in self._regions:
+    def _encode(self, masks: Masks, regions: RegionConfig) -> EncodedProposals:
+        if (masks, regions) not in self._encoded:
             looking = Answering(
                 masks=masks, regions=regions, ensemble=CLIP_BRANCH_ONLY, clip_logit_scale=PAPER_SCALE
             ).on(self._model)
-            self._regions[masks, regions] = looking.look(
-                self._images, self._masks[masks], self._query_logits[masks], CLIP_BRANCH_ONLY
-            )
-        return self._regions[masks, regions]
-
-    def _logits(self, masks: MaskProposals) -> Float[Tensor, "B Q K1"]:
-        return self._model.class_logits_with_void(self._model.class_embed(masks), self._plan.words)
+            self._encoded[masks, regions] = looking.encode(self._images, self._masks[masks])
+        return self._encoded[masks, regions]
 
     def _named_by_truth(self) -> MaskPrediction:
         """MaskFormer's masks, each with the true class that it overlaps best; those that overlap none are void."""

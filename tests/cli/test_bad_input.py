@@ -212,7 +212,7 @@ def test_ctrl_c_leaves_nothing_behind(ask: Run, picture: Path, tmp_path: Path, m
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lexiseg.inference.predictor.Model.segment", stop)
+    monkeypatch.setattr("lexiseg.inference.predictor.Model.segment_many", stop)
     ran = ask(picture)
 
     assert ran.code == 130

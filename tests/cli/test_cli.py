@@ -104,7 +104,7 @@ def test_a_second_run_replaces_the_first_and_gives_the_same_bytes(ask: Run, pict
 def test_one_unreadable_picture_does_not_stop_the_rest(ask: Run, picture: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_text("no picture")
 
-    ran = ask(tmp_path / "bad.jpg", picture, "--json")
+    ran = ask(tmp_path / "bad.jpg", picture, "--json", "--batch-size", 2)
 
     assert ran.code == 3
     bad, good = (json.loads(line) for line in ran.out.splitlines())
@@ -139,13 +139,13 @@ def test_pictures_of_one_name_in_two_folders_keep_apart(ask: Run, tmp_path: Path
 
 def test_switches_reach_the_model(ask: Run, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, object] = {}
-    real = Model.segment
+    real = Model.segment_many
 
     def spy(self: Model, image: object, vocabulary: object, **settings: object) -> object:
         seen.update(settings)
         return real(self, image, vocabulary, **settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Model, "segment", spy)
+    monkeypatch.setattr(Model, "segment_many", spy)
     ran = ask(picture, "--no-negatives", "--alpha", 3, "--beta", 0.25, "--rank-by", "class")
 
     assert ran.code == 0
@@ -162,13 +162,13 @@ def test_without_a_threshold_the_models_own_decides(
     run: Run, tiny_folder: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []
-    real = Model.segment
+    real = Model.segment_many
 
     def spy(self: Model, image: object, vocabulary: object, **settings: object) -> object:
         seen.append(settings["score_threshold"])
         return real(self, image, vocabulary, **settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Model, "segment", spy)
+    monkeypatch.setattr(Model, "segment_many", spy)
     out = tmp_path / "out"
     assert run("segment", picture, "-v", "cat", "--model", tiny_folder, "--device", "cpu", "--out", out).code == 0
     assert seen == [None]

@@ -88,13 +88,13 @@ def test_the_command_segments_and_switches_reach_the_ensemble(
     run: Run, folder: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, object] = {}
-    real = Model.segment
+    real = Model.segment_many
 
     def spy(self: Model, image: object, vocabulary: object, **settings: object) -> object:
         seen.update(settings)
         return real(self, image, vocabulary, **settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Model, "segment", spy)
+    monkeypatch.setattr(Model, "segment_many", spy)
     common = ("segment", picture, "-v", WORDS, "-m", folder, "--device", "cpu", "--score-threshold", 0)
     assert run(*common, "--out", tmp_path / "a", "--clip-weight", 0.25).code == 0
     assert seen["fusion"].clip_weight == 0.25  # type: ignore[attr-defined]
@@ -228,7 +228,9 @@ def test_clip_only_leaves_nothing_of_zegformers_fusion() -> None:
     assert fusion_for(asked, tiny_models.ovseg(ensemble=presets.ZEGFORMER_ENSEMBLE)) == CLIP_BRANCH_ONLY
 
 
-@pytest.mark.parametrize("switch", [("--score-threshold", 0.5), ("--rank-by", "iou"), ("--clip-weight", 0.5)])
+@pytest.mark.parametrize(
+    "switch", [("--score-threshold", 0.5), ("--rank-by", "iou"), ("--clip-weight", 0.5), ("--batch-size", 2)]
+)
 def test_what_the_best_region_has_no_use_for_is_refused(
     run: Run, folder: Path, picture: Path, tmp_path: Path, switch: tuple[str, object]
 ) -> None:

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,20 @@ def pictures(picture: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], list[str]]:
     """Presses Ctrl-C at a picture; gives the names of those that are segmented."""
-    real, seen = Model.segment, list[str]()
+    real, seen = Model.segment_many, list[str]()
 
     def _stop_at(name: str | None) -> list[str]:
-        def segment(self: Model, image: Path, **settings: Any) -> object:
-            if image.stem == name:
-                raise KeyboardInterrupt
-            seen.append(image.stem)
-            return real(self, image, **settings)
+        def watched(pictures: Iterable[Path]) -> Iterator[Path]:
+            for picture in pictures:
+                if picture.stem == name:
+                    raise KeyboardInterrupt
+                seen.append(picture.stem)
+                yield picture
 
-        monkeypatch.setattr(Model, "segment", segment)
+        def segment_many(self: Model, pictures: Iterable[Path], *words: Any, **settings: Any) -> object:
+            return real(self, watched(pictures), *words, **settings)
+
+        monkeypatch.setattr(Model, "segment_many", segment_many)
         return seen
 
     return _stop_at
@@ -88,12 +92,13 @@ import torch
 from lexiseg.cli.main import app
 from lexiseg.inference.predictor import Model
 torch.set_num_threads(1)
-real = Model.segment
-def segment(self, image, **settings):
-    if image.stem == "c":
-        time.sleep(600)
-    return real(self, image, **settings)
-Model.segment = segment
+real = Model.segment_many
+def until_c(pictures):
+    for picture in pictures:
+        if picture.stem == "c":
+            time.sleep(600)
+        yield picture
+Model.segment_many = lambda self, pictures, *words, **settings: real(self, until_c(pictures), *words, **settings)
 app(sys.argv[1:])
 """
 

@@ -30,7 +30,7 @@ from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.io.models import MODELS
 from lexiseg.layers.modulation import class_cosines
-from lexiseg.models.base import Fusion, OpenVocabularySegmenter
+from lexiseg.models.base import EncodedImages, Fusion, OpenVocabularySegmenter
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.models.vocabulary_embedding import QuestionConfig, embed_vocabulary
 from lexiseg.training.engine.optim import OptimConfig
@@ -101,6 +101,13 @@ class Halves(nn.Module):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen(EncodedImages):
+    """Halves of pictures, and CLIP's view of the whole for each."""
+
+    whole: Tensor
+
+
 class Horizon(OpenVocabularySegmenter):
     """Names the halves of a picture."""
 
@@ -120,21 +127,17 @@ class Horizon(OpenVocabularySegmenter):
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
         return self.segmenter(images.pixel_values, every_layer=every_layer)
 
-    def classify(
-        self,
-        images: ImageBatch,
-        proposals: MaskProposals,
-        words: VocabularyEmbeddings,
-        fusion: Fusion | None = None,
-    ) -> MaskPrediction:
-        blend = fusion or self.config.fusion
+    def encode(self, images: ImageBatch, proposals: MaskProposals | None = None) -> Seen:
+        proposals = proposals or self.propose(images)
+        with torch.no_grad():
+            whole = F.normalize(self.clip.encode_image(images.pixel_values), dim=-1)[:, None]
+        return Seen(proposals=proposals, whole=whole.expand_as(proposals.query_embed))
+
+    def answer(self, encoded: Seen, words: VocabularyEmbeddings, fusion: Fusion | None = None) -> MaskPrediction:
+        blend, proposals = fusion or self.config.fusion, encoded.proposals
         assert isinstance(blend, Blend)
         logits = self._logits(proposals, words)
-        with torch.no_grad():
-            seen = F.normalize(self.clip.encode_image(images.pixel_values), dim=-1)[:, None].expand_as(
-                proposals.query_embed
-            )
-        by_clip = SCALE * class_cosines(seen, words)
+        by_clip = SCALE * class_cosines(encoded.whole, words)
         void_probs = logits.softmax(-1)[..., -1] * (1 - blend.clip_share)
         return MaskPrediction(
             mask_logits=proposals.mask_logits,

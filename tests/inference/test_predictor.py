@@ -7,9 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lexiseg.core.errors import DeviceError, PictureError
+from lexiseg.core.errors import DeviceError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.inference import predictor
+from lexiseg.inference.encoded import EncodedImage
 from lexiseg.inference.predictor import Model, choose_device, load
 from lexiseg.io.checkpoint import weights_hash
 
@@ -87,7 +88,7 @@ def test_unknown_words_are_told_once_and_only_by_the_shipped_model(
         assert "'zeppelin'" not in caplog.messages[1]
 
 
-def test_many_pictures_stream_and_a_bad_one_is_told(tiny: Model, pixels: np.ndarray) -> None:
+def test_many_pictures_stream(tiny: Model, pixels: np.ndarray) -> None:
     taken: list[int] = []
 
     def endless():
@@ -99,16 +100,6 @@ def test_many_pictures_stream_and_a_bad_one_is_told(tiny: Model, pixels: np.ndar
     next(stream)
     next(stream)
     assert len(taken) == 2
-
-    bad: list[object] = []
-    pictures = ["nowhere.png", pixels]
-    results = list(tiny.segment_many(pictures, WORDS, on_error=lambda picture, error: bad.append((picture, error))))
-    assert len(results) == 1
-    ((picture, error),) = bad
-    assert picture == "nowhere.png"
-    assert isinstance(error, PictureError)
-    with pytest.raises(PictureError):
-        list(tiny.segment_many(pictures, WORDS))
 
 
 def test_settings_out_of_range_are_refused(tiny: Model, pixels: np.ndarray) -> None:
@@ -151,6 +142,7 @@ def test_many_pictures_take_the_settings_of_one_and_no_others(tiny: Model, pixel
     settings = {"score_threshold": 0.0, "negatives": False, "with_instances": True}
 
     assert {name: many[name] for name in list(one)[3:]} == {name: one[name] for name in list(one)[3:]}
+    assert list(inspect.signature(EncodedImage.segment).parameters.values())[1:] == list(one.values())[2:]
     (result,) = tiny.segment_many([pixels], WORDS, **settings)
     assert result.segments == tiny.segment(pixels, WORDS, **settings).segments
     assert result.instances is not None

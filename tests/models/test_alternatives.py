@@ -15,6 +15,7 @@ from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
 from lexiseg.models.alternatives import (
     Alternatives,
     SurvivorCrops,
+    crops_of,
     lifted_void_probs,
     mapped_log_probs,
     survivors,
@@ -143,14 +144,15 @@ def test_certainty_lifts_objects_that_clip_is_sure_of_whatever_the_fusion() -> N
 @torch.no_grad()
 def test_crops_of_the_survivors_alone_join_what_is_pooled() -> None:
     opsnet, images = assembled(), pictures()
-    asked, proposals = asked_of(opsnet), opsnet.propose(images)
-    pooled = opsnet.embed(proposals, opsnet.clip_map(images))
-    first = opsnet.predict(proposals, pooled, asked, ModulationConfig())
+    asked, encoded = asked_of(opsnet), opsnet.encode(images)
+    proposals, pooled = encoded.proposals, encoded.regions
+    first = opsnet.predict(encoded, asked, ModulationConfig())
     scores = (1 - first.void_probs) * first.class_logits.softmax(-1).amax(-1)
     config = SurvivorCrops(share=0.3, min_score=float(scores.median()))
 
     wanted = survivors(first, config.min_score or 0.0)
-    found = with_crops(opsnet.clip, images, proposals, pooled, wanted, config)
+    crops = crops_of(opsnet.clip, images, proposals.mask_logits, config.regions)
+    found = with_crops(pooled, crops, wanted, config.share)
 
     expected = pooled.clip_embed.clone()
     cut = RegionConfig(resampling="antialiased", crops_per_pass=1)
@@ -164,7 +166,8 @@ def test_crops_of_the_survivors_alone_join_what_is_pooled() -> None:
     assert torch.equal(found.class_embed, pooled.class_embed)
     opsnet.config = replace(opsnet.config, alternatives=Alternatives(crops=config))
     torch.testing.assert_close(
-        opsnet(images, asked).class_logits, opsnet.predict(proposals, found, asked, ModulationConfig()).class_logits
+        opsnet(images, asked).class_logits,
+        opsnet.predict(replace(encoded, regions=found), asked, ModulationConfig()).class_logits,
     )
 
 

@@ -54,13 +54,40 @@ def test_clip_is_not_asked_where_the_query_decides_alone(model: OVSeg, monkeypat
 def test_clip_embeds_each_masked_crop(model: OVSeg) -> None:
     asked = words(model, NOVEL)
     images = pictures()
-    found = model.look(images, model.propose(images), torch.zeros(2, 8, 4), EnsembleConfig())
+    found = model.look(model.encode(images).crops, torch.zeros(2, 8, 4), EnsembleConfig())
     assert found.counts.encoded == int(found.has_pixels.sum())
     torch.testing.assert_close(found.clip_embed[found.has_pixels].norm(dim=-1), torch.ones(found.encoded))
     one_at_a_time = ovseg(regions=RegionConfig(crops_per_pass=1))
-    again = one_at_a_time.look(images, one_at_a_time.propose(images), torch.zeros(2, 8, 4), EnsembleConfig())
+    again = one_at_a_time.look(one_at_a_time.encode(images).crops, torch.zeros(2, 8, 4), EnsembleConfig())
     torch.testing.assert_close(again.clip_embed, found.clip_embed)
     assert asked.num_concepts == 3
+
+
+@torch.no_grad()
+def test_a_crop_is_encoded_when_a_question_first_needs_it_and_never_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    cautious, images = ovseg(regions=RegionConfig(min_object_prob=0.6)), pictures()
+    encode, shown = cautious.clip.encode_regions, []
+    monkeypatch.setattr(
+        cautious.clip, "encode_regions", lambda crops, masks: shown.append(len(crops)) or encode(crops, masks)
+    )
+    questions = torch.zeros(4, 2, 8, 4)
+    questions[0, 0, :5, -1] = questions[1, 0, 3:, -1] = questions[3, 1, :, -1] = 5.0  # no object, nearly surely
+    expected = [cautious.look(cautious.encode(images).crops, logits, EnsembleConfig()) for logits in questions]
+    shown.clear()
+
+    crops = cautious.encode(images).crops
+    assert cautious.look(crops, questions[2], MASKFORMER_ONLY).counts.encoded == sum(shown) == 0
+    found, total = [], []
+    for logits in questions:
+        found.append(cautious.look(crops, logits, EnsembleConfig()))
+        total.append(sum(shown))
+
+    assert [one.counts.encoded for one in expected] == [11, 11, 16, 8]
+    assert total == [11, 14, 16, 16]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.clip_embed, other.clip_embed)
+        assert torch.equal(one.has_pixels, other.has_pixels)
+        assert one.counts == other.counts
 
 
 @torch.no_grad()
@@ -104,7 +131,7 @@ def test_proposals_below_the_cut_are_skipped_and_counted() -> None:
     own = cautious.propose(pictures())
     logits = torch.zeros(2, 8, 4)
     logits[0, :3, -1] = 5.0  # no object, nearly surely
-    regions = cautious.look(pictures(), own, logits, EnsembleConfig())
+    regions = cautious.look(cautious.crops(pictures(), own.mask_logits), logits, EnsembleConfig())
     assert regions.counts.skipped == 3
     prediction = cautious.predict(own, logits, regions, asked, EnsembleConfig())
     assert (scores(prediction)[0, :3] == 0).all()
@@ -234,7 +261,7 @@ def test_a_mask_in_the_padding_alone_is_empty_for_every_ensemble(model: OVSeg) -
     logits = torch.full_like(own.mask_logits, -9.0)
     logits[:, :, -2:] = 9.0
     for ensemble in (EnsembleConfig(), MASKFORMER_ONLY):
-        found = model.look(images, replace(own, mask_logits=logits), torch.zeros(2, 8, 4), ensemble)
+        found = model.look(model.crops(images, logits), torch.zeros(2, 8, 4), ensemble)
         assert found.counts.empty == 16
 
 

@@ -57,6 +57,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
             merge=merge_for(options, network.config.merge),
             precision=options.precision,
             limit=options.limit,
+            batch_size=options.batch_size,
             cache_dir=default_cache_dir(),
         )
         if options.name in DRAWN:  # all that can be refused is refused before anything is drawn

@@ -2,9 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +62,12 @@ def run_segment(options: SegmentOptions) -> int:
         todo = {stem: path for stem, path in pictures.items() if f"{stem}.png" not in there}
         if already := len(pictures) - len(todo):
             note(f"lexiseg: {already} of {len(pictures)} pictures are finished already.")
-        for stem, path in todo.items():
-            start = time.perf_counter()
+        start = time.perf_counter()
+        for (stem, path), result in zip(todo.items(), answer(todo.values()), strict=True):
+            seconds, start = time.perf_counter() - start, time.perf_counter()
             try:
-                result = answer(path)
-                seconds = time.perf_counter() - start
+                if isinstance(result, ValueError):
+                    raise result
                 files = writer.add(result.panoptic, stem=stem, overlay=result.overlay(), picture_name=str(path))
             except ValueError as error:
                 failed += 1
@@ -145,7 +145,7 @@ def _numbered(vocabulary: Vocabulary, paths: list[Path], truth: Path | None) -> 
 
 def _question(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> dict[str, Any]:
     """All that decides an answer, for the JSON."""
-    elsewhere = {"pictures", "vocabulary", "out", "model", "device", "as_json", "resume", "categories"}
+    elsewhere = {"pictures", "vocabulary", "out", "model", "device", "batch_size", "as_json", "resume", "categories"}
     settings = {field.name: getattr(options, field.name) for field in fields(options) if field.name not in elsewhere}
     if options.precision == "float32":  # what an interrupted run of earlier versions was asked for too
         del settings["precision"]
@@ -166,21 +166,40 @@ def _note_strange_letters(vocabulary: Vocabulary) -> None:
         )
 
 
-def _answerer(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> Callable[[Path], Result]:
-    """What segments a picture as asked; bad weights are found out here, and not blamed on a picture."""
+def _answerer(
+    model: Model, vocabulary: Vocabulary, options: SegmentOptions
+) -> Callable[[Iterable[Path]], Iterator[Result | ValueError]]:
+    """What segments pictures as asked, in their order; bad weights are found out here, and not blamed on a picture."""
     set_regions(model.network, options)
     set_sides(model.network, options)
-    if options.best_only:
-        return partial(model.find, vocabulary=vocabulary)
-    model.encode(vocabulary, negatives=options.negatives)
-    return partial(
-        model.segment,
-        vocabulary=vocabulary,
-        negatives=options.negatives,
-        score_threshold=options.score_threshold,
-        fusion=fusion_for(options, model.network),
-        rank_by=options.rank_by,
-    )
+    fusion = None if options.best_only else fusion_for(options, model.network)
+    model.encode(vocabulary, negatives=options.best_only or options.negatives)
+
+    def best(paths: Iterable[Path]) -> Iterator[Result | ValueError]:
+        for path in paths:
+            try:
+                yield model.find(path, vocabulary)
+            except ValueError as error:
+                yield error
+
+    def segmented(paths: Iterable[Path]) -> Iterator[Result | ValueError]:
+        errors: list[ValueError] = []
+        for result in model.segment_many(
+            paths,
+            vocabulary,
+            negatives=options.negatives,
+            score_threshold=options.score_threshold,
+            fusion=fusion,
+            rank_by=options.rank_by,
+            batch_size=options.batch_size,
+            on_error=lambda _, error: errors.append(error),
+        ):
+            yield from errors
+            errors.clear()
+            yield result
+        yield from errors
+
+    return best if options.best_only else segmented
 
 
 def found_words(panoptic: PanopticMap, *, things: bool | None = None) -> str:

@@ -1,6 +1,7 @@
 """Words that are longer than CLIP reads; nothing here imports torch unless a word may be one."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from lexiseg.core.messages import few
@@ -9,13 +10,14 @@ from lexiseg.core.vocabulary import Vocabulary
 _PIECES = re.compile(r"\w+|[^\w\s]")
 
 
-def note_on_cut_words(vocabulary: Vocabulary, context_length: int, word_pieces: Any = None) -> str:
+def note_on_cut_words(vocabulary: Vocabulary, context_length: int, word_pieces: Callable[[], Any] | None = None) -> str:
     """Says which names CLIP's tokenizer cuts off in at least one template, behind what, and which became one word.
 
     Args:
         vocabulary: the names and their templates.
         context_length: tokens that the text tower reads, start and end included.
-        word_pieces: the tokenizer, by its `encode` and `decode`; CLIP's own if not given.
+        word_pieces: gives the tokenizer, by its `encode` and `decode`, if a word may be long, as it takes time to
+            make; CLIP's own if not given.
 
     Returns:
         A sentence; empty if every name is read whole.
@@ -25,10 +27,11 @@ def note_on_cut_words(vocabulary: Vocabulary, context_length: int, word_pieces: 
     long = [name for name in vocabulary.row_names() if len(name.encode()) + most > room]  # a token is a byte or more
     if not long:
         return ""
-    if (tokenizer := word_pieces) is None:
+    if word_pieces is None:
         from open_clip import SimpleTokenizer
 
-        tokenizer = SimpleTokenizer()
+        word_pieces = SimpleTokenizer
+    tokenizer: Any = word_pieces()
     cut: dict[str, str] = {}
     read: dict[tuple[tuple[int, ...], ...], list[str]] = {}
     left = room - max(len(tokenizer.encode(template.partition("{}")[0])) for template in vocabulary.templates)

@@ -209,12 +209,12 @@ def _count_losses(
 ) -> tuple[list[tuple[DiagnosisTally, None]], RegionCounts]:
     """Looks at the pictures of a batch once and counts every combination of oracles."""
     images = batch.images.to(plan.words.text_embed.device)
-    proposals = model.propose(images)
-    prediction = model.classify(images, proposals, plan.words, plan.fusion)
+    encoded = model.encode(images)
+    prediction = model.answer(encoded, plan.words, plan.fusion)
     tallies: list[tuple[DiagnosisTally, None]] = []
     for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.annotations, strict=True)):
         matched = match_proposals(plan.answer(prediction, index, frame), truth.to_segmentation(plan.measure.categories))
-        masks = true_proposals(matched, proposals.query_embed[index])
+        masks = true_proposals(matched, encoded.proposals.query_embed[index])
         names: list[int] = []
         if masks is not None:
             named = model.classify(images.only(index), masks, plan.words, plan.fusion)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lexiseg.core.pool import ProgressCallback
-from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals, RegionEmbeddings
+from lexiseg.core.structures import ImageBatch, MaskPrediction
 from lexiseg.core.tables import percent
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Dataset
@@ -17,7 +17,7 @@ from lexiseg.evaluation.upper_bounds import name_perfectly
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
 from lexiseg.models.crops import crop_embed
-from lexiseg.models.opsnet import OPSNet
+from lexiseg.models.opsnet import EncodedRegions, OPSNet
 from lexiseg.models.postprocess.panoptic import MergeConfig, RankBy
 
 ClipRegions = Literal["pool", "crop", "mask"]
@@ -187,16 +187,15 @@ def study(
         plan = plan_evaluation(model, dataset, vocabulary, settings, groups)
         for batch in planned_batches(model, plan, settings, skipped, report):
             images = batch.images.to(plan.words.text_embed.device)
-            proposals = model.propose(images)
-            regions = _all_regions(model, images, proposals, {key.clip_regions for key in keys})
+            encoded = _encoded(model, images, {key.clip_regions for key in keys})
             answers: dict[StudyRow, MaskPrediction] = {}  # rows that only merge differently share one
             for key in tallies:
                 shared = replace(key, merge=MergeConfig())
                 if shared not in answers:
                     answers[shared] = (
-                        name_perfectly(proposals, model.iou_scores(proposals), batch, plan)
+                        name_perfectly(encoded["pool"], batch, plan)
                         if key.is_oracle
-                        else model.predict(proposals, regions[key.clip_regions], plan.words, key.modulation)
+                        else model.predict(encoded[key.clip_regions], plan.words, key.modulation)
                     )
                 tallies[key] += plan.tally(answers[shared], key.merge, batch)
             read += len(batch.annotations)
@@ -212,13 +211,11 @@ def study(
     )
 
 
-def _all_regions(
-    model: OPSNet, images: ImageBatch, proposals: MaskProposals, kinds: set[ClipRegions]
-) -> dict[ClipRegions, RegionEmbeddings]:
-    """The region embeddings for each wanted kind of CLIP regions; those of the queries are the same in all."""
-    pooled = model.embed(proposals, model.clip_map(images))
-    regions: dict[ClipRegions, RegionEmbeddings] = {"pool": pooled}
+def _encoded(model: OPSNet, images: ImageBatch, kinds: set[ClipRegions]) -> dict[ClipRegions, EncodedRegions]:
+    """The pictures with each wanted kind of CLIP regions; all else is the same."""
+    pooled = model.encode(images)
+    encoded: dict[ClipRegions, EncodedRegions] = {"pool": pooled}
     for kind in kinds - {"pool"}:
-        embed = crop_embed(model.clip, images, proposals.mask_logits, keep_background=kind == "crop")
-        regions[kind] = replace(pooled, clip_embed=embed)
-    return regions
+        embed = crop_embed(model.clip, images, pooled.proposals.mask_logits, keep_background=kind == "crop")
+        encoded[kind] = replace(pooled, regions=replace(pooled.regions, clip_embed=embed))
+    return encoded

@@ -25,15 +25,13 @@ from lexiseg.evaluation.metrics.sizes import LIMITS, size_of
 from lexiseg.evaluation.plan import EvaluationPlan, inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.layers.modulation import class_cosines
-from lexiseg.models.opsnet import OPSNet
+from lexiseg.models.opsnet import EncodedRegions, OPSNet
 
 GroupSize = Literal["all", "small", "medium", "large"]
 SURE = 100.0  # a logit beside zeros whose probability is 1 in float32
 
 
-def name_perfectly(
-    proposals: MaskProposals, iou_scores: Float[Tensor, "B Q"], batch: AnnotatedBatch, plan: EvaluationPlan
-) -> MaskPrediction:
+def name_perfectly(encoded: EncodedRegions, batch: AnnotatedBatch, plan: EvaluationPlan) -> MaskPrediction:
     """Oracle naming: the model's masks and predicted IoUs, with the names that the truth gives them.
 
     A proposal gets, with certainty, the class of the true segment that it overlaps with IoU > 0.5 (void taken off
@@ -41,22 +39,22 @@ def name_perfectly(
     Score filter and merge then run as usual, so what is missing to 100 % is the masks' and the IoU head's doing.
 
     Args:
-        proposals: of the batch.
-        iou_scores: predicted, in [0, 1].
+        encoded: the pictures of the batch.
         batch: the truth.
         plan: vocabulary and categories.
     """
     names: dict[tuple[int, int], int] = {}
+    mask_logits = encoded.proposals.mask_logits
     for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.annotations, strict=True)):
         true = truth.to_segmentation(plan.measure.categories)
         segments = tuple(s for s in true.segments if not s.is_crowd)
         # Half a probability is a logit of zero: the rule of the merge's mask cut.
-        logits = (frame.leave(query.float()[None])[0] for query in proposals.mask_logits[index])
+        logits = (frame.leave(query.float()[None])[0] for query in mask_logits[index])
         pairs = mask_overlaps(true.ids, segments, ((one >= 0).cpu().numpy() for one in logits))
         for query, place in enumerate(pairs.matched()):
             if place is not None:
                 names[index, query] = plan.category_ids.index(segments[place].category_id)
-    return certain(proposals.mask_logits, names, iou_scores, len(plan.category_ids))
+    return certain(mask_logits, names, encoded.iou_scores, len(plan.category_ids))
 
 
 def certain(

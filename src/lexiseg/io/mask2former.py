@@ -1,6 +1,6 @@
 """Importing official Mask2Former checkpoints, and holding them against recorded outputs of the official program."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -220,50 +220,43 @@ def _check(name: str, found: Tensor, expected: Tensor) -> Check:
 
 
 def _outputs(model: Segmenter, classify: nn.Module, canvas: Tensor) -> dict[str, Tensor]:
-    """What the reference records of a forward pass, by its names, listened to at transformers' modules."""
+    """What the reference records of a forward pass, by its names, listened to at the modules."""
     found: dict[str, Tensor] = {}
-    network: Any = model.mask2former
-    pixels, queries = network.pixel_level_module.decoder, network.transformer_module.decoder
+    pixels: Any = model.pixel_decoder
+    queries: Any = model.query_decoder.decoder
 
-    def keep(name: str, shape: Callable[[Any], Tensor]) -> Callable[..., None]:
-        def hook(_: nn.Module, __: object, output: Any) -> None:
-            found[name] = shape(output)
+    def keep(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, __: object, output: Tensor) -> None:
+            found[name] = output[0]
 
         return hook
 
     def keep_blocked(name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, __: object, given: Mapping[str, Any]) -> None:
-            found[name] = given["attn_mask"][0]
+        def hook(_: nn.Module, given: Sequence[Tensor]) -> None:
+            found[name] = given[3][0]
 
         return hook
 
-    def first(output: Any) -> Tensor:
-        return output[0]
-
-    def of_batch(output: Any) -> Tensor:
-        return output[:, 0]
-
     handles = [
-        network.pixel_level_module.encoder.register_forward_hook(
+        model.backbone.register_forward_hook(
             lambda _, __, output: found.update(
                 {f"backbone.{name}": one[0] for name, one in zip(_STAGES, output.feature_maps, strict=True)}
             )
         ),
-        pixels.mask_projection.register_forward_hook(keep("pixel_decoder.mask_features", first)),
-        queries.mask_predictor.mask_embedder.register_forward_hook(keep("decoder.mask_embed", first)),
+        pixels.mask_projection.register_forward_hook(keep("pixel_decoder.mask_features")),
+        queries.mask_predictor.mask_embedder.register_forward_hook(keep("decoder.mask_embed")),
     ]
     for number, projection in enumerate(pixels.input_projections):
-        handles.append(projection.register_forward_hook(keep(f"pixel_decoder.input_proj.{number}", first)))
+        handles.append(projection.register_forward_hook(keep(f"pixel_decoder.input_proj.{number}")))
     for number, layer in enumerate(pixels.encoder.layers):
-        name = f"pixel_decoder.encoder.layer.{number}"
-        handles.append(layer.register_forward_hook(keep(name, lambda output: output[0][0])))
+        handles.append(layer.register_forward_hook(keep(f"pixel_decoder.encoder.layer.{number}")))
     for number, layer in enumerate(queries.layers):
         name = f"decoder.layer.{number}."
         handles += [
-            layer.cross_attn.register_forward_pre_hook(keep_blocked(f"{name}attn_blocked"), with_kwargs=True),
-            layer.cross_attn_layer_norm.register_forward_hook(keep(f"{name}after_cross", of_batch)),
-            layer.self_attn_layer_norm.register_forward_hook(keep(f"{name}after_self", of_batch)),
-            layer.final_layer_norm.register_forward_hook(keep(f"{name}out", of_batch)),
+            layer.cross_attn.register_forward_pre_hook(keep_blocked(f"{name}attn_blocked")),
+            layer.cross_attn_layer_norm.register_forward_hook(keep(f"{name}after_cross")),
+            layer.self_attn_layer_norm.register_forward_hook(keep(f"{name}after_self")),
+            layer.final_layer_norm.register_forward_hook(keep(f"{name}out")),
         ]
     try:
         proposals = model(canvas[None], every_layer=True)

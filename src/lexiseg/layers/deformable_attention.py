@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lexiseg.layers.table_sums import Lookup, TableSums
+
 NUM_LEVELS, NUM_POINTS = 3, 4
 """Feature maps, and points in each of them, that a token looks at; every published Mask2Former has these."""
 Size = tuple[int, int]
@@ -48,31 +50,83 @@ class DeformableAttention(nn.Module):
     ) -> Float[Tensor, "B S C"]:
         """Gathers what every token looks at.
 
+        Places, weights and sums are computed in float32 at least, whatever the projections are computed in.
+
         Args:
             query: tokens with their positions, which decide where to look and what counts.
             tokens: the cells of all maps, map by map and row by row.
             places: x and y of every token in the picture, from `cell_places`.
             sizes: of the maps.
         """
-        batch = len(query)
-        shape = (self.num_heads, NUM_LEVELS, NUM_POINTS)
-        offsets = self.sampling_offsets(query).unflatten(-1, (*shape, 2))  # B S heads levels points 2
-        weights = self.attention_weights(query).unflatten(-1, (self.num_heads, -1)).softmax(-1).unflatten(-1, shape[1:])
-        values = self.value_proj(tokens).split([height * width for height, width in sizes], dim=1)
-        gathered = 0.0
-        for level, ((height, width), value) in enumerate(zip(sizes, values, strict=True)):
-            maps = value.transpose(1, 2).reshape(batch * self.num_heads, -1, height, width)
-            steps = offsets[:, :, :, level] / offsets.new_tensor([width, height])
-            grid = 2 * (places[:, None, None] + steps) - 1
-            found = F.grid_sample(maps, _by_head(grid), align_corners=False)  # (B heads) c S points; zeros outside
-            gathered = gathered + (found * _by_head(weights[:, :, :, level])[:, None]).sum(-1)
-        assert isinstance(gathered, Tensor)
-        return self.output_proj(gathered.reshape(batch, -1, query.shape[1]).transpose(1, 2))
+        exact, device = torch.promote_types(query.dtype, torch.float32), query.device
+        heights, widths = (_for_points(side, self.num_heads, places) for side in zip(*sizes, strict=True))
+        steps_x, steps_y = self.sampling_offsets(query).to(exact).unflatten(-1, (-1, 2)).unbind(-1)
+        x = torch.addcmul(steps_x, places[:, :1], widths) - 0.5
+        y = torch.addcmul(steps_y, places[:, 1:], heights) - 0.5
+        logits = self.attention_weights(query).to(exact).unflatten(-1, (self.num_heads, -1))
+        # over an axis that is not the last, a softmax of twelve numbers takes a quarter of the time
+        weights = logits.transpose(-1, -2).contiguous().softmax(-2).transpose(-1, -2).flatten(-2)
+        values = self.value_proj(tokens).to(exact)
+        gather = gathered_from_table if device.type == "cpu" else gathered_by_grid
+        with torch.autocast(device.type, enabled=False):
+            gathered = gather(values, x, y, weights, sizes, self.num_heads)
+        return self.output_proj(gathered)
 
 
-def _by_head(values: Tensor) -> Tensor:
-    """B S heads ... to (B heads) S ...: heads are pictures to `grid_sample`."""
-    return values.transpose(1, 2).flatten(0, 1)
+def gathered_from_table(
+    values: Float[Tensor, "B S C"],
+    x: Float[Tensor, "B S X"],
+    y: Float[Tensor, "B S X"],
+    weights: Float[Tensor, "B S X"],
+    sizes: Sequence[Size],
+    num_heads: int,
+) -> Float[Tensor, "B S C"]:
+    """Weighted sums of bilinear samples as one `embedding_bag`: on a CPU, in a seventh of the time of `grid_sample`.
+
+    Args:
+        values: of the cells, map by map and row by row; each head has its share of the channels.
+        x: in cells, 0 at the centre of a map's first one; the X points of a token stand head by head and map by map.
+        y: likewise.
+        weights: of the points.
+        sizes: of the maps.
+        num_heads: X is a multiple of it.
+    """
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        return TableSums.apply(values, x, y, weights, sizes, num_heads)
+    return Lookup.of(values, x, y, weights, sizes, num_heads).sums().view_as(values)
+
+
+def gathered_by_grid(
+    values: Float[Tensor, "B S C"],
+    x: Float[Tensor, "B S X"],
+    y: Float[Tensor, "B S X"],
+    weights: Float[Tensor, "B S X"],
+    sizes: Sequence[Size],
+    num_heads: int,
+) -> Float[Tensor, "B S C"]:
+    """The same by `grid_sample`, map by map, where that is fast: on a GPU."""
+    batch, num_tokens, dim = values.shape
+
+    def by_map(points: Tensor) -> tuple[Tensor, ...]:
+        """(B heads) S points of every map: heads are pictures to `grid_sample`."""
+        points = points.unflatten(-1, (num_heads, len(sizes), -1)).movedim(2, 1).flatten(0, 1)
+        return points.unbind(2)
+
+    maps = values.split([height * width for height, width in sizes], 1)
+    gathered = values.new_zeros(())
+    for (height, width), cells, *points in zip(sizes, maps, by_map(x), by_map(y), by_map(weights), strict=True):
+        across, down, shares = points
+        grid = torch.stack([(2 * across + 1) / width - 1, (2 * down + 1) / height - 1], -1)
+        pictures = cells.transpose(1, 2).reshape(batch * num_heads, -1, height, width)
+        samples = F.grid_sample(pictures, grid, align_corners=False)  # zeros outside
+        gathered = gathered + (samples * shares[:, None]).sum(-1)
+    return gathered.reshape(batch, dim, num_tokens).transpose(1, 2)
+
+
+def _for_points(per_map: Sequence[int], num_heads: int, like: Tensor) -> Tensor:
+    """A number of every map for each of a token's points, of another tensor's type."""
+    numbers = torch.tensor(per_map, dtype=like.dtype, device=like.device)
+    return numbers.repeat_interleave(NUM_POINTS).repeat(num_heads)
 
 
 def cell_places(sizes: Sequence[Size], like: Tensor) -> Float[Tensor, "S 2"]:

@@ -30,7 +30,9 @@ class DecoderConfig:
     """
 
     hidden_dim: int = 256
+    """Of the queries."""
     mask_dim: int = 256
+    """Of the pixel decoder; where it is another than the queries', maps are projected before these read them."""
     encoder_layers: int = 6
     """Layers of deformable attention in the pixel decoder."""
     encoder_feedforward_dim: int = 1024
@@ -41,17 +43,17 @@ class DecoderConfig:
     num_queries: int = 250
 
     def __post_init__(self) -> None:
-        check_multiples(self, hidden_dim=GROUPS)
-        check_multiples(self, hidden_dim="num_heads")
+        check_multiples(self, hidden_dim=GROUPS, mask_dim=GROUPS)
+        check_multiples(self, hidden_dim="num_heads", mask_dim="num_heads")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelFeatures:
     """What the query decoder reads."""
 
-    mask_features: Float[Tensor, "B M h w"]
+    mask_features: Float[Tensor, "B E h w"]
     """At stride 4; their products with the queries' mask embeddings are the mask logits."""
-    memory: tuple[Float[Tensor, "B C _ _"], ...]
+    memory: tuple[Float[Tensor, "B E _ _"], ...]
     """Three maps, coarsest first: strides 32, 16, 8."""
 
 
@@ -60,7 +62,7 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        dim = config.hidden_dim
+        dim = config.mask_dim
         self.self_attn = DeformableAttention(dim, config.num_heads)
         self.self_attn_layer_norm = nn.LayerNorm(dim)
         self.fc1 = nn.Linear(dim, config.encoder_feedforward_dim)
@@ -71,11 +73,11 @@ class EncoderLayer(nn.Module):
 
     def forward(
         self,
-        tokens: Float[Tensor, "B S C"],
-        positions: Float[Tensor, "S C"],
+        tokens: Float[Tensor, "B S E"],
+        positions: Float[Tensor, "S E"],
         places: Float[Tensor, "S 2"],
         sizes: list[tuple[int, int]],
-    ) -> Float[Tensor, "B S C"]:
+    ) -> Float[Tensor, "B S E"]:
         """The tokens after this layer."""
         tokens = self.self_attn_layer_norm(tokens + self.self_attn(tokens + positions, tokens, places, sizes))
         return self.final_layer_norm(tokens + self.fc2(self.fc1(tokens).relu()))
@@ -92,14 +94,14 @@ class PixelDecoder(nn.Module):
             config: the sizes.
         """
         super().__init__()
-        dim = config.hidden_dim
+        dim = config.mask_dim
         self.level_embed = nn.Parameter(torch.empty(NUM_LEVELS, dim))
         self.input_projections = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, dim, 1), nn.GroupNorm(GROUPS, dim)) for width in channels[:0:-1]
         )
         self.encoder = nn.Module()  # its only use is a part of the published names
         self.encoder.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
-        self.mask_projection = nn.Conv2d(dim, config.mask_dim, 1)
+        self.mask_projection = nn.Conv2d(dim, dim, 1)
         self.adapter_1 = nn.Sequential(nn.Conv2d(channels[0], dim, 1, bias=False), nn.GroupNorm(GROUPS, dim))
         self.layer_1 = nn.Sequential(
             nn.Conv2d(dim, dim, 3, padding=1, bias=False), nn.GroupNorm(GROUPS, dim), nn.ReLU()
@@ -120,13 +122,13 @@ class PixelDecoder(nn.Module):
         *_, memory = tokens, *self.encoded(tokens, sizes_of(levels))
         return self.finish(stages[0], self.cut(memory, sizes_of(levels)))
 
-    def levels(self, stages: Stages) -> list[Float[Tensor, "B C _ _"]]:
+    def levels(self, stages: Stages) -> list[Float[Tensor, "B E _ _"]]:
         """The three coarser stages in the decoder's width, coarsest first."""
         return [project(stage) for project, stage in zip(self.input_projections, stages[:0:-1], strict=True)]
 
     def encoded(
-        self, tokens: Float[Tensor, "B S C"], sizes: list[tuple[int, int]], *, start: int = 0
-    ) -> Iterator[Float[Tensor, "B S C"]]:
+        self, tokens: Float[Tensor, "B S E"], sizes: list[tuple[int, int]], *, start: int = 0
+    ) -> Iterator[Float[Tensor, "B S E"]]:
         """The cells of all levels after every encoder layer, from `start` on."""
         places = cell_places(sizes, tokens)
         positions = torch.cat(
@@ -140,12 +142,12 @@ class PixelDecoder(nn.Module):
             tokens = layer(tokens, positions, places, sizes)
             yield tokens
 
-    def cut(self, tokens: Float[Tensor, "B S C"], sizes: list[tuple[int, int]]) -> tuple[Float[Tensor, "B C _ _"], ...]:
+    def cut(self, tokens: Float[Tensor, "B S E"], sizes: list[tuple[int, int]]) -> tuple[Float[Tensor, "B E _ _"], ...]:
         """Tokens as maps again."""
         parts = tokens.transpose(1, 2).split([height * width for height, width in sizes], dim=-1)
         return tuple(part.unflatten(-1, size) for part, size in zip(parts, sizes, strict=True))
 
-    def finish(self, finest: Float[Tensor, "B _ h w"], memory: tuple[Float[Tensor, "B C _ _"], ...]) -> PixelFeatures:
+    def finish(self, finest: Float[Tensor, "B _ h w"], memory: tuple[Float[Tensor, "B E _ _"], ...]) -> PixelFeatures:
         """One step of a feature pyramid, from stride 8 to the backbone's finest stage."""
         upper = F.interpolate(memory[-1], finest.shape[-2:], mode="bilinear", align_corners=False)
         mask_features = self.mask_projection(self.layer_1(self.adapter_1(finest) + upper))

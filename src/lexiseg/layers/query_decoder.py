@@ -4,15 +4,27 @@ Weights have the names of transformers' Mask2Former, whose numbers it computes.
 """
 
 import itertools
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lexiseg.core.structures import MaskProposals
+from lexiseg.core.structures import MaskFactors, MaskProposals
 from lexiseg.layers.deformable_attention import NUM_LEVELS
 from lexiseg.layers.pixel_decoder import DecoderConfig, PixelFeatures, sine_positions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """One of the three maps as the queries see it."""
+
+    cells: Float[Tensor, "B S C"]
+    keys: Float[Tensor, "B S C"]
+    """The cells with their positions."""
+    mask_features: Float[Tensor, "B E S"]
+    """Resized to the map."""
 
 
 class CrossAttention(nn.Module):
@@ -49,7 +61,8 @@ class SelfAttention(nn.Module):
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(dim, dim) for _ in range(4))
+        # in transformers' order, by which optimisers number their states in checkpoints
+        self.k_proj, self.v_proj, self.q_proj, self.out_proj = (nn.Linear(dim, dim) for _ in range(4))
 
     def forward(self, query: Float[Tensor, "B Q C"], value: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q C"]:
         """What each query gathers; the query is its own key."""
@@ -84,12 +97,11 @@ class DecoderLayer(nn.Module):
         self,
         query: Float[Tensor, "B Q C"],
         place: Float[Tensor, "Q C"],
-        cells: Float[Tensor, "B S C"],
-        positions: Float[Tensor, "S C"],
+        level: Level,
         blocked: Bool[Tensor, "B Q S"],
     ) -> Float[Tensor, "B Q C"]:
         """The queries after they looked at the cells that are not blocked."""
-        seen = self.cross_attn(query + place, cells + positions, cells, blocked)
+        seen = self.cross_attn(query + place, level.keys, level.cells, blocked)
         return self.cross_attn_layer_norm(query + seen)
 
     def compare(self, query: Float[Tensor, "B Q C"], place: Float[Tensor, "Q C"]) -> Float[Tensor, "B Q C"]:
@@ -134,66 +146,89 @@ class QueryDecoder(nn.Module):
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.queries_embedder = nn.Embedding(config.num_queries, config.hidden_dim)
-        self.queries_features = nn.Embedding(config.num_queries, config.hidden_dim)
+        dim = config.hidden_dim
+        self.queries_embedder = nn.Embedding(config.num_queries, dim)
+        self.queries_features = nn.Embedding(config.num_queries, dim)
+        self.input_projections = nn.ModuleList(
+            nn.Identity() if config.mask_dim == dim else nn.Conv2d(config.mask_dim, dim, 1) for _ in range(NUM_LEVELS)
+        )
         self.decoder = _Layers(config)
-        self.level_embed = nn.Embedding(NUM_LEVELS, config.hidden_dim)
+        self.level_embed = nn.Embedding(NUM_LEVELS, dim)
+        for projection in self.input_projections:
+            if isinstance(projection, nn.Conv2d):
+                nn.init.xavier_uniform_(projection.weight)
+                nn.init.zeros_(projection.get_parameter("bias"))
 
     def forward(self, features: PixelFeatures, *, every_layer: bool = False) -> MaskProposals:
         """Proposes masks.
 
         Args:
             features: from the pixel decoder.
-            every_layer: also those before the first and after every earlier layer, in `aux`, for deep supervision.
+            every_layer: also those before the first and after every earlier layer, in `aux`, for deep supervision, and
+                the factors of all.
 
         Returns:
             Mask logits at stride 4, and queries after the last norm.
         """
-        query = self.queries_features.weight.expand(len(features.mask_features), -1, -1)
-        normed = self.decoder.layernorm(query)
+        levels = [self.level(features, number) for number in range(NUM_LEVELS)]
+        query = self.queries_features.weight.repeat(len(features.mask_features), 1, 1)  # no view, on which hooks trip
+        normed, mask_embed = self.predict(query)
         found = []
         for number in range(len(self.decoder.layers)):
             if every_layer:
-                found.append(self.propose(normed, features))
-            query = self.step(number, query, features, self.blocked(normed, features, number))
-            normed = self.decoder.layernorm(query)
-        last = self.propose(normed, features)
-        return MaskProposals(mask_logits=last.mask_logits, query_embed=normed, aux=tuple(found))
+                found.append(proposals_of(normed, mask_embed, features, has_factors=True))
+            level = levels[number % NUM_LEVELS]
+            query = self.step(number, query, level, self.blocked(mask_embed, level))
+            normed, mask_embed = self.predict(query)
+        last = proposals_of(normed, mask_embed, features, has_factors=every_layer)
+        return replace(last, aux=tuple(found))
+
+    def level(self, features: PixelFeatures, number: int) -> Level:
+        """One of the maps, coarsest first; layers read them in turn.
+
+        The mask at a map's size is the product with mask features of that size: resizing and the product, both linear,
+        may change places.
+        """
+        memory = features.memory[number]
+        size = memory.shape[-2], memory.shape[-1]
+        cells = self.input_projections[number](memory).flatten(2).transpose(1, 2) + self.level_embed.weight[number]
+        with torch.no_grad():  # they decide only what is blocked
+            small = F.interpolate(features.mask_features, size, mode="bilinear", align_corners=False)
+        return Level(
+            cells=cells,
+            keys=cells + sine_positions(size, cells.shape[-1], cells).T,
+            mask_features=small.flatten(2),
+        )
 
     def step(
-        self,
-        number: int,
-        query: Float[Tensor, "B Q C"],
-        features: PixelFeatures,
-        blocked: Bool[Tensor, "B Q S"],
+        self, number: int, query: Float[Tensor, "B Q C"], level: Level, blocked: Bool[Tensor, "B Q S"]
     ) -> Float[Tensor, "B Q C"]:
         """One layer: the queries before its norm for prediction."""
         layer, place = self.decoder.layers[number], self.queries_embedder.weight
         assert isinstance(layer, DecoderLayer)
-        cells, positions = self.cells(number, features)
-        return layer.think(layer.compare(layer.look(query, place, cells, positions, blocked), place))
+        return layer.think(layer.compare(layer.look(query, place, level, blocked), place))
 
-    def cells(self, number: int, features: PixelFeatures) -> tuple[Float[Tensor, "B S C"], Float[Tensor, "S C"]]:
-        """The cells that a layer reads, coarsest map first and then in turn, and their positions."""
-        level = number % NUM_LEVELS
-        memory = features.memory[level]
-        cells = memory.flatten(2).transpose(1, 2) + self.level_embed.weight[level]
-        return cells, sine_positions((memory.shape[-2], memory.shape[-1]), memory.shape[1], memory).T
+    def predict(self, query: Float[Tensor, "B Q C"]) -> tuple[Float[Tensor, "B Q C"], Float[Tensor, "B Q E"]]:
+        """Queries after the norm, and their mask embeddings."""
+        normed = self.decoder.layernorm(query)
+        return normed, self.decoder.mask_predictor.mask_embedder(normed)
 
     @torch.no_grad()
-    def blocked(self, normed: Float[Tensor, "B Q C"], features: PixelFeatures, number: int) -> Bool[Tensor, "B Q S"]:
-        """The cells outside each query's own mask, to which it may not attend; a query without cells sees all.
-
-        The mask at the cells' size is the product with mask features of that size: resizing and the product, both
-        linear, may change places.
-        """
-        memory = features.memory[number % NUM_LEVELS]
-        small = F.interpolate(features.mask_features, memory.shape[-2:], mode="bilinear", align_corners=False)
-        outside = self.decoder.mask_predictor.mask_embedder(normed) @ small.flatten(2) < 0
+    def blocked(self, mask_embed: Float[Tensor, "B Q E"], level: Level) -> Bool[Tensor, "B Q S"]:
+        """The cells outside each query's own mask, to which it may not attend; a query without cells sees all."""
+        outside = mask_embed @ level.mask_features < 0
         return outside & ~outside.all(-1, keepdim=True)
 
-    def propose(self, normed: Float[Tensor, "B Q C"], features: PixelFeatures) -> MaskProposals:
-        """The masks of queries after the norm."""
-        mask_embed = self.decoder.mask_predictor.mask_embedder(normed)
-        mask_logits = torch.einsum("bqm,bmhw->bqhw", mask_embed, features.mask_features)
-        return MaskProposals(mask_logits=mask_logits, query_embed=normed)
+
+def proposals_of(
+    normed: Float[Tensor, "B Q C"],
+    mask_embed: Float[Tensor, "B Q E"],
+    features: PixelFeatures,
+    *,
+    has_factors: bool = False,
+) -> MaskProposals:
+    """The masks of what `predict` gives, at stride 4."""
+    factors = MaskFactors(mask_embed=mask_embed, mask_features=features.mask_features)
+    if not has_factors:
+        return MaskProposals(mask_logits=factors.logits(), query_embed=normed)
+    return MaskProposals(mask_logits=factors.logits().detach(), query_embed=normed, factors=factors)

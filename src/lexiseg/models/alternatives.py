@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lexiseg.core.checks import check_fractions
-from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals, RegionEmbeddings, VocabularyEmbeddings
+from lexiseg.core.structures import ImageBatch, MaskPrediction, RegionEmbeddings, VocabularyEmbeddings
 from lexiseg.layers.modulation import class_cosines
-from lexiseg.models.crops import RegionConfig, cut_regions
+from lexiseg.models.crops import RegionConfig, SeenCrops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,29 +103,24 @@ def survivors(first: MaskPrediction, min_score: float) -> Bool[Tensor, "B Q"]:
     return (1 - first.void_probs) * first.class_logits.float().softmax(-1).amax(-1) > min_score
 
 
-@torch.no_grad()
+def crops_of(clip: Any, images: ImageBatch, mask_logits: Float[Tensor, "B Q h w"], regions: RegionConfig) -> SeenCrops:
+    """The crops of proposals, as the whole of a CLIP of any family sees them; nothing is encoded yet."""
+    size = clip.config.image_size, clip.config.embed_dim
+    return SeenCrops(lambda crops: clip.encode_image(crops.pixel_values), images, mask_logits, regions, size)
+
+
 def with_crops(
-    clip: Any,
-    images: ImageBatch,
-    proposals: MaskProposals,
-    regions: RegionEmbeddings,
-    wanted: Bool[Tensor, "B Q"],
-    config: SurvivorCrops,
+    regions: RegionEmbeddings, crops: SeenCrops, wanted: Bool[Tensor, "B Q"], share: float
 ) -> RegionEmbeddings:
     """The region embeddings in which CLIP's, of wanted proposals that have a pixel, is joined with their crop's.
 
     Args:
-        clip: of any family, frozen.
-        images: the pictures that the masks were proposed for.
-        proposals: the masks.
         regions: the embeddings without crops.
+        crops: of the proposals.
         wanted: which proposals are cut out.
-        config: the crop's weight and how it is cut out.
+        share: the crop's weight in the sum.
     """
-    embed = regions.clip_embed.float().clone()
-    size = clip.config.image_size
-    for crops in cut_regions(images, proposals.mask_logits, config.regions, size, wanted=wanted):
-        seen = F.normalize(clip.encode_image(crops.pixel_values).float(), dim=-1)
-        place = crops.images, crops.queries
-        embed[place] = F.normalize((1 - config.share) * embed[place] + config.share * seen, dim=-1)
-    return replace(regions, clip_embed=embed)
+    seen, has_pixels = crops.embed(wanted)
+    embed = regions.clip_embed.float()
+    joined = F.normalize((1 - share) * embed + share * seen, dim=-1)
+    return replace(regions, clip_embed=joined.where(has_pixels[..., None], embed))

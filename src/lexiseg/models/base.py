@@ -1,11 +1,12 @@
 """The interface of a model: all that inference, evaluation, training and the command line use of one.
 
-To add a model: a subclass in a file of its own, and a line in the table of `lexiseg.io.models`.
+To add a model: a subclass in a file of its own, and a line in the table of `lexiseg.io.models`. Its two halves are
+`encode`, which sees pictures and no words, and `answer`, which sees words and no pictures.
 """
 
 import logging
 from abc import ABC, abstractmethod
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -85,6 +86,17 @@ class ModelConfig(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncodedImages:
+    """All that a model knows of pictures before it reads a word; each model's own has more fields.
+
+    It is never changed, but for caches that may be lost, so threads can share it.
+    """
+
+    proposals: MaskProposals
+    """Of the last layer alone, without the maps that they were made from."""
+
+
 class OpenVocabularySegmenter(nn.Module, ABC):
     """Open-vocabulary segmentation: class-agnostic mask proposals, classified against an embedded vocabulary.
 
@@ -122,7 +134,7 @@ class OpenVocabularySegmenter(nn.Module, ABC):
             ValueError: if the fusion is another model's.
         """
         self.check_fusion(fusion)
-        return self.classify(images, self.propose(images), words, fusion)
+        return self.answer(self.encode(images), words, fusion)
 
     @abstractmethod
     def propose(self, images: ImageBatch, *, every_layer: bool = False) -> MaskProposals:
@@ -134,17 +146,38 @@ class OpenVocabularySegmenter(nn.Module, ABC):
         """
 
     @abstractmethod
+    def encode(self, images: ImageBatch, proposals: MaskProposals | None = None) -> EncodedImages:
+        """The part of `forward` before the words: computed once for any number of questions.
+
+        What only some questions need, such as crops of some proposals, is computed when the first of them is asked.
+
+        Args:
+            images: pictures of one padded size.
+            proposals: other masks than the model's own, with their queries.
+        """
+
+    @abstractmethod
+    def answer(self, encoded: Any, words: VocabularyEmbeddings, fusion: Fusion | None = None) -> MaskPrediction:
+        """The part of `forward` after the pictures.
+
+        Args:
+            encoded: from `encode` of this model.
+            words: from `embed_vocabulary`.
+            fusion: how CLIP and query are combined, checked by `check_fusion`; the configuration's if not given.
+        """
+
     def classify(
         self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
     ) -> MaskPrediction:
-        """The part of `forward` after the proposals, which may be other masks than the model's own.
+        """Names other masks than the model's own, once; for several questions, `encode` them and `answer`.
 
         Args:
             images: the pictures that the masks were proposed for.
             proposals: the masks and their queries.
             words: from `embed_vocabulary`.
-            fusion: how CLIP and query are combined; the configuration's if not given.
+            fusion: as `answer` takes it.
         """
+        return self.answer(self.encode(images, proposals), words, fusion)
 
     def embed_vocabulary(
         self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
@@ -159,7 +192,7 @@ class OpenVocabularySegmenter(nn.Module, ABC):
             cache_dir: folder of cached embeddings; None caches nothing.
         """
         phrased, training = self.phrased(vocabulary), self.phrased(self.config.training_vocabulary)
-        if told := note_on_cut_words(phrased, self.context_length, self.clip.word_pieces):
+        if told := note_on_cut_words(phrased, self.context_length, lambda: self.clip.word_pieces):
             logger.warning("%s", told)
         return embed_vocabulary(
             self.text_encoder,

@@ -4,7 +4,7 @@ OVSeg (section 3.2), SimBaseline and ZegFormer work so; for OPSNet it is the cos
 as many passes of CLIP as there are masks, instead of one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -112,6 +112,65 @@ def cut_regions(
                 waiting = []
     if waiting:
         yield _together(waiting)
+
+
+class SeenCrops:
+    """The crops of pictures in CLIP's eyes: each is encoded when a question first needs it, and remembered.
+
+    Threads may share it: what two of them need at once may be encoded twice, and no answer depends on it.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[Crops], Float[Tensor, "M D"]],
+        images: ImageBatch,
+        mask_logits: Float[Tensor, "B Q h w"],
+        config: RegionConfig,
+        size: tuple[int, int],
+    ) -> None:
+        """Encodes nothing yet.
+
+        Args:
+            encode: embeds the crops of one pass.
+            images: this and the next two as `cut_regions` takes them.
+            mask_logits: likewise.
+            config: likewise.
+            size: side of CLIP's square in pixels, and width of its joint space.
+        """
+        self._encode, self._images, self._mask_logits, self._config, self._size = (
+            encode,
+            images,
+            mask_logits,
+            config,
+            size,
+        )
+        nothing = torch.zeros(mask_logits.shape[:2], dtype=torch.bool, device=mask_logits.device)
+        embed = mask_logits.new_zeros(*nothing.shape, size[1], dtype=torch.float32)
+        self._found = embed, nothing, nothing  # replaced as a whole, never written to
+        self._touched: Tensor | None = None
+
+    @torch.no_grad()
+    def embed(self, wanted: Bool[Tensor, "B Q"]) -> tuple[Float[Tensor, "B Q D"], Bool[Tensor, "B Q"]]:
+        """The embeddings of some proposals' crops as unit rows, zero without one; and which of them have a pixel."""
+        embed, has_pixels, is_known = self._found
+        if bool((missing := wanted & ~is_known).any()):
+            embed, has_pixels = embed.clone(), has_pixels.clone()
+            for crops in cut_regions(self._images, self._mask_logits, self._config, self._size[0], wanted=missing):
+                embed[crops.images, crops.queries] = F.normalize(self._encode(crops).float(), dim=-1)
+                has_pixels[crops.images, crops.queries] = True
+            self._found = embed, has_pixels, is_known | missing
+        return embed * wanted[..., None], has_pixels & wanted
+
+    @torch.no_grad()
+    def have_pixels(self) -> Bool[Tensor, "B Q"]:
+        """Masks with a pixel of the picture above the threshold; CLIP is not asked."""
+        if self._touched is None:
+            rows = [
+                torch.stack([(mask_probs_on(mask, frame) > self._config.mask_threshold).any() for mask in masks])
+                for masks, frame in zip(self._mask_logits, self._images.frames, strict=True)
+            ]
+            self._touched = torch.stack(rows)
+        return self._touched
 
 
 def _bands(mask_logits: Float[Tensor, "Q h w"], frame: Frame, config: RegionConfig) -> list[tuple[slice, slice] | None]:

@@ -1,6 +1,6 @@
 """FC-CLIP (NeurIPS 2023): a frozen CLIP is the backbone, run once; masks, queries and CLIP share its maps."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -26,7 +26,7 @@ from lexiseg.layers.heads import PooledHead, bounded_scale
 from lexiseg.layers.modulation import ModulationConfig, class_cosines, modulated_logits
 from lexiseg.layers.pixel_decoder import DecoderConfig, PixelDecoder, PixelFeatures, Stages
 from lexiseg.layers.query_decoder import QueryDecoder
-from lexiseg.models.base import Fusion, OpenVocabularySegmenter
+from lexiseg.models.base import EncodedImages, Fusion, OpenVocabularySegmenter
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.models.vocabulary_embedding import QuestionConfig
 
@@ -87,6 +87,15 @@ class Decoders(nn.Module):
         return []
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncodedMasks(EncodedImages):
+    """Masks in the joint space."""
+
+    regions: RegionEmbeddings
+    has_cells: Bool[Tensor, "B Q"]
+    """Masks with a cell of CLIP's map inside."""
+
+
 class FCCLIP(OpenVocabularySegmenter):
     """The whole model (section 3, Figure 2).
 
@@ -123,33 +132,39 @@ class FCCLIP(OpenVocabularySegmenter):
             mask_logits=found.mask_logits,
             query_embed=found.query_embed,
             aux=found.aux,
+            factors=found.factors,
             maps=BackboneMaps(clip_map=stages[-1], mask_features=features.mask_features),
         )
 
-    def classify(
-        self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
-    ) -> MaskPrediction:
-        """Embeds every mask twice, compares both embeddings with the words, and combines the answers.
-
-        Masks that are not the model's own bring no maps: these are computed again.
-        """
-        fusion = fusion or self.config.fusion
+    def encode(self, images: ImageBatch, proposals: MaskProposals | None = None) -> EncodedMasks:
+        """Embeds every mask twice; the maps of masks that are not the model's own are computed anew."""
+        proposals = proposals or self.propose(images)
         maps = proposals.maps or self.maps(images)
-        class_embed = self.class_embed(proposals, maps)
-        query_logits = self.class_logits_with_void(class_embed, words)
         inside = self.cells_inside(proposals.mask_logits, maps.clip_map)
         clip_embed = F.normalize(self.clip.embed_inside(maps.clip_map, inside).float(), dim=-1)
+        return EncodedMasks(
+            proposals=replace(proposals, maps=None),
+            regions=RegionEmbeddings(class_embed=self.class_embed(proposals, maps), clip_embed=clip_embed),
+            has_cells=inside.flatten(2).any(-1),
+        )
+
+    def answer(
+        self, encoded: EncodedMasks, words: VocabularyEmbeddings, fusion: Fusion | None = None
+    ) -> MaskPrediction:
+        """Compares both embeddings of every mask with the words, and combines the answers."""
+        fusion, regions = fusion or self.config.fusion, encoded.regions
+        query_logits = self.class_logits_with_void(regions.class_embed, words)
         if isinstance(fusion, ModulationConfig):
-            regions = RegionEmbeddings(class_embed=class_embed, clip_embed=clip_embed)
             class_logits = modulated_logits(regions, words, fusion, logit_scale=float(self.head.scale))
             void_probs = query_logits.softmax(-1)[..., -1] * (not fusion.clip_only)
         else:
             assert isinstance(fusion, GeometricConfig), "check_fusion was called"
+            clip_logits = self.clip_logits(regions.clip_embed, words)
             class_logits, void_probs = geometric_logits(
-                query_logits, self.clip_logits(clip_embed, words), inside.flatten(2).any(-1), words.is_seen, fusion
+                query_logits, clip_logits, encoded.has_cells, words.is_seen, fusion
             )
         return MaskPrediction(
-            mask_logits=proposals.mask_logits,
+            mask_logits=encoded.proposals.mask_logits,
             class_logits=class_logits,
             void_probs=void_probs,
             iou_scores=torch.ones_like(void_probs),  # there is no IoU head, and empty masks take part as officially
@@ -164,6 +179,7 @@ class FCCLIP(OpenVocabularySegmenter):
             LayerPrediction(
                 mask_logits=layer.mask_logits.float(),
                 class_logits=self.class_logits_with_void(self.class_embed(layer, last.maps), words),
+                factors=layer.factors,
             )
             for layer in (*last.aux, last)
         )

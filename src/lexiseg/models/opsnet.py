@@ -31,14 +31,16 @@ from lexiseg.layers.query_enhancer import QueryEnhancer
 from lexiseg.layers.spatial_adapter import SpatialAdapter
 from lexiseg.models.alternatives import (
     Alternatives,
+    crops_of,
     lifted_void_probs,
     mapped_log_probs,
     survivors,
     with_crops,
     with_void,
 )
-from lexiseg.models.base import Fusion, OpenVocabularySegmenter
+from lexiseg.models.base import EncodedImages, Fusion, OpenVocabularySegmenter
 from lexiseg.models.class_names import without_raw_forms
+from lexiseg.models.crops import SeenCrops
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.models.vocabulary_embedding import QuestionConfig
 
@@ -129,6 +131,17 @@ class OPSNetConfig:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncodedRegions(EncodedImages):
+    """Proposals in the joint space."""
+
+    regions: RegionEmbeddings
+    iou_scores: Float[Tensor, "B Q"]
+    """Predicted."""
+    crops: SeenCrops | None = None
+    """What CLIP sees of proposals one by one, where `alternatives.crops` are configured."""
+
+
 class OPSNet(OpenVocabularySegmenter):
     """The whole model (section 3, Figure 2).
 
@@ -171,18 +184,31 @@ class OPSNet(OpenVocabularySegmenter):
         """Class-agnostic masks and their queries."""
         return self.segmenter(self._canvas(images, colours.IMAGENET), every_layer=every_layer)
 
-    def classify(
-        self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
+    def encode(self, images: ImageBatch, proposals: MaskProposals | None = None) -> EncodedRegions:
+        """Embeds every proposal twice."""
+        proposals = proposals or self.propose(images)
+        crops = self.config.alternatives.crops
+        return EncodedRegions(
+            proposals=proposals,
+            regions=self.embed(proposals, self.clip_map(images)),
+            iou_scores=self.iou_scores(proposals),
+            crops=None if crops is None else crops_of(self.clip, images, proposals.mask_logits, crops.regions),
+        )
+
+    def answer(
+        self, encoded: EncodedRegions, words: VocabularyEmbeddings, fusion: Fusion | None = None
     ) -> MaskPrediction:
-        """Embeds every proposal twice, and joins both embeddings, or what each says of the words."""
+        """Joins both embeddings, or what each says of the words; and those of survivors with their crops'."""
         fusion = fusion or self.config.fusion
         assert isinstance(fusion, ModulationConfig | GeometricConfig), "check_fusion was called"
-        regions = self.embed(proposals, self.clip_map(images))
-        if (crops := self.config.alternatives.crops) is not None:
-            least = self.config.merge.score_threshold if crops.min_score is None else crops.min_score
-            wanted = survivors(self.predict(proposals, regions, words, fusion), least)
-            regions = with_crops(self.clip, images, proposals, regions, wanted, crops)
-        return self.predict(proposals, regions, words, fusion)
+        first = self.predict(encoded, words, fusion)
+        config = self.config.alternatives.crops
+        if config is None:
+            return first
+        assert encoded.crops is not None, "configured before the pictures were encoded"
+        least = self.config.merge.score_threshold if config.min_score is None else config.min_score
+        regions = with_crops(encoded.regions, encoded.crops, survivors(first, least), config.share)
+        return self.predict(replace(encoded, regions=regions), words, fusion)
 
     def check_fusion(self, fusion: Fusion | None) -> None:
         """Likewise; also refuses to add an embedding to mapped probabilities."""
@@ -199,6 +225,7 @@ class OPSNet(OpenVocabularySegmenter):
                 mask_logits=layer.mask_logits.float(),
                 class_logits=self.class_logits_with_void(self.class_embed(layer, clip_map), words),
                 iou_scores=self.iou_scores(last) if layer is last else None,
+                factors=layer.factors,
             )
             for layer in (*last.aux, last)
         )
@@ -278,65 +305,56 @@ class OPSNet(OpenVocabularySegmenter):
         return self.head(query_embed)
 
     def predict(
-        self,
-        proposals: MaskProposals,
-        regions: RegionEmbeddings,
-        words: VocabularyEmbeddings,
-        fusion: ModulationConfig | GeometricConfig,
+        self, encoded: EncodedRegions, words: VocabularyEmbeddings, fusion: ModulationConfig | GeometricConfig
     ) -> MaskPrediction:
-        """Class logits, void and IoU scores of every mask.
+        """Class logits, void and IoU scores of every mask, by the embeddings that are there.
 
         The paper does not say how no-object enters the fused scores. Here its probability comes from the query alone,
         whatever the fusion (the softmax of training, or an assembled model's closed-set head), and class scores are
         multiplied by one minus it. CLIP knows no such word: it is zero for CLIP-only.
         """
         scale, alternatives = self.config.logit_scale, self.config.alternatives
-        void_probs = self.void_probs(proposals, regions, words, fusion)
+        proposals, regions = encoded.proposals, encoded.regions
+        void_probs = self.void_probs(encoded, words, fusion)
         if isinstance(fusion, GeometricConfig):
-            query_logits = with_void(self.query_log_probs(proposals, regions, words), void_probs)
+            query_logits = with_void(self.query_log_probs(encoded, words), void_probs)
             has_region = (proposals.mask_logits > 0).flatten(2).any(-1)
             clip_logits = class_cosines(regions.clip_embed, words) * scale
             class_logits, _ = geometric_logits(query_logits, clip_logits, has_region, words.is_seen, fusion)
         elif alternatives.mapped_head and not fusion.clip_only:
-            class_logits = self.query_log_probs(proposals, regions, words)
+            class_logits = self.query_log_probs(encoded, words)
         else:
             class_logits = modulated_logits(regions, words, fusion, logit_scale=scale)
         return MaskPrediction(
             mask_logits=proposals.mask_logits,
             class_logits=class_logits,
             void_probs=void_probs,
-            iou_scores=self.iou_scores(proposals),
+            iou_scores=encoded.iou_scores,
             num_concepts=words.num_concepts,
         )
 
     def void_probs(
-        self,
-        proposals: MaskProposals,
-        regions: RegionEmbeddings,
-        words: VocabularyEmbeddings,
-        fusion: ModulationConfig | GeometricConfig,
+        self, encoded: EncodedRegions, words: VocabularyEmbeddings, fusion: ModulationConfig | GeometricConfig
     ) -> Float[Tensor, "B Q"]:
         """The probability of no object: the query's, lowered by CLIP's certainty if so configured; 0 for CLIP-only."""
         if fusion.clip_only:
-            return proposals.mask_logits.new_zeros(proposals.mask_logits.shape[:2])
+            return torch.zeros_like(encoded.iou_scores)
         if isinstance(self.head, AssembledHead):
-            void_probs = self.head.void_probs(proposals.query_embed)
+            void_probs = self.head.void_probs(encoded.proposals.query_embed)
         else:
-            void_probs = self.class_logits_with_void(regions.class_embed, words).softmax(-1)[..., -1]
+            void_probs = self.class_logits_with_void(encoded.regions.class_embed, words).softmax(-1)[..., -1]
         if not (gain := self.config.alternatives.certainty_gain):
             return void_probs
-        clip_logits = class_cosines(regions.clip_embed, words) * self.config.logit_scale
+        clip_logits = class_cosines(encoded.regions.clip_embed, words) * self.config.logit_scale
         return lifted_void_probs(void_probs, clip_logits, gain)
 
-    def query_log_probs(
-        self, proposals: MaskProposals, regions: RegionEmbeddings, words: VocabularyEmbeddings
-    ) -> Float[Tensor, "B Q K"]:
+    def query_log_probs(self, encoded: EncodedRegions, words: VocabularyEmbeddings) -> Float[Tensor, "B Q K"]:
         """What the query alone says of the words, without void: by its embedding, or by the mapped head."""
         if self.config.alternatives.mapped_head:
             assert isinstance(self.head, AssembledHead), "__post_init__ has checked it"
-            class_probs = self.head.class_probs(proposals.query_embed)
+            class_probs = self.head.class_probs(encoded.proposals.query_embed)
             return mapped_log_probs(class_probs, self.head.class_text, words, self.config.logit_scale)
-        return (class_cosines(regions.class_embed, words) * self.config.logit_scale).log_softmax(-1)
+        return (class_cosines(encoded.regions.class_embed, words) * self.config.logit_scale).log_softmax(-1)
 
     def class_logits_with_void(
         self, class_embed: Float[Tensor, "B Q D"], words: VocabularyEmbeddings

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from lexiseg.core.structures import (
     ImageBatch,
@@ -26,8 +25,8 @@ from lexiseg.encoders.text import TextEncoder
 from lexiseg.layers.ensemble import CLIP_BRANCH_ONLY, EnsembleConfig, ensemble_scores
 from lexiseg.layers.heads import ProjectionHead
 from lexiseg.layers.modulation import class_cosines
-from lexiseg.models.base import Fusion, OpenVocabularySegmenter
-from lexiseg.models.crops import RegionConfig, cut_regions, mask_probs_on
+from lexiseg.models.base import EncodedImages, Fusion, OpenVocabularySegmenter
+from lexiseg.models.crops import RegionConfig, SeenCrops
 from lexiseg.models.learned_prompt import LearnedPrompt
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.models.vocabulary_embedding import QuestionConfig
@@ -103,7 +102,7 @@ class CropEmbeddings:
     is_kept: Bool[Tensor, "B Q"]
     """Proposals whose 1 - p(void) reaches `regions.min_object_prob`; the rest are left out."""
     encoded: int
-    """Crops that CLIP embedded."""
+    """Crops that count, each embedded by CLIP now or for an earlier question."""
 
     @property
     def counts(self) -> RegionCounts:
@@ -114,6 +113,16 @@ class CropEmbeddings:
             empty=int((self.is_kept & ~self.has_pixels).sum()),
             skipped=int((~self.is_kept).sum()),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncodedProposals(EncodedImages):
+    """Proposals in the joint space."""
+
+    class_embed: Float[Tensor, "B Q D"]
+    """The query's, of unit length."""
+    crops: SeenCrops
+    """CLIP's, of those that a question needed."""
 
 
 class OVSeg(OpenVocabularySegmenter):
@@ -163,15 +172,24 @@ class OVSeg(OpenVocabularySegmenter):
         """Class-agnostic masks and their queries; padding is the segmenter's mean colour, as in the authors' code."""
         return self.segmenter(images.padded_with(colours.IMAGENET.mean), every_layer=every_layer)
 
-    def classify(
-        self, images: ImageBatch, proposals: MaskProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
+    def encode(self, images: ImageBatch, proposals: MaskProposals | None = None) -> EncodedProposals:
+        """Embeds every query; which crops CLIP has to look at depends on the question."""
+        proposals = proposals or self.propose(images)
+        return EncodedProposals(
+            proposals=proposals,
+            class_embed=self.class_embed(proposals),
+            crops=self.crops(images, proposals.mask_logits),
+        )
+
+    def answer(
+        self, encoded: EncodedProposals, words: VocabularyEmbeddings, fusion: Fusion | None = None
     ) -> MaskPrediction:
         """Compares the query and CLIP's embedding of the crop with the words, and combines both scores."""
         ensemble = fusion or self.config.ensemble
         assert isinstance(ensemble, EnsembleConfig), "check_fusion was called"
-        query_logits = self.class_logits_with_void(self.class_embed(proposals), words)
-        regions = self.look(images, proposals, query_logits, ensemble)
-        return self.predict(proposals, query_logits, regions, words, ensemble)
+        query_logits = self.class_logits_with_void(encoded.class_embed, words)
+        regions = self.look(encoded.crops, query_logits, ensemble)
+        return self.predict(encoded.proposals, query_logits, regions, words, ensemble)
 
     def predict_layers(self, images: ImageBatch, words: VocabularyEmbeddings) -> tuple[LayerPrediction, ...]:
         """Masks and cosines after every layer; in float32 under autocast too."""
@@ -209,32 +227,32 @@ class OVSeg(OpenVocabularySegmenter):
         """Cosines to every concept and, last, to no-object, times the logit scale (section 3.1)."""
         return self.head.class_logits(class_embed, words, self.config.logit_scale)
 
-    def look(
-        self,
-        images: ImageBatch,
-        proposals: MaskProposals,
-        query_logits: Float[Tensor, "B Q K1"],
-        ensemble: EnsembleConfig,
-    ) -> CropEmbeddings:
-        """CLIP's embedding of every region, a pass of crops at a time (section 3.2).
+    def crops(self, images: ImageBatch, mask_logits: Float[Tensor, "B Q h w"]) -> SeenCrops:
+        """What CLIP sees of masks, a pass of crops at a time (section 3.2); nothing is encoded yet."""
+        clip = self.config.clip
+        return SeenCrops(
+            lambda crops: self.clip.encode_regions(crops.pixel_values, crops.masks),
+            images,
+            mask_logits,
+            self.config.regions,
+            (clip.image_size, clip.embed_dim),
+        )
 
-        CLIP does not encode what would change no score: empty masks, and every mask if the ensemble is query-only.
-        Proposals below `regions.min_object_prob` are left out too.
+    def look(self, crops: SeenCrops, query_logits: Float[Tensor, "B Q K1"], ensemble: EnsembleConfig) -> CropEmbeddings:
+        """CLIP's embedding of every region that may change a score.
+
+        These are neither empty masks nor, if the ensemble is query-only, any. Proposals below
+        `regions.min_object_prob` are left out too.
         """
-        mask_logits = proposals.mask_logits
         is_kept = query_logits.softmax(-1)[..., -1] <= 1 - self.config.regions.min_object_prob
-        clip_embed = mask_logits.new_zeros(*mask_logits.shape[:2], self.config.clip.embed_dim, dtype=torch.float32)
-        has_pixels = torch.zeros_like(is_kept)
-        if ensemble.is_query_only:
-            has_pixels = self._touched(images, mask_logits)
-            return CropEmbeddings(clip_embed=clip_embed, has_pixels=has_pixels, is_kept=is_kept, encoded=0)
-        encoded = 0
-        for crops in cut_regions(images, mask_logits, self.config.regions, self.config.clip.image_size, wanted=is_kept):
-            found = self.clip.encode_regions(crops.pixel_values, crops.masks)
-            clip_embed[crops.images, crops.queries] = F.normalize(found.float(), dim=-1)
-            has_pixels[crops.images, crops.queries] = True
-            encoded += len(found)
-        return CropEmbeddings(clip_embed=clip_embed, has_pixels=has_pixels, is_kept=is_kept, encoded=encoded)
+        asked = torch.zeros_like(is_kept) if ensemble.is_query_only else is_kept
+        clip_embed, has_pixels = crops.embed(asked)
+        return CropEmbeddings(
+            clip_embed=clip_embed,
+            has_pixels=crops.have_pixels() if ensemble.is_query_only else has_pixels,
+            is_kept=is_kept,
+            encoded=int(has_pixels.sum()),
+        )
 
     def predict(
         self,
@@ -267,12 +285,3 @@ class OVSeg(OpenVocabularySegmenter):
             pixel_bias=ensemble.calibration * is_seen.float() if ensemble.calibration else None,
             counts=regions.counts,
         )
-
-    def _touched(self, images: ImageBatch, mask_logits: Float[Tensor, "B Q h w"]) -> Bool[Tensor, "B Q"]:
-        """Masks with a pixel of the picture above the threshold."""
-        threshold = self.config.regions.mask_threshold
-        rows = [
-            torch.stack([(mask_probs_on(mask, frame) > threshold).any() for mask in masks])
-            for masks, frame in zip(mask_logits, images.frames, strict=True)
-        ]
-        return torch.stack(rows)

@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 import torch
-from transformers import Mask2FormerForUniversalSegmentation
+from transformers import Mask2FormerForUniversalSegmentation, Mask2FormerModel
 
 from lexiseg.encoders import colours
 from lexiseg.encoders.segmenters.mask2former import (
@@ -34,13 +36,54 @@ def test_masks_and_queries_after_every_layer_are_transformers_own(backbone: str)
 
     assert found.mask_logits.shape == (2, SIZES["num_queries"], 16, 24)
     assert len(found.aux) == SIZES["decoder_layers"]
-    torch.testing.assert_close(found.mask_logits, expected.masks_queries_logits)
-    logits = reference.class_predictor(found.query_embed)
-    torch.testing.assert_close(logits, expected.class_queries_logits)
-    for ours, layer in zip(found.aux, expected.auxiliary_logits, strict=True):
-        torch.testing.assert_close(ours.mask_logits, layer["masks_queries_logits"])
-        torch.testing.assert_close(reference.class_predictor(ours.query_embed), layer["class_queries_logits"])
-    assert segmenter(images).aux == ()
+    last = {
+        "masks_queries_logits": expected.masks_queries_logits,
+        "class_queries_logits": expected.class_queries_logits,
+    }
+    for ours, layer in zip((*found.aux, found), (*expected.auxiliary_logits, last), strict=True):
+        torch.testing.assert_close(ours.mask_logits, layer["masks_queries_logits"], atol=1e-4, rtol=0)
+        logits = reference.class_predictor(ours.query_embed)
+        torch.testing.assert_close(logits, layer["class_queries_logits"], atol=1e-4, rtol=0)
+        assert ours.factors is not None
+        torch.testing.assert_close(ours.factors.of(1, torch.tensor([2, 0])), ours.mask_logits[1, [2, 0]])
+    alone = segmenter(images)
+    assert alone.aux == ()
+    assert alone.factors is None
+    torch.testing.assert_close(alone.mask_logits, found.mask_logits)
+
+
+PUBLISHED = {
+    "r50": SegmenterConfig(resnet=ResNetBackbone()),
+    "swin-t": SegmenterConfig(swin=SwinBackbone(depths=(2, 2, 6, 2))),
+    "swin-l": SegmenterConfig(
+        swin=SwinBackbone(embed_dim=192, num_heads=(6, 12, 24, 48), window_size=12, image_size=384), num_queries=200
+    ),
+    "narrow pixel decoder": SegmenterConfig(resnet=ResNetBackbone(), mask_dim=128),
+}
+
+
+@pytest.mark.parametrize("size", PUBLISHED)
+def test_weights_have_the_names_the_shapes_and_the_order_of_transformers(size: str) -> None:
+    """Published files and checkpoints go by the names, what an optimiser has stored by the order."""
+    with torch.device("meta"):
+        ours = Segmenter(PUBLISHED[size]).mask2former
+        theirs = Mask2FormerModel(to_transformers(PUBLISHED[size]))
+
+    shapes = [(name, value.shape) for name, value in ours.named_parameters()]
+    assert shapes == [(name, value.shape) for name, value in theirs.named_parameters()]
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+
+
+def test_maps_are_projected_for_queries_of_another_width() -> None:
+    config = replace(RESNET, mask_dim=64)
+    theirs, ours = seeded(Mask2FormerModel(to_transformers(config))).eval(), Segmenter(config).eval()
+    ours.mask2former.load_state_dict(theirs.state_dict())
+    images = pictures(64, 96).pixel_values
+
+    with torch.no_grad():
+        found, expected = ours(images), theirs(colours.IMAGENET.normalise(images))
+
+    torch.testing.assert_close(found.mask_logits, expected.masks_queries_logits[-1], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(

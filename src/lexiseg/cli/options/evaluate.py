@@ -43,6 +43,7 @@ class EvaluateOptions(EvaluationData, shared.InferenceOptions):
     """Replace parts of the model by truth and say what each costs."""
     save_predictions: bool = False
     """Keep the panoptic maps as COCO has them: predictions.json and predictions/ in the folder."""
+    batch_size: shared.BatchSize = 4
     workers: shared.ReadingWorkers = 1
     resume: shared.Resume = False
     negatives: shared.Negatives = False

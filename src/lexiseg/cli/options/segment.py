@@ -37,6 +37,7 @@ class SegmentOptions(shared.InferenceOptions):
     """Folder for overlays, id PNGs and panoptic.json."""
     categories: Path | None = None
     """The JSON of a truth in COCO format: its numbers of pictures and categories are taken, and what is a thing."""
+    batch_size: shared.BatchSize = 1
     resume: shared.Resume = False
     best_only: Annotated[bool, shared.how()] = False
     """Just the region that fits each word best, by CLIP alone."""
@@ -46,6 +47,8 @@ class SegmentOptions(shared.InferenceOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         others = map(typed_name, shared.given(self, "score_threshold", "beta", "rank_by"))
+        if self.best_only and self.batch_size > 1:
+            raise UsageError("--best-only takes pictures one by one: leave --batch-size out.")
         if self.best_only and (useless := [*self.weights_of_clip(), *others]):
             raise UsageError(
                 f"--best-only takes the one best region of each word by CLIP alone, so {useless[0]} has no meaning: "

@@ -12,6 +12,8 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lexiseg.encoders.clip.beginnings import encode_ends
+
 PLACEHOLDER = CLIPVisionCfg(layers=1, width=64, head_width=64, patch_size=1, image_size=1)
 """An image tower of next to no size, where another one takes its place."""
 
@@ -130,14 +132,11 @@ class OpenClip(nn.Module):
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "M D"]:
-        """Embeds prompts, those of one length together; float32, not normalised."""
+        """Embeds prompts, what several begin with once; float32, not normalised."""
         tokens = self.tokenize(prompts).to(self.clip.logit_scale.device)
-        ends = tokens.argmax(-1) if self.is_causal else torch.full_like(tokens[:, 0], tokens.shape[1] - 1)
-        order = ends.argsort(stable=True)
-        lengths, sizes = ends.unique(return_counts=True)
-        parts = zip(lengths.tolist(), order.split(sizes.tolist()), strict=True)
-        embed = torch.cat([self.encode_tokens(tokens[rows, : end + 1]).float() for end, rows in parts])
-        return torch.empty_like(embed).index_copy_(0, order, embed)
+        if not self.is_causal:
+            return self.encode_tokens(tokens).float()
+        return encode_ends(self.clip, tokens, tokens.argmax(-1)).float()
 
 
 @cache

@@ -2,20 +2,19 @@
 
 from timm.models.resnet import Bottleneck
 from torch import nn
-from transformers.models.mask2former.modeling_mask2former import (
-    Mask2FormerMaskedAttentionDecoderLayer,
-    Mask2FormerPixelDecoderEncoderLayer,
-)
 from transformers.models.maskformer.modeling_maskformer import MaskFormerDetrDecoderLayer
 from transformers.models.resnet.modeling_resnet import ResNetStage
 from transformers.models.swin.modeling_swin import SwinLayer
+
+from lexiseg.layers.pixel_decoder import EncoderLayer
+from lexiseg.layers.query_decoder import DecoderLayer
 
 BLOCKS = (
     ResNetStage,
     Bottleneck,
     SwinLayer,
-    Mask2FormerPixelDecoderEncoderLayer,
-    Mask2FormerMaskedAttentionDecoderLayer,
+    EncoderLayer,
+    DecoderLayer,
     MaskFormerDetrDecoderLayer,
 )
 

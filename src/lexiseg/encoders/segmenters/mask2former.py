@@ -1,4 +1,7 @@
-"""Mask2Former without its class head, and its sizes in transformers' config.json."""
+"""Mask2Former without its class head, and its sizes in transformers' config.json.
+
+The backbones are transformers'; the decoders are those of `lexiseg.layers`, which compute the same numbers faster.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -8,12 +11,13 @@ from typing import Any, Literal
 from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import Mask2FormerConfig, Mask2FormerModel, ResNetConfig, SwinConfig
+from transformers import AutoBackbone, Mask2FormerConfig, ResNetConfig, SwinConfig
 
-from lexiseg.core.checks import check_multiples
 from lexiseg.core.structures import MaskProposals
 from lexiseg.encoders import colours
 from lexiseg.encoders.segmenters.official_names import four
+from lexiseg.layers.pixel_decoder import DecoderConfig, PixelDecoder
+from lexiseg.layers.query_decoder import QueryDecoder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,29 +43,26 @@ class SwinBackbone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmenterConfig:
+class SegmenterConfig(DecoderConfig):
     """Sizes of a Mask2Former; the defaults are the published ones (Cheng et al., 2022).
 
-    Raises ValueError unless exactly one backbone is set and both widths are multiples of 32.
+    Raises ValueError unless exactly one backbone is set, or if a width is no multiple of its parts.
     """
 
+    num_queries: int = 100
     resnet: ResNetBackbone | None = None
     swin: SwinBackbone | None = None
     """Exactly one of the two backbones is set."""
-    hidden_dim: int = 256
-    mask_dim: int = 256
-    encoder_layers: int = 6
-    encoder_feedforward_dim: int = 1024
-    decoder_layers: int = 9
-    """Decoder layers; the prediction from the learned queries comes before the first."""
-    feedforward_dim: int = 2048
-    num_heads: int = 8
-    num_queries: int = 100
 
     def __post_init__(self) -> None:
+        DecoderConfig.__post_init__(self)  # classes with slots are made anew, which `super()` does not see
         if (self.resnet is None) == (self.swin is None):
             raise ValueError("a segmenter needs exactly one backbone: set either resnet or swin.")
-        check_multiples(self, hidden_dim=32, mask_dim=32)  # group norms have 32 groups
+
+
+def build_backbone(resnet: ResNetBackbone | None, swin: SwinBackbone | None) -> Any:
+    """The module of the backbone that is set, with random weights."""
+    return AutoBackbone.from_config(backbone_to_transformers(resnet, swin))
 
 
 def backbone_to_transformers(resnet: ResNetBackbone | None, swin: SwinBackbone | None) -> Any:
@@ -193,7 +194,15 @@ class Segmenter(nn.Module):
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()
         self.config = config
-        self.mask2former = Mask2FormerModel(to_transformers(config))
+        backbone = build_backbone(config.resnet, config.swin)
+        pixel_decoder = PixelDecoder(tuple(backbone.channels), config)
+        # under the names that published weights have
+        self.mask2former = nn.ModuleDict(
+            {
+                "pixel_level_module": nn.ModuleDict({"encoder": backbone, "decoder": pixel_decoder}),
+                "transformer_module": QueryDecoder(config),
+            }
+        )
 
     def forward(self, pixel_values: Float[Tensor, "B 3 H W"], *, every_layer: bool = False) -> MaskProposals:
         """Proposes masks at stride 4.
@@ -202,21 +211,27 @@ class Segmenter(nn.Module):
             pixel_values: RGB in [0, 1]; H and W are multiples of 32.
             every_layer: also return the predictions of each earlier layer, for deep supervision.
         """
-        out = self.mask2former(colours.IMAGENET.normalise(pixel_values), output_hidden_states=True)
-        layers = [
-            MaskProposals(mask_logits=masks, query_embed=queries.transpose(0, 1))
-            for masks, queries in zip(
-                out.masks_queries_logits, out.transformer_decoder_intermediate_states, strict=True
-            )
-        ]
-        last = layers[-1]
-        aux = tuple(layers[:-1]) if every_layer else ()
-        return MaskProposals(mask_logits=last.mask_logits, query_embed=last.query_embed, aux=aux)
+        stages = self.backbone(colours.IMAGENET.normalise(pixel_values)).feature_maps
+        return self.query_decoder(self.pixel_decoder(stages), every_layer=every_layer)
 
     @property
     def backbone(self) -> nn.Module:
         """The backbone, the same module as a MaskFormer's of the same sizes."""
-        return self.mask2former.pixel_level_module.encoder
+        return self.mask2former.get_submodule("pixel_level_module.encoder")
+
+    @property
+    def pixel_decoder(self) -> PixelDecoder:
+        """What makes maps of the backbone's stages."""
+        found = self.mask2former.get_submodule("pixel_level_module.decoder")
+        assert isinstance(found, PixelDecoder)
+        return found
+
+    @property
+    def query_decoder(self) -> QueryDecoder:
+        """What makes masks of the maps."""
+        found = self.mask2former["transformer_module"]
+        assert isinstance(found, QueryDecoder)
+        return found
 
     @property
     def backbone_parameters(self) -> list[nn.Parameter]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from timm.models.resnet import Bottleneck, ResNet
 from torch import Tensor, nn
-from transformers import AutoBackbone, DetrConfig
+from transformers import DetrConfig
 from transformers import MaskFormerConfig as TransformersConfig
 from transformers.modeling_outputs import BackboneOutput
 from transformers.models.maskformer.modeling_maskformer import MaskFormerPixelDecoder, MaskFormerTransformerModule
@@ -19,7 +19,7 @@ from transformers.models.maskformer.modeling_maskformer import MaskFormerPixelDe
 from lexiseg.core.checks import check_multiples
 from lexiseg.core.structures import MaskProposals
 from lexiseg.encoders import colours
-from lexiseg.encoders.segmenters.mask2former import ResNetBackbone, SwinBackbone, backbone_to_transformers
+from lexiseg.encoders.segmenters.mask2former import ResNetBackbone, SwinBackbone, build_backbone
 
 GROUPS = 32  # of the pixel decoder's group norms
 
@@ -177,7 +177,7 @@ class DeepResNet(nn.Module):
 def _backbone(config: MaskFormerConfig) -> Any:
     if config.deep_resnet is not None:
         return DeepResNet(config.deep_resnet)
-    backbone: Any = AutoBackbone.from_config(backbone_to_transformers(config.resnet, config.swin))
+    backbone: Any = build_backbone(config.resnet, config.swin)
     if config.swin is not None:
         backbone.swin.layernorm = nn.Identity()  # its result is never read: every stage has a norm of its own
     return backbone

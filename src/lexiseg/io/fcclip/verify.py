@@ -20,9 +20,11 @@ from lexiseg.encoders.clip.resnet import ClipConfig
 from lexiseg.io.fcclip.settings import Settings, look_up, vocabulary_settings
 from lexiseg.io.official_outputs import OfficialSettings, output_checks, segment_classes
 from lexiseg.io.verification import Check, Verification, agreement, all_compared, difference, read_reference
+from lexiseg.layers.deformable_attention import NUM_LEVELS
 from lexiseg.layers.ensemble import GeometricConfig, geometric_logits
 from lexiseg.layers.pixel_decoder import PixelFeatures
 from lexiseg.layers.pooling import pool_inside
+from lexiseg.layers.query_decoder import Level, proposals_of
 from lexiseg.models.fcclip import FCCLIP
 
 MAX_DIFFERENCE, MAX_WORD_DIFFERENCE = 1e-4, 1e-3
@@ -181,11 +183,16 @@ def _before(inputs: _Inputs, given: _Given, number: int) -> Float[Tensor, "1 Q C
     return (first if number == 0 else given[f"decoder.layer.{number - 1}.out"])[None]
 
 
+def _level(inputs: _Inputs, given: _Given, number: int) -> Level:
+    """The map that a layer reads."""
+    return inputs.model.segmenter.query_decoder.level(_features(given), number % NUM_LEVELS)
+
+
 def _blocked(number: int) -> Callable[[_Inputs, _Given], dict[str, Tensor]]:
     def stage(inputs: _Inputs, given: _Given) -> dict[str, Tensor]:
         queries = inputs.model.segmenter.query_decoder
-        normed = queries.decoder.layernorm(_before(inputs, given, number))
-        return {f"decoder.layer.{number}.attn_blocked": queries.blocked(normed, _features(given), number)[0]}
+        _, mask_embed = queries.predict(_before(inputs, given, number))
+        return {f"decoder.layer.{number}.attn_blocked": queries.blocked(mask_embed, _level(inputs, given, number))[0]}
 
     return stage
 
@@ -194,10 +201,9 @@ def _look(number: int) -> Callable[[_Inputs, _Given], dict[str, Tensor]]:
     def stage(inputs: _Inputs, given: _Given) -> dict[str, Tensor]:
         queries = inputs.model.segmenter.query_decoder
         layer: Any = queries.decoder.layers[number]
-        cells, positions = queries.cells(number, _features(given))
         blocked = given[f"decoder.layer.{number}.attn_blocked"][None]
-        place = queries.queries_embedder.weight
-        found = layer.look(_before(inputs, given, number), place, cells, positions, blocked)
+        place, level = queries.queries_embedder.weight, _level(inputs, given, number)
+        found = layer.look(_before(inputs, given, number), place, level, blocked)
         return {f"decoder.layer.{number}.after_cross": found[0]}
 
     return stage
@@ -223,11 +229,11 @@ def _think(number: int) -> Callable[[_Inputs, _Given], dict[str, Tensor]]:
 
 def _masks(inputs: _Inputs, given: _Given) -> dict[str, Tensor]:
     queries = inputs.model.segmenter.query_decoder
-    normed = queries.decoder.layernorm(_before(inputs, given, len(queries.decoder.layers)))
+    normed, mask_embed = queries.predict(_before(inputs, given, len(queries.decoder.layers)))
     return {
         "decoder.final_normed": normed[0],
-        "decoder.mask_embed": queries.decoder.mask_predictor.mask_embedder(normed)[0],
-        "mask_logits": queries.propose(normed, _features(given)).mask_logits[0],
+        "decoder.mask_embed": mask_embed[0],
+        "mask_logits": proposals_of(normed, mask_embed, _features(given)).mask_logits[0],
     }
 
 
@@ -281,7 +287,7 @@ def _layer_logits(name: str) -> Callable[[_Inputs, _Given], dict[str, Tensor]]:
         queries, features = model.segmenter.query_decoder, _features(given)
         maps = BackboneMaps(clip_map=given[_RES[-1]][None], mask_features=features.mask_features)
         for number in range(len(queries.decoder.layers) + 1):
-            proposals = queries.propose(queries.decoder.layernorm(_before(inputs, given, number)), features)
+            proposals = proposals_of(*queries.predict(_before(inputs, given, number)), features=features)
             logits = model.class_logits_with_void(model.class_embed(proposals, maps), inputs.words[name])
             found[f"{name}.decoder.pred.{number}.class_logits"] = logits[0]
         return found

@@ -13,7 +13,7 @@ from lexiseg.core.concepts import Concept
 from lexiseg.core.errors import ModelError
 from lexiseg.core.frames import Frame
 from lexiseg.core.messages import printable
-from lexiseg.core.structures import ImageBatch, MaskProposals, VocabularyEmbeddings
+from lexiseg.core.structures import ImageBatch, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders import colours
 from lexiseg.io import verification
@@ -168,8 +168,8 @@ def _words(inputs: _Inputs, given: _Given) -> dict[str, Tensor]:
 
 def _crops(inputs: _Inputs, given: _Given) -> dict[str, Tensor]:
     model = inputs.model
-    proposals = MaskProposals(mask_logits=given["mask_logits"][None], query_embed=given["class_embed"][None])
-    regions = model.look(inputs.images, proposals, _query_logits(model, given)[None], CLIP_BRANCH_ONLY)
+    crops = model.crops(inputs.images, given["mask_logits"][None])
+    regions = model.look(crops, _query_logits(model, given)[None], CLIP_BRANCH_ONLY)
     return {
         "valid": regions.has_pixels[0],
         "clip_logits": regions.clip_embed[0] @ given["text_embed"].T * REFERENCE_SCALE,
