@@ -3,9 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -20,17 +18,17 @@ SQUARE = {"cuda": 8192, "mps": 4096, "cpu": 2048}
 class Clock:
     """What the time of a call is.
 
-    Of one thread on a CPU it is the process's CPU time, which other work on the machine changes little; of everything
-    else wall time, until the device has done what it was told.
+    On a CPU it is the process's CPU time, which other work on the machine changes little; else wall time, until the
+    device has done what it was told.
     """
 
     device: str = "cpu"
-    threads: int = 1
-    """As set by `torch.set_num_threads`."""
+    is_wall: bool = False
+    """Wall time on a CPU too, where it has several threads."""
 
     def seconds(self, run: Callable[[], object]) -> float:
         """Of one call."""
-        now = time.process_time if self.device == "cpu" and self.threads == 1 else time.perf_counter
+        now = time.process_time if self.device == "cpu" and not self.is_wall else time.perf_counter
         self._wait()
         start = now()
         run()
@@ -78,17 +76,6 @@ def flops(run: Callable[[], object]) -> int:
     Convolutions, matrix products and attention; not what samples, gathers, sums or normalises. What is compiled has to
     be counted before.
     """
-    counter: Any = FlopCounterMode(display=False)
-    counter.mod_tracker = _NoModules()
-    with counter, sdpa_kernel(SDPBackend.MATH):  # a CPU's fused kernel isn't counted
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # a CPU's fused kernel isn't counted
         run()
     return counter.get_total_flops()
-
-
-class _NoModules(AbstractContextManager[None]):
-    """In place of torch's tracker of modules, which fails on views of parameters in inference mode."""
-
-    parents = frozenset({"Global"})
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing was set up."""

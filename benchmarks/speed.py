@@ -28,153 +28,26 @@ import argparse
 import json
 import platform
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
-import alternating
 import torch
 import transformers
 from alternating import Clock
-from twins import SEGMENTERS, Size, Twins, twins
+from speed_parts import WORDS, masked_crops, maskformer, names_each, parts
+from speed_rows import COLUMNS, Row, Settings
+from twins import SEGMENTERS, Size, embeddings, know, many_words, shown, threshold
 
-from lexiseg.core.devices import DTYPES, Precision
+import lexiseg
+from lexiseg.core.devices import DTYPES
+from lexiseg.core.images import open_picture
 from lexiseg.core.tables import markdown_table
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 
 SIZES: tuple[Size, ...] = ((480, 640), (640, 640), (800, 1216))
-COLUMNS = ("", "ours", "theirs", "ratio", "GMAC", "floor", "share", "largest difference")
 SEEDS = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One line of the table."""
-
-    section: str
-    name: str
-    peer: str | None = None
-    """Whose program the other side is."""
-    ours: float | None = None
-    """Seconds."""
-    theirs: float | None = None
-    flops: int = 0
-    """Of our side."""
-    matmul_rate: float = 0.0
-    """FLOP per second of the device's matrix products."""
-    differences: Mapping[str, float] = field(default_factory=dict)
-    """The largest ones between the numbers of both sides, and what is known beside."""
-
-    @property
-    def ratio(self) -> float | None:
-        """Ours by theirs."""
-        return None if self.ours is None or self.theirs is None else self.ours / self.theirs
-
-    @property
-    def floor(self) -> float | None:
-        """Seconds that matrix products alone would take."""
-        return self.flops / self.matmul_rate if self.flops else None
-
-    @property
-    def share(self) -> float | None:
-        """Of the time, that the floor is."""
-        return None if self.floor is None or self.ours is None else self.floor / self.ours
-
-    def cells(self) -> tuple[str, ...]:
-        """As `COLUMNS` say."""
-        told = ", ".join(f"{name} {value:.2g}" for name, value in self.differences.items())
-        return (
-            f"{self.name}" + (f", against {self.peer}" if self.peer else ""),
-            _seconds(self.ours),
-            _seconds(self.theirs),
-            "" if self.ratio is None else f"{self.ratio:.2f}",
-            f"{self.flops / 2e9:.1f}" if self.flops else "",
-            _seconds(self.floor),
-            "" if self.share is None else f"{self.share:.0%}",
-            told,
-        )
-
-    def document(self) -> dict[str, object]:
-        """As JSON has it."""
-        return {**asdict(self), "ratio": self.ratio, "floor": self.floor, "share": self.share}
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f} s" if value >= 1 else f"{1000 * value:.1f} ms"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What is asked for, and how it is measured."""
-
-    backbones: tuple[str, ...]
-    sizes: tuple[Size, ...]
-    device: str
-    rounds: int
-    clock: Clock
-    precision: Precision
-    is_compiled: bool
-    peer: Literal["plain", "same"]
-    is_quick: bool
-    matmul_rate: float
-
-    @property
-    def peer_precision(self) -> Precision:
-        """What the peer computes in."""
-        return self.precision if self.peer == "same" else "float32"
-
-    def row(
-        self,
-        section: str,
-        name: str,
-        ours: Callable[[], object],
-        theirs: Callable[[], object],
-        *,
-        peer: str,
-        flops: int | None = None,
-        differences: Mapping[str, float] | None = None,
-    ) -> Row:
-        """Times both sides."""
-        flops = alternating.flops(ours) if flops is None else flops
-        ours(), theirs()
-        mine, yours, _ = self.clock.compare(ours, theirs, self.rounds)
-        return Row(
-            section=section,
-            name=name,
-            peer=peer,
-            ours=mine,
-            theirs=yours,
-            flops=flops,
-            matmul_rate=self.matmul_rate,
-            differences=differences or {},
-        )
-
-    def twins(self, backbone: str, size: Size, **options: int) -> Twins:
-        """Both models."""
-        return twins(backbone, size, device=self.device, precision=self.precision, **options)
-
-    def whole(self, section: str, name: str, both: Twins) -> Row:
-        """Times whole models."""
-        flops, differences = alternating.flops(both.ours), both.differences()
-        if self.is_compiled:
-            both.compile(with_peer=self.peer == "same")
-        peer = "transformers" + (" likewise" if self.peer == "same" else "")
-        return self.row(
-            section,
-            name,
-            both.ours,
-            lambda: both.peer(self.peer_precision),
-            peer=peer,
-            flops=flops,
-            differences=differences,
-        )
-
-
-def shown(size: Size) -> str:
-    """Width first, as people say it."""
-    return f"{size[1]} x {size[0]}"
 
 
 def whole(settings: Settings) -> Iterator[Row]:
@@ -194,7 +67,52 @@ def numbers(settings: Settings) -> Iterator[Row]:
             yield Row(section="numbers", name=name, peer="transformers", differences=both.differences())
 
 
-SECTIONS: Mapping[str, Callable[[Settings], Iterator[Row]]] = {"whole": whole, "numbers": numbers}
+def scaling(settings: Settings) -> Iterator[Row]:
+    """The first backbone with larger pictures, more queries, more words, and several pictures at once."""
+    backbone, size = settings.backbones[0], settings.sizes[0]
+    for side in (64, 96) if settings.is_quick else (320, 640, 1280):
+        yield settings.whole("scaling", f"{side} x {side} pixels", settings.twins(backbone, (side, side)))
+    for count in (32, 40) if settings.is_quick else (100, 200, 300):
+        both = settings.twins(backbone, size, num_queries=count)
+        yield settings.whole("scaling", f"{count} queries, {shown(size)}", both)
+    both = settings.twins(backbone, size)
+    for count, names in WORDS.items():
+        vocabulary = many_words(count)
+        words = embeddings(names_each(count, names), both.network.config.clip.embed_dim)
+        know(both.network, {both.vocabulary: both.model.encode(both.vocabulary), vocabulary: words})
+        least = threshold(both, words.to(settings.device))
+        ask = partial(both.model.segment, both.pictures[0], vocabulary, score_threshold=least)
+        yield settings.row("scaling", f"{count} words, {shown(size)}", ask, both.ours, peer="133 words of ours")
+    for count in (1, 2) if settings.is_quick else (1, 2, 8):
+        both = settings.twins(backbone, size, batch_size=count)
+        yield settings.whole("scaling", f"{count} pictures at once, {shown(size)}", both)
+
+
+def shipped(settings: Settings) -> Iterator[Row]:
+    """The model in the package, on its drawn pictures."""
+    model = lexiseg.load(device=settings.device, precision=settings.precision)
+    for size in ((160, 160), (480, 640), (960, 1280)):
+        with tempfile.TemporaryDirectory() as folder:
+            spec = StorybookSpec(role="base", split="val", count=1, size=size)
+            pixels = open_picture(write_storybook(spec, Path(folder)).samples[0].image_path)
+        ask = partial(model.segment, pixels, "storybook")
+        ask()
+        yield settings.alone("shipped", f"storybook, {shown(size)}", ask)
+        encoded = model.encode_image(pixels)
+        again = partial(encoded.segment, "storybook", score_threshold=0.3)
+        again()
+        yield settings.alone("shipped", f"storybook, {shown(size)}, another question", again)
+
+
+SECTIONS: Mapping[str, Callable[[Settings], Iterator[Row]]] = {
+    "whole": whole,
+    "numbers": numbers,
+    "parts": parts,
+    "maskformer": maskformer,
+    "crops": masked_crops,
+    "scaling": scaling,
+    "shipped": shipped,
+}
 
 
 def main() -> None:
@@ -215,7 +133,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     if asked.device != "cpu":  # float32 is to mean float32
         torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = "ieee"
-    clock = Clock(device=asked.device, threads=asked.threads)
+    clock = Clock(device=asked.device, is_wall=asked.threads > 1)
     settings = Settings(
         backbones=tuple(asked.backbone or (("tiny",) if asked.quick else ("r50", "swin-t", "swin-l"))),
         sizes=tuple(asked.size or (((96, 128),) if asked.quick else SIZES)),
@@ -251,7 +169,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "device": torch.cuda.get_device_name(settings.device) if is_gpu else _processor(),
-        "threads": str(settings.clock.threads),
+        "threads": str(torch.get_num_threads()),
         "precision": settings.precision + (", compiled" if settings.is_compiled else ""),
         "peer": settings.peer,
         "matrix products": f"{settings.matmul_rate / 1e12:.3f} TFLOP/s",

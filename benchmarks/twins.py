@@ -15,7 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import Mask2FormerForUniversalSegmentation, Mask2FormerImageProcessor
+from transformers import (
+    DetrConfig,
+    Mask2FormerForUniversalSegmentation,
+    Mask2FormerImageProcessor,
+    MaskFormerForInstanceSegmentation,
+)
+from transformers import MaskFormerConfig as TransformersConfig
 
 from lexiseg.core.batches import to_image_batch
 from lexiseg.core.devices import Precision, computing
@@ -25,7 +31,14 @@ from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.core.weights import without_first_values
 from lexiseg.encoders import colours
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
-from lexiseg.encoders.segmenters.mask2former import ResNetBackbone, SegmenterConfig, SwinBackbone, to_transformers
+from lexiseg.encoders.segmenters.mask2former import (
+    ResNetBackbone,
+    SegmenterConfig,
+    SwinBackbone,
+    backbone_to_transformers,
+    to_transformers,
+)
+from lexiseg.encoders.segmenters.maskformer import MaskFormer, MaskFormerConfig
 from lexiseg.inference.predictor import Model
 from lexiseg.layers.heads import AssembledHead
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
@@ -55,6 +68,9 @@ SEGMENTERS: Mapping[str, SegmenterConfig] = {
     ),
 }
 """By backbone; the published sizes, and one that takes no time."""
+TINY_MASKFORMER = MaskFormerConfig(
+    resnet=TINY.resnet, pixel_dim=32, mask_dim=32, hidden_dim=32, decoder_layers=2, feedforward_dim=64, num_heads=4
+)
 TINY_CLIP = ClipConfig(
     embed_dim=32,
     layers=(1, 1, 1, 1),
@@ -68,11 +84,20 @@ TINY_CLIP = ClipConfig(
 )
 GAINS: Mapping[str, float] = {
     r"sampling_offsets\.weight": 2.0,  # cells
-    r"decoder\.layers\.\d+\.(fc2|\w+_attn\.(out|o)_proj)\.weight": 0.1,
+    r"decoder\.layers\.\d+\.(fc2|mlp\.fc2|\w+_attn\.(out|o)_proj)\.weight": 0.1,
     r"class_predictor": 6.0,
     r"relative_position": 0.5,
 }
 """Of weights by their names, relative to noise that keeps the size of what it is multiplied with."""
+MASKFORMER_NAMES: Mapping[str, str] = {
+    r"model\.pixel_level_module\.encoder\.": "backbone.",
+    r"model\.pixel_level_module\.decoder\.": "pixel_decoder.",
+    r"model\.transformer_module\.": "transformer.",
+    r"mask_embedder\.0\.0\.": "mask_embed.0.",
+    r"mask_embedder\.1\.0\.": "mask_embed.2.",
+    r"mask_embedder\.2\.0\.": "mask_embed.4.",
+}
+"""How weights of transformers' MaskFormer begin, and ours."""
 Size = tuple[int, int]
 """Height and width, multiples of 32."""
 
@@ -86,6 +111,8 @@ class Twins:
     vocabulary: Vocabulary
     pictures: tuple[np.ndarray, ...]
     images: ImageBatch
+    pixel_values: Tensor
+    """What transformers' network sees: the same pixels, normalised."""
     thresholds: tuple[float, float]
     """Ours and theirs: each lets `KEPT` queries of the first picture pass."""
 
@@ -95,20 +122,17 @@ class Twins:
         assert isinstance(self.model.network, OPSNet)
         return self.model.network
 
-    @property
-    def pixel_values(self) -> Tensor:
-        """What transformers' network sees: the same pixels, normalised."""
-        return colours.IMAGENET.normalise(self.images.pixel_values)
-
     def ours(self) -> object:
-        """From a picture of 8 bits to its segments, words known before."""
-        return self.model.segment(self.pictures[0], self.vocabulary, score_threshold=self.thresholds[0])
+        """From pictures of 8 bits to their segments, words known before."""
+        settings = {"batch_size": len(self.pictures), "score_threshold": self.thresholds[0]}
+        return list(self.model.segment_many(self.pictures, self.vocabulary, **settings))
 
-    @torch.inference_mode()
-    def peer(self, precision: Precision = "float32") -> object:
+    def peer(self) -> object:
         """The network and transformers' post-processing; pixels are prepared before, at no cost."""
-        with computing(self.model.device, precision):
-            out = self.theirs(pixel_values=self.pixel_values)
+        return self.post_process(self.theirs(pixel_values=self.pixel_values))
+
+    def post_process(self, out: Any) -> object:
+        """Transformers' post-processing of what its network gives."""
         is_stuff = {place for place, concept in enumerate(self.vocabulary.concepts) if not concept.is_thing}
         return Mask2FormerImageProcessor().post_process_panoptic_segmentation(
             out,
@@ -148,6 +172,11 @@ class Twins:
             "largest logit": float(masks.abs().max()),
             "outside masks": float((masks < 0).float().mean()),
         }
+
+
+def shown(size: Size) -> str:
+    """Width first, as people say it."""
+    return f"{size[1]} x {size[0]}"
 
 
 def photograph(size: Size, seed: int = 0) -> np.ndarray:
@@ -206,19 +235,23 @@ def twins(
     first_rows = torch.searchsorted(words.concept_index, torch.arange(len(vocabulary)))
     network.head.class_text.data.copy_(words.text_embed[first_rows])
     theirs.to(device)
-    centre(theirs, colours.IMAGENET.normalise(images.pixel_values))
+    pixel_values = colours.IMAGENET.normalise(images.pixel_values)
+    centre(theirs, pixel_values)
     network.segmenter.load_state_dict({f"mask2former.{name}": v for name, v in theirs.model.state_dict().items()})
     network.head.classify.load_state_dict(theirs.class_predictor.state_dict())
     know(network, {vocabulary: words})
+    with torch.inference_mode():
+        scores = theirs(pixel_values=pixel_values[:1]).class_queries_logits[0].softmax(-1).amax(-1)
     both = Twins(
         model=Model(network, device=device, precision=precision),
         theirs=theirs,
         vocabulary=vocabulary,
         pictures=pictures,
         images=images,
-        thresholds=(0.0, 0.0),
+        pixel_values=pixel_values,
+        thresholds=(0.0, _between(scores)),
     )
-    return replace(both, thresholds=thresholds(both, words.to(device)))
+    return replace(both, thresholds=(threshold(both, words.to(device)), both.thresholds[1]))
 
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -262,12 +295,14 @@ def centre(theirs: Mask2FormerForUniversalSegmentation, pixel_values: Tensor) ->
 
 
 @torch.inference_mode()
-def thresholds(both: Twins, words: VocabularyEmbeddings) -> tuple[float, float]:
-    """Between the scores of the last query that is kept and the next one, of the first picture."""
+def threshold(both: Twins, words: VocabularyEmbeddings) -> float:
+    """Our score between those of the last query that is kept and the next one, of the first picture."""
     found = both.network(both.images, words)
-    ours = found.class_logits[0].softmax(-1).amax(-1) * (1 - found.void_probs[0])
-    theirs = both.theirs(pixel_values=both.pixel_values).class_queries_logits[0].softmax(-1).amax(-1)
-    return tuple(float(side.sort(descending=True).values[KEPT - 1 : KEPT + 1].mean()) for side in (ours, theirs))
+    return _between(found.class_logits[0].softmax(-1).amax(-1) * (1 - found.void_probs[0]))
+
+
+def _between(scores: Tensor) -> float:
+    return float(scores.sort(descending=True).values[KEPT - 1 : KEPT + 1].mean())
 
 
 def embeddings(names: list[int], dim: int, seed: int = 0) -> VocabularyEmbeddings:
@@ -289,4 +324,38 @@ def know(network: OPSNet, table: Mapping[Vocabulary, VocabularyEmbeddings]) -> N
 
 def many_words(count: int) -> Vocabulary:
     """So many things of one name each."""
-    return Vocabulary(tuple(Concept(names=(f"thing {number}",)) for number in range(count)), ("{}",))
+    return Vocabulary(tuple(Concept(name=f"thing {number}") for number in range(count)), ("{}",))
+
+
+def maskformers(size: Size, device: str, *, is_tiny: bool) -> tuple[MaskFormer, nn.Module, ImageBatch]:
+    """OVSeg's MaskFormer and transformers' of the same weights, with a ResNet-50, and a picture."""
+    config = replace(TINY_MASKFORMER if is_tiny else MaskFormerConfig(resnet=ResNetBackbone()), dropout=0.0)
+    decoder = DetrConfig(
+        d_model=config.hidden_dim,
+        decoder_layers=config.decoder_layers,
+        decoder_ffn_dim=config.feedforward_dim,
+        decoder_attention_heads=config.num_heads,
+        num_queries=config.num_queries,
+    )
+    document = TransformersConfig(
+        backbone_config=backbone_to_transformers(config.resnet, None),
+        decoder_config=decoder,
+        fpn_feature_size=config.pixel_dim,
+        mask_feature_size=config.mask_dim,
+        use_auxiliary_loss=False,
+    )
+    with fork_random(0), without_first_values():
+        theirs = MaskFormerForInstanceSegmentation(document)
+        own = MaskFormer(config).eval()
+    filled(theirs.eval(), seed=0)
+    own.load_state_dict({ours_of(name): value for name, value in theirs.state_dict().items() if ours_of(name)})
+    images = to_image_batch([photograph(size)], longest=max(size)).to(device)
+    return own.to(device), theirs.to(device), images
+
+
+def ours_of(name: str) -> str | None:
+    """Our name of a weight of transformers' MaskFormer; None of the class head and the loss."""
+    for theirs, ours in MASKFORMER_NAMES.items():
+        if re.match(theirs, name):
+            return re.sub(theirs, ours, name)
+    return None
