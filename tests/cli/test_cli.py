@@ -148,7 +148,7 @@ def test_switches_reach_the_model(ask: Run, picture: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Model, "segment_many", spy)
     compiled: list[object] = []
-    monkeypatch.setattr(OpenVocabularySegmenter, "compile_parts", compiled.append)
+    monkeypatch.setattr(OpenVocabularySegmenter, "compile_parts", lambda self: compiled.append(self))
     ran = ask(picture, "--no-negatives", "--alpha", 3, "--beta", 0.25, "--rank-by", "class", "--compile")
 
     assert ran.code == 0

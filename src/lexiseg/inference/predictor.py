@@ -58,9 +58,9 @@ def load(
             the drawn world only; or a model folder; or a model on the Hugging Face hub, such as "owner/name".
         device: "auto" takes a GPU if there is one; or any name that torch knows.
         precision: what the network computes in; see `lexiseg.core.devices.computing`. Weights stay float32.
-        compile: lets torch.compile take the network. The first picture waits for it, minutes where the model is large,
-            and so does the first of another canvas; none after it does. Answers are the same but for rounding. For many
-            pictures: on a CPU it saves a tenth.
+        compile: lets torch.compile take the network. The first picture waits for it, minutes where the model is large;
+            so does the first one of another canvas, after which none does. Answers are the same but for rounding. For
+            many pictures: on a CPU, of one canvas, it saves a tenth; code for every canvas saves nothing there.
 
     Raises:
         ModelError: if there is no such model, or it is damaged.
@@ -109,7 +109,7 @@ class Model:
         Raises:
             DeviceError: if the device can't compute in the precision.
         """
-        self.network = network.to(device, memory_format=torch.channels_last).eval()  # convolutions take less time so
+        self.network = network.to(device).to(memory_format=torch.channels_last).eval()  # convolutions take less time so
         self.device = torch.device(device)
         self.name = name
         self.is_shipped = is_shipped
