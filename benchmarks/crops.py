@@ -24,12 +24,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
+from alternating import flops
+from footprint import resident
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import ImageBatch
@@ -72,13 +72,6 @@ def timed(run: Callable[[], object]) -> Took:
 def best(times: Sequence[Took]) -> Took:
     """The least of each."""
     return Took(min(one.cpu for one in times), min(one.wall for one in times))
-
-
-def gigaflops(run: Callable[[], object]) -> float:
-    """As torch counts them."""
-    with FlopCounterMode(display=False) as counter:
-        run()
-    return counter.get_total_flops() / 1e9
 
 
 def one_picture(shortest: int) -> ImageBatch:
@@ -168,16 +161,9 @@ def encode(job: Job) -> Encoding:
         crops=sum(count for count, _ in passes),
         total=sum((took for _, took in passes), Took(0, 0)),
         per_crop=best([took * (1 / count) for count, took in passes]),
-        peak=peak_bytes(),
+        peak=resident("VmHWM"),
         weights=sum(weight.nbytes for weight in clip.parameters()),
     )
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has had resident."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (line for line in status if line.startswith("VmHWM:"))
-    return 1024 * int(line.split()[1])
 
 
 def in_fresh_process(job: Job) -> Encoding:
@@ -215,7 +201,7 @@ def compare(name: str, counts: Sequence[int], images: ImageBatch, encoding: Enco
         clip = build_vit(name)
         size = clip.config.image_size
         crop, mask = torch.empty(1, 3, size, size), torch.empty(1, size, size, dtype=torch.bool)
-    flops_per_crop = gigaflops(lambda: clip.encode_regions(crop, mask))
+    flops_per_crop = flops(lambda: clip.encode_regions(crop, mask)) / 1e9
     for count in counts:
         mask_logits = propose(count, images.frames[0].padded)
 
@@ -229,14 +215,14 @@ def compare(name: str, counts: Sequence[int], images: ImageBatch, encoding: Enco
         cutting, single = best([timed(cut) for _ in range(rounds)]), best([timed(embed) for _ in range(rounds)])
         is_measured = crops == encoding.crops
         encoded = encoding.total if is_measured else encoding.per_crop * crops
-        flops, single_flops = flops_per_crop * crops, gigaflops(embed)
+        crop_flops, single_flops = flops_per_crop * crops, flops(embed) / 1e9
         line = (
             name,
             str(count),
             str(crops),
-            f"{flops:.0f}",
+            f"{crop_flops:.0f}",
             f"{single_flops:.1f}",
-            f"{flops / single_flops:.1f}",
+            f"{crop_flops / single_flops:.1f}",
             str(cutting),
             f"{encoded} {'measured' if is_measured else 'scaled'}",
             str(single),

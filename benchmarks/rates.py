@@ -21,16 +21,16 @@ import itertools
 import resource
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from alternating import Clock, flops
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from lexiseg.core.devices import DTYPES
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Dataset
 from lexiseg.models.opsnet import OPSNet
@@ -46,7 +46,6 @@ from lexiseg.training.segmentation.task import SegmentationTask
 
 WARM_UP = 3
 """Calls that are not timed: torch chooses its kernels, and compiles."""
-SQUARE = {"cuda": 8192, "mps": 4096, "cpu": 2048}
 WORDS = replace(Vocabulary.of("storybook"), templates=("{}",))
 SegmenterTask = SegmentationTask[OPSNet] | SegmentationTask[OVSeg]
 RecipeT = TypeVar("RecipeT", OPSNetRecipe, OVSegRecipe)
@@ -103,7 +102,7 @@ def main() -> None:
     given = parser.parse_args()
     tell = sys.stdout.write
     tell(f"torch {torch.__version__}, {_device_name(given.device)}\n\n")
-    matmul = {precision: matmul_rate(given.device, precision) for precision in given.precision}
+    matmul = {precision: clock_of(given.device).matmul_rate(DTYPES[precision]) for precision in given.precision}
     for precision, rate in matmul.items():
         tell(f"{precision}: matrix products reach {rate / 1e12:.2f} TFLOP/s\n")
     tell(f"\n{HEAD}\n")
@@ -192,45 +191,22 @@ def inference(task: SegmenterTask) -> Callable[[], object]:
 
 def timed(call: Callable[[], object], device: str, rounds: int) -> tuple[float, int, int]:
     """Median seconds of a call, its FLOPs, and the memory that it needs."""
-    with FlopCounterMode(display=False) as counter:
-        call()
+    counted = flops(call)
     for _ in range(WARM_UP):
         call()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    seconds = []
-    for _ in range(rounds):
-        _wait(device)
-        start = time.perf_counter()
-        call()
-        _wait(device)
-        seconds.append(time.perf_counter() - start)
+    seconds = clock_of(device).median(call, rounds)
     if device == "cuda":
         memory = torch.cuda.max_memory_allocated()
     else:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return sorted(seconds)[len(seconds) // 2], counter.get_total_flops(), memory
+    return seconds, counted, memory
 
 
-def matmul_rate(device: str, precision: Precision) -> float:
-    """FLOP per second of the fastest of some square matrix products."""
-    side = SQUARE[device]
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    one, other = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(10):
-        _wait(device)
-        start = time.perf_counter()
-        one @ other
-        _wait(device)
-        best = min(best, time.perf_counter() - start)
-    return 2 * side**3 / best
-
-
-def _wait(device: str) -> None:
-    """Until the device has done what it was told."""
-    if device != "cpu":
-        getattr(torch, device).synchronize()
+def clock_of(device: str) -> Clock:
+    """Wall time, since steps are to be compared with reading and other threads."""
+    return Clock(device=device, is_wall=True)
 
 
 def _device_name(device: str) -> str:

@@ -239,3 +239,7 @@ class LayerPrediction:
     """Predicted IoUs; only the last layer has them, and a closed-set model has none."""
     factors: MaskFactors | None = None
     """As in `MaskProposals`."""
+
+    def maps_of(self, image: int, queries: Int[Tensor, " N"]) -> Float[Tensor, "N h w"]:
+        """The mask logits of some queries of one picture, with their gradient."""
+        return self.mask_logits[image, queries] if self.factors is None else self.factors.of(image, queries)

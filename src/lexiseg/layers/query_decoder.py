@@ -171,7 +171,7 @@ class QueryDecoder(nn.Module):
             Mask logits at stride 4, and queries after the last norm.
         """
         levels = [self.level(features, number) for number in range(NUM_LEVELS)]
-        query = self.queries_features.weight.expand(len(features.mask_features), -1, -1)
+        query = self.queries_features.weight.repeat(len(features.mask_features), 1, 1)  # no view, on which hooks trip
         normed, mask_embed = self.predict(query)
         found = []
         for number in range(len(self.decoder.layers)):
@@ -229,4 +229,6 @@ def proposals_of(
 ) -> MaskProposals:
     """The masks of what `predict` gives, at stride 4."""
     factors = MaskFactors(mask_embed=mask_embed, mask_features=features.mask_features)
-    return MaskProposals(mask_logits=factors.logits(), query_embed=normed, factors=factors if has_factors else None)
+    if not has_factors:
+        return MaskProposals(mask_logits=factors.logits(), query_embed=normed)
+    return MaskProposals(mask_logits=factors.logits().detach(), query_embed=normed, factors=factors)

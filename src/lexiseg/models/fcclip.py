@@ -132,6 +132,7 @@ class FCCLIP(OpenVocabularySegmenter):
             mask_logits=found.mask_logits,
             query_embed=found.query_embed,
             aux=found.aux,
+            factors=found.factors,
             maps=BackboneMaps(clip_map=stages[-1], mask_features=features.mask_features),
         )
 
@@ -178,6 +179,7 @@ class FCCLIP(OpenVocabularySegmenter):
             LayerPrediction(
                 mask_logits=layer.mask_logits.float(),
                 class_logits=self.class_logits_with_void(self.class_embed(layer, last.maps), words),
+                factors=layer.factors,
             )
             for layer in (*last.aux, last)
         )

@@ -225,6 +225,7 @@ class OPSNet(OpenVocabularySegmenter):
                 mask_logits=layer.mask_logits.float(),
                 class_logits=self.class_logits_with_void(self.class_embed(layer, clip_map), words),
                 iou_scores=self.iou_scores(last) if layer is last else None,
+                factors=layer.factors,
             )
             for layer in (*last.aux, last)
         )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -8,7 +10,7 @@ from transformers import Mask2FormerConfig
 from transformers.models.mask2former import modeling_mask2former as theirs
 from transformers.models.maskformer.modeling_maskformer import MaskFormerHungarianMatcher, MaskFormerLoss
 
-from lexiseg.core.structures import LayerPrediction, Targets
+from lexiseg.core.structures import LayerPrediction, MaskFactors, Targets
 from lexiseg.training.segmentation.criterion import CriterionConfig, segmentation_losses
 from lexiseg.training.segmentation.losses import (
     class_loss,
@@ -121,6 +123,23 @@ def test_the_pure_losses_are_transformers_own() -> None:
     logits, truth = torch.randn(5, 40, generator=rng), (torch.rand(5, 40, generator=rng) > 0.5).float()
     torch.testing.assert_close(dice_loss(logits, truth).sum(), theirs.dice_loss(logits, truth, 1))
     torch.testing.assert_close(mask_bce_loss(logits, truth).sum(), theirs.sigmoid_cross_entropy_loss(logits, truth, 1))
+
+
+@pytest.mark.parametrize("counts", [(3, 2), (0, 2), (0, 0)])
+def test_maps_made_of_their_factors_give_the_same_losses_and_gradients(counts: tuple[int, int]) -> None:
+    rng = torch.Generator().manual_seed(1)
+    factors = [torch.randn(2, 6, 5, generator=rng), torch.randn(2, 5, 16, 24, generator=rng)]
+    targets = tuple(target(count, seed) for seed, count in enumerate(counts))
+    results = []
+    for has_factors in (False, True):
+        embed, features = (value.clone().requires_grad_() for value in factors)
+        made = MaskFactors(mask_embed=embed, mask_features=features)
+        logits = made.logits().detach() if has_factors else made.logits()
+        predicted = replace(layer(0, iou=True), mask_logits=logits, factors=made if has_factors else None)
+        terms = losses([predicted], targets)
+        sum(terms.values()).backward()
+        results.append((terms, embed.grad, features.grad))
+    torch.testing.assert_close(*results)
 
 
 def test_every_layer_is_supervised() -> None:

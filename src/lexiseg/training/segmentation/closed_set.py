@@ -30,7 +30,9 @@ class ClosedSet(nn.Module):
         last = self.segmenter(images.pixel_values, every_layer=True)
         return tuple(
             LayerPrediction(
-                mask_logits=layer.mask_logits.float(), class_logits=self.classify(layer.query_embed).float()
+                mask_logits=layer.mask_logits.float(),
+                class_logits=self.classify(layer.query_embed).float(),
+                factors=layer.factors,
             )
             for layer in (*last.aux, last)
         )

@@ -86,6 +86,7 @@ class _Truth:
 
     class_ids: Int[Tensor, "B Q"]
     ious: Float[Tensor, "B Q"]
+    """Of matched queries, where the layer predicts them; else 0."""
     is_matched: Bool[Tensor, "B Q"]
     has_target: Bool[Tensor, "B Q"]
 
@@ -99,14 +100,16 @@ class _Truth:
         ious = torch.zeros(batch, num_queries, device=device)
         is_matched = torch.zeros(batch, num_queries, dtype=torch.bool, device=device)
         has_target = torch.ones(batch, num_queries, dtype=torch.bool, device=device)
-        masks = layer.mask_logits.detach() > 0
+        mask_logits = layer.mask_logits.detach()
         for image, (target, pairs) in enumerate(zip(targets, matches, strict=True)):
-            if unknown_share is not None:
-                unknown = (masks[image] & target.ignored).flatten(1).sum(-1)
-                has_target[image] = unknown <= unknown_share * masks[image].flatten(1).sum(-1)
+            if unknown_share is not None and target.ignored.any():
+                masks = (mask_logits[image] > 0).flatten(1).float()
+                has_target[image] = masks @ target.ignored.flatten().float() <= unknown_share * masks.sum(-1)
             is_matched[image, pairs.queries] = True
             class_ids[image, pairs.queries] = target.class_ids[pairs.segments]
-            ious[image, pairs.queries] = mask_iou(masks[image, pairs.queries], target.masks[pairs.segments])
+            if layer.iou_scores is not None:
+                masks = mask_logits[image, pairs.queries] > 0
+                ious[image, pairs.queries] = mask_iou(masks, target.masks[pairs.segments])
         return _Truth(class_ids=class_ids, ious=ious, is_matched=is_matched, has_target=has_target | is_matched)
 
 
@@ -129,14 +132,14 @@ def _mask_terms(
         ("dice", weights.dice, dice_loss),
     )
     used = [(name, weight, loss) for name, weight, loss in losses if weight]
-    predicted = torch.cat([layer.mask_logits[image, pairs.queries] for image, pairs in enumerate(matches)]).float()
+    predicted = torch.cat([layer.maps_of(image, pairs.queries) for image, pairs in enumerate(matches)]).float()
     true = torch.cat([t.masks[pairs.segments] for t, pairs in zip(targets, matches, strict=True)]).float()
     points = None
     if config.num_points is not None:  # also without masks: other microbatches draw from the same stream
         rows = microbatch.mask_rows(layer.class_logits.shape[1])
         points = uncertain_points(predicted, config.num_points, generator=generator, rows=rows)
     if not len(predicted):
-        return {name: layer.mask_logits.sum() * 0 for name, _, _ in used}
+        return {name: predicted.sum() * 0 for name, _, _ in used}
     if points is None:
         logits, truth = predicted.flatten(1), true.flatten(1)
     else:

@@ -152,6 +152,6 @@ def uncertain_points(
     if not len(mask_logits):
         return mask_logits.new_zeros(0, num_points, 2)
     certainty = sample_points(mask_logits, candidates).abs()
-    chosen = certainty.topk(num_important, dim=1, largest=False).indices
+    chosen = certainty.topk(num_important, dim=1, largest=False, sorted=False).indices
     important = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
     return torch.cat([important, anywhere], 1)

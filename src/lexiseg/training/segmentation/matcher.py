@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from lexiseg.core.structures import Targets
 from lexiseg.training.engine.microbatches import Rows
-from lexiseg.training.segmentation.losses import sample_points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +71,7 @@ def focal_costs(
 def dice_costs(point_logits: Float[Tensor, "Q P"], point_targets: Float[Tensor, "N P"]) -> Float[Tensor, "Q N"]:
     """`losses.dice_loss` of every query with every segment."""
     probs = point_logits.sigmoid()
-    overlap = 2 * probs @ point_targets.T
+    overlap = 2 * (probs @ point_targets.T)
     return 1 - (overlap + 1) / (probs.sum(-1, keepdim=True) + point_targets.sum(-1) + 1)
 
 
@@ -107,9 +106,8 @@ def match(
         if all_points is None:
             point_logits, point_targets = predicted.flatten(1), true.flatten(1)
         else:
-            points = all_points[image : image + 1]
-            point_logits = sample_points(predicted, points.expand(len(predicted), -1, -1))
-            point_targets = sample_points(true, points.expand(len(true), -1, -1))
+            point_logits = _at_points(predicted, all_points[image])
+            point_targets = _at_points(true, all_points[image])
         costs = matching_costs(probs[image], point_logits, target.class_ids, point_targets, weights)
         queries, segments = linear_sum_assignment(costs.cpu().numpy())
         device = mask_logits.device
@@ -117,6 +115,11 @@ def match(
             Match(queries=torch.as_tensor(queries, device=device), segments=torch.as_tensor(segments, device=device))
         )
     return tuple(matches)
+
+
+def _at_points(maps: Float[Tensor, "M h w"], points: Float[Tensor, "P 2"]) -> Float[Tensor, "M P"]:
+    """`losses.sample_points` where all maps are read at the same points: where those lie is computed once."""
+    return F.grid_sample(maps[None], 2 * points[None, :, None] - 1, align_corners=False)[0, :, :, 0]
 
 
 MASKFORMER_LOSSES = LossWeights(classes=1.0, bce=0.0, focal=20.0, dice=1.0)
