@@ -50,14 +50,21 @@ class Clock:
 
         Call both once before, so that neither pays for what is made on first use.
         """
-        times: list[tuple[float, float]] = []
-        for turn in range(rounds):
-            if turn % 2:
-                times.append((self.seconds(ours), self.seconds(theirs)))
-            else:
-                times.append((self.seconds(theirs), self.seconds(ours))[::-1])
+        times = self.times(ours, theirs, rounds)
         mine, peer = (statistics.median(side) for side in zip(*times, strict=True))
         return mine, peer, statistics.median(theirs_took / ours_took for ours_took, theirs_took in times)
+
+    def times(
+        self, ours: Callable[[], object], theirs: Callable[[], object], rounds: int = ROUNDS
+    ) -> list[tuple[float, float]]:
+        """Seconds of both in every round."""
+        found: list[tuple[float, float]] = []
+        for turn in range(rounds):
+            if turn % 2:
+                found.append((self.seconds(ours), self.seconds(theirs)))
+            else:
+                found.append((self.seconds(theirs), self.seconds(ours))[::-1])
+        return found
 
     def matmul_rate(self, dtype: torch.dtype) -> float:
         """FLOP per second of the fastest of some square matrix products: what nothing made of them can pass."""

@@ -6,9 +6,12 @@ Usage: python benchmarks/speed.py [--only whole numbers parts maskformer crops s
 
 A row is something done by lexiseg and by the program beside it, on the same random weights (benchmarks/twins.py), in
 one process, in turns whose order is reversed every other round. Times are medians; "ratio" is ours by theirs, below one
-where lexiseg is faster. On a CPU with one thread they are the process's CPU time, else wall time with the device waited
-for. "floor" is what the multiply-adds of lexiseg's side would take at the rate of square matrix products in the same
-precision, measured in the same run, and the share is floor by time: how much of it is left to gain. Torch counts
+where lexiseg is faster, and "of the best" is that of the fastest round of each. On a CPU with one thread they are the
+process's CPU time, else wall time with the device waited for. Other work on the machine slows what waits for memory,
+which is more of the peer's side than of ours: a busy machine flatters, most of all the medians.
+
+"floor" is what the multiply-adds of lexiseg's side would take at the rate of square matrix products in the same
+precision, measured in the same run, and the share is floor by time: what it lacks to one is left to gain. Torch counts
 convolutions, products and attention, not what gathers, resizes or normalises.
 
 whole       an assembled OPSNet (Mask2Former, CLIP RN50, words known before, merge) from 8-bit pixels to segments,
