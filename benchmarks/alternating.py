@@ -60,10 +60,9 @@ class Clock:
         """Seconds of both in every round."""
         found: list[tuple[float, float]] = []
         for turn in range(rounds):
-            if turn % 2:
-                found.append((self.seconds(ours), self.seconds(theirs)))
-            else:
-                found.append((self.seconds(theirs), self.seconds(ours))[::-1])
+            first = None if turn % 2 else self.seconds(theirs)
+            mine = self.seconds(ours)
+            found.append((mine, self.seconds(theirs) if first is None else first))
         return found
 
     def matmul_rate(self, dtype: torch.dtype) -> float:
