@@ -137,7 +137,8 @@ class Settings:
     ) -> Row:
         """Times both sides; FLOPs are to be given where ours is compiled, as they can't be counted there."""
         flops = alternating.flops(ours) if flops is None else flops
-        ours(), theirs()
+        for side in (ours, theirs):
+            side()
         mine, yours = zip(*self.clock.times(ours, theirs, self.rounds), strict=True)
         return Row(
             section=section,
