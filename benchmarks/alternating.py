@@ -70,7 +70,7 @@ class Clock:
         """FLOP per second of the fastest of some square matrix products: what nothing made of them can pass.
 
         On a CPU they are asked of oneDNN too, as a convolution of 1 x 1 (one that is dilated, which changes nothing, or
-        PyTorch takes MKL on one thread): where MKL knows the processor, AMD's for instance, for less than it is, that is
+        PyTorch takes MKL on one thread): where MKL takes the processor for less than it is, as it does AMD's, that is
         twice as fast.
         """
         side = SQUARE[torch.device(self.device).type]

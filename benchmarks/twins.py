@@ -147,8 +147,7 @@ class Twins:
     def compile(self, *, with_peer: bool) -> None:
         """Compiles our networks, in place, so that weights keep their names; and transformers'."""
         torch.compiler.reset()  # what is compiled for other sizes makes sizes variable
-        self.network.segmenter.compile()
-        self.network.clip.trunk = torch.compile(self.network.clip.trunk)
+        self.network.compile_parts()
         if with_peer:
             self.theirs.compile()
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from lexiseg.core.batches import to_image_batch
+from lexiseg.core.concepts import kinds_of
 from lexiseg.core.devices import Precision, choose_device, computing, dtype_of
 from lexiseg.core.files import real
 from lexiseg.core.frames import Frame
@@ -248,7 +249,7 @@ class Model:
         Raises:
             VocabularyError: if the words make no vocabulary.
         """
-        trained = self.network.config.training_vocabulary
+        trained = kinds_of(self.network.config.training_vocabulary.concepts)
         return Vocabulary.of(vocabulary, unmarked=lambda names: is_thing(names, trained))
 
     def _open(self, image: Picture) -> Opened:
