@@ -33,6 +33,7 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -88,7 +89,8 @@ def scaling(settings: Settings) -> Iterator[Row]:
         yield settings.row("scaling", f"{count} words, {shown(size)}", ask, both.ours, peer="133 words of ours")
     for count in (1, 2) if settings.is_quick else (1, 2, 8):
         both = settings.twins(backbone, size, batch_size=count)
-        yield settings.whole("scaling", f"{count} pictures at once, {shown(size)}", both)
+        row = settings.whole("scaling", f"{count} pictures at once, {shown(size)}", both)
+        yield replace(row, differences={"pictures/s": count / (row.ours or 1), **row.differences})
 
 
 def shipped(settings: Settings) -> Iterator[Row]:
@@ -135,7 +137,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     if asked.device != "cpu":  # float32 is to mean float32
-        torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = "ieee"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     clock = Clock(device=asked.device, is_wall=asked.threads > 1)
     settings = Settings(
         backbones=tuple(asked.backbone or (("tiny",) if asked.quick else ("r50", "swin-t", "swin-l"))),

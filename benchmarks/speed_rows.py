@@ -63,8 +63,8 @@ class Row:
             f"{self.name}" + (f", against {self.peer}" if self.peer else ""),
             _seconds(self.ours),
             _seconds(self.theirs),
-            "" if self.ratio is None else f"{self.ratio:.2f}",
-            "" if self.best_ratio is None else f"{self.best_ratio:.2f}",
+            _ratio(self.ratio),
+            _ratio(self.best_ratio),
             f"{self.flops / 2e9:.1f}" if self.flops else "",
             _seconds(self.floor),
             "" if self.share is None else f"{self.share:.0%}",
@@ -80,6 +80,10 @@ class Row:
             "floor": self.floor,
             "share": self.share,
         }
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def _seconds(value: float | None) -> str:
@@ -137,7 +141,8 @@ class Settings:
     ) -> Row:
         """Times both sides; FLOPs are to be given where ours is compiled, as they can't be counted there."""
         flops = alternating.flops(ours) if flops is None else flops
-        ours(), theirs()
+        for side in (ours, theirs):
+            side()
         mine, yours = zip(*self.clock.times(ours, theirs, self.rounds), strict=True)
         return Row(
             section=section,

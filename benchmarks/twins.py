@@ -42,6 +42,7 @@ from lexiseg.encoders.segmenters.mask2former import (
 from lexiseg.encoders.segmenters.maskformer import MaskFormer, MaskFormerConfig
 from lexiseg.inference.predictor import Model
 from lexiseg.layers.heads import AssembledHead
+from lexiseg.layers.query_decoder import Level
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
 
@@ -145,8 +146,8 @@ class Twins:
 
     def compile(self, *, with_peer: bool) -> None:
         """Compiles our networks, in place, so that weights keep their names; and transformers'."""
-        self.network.segmenter.compile()
-        self.network.clip.trunk = torch.compile(self.network.clip.trunk)
+        torch.compiler.reset()  # what is compiled for other sizes makes sizes variable
+        self.network.compile_parts()
         if with_peer:
             self.theirs.compile()
 
@@ -201,10 +202,10 @@ class Twins:
         decoder, theirs, bits = self.network.segmenter.query_decoder, iter(blocked), 0
         own = decoder.blocked
 
-        def given(*seen: Any) -> Tensor:
+        def given(mask_embed: Tensor, level: Level) -> Tensor:
             nonlocal bits
             mask = next(theirs)
-            bits += int((own(*seen) != mask).sum())
+            bits += int((own(mask_embed, level) != mask).sum())
             return mask
 
         decoder.blocked = given
@@ -389,7 +390,7 @@ def maskformers(size: Size, device: str, *, is_tiny: bool) -> tuple[MaskFormer, 
         theirs = MaskFormerForInstanceSegmentation(document)
         own = MaskFormer(config).eval()
     filled(theirs.eval(), seed=0)
-    own.load_state_dict({ours_of(name): value for name, value in theirs.state_dict().items() if ours_of(name)})
+    own.load_state_dict({ours: value for name, value in theirs.state_dict().items() if (ours := ours_of(name))})
     images = to_image_batch([photograph(size)], longest=max(size)).to(device)
     return own.to(device), theirs.to(device), images
 

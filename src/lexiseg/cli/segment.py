@@ -11,6 +11,7 @@ from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, resumable, sa
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
 from lexiseg.cli.overrides import fusion_for, set_regions, set_sides
+from lexiseg.core.concepts import kinds_of
 from lexiseg.core.errors import PictureError, UsageError
 from lexiseg.core.files import real
 from lexiseg.core.messages import few, printable, shown
@@ -102,10 +103,11 @@ def _read_words(options: SegmentOptions) -> tuple[Vocabulary, str]:
     if resolved := resolution(options.model, folder):
         note(f"lexiseg: {resolved}")
     trained = training_vocabulary(folder)
+    kinds_trained = kinds_of(trained.concepts if trained else ())
     taken: dict[bool, list[str]] = {True: [], False: []}
 
     def unmarked(names: tuple[str, ...]) -> bool:
-        kind = is_thing(names, trained)
+        kind = is_thing(names, kinds_trained)
         taken[kind].append(shown(names[0]))
         return kind
 

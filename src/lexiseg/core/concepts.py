@@ -104,6 +104,13 @@ class Concept:
         return (self.name, *self.synonyms)
 
 
+def kinds_of(concepts: Iterable[Concept]) -> dict[str, tuple[int, bool]]:
+    """For the `same_word` of every name, the place of its concept, and whether that is a thing."""
+    return {
+        same_word(name): (place, concept.is_thing) for place, concept in enumerate(concepts) for name in concept.names
+    }
+
+
 def split_words(text: str) -> tuple[list[str], bool]:
     """The entries of a text: between commas or in lines; or as other programs separate them.
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from lexiseg.core.batches import to_image_batch
+from lexiseg.core.concepts import kinds_of
 from lexiseg.core.devices import Precision, choose_device, computing, dtype_of
 from lexiseg.core.files import real
 from lexiseg.core.frames import Frame
@@ -211,8 +212,9 @@ class Model:
             rank_by: likewise.
             with_instances: likewise.
             batch_size: how many pictures go through the network at once, at most: those of one canvas, for which up to
-                four times as many are read ahead. On a CPU it saves no time. The answers are those to single pictures,
-                but for what sums of another order round otherwise.
+                four times as many are read ahead. On a CPU it saves time where the model is small, as the shipped ones
+                are, and none where it is large. Answers are those to single pictures, but for what sums of another
+                order round otherwise.
             on_error: called for a picture that can't be opened, which is then left out; if not given, the error is
                 raised.
 
@@ -247,7 +249,7 @@ class Model:
         Raises:
             VocabularyError: if the words make no vocabulary.
         """
-        trained = self.network.config.training_vocabulary
+        trained = kinds_of(self.network.config.training_vocabulary.concepts)
         return Vocabulary.of(vocabulary, unmarked=lambda names: is_thing(names, trained))
 
     def _open(self, image: Picture) -> Opened:
