@@ -74,6 +74,7 @@ def code_of(rank: int) -> int:
     return 2 * rank + 3
 
 
+@torch.no_grad()
 def assign_pixels(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_hard: bool = False) -> PixelAssignment:
     """Gives each pixel to the largest score x mask probability, and of equals to the better ranked.
 
@@ -89,6 +90,7 @@ def assign_pixels(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_h
     return _assign_whole(ranking, frame, rules)
 
 
+@torch.no_grad()
 def cut_masks(
     ranking: Ranking, ranks: list[int], frame: Frame, mask_threshold: float
 ) -> Iterator[Bool[np.ndarray, "h0 w0"]]:
