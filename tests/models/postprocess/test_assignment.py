@@ -50,7 +50,7 @@ RESIZINGS = {
 }
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_tiles_give_what_the_plain_rule_gives(data: st.DataObject) -> None:
     draw = data.draw

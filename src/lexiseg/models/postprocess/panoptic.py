@@ -62,7 +62,7 @@ def panoptic_map(
     or above the mask threshold and is dropped if it won too few, by the rule of `MergeConfig.overlap_threshold`; stuff
     of one class is merged. Proposals with a negative as their class compete and become void.
 
-    One mask at a time is resized to the picture, so memory is O(H x W) for any Q.
+    Masks are brought to the picture's size tile by tile where they may win, so memory is O(H x W) for any Q.
 
     Args:
         prediction: a model's output for a batch.
@@ -155,8 +155,8 @@ def _describe(
     """Makes the list that goes with the map; `heads[id - 1]` is the best proposal of a segment."""
     root = taxonomy(vocabulary)
     segments: list[Segment] = []
-    for segment_id, rank in enumerate(heads, start=1):
-        class_scores = ranking.class_scores[rank, :num_concepts]
+    rows = ranking.class_scores[heads, :num_concepts].cpu()  # together: an accelerator is waited for once
+    for segment_id, (rank, class_scores) in enumerate(zip(heads, rows, strict=True), start=1):
         class_id = ranking.class_ids[rank]
         concept = vocabulary.concepts[class_id]
         segments.append(
