@@ -105,10 +105,12 @@ class Concept:
 
 
 def kinds_of(concepts: Iterable[Concept]) -> dict[str, tuple[int, bool]]:
-    """For the `same_word` of every name, the place of its concept, and whether that is a thing."""
-    return {
-        same_word(name): (place, concept.is_thing) for place, concept in enumerate(concepts) for name in concept.names
-    }
+    """For the `same_word` of every name, the place of the first concept that has it, and whether that is a thing."""
+    kinds: dict[str, tuple[int, bool]] = {}
+    for place, concept in enumerate(concepts):
+        for name in concept.names:
+            kinds.setdefault(same_word(name), (place, concept.is_thing))
+    return kinds
 
 
 def split_words(text: str) -> tuple[list[str], bool]:

@@ -80,6 +80,7 @@ def test_tiles_give_what_the_plain_rule_gives(data: st.DataObject) -> None:
     threshold, is_hard = draw(st.sampled_from([0.0, 0.35, 0.5, 1.0])), draw(st.booleans())
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assignment, "SMALL", draw(st.sampled_from([0, 0, assignment.SMALL])))
         patch.setattr(assignment, "CANVASES", draw(st.sampled_from([0, assignment.CANVASES])))
         found = assign_pixels(ranking, frame, threshold, is_hard=is_hard)
     codes, areas = assign_plainly(ranking, frame, threshold, is_hard=is_hard)
@@ -91,6 +92,20 @@ def test_tiles_give_what_the_plain_rule_gives(data: st.DataObject) -> None:
     assert [a for a, keep in zip(found.areas, keeps, strict=True) if keep] == [
         a for a, keep in zip(areas, keeps, strict=True) if keep
     ]
+
+
+@pytest.mark.parametrize("count", [2, 11])
+def test_of_equal_masks_the_first_wins_every_pixel(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assignment, "SMALL", 0)
+    logits = torch.randn(1, 75, 83, generator=torch.Generator().manual_seed(0)).expand(count, -1, -1)
+    scores, columns = [0.7] * count, torch.ones(count, 1)
+    ranking = Ranking(
+        mask_logits=logits, queries=[*range(count)], class_ids=[0] * count, scores=scores, class_scores=columns
+    )
+
+    found = assign_pixels(ranking, Frame(original=(299, 331), resized=(299, 331), padded=(300, 332)), 0.5)
+
+    assert found.won() == [299 * 331] + [0] * (count - 1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from Linux")
@@ -106,6 +121,8 @@ def test_200_masks_of_2048_by_1024_take_little_memory() -> None:
         class_scores=torch.ones(200, 1),
     )
     frame = Frame(original=(1024, 2048), resized=(1024, 2048), padded=(1024, 2048))
+    small = Frame(original=(512, 512), resized=(1024, 2048), padded=(1024, 2048))
+    assign_pixels(ranking, small, 0.5)  # loads code, which counts as memory
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
     before = memory("VmRSS")

@@ -93,7 +93,7 @@ BatchSize = Annotated[
     typer.Option(
         "--batch-size",
         min=1,
-        help="Pictures that go through the network at once, if their canvas is one; no faster on a CPU.",
+        help="Pictures of one canvas that go through the network at once; on a CPU it pays for small models alone.",
     ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many pictures.")]

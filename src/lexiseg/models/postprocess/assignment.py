@@ -5,6 +5,7 @@ bounds say that a mask can win nothing, or that one mask wins all.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,9 +21,10 @@ ROUNDING = 1e-5
 """More than interpolation rounds, relative to the largest logit, and than sigmoid and product do."""
 LEAST = 1e-30
 """A probability that a sigmoid may round to zero."""
-SMALL = 2**15
-"""Pixels of a picture that isn't worth tiles. (To 128 rows and columns together torch has a kernel of its own, which
-rounds otherwise than tiles do.)"""
+SMALL = 2**20
+"""Pixels of all masks that aren't worth tiles."""
+OTHER_KERNEL = 128
+"""To so many rows and columns together torch resizes by another kernel, which rounds otherwise than tiles do."""
 CANVASES = 2**22
 """Pixels of canvases that may be in memory: 16 MiB. Canvas pixels bound more tightly than a mask's cells."""
 BOUNDED = 2**18
@@ -72,6 +74,7 @@ def code_of(rank: int) -> int:
     return 2 * rank + 3
 
 
+@torch.no_grad()
 def assign_pixels(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_hard: bool = False) -> PixelAssignment:
     """Gives each pixel to the largest score x mask probability, and of equals to the better ranked.
 
@@ -82,9 +85,30 @@ def assign_pixels(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_h
         is_hard: thresholds mask probabilities to ones and zeros before pixels are assigned.
     """
     rules = _Rules(mask_threshold=mask_threshold, is_hard=is_hard)
-    if math.prod(frame.original) <= SMALL or ranking.mask_logits.device.type != "cpu" or not ranking.queries:
-        return _assign_whole(ranking, frame, rules)
-    return _TiledContest.of(ranking, frame, rules).assign()
+    if _is_tiled(ranking, frame):
+        return _TiledContest.of(ranking, frame, rules).assign()
+    return _assign_whole(ranking, frame, rules)
+
+
+@torch.no_grad()
+def cut_masks(
+    ranking: Ranking, ranks: list[int], frame: Frame, mask_threshold: float
+) -> Iterator[Bool[np.ndarray, "h0 w0"]]:
+    """Whole masks one by one: where the probability is at or above the threshold, whoever wins the pixel."""
+    if ranks and _is_tiled(ranking, frame):
+        contest = _TiledContest.of(ranking, frame, _Rules(mask_threshold=mask_threshold, is_hard=False))
+        yield from map(contest.cut, ranks)
+        return
+    for rank in ranks:
+        probs = frame.leave(ranking.mask_logits[ranking.queries[rank]][None].float())[0].sigmoid()
+        yield (probs >= mask_threshold).cpu().numpy()
+
+
+def _is_tiled(ranking: Ranking, frame: Frame) -> bool:
+    """Whether there is enough to do on the CPU."""
+    if ranking.mask_logits.device.type != "cpu" or sum(frame.original) <= OTHER_KERNEL:
+        return False
+    return len(ranking.queries) * math.prod(frame.original) > SMALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +182,10 @@ class _TiledContest:
         """Bounds every mask in every tile."""
         mask_logits, queries = ranking.mask_logits, torch.tensor(ranking.queries, dtype=torch.int64)
         if frame.resized != frame.original and len(queries) * math.prod(frame.padded) <= CANVASES:
-            mask_logits = torch.cat([frame.unpad(mask_logits[query][None].float()) for query in ranking.queries])
+            canvases = torch.empty(len(queries), *frame.resized)
+            for canvas, query in zip(canvases, ranking.queries, strict=True):
+                canvas.copy_(frame.unpad(mask_logits[query][None].float())[0])
+            mask_logits = canvases
             queries, frame = torch.arange(len(queries)), replace(frame, padded=frame.resized)
         scores = torch.tensor(ranking.scores)[:, None, None]
         tiling = Tiling.of((mask_logits.shape[1], mask_logits.shape[2]), frame)
@@ -198,6 +225,15 @@ class _TiledContest:
                 self._read(tile, ranks[start : start + tile.at_once])
         return replace(found, areas=np.where(keeps, self.inside.sum((1, 2)), 0).tolist())
 
+    def cut(self, rank: int) -> Bool[np.ndarray, "H W"]:
+        """One whole mask."""
+        mask = np.zeros(self.tiling.size, bool)
+        for tile in self.tiling.tiles():
+            inside = self.inside[rank, *tile.place]
+            if inside:
+                mask[tile.pixels] = True if inside > 0 else self._read(tile, [rank])[rank][1].numpy()
+        return mask
+
     def _play(self, tile: Tile, ranks: Int[np.ndarray, " N"]) -> Float[np.ndarray, "n m"]:
         """The codes of a tile for which some masks compete."""
         prizes = self.prizes[ranks, *tile.place]
@@ -218,7 +254,11 @@ class _TiledContest:
         if not ranks:
             return {}
         index = torch.tensor(ranks)
-        probs = self.tiling.read(self.mask_logits, self.queries[index], tile).sigmoid_()
+        probs = self.tiling.read(self.mask_logits, self.queries[index], tile)
+        for (
+            one
+        ) in probs:  # not all at once: where a vector ends torch rounds otherwise, and equal masks shall stay equal
+            one.sigmoid_()
         weighted, inside = self.rules.weigh(probs, self.scores[index])
         self.inside[ranks, *tile.place] = inside.sum((1, 2)).numpy()
         return dict(zip(ranks, zip(weighted, inside, strict=True), strict=True))
@@ -232,19 +272,19 @@ def _bounds(
     rules: _Rules,
 ) -> tuple[Float[Tensor, "M rows columns"], Float[Tensor, "M rows columns"], Float[Tensor, "rows columns"]]:
     """The least and the largest probability of every mask in every tile; and what the winner has at every pixel."""
-    low: list[Tensor] = []
-    high: list[Tensor] = []
+    low, high = torch.empty(2, len(queries), len(tiling.rows), len(tiling.columns))
     floor = torch.zeros(mask_logits.shape[1:])
     step = max(1, BOUNDED // floor.numel())
-    for some, weights in zip(queries.split(step), scores.split(step), strict=True):
-        cells = mask_logits[some].float()
+    for start in range(0, len(queries), step):
+        some = slice(start, start + step)
+        cells = mask_logits[queries[some]].float()
         slack = ROUNDING * cells.abs().amax((1, 2), keepdim=True)
-        low.append(tiling.lowest(cells) - slack)
-        high.append(tiling.highest(cells) + slack)
+        low[some] = tiling.lowest(cells) - slack
+        high[some] = tiling.highest(cells) + slack
         least = _least(tiling.least_around(cells) - slack)
         least = (least >= rules.mask_threshold) if rules.is_hard else least
-        floor = torch.maximum(floor, (least * weights).amax(0))
-    return _least(torch.cat(low)), _most(torch.cat(high)), tiling.lowest(floor[None])[0] * (1 - ROUNDING)
+        torch.maximum(floor, (least * scores[some]).amax(0), out=floor)
+    return _least(low), _most(high), tiling.lowest(floor[None])[0] * (1 - ROUNDING)
 
 
 def _least(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -180,9 +180,3 @@ def _guesses(class_scores: Float[Tensor, " K"], class_id: int, vocabulary: Vocab
     best = class_scores.topk(min(NUM_GUESSES, len(class_scores))).indices.tolist()
     names = [class_id, *(other for other in best if other != class_id)][:NUM_GUESSES]
     return tuple(Guess(name=vocabulary.concepts[name].name, score=float(class_scores[name])) for name in names)
-
-
-def box_of(place: tuple[slice, ...]) -> tuple[int, int, int, int]:
-    """Turns the slices of rows and columns into x, y, width, height."""
-    rows, columns = place
-    return columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
