@@ -114,7 +114,7 @@ def main() -> None:
         for name, precision, is_compiled in ways:
             task = new_task(name, data, given, precision)
             if is_compiled:
-                compile_parts(task.model)
+                task.model.compile_parts()
             for act, call in (("training", training_step(task)), ("inference", inference(task))):
                 seconds, flops, memory = timed(call, given.device, given.rounds)
                 row = Rate(
@@ -147,13 +147,6 @@ def new_task(name: str, data: Dataset, given: argparse.Namespace, precision: Pre
 def _sized(recipe: RecipeT, given: argparse.Namespace, precision: Precision) -> RecipeT:
     framing = replace(recipe.framing, image_size=given.side or recipe.framing.image_size)
     return replace(recipe, framing=framing, batch_size=given.batch_size, precision=precision)
-
-
-def compile_parts(model: OPSNet | OVSeg) -> None:
-    """Compiles what takes nearly all of the time; in place, so that weights keep their names."""
-    model.segmenter.compile()
-    if isinstance(model, OPSNet):
-        model.clip.trunk = torch.compile(model.clip.trunk)
 
 
 def training_step(task: SegmenterTask) -> Callable[[], object]:

@@ -6,9 +6,12 @@ Usage: python benchmarks/speed.py [--only whole numbers parts maskformer crops s
 
 A row is something done by lexiseg and by the program beside it, on the same random weights (benchmarks/twins.py), in
 one process, in turns whose order is reversed every other round. Times are medians; "ratio" is ours by theirs, below one
-where lexiseg is faster. On a CPU with one thread they are the process's CPU time, else wall time with the device waited
-for. "floor" is what the multiply-adds of lexiseg's side would take at the rate of square matrix products in the same
-precision, measured in the same run, and the share is floor by time: how much of it is left to gain. Torch counts
+where lexiseg is faster, and "of the best" is that of the fastest round of each. On a CPU with one thread they are the
+process's CPU time, else wall time with the device waited for. Other work on the machine slows what waits for memory,
+which is more of the peer's side than of ours: a busy machine flatters, most of all the medians.
+
+"floor" is what the multiply-adds of lexiseg's side would take at the rate of square matrix products in the same
+precision, measured in the same run, and the share is floor by time: what it lacks to one is left to gain. Torch counts
 convolutions, products and attention, not what gathers, resizes or normalises.
 
 whole       an assembled OPSNet (Mask2Former, CLIP RN50, words known before, merge) from 8-bit pixels to segments,
@@ -30,6 +33,7 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -85,7 +89,8 @@ def scaling(settings: Settings) -> Iterator[Row]:
         yield settings.row("scaling", f"{count} words, {shown(size)}", ask, both.ours, peer="133 words of ours")
     for count in (1, 2) if settings.is_quick else (1, 2, 8):
         both = settings.twins(backbone, size, batch_size=count)
-        yield settings.whole("scaling", f"{count} pictures at once, {shown(size)}", both)
+        row = settings.whole("scaling", f"{count} pictures at once, {shown(size)}", both)
+        yield replace(row, differences={"pictures/s": count / (row.ours or 1), **row.differences})
 
 
 def shipped(settings: Settings) -> Iterator[Row]:
@@ -132,7 +137,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     if asked.device != "cpu":  # float32 is to mean float32
-        torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = "ieee"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     clock = Clock(device=asked.device, is_wall=asked.threads > 1)
     settings = Settings(
         backbones=tuple(asked.backbone or (("tiny",) if asked.quick else ("r50", "swin-t", "swin-l"))),

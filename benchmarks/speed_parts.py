@@ -136,6 +136,7 @@ def _around(settings: Settings, both: Twins) -> Iterator[Row]:
         "parts",
         f"{len(names)} names of COCO, {len(both.vocabulary.templates)} templates, the first time",
         lambda: embed_names(network.clip, names, both.vocabulary.templates),
+        rounds=1,
     )
 
 
@@ -227,4 +228,6 @@ def masked_crops(settings: Settings) -> Iterator[Row]:
         peer=f"{wanted} crops, scaled from {len(first.queries)}",
     )
     assert row.theirs is not None
-    yield replace(row, theirs=row.theirs * wanted / len(first.queries))
+    assert row.best is not None
+    factor = wanted / len(first.queries)
+    yield replace(row, theirs=row.theirs * factor, best=(row.best[0], row.best[1] * factor))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Literal, TypeVar
 
 import alternating
@@ -12,7 +13,7 @@ from twins import Size, Twins, twins
 from lexiseg.core.devices import Precision, computing
 
 Result = TypeVar("Result")
-COLUMNS = ("", "ours", "theirs", "ratio", "GMAC", "floor", "share", "largest difference")
+COLUMNS = ("", "ours", "theirs", "ratio", "of the best", "GMAC", "floor", "share", "largest difference")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class Row:
     ours: float | None = None
     """Seconds."""
     theirs: float | None = None
+    best: tuple[float, float] | None = None
+    """The least of both: what other work on the machine, which slows the side that waits for memory, changes least."""
     flops: int = 0
     """Of our side."""
     matmul_rate: float = 0.0
@@ -37,6 +40,11 @@ class Row:
     def ratio(self) -> float | None:
         """Ours by theirs."""
         return None if self.ours is None or self.theirs is None else self.ours / self.theirs
+
+    @property
+    def best_ratio(self) -> float | None:
+        """Of the least of both."""
+        return None if self.best is None else self.best[0] / self.best[1]
 
     @property
     def floor(self) -> float | None:
@@ -55,7 +63,8 @@ class Row:
             f"{self.name}" + (f", against {self.peer}" if self.peer else ""),
             _seconds(self.ours),
             _seconds(self.theirs),
-            "" if self.ratio is None else f"{self.ratio:.2f}",
+            _ratio(self.ratio),
+            _ratio(self.best_ratio),
             f"{self.flops / 2e9:.1f}" if self.flops else "",
             _seconds(self.floor),
             "" if self.share is None else f"{self.share:.0%}",
@@ -64,7 +73,17 @@ class Row:
 
     def document(self) -> dict[str, object]:
         """As JSON has it."""
-        return {**asdict(self), "ratio": self.ratio, "floor": self.floor, "share": self.share}
+        return {
+            **asdict(self),
+            "ratio": self.ratio,
+            "best_ratio": self.best_ratio,
+            "floor": self.floor,
+            "share": self.share,
+        }
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def _seconds(value: float | None) -> str:
@@ -103,10 +122,10 @@ class Settings:
 
         return called
 
-    def alone(self, section: str, name: str, ours: Callable[[], object]) -> Row:
-        """Times what has no peer."""
+    def alone(self, section: str, name: str, ours: Callable[[], object], rounds: int | None = None) -> Row:
+        """Times what has no peer; called once before."""
         flops = alternating.flops(ours)
-        took = self.clock.median(ours, self.rounds)
+        took = self.clock.median(ours, rounds or self.rounds)
         return Row(section=section, name=name, ours=took, flops=flops, matmul_rate=self.matmul_rate)
 
     def row(
@@ -122,14 +141,16 @@ class Settings:
     ) -> Row:
         """Times both sides; FLOPs are to be given where ours is compiled, as they can't be counted there."""
         flops = alternating.flops(ours) if flops is None else flops
-        ours(), theirs()
-        mine, yours, _ = self.clock.compare(ours, theirs, self.rounds)
+        for side in (ours, theirs):
+            side()
+        mine, yours = zip(*self.clock.times(ours, theirs, self.rounds), strict=True)
         return Row(
             section=section,
             name=name,
             peer=peer,
-            ours=mine,
-            theirs=yours,
+            ours=median(mine),
+            theirs=median(yours),
+            best=(min(mine), min(yours)),
             flops=flops,
             matmul_rate=self.matmul_rate,
             differences=differences or {},

@@ -33,6 +33,7 @@ from lexiseg.encoders import colours
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
 from lexiseg.encoders.segmenters.mask2former import (
     ResNetBackbone,
+    Segmenter,
     SegmenterConfig,
     SwinBackbone,
     backbone_to_transformers,
@@ -41,6 +42,7 @@ from lexiseg.encoders.segmenters.mask2former import (
 from lexiseg.encoders.segmenters.maskformer import MaskFormer, MaskFormerConfig
 from lexiseg.inference.predictor import Model
 from lexiseg.layers.heads import AssembledHead
+from lexiseg.layers.query_decoder import Level
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
 
@@ -144,8 +146,8 @@ class Twins:
 
     def compile(self, *, with_peer: bool) -> None:
         """Compiles our networks, in place, so that weights keep their names; and transformers'."""
-        self.network.segmenter.compile()
-        self.network.clip.trunk = torch.compile(self.network.clip.trunk)
+        torch.compiler.reset()  # what is compiled for other sizes makes sizes variable
+        self.network.compile_parts()
         if with_peer:
             self.theirs.compile()
 
@@ -154,24 +156,64 @@ class Twins:
         """The largest between mask and class logits of both sides, beside what explains it.
 
         An attention mask is a threshold, which rounding passes now and then, and then a logit changes by far more than
-        rounding. "theirs with 1e-7" is how far masks of transformers are from themselves where every pixel is
-        multiplied by 1 + 1e-7 times noise.
+        rounding. "bits" is how many of these masks differ where all before are the same, and "masks likewise" how far
+        logits are apart if all are those of transformers. "theirs with 1e-7" is how far masks of transformers are from
+        themselves where every pixel is multiplied by 1 + 1e-7 times noise.
         """
-        theirs = self.theirs(pixel_values=self.pixel_values, output_auxiliary_logits=True)
-        with computing(self.model.device, self.model.precision):
-            found = self.network.propose(self.images)
-            assert isinstance(self.network.head, AssembledHead)
-            classes = self.network.head.classify(found.query_embed)
+        theirs, blocked = self._theirs_with_attention()
+        masks = theirs.masks_queries_logits
+        found, classes = self._proposed()
+        alike, bits = self._with_attention(blocked)
         noise = torch.randn(self.pixel_values.shape, generator=torch.Generator().manual_seed(0))
         shaken = self.theirs(pixel_values=self.pixel_values * (1 + 1e-7 * noise.to(self.pixel_values)))
-        masks = theirs.masks_queries_logits
         return {
-            "masks": float((found.mask_logits - masks).abs().max()),
+            "masks": float((found - masks).abs().max()),
             "classes": float((classes - theirs.class_queries_logits).abs().max()),
+            "masks likewise": float((alike - masks).abs().max()),
+            "bits": bits,
             "theirs with 1e-7": float((shaken.masks_queries_logits - masks).abs().max()),
             "largest logit": float(masks.abs().max()),
             "outside masks": float((masks < 0).float().mean()),
         }
+
+    def _proposed(self) -> tuple[Tensor, Tensor]:
+        """Our mask logits and the class head's."""
+        assert isinstance(self.network.head, AssembledHead)
+        with computing(self.model.device, self.model.precision):
+            found = self.network.propose(self.images)
+            return found.mask_logits.float(), self.network.head.classify(found.query_embed).float()
+
+    def _theirs_with_attention(self) -> tuple[Any, list[Tensor]]:
+        """What transformers' network gives, and the cells that queries of each layer may not attend to."""
+        blocked = list[Tensor]()
+
+        def keep(_: nn.Module, __: object, out: tuple[Tensor, Tensor]) -> None:
+            outside = out[1].unflatten(0, (len(self.images.frames), -1))[:, 0]  # all heads have the same
+            blocked.append(outside & ~outside.all(-1, keepdim=True))
+
+        hook = self.theirs.model.transformer_module.decoder.mask_predictor.register_forward_hook(keep)
+        found = self.theirs(pixel_values=self.pixel_values)
+        hook.remove()
+        return found, blocked
+
+    def _with_attention(self, blocked: list[Tensor]) -> tuple[Tensor, int]:
+        """Our mask logits with the peer's attention masks, and in how many cells ours would have differed."""
+        assert isinstance(self.network.segmenter, Segmenter)
+        decoder, theirs, bits = self.network.segmenter.query_decoder, iter(blocked), 0
+        own = decoder.blocked
+
+        def given(mask_embed: Tensor, level: Level) -> Tensor:
+            nonlocal bits
+            mask = next(theirs)
+            bits += int((own(mask_embed, level) != mask).sum())
+            return mask
+
+        decoder.blocked = given
+        try:
+            found, _ = self._proposed()
+        finally:
+            del decoder.blocked
+        return found, bits
 
 
 def shown(size: Size) -> str:
@@ -348,7 +390,7 @@ def maskformers(size: Size, device: str, *, is_tiny: bool) -> tuple[MaskFormer, 
         theirs = MaskFormerForInstanceSegmentation(document)
         own = MaskFormer(config).eval()
     filled(theirs.eval(), seed=0)
-    own.load_state_dict({ours_of(name): value for name, value in theirs.state_dict().items() if ours_of(name)})
+    own.load_state_dict({ours: value for name, value in theirs.state_dict().items() if (ours := ours_of(name))})
     images = to_image_batch([photograph(size)], longest=max(size)).to(device)
     return own.to(device), theirs.to(device), images
 

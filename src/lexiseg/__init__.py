@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lexiseg.encoders.segmenters.mask2former import SegmenterConfig as SegmenterConfig
     from lexiseg.encoders.segmenters.maskformer import MaskFormerConfig as MaskFormerConfig
     from lexiseg.evaluation.evaluator import evaluate as evaluate
+    from lexiseg.inference.encoded import EncodedImage as EncodedImage
     from lexiseg.inference.predictor import Model as Model
     from lexiseg.inference.predictor import load as load
     from lexiseg.inference.result import Result as Result
@@ -71,6 +72,7 @@ _EXPORTS: Mapping[str, tuple[str, ...]] = {
     "lexiseg.encoders.segmenters.mask2former": ("SegmenterConfig",),
     "lexiseg.encoders.segmenters.maskformer": ("MaskFormerConfig",),
     "lexiseg.evaluation.evaluator": ("evaluate",),
+    "lexiseg.inference.encoded": ("EncodedImage",),
     "lexiseg.inference.predictor": ("Model", "load"),
     "lexiseg.inference.result": ("Result",),
     "lexiseg.io.finding": ("assemble",),

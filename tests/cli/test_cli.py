@@ -10,6 +10,7 @@ from PIL import Image
 from command_runs import Run
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.inference.predictor import Model
+from lexiseg.models.base import OpenVocabularySegmenter
 
 COMMANDS = ("demo", "segment", "evaluate", "storybook", "vocabulary", "assemble", "import", "train", "mine")
 
@@ -146,9 +147,12 @@ def test_switches_reach_the_model(ask: Run, picture: Path, monkeypatch: pytest.M
         return real(self, image, vocabulary, **settings)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Model, "segment_many", spy)
-    ran = ask(picture, "--no-negatives", "--alpha", 3, "--beta", 0.25, "--rank-by", "class")
+    compiled: list[object] = []
+    monkeypatch.setattr(OpenVocabularySegmenter, "compile_parts", lambda self: compiled.append(self))
+    ran = ask(picture, "--no-negatives", "--alpha", 3, "--beta", 0.25, "--rank-by", "class", "--compile")
 
     assert ran.code == 0
+    assert len(compiled) == 1
     assert (seen["negatives"], seen["score_threshold"], seen["rank_by"]) == (False, 0, "class")
     modulation = seen["fusion"]
     assert (modulation.alpha, modulation.beta, modulation.clip_only) == (3, 0.25, False)  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from lexiseg.core.batches import to_image_batch
 
@@ -63,6 +64,20 @@ def test_read_only_and_flipped_arrays_are_left_alone(np_rng: np.random.Generator
     batch = to_image_batch([picture, picture[::-1]], longest=32)
 
     assert torch.allclose(batch.pixel_values[0].flip(1), batch.pixel_values[1], atol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "longest"), [((700, 600), 96), ((300, 1800), 500), ((300, 1800), 2000)])
+def test_large_pictures_are_resized_as_if_at_once(
+    np_rng: np.random.Generator, shape: tuple[int, int], longest: int
+) -> None:
+    picture = np_rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+    batch = to_image_batch([picture], longest=longest)
+
+    height, width = batch.frames[0].resized
+    whole = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
+    whole = F.interpolate(whole, (height, width), mode="bilinear", antialias=True)[0]
+    assert torch.equal(batch.pixel_values[0, :, :height, :width], whole.clamp(0, 1))
 
 
 def test_very_long_pictures_keep_at_least_one_row() -> None:

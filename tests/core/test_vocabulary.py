@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lexiseg.core.concepts import kinds_of
 from lexiseg.core.errors import VocabularyError
 from lexiseg.core.vocabulary import (
     VILD_TEMPLATES,
@@ -318,11 +319,12 @@ def test_lists_that_are_not_asked_for_unmarked_words_add_no_stuff():
 
 
 def test_what_the_model_was_trained_with_says_first_what_an_unmarked_word_is():
-    trained = Vocabulary.of("bloom|flower:stuff, sky:thing")
+    trained = kinds_of(Vocabulary.of("bloom|flower:stuff, sky:thing").concepts)
 
     assert not is_thing(("Flower",), trained)
     assert is_thing(("sky",), trained)
     assert not is_thing(("grass",), trained)
+    assert not is_thing(("sky", "flower"), trained)  # of the concept that comes first
     taken: list[tuple[str, ...]] = []
     Vocabulary.of("cat|kitten, dog:stuff, sky", unmarked=lambda names: not taken.append(names))
     assert taken == [("cat", "kitten"), ("sky",)]

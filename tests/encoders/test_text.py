@@ -1,5 +1,6 @@
 import logging
 import multiprocessing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from fake_text import HashedTextEncoder, write_often
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.encoders import text
 from lexiseg.encoders.text import TextEncoder, default_cache_dir, embed_names, text_embed
 
 TEMPLATES = ("a photo of a {}.", "There is a {} in the scene")
@@ -187,6 +189,61 @@ def test_a_file_of_another_question_under_this_name_is_not_trusted(tmp_path: Pat
 
     assert torch.equal(first, text_embed(HashedTextEncoder(), WORDS, cache_dir=tmp_path))
     assert "is rebuilt" in caplog.text
+
+
+LONG = Vocabulary.of([f"word {index}" for index in range(7)], templates=TEMPLATES)
+
+
+class Interrupted(HashedTextEncoder):
+    """Does something else before it encodes a word."""
+
+    def __init__(self, word: str, act: Callable[[], object]) -> None:
+        super().__init__()
+        self.word, self.act = word, act
+
+    def encode_text(self, prompts: Sequence[str]) -> torch.Tensor:
+        if any(self.word in prompt for prompt in prompts):
+            self.act()
+        return super().encode_text(prompts)
+
+
+def killed() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("damage", [None, truncate, drop_a_row])
+def test_a_long_vocabulary_goes_on_behind_the_parts_that_an_interrupted_run_has_left(
+    tmp_path: Path, damage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(text, "PART", 2)
+    monkeypatch.setattr(text, "NEWS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        text_embed(Interrupted("word 4", killed), LONG, cache_dir=tmp_path)
+    assert "2 of 7 names are embedded; at most 1 min left." in caplog.text
+    parts = sorted(tmp_path.iterdir())
+    assert len(parts) == 2
+    if damage is not None:
+        damage(parts[0])
+    encoder = HashedTextEncoder()
+
+    found = text_embed(encoder, LONG, cache_dir=tmp_path)
+
+    assert torch.equal(found, text_embed(HashedTextEncoder(), LONG, cache_dir=None))
+    assert len(encoder.prompts) == len(TEMPLATES) * (3 if damage is None else 5)
+    assert ("is rebuilt" in caplog.text) == (damage is not None)
+    assert torch.equal(load_file(only_file(tmp_path))["text_embed"], found)
+
+
+def test_another_process_may_finish_the_same_long_vocabulary_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(text, "PART", 2)
+    other = Interrupted("word 4", lambda: text_embed(HashedTextEncoder(), LONG, cache_dir=tmp_path))
+
+    found = text_embed(other, LONG, cache_dir=tmp_path)
+
+    assert torch.equal(found, text_embed(HashedTextEncoder(), LONG, cache_dir=None))
+    assert torch.equal(load_file(only_file(tmp_path))["text_embed"], found)
 
 
 def test_a_folder_that_cannot_be_written_costs_a_warning_only(tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -66,6 +66,7 @@ def test_a_picture_is_looked_at_once_and_answers_are_those_of_segment(
     found = [encoded.segment(words, with_instances=True, **SETTINGS) for words in QUESTIONS]
 
     assert encoded.size == (40, 60)
+    assert repr(encoded).startswith("<EncodedImage of 60 x 40 pixels, by <Model model")
     assert all(result.segments for result in found)
     assert all(map(same, found, expected))
     assert [len(a.instances or ()) for a in found] == [len(b.instances or ()) for b in expected]

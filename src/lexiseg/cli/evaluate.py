@@ -46,7 +46,8 @@ def run_evaluate(options: EvaluateOptions) -> int:
     """
     out = options.out
     with processes.process_group():
-        network = load(options.model, device=options.device, precision=options.precision).network
+        model = load(options.model, device=options.device, precision=options.precision, compile=options.compile)
+        network = model.network
         set_regions(network, options)
         set_sides(network, options)
         settings = EvaluationSettings(

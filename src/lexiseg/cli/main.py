@@ -9,8 +9,9 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -140,23 +141,26 @@ for _name, _options_type, _place in COMMANDS:
     add_command(_groups.get(_first, app), _last, _options_type, _imported_when_run(_place))
 
 
-def main() -> NoReturn:
-    """Runs the command line, and ends the process.
+def main() -> None:
+    """Runs the command line, as all that the process does.
 
     Torch and its kin are half a million objects that all stay. No garbage is looked for among them while they are
     imported, which would take a fifth of the time; and they are not taken apart at the end, which would take a quarter
     of a second and touch 100 MB of their libraries.
     """
+    status = 1
+
+    def leave() -> None:
+        with suppress(OSError):  # of a pipe that nobody reads any more
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
     gc.disable()
+    atexit.register(leave)  # the first to be registered is the last to be called
     try:
         app()
-    except SystemExit as done:
-        status = done.code or 0
-    else:
         status = 0
-    atexit._run_exitfuncs()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(status if isinstance(status, int) else 1)
+    except SystemExit as done:
+        status = done.code if isinstance(done.code, int) else int(done.code is not None)
+        raise

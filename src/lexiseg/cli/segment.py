@@ -11,7 +11,8 @@ from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, resumable, sa
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
 from lexiseg.cli.overrides import fusion_for, set_regions, set_sides
-from lexiseg.core.errors import UsageError
+from lexiseg.core.concepts import kinds_of
+from lexiseg.core.errors import PictureError, UsageError
 from lexiseg.core.files import real
 from lexiseg.core.messages import few, printable, shown
 from lexiseg.core.picture_files import find_pictures, pair_names, unique_names
@@ -45,7 +46,7 @@ def run_segment(options: SegmentOptions) -> int:
     pictures = dict(zip(unique_names(paths), paths, strict=True))
     vocabulary, categories = _numbered(vocabulary, paths, options.categories)
     check_unspoilt(options.out, list(pictures), paths)
-    model = load(options.model, device=options.device, precision=options.precision)
+    model = load(options.model, device=options.device, precision=options.precision, compile=options.compile)
     answer = _answerer(model, vocabulary, options)
     _note_strange_letters(vocabulary)
     request = Request(
@@ -102,10 +103,11 @@ def _read_words(options: SegmentOptions) -> tuple[Vocabulary, str]:
     if resolved := resolution(options.model, folder):
         note(f"lexiseg: {resolved}")
     trained = training_vocabulary(folder)
+    kinds_trained = kinds_of(trained.concepts if trained else ())
     taken: dict[bool, list[str]] = {True: [], False: []}
 
     def unmarked(names: tuple[str, ...]) -> bool:
-        kind = is_thing(names, trained)
+        kind = is_thing(names, kinds_trained)
         taken[kind].append(shown(names[0]))
         return kind
 
@@ -145,7 +147,18 @@ def _numbered(vocabulary: Vocabulary, paths: list[Path], truth: Path | None) -> 
 
 def _question(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> dict[str, Any]:
     """All that decides an answer, for the JSON."""
-    elsewhere = {"pictures", "vocabulary", "out", "model", "device", "batch_size", "as_json", "resume", "categories"}
+    elsewhere = {
+        "pictures",
+        "vocabulary",
+        "out",
+        "model",
+        "device",
+        "batch_size",
+        "compile",
+        "as_json",
+        "resume",
+        "categories",
+    }
     settings = {field.name: getattr(options, field.name) for field in fields(options) if field.name not in elsewhere}
     if options.precision == "float32":  # what an interrupted run of earlier versions was asked for too
         del settings["precision"]
@@ -179,7 +192,7 @@ def _answerer(
         for path in paths:
             try:
                 yield model.find(path, vocabulary)
-            except ValueError as error:
+            except PictureError as error:
                 yield error
 
     def segmented(paths: Iterable[Path]) -> Iterator[Result | ValueError]:

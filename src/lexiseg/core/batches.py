@@ -5,12 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch.nn import functional as F
 
 from lexiseg.core.frames import OWN_RESIZING, Frame, Resizing
 from lexiseg.core.structures import ImageBatch
+
+BAND = 2**18
+"""Pixels of a picture that become floating point together: 3 MiB."""
 
 
 def to_image_batch(
@@ -49,7 +52,7 @@ def to_image_batch(
     frames = [replace(frame, padded=canvas) for frame in frames]
     pixel_values = torch.stack(
         [
-            frame.enter(_resized(picture, frame.resized, resizing).to(torch.float32).div_(255))
+            frame.enter(_resized(picture, frame.resized, resizing))
             for frame, picture in zip(frames, pictures, strict=True)
         ]
     )
@@ -57,8 +60,8 @@ def to_image_batch(
     return ImageBatch(pixel_values=pixel_values.clamp_(0, 1), frames=tuple(frames))
 
 
-def _resized(picture: np.ndarray, size: tuple[int, int], resizing: Resizing) -> UInt8[torch.Tensor, "3 _ _"]:
-    """Channels first, as large as the rule's program makes it; "own" leaves that to the frame.
+def _resized(picture: np.ndarray, size: tuple[int, int], resizing: Resizing) -> Float[torch.Tensor, "3 _ _"]:
+    """Values in [0, 1], as large as the rule's program makes them; "own" leaves the rest, or all, to the frame.
 
     A copy where the array is read-only or strided backwards.
     """
@@ -68,4 +71,17 @@ def _resized(picture: np.ndarray, size: tuple[int, int], resizing: Resizing) -> 
     owned = torch.from_numpy(np.require(picture, requirements=["C", "W"])).permute(2, 0, 1)
     if is_resized and resizing.rule == "transformers":
         owned = F.interpolate(owned[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
-    return owned
+    rows = max(1, BAND // owned.shape[2])
+    if not is_resized or resizing.rule != "own" or rows >= owned.shape[1]:
+        return _to_unit(owned)
+    # torch resizes columns before rows: so does this, but all of the picture is never there in floating point.
+    bands = [
+        F.interpolate(_to_unit(band)[None], (band.shape[1], size[1]), mode="bilinear", antialias=True)[0]
+        for band in owned.split(rows, dim=1)
+    ]
+    return torch.cat(bands, dim=1)
+
+
+def _to_unit(values: UInt8[torch.Tensor, "3 _ _"]) -> Float[torch.Tensor, "3 _ _"]:
+    """Bytes as numbers in [0, 1]."""
+    return values.to(torch.float32).div_(255)

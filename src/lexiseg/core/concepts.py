@@ -104,6 +104,15 @@ class Concept:
         return (self.name, *self.synonyms)
 
 
+def kinds_of(concepts: Iterable[Concept]) -> dict[str, tuple[int, bool]]:
+    """For the `same_word` of every name, the place of the first concept that has it, and whether that is a thing."""
+    kinds: dict[str, tuple[int, bool]] = {}
+    for place, concept in enumerate(concepts):
+        for name in concept.names:
+            kinds.setdefault(same_word(name), (place, concept.is_thing))
+    return kinds
+
+
 def split_words(text: str) -> tuple[list[str], bool]:
     """The entries of a text: between commas or in lines; or as other programs separate them.
 

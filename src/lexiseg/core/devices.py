@@ -1,7 +1,8 @@
 """Choosing the device that a model runs on, and what it computes in."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -20,22 +21,40 @@ def dtype_of(precision: Precision | None) -> torch.dtype | None:
 
 
 def computing(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """What a network runs under to compute in a precision; float32 changes nothing.
+    """What a network runs under to compute in a precision, compiled or not; float32 changes nothing.
 
     Matrix products and convolutions alone are in half precision (torch.autocast). What loses too much there, or gives
     NaN, stays in float32: cosines to words, and the sampling of deformable attention, where grid_sample of half
     precision reads past its input on a CPU.
 
     Raises:
-        DeviceError: if the device has no use for the precision: fp16 on a CPU, where it overflows and saves no time.
+        DeviceError: if the device has no use for the precision: fp16 on a CPU, where it overflows and saves no time;
+            inside, if a compiled network can't be compiled on this machine.
     """
     if precision == "float32":
-        return nullcontext()
+        return _compiling(nullcontext())
     if precision == "fp16" and device.type == "cpu":
         raise DeviceError("fp16 is computed on a GPU only, and this is a CPU; take bf16 or float32 as precision.")
     if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise DeviceError("this GPU has no bf16; take fp16 or float32 as precision.")
-    return torch.autocast(device.type, DTYPES[precision])
+    return _compiling(torch.autocast(device.type, DTYPES[precision]))
+
+
+@contextmanager
+def _compiling(around: AbstractContextManager[object]) -> Generator[None, None, None]:
+    """Says in a sentence what torch.compile says in pages."""
+    try:
+        with around:
+            yield
+    except RuntimeError as error:
+        compiler = sys.modules.get("torch._dynamo.exc")
+        if compiler is None or not isinstance(error, compiler.TorchDynamoException):
+            raise
+        reason = " ".join(str(error).split("\n")[:2])  # the backend's name, then what it says
+        raise DeviceError(
+            f"torch.compile failed ({reason}): it needs a C++ compiler on a CPU, and triton on a GPU; "
+            "install that, or leave compile out."
+        ) from error
 
 
 def choose_device(name: str) -> torch.device:

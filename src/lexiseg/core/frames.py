@@ -124,10 +124,13 @@ class Frame:
 
     def leave(self, logits: Float[Tensor, "C h w"]) -> Float[Tensor, "C h0 w0"]:
         """Brings maps at any stride of the padded canvas back to the picture's own pixels (bilinear)."""
-        canvas = logits
-        if tuple(logits.shape[-2:]) != self.padded:
-            canvas = F.interpolate(logits[None], self.padded, mode="bilinear", align_corners=False)[0]
-        inside = canvas[:, : self.resized[0], : self.resized[1]]
+        inside = self.unpad(logits)
         if self.resized == self.original:
             return inside
         return F.interpolate(inside[None], self.original, mode="bilinear", align_corners=False)[0]
+
+    def unpad(self, logits: Float[Tensor, "C h w"]) -> Float[Tensor, "C h1 w1"]:
+        """Brings maps at any stride of the padded canvas to the pixels of the resized picture (bilinear)."""
+        if tuple(logits.shape[-2:]) != self.padded:
+            logits = F.interpolate(logits[None], self.padded, mode="bilinear", align_corners=False)[0]
+        return logits[:, : self.resized[0], : self.resized[1]]

@@ -18,7 +18,9 @@ def shown(text: object, length: int = 40) -> str:
     """A word as an error message quotes it: never longer than one line."""
     line = " ".join(str(text).split())
     line = line if len(line) <= length else f"{line[: length - 1]}…"
-    return "'" + "".join(char if char.isprintable() else "?" for char in line) + "'"
+    if not line.isprintable():
+        line = "".join(char if char.isprintable() else "?" for char in line)
+    return f"'{line}'"
 
 
 def a(kind: type) -> str:

@@ -202,18 +202,17 @@ def are_apart(name: str, other: str) -> bool:
     return bool(shared) and set(first).isdisjoint(second)
 
 
-def is_thing(names: Iterable[str], trained: "Vocabulary | None" = None) -> bool:
+def is_thing(names: Iterable[str], trained: Mapping[str, tuple[int, bool]] | None = None) -> bool:
     """Whether an unmarked word is a thing.
 
-    The first that knows one of its names decides: what the model was trained with, if given; the built-in lists in
-    which it is a concept's first name; those in which it is a synonym. Where these disagree, and where nobody knows it,
-    it is a thing. Lists that say `for_unmarked_words: false` are not asked: most have no official stuff, and COCO-Stuff
-    calls a desk stuff, which few people who write "desk" mean.
+    The first that knows one of its names decides: what the model was trained with, if its `kinds_of` are given; the
+    built-in lists in which it is a concept's first name; those in which it is a synonym. Where these disagree, and
+    where nobody knows it, it is a thing. Lists that say `for_unmarked_words: false` are not asked: most have no
+    official stuff, and COCO-Stuff calls a desk stuff, which few people who write "desk" mean.
     """
     words = set(map(same_word, names))
-    for concept in trained.concepts if trained else ():
-        if not words.isdisjoint(map(same_word, concept.names)):
-            return concept.is_thing
+    if trained and (told := [trained[word] for word in words if word in trained]):
+        return min(told)[1]
     kinds: dict[bool, list[bool]] = {True: [], False: []}  # by whether the word is the concept's first name
     for word in words:
         for listed, place in builtin_places(word):

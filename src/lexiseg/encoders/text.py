@@ -1,12 +1,20 @@
-"""Text embeddings: prompt templates, averaging, and a checked cache on disk."""
+"""Text embeddings: prompt templates, averaging, and a checked cache on disk.
+
+A vocabulary is one file of the cache. While a long one is embedded, every part of `PART` names is a file of its own,
+which goes when the whole is written: a run that is interrupted loses a part at most, and the next one takes up the
+parts that are there. Their names, as that of the whole, are hashes of what they hold, so that two processes may embed
+the same words at once. (A file for each name would be 21,000 files, or a data base that processes have to lock.)
+"""
 
 import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -21,6 +29,8 @@ from lexiseg.core.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 256  # prompts per call of the text tower: under 300 MB for CLIP's widths
+PART = 256  # names that are remembered together: with CLIP RN50's text tower and 14 templates some 20 s on one core
+NEWS = 30.0  # seconds after which a long vocabulary tells how far it is
 _FORMAT = 1  # part of every key: raised when the averaging changes, so that old files are not read
 
 
@@ -109,20 +119,59 @@ def text_embed(encoder: TextEncoder, vocabulary: Vocabulary, *, cache_dir: Path 
     names, templates = vocabulary.row_names(), vocabulary.templates
     if cache_dir is None:
         return embed_names(encoder, names, templates)
-    content = json.dumps([_FORMAT, encoder.fingerprint, list(templates), list(names)])
-    key = hashlib.sha256(content.encode()).hexdigest()
-    path = cache_dir / f"text-{key}.safetensors"
+    path, key = _place(cache_dir, "text", encoder, names, templates)
     embed = _load(path, key, len(names))
     if embed is None:
-        embed = embed_names(encoder, names, templates)
-        _save(path, key, embed)
+        parts = [names[start : start + PART] for start in range(0, len(names), PART)]
+        embed, places = _embed_parts(encoder, parts, templates, cache_dir)
+        if _save(path, key, embed):
+            for place in places:
+                with suppress(OSError):
+                    place.unlink()
     return embed
+
+
+def _embed_parts(
+    encoder: TextEncoder, parts: list[tuple[str, ...]], templates: tuple[str, ...], cache_dir: Path
+) -> tuple[Float[Tensor, "R D"], list[Path]]:
+    """Embeds the parts of a vocabulary, those that an earlier run has embedded excepted; also returns their files."""
+    if len(parts) == 1:
+        return embed_names(encoder, parts[0], templates), []
+    rows: list[Tensor] = []
+    places: list[Path] = []
+    number, done, encoded = sum(map(len, parts)), 0, 0
+    began = told = time.monotonic()
+    is_writable = True
+    for names in parts:
+        path, key = _place(cache_dir, "part", encoder, names, templates)
+        embed = _load(path, key, len(names))
+        if embed is None:
+            embed = embed_names(encoder, names, templates)
+            encoded += len(names)
+            is_writable = is_writable and _save(path, key, embed)  # that it is not is told once
+        rows.append(embed)
+        places.append(path)
+        done += len(names)
+        if encoded and done < number and (now := time.monotonic()) - told >= NEWS:
+            told, left = now, (now - began) / encoded * (number - done) / 60
+            logger.warning("%s of %s names are embedded; at most %d min left.", f"{done:,}", f"{number:,}", left + 1)
+    return torch.cat(rows), places
+
+
+def _place(
+    cache_dir: Path, what: str, encoder: TextEncoder, names: tuple[str, ...], templates: tuple[str, ...]
+) -> tuple[Path, str]:
+    """The file of some names, and the key that it is checked with."""
+    content = json.dumps([_FORMAT, encoder.fingerprint, list(templates), list(names)])
+    key = hashlib.sha256(content.encode()).hexdigest()
+    return cache_dir / f"{what}-{key}.safetensors", key
 
 
 def _checksum(key: str, embed: Float[Tensor, "R D"]) -> Tensor:
     """32 bytes over the key, the shape and every number."""
     digest = hashlib.sha256(f"{key} {tuple(embed.shape)}".encode())
-    digest.update(embed.contiguous().numpy().tobytes())
+    rows: Any = embed.contiguous().numpy()  # hashed in place: 21,000 names are 86 MB, and a copy as many again
+    digest.update(rows)
     return torch.tensor(list(digest.digest()), dtype=torch.uint8)
 
 
@@ -142,12 +191,15 @@ def _load(path: Path, key: str, num_names: int) -> Float[Tensor, "R D"] | None:
     if not fits or not torch.equal(checksum, _checksum(key, embed)):
         logger.warning("the text cache file %s is damaged and is rebuilt", path)
         return None
-    return embed.clone()  # the loaded tensor shares the file's bytes
+    return embed
 
 
-def _save(path: Path, key: str, embed: Float[Tensor, "R D"]) -> None:
+def _save(path: Path, key: str, embed: Float[Tensor, "R D"]) -> bool:
+    """Writes embeddings; False, with a warning, if they can't be written."""
     content = save({"text_embed": embed.contiguous(), "checksum": _checksum(key, embed)})
     try:
         write_atomically(path, content)
     except ValueError as error:
         logger.warning("text embeddings are not remembered: %s", error)
+        return False
+    return True

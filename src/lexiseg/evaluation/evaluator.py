@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 
 from lexiseg.core import processes
@@ -121,7 +122,7 @@ def evaluate(
 
 def _network_of(model: object, device: str) -> OpenVocabularySegmenter:
     if isinstance(model, str | Path):
-        return load_model(find_model(model)).to(choose_device(device))
+        return load_model(find_model(model)).to(choose_device(device)).to(memory_format=torch.channels_last)
     network = getattr(model, "network", model)
     if not isinstance(network, OpenVocabularySegmenter):
         raise UsageError(

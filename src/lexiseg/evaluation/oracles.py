@@ -38,14 +38,8 @@ from lexiseg.data.id_maps import VOID, compact
 from lexiseg.evaluation.measure import Answer
 from lexiseg.evaluation.metrics.panoptic_quality import mask_overlaps
 from lexiseg.evaluation.upper_bounds import as_proposed, certain, enter_canvas
-from lexiseg.models.postprocess.panoptic import (
-    PixelAssignment,
-    Ranking,
-    assign_pixels,
-    mask_probs_of,
-    merge_segments,
-    rank_proposals,
-)
+from lexiseg.models.postprocess.assignment import PixelAssignment, Ranking, assign_pixels, code_of
+from lexiseg.models.postprocess.panoptic import mask_probs_of, merge_segments, rank_proposals
 
 Oracle = Literal["filter", "classes", "merge", "masks"]
 ORACLES: tuple[Oracle, ...] = get_args(Oracle)
@@ -197,11 +191,10 @@ def _awarded(matched: MatchedImage, ranking: Ranking, assignment: PixelAssignmen
     """The assignment after each chosen proposal got its segment's pixels inside its mask."""
     named = zip(ranking.queries, ranking.class_ids, strict=True)
     chosen = _choose(matched, {q: name for q, name in named if name < matched.answer.prediction.num_concepts})
-    winner, is_inside = assignment.winner.clone(), assignment.is_inside.clone()
+    codes = assignment.codes.copy()
     for place, query in chosen.items():
-        awarded = torch.from_numpy((matched.places == place + 1) & matched.mask(query)).to(winner.device)
-        winner[awarded], is_inside[awarded] = ranking.queries.index(query), True
-    found = PixelAssignment(winner=winner, is_inside=is_inside, areas=assignment.areas)
+        codes[(matched.places == place + 1) & matched.mask(query)] = code_of(ranking.queries.index(query))
+    found = PixelAssignment.of(codes, assignment.areas)
     spared = set(chosen.values())
     areas = [w if q in spared else a for q, w, a in zip(ranking.queries, found.won(), found.areas, strict=True)]
     return replace(found, areas=areas)

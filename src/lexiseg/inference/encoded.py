@@ -100,7 +100,7 @@ class Question:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class EncodedImage:
     """A picture that a model has looked at, from `Model.encode_image`: other words or thresholds cost next to nothing.
 
@@ -154,6 +154,10 @@ class EncodedImage:
             return self.opened.result(
                 best_regions(prediction, 0, frame, vocabulary, mask_threshold=threshold), vocabulary
             )
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"<EncodedImage of {width} x {height} pixels, by {self.model!r}>"
 
 
 def answers(model: Asked, opened: Sequence[Opened], encoded: EncodedImages, question: Question) -> list[Result]:

@@ -56,7 +56,7 @@ def font_for(text: str, size: int) -> Font:
 def is_drawable(text: str) -> bool:
     """Whether a font has glyphs for all letters of a text."""
     line = _printable(text)
-    return _has_all(font_for(line, 16), line)
+    return any(_has_all(face, line) for face in _faces(16))
 
 
 @cache

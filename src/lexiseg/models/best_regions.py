@@ -7,7 +7,8 @@ words: a softmax over the asked ones alone gives a word that is not there nearly
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, PanopticMap
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.models.postprocess.panoptic import MergeConfig, Ranking, assign_pixels, merge_segments
+from lexiseg.models.postprocess.assignment import Ranking, assign_pixels
+from lexiseg.models.postprocess.panoptic import MergeConfig, merge_segments
 
 
 def best_regions(

@@ -91,13 +91,12 @@ def training_vocabulary(labels: Sequence[str]) -> Vocabulary:
 
 def without_raw_forms(vocabulary: Vocabulary) -> Vocabulary:
     """The vocabulary without synonyms that are a data set's way to write another name, such as "sky-other-merged"."""
-    return replace(
-        vocabulary,
-        concepts=tuple(
-            replace(concept, synonyms=tuple(name for name in concept.synonyms if not _is_raw(name, concept)))
-            for concept in vocabulary.concepts
-        ),
+    kept = [tuple(name for name in concept.synonyms if not _is_raw(name, concept)) for concept in vocabulary.concepts]
+    concepts = tuple(
+        concept if len(names) == len(concept.synonyms) else replace(concept, synonyms=names)
+        for concept, names in zip(vocabulary.concepts, kept, strict=True)
     )
+    return vocabulary if concepts == vocabulary.concepts else replace(vocabulary, concepts=concepts)
 
 
 def _is_raw(name: str, concept: Concept) -> bool:

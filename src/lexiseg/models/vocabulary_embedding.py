@@ -83,22 +83,26 @@ def embed_vocabulary(
             f"negative_similarity is a cosine in (0, 1], got {negative_similarity}: 0.95 leaves out "
             "words that mean the same."
         )
+    names, trained_names = vocabulary.row_names(), training.row_names()
+    is_training = (names, vocabulary.templates) == (trained_names, training.templates)
     embed = text_embed(encoder, vocabulary, cache_dir=cache_dir)
-    is_training = (vocabulary.row_names(), vocabulary.templates) == (training.row_names(), training.templates)
     training_embed = embed if is_training else text_embed(encoder, training, cache_dir=cache_dir)
-    concept_index = torch.tensor(vocabulary.row_concepts())
-    similarity = max_similarity(embed, training_embed)
-    trained = set(training.row_names()) if vocabulary.templates == training.templates else set()
-    similarity[torch.tensor([name in trained for name in vocabulary.row_names()])] = 1.0
-    known = set(training.row_names())
-    is_trained = torch.tensor([not known.isdisjoint(concept.names) for concept in vocabulary.concepts])
+    others, others_embed = training, training_embed
     if negatives:
         others, others_embed = _with_general(training, training_embed, general, encoder, cache_dir)
+    cosines = embed @ others_embed.T
+    known = set(trained_names)
+    concept_index = torch.tensor(vocabulary.row_concepts())
+    similarity = max_similarity(cosines[:, : len(trained_names)])
+    if vocabulary.templates == training.templates:
+        similarity[torch.tensor([name in known for name in names])] = 1.0
+    is_trained = torch.tensor([not known.isdisjoint(concept.names) for concept in vocabulary.concepts])
+    if negatives:
         others_index = torch.tensor(others.row_concepts())
-        kept = _differs(others, others_embed, vocabulary, embed, negative_similarity)
+        kept = _differs(others, vocabulary, cosines, negative_similarity)
         rows = kept[others_index]
         new_index = kept.cumsum(0) - 1 + len(vocabulary)
-        other_similarity = max_similarity(others_embed, training_embed)
+        other_similarity = max_similarity(others_embed @ training_embed.T)
         other_similarity[: len(training_embed)] = 1.0
         of_training = torch.arange(len(others)) < len(training)
         is_trained = torch.cat([is_trained, of_training[kept]])
@@ -116,9 +120,9 @@ def embed_vocabulary(
     )
 
 
-def max_similarity(embed: Float[Tensor, "R D"], training_embed: Float[Tensor, "S D"]) -> Float[Tensor, " R"]:
-    """max_j H_ij: the largest cosine of each row to a training row, in [MIN_SIMILARITY, 1]."""
-    cosine = (embed @ training_embed.T).amax(dim=1).clamp(MIN_SIMILARITY, 1.0)
+def max_similarity(cosines: Float[Tensor, "R S"]) -> Float[Tensor, " R"]:
+    """max_j H_ij: the largest of each row's cosines to the training rows, in [MIN_SIMILARITY, 1]."""
+    cosine = cosines.amax(dim=1).clamp(MIN_SIMILARITY, 1.0)
     return torch.where(cosine >= SAME_COSINE, 1.0, cosine)
 
 
@@ -140,11 +144,7 @@ def _with_general(
 
 
 def _differs(
-    others: Vocabulary,
-    others_embed: Float[Tensor, "R D"],
-    vocabulary: Vocabulary,
-    embed: Float[Tensor, "R2 D"],
-    negative_similarity: float,
+    others: Vocabulary, vocabulary: Vocabulary, cosines: Float[Tensor, "R S"], negative_similarity: float
 ) -> Bool[Tensor, " N"]:
     """Which of the other concepts mean something else than every concept of the vocabulary.
 
@@ -158,9 +158,9 @@ def _differs(
         not known.isdisjoint(map(same_word, concept.names)) or not places.isdisjoint(builtin_places(concept.name))
         for concept in others.concepts
     ]
-    for row, column in (others_embed @ embed.T >= negative_similarity).nonzero().tolist():
-        if not are_apart(asked[column], names[row]):
-            is_same[owners[row]] = True
+    for row, column in (cosines >= negative_similarity).nonzero().tolist():
+        if not are_apart(asked[row], names[column]):
+            is_same[owners[column]] = True
     return ~torch.tensor(is_same)
 
 

@@ -281,19 +281,6 @@ def test_half_precision_masks_are_merged_too():
     assert panoptic_map(half, 0, plain(), WORDS).segments[0].area == 81
 
 
-def test_memory_does_not_grow_with_the_number_of_proposals(monkeypatch):
-    sizes = []
-    leave = Frame.leave
-
-    def watched(self, logits):
-        sizes.append(logits.shape[0])
-        return leave(self, logits)
-
-    monkeypatch.setattr(Frame, "leave", watched)
-    panoptic_map(predict([box(0, 0, 9, 9)] * 12, [CAT] * 12), 0, plain(), WORDS)
-    assert sizes == [1] * 12
-
-
 def test_a_vocabulary_of_another_size_is_refused():
     with pytest.raises(ValueError, match="made for 4 concepts"):
         panoptic_map(

@@ -55,6 +55,12 @@ Precision = Annotated[
         "GPU only; bf16 also on a CPU. Cosines to words, and words themselves, are computed in float32 always.",
     ),
 ]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile", help="Let torch.compile take the network: for many pictures, as the first waits for minutes."
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")]
 DataName = Annotated[
     str,
@@ -87,7 +93,7 @@ BatchSize = Annotated[
     typer.Option(
         "--batch-size",
         min=1,
-        help="Pictures that go through the network at once, if their canvas is one; no faster on a CPU.",
+        help="Pictures of one canvas that go through the network at once; on a CPU it pays for small models alone.",
     ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many pictures.")]
@@ -159,6 +165,7 @@ class InferenceOptions(CropOptions, SideOptions):
     model: ModelName = "storybook"
     device: Device = "auto"
     precision: Precision = "float32"
+    compile: Compile = False
     score_threshold: Annotated[float | None, how(min=0, max=1)] = None
     """Leave out segments with a lower score; the model's own if not given: for the shipped OPSNet 0.2 in segment, 0.05
     in evaluate."""

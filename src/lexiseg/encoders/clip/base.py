@@ -132,7 +132,11 @@ class OpenClip(nn.Module):
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "M D"]:
-        """Embeds prompts, what several begin with once; float32, not normalised."""
+        """Embeds prompts, what several begin with once; not normalised.
+
+        In the precision of the weights, which is float32: bf16 takes 0.4 of the time on a CPU that has it, but changes
+        scores by up to 0.006, and what is computed here is kept.
+        """
         tokens = self.tokenize(prompts).to(self.clip.logit_scale.device)
         if not self.is_causal:
             return self.encode_tokens(tokens).float()

@@ -119,6 +119,11 @@ class ConvNextClip(OpenClip):
         """The image tower."""
         return self._visual[0]
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The parts of the image tower in which its time goes, each called with features alone."""
+        return list(self.visual.trunk.stages)
+
     def stages(self, pixel_values: Float[Tensor, "B 3 H W"]) -> Stages:
         """Raw features after every stage, without a norm; RGB in [0, 1], H and W multiples of 32."""
         trunk = self.visual.trunk

@@ -109,6 +109,11 @@ class Clip(OpenClip):
         """The image tower."""
         return self._visual[0]
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The parts of the image tower in which its time goes, each called with features alone."""
+        return [self.visual.layer1, self.visual.layer2, self.visual.layer3, self.visual.layer4]
+
     def stages(self, pixel_values: Float[Tensor, "B 3 H W"]) -> Stages:
         """Features after every stage, RGB in [0, 1], H and W multiples of 32."""
         visual = self.visual

@@ -117,6 +117,11 @@ class SiglipClip(OpenClip):
         return visual.trunk
 
     @property
+    def blocks(self) -> list[nn.Module]:
+        """The parts of the image tower in which its time goes, each called with features alone."""
+        return list(self.trunk.blocks)
+
+    @property
     def fingerprint(self) -> str:
         """A hash of the text tower's weights, of its sizes and of the tokenizer."""
         return f"{super().fingerprint}-{hashlib.sha256(self._tokenizer_text().encode()).hexdigest()[:16]}"

@@ -144,6 +144,11 @@ class VitClip(OpenClip):
         return self._visual[0]
 
     @property
+    def blocks(self) -> list[nn.Module]:
+        """The parts of the image tower in which its time goes, each called with features alone."""
+        return list(self.visual.transformer.resblocks)
+
+    @property
     def image_parameters(self) -> list[nn.Parameter]:
         """The parameters of the image tower without prompts, for full fine-tuning."""
         return list(self.visual.parameters())

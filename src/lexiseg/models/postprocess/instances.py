@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.models.postprocess.panoptic import MergeConfig, box_of, mask_probs_of, rank_proposals
+from lexiseg.models.postprocess.assignment import cut_masks
+from lexiseg.models.postprocess.panoptic import MergeConfig, rank_proposals
+from lexiseg.models.postprocess.runs import Extents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,17 +52,16 @@ def instances(
     """
     config = config or MergeConfig()
     ranking = rank_proposals(prediction, index, vocabulary, config)
+    num_concepts = prediction.num_concepts
+    things = [k for k, c in enumerate(ranking.class_ids) if c < num_concepts and vocabulary.concepts[c].is_thing]
     found: list[Instance] = []
-    for query, class_id, score in zip(ranking.queries, ranking.class_ids, ranking.scores, strict=True):
+    masks = cut_masks(ranking, things, frame, config.mask_threshold)
+    for rank, mask in zip(things, masks, strict=True):
         if len(found) == limit:
             break
-        if class_id >= prediction.num_concepts or not vocabulary.concepts[class_id].is_thing:
-            continue
-        mask = (mask_probs_of(ranking.mask_logits[query], frame) >= config.mask_threshold).cpu()
-        pixels = mask.numpy()
-        if not pixels.any():
-            continue
-        box = box_of(ndimage.find_objects(pixels.view(np.uint8))[0])
-        name = vocabulary.concepts[class_id].name
-        found.append(Instance(mask=pixels, class_id=class_id, name=name, score=score, box=box))
+        extents = Extents.of(mask.view(np.uint8), 2)
+        if extents.pixels[1]:
+            class_id, score = ranking.class_ids[rank], ranking.scores[rank]
+            name = vocabulary.concepts[class_id].name
+            found.append(Instance(mask=mask, class_id=class_id, name=name, score=score, box=extents.box(1)))
     return tuple(found)

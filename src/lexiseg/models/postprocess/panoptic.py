@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Int32
-from scipy import ndimage
+from jaxtyping import Float
 from torch import Tensor
 
 from lexiseg.core.checks import check_choices, check_fractions
@@ -19,7 +17,9 @@ from lexiseg.core.frames import Frame
 from lexiseg.core.structures import Guess, MaskPrediction, PanopticMap, Segment
 from lexiseg.core.taxonomy import taxonomy
 from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.models.postprocess.assignment import PixelAssignment, Ranking, assign_pixels, code_of
 from lexiseg.models.postprocess.hierarchy import descend
+from lexiseg.models.postprocess.runs import Extents, recoded
 
 RankBy = Literal["class", "iou", "product"]
 
@@ -53,41 +53,6 @@ class MergeConfig:
         check_fractions(self, "score_threshold", "mask_threshold", "overlap_threshold")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ranking:
-    """One picture's proposals above the score threshold, best first; a rank is a place in these lists."""
-
-    mask_logits: Float[Tensor, "Q h w"]
-    queries: list[int]
-    class_ids: list[int]
-    scores: list[float]
-    class_scores: Float[Tensor, "M K"]
-    """(1 - p_void) x p of every kept proposal, negatives included."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PixelAssignment:
-    """Which proposal each pixel is assigned to, by its rank in a `Ranking`."""
-
-    winner: Int32[Tensor, "h0 w0"]
-    """Rank of the proposal with the largest score x mask probability; -1 where there is none."""
-    is_inside: Bool[Tensor, "h0 w0"]
-    """Whether the winner's mask probability is at or above the threshold; other pixels become void."""
-    areas: list[int]
-    """Pixels of each whole mask at or above the threshold."""
-
-    def won(self) -> list[int]:
-        """Pixels that each proposal won, whatever its mask probability there."""
-        return self._counts(self.winner >= 0)
-
-    def kept(self) -> list[int]:
-        """Those of them at or above the threshold."""
-        return self._counts(self.is_inside)
-
-    def _counts(self, where: Bool[Tensor, "h0 w0"]) -> list[int]:
-        return torch.bincount(self.winner[where], minlength=len(self.areas)).tolist()
-
-
 def panoptic_map(
     prediction: MaskPrediction, index: int, frame: Frame, vocabulary: Vocabulary, config: MergeConfig | None = None
 ) -> PanopticMap:
@@ -97,7 +62,7 @@ def panoptic_map(
     or above the mask threshold and is dropped if it won too few, by the rule of `MergeConfig.overlap_threshold`; stuff
     of one class is merged. Proposals with a negative as their class compete and become void.
 
-    One mask at a time is resized to the picture, so memory is O(H x W) for any Q.
+    Masks are brought to the picture's size tile by tile where they may win, so memory is O(H x W) for any Q.
 
     Args:
         prediction: a model's output for a batch.
@@ -126,26 +91,24 @@ def merge_segments(
         config: the overlap rule.
     """
     num_concepts = len(vocabulary.concepts)
-    ids = [0] * len(ranking.queries)  # 0 is void: dropped proposals and negatives stay there
+    ids = np.zeros(2 * len(ranking.queries) + 2, np.int32)  # of the codes; 0 is void: dropped proposals, negatives
     heads: list[int] = []  # the best proposal of each segment
     id_of_stuff: dict[int, int] = {}
     shares = zip(ranking.class_ids, assignment.won(), assignment.kept(), assignment.areas, strict=True)
     for rank, (class_id, won, kept, area) in enumerate(shares):
         if class_id >= num_concepts or kept == 0 or won / area < config.overlap_threshold:
             continue
+        inside = code_of(rank)
         if class_id in id_of_stuff:
-            ids[rank] = id_of_stuff[class_id]
+            ids[inside] = id_of_stuff[class_id]
             continue
         heads.append(rank)
-        ids[rank] = len(heads)
+        ids[inside] = len(heads)
         if not vocabulary.concepts[class_id].is_thing:
-            id_of_stuff[class_id] = ids[rank]
-
-    table = torch.tensor([*ids, 0], dtype=torch.int32, device=assignment.winner.device)
-    places = torch.where(assignment.is_inside, assignment.winner, len(ids)).long()
-    segmentation = table[places].cpu().numpy()
-    segments = _describe(segmentation, heads, ranking, num_concepts, vocabulary)
-    return PanopticMap(segmentation=segmentation, segments=segments)
+            id_of_stuff[class_id] = len(heads)
+    extents = assignment.extents.joined(ids, len(heads) + 1)
+    segments = _describe(extents, heads, ranking, num_concepts, vocabulary)
+    return PanopticMap(segmentation=recoded(assignment.codes, ids), segments=segments)
 
 
 def rank_proposals(prediction: MaskPrediction, index: int, vocabulary: Vocabulary, config: MergeConfig) -> Ranking:
@@ -186,47 +149,14 @@ def mask_probs_of(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Float[Tens
     return frame.leave(mask_logits.float()[None])[0].sigmoid()
 
 
-def assign_pixels(ranking: Ranking, frame: Frame, mask_threshold: float, *, is_hard: bool = False) -> PixelAssignment:
-    """Gives each pixel to the largest score x mask probability, one mask at a time.
-
-    Args:
-        ranking: the proposals that take part.
-        frame: how the picture was resized and padded.
-        mask_threshold: least mask probability of a pixel that belongs to the mask, in [0, 1].
-        is_hard: thresholds mask probabilities to ones and zeros before pixels are assigned.
-    """
-    device = ranking.mask_logits.device
-    best = torch.zeros(frame.original, device=device)
-    winner = torch.full(frame.original, -1, dtype=torch.int32, device=device)
-    is_inside = torch.zeros(frame.original, dtype=torch.bool, device=device)
-    areas: list[int] = []
-    for rank, (query, score) in enumerate(zip(ranking.queries, ranking.scores, strict=True)):
-        mask_probs = mask_probs_of(ranking.mask_logits[query], frame)
-        inside = mask_probs >= mask_threshold
-        areas.append(int(inside.count_nonzero()))
-        weighted = (inside if is_hard else mask_probs) * score
-        better = weighted > best  # strict: of equals, the better ranked keeps the pixel
-        best = torch.where(better, weighted, best)
-        # A pixel won below the threshold becomes void: it is lost for the masks that it was taken from.
-        winner.masked_fill_(better, rank)
-        is_inside = torch.where(better, inside, is_inside)
-    return PixelAssignment(winner=winner, is_inside=is_inside, areas=areas)
-
-
 def _describe(
-    segmentation: Int32[np.ndarray, "H W"],
-    heads: list[int],
-    ranking: Ranking,
-    num_concepts: int,
-    vocabulary: Vocabulary,
+    extents: Extents, heads: list[int], ranking: Ranking, num_concepts: int, vocabulary: Vocabulary
 ) -> tuple[Segment, ...]:
     """Makes the list that goes with the map; `heads[id - 1]` is the best proposal of a segment."""
-    areas = np.bincount(segmentation.ravel(), minlength=len(heads) + 1).tolist()
-    places = ndimage.find_objects(segmentation, max_label=len(heads))
     root = taxonomy(vocabulary)
     segments: list[Segment] = []
-    for segment_id, rank in enumerate(heads, start=1):
-        class_scores = ranking.class_scores[rank, :num_concepts]
+    rows = ranking.class_scores[heads, :num_concepts].cpu()  # together: an accelerator is waited for once
+    for segment_id, (rank, class_scores) in enumerate(zip(heads, rows, strict=True), start=1):
         class_id = ranking.class_ids[rank]
         concept = vocabulary.concepts[class_id]
         segments.append(
@@ -236,8 +166,8 @@ def _describe(
                 name=concept.name,
                 score=min(1.0, ranking.scores[rank]),
                 is_thing=concept.is_thing,
-                area=areas[segment_id],
-                box=box_of(places[segment_id - 1]),
+                area=int(extents.pixels[segment_id]),
+                box=extents.box(segment_id),
                 guesses=_guesses(class_scores, class_id, vocabulary),
                 path=descend(class_scores, vocabulary, root),
             )
@@ -250,9 +180,3 @@ def _guesses(class_scores: Float[Tensor, " K"], class_id: int, vocabulary: Vocab
     best = class_scores.topk(min(NUM_GUESSES, len(class_scores))).indices.tolist()
     names = [class_id, *(other for other in best if other != class_id)][:NUM_GUESSES]
     return tuple(Guess(name=vocabulary.concepts[name].name, score=float(class_scores[name])) for name in names)
-
-
-def box_of(place: tuple[slice, ...]) -> tuple[int, int, int, int]:
-    """Turns the slices of rows and columns into x, y, width, height."""
-    rows, columns = place
-    return columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
