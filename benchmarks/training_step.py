@@ -14,8 +14,9 @@ An attention mask is a threshold: rounding can flip a bit of it, and then a grad
 What that amounts to, --noise shows where the old code is held to itself: every pixel is multiplied by 1 + noise.
 
 With --old, steps of both codes (forward, criterion, backward, clipping, optimiser) are timed as well, in processes of
-their own in alternating order: medians of CPU seconds, one thread, and the most memory a process held (RSS), with and
-without what it held before its first step.
+their own in alternating order: medians of CPU seconds, one thread. The most memory that a process held (RSS), with and
+without what it held before its first step, is taken where the allocator gives back at once what is freed
+(MALLOC_MMAP_THRESHOLD_), as glibc's holes otherwise grow from step to step.
 """
 
 import argparse
@@ -204,24 +205,26 @@ def _status(field: str) -> int:
 
 def time_both(folder: Path, given: argparse.Namespace) -> None:
     """Starts both codes in turn, and prints medians and their ratios."""
-    costs: dict[str, list[dict[str, float]]] = {"old": [], "new": []}
     sources = {"old": str(given.old), "new": os.environ.get("PYTHONPATH", "")}
+
+    def cost(side: str, **environment: str) -> dict[str, float]:
+        command = [sys.executable, __file__, "--time", str(folder), *_same(given)]
+        ran = subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": sources[side]} | environment, stdout=subprocess.PIPE
+        )
+        return json.loads(ran.stdout)
+
+    seconds: dict[str, list[float]] = {"old": [], "new": []}
     for turn in range(given.rounds):
         for side in ("old", "new") if turn % 2 else ("new", "old"):
-            command = [sys.executable, __file__, "--time", str(folder), *_same(given)]
-            ran = subprocess.run(command, env=os.environ | {"PYTHONPATH": sources[side]}, stdout=subprocess.PIPE)
-            costs[side].append(json.loads(ran.stdout))
+            seconds[side].append(cost(side)["seconds"])
+    told = {"CPU seconds a step": [statistics.median(seconds[side]) for side in ("old", "new")]}
+    held = [cost(side, MALLOC_MMAP_THRESHOLD_=str(2**16)) for side in ("old", "new")]
+    told["GiB at most"] = [one["peak"] / 2**30 for one in held]
+    told["GiB of the steps alone"] = [(one["peak"] - one["before"]) / 2**30 for one in held]
     _tell("\n| | old | new | new / old |\n| --- | ---: | ---: | ---: |")
-    for told, figure in _FIGURES.items():
-        old, new = (statistics.median(figure(cost) for cost in costs[side]) for side in ("old", "new"))
-        _tell(f"| {told} | {old:.2f} | {new:.2f} | {new / old:.2f} |")
-
-
-_FIGURES = {
-    "CPU seconds a step": lambda cost: cost["seconds"],
-    "GiB at most": lambda cost: cost["peak"] / 2**30,
-    "GiB of the steps alone": lambda cost: (cost["peak"] - cost["before"]) / 2**30,
-}
+    for name, (old, new) in told.items():
+        _tell(f"| {name} | {old:.2f} | {new:.2f} | {new / old:.2f} |")
 
 
 def _same(given: argparse.Namespace) -> Iterator[str]:
