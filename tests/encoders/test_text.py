@@ -219,7 +219,7 @@ def test_a_long_vocabulary_goes_on_behind_the_parts_that_an_interrupted_run_has_
     monkeypatch.setattr(text, "NEWS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         text_embed(Interrupted("word 4", killed), LONG, cache_dir=tmp_path)
-    assert "2 of 7 names are embedded; at most 1 min left." in caplog.text
+    assert "2 of 7 names are embedded; about 1 min left." in caplog.text
     parts = sorted(tmp_path.iterdir())
     assert len(parts) == 2
     if damage is not None:

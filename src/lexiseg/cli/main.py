@@ -78,7 +78,9 @@ class _OneSentence(TyperGroup):
             is_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
             if not is_memory and "can't allocate memory" not in str(error):  # what torch says on a CPU
                 raise
-            note("lexiseg: the memory does not suffice; take a smaller picture, fewer words, or --device cpu.")
+            note(
+                "lexiseg: the memory does not suffice; take smaller pictures or batches, fewer words, or --device cpu."
+            )
             raise typer.Exit(FAILURE) from error
 
 
@@ -151,9 +153,9 @@ def main() -> None:
     status = 1
 
     def leave() -> None:
-        with suppress(OSError):  # of a pipe that nobody reads any more
-            sys.stdout.flush()
-            sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # of a pipe that nobody reads any more
+                stream.flush()
         os._exit(status)
 
     gc.disable()

@@ -65,7 +65,7 @@ def run_segment(options: SegmentOptions) -> int:
             note(f"lexiseg: {already} of {len(pictures)} pictures are finished already.")
         start = time.perf_counter()
         for (stem, path), result in zip(todo.items(), answer(todo.values()), strict=True):
-            seconds, start = time.perf_counter() - start, time.perf_counter()
+            seconds = time.perf_counter() - start
             try:
                 if isinstance(result, ValueError):
                     raise result
@@ -75,6 +75,7 @@ def run_segment(options: SegmentOptions) -> int:
                 fail(error)
                 if options.as_json:
                     say(json.dumps({"picture": str(path), "error": str(error)}))
+                start = time.perf_counter()
                 continue
             if options.as_json:
                 written = {"overlay": str(files[0]), "panoptic": str(files[1]), "seconds": round(seconds, 3)}
@@ -84,6 +85,7 @@ def run_segment(options: SegmentOptions) -> int:
                 absent = _not_there(result) if options.best_only else []
                 words = [found_words(result.panoptic), f"not there: {few(absent)}" if absent else ""]
                 say(f"{path}: {'; '.join(filter(None, words)) or 'nothing found'} ({seconds:.1f} s)")
+            start = time.perf_counter()
     if failed == len(pictures):
         return FAILURE
     if taken:

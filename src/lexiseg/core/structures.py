@@ -67,16 +67,13 @@ class MaskFactors:
     """The two factors whose product the mask logits are: a loss forms the maps of the queries that it needs."""
 
     mask_embed: Float[Tensor, "B Q E"]
-    mask_features: Float[Tensor, "B E h w"]
-
-    def logits(self) -> Float[Tensor, "B Q h w"]:
-        """The maps of all queries."""
-        return (self.mask_embed @ self.mask_features.flatten(2)).unflatten(-1, self.mask_features.shape[-2:])
+    mask_features: tuple[Float[Tensor, "E h w"], ...]
+    """Picture by picture: cut out of a batch each time, each would have a gradient as large as the batch."""
 
     def of(self, image: int, queries: Int[Tensor, " N"]) -> Float[Tensor, "N h w"]:
         """The maps of some queries of one picture."""
-        maps = self.mask_embed[image, queries] @ self.mask_features[image].flatten(1)
-        return maps.unflatten(-1, self.mask_features.shape[-2:])
+        features = self.mask_features[image]
+        return (self.mask_embed[image, queries] @ features.flatten(1)).unflatten(-1, features.shape[-2:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

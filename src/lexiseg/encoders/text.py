@@ -123,8 +123,8 @@ def text_embed(encoder: TextEncoder, vocabulary: Vocabulary, *, cache_dir: Path 
     embed = _load(path, key, len(names))
     if embed is None:
         parts = [names[start : start + PART] for start in range(0, len(names), PART)]
-        embed, places = _embed_parts(encoder, parts, templates, cache_dir)
-        if _save(path, key, embed):
+        embed, places, is_writable = _embed_parts(encoder, parts, templates, cache_dir)
+        if is_writable and _save(path, key, embed):
             for place in places:
                 with suppress(OSError):
                     place.unlink()
@@ -133,10 +133,13 @@ def text_embed(encoder: TextEncoder, vocabulary: Vocabulary, *, cache_dir: Path 
 
 def _embed_parts(
     encoder: TextEncoder, parts: list[tuple[str, ...]], templates: tuple[str, ...], cache_dir: Path
-) -> tuple[Float[Tensor, "R D"], list[Path]]:
-    """Embeds the parts of a vocabulary, those that an earlier run has embedded excepted; also returns their files."""
+) -> tuple[Float[Tensor, "R D"], list[Path], bool]:
+    """Embeds the parts of a vocabulary, those that an earlier run has embedded excepted.
+
+    Also returns their files, and whether these could be written.
+    """
     if len(parts) == 1:
-        return embed_names(encoder, parts[0], templates), []
+        return embed_names(encoder, parts[0], templates), [], True
     rows: list[Tensor] = []
     places: list[Path] = []
     number, done, encoded = sum(map(len, parts)), 0, 0
@@ -154,8 +157,8 @@ def _embed_parts(
         done += len(names)
         if encoded and done < number and (now := time.monotonic()) - told >= NEWS:
             told, left = now, (now - began) / encoded * (number - done) / 60
-            logger.warning("%s of %s names are embedded; at most %d min left.", f"{done:,}", f"{number:,}", left + 1)
-    return torch.cat(rows), places
+            logger.warning("%s of %s names are embedded; about %d min left.", f"{done:,}", f"{number:,}", left + 1)
+    return torch.cat(rows), places, is_writable
 
 
 def _place(

@@ -102,7 +102,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class EncodedImage:
-    """A picture that a model has looked at, from `Model.encode_image`: other words or thresholds cost next to nothing.
+    """A picture that a model has looked at, from `Model.encode_image`: known words and thresholds cost next to nothing.
 
     Answers are those of `Model.segment` and `Model.find`. Any number of threads may ask. It holds the model, the
     picture, and mask logits at a quarter of the size that the network saw; a model that shows CLIP crops of proposals
@@ -216,10 +216,10 @@ def in_batches(
         if isinstance(one, Opened):
             batch = together.setdefault(one.frame.padded, [])
             batch.append((number, one))
-            if len(batch) == batch_size:
+            if len(batch) >= batch_size:
                 run(one.frame.padded)
         yield from done()
-        if len(waiting) == LOOK_AHEAD * batch_size:
+        if len(waiting) >= LOOK_AHEAD * batch_size:
             run(next(iter(together)))
             yield from done()
     while together:

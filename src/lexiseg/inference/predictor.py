@@ -60,8 +60,8 @@ def load(
         device: "auto" takes a GPU if there is one; or any name that torch knows.
         precision: what the network computes in; see `lexiseg.core.devices.computing`. Weights stay float32.
         compile: lets torch.compile take the network. The first picture waits for it, minutes where the model is large;
-            so does the first one of another canvas, after which none does. Answers are the same but for rounding. For
-            many pictures: on a CPU, of one canvas, it saves a tenth; code for every canvas saves nothing there.
+            so do the first ones of another canvas or batch size. Answers are the same but for rounding. For many
+            pictures: on a CPU, of one canvas, it saves a tenth; code for every canvas saves nothing there.
 
     Raises:
         ModelError: if there is no such model, or it is damaged.
@@ -218,8 +218,13 @@ class Model:
             on_error: called for a picture that can't be opened, which is then left out; if not given, the error is
                 raised.
 
-        Yields:
-            Results in the order of the pictures.
+        Returns:
+            Results in the order of the pictures, one by one.
+
+        Raises:
+            VocabularyError: if the words make no vocabulary; this and the next at once.
+            ValueError: if a setting is out of its range.
+            PictureError: if a picture can't be opened, when its turn comes and without `on_error`.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}; 1 takes pictures one by one.")
@@ -235,13 +240,17 @@ class Model:
                 else:
                     yield one
 
-        for found in in_batches(opened(), batch_size, lambda batch: answers(self, batch, self._look(batch), question)):
-            if isinstance(found, Result):
-                yield found
-            elif on_error is None:
-                raise found[1]
-            else:
-                on_error(*found)
+        def results() -> Iterator[Result]:
+            look = in_batches(opened(), batch_size, lambda batch: answers(self, batch, self._look(batch), question))
+            for found in look:
+                if isinstance(found, Result):
+                    yield found
+                elif on_error is None:
+                    raise found[1]
+                else:
+                    on_error(*found)
+
+        return results()
 
     def read(self, vocabulary: VocabularyLike) -> Vocabulary:
         """Reads words; of those without a mark the training vocabulary says first which are things.

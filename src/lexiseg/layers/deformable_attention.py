@@ -70,7 +70,7 @@ class DeformableAttention(nn.Module):
         gather = gathered_from_table if device.type == "cpu" else gathered_by_grid
         with torch.autocast(device.type, enabled=False):
             gathered = gather(values, x, y, weights, sizes, self.num_heads)
-        return self.output_proj(gathered)
+        return self.output_proj(gathered.to(query.dtype))
 
 
 def gathered_from_table(

@@ -32,7 +32,7 @@ class DecoderConfig:
     hidden_dim: int = 256
     """Of the queries."""
     mask_dim: int = 256
-    """Of the pixel decoder; where it is another than the queries', maps are projected before these read them."""
+    """Of the pixel decoder; where it is another than theirs, maps are projected before the queries read them."""
     encoder_layers: int = 6
     """Layers of deformable attention in the pixel decoder."""
     encoder_feedforward_dim: int = 1024

@@ -17,7 +17,7 @@ def by_queries(
     """A function of each mask alone, on a CPU of a few masks at a time: twice to seven times as fast for 200 masks."""
     if mask_logits.device.type != "cpu" or torch.compiler.is_compiling():
         return function(mask_logits)
-    step = max(1, CELLS_AT_ONCE // max(1, mask_logits[:, 0].numel()))
+    step = max(1, CELLS_AT_ONCE // max(1, mask_logits[:, :1].numel()))
     return torch.cat([function(some) for some in mask_logits.split(step, dim=1)], dim=1)
 
 

@@ -181,16 +181,18 @@ class QueryDecoder(nn.Module):
             Mask logits at stride 4, and queries after the last norm.
         """
         levels = [self.level(features, number) for number in range(NUM_LEVELS)]
-        query = self.queries_features.weight.repeat(len(features.mask_features), 1, 1)  # no view, on which hooks trip
+        batch = len(features.mask_features)
+        query = self.queries_features.weight.repeat(batch, 1, 1)  # copied: FLOP counters fail on a view of a weight
+        pictures = features.mask_features.unbind() if every_layer else None
         normed, mask_embed = self.predict(query)
         found = []
         for number in range(len(self.decoder.layers)):
             if every_layer:
-                found.append(proposals_of(normed, mask_embed, features, has_factors=True))
+                found.append(proposals_of(normed, mask_embed, features, pictures))
             level = levels[number % NUM_LEVELS]
             query = self.step(number, query, level, self.blocked(mask_embed, level))
             normed, mask_embed = self.predict(query)
-        last = proposals_of(normed, mask_embed, features, has_factors=every_layer)
+        last = proposals_of(normed, mask_embed, features, pictures)
         return replace(last, aux=tuple(found))
 
     def level(self, features: PixelFeatures, number: int) -> Level:
@@ -234,11 +236,16 @@ def proposals_of(
     normed: Float[Tensor, "B Q C"],
     mask_embed: Float[Tensor, "B Q E"],
     features: PixelFeatures,
-    *,
-    has_factors: bool = False,
+    pictures: tuple[Float[Tensor, "E h w"], ...] | None = None,
 ) -> MaskProposals:
-    """The masks of what `predict` gives, at stride 4."""
-    factors = MaskFactors(mask_embed=mask_embed, mask_features=features.mask_features)
-    if not has_factors:
-        return MaskProposals(mask_logits=factors.logits(), query_embed=normed)
-    return MaskProposals(mask_logits=factors.logits().detach(), query_embed=normed, factors=factors)
+    """The masks of what `predict` gives, at stride 4; with factors, and without a gradient, if these have pictures."""
+
+    def mask_logits() -> Float[Tensor, "B Q h w"]:
+        return (mask_embed @ features.mask_features.flatten(2)).unflatten(-1, features.mask_features.shape[-2:])
+
+    if pictures is None:
+        return MaskProposals(mask_logits=mask_logits(), query_embed=normed)
+    with torch.no_grad():
+        found = mask_logits()
+    factors = MaskFactors(mask_embed=mask_embed, mask_features=pictures)
+    return MaskProposals(mask_logits=found, query_embed=normed, factors=factors)

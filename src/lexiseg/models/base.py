@@ -300,8 +300,8 @@ class OpenVocabularySegmenter(nn.Module, ABC):
     def compile_parts(self, backend: str | Callable[..., Any] = "inductor") -> None:
         """Lets torch.compile take the segmenter, and the blocks of CLIP's image tower, at their next call.
 
-        Weights and their names stay, and copies are not compiled. Code is made for the first canvas, and once more, for
-        every canvas, where a second one comes.
+        Weights and their names stay, and copies are not compiled. Code is made for the first canvas, and again, for
+        every canvas, where a second one comes; likewise for batch sizes.
 
         Args:
             backend: of torch.compile.

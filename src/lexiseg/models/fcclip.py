@@ -172,12 +172,12 @@ class FCCLIP(OpenVocabularySegmenter):
         )
 
     def predict_layers(self, images: ImageBatch, words: VocabularyEmbeddings) -> tuple[LayerPrediction, ...]:
-        """Masks and the query's cosines after every layer; in float32 under autocast too."""
+        """Masks and the query's cosines after every layer."""
         last = self.propose(images, every_layer=True)
         assert last.maps is not None
         return tuple(
             LayerPrediction(
-                mask_logits=layer.mask_logits.float(),
+                mask_logits=layer.mask_logits,
                 class_logits=self.class_logits_with_void(self.class_embed(layer, last.maps), words),
                 factors=layer.factors,
             )

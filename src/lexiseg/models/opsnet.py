@@ -217,12 +217,12 @@ class OPSNet(OpenVocabularySegmenter):
             self.config.check_mapped(fusion)
 
     def predict_layers(self, images: ImageBatch, words: VocabularyEmbeddings) -> tuple[LayerPrediction, ...]:
-        """Masks and cosines after every layer, and IoUs after the last; in float32 under autocast too."""
+        """Masks and cosines after every layer, and IoUs after the last."""
         clip_map = self.clip_map(images)
         last = self.propose(images, every_layer=True)
         return tuple(
             LayerPrediction(
-                mask_logits=layer.mask_logits.float(),
+                mask_logits=layer.mask_logits,
                 class_logits=self.class_logits_with_void(self.class_embed(layer, clip_map), words),
                 iou_scores=self.iou_scores(last) if layer is last else None,
                 factors=layer.factors,

@@ -133,8 +133,9 @@ def test_maps_made_of_their_factors_give_the_same_losses_and_gradients(counts: t
     results = []
     for has_factors in (False, True):
         embed, features = (value.clone().requires_grad_() for value in factors)
-        made = MaskFactors(mask_embed=embed, mask_features=features)
-        logits = made.logits().detach() if has_factors else made.logits()
+        made = MaskFactors(mask_embed=embed, mask_features=features.unbind())
+        logits = torch.einsum("bqe,behw->bqhw", embed, features)
+        logits = logits.detach() if has_factors else logits
         predicted = replace(layer(0, iou=True), mask_logits=logits, factors=made if has_factors else None)
         terms = losses([predicted], targets)
         sum(terms.values()).backward()

@@ -17,6 +17,9 @@ from lexiseg.encoders.clip.beginnings import encode_ends
 PLACEHOLDER = CLIPVisionCfg(layers=1, width=64, head_width=64, patch_size=1, image_size=1)
 """An image tower of next to no size, where another one takes its place."""
 
+LONG = 20
+"""Tokens of a prompt that is encoded apart from shorter ones, which would wait for it in attention."""
+
 SIZES_BESIDE_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
 """Sizes that OpenAI's state dicts hold beside the weights, and nobody else's."""
 
@@ -140,7 +143,12 @@ class OpenClip(nn.Module):
         tokens = self.tokenize(prompts).to(self.clip.logit_scale.device)
         if not self.is_causal:
             return self.encode_tokens(tokens).float()
-        return encode_ends(self.clip, tokens, tokens.argmax(-1)).float()
+        ends = tokens.argmax(-1)
+        embed = torch.empty(len(tokens), self.config.embed_dim, device=tokens.device)
+        for rows in (ends < LONG, ends >= LONG):
+            if rows.any():
+                embed[rows] = encode_ends(self.clip, tokens[rows, : int(ends[rows].max()) + 1], ends[rows]).float()
+        return embed
 
 
 @cache

@@ -231,7 +231,8 @@ class _TiledContest:
         for tile in self.tiling.tiles():
             inside = self.inside[rank, *tile.place]
             if inside:
-                mask[tile.pixels] = True if inside > 0 else self._read(tile, [rank])[rank][1].numpy()
+                is_whole = inside == tile.size[0] * tile.size[1]
+                mask[tile.pixels] = True if is_whole else self._read(tile, [rank])[rank][1].numpy()
         return mask
 
     def _play(self, tile: Tile, ranks: Int[np.ndarray, " N"]) -> Float[np.ndarray, "n m"]:
@@ -255,9 +256,8 @@ class _TiledContest:
             return {}
         index = torch.tensor(ranks)
         probs = self.tiling.read(self.mask_logits, self.queries[index], tile)
-        for (
-            one
-        ) in probs:  # not all at once: where a vector ends torch rounds otherwise, and equal masks shall stay equal
+        # one at a time: where a vector ends torch rounds otherwise, and equal masks shall stay equal
+        for one in probs:
             one.sigmoid_()
         weighted, inside = self.rules.weigh(probs, self.scores[index])
         self.inside[ranks, *tile.place] = inside.sum((1, 2)).numpy()

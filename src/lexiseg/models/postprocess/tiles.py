@@ -31,7 +31,7 @@ class Taps:
 
     @staticmethod
     def of(size: int, resized: int) -> "Taps":
-        """As torch places and weights them, to the last bit."""
+        """As torch places and weights them: to the last bit where the processor has fused multiply-adds."""
         scale = torch.tensor(size, dtype=torch.float32) / resized
         centres = torch.arange(resized, dtype=torch.float64) + 0.5
         places = (scale.double() * centres - 0.5).float().clamp_(min=0)  # rounded once, as a fused multiply-add does
