@@ -118,6 +118,7 @@ MEANS_ANOTHER_THING = {
     "--list": "shows recipes, or built-in vocabularies",
     "--model": "what is asked; in a training another name of --start, what it goes on from",
     "--precision": "what is computed or stored; a training has no fp16, which needs scaled losses",
+    "--batch-size": "pictures that go through the network at once; or from which a step of a training learns",
     "--split": "a data set has its own; what is drawn has three",
     "--workers": "processes that share the work; or that read ahead of it, of which there may be none",
 }

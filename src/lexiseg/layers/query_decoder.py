@@ -216,9 +216,8 @@ class QueryDecoder(nn.Module):
         self, number: int, query: Float[Tensor, "B Q C"], level: Level, blocked: Bool[Tensor, "B Q S"]
     ) -> Float[Tensor, "B Q C"]:
         """One layer: the queries before its norm for prediction."""
-        layer, place = self.decoder.layers[number], self.queries_embedder.weight
-        assert isinstance(layer, DecoderLayer)
-        return layer(query, place, level, blocked)
+        place = self.queries_embedder.weight.clone()  # FLOP counters fail on a weight that a module is given
+        return self.decoder.layers[number](query, place, level, blocked)
 
     def predict(self, query: Float[Tensor, "B Q C"]) -> tuple[Float[Tensor, "B Q C"], Float[Tensor, "B Q E"]]:
         """Queries after the norm, and their mask embeddings."""

@@ -177,7 +177,7 @@ class FCCLIP(OpenVocabularySegmenter):
         assert last.maps is not None
         return tuple(
             LayerPrediction(
-                mask_logits=layer.mask_logits,
+                mask_logits=layer.mask_logits.float(),
                 class_logits=self.class_logits_with_void(self.class_embed(layer, last.maps), words),
                 factors=layer.factors,
             )

@@ -222,7 +222,7 @@ class OPSNet(OpenVocabularySegmenter):
         last = self.propose(images, every_layer=True)
         return tuple(
             LayerPrediction(
-                mask_logits=layer.mask_logits,
+                mask_logits=layer.mask_logits.float(),
                 class_logits=self.class_logits_with_void(self.class_embed(layer, clip_map), words),
                 iou_scores=self.iou_scores(last) if layer is last else None,
                 factors=layer.factors,

@@ -30,7 +30,7 @@ class ClosedSet(nn.Module):
         last = self.segmenter(images.pixel_values, every_layer=True)
         return tuple(
             LayerPrediction(
-                mask_logits=layer.mask_logits,
+                mask_logits=layer.mask_logits.float(),
                 class_logits=self.classify(layer.query_embed).float(),
                 factors=layer.factors,
             )
