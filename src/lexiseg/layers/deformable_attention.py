@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lexiseg.layers.table_sums import Lookup, TableSums
+from lexiseg.layers.table_sums import Lookup, TableSums, for_points
 
 NUM_LEVELS, NUM_POINTS = 3, 4
 """Feature maps, and points in each of them, that a token looks at; every published Mask2Former has these."""
@@ -59,7 +59,10 @@ class DeformableAttention(nn.Module):
             sizes: of the maps.
         """
         exact, device = torch.promote_types(query.dtype, torch.float32), query.device
-        heights, widths = (_for_points(side, self.num_heads, places) for side in zip(*sizes, strict=True))
+        num_points = NUM_LEVELS * NUM_POINTS
+        heights, widths = (
+            for_points(side, num_points, places).repeat(self.num_heads) for side in zip(*sizes, strict=True)
+        )
         steps_x, steps_y = self.sampling_offsets(query).to(exact).unflatten(-1, (-1, 2)).unbind(-1)
         x = torch.addcmul(steps_x, places[:, :1], widths) - 0.5
         y = torch.addcmul(steps_y, places[:, 1:], heights) - 0.5
@@ -121,12 +124,6 @@ def gathered_by_grid(
         samples = F.grid_sample(pictures, grid, align_corners=False)  # zeros outside
         gathered = gathered + (samples * shares[:, None]).sum(-1)
     return gathered.reshape(batch, dim, num_tokens).transpose(1, 2)
-
-
-def _for_points(per_map: Sequence[int], num_heads: int, like: Tensor) -> Tensor:
-    """A number of every map for each of a token's points, of another tensor's type."""
-    numbers = torch.tensor(per_map, dtype=like.dtype, device=like.device)
-    return numbers.repeat_interleave(NUM_POINTS).repeat(num_heads)
 
 
 def cell_places(sizes: Sequence[Size], like: Tensor) -> Float[Tensor, "S 2"]:

@@ -49,18 +49,15 @@ class Lookup:
             num_cells += (height + 3) * (width + 2)
         table = F.pad(torch.cat(maps, 1), (0, 0, 0, 1)).view(-1, values.shape[-1] // num_heads)  # and one cell beyond
 
-        def for_points(per_map: Sequence[int], like: Tensor) -> Tensor:
-            numbers = torch.tensor(per_map, dtype=like.dtype, device=like.device)
-            return numbers.repeat_interleave(like.shape[-1] // len(sizes))
-
         x, y, weights = (part.unflatten(-1, (num_heads, -1)) for part in (x, y, weights))
-        heights, widths = (for_points(side, x) for side in zip(*sizes, strict=True))
+        num_points = x.shape[-1]
+        heights, widths = (for_points(side, num_points, x) for side in zip(*sizes, strict=True))
         x, y = torch.minimum(x.clamp(min=-1), widths), torch.minimum(y.clamp(min=-1), heights)
         left, top = x.floor(), y.floor()
-        row = for_points([width + 2 for _, width in sizes], left.int()) * num_heads
+        row = for_points([width + 2 for _, width in sizes], num_points, left.int()) * num_heads
         heads = torch.arange(num_heads, dtype=torch.int32, device=x.device)[:, None]
         pictures = torch.arange(len(values), dtype=torch.int32, device=x.device) * (len(table) // len(values))
-        first = for_points(starts, left.int()) * num_heads + heads + pictures[:, None, None, None]
+        first = for_points(starts, num_points, left.int()) * num_heads + heads + pictures[:, None, None, None]
         corner = top.int() * row + left.int() * num_heads + first
         corner = corner.clamp(0, len(table) - 1 - num_heads * (sizes[-1][1] + 3))  # of what is no number
         corner, beside, below, weights = (part.flatten(0, 2) for part in (corner, x - left, y - top, weights))
@@ -150,8 +147,7 @@ class TableSums(torch.autograd.Function):
         of_y = lookup.weights * down
         of_x = lookup.weights * torch.lerp(across_upper, across_lower, lookup.below)
         heights, widths = (
-            x.new_tensor(side).repeat_interleave(lookup.corner.shape[1] // len(ctx.sizes)).repeat(ctx.num_heads)
-            for side in zip(*ctx.sizes, strict=True)
+            for_points(side, lookup.corner.shape[1], x).repeat(ctx.num_heads) for side in zip(*ctx.sizes, strict=True)
         )
         of_x, of_y = (
             found.view_as(x) * ((place >= -1) & (place <= most))  # what was moved onto the border stays there
@@ -167,6 +163,11 @@ class TableSums(torch.autograd.Function):
             of_values.append(found.flatten(1, 2))
             start = end
         return torch.cat(of_values, 1), of_x, of_y, of_weights.view_as(x), None, None
+
+
+def for_points(per_map: Sequence[int], num_points: int, like: Tensor) -> Float[Tensor, " P"] | Int[Tensor, " P"]:
+    """A number of every map for each of a head's points, which stand map by map; of another tensor's type."""
+    return torch.tensor(per_map, dtype=like.dtype, device=like.device).repeat_interleave(num_points // len(per_map))
 
 
 def _by_map(values: Float[Tensor, "B S C"], sizes: Sequence[tuple[int, int]]) -> list[Float[Tensor, "B _ _ C"]]:
