@@ -160,7 +160,7 @@ COSTS: Mapping[str, PromptConfig | None] = {
 }
 
 
-def plan(world: World, preset: Preset) -> Plan:
+def plan_ovseg(world: World, preset: Preset) -> Plan:
     """All units, and the arms that they measure.
 
     Args:

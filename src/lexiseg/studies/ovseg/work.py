@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,17 @@ def train_clip(files: Path, out: Path, *, model: Mapping[str, Any], recipe: Mapp
         files: where needed units work.
         out: gets `model`.
         model: as `load_network` takes it; its MaskFormer stays.
-        recipe: a `ClipRecipe`.
+        recipe: a `ClipRecipe`; the model says how large its CLIP is.
         goes_on: whether the image tower begins as the model's own, its prompts left out; if not, from nothing.
     """
     network = load_network(files, model, OVSeg)
-    task = ClipTask(from_jsonable(ClipRecipe, recipe), text=network.clip, workers=0)
+    own = from_jsonable(ClipRecipe, recipe)
+    sizes = replace(network.config.clip, prompts=None)
+    phases = tuple(replace(phase, image_size=sizes.image_size) for phase in own.phases)
+    task = ClipTask(replace(own, model=sizes, phases=phases), text=network.clip, workers=0)
     if goes_on:
-        own = network.clip.state_dict()
-        task.clip.load_state_dict({name: own[name] for name in task.clip.state_dict()})
+        begun = network.clip.state_dict()
+        task.clip.load_state_dict({name: begun[name] for name in task.clip.state_dict()})
     run(task, out, origin={"model": dict(model), "recipe": dict(recipe)}, resume=True)
     _tidy(out)
     assert isinstance(task.clip, VitClip)
