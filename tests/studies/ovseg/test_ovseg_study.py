@@ -168,7 +168,7 @@ def test_figures_of_groups_that_stand_for_data_sets_have_their_names() -> None:
 
 def test_a_row_takes_what_is_best_on_val(model: OVSeg, pictures: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     def figures(counts: Any, groups: Any) -> Mapping[str, float]:
-        return {"mIoU": counts[0, 0], "hIoU": counts[1, 0]}
+        return {"mIoU": float(counts[0, 0]), "hIoU": float(counts[1, 0])}
 
     def tally(_: Any, __: Any, ___: Any, answerings: Any) -> measure.Counted:
         parts = {one: (one.ensemble.clip_weight, one.regions.mask_threshold, 0) for one in answerings}
