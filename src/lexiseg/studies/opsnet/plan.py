@@ -23,8 +23,8 @@ from lexiseg.studies.worlds import (
 from lexiseg.training.clip.folders import read_clip
 
 ROWS: Mapping[str, StudyRow] = {
-    f"Table {table}: {row.name}": row for table, rows in TABLES.items() if table != "oracle" for row in rows
-} | {"oracle naming": TABLES["oracle"][0]}
+    f"{'Table ' if table.isdigit() else ''}{table}: {row.name}": row for table, rows in TABLES.items() for row in rows
+}
 """All rows, by the arms that they are."""
 _DATA: tuple[DataName, ...] = ("COCO", "ADE20K", "Cityscapes", "Pascal Context")
 
