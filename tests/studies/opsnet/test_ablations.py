@@ -23,7 +23,6 @@ from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.studies.opsnet.ablations import (
-    EXPERIMENTS,
     ORACLE,
     TABLE_1,
     TABLE_4,
@@ -175,14 +174,25 @@ def test_counts_of_parts_are_kept_as_plain_data_and_add_up_to_the_whole(model: O
         study(model, dataset, WORDS, TABLE_1, EvaluationSettings(merge=LOOSE))
 
 
-def test_a_coarse_clip_sees_half_the_picture_and_leaves_the_query_alone(model: OPSNet, dataset: Dataset) -> None:
-    rows = at_thresholds((*EXPERIMENTS[:1], *TABLE_4[:2]), LOOSE)
-    asked = [*rows, replace(rows[1], name="query beside a coarse CLIP", clip_regions="coarse")]
+def test_a_coarse_clip_sees_half_the_picture_and_leaves_the_query_alone(
+    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scales: list[float] = []
+    real = OPSNet.clip_map
 
-    coarse, query, fine, beside = study(model, dataset, WORDS, asked).results
+    def recorded(self: OPSNet, images: ImageBatch) -> torch.Tensor:
+        scales.append(self.config.clip_scale)
+        return real(self, images)
 
-    assert tallies(coarse.quality) != tallies(fine.quality)
-    assert tallies(beside.quality) == tallies(query.quality)
+    monkeypatch.setattr(OPSNet, "clip_map", recorded)
+    coarse = replace(TABLE_4[0], name="query beside a coarse CLIP", clip_regions="coarse")
+    rows = at_thresholds((TABLE_4[0], coarse), LOOSE)
+
+    fine, beside = study(model, dataset, WORDS, rows, EvaluationSettings(limit=1)).results
+
+    assert scales == [1.0, 0.5]
+    assert model.config.clip_scale == 1.0
+    assert tallies(beside.quality) == tallies(fine.quality)
 
 
 def test_true_masks_are_named_by_what_clip_sees_under_them(
