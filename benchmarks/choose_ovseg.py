@@ -19,7 +19,7 @@ from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.storybook.choices import Role
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import ALL, ROLE_CONTENTS
-from lexiseg.studies.ovseg.measure import Answering, iou_figures, tally_rows
+from lexiseg.studies.ovseg.measure import Answering, groups_of, iou_figures, tally_rows
 
 LAMBDAS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 SCALES = (25.0, 50.0, 100.0)
@@ -46,7 +46,9 @@ def choose_ensemble(model: OVSeg, val: Dataset) -> list[tuple[float, float, Answ
         for weight, threshold, scale in itertools.product(LAMBDAS, REGION_THRESHOLDS, SCALES)
     ]
     found = tally_rows(model, val, ALL, answerings)
-    figures = {answering: iou_figures(blocks[0], found.groups) for answering, blocks in found.pixels.items()}
+    figures = {
+        answering: iou_figures(blocks[0], groups_of(found.is_seen)) for answering, blocks in found.pixels.items()
+    }
     return sorted(
         ((one["mIoU"], one["hIoU"], answering) for answering, one in figures.items()),
         key=lambda one: one[0],

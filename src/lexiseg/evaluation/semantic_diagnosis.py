@@ -94,10 +94,10 @@ def diagnose_semantic(
     vocabulary: Vocabulary,
     settings: EvaluationSettings | None = None,
     *,
-    workers: int = 0,
-    shards_dir: Path | None = None,
-    resume: bool = False,
     report: ProgressCallback = lambda done, total: None,
+    resume: bool = False,
+    shards_dir: Path | None = None,
+    workers: int = 0,
 ) -> SemanticDiagnosis:
     """Finds out whether masks or names cost the mIoU, in one pass over the data; arguments as `diagnose` takes them.
 

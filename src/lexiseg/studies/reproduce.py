@@ -133,9 +133,13 @@ def _is_there(one: PaperTable | PaperFigure | Claim, plan: Plan) -> bool:
     if isinstance(one, PaperFigure):
         return one.unit in plan.units
     if isinstance(one, PaperTable):
-        return any(plan.arms.get(arm) for arm in one.arms)
+        return any(_is_measured(arm, plan) for arm in one.arms)
     counted = [contrast for contrast in one.contrasts if contrast.kind != "control"]
-    return any(all(plan.arms.get(arm) for _, arm, _ in contrast.terms) for contrast in counted)
+    return any(all(_is_measured(arm, plan) for _, arm, _ in contrast.terms) for contrast in counted)
+
+
+def _is_measured(arm: str, plan: Plan) -> bool:
+    return bool(plan.arms.get(arm) and all(plan.arms[arm]))
 
 
 def _notes(there: Sequence[PaperTable | PaperFigure | Claim], plan: Plan, world: World, preset: Preset) -> list[str]:
@@ -143,7 +147,7 @@ def _notes(there: Sequence[PaperTable | PaperFigure | Claim], plan: Plan, world:
     if world.root is not None:
         return []
     is_ovseg = any(one in ovseg.TABLES or one in ovseg_claims.CLAIMS for one in there)
-    absent = sorted({arm for one in there for arm in one.arms if not plan.arms.get(arm)})
+    absent = sorted({arm for one in there for arm in one.arms if not _is_measured(arm, plan)})
     told = f"Not in the preset {preset.name}, so without a figure below: {'; '.join(absent)}."
     return [STANDS_FOR] * is_ovseg + [told] * bool(absent)
 

@@ -106,7 +106,9 @@ def test_figures_are_those_of_the_evaluator(model: OVSeg, pictures: Dataset) -> 
     ensemble, regions = EnsembleConfig(clip_weight=0.35), RegionConfig(mask_threshold=0.4)
     answering = measure.Answering(masks="proposed", regions=regions, ensemble=ensemble, clip_logit_scale=100.0)
     found = measure.tally_rows(model, pictures, ALL, [answering], blocks=2)
-    figures = with_blocks(found.pixels[answering], lambda counts: measure.iou_figures(counts, found.groups))
+    figures = with_blocks(
+        found.pixels[answering], lambda counts: measure.iou_figures(counts, measure.groups_of(found.is_seen))
+    )
 
     own = tiny.ovseg(clip=FOUR_BLOCKS, regions=regions, clip_logit_scale=100.0)
     settings = EvaluationSettings(task="semantic", semantic_rule="soft", fusion=ensemble)
@@ -140,13 +142,13 @@ def test_with_true_masks_the_oracle_is_perfect_and_noisy_is_clean(pictures: Data
     assert sample.mask_path is not None
     ids, segments = torch.from_numpy(load_ids(sample.mask_path)), sample.segments or ()
     model = tiny.ovseg(longest_side=64)
-    model.segmenter = Truthful(torch.stack([ids == segment.id for segment in segments]))  # type: ignore[assignment]
+    model.segmenter = Truthful(torch.stack([ids == segment.id for segment in segments]))
     one = replace(pictures, samples=(sample,))
     (oracle,) = rows.ORACLE_NAMES.candidates()
 
     found = measure.tally_rows(model, one, ALL, [oracle], rows.VIEWS_OF_ORIGINAL)
 
-    assert measure.iou_figures(found.pixels[oracle][0], found.groups)["mIoU"] == pytest.approx(100)
+    assert measure.iou_figures(found.pixels[oracle][0], {})["mIoU"] == pytest.approx(100)
     assert np.array_equal(found.named["clean, mask"][0], found.named["noisy, mask"][0])
     assert found.named["clean, mask"][0][1].sum() == len(segments)
 
@@ -206,7 +208,7 @@ def test_one_command_adapts_measures_and_goes_on_after_an_interruption(
     model: OVSeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, out = save_model(model, tmp_path / "ovseg"), tmp_path / "out"
-    monkeypatch.setitem(plan.SIZES, "quick", tiny_sizes())  # pyright: ignore[reportArgumentType]
+    monkeypatch.setitem(plan.SIZES, "quick", tiny_sizes())
     few = (*rows.ROWS[:1], rows.QUERY_ALONE, rows.CLIP_ALONE)
     monkeypatch.setattr(rows, "ROWS_OF_ORIGINAL", few)
     monkeypatch.setattr(
@@ -257,8 +259,10 @@ def test_a_model_on_real_data_fills_the_rows_that_need_no_training(model: OVSeg,
     prepare(asked, world, QUICK, tmp_path / "out").run(jobs=1)
 
     results = json.loads((tmp_path / "out" / "results.json").read_text())
-    (record,) = [json.loads(path.read_text()) for path in (tmp_path / "out/units/ovseg/real").glob("*.json")]
-    choice = record["result"]["choices"]["ensemble"]
+    counted, record = (
+        json.loads((tmp_path / f"out/units/ovseg/real/pascal-voc{end}.json").read_text()) for end in ("-0", "")
+    )
+    choice = counted["result"]["choices"]["ensemble"]
     assert choice["clip_weight"] == 0.45  # the authors' for Pascal VOC
     (alone,) = (row["ours"] for row in results["tables"][0]["rows"] if row["arm"] == "original, query alone")
     assert alone["PAS-20 mIoU"]["mean"] == record["result"]["arms"]["original, query alone"]["PAS-20 mIoU"]["value"]
@@ -269,6 +273,17 @@ def test_a_model_on_real_data_fills_the_rows_that_need_no_training(model: OVSeg,
     assert found["value"] == pytest.approx(100 * report.quality.miou)
     assert len(found["blocks"]) == 2
     assert record["result"]["arms"]["original"].keys() >= {"PAS-20 mIoU seen", "PAS-20 mIoU unseen"}
+
+
+def test_a_large_model_on_many_real_pictures_is_counted_in_units_of_an_hour_at_most(
+    model: OVSeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_voc(tmp_path)
+    monkeypatch.setattr(plan, "SECONDS_PER_MULTIPLY_ADD", 1e-5)
+    folder = save_model(model, tmp_path / "ovseg")
+    units = plan.plan_ovseg(World(model=str(folder), root=tmp_path), FULL).units
+    assert len(units) == 3  # one for each picture, and their sum
+    assert 30 < max(unit.minutes for unit in units.values()) <= 60
 
 
 def test_real_data_need_an_ovseg(tmp_path: Path) -> None:

@@ -100,10 +100,10 @@ class Counted:
     named: Mapping[str, tuple[Int[np.ndarray, "2 K"], ...]]
     """By "clean, VIEW" and "noisy, VIEW": masks of each class that CLIP names rightly, and all."""
 
-    @property
-    def groups(self) -> Groups:
-        """Seen and unseen classes; empty where all are one or the other."""
-        return {"seen": self.is_seen, "unseen": ~self.is_seen} if 0 < self.is_seen.sum() < len(self.is_seen) else {}
+
+def groups_of(is_seen: Bool[np.ndarray, " K"]) -> Groups:
+    """Seen and unseen classes; empty where all are one or the other."""
+    return {"seen": is_seen, "unseen": ~is_seen} if 0 < is_seen.sum() < len(is_seen) else {}
 
 
 def iou_figures(counts: Int[np.ndarray, "3 K"], groups: Groups) -> dict[str, float]:
@@ -136,7 +136,9 @@ def choose(model: OVSeg, val: Dataset, vocabulary: Vocabulary, rows: Iterable[Ro
     candidates = {row.name: row.candidates() for row in rows}
     asked = [one for found in candidates.values() if len(found) > 1 for one in found]
     counted = tally_rows(model, val, vocabulary, asked)
-    figures = {one: iou_figures(np.sum(blocks, axis=0), counted.groups) for one, blocks in counted.pixels.items()}
+    figures = {
+        one: iou_figures(np.sum(blocks, axis=0), groups_of(counted.is_seen)) for one, blocks in counted.pixels.items()
+    }
 
     def merit(row: Row, one: Answering) -> float:
         return figures[one].get(row.chosen_by, figures[one]["mIoU"]) if one in figures else 0.0

@@ -1,5 +1,6 @@
 """Which CLIPs are made from which pairs, how each is asked, and in which units."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +15,7 @@ from lexiseg.models.ovseg import OVSeg
 from lexiseg.studies.ovseg import rows, work
 from lexiseg.studies.ovseg.measure import Row
 from lexiseg.studies.units import Plan, Unit
-from lexiseg.studies.worlds import Pictures, Preset, World
+from lexiseg.studies.worlds import MOST_BLOCKS, Pictures, Preset, World
 from lexiseg.training.clip.adaptation import AdaptationRecipe
 from lexiseg.training.clip.contrastive import ClipRecipe
 from lexiseg.training.mining.pairing import MiningConfig
@@ -50,6 +51,12 @@ REAL_DATA: Mapping[str, str] = {
     "COCO-Stuff": "coco-stuff",
 }
 """The catalogue's name of each data set of the papers."""
+SECONDS_PER_MULTIPLY_ADD = 3e-11
+"""Of a ViT on one core: docs/ovseg.md, "What it costs"."""
+LOOKS = 9
+"""Ways in which the published rows cut out proposals and true masks."""
+LONGEST = 50.0
+"""Minutes of a unit that counts real pictures; more are split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +77,7 @@ class Sizes:
     """Of that training on one core."""
     adapt_minutes: float
     """Of `steps` on one core."""
-    answer_seconds: float = 0.02
+    answer_seconds: float = 0.03
     """Of a way of answering for a picture, on one core."""
 
 
@@ -180,20 +187,44 @@ def _real(world: World, preset: Preset) -> Plan:
     network = load_model(find_model(world.model))
     assert isinstance(network, OVSeg)
     arm = ORIGINAL if network.config.clip.prompts is None else "ft-mpt"
+    clip = network.config.clip
+    tokens = (clip.image_size // clip.patch_size) ** 2 + 1
+    multiply_adds = sum(parameter.numel() for parameter in network.clip.image_parameters) * tokens
+    seconds = multiply_adds * SECONDS_PER_MULTIPLY_ADD * network.config.segmenter.num_queries * LOOKS
     units: dict[str, Unit] = {}
+    sums: list[str] = []
     for data, name in REAL_DATA.items():
         try:
-            number = min(preset.test, len(open_dataset(name, world.root).samples))
+            there = len(open_dataset(name, world.root).samples)
         except ValueError:  # not there; `lexiseg data check` says what is missing
             continue
-        settings = {"arm": arm, "data": data, "name": name, "root": str(world.root.resolve()), "count": number}
-        unit = f"ovseg/real/{name}"
-        minutes = min(60.0, number * 0.5)
-        units[unit] = Unit(
-            name=unit, act=work.measure_real, settings={"model": world.model_settings, **settings}, minutes=minutes
+        number = there if preset.name == "full" else min(preset.test, there)
+        whole = f"ovseg/real/{name}"
+        minutes = 0.2 + number * seconds / 60
+        of = max(min(MOST_BLOCKS, number), math.ceil(minutes / LONGEST))
+        shares = [list(range(of))] if minutes <= LONGEST else [[part] for part in range(of)]
+        about = {"model": world.model_settings, "name": name, "root": str(world.root.resolve()), "count": number}
+        counting = [
+            Unit(
+                name=f"{whole}-{place}",
+                act=work.count_real,
+                settings={**about, "parts": parts, "of": of},
+                minutes=minutes / len(shares),
+            )
+            for place, parts in enumerate(shares)
+        ]
+        parts = [[unit.name, part] for unit, numbers in zip(counting, shares, strict=True) for part in numbers]
+        total = Unit(
+            name=whole,
+            act=work.add_real,
+            settings={"arm": arm, "data": data, "parts": parts},
+            needs=tuple(unit.name for unit in counting),
+            minutes=0.1,
         )
+        units |= {unit.name: unit for unit in (*counting, total)}
+        sums.append(whole)
     names = tuple(work.arm_of(arm, row.name) for row in rows.published_rows(network.config, None))
-    return Plan(units=units, arms=dict.fromkeys(names, (tuple(units),)) if units else {})
+    return Plan(units=units, arms=dict.fromkeys(names, (tuple(sums),)) if sums else {})
 
 
 class _Drawn:

@@ -1,5 +1,6 @@
 """What the units do: pictures, trainings, pairs, measurements. Everything that decides a result is an argument."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from lexiseg.core.files import read_json_object, write_atomically
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.captions.nouns import NounFinder
 from lexiseg.data.catalogue import CATALOGUE, open_dataset
@@ -29,6 +31,7 @@ from lexiseg.studies.ovseg.measure import (
     Groups,
     Row,
     choose,
+    groups_of,
     iou_figures,
     jsonable_choice,
     naming_figures,
@@ -157,7 +160,7 @@ def measure(
     shared = frozenset(Vocabulary.of(overlap).names)
     is_shared = np.array([name in shared for name in found.names])
     standing = {"PC-59": is_shared, "A-847": ~is_shared}
-    groups = {**found.groups, **standing}
+    groups = {**groups_of(found.is_seen), **standing}
     parts: dict[str, tuple[Sequence[Any], Callable[[Any, Groups], dict[str, float]]]] = {
         **{name: (found.pixels[answering], iou_figures) for name, answering in chosen.items()},
         **{key: (blocks, naming_figures) for key, blocks in found.named.items()},
@@ -173,43 +176,69 @@ def measure(
     }
 
 
-def measure_real(
+def count_real(
     files: Path,
     out: Path,
     *,
     model: Mapping[str, Any],
-    arm: str,
-    data: str,
     name: str,
     root: str,
     count: int,
+    parts: Sequence[int],
+    of: int,
 ) -> Any:
-    """Measures what needs no training and no val on a real data set: the model as it is published, and its parts.
+    """Counts what needs no training and no val on a real data set: the model as it is published, and its parts.
 
     Args:
         files: not used.
-        out: not used.
+        out: gets a JSON for every part of the pictures; one that is there stays.
         model: as `load_network` takes it.
-        arm: what the model's CLIP is.
-        data: the data set's name in the papers.
-        name: in the catalogue.
+        name: of the data set in the catalogue.
         root: where it lies.
         count: pictures at most, from the first on.
+        parts: which parts of them.
+        of: how many parts there are.
     """
-    network = load_network(files, model, OVSeg)
+    out.mkdir(parents=True, exist_ok=True)
+    network, dataset = load_network(files, model, OVSeg), open_dataset(name, Path(root))
     words = CATALOGUE[name].vocabulary
     theirs = network.published_weight(words)
     rows = published_rows(network.config, None if theirs is None else theirs[0])
     asked = {row.name: row.candidates()[0] for row in rows}
-    dataset = open_dataset(name, Path(root))
-    found = tally_rows(network, dataset, Vocabulary.of(words), asked.values(), limit=count, blocks=MOST_BLOCKS)
+    for part in parts:
+        if (target := out / f"{part}.json").is_file():
+            continue
+        pictures = replace(dataset, samples=dataset.samples[:count][part::of])
+        found = tally_rows(network, pictures, Vocabulary.of(words), asked.values())
+        pixels = {row: found.pixels[answering][0].tolist() for row, answering in asked.items()}
+        write_atomically(target, json.dumps({"is_seen": found.is_seen.tolist(), "pixels": pixels}))
+    return {"choices": {row: jsonable_choice(answering) for row, answering in asked.items()}}
+
+
+def add_real(files: Path, out: Path, *, arm: str, data: str, parts: Sequence[Sequence[Any]]) -> Any:
+    """Adds up what `count_real` has counted.
+
+    Args:
+        files: where needed units work.
+        out: not used.
+        arm: what the model's CLIP is.
+        data: the data set's name in the papers.
+        parts: the unit and the number of every part.
+    """
+    counted = [read_json_object(files / unit / f"{part}.json", ValueError) for unit, part in parts]
+    groups = groups_of(np.array(counted[0]["is_seen"]))
+    blocks = [counted[first::MOST_BLOCKS] for first in range(min(MOST_BLOCKS, len(counted)))]
 
     def figures_of(counts: Any) -> dict[str, float]:
-        return under_names(iou_figures(counts, found.groups), [data], ())
+        return under_names(iou_figures(counts, groups), [data], ())
 
     return {
-        "arms": {arm_of(arm, row): with_blocks(found.pixels[asked[row]], figures_of) for row in asked},
-        "choices": {row: jsonable_choice(answering) for row, answering in asked.items()},
+        "arms": {
+            arm_of(arm, row): with_blocks(
+                [np.sum([part["pixels"][row] for part in block], axis=0) for block in blocks], figures_of
+            )
+            for row in counted[0]["pixels"]
+        }
     }
 
 
