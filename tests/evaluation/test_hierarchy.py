@@ -1,7 +1,6 @@
 """Levels of the taxonomy that segments get right, on drawn scenes."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 

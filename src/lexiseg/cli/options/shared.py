@@ -33,8 +33,8 @@ VocabularyText = Annotated[
         "--vocabulary",
         "-v",
         metavar=WORDS,
-        help='The words: "cat|kitten, dog, sky:stuff", or one per line; or a .yaml, .json, .txt or .csv file; or a '
-        "built-in list such as coco, which 'lexiseg vocabulary --list' shows.",
+        help='The words: "cat|kitten, dog, sky:stuff", or one per line; or a .yaml, .json, .txt or .csv file; a '
+        "WordNet folder; or a built-in list such as coco, which 'lexiseg vocabulary --list' shows.",
     ),
 ]
 WordNetFolder = Annotated[

@@ -4,12 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from lexiseg.core.concepts import Concept
+from lexiseg.core.concepts import Concept, same_word
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.words.wordnet import WordNet
 
-PHYSICAL = "physical entity"
-"""What can be seen; senses of words elsewhere, such as a feeling or a number, come last."""
 LEFT_OUT = frozenset(
     {
         *(
@@ -47,8 +45,9 @@ def with_places(vocabulary: Vocabulary, wordnet: WordNet, senses: Mapping[str, s
 
     A kind is a step only where it parts the words: one with a single child is left out, and so are those of `LEFT_OUT`.
     A word that is itself a kind of other words here is a leaf below its own node, as are words of one sense. A word's
-    sense is the one with its id; or the first that can be seen and is no single person or place, of its name, its
-    synonyms, or their last words ("oak tree" is a tree). Words that WordNet lacks stay right below the root.
+    sense is the one with its id; or of its name, of a synonym, or of their last words ("oak tree" is a tree) the one
+    that can be seen, is no single person or place, and shares most names with it; of equal ones the most frequent.
+    Words that WordNet lacks stay right below the root.
 
     Args:
         vocabulary: the words; places that they have are replaced.
@@ -78,20 +77,18 @@ def _sense(concept: Concept, wordnet: WordNet, senses: Mapping[str, str]) -> str
     """The id of a concept's sense; None if WordNet has none."""
     if known := senses.get(concept.name) or (concept.id if concept.id in wordnet else ""):
         return known
+    asked = set(map(same_word, concept.names))
+
+    def merit(sense: str) -> tuple[bool, int]:
+        shared = asked & set(map(same_word, wordnet.synset(sense).lemmas))
+        return wordnet.is_seen(sense), len(shared)
+
     last_words = [name.split()[-1] for name in concept.names]
     for name in (*concept.names, *last_words):
         forms = (name, name.removesuffix("s"), name.removesuffix("es"))
-        found = [sense for form in dict.fromkeys(forms) for sense in wordnet.senses(form)]
-        if found:
-            return min(found, key=lambda sense: _is_far(sense, wordnet))
+        if found := [sense for form in dict.fromkeys(forms) for sense in wordnet.senses(form)]:
+            return max(found, key=merit)  # of equal ones the first, which is the most frequent
     return None
-
-
-def _is_far(sense: str, wordnet: WordNet) -> bool:
-    """Whether a sense can't be seen, or is a single person or place."""
-    if wordnet.synset(sense).is_instance:
-        return True
-    return all(wordnet.synset(one).lemmas[0] != PHYSICAL for one in wordnet.ancestors(sense))
 
 
 def _joined(paths: Iterable[list[str]]) -> dict[tuple[str, ...], tuple[str, ...]]:

@@ -17,6 +17,8 @@ from lexiseg.core.messages import shown
 from lexiseg.core.words.entries import Rule
 
 LARGEST = 64 << 20  # bytes of a file; the largest of WordNet 3.1 has 16 million
+PHYSICAL = "physical entity"
+"""WordNet's node above all that can be seen."""
 MAX_DEPTH = 64
 """Steps up to the root; WordNet's own longest way has under twenty."""
 _ID = re.compile(r"n\d{8}")
@@ -111,6 +113,15 @@ class WordNet:
             way.append(parents[0])
             parents = self.synset(parents[0]).hypernyms
         return tuple(reversed(way))
+
+    def is_seen(self, identifier: str) -> bool:
+        """Whether a synset is a kind of what can be seen: no feeling or number, and no single person or place.
+
+        Raises:
+            VocabularyError: as `ancestors` does.
+        """
+        kinds = (self.synset(one).lemmas[0] for one in self.ancestors(identifier))
+        return not self.synset(identifier).is_instance and PHYSICAL in kinds
 
     def kinds(self) -> Iterator[Synset]:
         """All synsets but single persons and places, in the files' order.
