@@ -151,6 +151,8 @@ def training_data(recipe: TrainingRecipe, settings: TrainSettings, reporters: Re
     """
     if not settings.data:
         # the same pictures for every seed of the training, as COCO's are
+        if recipe.nameless:
+            return _drawn("strangers", recipe.num_pictures, None, recipe, settings, reporters)
         return _drawn("base", recipe.num_pictures, recipe.training_vocabulary, recipe, settings, reporters)
     data = _open_data(recipe, settings)
     found = look_at_data(data, recipe.training_vocabulary, per_class=recipe.model_type.has_targets_per_class)
