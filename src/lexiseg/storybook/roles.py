@@ -109,7 +109,8 @@ ROLE_CONTENTS: Mapping[Role, RoleContents] = {
         _contents(BASE, BASE.names),
         vocabulary=Vocabulary((*BASE.concepts, Concept(STRANGER, is_thing=True))),
         things=(*(name for name in BASE.names if CONCEPTS[name].is_thing), *_STRANGERS),
-        names={**dict.fromkeys((*_STRANGERS, PATTERN), STRANGER)},
+        stuff=(*(name for name in BASE.names if not CONCEPTS[name].is_thing), PATTERN),
+        names=dict.fromkeys((*_STRANGERS, PATTERN), STRANGER),
         pattern_share=0.08,
     ),
 }

@@ -102,7 +102,7 @@ def compose(rng: Rng, contents: RoleContents, size: tuple[int, int], *, num_thin
     stage = _Stage(size)
     unit = float(min(size))
     horizon = _lay_stuff(stage, rng, contents, unit)
-    if rng.random() < 3 * contents.pattern_share if contents.pattern_share else False:
+    if contents.pattern_share and rng.random() < 3 * contents.pattern_share:
         _lay_patch(stage, rng, unit)
     if rng.random() < CROWD_SHARE:
         _place_crowd(stage, rng, contents, horizon, unit)

@@ -55,6 +55,7 @@ def _depth(size: tuple[int, int]) -> np.ndarray:
 
 
 def grid(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of every pixel."""
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
     return y, x
 
