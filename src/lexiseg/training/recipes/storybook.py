@@ -151,13 +151,13 @@ def opsnet_tiny_more(*, seed: int = 0) -> OPSNetRecipe:
 
 
 def opsnet_tiny_strangers(*, seed: int = 0) -> OPSNetRecipe:
-    """What follows `opsnet_tiny_more` (--start): 4,000 steps in which masks of strangers count too.
+    """What follows `opsnet_tiny_more` (--start): masks of strangers count too, 2,400 steps.
 
     Two in five things of its pictures have a mask and no name, half of them figures made up at random, and some grounds
     and walls are random patterns: what is none of the training words is an object all the same.
     """
     same = opsnet_tiny(seed=seed)
-    return replace(same, steps=4000, num_pictures=24_000, nameless=(STRANGER,), optim=replace(same.optim, lr=7e-4))
+    return replace(same, steps=2400, num_pictures=24_000, nameless=(STRANGER,), optim=replace(same.optim, lr=7e-4))
 
 
 def opsnet_tiny_short(*, seed: int = 0) -> OPSNetRecipe:
