@@ -198,12 +198,17 @@ class MaskPrediction:
                 object.__setattr__(self, name, value.float())
 
 
+NAMELESS = -1
+"""The class of a true segment of which a mask is known and no name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
     """Ground truth of one image for training."""
 
     masks: Bool[Tensor, "N h w"]
     class_ids: Int[Tensor, " N"]
+    """Of the training vocabulary, or `NAMELESS`."""
     ignored: Bool[Tensor, "h w"]
     """Void and crowd: pixels without ground truth."""
 
