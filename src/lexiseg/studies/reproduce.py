@@ -12,18 +12,20 @@ from lexiseg.core.errors import UsageError
 from lexiseg.core.files import read_json_object, write_atomically
 from lexiseg.core.messages import few, printable, shown
 from lexiseg.studies.opsnet import paper as opsnet
+from lexiseg.studies.opsnet import paper_trainings as opsnet_trainings
 from lexiseg.studies.opsnet.plan import plan_ablations
+from lexiseg.studies.opsnet.trainings import plan_trainings
 from lexiseg.studies.report import Asked, write_results
 from lexiseg.studies.tables import PaperFigure, PaperTable
 from lexiseg.studies.units import Plan, Store, run_units
 from lexiseg.studies.verdicts import Claim
 from lexiseg.studies.worlds import Preset, World
 
-TABLES: tuple[PaperTable, ...] = opsnet.TABLES
+TABLES: tuple[PaperTable, ...] = (*opsnet.TABLES, *opsnet_trainings.TABLES)
 FIGURES: tuple[PaperFigure, ...] = ()
-CLAIMS: tuple[Claim, ...] = opsnet.CLAIMS
+CLAIMS: tuple[Claim, ...] = (*opsnet.CLAIMS, *opsnet_trainings.CLAIMS)
 """Everything that can be asked for, in the order of the papers."""
-PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations,)
+PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations, plan_trainings)
 """What makes their units; of a world that can't have some, a plan without them."""
 ALL = "all"
 SIGN = "reproduce.json"

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from open_clip.transformer import ResidualAttentionBlock
 from torch.nn import functional as F
 
 import tiny
@@ -59,7 +60,8 @@ def test_the_token_of_a_mask_of_everything_is_clips_own_class_token() -> None:
 def test_a_mask_token_sees_nothing_outside_its_mask_but_through_the_pictures_own_tokens() -> None:
     clip = vit()
     for block in clip.visual.transformer.resblocks[:-1]:  # patches then know of themselves alone
-        for weight in (block.attn.out_proj.weight, block.attn.out_proj.bias):
+        assert isinstance(block, ResidualAttentionBlock)
+        for weight in block.attn.out_proj.parameters():
             weight.zero_()
     pictures = tiny.pictures(32, 32).pixel_values
     left = torch.zeros(2, 1, 8, 8, dtype=torch.bool)

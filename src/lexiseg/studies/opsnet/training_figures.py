@@ -1,9 +1,9 @@
 """Figures of what `training_work` has trained, and of baselines: acts of units. Thresholds are chosen on val."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Int
@@ -14,8 +14,6 @@ from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.data.samples.labelled import LabelledPictures, collate_labelled, with_labels
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
-from lexiseg.evaluation.loading import Skipped
-from lexiseg.evaluation.measures import PanopticMeasure, SemanticMeasure
 from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.models import load_model
@@ -26,7 +24,7 @@ from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.models.presets import SIMBASELINE_CROSS_DATASET
-from lexiseg.studies.opsnet.ablations import Counts, StudyResult, StudyRow, study
+from lexiseg.studies.opsnet.ablations import Counting
 from lexiseg.studies.opsnet.baselines import BaselineConfig, ClosedSetNames, MaskClip
 from lexiseg.studies.opsnet.training_work import load_lseg
 from lexiseg.studies.verdicts import with_blocks
@@ -38,8 +36,9 @@ SIMBASELINE_MASKS = 0.4
 """SimBaseline's mask threshold across data sets."""
 Opened = tuple[Dataset, Vocabulary, int | None]
 """As `open_pictures` gives it."""
-Arms = dict[str, dict[str, Any]]
-"""Figures by arm and name, as units record them."""
+Way = tuple[Fusion, MergeConfig]
+"""How a model answers."""
+KeyT = TypeVar("KeyT", bound=Hashable)
 
 
 def measure_opsnet(
@@ -48,7 +47,7 @@ def measure_opsnet(
     *,
     model: Mapping[str, Any],
     rows: Mapping[str, Mapping[str, Any]],
-    val: Mapping[str, Any] | None,
+    val: Mapping[str, Any],
     tests: Sequence[Mapping[str, Any]],
 ) -> Any:
     """PQ and mIoU of an OPSNet in one pass over each data set.
@@ -59,45 +58,32 @@ def measure_opsnet(
         model: settings of the OPSNet.
         rows: for each arm whether the query answers alone ("query only"), with the model's modulation otherwise, and
             what ranks ("rank_by").
-        val: pictures on which every row's score threshold is chosen; None: the model's own.
+        val: pictures on which every row's score threshold is chosen by PQ.
         tests: pictures of each data set.
     """
     network = load_network(files, model, OPSNet)
     own = network.config
-    asked = {
-        arm: StudyRow(
-            name=arm,
-            modulation=QUERY_ONLY if row["query only"] else own.modulation,
-            merge=replace(own.merge, rank_by=row["rank_by"]),
-        )
+    ways: dict[str, Way] = {
+        arm: (QUERY_ONLY if row["query only"] else own.modulation, replace(own.merge, rank_by=row["rank_by"]))
         for arm, row in rows.items()
     }
-    if val is not None:
-        asked = _choose_rows(network, asked, open_pictures(files, val))
-    arms: Arms = {arm: {} for arm in asked}
+    chosen = _choose(network, open_pictures(files, val), ways)
+    arms: dict[str, dict[str, Any]] = {arm: {} for arm in rows}
     for settings in tests:
-        dataset, vocabulary, limit = open_pictures(files, settings)
-        groups = seen_and_unseen(dataset, vocabulary, network.training_vocabulary)
-        done = study(network, dataset, vocabulary, list(asked.values()), EvaluationSettings(limit=limit), groups=groups)
-        for result in done.results:
-            arms[result.row.name] |= _named(settings["data"], result)
-    return {"arms": arms, "thresholds": {arm: row.merge.score_threshold for arm, row in asked.items()}}
+        for arm, found in count(network, open_pictures(files, settings), chosen).items():
+            arms[arm] |= found.named(settings["data"])
+    return {"arms": arms, "thresholds": {arm: merge.score_threshold for arm, (_, merge) in chosen.items()}}
 
 
-def _choose_rows(network: OPSNet, asked: Mapping[str, StudyRow], val: Opened) -> dict[str, StudyRow]:
-    """Each row at its threshold of the best PQ."""
-    dataset, vocabulary, limit = val
-    tried = [
-        replace(row, merge=replace(row.merge, score_threshold=threshold))
-        for row in asked.values()
+def _choose(network: OpenVocabularySegmenter, val: Opened, ways: Mapping[str, Way]) -> dict[str, Way]:
+    """Each at its score threshold of the best PQ, the lower one of equals."""
+    tried = {
+        (arm, threshold): (fusion, replace(merge, score_threshold=threshold))
+        for arm, (fusion, merge) in ways.items()
         for threshold in THRESHOLDS
-    ]
-    done = study(network, dataset, vocabulary, tried, EvaluationSettings(limit=limit))
-    best: dict[str, StudyResult] = {}
-    for result in done.results:  # of equal ones the lower threshold
-        if result.row.name not in best or result.quality.all.pq > best[result.row.name].quality.all.pq:
-            best[result.row.name] = result
-    return {arm: best[arm].row for arm in asked}
+    }
+    pq = {key: found.figures["PQ"]["value"] for key, found in count(network, val, tried).items()}
+    return {arm: tried[arm, max(THRESHOLDS, key=lambda threshold: pq[arm, threshold])] for arm in ways}
 
 
 def measure_closed_set(
@@ -127,14 +113,9 @@ def measure_closed_set(
     config = BaselineConfig(training_vocabulary=open_pictures(files, val)[1], longest_side=longest_side)
     kind = ClosedSetNames if names == "class layer" else MaskClip
     network = kind(config, weights, ovseg.clip).eval()
-    tried = [replace(config.merge, score_threshold=threshold) for threshold in THRESHOLDS]
-    on_val = count(network, open_pictures(files, val), tried)
-    merge = max(zip(tried, on_val, strict=True), key=lambda pair: pair[1].quality.all.pq)[0]
-    found: dict[str, Any] = {}
-    for settings in tests:
-        (result,) = count(network, open_pictures(files, settings), [merge])
-        found |= _named(settings["data"], result)
-    return {"arms": {arm: found}, "threshold": merge.score_threshold}
+    chosen = _choose(network, open_pictures(files, val), {arm: (config.fusion, config.merge)})
+    figures = _tested(network, chosen[arm], files, tests)
+    return {"arms": {arm: figures}, "threshold": chosen[arm][1].score_threshold}
 
 
 def measure_lseg(
@@ -159,7 +140,8 @@ def measure_lseg(
         tests: pictures of each data set.
     """
     network = load_lseg(files, unit, recipe, load_network(files, model, OPSNet))
-    return {"arms": {arm: _semantic(network, network.config.fusion, files, tests)}}
+    way = network.config.fusion, network.config.merge
+    return {"arms": {arm: _semantic(_tested(network, way, files, tests))}}
 
 
 def measure_simbaseline(files: Path, out: Path, *, arm: str, tests: Sequence[Mapping[str, Any]]) -> Any:
@@ -173,7 +155,8 @@ def measure_simbaseline(files: Path, out: Path, *, arm: str, tests: Sequence[Map
     """
     network = _shipped_ovseg()
     network.config = replace(network.config, regions=replace(network.config.regions, mask_threshold=SIMBASELINE_MASKS))
-    return {"arms": {arm: _semantic(network, SIMBASELINE_CROSS_DATASET, files, tests)}}
+    way = SIMBASELINE_CROSS_DATASET, network.config.merge
+    return {"arms": {arm: _semantic(_tested(network, way, files, tests))}}
 
 
 def measure_coverage(
@@ -211,46 +194,50 @@ def _coverage(counts: Int[np.ndarray, "3"]) -> dict[str, float]:
     return {f"ImageNet pixels under {what}": 100 * part / total for what, part in shares.items()}
 
 
-def count(
-    model: OpenVocabularySegmenter, opened: Opened, merges: Sequence[MergeConfig], fusion: Fusion | None = None
-) -> list[StudyResult]:
-    """Panoptic and semantic counts of any model in one pass, for each way to merge."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Every figure of one way to answer."""
+
+    figures: Mapping[str, Any]
+    """As `with_blocks` gives them."""
+
+    def named(self, data: str) -> dict[str, Any]:
+        """By the name of the data set too."""
+        return {f"{data} {name}": about for name, about in self.figures.items()}
+
+
+def count(model: OpenVocabularySegmenter, opened: Opened, ways: Mapping[KeyT, Way]) -> dict[KeyT, Found]:
+    """PQ and mIoU of any model in one pass, for several fusions and merges, with the spread over blocks of pictures."""
     dataset, vocabulary, limit = opened
-    settings = EvaluationSettings(limit=limit, fusion=fusion, semantic_rule=model.semantic_rule)
-    groups = seen_and_unseen(dataset, vocabulary, model.training_vocabulary)
-    skipped: list[Skipped] = []
-    size = min(MOST_BLOCKS, len(dataset.samples[:limit]))
-    read = 0
+    samples = dataset.samples[:limit]
+    block_of = {sample.file_name: place % MOST_BLOCKS for place, sample in enumerate(samples)}
+    settings = EvaluationSettings(limit=limit, semantic_rule=model.semantic_rule)
+    counting = Counting.of(dataset, vocabulary, seen_and_unseen(dataset, vocabulary, model.training_vocabulary))
+    counts = {key: [counting.zero()] * min(MOST_BLOCKS, len(samples)) for key in ways}
     with inference(model):
-        plan = replace(plan_evaluation(model, dataset, vocabulary, settings, groups), measure=PanopticMeasure(dataset))
-        semantic = SemanticMeasure(dataset, frozenset(groups.get("unseen", ())))
-        counts = [[Counts(plan.measure.zero(), semantic.zero()) for _ in range(size)] for _ in merges]
-        for batch in planned_batches(model, plan, settings, skipped, lambda done, total: None):
-            prediction = model(batch.images, plan.words, fusion)
-            for blocks, merge in zip(counts, merges, strict=True):
-                for place, (answer, truth) in enumerate(plan.answers(prediction, merge, batch)):
-                    one = Counts(plan.measure.tally(answer, truth), semantic.tally(answer, truth))
-                    blocks[(read + place) % size] += one
-            read += len(batch.annotations)
-    return [
-        StudyResult(row=StudyRow(name="", merge=merge), blocks=tuple(blocks), plan=plan, semantic=semantic)
-        for blocks, merge in zip(counts, merges, strict=True)
-    ]
+        plan = replace(plan_evaluation(model, dataset, vocabulary, settings), measure=counting.panoptic)
+        for batch in planned_batches(model, plan, settings, [], lambda done, total: None):
+            encoded = model.encode(batch.images)
+            answers = {fusion: model.answer(encoded, plan.words, fusion) for fusion, _ in ways.values()}
+            for key, (fusion, merge) in ways.items():
+                for answer, truth in plan.answers(answers[fusion], merge, batch):
+                    counts[key][block_of[truth.sample.file_name]] += counting.tally(answer, truth)
+    return {key: Found(with_blocks(blocks, counting.figures)) for key, blocks in counts.items()}
 
 
-def _semantic(
-    network: OpenVocabularySegmenter, fusion: Fusion, files: Path, tests: Sequence[Mapping[str, Any]]
+def _tested(
+    network: OpenVocabularySegmenter, way: Way, files: Path, tests: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """The figures of mIoU alone."""
+    """The figures of all test pictures."""
     found: dict[str, Any] = {}
     for settings in tests:
-        (result,) = count(network, open_pictures(files, settings), [network.config.merge], fusion)
-        found |= _named(settings["data"], result)
-    return {name: about for name, about in found.items() if "mIoU" in name}
+        found |= count(network, open_pictures(files, settings), {"": way})[""].named(settings["data"])
+    return found
 
 
-def _named(data: str, result: StudyResult) -> dict[str, Any]:
-    return {f"{data} {name}": about for name, about in result.figures().items()}
+def _semantic(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of models that answer with semantic maps."""
+    return {name: about for name, about in figures.items() if "mIoU" in name}
 
 
 def _shipped_ovseg() -> OVSeg:

@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.storybook.choices import Role, Split
 from lexiseg.studies.opsnet import costs, training_figures, training_work
+from lexiseg.studies.opsnet.ablations import StudyRow
+from lexiseg.studies.opsnet.plan import counting_units
 from lexiseg.studies.units import Plan, Unit
-from lexiseg.studies.worlds import DataName, Pictures, Preset, World, draw, picture_units
+from lexiseg.studies.worlds import QUICK, DataName, Pictures, Preset, World, draw, picture_units
 from lexiseg.training.recipes.opsnet_plus import opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control
 from lexiseg.training.recipes.storybook import (
     mask2former_tiny,
@@ -86,17 +88,14 @@ def plan_trainings(world: World, preset: Preset) -> Plan:
 
 
 def _given_alone(world: World, preset: Preset) -> Plan:
-    """Real data: the given model in all rows of OPSNet, and the costs."""
-    there = world.data(ALL)
-    tests = [world.pictures(data, "test", preset) for data in there]
-    name = "trainings/given"
-    rows = dict.fromkeys((GIVEN, FURTHER, OPSNET, RESNET), MODULATED)
-    settings = {"model": world.model_settings, "rows": rows, "val": None, "tests": [one.settings for one in tests]}
-    minutes = _minutes(SECONDS_OF_FIGURES, sum(one.count for one in tests))
-    unit = Unit(name=name, act=training_figures.measure_opsnet, settings=settings, minutes=minutes)
-    if not there:
+    """Real data: the given model in a row of its own, and the costs."""
+    rows = {GIVEN: StudyRow(name=GIVEN)}
+    found = [counting_units("given", world, world.pictures(data, "test", preset), rows) for data in world.data(ALL)]
+    if not found:
         return Plan(units={}, arms={})
-    return Plan(units={name: unit}, arms=dict.fromkeys(rows, ((name,),))) | _costs(world, tests[0])
+    names = tuple(units[-1].name for units in found)
+    plan = Plan(units={unit.name: unit for units in found for unit in units}, arms=dict.fromkeys(rows, (names,)))
+    return plan | _costs(world, world.pictures(world.data(ALL)[0], "test", QUICK))
 
 
 def _costs(world: World, pictures: Pictures) -> Plan:
@@ -106,7 +105,7 @@ def _costs(world: World, pictures: Pictures) -> Plan:
         act=costs.count_passes,
         settings={"model": world.model_settings, "pictures": pictures.settings},
         needs=pictures.needs,
-        minutes=_minutes(SECONDS_OF_FIGURES, pictures.count),
+        minutes=0.1,
     )
     arms = {costs.SEGMENTER: full, costs.WHOLE: full, costs.POOLED: passes, costs.CROPPED: passes}
     return Plan(
@@ -121,8 +120,8 @@ class _Trainings:
     def __init__(self, world: World, preset: Preset) -> None:
         self.preset, self.sizes, self.is_quick = preset, SIZES[preset.name], preset.name == "quick"
         self.given = world.model_settings
-        self.costs = _costs(world, world.pictures("COCO", "test", preset))
         self.val = world.pictures("COCO", "val", preset)
+        self.costs = _costs(world, self.val)
         self.tests = {data: world.pictures(data, "test", preset) for data in ALL}
         self.units: dict[str, Unit] = picture_units([self.val, *self.tests.values()])
         self.arms: dict[str, list[tuple[str, ...]]] = {}
@@ -264,7 +263,7 @@ class _Trainings:
         tests = [self.tests[one] for one in data]
         shown = [*tests, *([self.val] if "val" in more else [])]
         drawn = [one for pictures in shown for one in pictures.needs]
-        seconds = SECONDS_OF_FIGURES * sum(one.count for one in shown)
+        seconds = SECONDS_OF_FIGURES * sum(one.count or 0 for one in shown)
         unit = self._add(
             f"figures/{name}", act, (*needs, *drawn), seconds, tests=[one.settings for one in tests], **more
         )
@@ -280,7 +279,3 @@ class _Trainings:
         minutes = round(seconds / 60, 2)
         self.units[name] = Unit(name=name, act=act, settings=settings, needs=tuple(needs), minutes=minutes)
         return name
-
-
-def _minutes(seconds: float, count: int) -> float:
-    return round(seconds * count / 60, 2)
