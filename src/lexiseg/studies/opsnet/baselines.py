@@ -4,10 +4,10 @@ All answer by the interface of a model, so that the same loop measures them.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -161,20 +161,19 @@ def mask_token_embed(
     inside = shares > 0.5
     inside |= ~inside.any(-1, keepdim=True) & (shares == shares.amax(-1, keepdim=True))
     copies = tokens[:, :1].expand(-1, masks.shape[1], -1)
-    for block in clip.visual.transformer.resblocks:
-        assert isinstance(block, ResidualAttentionBlock)
+    for block in clip.blocks:
         copies = _look(block, copies, tokens[:, 1:], inside)
         tokens = block(tokens)
     return F.normalize(clip.embed_pooled(copies).float(), dim=-1)
 
 
 def _look(
-    block: ResidualAttentionBlock,
+    block: Any,
     copies: Float[Tensor, "B Q E"],
     patches: Float[Tensor, "B P E"],
     inside: Bool[Tensor, "B Q P"],
 ) -> Float[Tensor, "B Q E"]:
-    """A block for class tokens that see patches and do not see one another."""
+    """A block of a ViT for class tokens that see patches and do not see one another."""
     attention = block.attn
 
     def parts(tokens: Float[Tensor, "B L E"]) -> Float[Tensor, "3 B heads L F"]:

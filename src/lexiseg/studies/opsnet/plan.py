@@ -57,7 +57,7 @@ def plan_ablations(world: World, preset: Preset) -> Plan:
 def counting_units(prefix: str, world: World, shown: Pictures, rows: Mapping[str, StudyRow]) -> list[Unit]:
     """What counts rows of this world's model on a data set; the last unit has the figures."""
     name = f"{prefix}/{shown.data.lower().replace(' ', '-')}"
-    settings = {
+    settings: dict[str, Any] = {
         "model": world.model_settings,
         "pictures": shown.settings,
         "rows": {arm: to_jsonable(row) for arm, row in rows.items()},
