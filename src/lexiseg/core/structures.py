@@ -185,6 +185,11 @@ class MaskPrediction:
     counts: RegionCounts = field(default_factory=RegionCounts)
     """Counts of the region branch, where there is one."""
 
+    def only(self, index: int) -> "MaskPrediction":
+        """One picture's part."""
+        names = ("mask_logits", "class_logits", "void_probs", "iou_scores")
+        return replace(self, **{name: getattr(self, name)[index : index + 1] for name in names})
+
     def __post_init__(self) -> None:
         """What was computed in half precision is compared and merged in float32."""
         for name in ("mask_logits", "class_logits", "void_probs", "iou_scores"):

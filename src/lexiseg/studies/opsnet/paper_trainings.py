@@ -26,7 +26,7 @@ from lexiseg.studies.opsnet.trainings import (
     SIMBASELINE,
     SWIN,
 )
-from lexiseg.studies.tables import PaperRow, PaperTable
+from lexiseg.studies.tables import NOT_TRIED, PaperRow, PaperTable
 from lexiseg.studies.verdicts import Claim, Contrast, above, rising
 
 COCO, ADE, CITY, PC = "COCO PQ", "ADE20K PQ", "Cityscapes PQ", "Pascal Context mIoU"
@@ -37,7 +37,6 @@ _TWO = tuple(f"{data} {figure}" for data in ("ADE20K", "COCO") for figure in _PA
 _SEMANTIC = ("ADE20K mIoU", PC, "COCO mIoU")
 _COCO = tuple(f"COCO {figure}" for figure in _PANOPTIC)
 _COVERED = "ImageNet pixels under one mask"
-_NOT_TRIED = "not tried: "
 
 
 def _rows(
@@ -45,7 +44,7 @@ def _rows(
 ) -> tuple[PaperRow, ...]:
     """Rows as a name, the arm, and the paper's numbers; of no arm: a model that is not tried."""
     return tuple(
-        PaperRow(name=name, arm=arm or f"{_NOT_TRIED}{name}", figures=dict(zip(columns, numbers, strict=False)))
+        PaperRow(name=name, arm=arm or f"{NOT_TRIED}{name}", figures=dict(zip(columns, numbers, strict=False)))
         for name, (arm, numbers) in rows.items()
     )
 
