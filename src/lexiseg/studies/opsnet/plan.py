@@ -10,6 +10,7 @@ from lexiseg.core.files import read_json_object, write_atomically
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.config_json import from_jsonable, to_jsonable
+from lexiseg.io.shipped import SHIPPED_NAME
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.studies.opsnet.ablations import TABLES, Counting, Counts, StudyRow, at_thresholds, study
 from lexiseg.studies.units import Plan, Unit
@@ -38,19 +39,52 @@ _CROPPED: tuple[DataName, ...] = ("COCO", "ADE20K")
 
 
 def plan_ablations(world: World, preset: Preset) -> Plan:
-    """All rows of this world's model, a data set at a time.
+    """All rows of this world's OPSNet, a data set at a time.
 
     Blocks of pictures are counted by units of their own where the pictures are many, so that none takes an hour; a last
     unit adds them up.
     """
-    pictures = {data: world.pictures(data, "test", preset) for data in world.data(_DATA)}
+    asked = world.of_system("opsnet", SHIPPED_NAME)
+    if asked is None:
+        return Plan(units={}, arms={})
+    pictures = {data: asked.pictures(data, "test", preset) for data in asked.data(_DATA)}
     units = picture_units(list(pictures.values()))
     names: list[str] = []
     for data, shown in pictures.items():
         arms = [arm for arm in ROWS if data in _CROPPED or not arm.startswith("Table 5")]
+<<<<<<< HEAD
         found = counting_units("ablations", world, shown, {arm: ROWS[arm] for arm in arms})
         units |= {unit.name: unit for unit in found}
         names.append(found[-1].name)
+=======
+        name = f"ablations/{data.lower().replace(' ', '-')}"
+        settings = {
+            "model": asked.model_settings,
+            "pictures": shown.settings,
+            "rows": {arm: to_jsonable(ROWS[arm]) for arm in arms},
+        }
+        shares = [[b] for b in range(MOST_BLOCKS)] if shown.count is None else [list(range(MOST_BLOCKS))]
+        minutes = 30.0 if shown.count is None else shown.count / 50
+        parts = [
+            Unit(
+                name=f"{name}-{place}",
+                act=count,
+                settings={**settings, "blocks": blocks},
+                needs=shown.needs,
+                minutes=minutes,
+            )
+            for place, blocks in enumerate(shares)
+        ]
+        whole = Unit(
+            name=name,
+            act=add_up,
+            settings={**settings, "parts": [part.name for part in parts]},
+            needs=(*shown.needs, *(part.name for part in parts)),
+            minutes=0.2,
+        )
+        units |= {unit.name: unit for unit in (*parts, whole)}
+        names.append(name)
+>>>>>>> main
     return Plan(units=units, arms=dict.fromkeys(ROWS, (tuple(names),)))
 
 
