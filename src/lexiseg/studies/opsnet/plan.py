@@ -52,39 +52,9 @@ def plan_ablations(world: World, preset: Preset) -> Plan:
     names: list[str] = []
     for data, shown in pictures.items():
         arms = [arm for arm in ROWS if data in _CROPPED or not arm.startswith("Table 5")]
-<<<<<<< HEAD
-        found = counting_units("ablations", world, shown, {arm: ROWS[arm] for arm in arms})
+        found = counting_units("ablations", asked, shown, {arm: ROWS[arm] for arm in arms})
         units |= {unit.name: unit for unit in found}
         names.append(found[-1].name)
-=======
-        name = f"ablations/{data.lower().replace(' ', '-')}"
-        settings = {
-            "model": asked.model_settings,
-            "pictures": shown.settings,
-            "rows": {arm: to_jsonable(ROWS[arm]) for arm in arms},
-        }
-        shares = [[b] for b in range(MOST_BLOCKS)] if shown.count is None else [list(range(MOST_BLOCKS))]
-        minutes = 30.0 if shown.count is None else shown.count / 50
-        parts = [
-            Unit(
-                name=f"{name}-{place}",
-                act=count,
-                settings={**settings, "blocks": blocks},
-                needs=shown.needs,
-                minutes=minutes,
-            )
-            for place, blocks in enumerate(shares)
-        ]
-        whole = Unit(
-            name=name,
-            act=add_up,
-            settings={**settings, "parts": [part.name for part in parts]},
-            needs=(*shown.needs, *(part.name for part in parts)),
-            minutes=0.2,
-        )
-        units |= {unit.name: unit for unit in (*parts, whole)}
-        names.append(name)
->>>>>>> main
     return Plan(units=units, arms=dict.fromkeys(ROWS, (tuple(names),)))
 
 

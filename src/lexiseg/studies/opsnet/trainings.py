@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from lexiseg.io.config_json import to_jsonable
+from lexiseg.io.shipped import SHIPPED_NAME
 from lexiseg.storybook.choices import Role, Split
 from lexiseg.studies.opsnet import costs, training_figures, training_work
 from lexiseg.studies.opsnet.ablations import StudyRow
@@ -81,10 +82,11 @@ RecipeT = TypeVar("RecipeT", ClosedSetRecipe, OPSNetRecipe)
 
 
 def plan_trainings(world: World, preset: Preset) -> Plan:
-    """The units and arms of this world."""
-    if world.root is not None:
-        return _given_alone(world, preset)
-    return _Trainings(world, preset).plan()
+    """The units and arms of this world's OPSNet."""
+    asked = world.of_system("opsnet", SHIPPED_NAME)
+    if asked is None:
+        return Plan(units={}, arms={})
+    return _Trainings(asked, preset).plan() if asked.root is None else _given_alone(asked, preset)
 
 
 def _given_alone(world: World, preset: Preset) -> Plan:

@@ -52,11 +52,8 @@ from lexiseg.training.recipes.storybook import (
     opsnet_tiny_more,
     opsnet_tiny_plain,
     opsnet_tiny_short,
-<<<<<<< HEAD
-    opsnet_tiny_swin,
-=======
     opsnet_tiny_strangers,
->>>>>>> main
+    opsnet_tiny_swin,
 )
 
 RecipeFunction = Callable[..., Any]
@@ -73,13 +70,8 @@ RECIPES: Mapping[str, Mapping[str, RecipeFunction]] = {
         ),
         "The drawn world": (
             *(clip_tiny, clip_tiny_words, clip_vit_tiny),
-<<<<<<< HEAD
-            *(mask2former_tiny, mask2former_tiny_short, opsnet_tiny, opsnet_tiny_more),
+            *(mask2former_tiny, mask2former_tiny_short, opsnet_tiny, opsnet_tiny_more, opsnet_tiny_strangers),
             *(opsnet_tiny_short, opsnet_tiny_plain, opsnet_tiny_deep, opsnet_tiny_swin),
-=======
-            *(mask2former_tiny, opsnet_tiny, opsnet_tiny_more, opsnet_tiny_strangers),
-            *(opsnet_tiny_short, opsnet_tiny_plain),
->>>>>>> main
             *(opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control),
             fcclip_tiny,
             *(maskformer_tiny, maskformer_tiny_part),
