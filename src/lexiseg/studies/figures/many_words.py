@@ -1,0 +1,306 @@
+"""Figure 3: the five likeliest names of a mask among thousands of words, and how often the true one is among them."""
+
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor
+
+from lexiseg.core.concepts import same_word
+from lexiseg.core.structures import VocabularyEmbeddings
+from lexiseg.core.vocabulary import Concept, Vocabulary
+from lexiseg.data.categories import match_vocabulary
+from lexiseg.inference.palette import RGB
+from lexiseg.layers.modulation import CLIP_ONLY
+from lexiseg.models.opsnet import OPSNet
+from lexiseg.models.postprocess.panoptic import NUM_GUESSES
+from lexiseg.storybook.roles import ALL
+from lexiseg.studies.figures.charts import Line, Note, PictureRow, picture_rows
+from lexiseg.studies.figures.drawing import SERIES, Drawing
+from lexiseg.studies.figures.segments import Seen, look, show_all
+from lexiseg.studies.verdicts import with_blocks
+from lexiseg.studies.worlds import MOST_BLOCKS, load_network, open_pictures
+
+LISTS = ("own words", "many words")
+MASKS = ("own masks", "true masks")
+LONG_LISTS = ("imagenet", "ade20k-full", "pascal-context-459", "coco-stuff")
+"""Built-in lists whose names distract."""
+SHOWN_SEGMENTS = 4
+"""Of a picture in the figure."""
+
+
+def arm(masks: str, words: str) -> str:
+    """The arm of masks of one kind that are named by one list."""
+    return f"Figure 3: {masks}, {words}"
+
+
+def among_many(vocabulary: Vocabulary, known: Sequence[Concept], distractors: Iterable[str]) -> tuple[Vocabulary, int]:
+    """The words, then the known ones that they lack, then distractors; and how many of them are no distractors.
+
+    A concept of which a name is there already is left out.
+    """
+    taken = set(map(same_word, vocabulary.row_names()))
+    concepts = list(vocabulary.concepts)
+
+    def add(concept: Concept) -> None:
+        names = set(map(same_word, concept.names))
+        if taken.isdisjoint(names):
+            taken.update(names)
+            concepts.append(concept)
+
+    for concept in known:
+        add(concept)
+    number = len(concepts)
+    for name in distractors:
+        add(Concept(name))
+    return replace(vocabulary, concepts=tuple(concepts)), number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Asked:
+    """A list of words, embedded."""
+
+    vocabulary: Vocabulary
+    words: VocabularyEmbeddings
+    num_known: int
+    """Concepts that are no distractors; the first ones."""
+
+    @staticmethod
+    def of(model: OPSNet, vocabulary: Vocabulary, num_known: int) -> "Asked":
+        """Embeds the words anew."""
+        return Asked(
+            vocabulary=vocabulary, words=model.embed_vocabulary(vocabulary, negatives=False), num_known=num_known
+        )
+
+
+def logits_of(model: OPSNet, seen: Seen, asked: Asked) -> dict[str, list[Float[Tensor, " K"] | None]]:
+    """For each segment the logits of all words: of the model for its own mask, if it has one, and of CLIP for the true.
+
+    A true mask has no query, so that CLIP alone can name it.
+    """
+    own = model.predict(seen.own, asked.words, model.config.fusion).class_logits[0]
+    true = model.predict(seen.true, asked.words, CLIP_ONLY).class_logits[0]
+    return {
+        "own masks": [None if query is None else own[query] for query in seen.queries],
+        "true masks": list(true),
+    }
+
+
+def count(
+    masks: Mapping[str, Sequence[Float[Tensor, " K"] | None]], seen: Seen, concept_of: Sequence[int | None], asked: Asked
+) -> dict[str, Counter[str]]:
+    """What one list of words makes of the segments of a picture, by kind of mask."""
+    counts = {kind: Counter[str]() for kind in masks}
+    for kind, rows in masks.items():
+        for segment, row, concept in zip(seen.shown.segments, rows, concept_of, strict=True):
+            if concept is None:
+                continue
+            group = "unannotated " if segment.id in seen.shown.strangers else ""
+            counts[kind][f"{group}all"] += 1
+            if row is None:
+                continue
+            rank = int((row > row[concept]).sum())
+            found = {"masks": True, "top-1": rank < 1, "top-5": rank < NUM_GUESSES}
+            found["distractor first"] = int(row.argmax()) >= asked.num_known
+            counts[kind].update(f"{group}{name}" for name, is_so in found.items() if is_so)
+    return counts
+
+
+def shares(counts: Counter[str], data: str) -> dict[str, float]:
+    """Figures in percent of segments that have a mask of the kind; "unannotated" ones of things outside the annotation."""
+    found: dict[str, float] = {}
+    for group in ("", "unannotated ") if counts["unannotated all"] else ("",):
+        masks = counts[f"{group}masks"]
+        found[f"{data} {group}masks"] = 100 * masks / max(1, counts[f"{group}all"])
+        for name in ("top-1", "top-5", "distractor first"):
+            found[f"{data} {group}{name}"] = 100 * counts[f"{group}{name}"] / max(1, masks)
+    return found
+
+
+def measure(
+    files: Path,
+    out: Path,
+    *,
+    model: Mapping[str, Any],
+    pictures: Mapping[str, Mapping[str, Any]],
+    scenes: Mapping[str, Mapping[str, Any]],
+    rows: Mapping[str, int],
+    more: str | None = None,
+) -> Any:
+    """Figure 3 of all data sets: the act of a unit.
+
+    Args:
+        files: where units leave files.
+        out: for the pictures.
+        model: of `World.model_settings`.
+        pictures: for each data set those of `Pictures.settings`.
+        scenes: for each data set that is drawn, role, split and seed.
+        rows: pictures of each data set that the figure shows.
+        more: a list of words, such as ImageNet-21K's, whose names distract beside the built-in ones.
+    """
+    network = load_network(files, model, OPSNet)
+    arms: dict[str, dict[str, Any]] = {}
+    shown: list[PictureRow] = []
+    costs: dict[str, Any] = {}
+    for data, settings in pictures.items():
+        dataset, vocabulary, limit = open_pictures(files, settings)
+        matched, category_ids = match_vocabulary(dataset.categories, vocabulary)
+        concept_of = {category_id: place for place, category_id in enumerate(category_ids)}
+        known = ALL.concepts if data in scenes else ()
+        many, number = among_many(matched, known, distractor_names(more))
+        place_of = {same_word(name): place for place, name in enumerate(many.names)}
+        began = time.process_time()
+        asked = {"many words": Asked.of(network, many, number)}
+        embedding = time.process_time() - began
+        asked["own words"] = Asked.of(network, matched, len(matched))
+        blocks = {arm(kind, words): [Counter[str]() for _ in range(MOST_BLOCKS)] for kind in MASKS for words in LISTS}
+        answering = 0.0
+        wanted = rows.get(data, 0)
+        for one in show_all(dataset, limit, scenes.get(data)):
+            seen = look(network, one)
+            places = [
+                place_of.get(same_word(one.strangers[s.id])) if s.id in one.strangers else concept_of[s.category_id]
+                for s in one.segments
+            ]
+            for words in LISTS:
+                began = time.process_time()
+                with torch.no_grad():
+                    logits = logits_of(network, seen, asked[words])
+                if words == "many words":
+                    answering += time.process_time() - began
+                    if wanted and is_worth_showing(seen, is_drawn=data in scenes):
+                        shown.append(row_of(seen, logits["own masks"], places, many, data))
+                        wanted -= 1
+                own = [place if words == "many words" or s.id not in one.strangers else None
+                       for place, s in zip(places, one.segments, strict=True)]  # fmt: skip
+                for kind, counts in count(logits, seen, own, asked[words]).items():
+                    blocks[arm(kind, words)][one.number % MOST_BLOCKS] += counts
+        for name, parts in blocks.items():
+            filled = [part for part in parts if part]
+            arms.setdefault(name, {}).update(with_blocks(filled, lambda total, data=data: shares(total, data)))
+        costs[data] = {"words": len(many), "seconds of embedding": embedding, "seconds of answering": answering}
+    out.mkdir(parents=True, exist_ok=True)
+    names = draw(shown, max(cost["words"] for cost in costs.values())).write(out / "figure-3") if shown else ()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return {"arms": arms, "costs": costs, "peak MiB": round(peak), "pictures": list(names)}
+
+
+def distractor_names(more: str | None = None) -> list[str]:
+    """Names of everyday things in the long built-in lists, and in a list of one's own."""
+    return [name for words in (*LONG_LISTS, *([more] if more else [])) for name in Vocabulary.of(words).names]
+
+
+def is_worth_showing(seen: Seen, *, is_drawn: bool) -> bool:
+    """Whether the model has masks of three segments, in a drawn scene of a thing among them that is not annotated."""
+    found = [s for s, query in zip(seen.shown.segments, seen.queries, strict=True) if query is not None]
+    return len(found) >= 3 and (not is_drawn or any(s.id in seen.shown.strangers for s in found))
+
+
+def row_of(
+    seen: Seen,
+    logits: Sequence[Float[Tensor, " K"] | None],
+    places: Sequence[int | None],
+    words: Vocabulary,
+    data: str,
+) -> PictureRow:
+    """A row of the figure: the picture, some of its masks, and the five likeliest names of each."""
+    notes: list[Note] = []
+    chosen = most_telling(seen)
+    for number, place in enumerate(chosen, start=1):
+        row, segment = logits[place], seen.shown.segments[place]
+        assert row is not None, "chosen for its mask"
+        probs, best = row.softmax(-1).topk(NUM_GUESSES)
+        lines = tuple(
+            Line(
+                words=words.names[index],
+                value=shown_share(prob),
+                share=prob,
+                colour=SERIES[number - 1],
+                is_right=index == places[place],
+            )
+            for prob, index in zip(probs.tolist(), best.tolist(), strict=True)
+        )
+        concept = places[place]
+        true = "?" if concept is None else words.names[concept]
+        aside = "not annotated" if segment.id in seen.shown.strangers else ""
+        notes.append(Note(heading=true, number=str(number), colour=SERIES[number - 1], aside=aside, lines=lines))
+    return picture_row(seen, chosen, tuple(notes), f"{data}, test picture {seen.shown.number}")
+
+
+def shown_share(share: float) -> str:
+    """A share in [0, 1] with two digits."""
+    return f"{share:.2f}" if share >= 0.005 else "< 0.01"
+
+
+def most_telling(seen: Seen) -> list[int]:
+    """Segments that the model has a mask of: those outside the annotation first, then the largest; at most four."""
+    found = [place for place, query in enumerate(seen.queries) if query is not None]
+    segments = seen.shown.segments
+    found.sort(key=lambda place: (segments[place].id not in seen.shown.strangers, -segments[place].area, place))
+    return found[:SHOWN_SEGMENTS]
+
+
+def picture_row(seen: Seen, chosen: Sequence[int], notes: tuple[Note, ...], caption: str) -> PictureRow:
+    """A picture, the model's masks of some segments, numbered from 1, and what is said of them."""
+    queries = [query for place in chosen if (query := seen.queries[place]) is not None]
+    logits = seen.own.proposals.mask_logits[0, queries]
+    masks = [(seen.frame.leave(one.float()[None])[0] >= 0).numpy() for one in logits]
+    colours = SERIES[: len(masks)]
+    marked = tuple(
+        (1, *deepest(mask), str(number), colour)
+        for number, (mask, colour) in enumerate(zip(masks, colours, strict=True), start=1)
+    )
+    painted = with_masks(seen.shown.picture, masks, colours)
+    return PictureRow(
+        pictures=(seen.shown.picture, painted),
+        captions=(caption, "The model's own masks"),
+        notes=notes,
+        marked=marked,
+    )
+
+
+def deepest(mask: Bool[np.ndarray, "H W"]) -> tuple[float, float]:
+    """The point of a mask that is farthest from its edge: across and down, in [0, 1]."""
+    depth = np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return (float(column) + 0.5) / mask.shape[1], (float(row) + 0.5) / mask.shape[0]
+
+
+def with_masks(
+    picture: UInt8[np.ndarray, "H W 3"], masks: Sequence[Bool[np.ndarray, "H W"]], colours: Sequence[RGB], side: int = 480
+) -> UInt8[np.ndarray, "H2 W2 3"]:
+    """The picture in grey, and masks in colours with bright edges, about `side` pixels wide."""
+    zoom = max(1, side // picture.shape[1])
+    size = picture.shape[1] * zoom, picture.shape[0] * zoom
+    colourful = Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.BICUBIC)
+    grey = colourful.convert("L").point([96 + value * 5 // 8 for value in range(256)]).convert("RGB")
+    for mask, colour in zip(masks, colours, strict=True):
+        soft = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BICUBIC)
+        solid = np.asarray(soft) >= 128
+        rim = solid & ~ndimage.binary_erosion(solid, iterations=max(2, zoom), border_value=1)
+        tinted = Image.blend(colourful, Image.new("RGB", size, colour), 0.3)
+        grey.paste(tinted, mask=Image.fromarray(solid.astype(np.uint8) * 255))
+        grey.paste(colour, mask=Image.fromarray(rim.astype(np.uint8) * 255))
+    return np.asarray(grey)
+
+
+def draw(rows: Sequence[PictureRow], num_words: int) -> Drawing:
+    """The figure."""
+    return picture_rows(
+        f"Five names out of {num_words:,}",
+        rows,
+        says="The five likeliest names of a model's own masks, asked for every name of the data and for distractors. (The "
+        "shipped CLIP has read the drawn world's words alone: of other words it knows the letters.) Green dots: true.",
+        source='Figure 3 of OPSNet, by lexiseg reproduce "Figure 3": the first test pictures with three masks or more, one '
+        "of them of a thing that the annotation leaves out.",
+    )
