@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lexiseg import MergeConfig, ModulationConfig, load_model
-from lexiseg.evaluation.study import StudyRow, study
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.storybook.choices import Role, Split
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import ROLE_CONTENTS, UNSEEN
+from lexiseg.studies.opsnet.ablations import StudyRow, study
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4)
 MASK_THRESHOLDS = (0.35, 0.4, 0.5)

@@ -14,8 +14,8 @@ from pathlib import Path
 from choose import choose, measure
 
 from lexiseg import load_model
-from lexiseg.evaluation.study import StudyRow
 from lexiseg.models.opsnet import OPSNet
+from lexiseg.studies.opsnet.ablations import StudyRow
 
 
 def figures(model: OPSNet, rows: Mapping[str, StudyRow], test: int) -> dict[str, tuple[float, float, float]]:

@@ -9,7 +9,6 @@ from lexiseg.data.dataset import Dataset
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.evaluation.study import StudyRow, study
 from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.io.models import load_model
 from lexiseg.models.opsnet import OPSNet
@@ -17,6 +16,7 @@ from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.storybook.choices import Role, Split
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import ROLE_CONTENTS, SEEN
+from lexiseg.studies.opsnet.ablations import StudyRow, study
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings
 from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
 from lexiseg.training.segmentation.run import train_opsnet_plus

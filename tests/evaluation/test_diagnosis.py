@@ -33,11 +33,11 @@ from lexiseg.evaluation.metrics.panoptic_quality import PanopticTally, summarise
 from lexiseg.evaluation.metrics.sizes import size_of
 from lexiseg.evaluation.oracles import ALONE, LADDER, MatchedImage, answer, match_proposals, true_proposals
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.evaluation.study import ORACLE, study
 from lexiseg.models.opsnet import OPSNet, OPSNetConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import NOVEL
+from lexiseg.studies.opsnet.ablations import ORACLE, study
 
 WORDS = Vocabulary.of("cat, dog, sky:stuff, sea:stuff")
 CAT, DOG, SKY, SEA, NEGATIVE = range(5)

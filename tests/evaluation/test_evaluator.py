@@ -23,7 +23,14 @@ from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.loading import AnnotatedBatch, Skipped, batched, open_all
 from lexiseg.evaluation.metrics.panoptic_quality import ClassTally, PanopticQuality
 from lexiseg.evaluation.report import EvaluationSettings, write_report
-from lexiseg.evaluation.study import (
+from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
+from lexiseg.layers.pooling import mask_pool
+from lexiseg.models.crops import crop_embed
+from lexiseg.models.opsnet import OPSNet, OPSNetConfig
+from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.storybook.export import StorybookSpec, write_storybook
+from lexiseg.storybook.roles import NOVEL, SHARED, UNSEEN
+from lexiseg.studies.opsnet.ablations import (
     ORACLE,
     TABLE_1,
     TABLE_4,
@@ -35,14 +42,7 @@ from lexiseg.evaluation.study import (
     at_thresholds,
     study,
 )
-from lexiseg.evaluation.upper_bounds import true_mask_top1
-from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
-from lexiseg.layers.pooling import mask_pool
-from lexiseg.models.crops import crop_embed
-from lexiseg.models.opsnet import OPSNet, OPSNetConfig
-from lexiseg.models.postprocess.panoptic import MergeConfig
-from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import NOVEL, SHARED, UNSEEN
+from lexiseg.studies.opsnet.true_masks import true_mask_top1
 
 ONE_TEMPLATE = ("a photo of a {}.",)
 WORDS = Vocabulary.of(NOVEL, ONE_TEMPLATE)
@@ -287,7 +287,7 @@ def test_cropping_keeps_the_background_and_masking_removes_it(
         asked.append(keep_background)
         return crop_embed(clip, images, mask_logits, keep_background=keep_background)
 
-    monkeypatch.setattr("lexiseg.evaluation.study.crop_embed", recorded)
+    monkeypatch.setattr("lexiseg.studies.opsnet.ablations.crop_embed", recorded)
 
     for row, expected in zip(TABLE_5, ([], [True], [False]), strict=True):
         asked.clear()

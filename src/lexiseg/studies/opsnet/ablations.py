@@ -6,19 +6,21 @@ from typing import Any, Literal
 
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import ImageBatch, MaskPrediction
-from lexiseg.core.tables import percent
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.loading import Skipped
+from lexiseg.evaluation.measures import PanopticMeasure, SemanticMeasure
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, PanopticTally
-from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
+from lexiseg.evaluation.metrics.semantic_quality import SemanticTally, over_classes
+from lexiseg.evaluation.plan import EvaluationPlan, inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.evaluation.upper_bounds import name_perfectly
-from lexiseg.io.config_json import to_jsonable
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
 from lexiseg.models.crops import crop_embed
 from lexiseg.models.opsnet import EncodedRegions, OPSNet
 from lexiseg.models.postprocess.panoptic import MergeConfig, RankBy
+from lexiseg.studies.verdicts import with_blocks
+from lexiseg.studies.worlds import MOST_BLOCKS
 
 ClipRegions = Literal["pool", "crop", "mask"]
 
@@ -108,18 +110,54 @@ def at_thresholds(rows: Sequence[StudyRow], merge: MergeConfig) -> tuple[StudyRo
     return tuple(replace(row, merge=replace(merge, rank_by=row.merge.rank_by)) for row in rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What one row found in some pictures; counts add up."""
+
+    panoptic: PanopticTally
+    semantic: SemanticTally
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.panoptic + other.panoptic, self.semantic + other.semantic)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyResult:
-    """The figures of one row, as fractions."""
+    """What one row found, block by block of the pictures."""
 
     row: StudyRow
-    quality: PanopticQuality
-    groups: Mapping[str, PanopticQuality]
+    blocks: tuple[Counts, ...]
+    plan: EvaluationPlan
+    semantic: SemanticMeasure
 
-    def to_jsonable(self) -> dict[str, Any]:
-        """What JSON can hold: the row, then PQ, SQ and RQ of all, things, stuff and the groups."""
-        groups = {name: quality.to_jsonable() for name, quality in self.groups.items()}
-        return {**to_jsonable(self.row), **self.quality.to_jsonable(), "groups": groups}
+    @property
+    def quality(self) -> PanopticQuality:
+        """Of all pictures; fractions."""
+        return self.plan.summarise(sum_of(self.blocks).panoptic)[0]
+
+    @property
+    def groups(self) -> Mapping[str, PanopticQuality]:
+        """The same over groups of classes."""
+        return self.plan.summarise(sum_of(self.blocks).panoptic)[1]
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """Every figure in percent, of all pictures and without each block of them: "PQ", "PQ unseen", "mIoU" ..."""
+        return with_blocks(self.blocks, self._figures)
+
+    def _figures(self, counts: Counts) -> dict[str, float]:
+        quality, groups = self.plan.summarise(counts.panoptic)
+        semantic = self.semantic.summarise(counts.semantic, self.semantic.categories)
+        found = {"PQ": quality.all.pq, "SQ": quality.all.sq, "RQ": quality.all.rq}
+        found |= {"PQ things": quality.things.pq, "PQ stuff": quality.stuff.pq, "mIoU": semantic.miou}
+        for name, group in groups.items():
+            of_group = over_classes(semantic, self.plan.groups[name])
+            found |= {f"PQ {name}": group.all.pq, f"mIoU {name}": of_group.miou}
+        return {name: 100 * value for name, value in found.items()}
+
+
+def sum_of(blocks: Sequence[Counts]) -> Counts:
+    """All counts together."""
+    return sum(blocks[1:], blocks[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,18 +171,6 @@ class Study:
     domain_similarity: float
     """s between the vocabulary and the training vocabulary: alpha (1 - s) is the ratio that was used."""
 
-    def table(self) -> tuple[tuple[str, ...], ...]:
-        """Rows for a terminal, the first one the heading; figures in percent."""
-        names = tuple(self.results[0].groups) if self.results else ()
-        rows: list[tuple[str, ...]] = [
-            ("", "PQ", "SQ", "RQ", "PQ things", "PQ stuff", *(f"PQ {name}" for name in names))
-        ]
-        for result in self.results:
-            quality, groups = result.quality, result.groups
-            parts = (quality.things, quality.stuff, *(groups[name].all for name in names))
-            rows.append((result.row.name, *quality.all.cells(), *(percent(part.pq) for part in parts)))
-        return tuple(rows)
-
 
 def study(
     model: OPSNet,
@@ -156,14 +182,14 @@ def study(
     groups: Mapping[str, Sequence[str]] | None = None,
     report: ProgressCallback = lambda done, total: None,
 ) -> Study:
-    """Counts many configurations in one pass.
+    """Counts many configurations in one pass, panoptic and semantic.
 
     Proposals and regions are computed once per picture, crops only if a row wants them, and rows that differ in
-    nothing but their name are counted once.
+    nothing but their name are counted once. A semantic map is the panoptic one merged by class (section 4.2).
 
     Args:
         model: answers in eval mode; its modes are restored afterwards.
-        dataset: samples on disk.
+        dataset: samples on disk with panoptic or semantic annotations; of the latter, things of a class are one.
         vocabulary: one concept per category, in any order.
         rows: the configurations.
         settings: limit, batch size, negatives and cache; modulation and merge are the rows' own.
@@ -179,17 +205,21 @@ def study(
         raise ValueError(
             "a study needs rows, and takes modulation and merge from them: leave both out of the settings."
         )
-    keys = [replace(row, name="") for row in rows]
-    tallies = dict.fromkeys(keys, PanopticTally())
+    keys = list(dict.fromkeys(replace(row, name="") for row in rows))
     skipped: list[Skipped] = []
     read = 0
     with inference(model):
         plan = plan_evaluation(model, dataset, vocabulary, settings, groups)
+        plan = replace(plan, measure=PanopticMeasure(dataset))
+        semantic = SemanticMeasure(dataset, frozenset(c.name for c in plan.groups.get("unseen", ())))
+        nothing = Counts(plan.measure.zero(), semantic.zero())
+        num_blocks = min(MOST_BLOCKS, len(dataset.samples[: settings.limit]))
+        blocks = {key: [nothing] * num_blocks for key in keys}
         for batch in planned_batches(model, plan, settings, skipped, report):
             images = batch.images.to(plan.words.text_embed.device)
             encoded = _encoded(model, images, {key.clip_regions for key in keys})
             answers: dict[StudyRow, MaskPrediction] = {}  # rows that only merge differently share one
-            for key in tallies:
+            for key in keys:
                 shared = replace(key, merge=MergeConfig())
                 if shared not in answers:
                     answers[shared] = (
@@ -197,14 +227,15 @@ def study(
                         if key.is_oracle
                         else model.predict(encoded[key.clip_regions], plan.words, key.modulation)
                     )
-                tallies[key] += plan.tally(answers[shared], key.merge, batch)
+                for place, (answer, truth) in enumerate(plan.answers(answers[shared], key.merge, batch)):
+                    counts = Counts(plan.measure.tally(answer, truth), semantic.tally(answer, truth))
+                    blocks[key][(read + place) % num_blocks] += counts
             read += len(batch.annotations)
-    results: list[StudyResult] = []
-    for row, key in zip(rows, keys, strict=True):
-        quality, by_group = plan.summarise(tallies[key])
-        results.append(StudyResult(row=row, quality=quality, groups=by_group))
+    results = tuple(
+        StudyResult(row=row, blocks=tuple(blocks[replace(row, name="")]), plan=plan, semantic=semantic) for row in rows
+    )
     return Study(
-        results=tuple(results),
+        results=results,
         num_pictures=read,
         unreadable=tuple(skipped),
         domain_similarity=plan.words.domain_similarity,

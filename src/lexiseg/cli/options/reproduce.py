@@ -1,0 +1,39 @@
+"""What `lexiseg reproduce` takes."""
+
+import os
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import typer
+
+from lexiseg.cli.options import shared
+from lexiseg.core.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceOptions:
+    """Try what the papers show: their tables, figures and claims beside what this software measures.
+
+    Raises:
+        UsageError: if nothing says where the results should go.
+    """
+
+    names: Annotated[list[str] | None, typer.Argument(metavar="[TABLE|FIGURE|CLAIM ...|all]", show_default=False)] = (
+        None
+    )
+    """Such as "Table 4", "Figure 5", O7, V3, "OVSeg Table 2"; all if none is named."""
+    out: shared.Out | None = None
+    """Folder for RESULTS.md, results.json and all that they are made of. The same command goes on with what it holds,
+    and several at once share the work."""
+    preset: Literal["quick", "full"] = "quick"
+    """quick: shipped weights, short trainings and one seed, about 20 minutes on two cores. full: three seeds, hours."""
+    root: shared.Root = None
+    model: shared.ModelName = "storybook"
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1)] = os.cpu_count() or 1
+    """Processes, of one thread each."""
+    list_names: Annotated[bool, typer.Option("--list")] = False
+    """Tell all that can be named."""
+
+    def __post_init__(self) -> None:
+        if self.out is None and not self.list_names:
+            raise UsageError("say where the results should go (--out DIR), or ask for the names (--list).")

@@ -1,0 +1,1 @@
+"""OPSNet's tables and claims O1 to O17."""

@@ -1,0 +1,216 @@
+"""The results of a reproduction, for programs (results.json) and for people (RESULTS.md)."""
+
+import json
+import shutil
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lexiseg.core.files import write_atomically
+from lexiseg.core.tables import markdown_table
+from lexiseg.studies.tables import PaperFigure, PaperTable
+from lexiseg.studies.units import Plan, Store
+from lexiseg.studies.verdicts import FEWEST_SEEDS, RULE, Claim, Figures, Finding, Measured, jackknife, judge
+
+RESULTS_JSON, RESULTS_MD, PICTURES = "results.json", "RESULTS.md", "pictures"
+_LEGEND = (
+    "Figures in percent: ours ± its spread (over trainings, or in italics over pictures), and the paper's in brackets, "
+    "which are of other pictures and larger models: orders can be compared, numbers can't."
+)
+_LEGEND_REAL = "Figures in percent: ours ± its spread over pictures, in italics, and the paper's in brackets."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What was asked for."""
+
+    tables: Sequence[PaperTable]
+    figures: Sequence[PaperFigure]
+    claims: Sequence[Claim]
+    about: Mapping[str, Any]
+    """Plain data: the command, the preset, the model ..."""
+    is_drawn: bool = True
+
+
+def collect(store: Store, plan: Plan, arms: Iterable[str]) -> dict[str, dict[str, Measured]]:
+    """The figures of arms of which every seed is finished."""
+    figures: dict[str, dict[str, Measured]] = {}
+    for arm in arms:
+        seeds = [[store.record(unit) for unit in units] for units in plan.arms.get(arm, ())]
+        if seeds and all(record is not None for records in seeds for record in records):
+            parts = [_together([r["result"]["arms"].get(arm, {}) for r in records if r]) for records in seeds]
+            figures[arm] = {
+                name: Measured(
+                    seeds=tuple(part[name]["value"] for part in parts),
+                    blocks=tuple(first.get("blocks", ())),
+                )
+                for name, first in parts[0].items()
+                if all(name in part for part in parts)
+            }
+    return figures
+
+
+def _together(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: about for part in parts for name, about in part.items()}
+
+
+def write_results(store: Store, plan: Plan, asked: Asked) -> Path:
+    """Writes both files of what is finished, and copies the pictures beside them.
+
+    Returns:
+        RESULTS.md.
+
+    Raises:
+        ValueError: if they can't be written.
+    """
+    tables, claims = asked.tables, asked.claims
+    figures = collect(store, plan, sorted({arm for one in (*tables, *asked.figures, *claims) for arm in one.arms}))
+    verdicts = {claim.name: judge(claim, figures) for claim in claims}
+    pictures = {figure.name: _copy_pictures(store, figure) for figure in asked.figures}
+    commits = sorted({str(record["commit"]) for unit in store.units if (record := store.record(unit))})
+    document = {
+        **asked.about,
+        "commits": commits,
+        "rule": RULE,
+        "claims": [
+            {
+                "name": claim.name,
+                "says": claim.says,
+                "verdict": verdicts[claim.name][0],
+                "contrasts": [finding.to_jsonable() for finding in verdicts[claim.name][1]],
+            }
+            for claim in claims
+        ],
+        "tables": [_jsonable_table(table, figures) for table in tables],
+        "figures": [
+            {"name": figure.name, "says": figure.says, "pictures": pictures[figure.name]} for figure in asked.figures
+        ],
+    }
+    write_atomically(store.root / RESULTS_JSON, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    parts = [_head(asked, commits), _claims_overview(claims, verdicts)]
+    parts += [_table_section(table, figures) for table in tables]
+    parts += [_figure_section(figure, pictures[figure.name], figures) for figure in asked.figures]
+    parts += [_claim_section(claim, *verdicts[claim.name]) for claim in claims]
+    write_atomically(store.root / RESULTS_MD, "\n\n".join(filter(None, parts)) + "\n")
+    return store.root / RESULTS_MD
+
+
+def _copy_pictures(store: Store, figure: PaperFigure) -> list[str]:
+    """The pictures of a finished unit, as paths below the results."""
+    record = store.record(figure.unit) if figure.unit in store.units else None
+    names: list[str] = []
+    for name in () if record is None else record["result"].get("pictures", ()):
+        source, target = store.files / figure.unit / name, store.root / PICTURES / name
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        names += [f"{PICTURES}/{name}"] * target.is_file()
+    return names
+
+
+def _jsonable_table(table: PaperTable, figures: Figures) -> dict[str, Any]:
+    columns = (*table.columns, *table.more)
+    rows = [
+        {
+            "name": row.name,
+            "arm": row.arm,
+            "paper": dict(row.figures),
+            "ours": {
+                column: {"mean": statistics.mean(found.seeds), "spread": spread(found)[0], "seeds": list(found.seeds)}
+                for column in columns
+                if (found := figures.get(row.arm, {}).get(column)) is not None
+            },
+        }
+        for row in table.rows
+    ]
+    return {"name": table.name, "paper": table.paper, "says": table.says, "columns": columns, "rows": rows}
+
+
+def spread(measured: Measured) -> tuple[float | None, str]:
+    """The spread of a figure, and how it is marked: plain over trainings, in italics over pictures."""
+    if len(measured.seeds) >= FEWEST_SEEDS:
+        return statistics.stdev(measured.seeds), ""
+    return (jackknife(measured.blocks), "*") if len(measured.blocks) > 1 else (None, "")
+
+
+def cell(measured: Measured | None, paper: float | None = None) -> str:
+    """Ours with its spread, the paper's in brackets; a dash where there is neither."""
+    parts: list[str] = []
+    if measured is not None:
+        width, mark = spread(measured)
+        parts.append(
+            f"{statistics.mean(measured.seeds):.1f}" + ("" if width is None else f" {mark}± {width:.1f}{mark}")
+        )
+    elif paper is not None:
+        parts.append("-")
+    parts += [f"({paper:g})"] * (paper is not None)
+    return " ".join(parts) or "-"
+
+
+def _head(asked: Asked, commits: Sequence[str]) -> str:
+    about = asked.about
+    return "\n\n".join(
+        [
+            "# Results",
+            f"`{about['command']}` with lexiseg {about['lexiseg']}, model {about['model']}, "
+            f"{about['pictures']}; commit{'s' if len(commits) > 1 else ''} {', '.join(commits) or 'none yet'}.",
+            _LEGEND if asked.is_drawn else _LEGEND_REAL,
+            f"**How verdicts are found.** {RULE}",
+        ]
+    )
+
+
+def _claims_overview(claims: Sequence[Claim], verdicts: Mapping[str, tuple[str, tuple[Finding, ...]]]) -> str:
+    if not claims:
+        return ""
+    rows = []
+    for claim in claims:
+        verdict, findings = verdicts[claim.name]
+        against = [one.contrast.says for one in findings if one.verdict == "does not hold"]
+        counted = [one for one in findings if one.contrast.kind != "control"]
+        share = f"{sum(one.verdict == 'holds' for one in counted)} of {len(counted)}"
+        rows.append((claim.name, verdict, share, "; ".join(against)))
+    return "\n".join(["## Claims", "", *markdown_table(("claim", "verdict", "contrasts that hold", "reversed"), rows)])
+
+
+def _table_section(table: PaperTable, figures: Figures) -> str:
+    columns = (*table.columns, *table.more)
+    rows = [
+        (row.name, *(cell(figures.get(row.arm, {}).get(column), row.figures.get(column)) for column in columns))
+        for row in table.rows
+    ]
+    title = table.name if table.paper in table.name else f"{table.paper}, {table.name}"
+    return "\n".join([f"## {title}", "", table.says, "", *markdown_table(("", *columns), rows)])
+
+
+def _figure_section(figure: PaperFigure, pictures: Sequence[str], figures: Figures) -> str:
+    shown = [f"![{figure.name}]({name})" for name in pictures if name.endswith(".png")]
+    rows = [(arm, *(cell(figures.get(arm, {}).get(column)) for column in figure.columns)) for arm in figure.arms]
+    lines = [f"## {figure.paper}, {figure.name}", "", figure.says, ""]
+    lines += shown or ["Not made."]
+    return "\n".join([*lines, *(["", *markdown_table(("", *figure.columns), rows)] if rows else [])])
+
+
+def _claim_section(claim: Claim, verdict: str, findings: Sequence[Finding]) -> str:
+    rows = [(one.contrast.says, _difference(one), _word(one)) for one in findings]
+    heading = ("contrast", "difference", "verdict")
+    return "\n".join([f"## {claim.name}: {verdict}", "", claim.says, "", *markdown_table(heading, rows)])
+
+
+def _difference(finding: Finding) -> str:
+    if not finding.gains:
+        return "-"
+    mark = "*" if finding.spread_of == "pictures" else ""
+    width = "" if finding.spread is None else f" {mark}± {finding.spread:.2f}{mark}"
+    margin = f" (may lack {finding.contrast.margin:g})" if finding.contrast.margin else ""
+    return f"{statistics.mean(finding.gains):+.2f}{width}{margin}"
+
+
+def _word(finding: Finding) -> str:
+    """The verdict; of a control, which has no order to hold, what is higher."""
+    if finding.contrast.kind != "control":
+        return finding.verdict
+    words = {"holds": "higher", "does not hold": "lower", "too close to call": "no difference shown"}
+    return f"control: {words.get(finding.verdict, finding.verdict)}"

@@ -1,0 +1,167 @@
+"""What `lexiseg reproduce` does: names of tables, figures and claims become units of work, and their results pages."""
+
+import difflib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lexiseg.core.errors import UsageError
+from lexiseg.core.files import read_json_object, write_atomically
+from lexiseg.core.messages import few, printable, shown
+from lexiseg.studies.opsnet import paper as opsnet
+from lexiseg.studies.opsnet.plan import plan_ablations
+from lexiseg.studies.report import Asked, write_results
+from lexiseg.studies.tables import PaperFigure, PaperTable
+from lexiseg.studies.units import Plan, Store, run_units
+from lexiseg.studies.verdicts import Claim
+from lexiseg.studies.worlds import Preset, World
+
+TABLES: tuple[PaperTable, ...] = opsnet.TABLES
+FIGURES: tuple[PaperFigure, ...] = ()
+CLAIMS: tuple[Claim, ...] = opsnet.CLAIMS
+"""Everything that can be asked for, in the order of the papers."""
+PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations,)
+"""What makes their units; of a world that can't have some, a plan without them."""
+ALL = "all"
+SIGN = "reproduce.json"
+"""Records what a folder's results are of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reproduction:
+    """What is asked for, with the units that it needs."""
+
+    asked: Asked
+    plan: Plan
+    store: Store
+    targets: tuple[str, ...]
+    """The measuring units."""
+    missing: tuple[str, ...]
+    """Names that were asked for and that this world can't give: they need a training, or data that are not there."""
+
+    @property
+    def hours(self) -> float:
+        """About how long the work that is left takes on one core."""
+        return sum(unit.minutes for unit in self.store.todo(self.targets)) / 60
+
+    def run(self, *, jobs: int, report: Callable[[str, float, int], None] = lambda *_: None) -> Path:
+        """Does what is left, and writes the results.
+
+        Raises:
+            ValueError: if a unit fails or the folder can't be written; what is finished is kept.
+        """
+        run_units(self.store, self.targets, jobs=jobs, report=report)
+        return write_results(self.store, self.plan, self.asked)
+
+
+def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Reproduction:
+    """Finds what is asked for, and takes the folder, or goes on in it.
+
+    Args:
+        names: of tables, figures and claims, as `known_names` has them, in any case and with or without spaces; or
+            "all", or a paper's name.
+        world: data and model.
+        preset: how much is done.
+        out: a new or empty folder, or one of the same world and preset, which several processes may share.
+
+    Raises:
+        UsageError: if a name is not known, or nothing of what is asked for can be done.
+        ValueError: if the folder holds something else or can't be written.
+    """
+    wanted = _wanted(names)
+    plan = Plan(units={}, arms={})
+    for make in PLANS:
+        plan |= make(world, preset)
+    there = [one for one in wanted if _is_there(one, plan)]
+    if not there:
+        raise UsageError(
+            f"{few([one.name for one in wanted])} can't be had there: real data need a model that fits, and data sets "
+            "below --root; what needs a training is tried on drawn pictures (leave --root out)."
+        )
+    asked = Asked(
+        tables=[one for one in there if isinstance(one, PaperTable)],
+        figures=[one for one in there if isinstance(one, PaperFigure)],
+        claims=[one for one in there if isinstance(one, Claim)],
+        about=_about(names, world, preset),
+        is_drawn=world.root is None,
+    )
+    _take(out, {"preset": preset.name, "model": world.model_settings, "root": str(world.root) if world.root else None})
+    units = {arm: [unit for seed in plan.arms.get(arm, ()) for unit in seed] for one in there for arm in one.arms}
+    targets = [unit for found in units.values() for unit in found] + [figure.unit for figure in asked.figures]
+    return Reproduction(
+        asked=asked,
+        plan=plan,
+        store=Store(root=out, units=plan.units),
+        targets=tuple(dict.fromkeys(targets)),
+        missing=tuple(one.name for one in wanted if one not in there),
+    )
+
+
+def known_names() -> list[tuple[str, str]]:
+    """Every name that can be asked for, with what it is in a line."""
+    return [(one.name, one.says) for one in (*TABLES, *FIGURES, *CLAIMS)]
+
+
+def _wanted(names: Sequence[str]) -> list[PaperTable | PaperFigure | Claim]:
+    everything = [*TABLES, *FIGURES, *CLAIMS]
+    by_key = {_key(one.name): one for one in everything}
+    found: dict[str, Any] = {}
+    for name in names:
+        if (key := _key(name)) == ALL:
+            found |= by_key
+        elif key in by_key:
+            found[key] = by_key[key]
+        else:
+            near = difflib.get_close_matches(key, by_key, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(by_key[one].name for one in near)}?" if near else "--list names them."
+            raise UsageError(f"neither paper has a table, figure or claim {shown(name)}: {hint}")
+    return [one for key, one in by_key.items() if key in found]
+
+
+def _key(name: str) -> str:
+    return "".join(name.casefold().split())
+
+
+def _is_there(one: PaperTable | PaperFigure | Claim, plan: Plan) -> bool:
+    """Whether some of it can be measured: a row of a table, a figure's unit, all arms of a claim."""
+    if isinstance(one, PaperFigure):
+        return one.unit in plan.units
+    found = [bool(plan.arms.get(arm) and all(plan.arms[arm])) for arm in one.arms]
+    return any(found) if isinstance(one, PaperTable) else all(found)
+
+
+def _about(names: Sequence[str], world: World, preset: Preset) -> dict[str, Any]:
+    typed = " ".join(f'"{name}"' if " " in name else name for name in names)
+    options = f" --root {world.root.name}" if world.root else ""
+    pictures = "real pictures" if world.root else "pictures of the drawn world"
+    return {
+        "command": f"lexiseg reproduce {typed} --preset {preset.name} --model {world.model}{options}",
+        "lexiseg": version("lexiseg"),
+        "preset": preset.name,
+        "seeds": list(preset.seeds),
+        "model": world.model,
+        "pictures": f"{preset.test} {pictures} of each data set, settings from {preset.val} others",
+    }
+
+
+def _take(out: Path, about: dict[str, Any]) -> None:
+    """Signs a folder; one that holds the results of something else is refused.
+
+    Raises:
+        ValueError: if it does, or can't be written.
+    """
+    sign = out / SIGN
+    if sign.is_file():
+        if read_json_object(sign, ValueError) != about:
+            raise ValueError(
+                f"{printable(out)} holds results of another preset, model or root: repeat those, or choose another "
+                "--out."
+            )
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise ValueError(f"{printable(out)} holds something else: choose another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(sign, json.dumps(about, indent=1) + "\n")

@@ -1,0 +1,225 @@
+"""Units of work that need one another: each is done once, leaves a record, and is found again by the next call."""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lexiseg.core.files import lock, read_json_object, write_atomically
+from lexiseg.core.pool import end_with_parent
+from lexiseg.evaluation.report import installed_versions
+
+RECORDS, FILES = "units", "files"
+"""Folders of records, and of what units leave for others, in the folder of everything."""
+POLL_SECONDS = 0.5
+"""Between two looks for a unit that may begin, where all are done by others or wait for one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One piece of work; it computes with one thread, so that no digit depends on who does it."""
+
+    name: str
+    """Also where it works: `files/NAME`. Its record is `units/NAME.json`."""
+    act: Callable[..., Any]
+    """`act(files, out, **settings)` of a module: goes on with what a killed call left in `out`, finds what it needs in
+    `files/NEED`, and returns plain data."""
+    settings: Mapping[str, Any]
+    """Plain data: all that decides the result, but what the needed units leave."""
+    needs: tuple[str, ...] = ()
+    minutes: float = 1.0
+    """About how long it takes on one core."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Units, and where the figures of each arm are found."""
+
+    units: Mapping[str, Unit]
+    arms: Mapping[str, tuple[tuple[str, ...], ...]]
+    """For each arm (what is compared) and each seed, the units whose results hold its figures."""
+
+    def __or__(self, other: "Plan") -> "Plan":
+        """Both; a unit or an arm that is in both must be the same."""
+        for name in self.units.keys() & other.units.keys():
+            assert self.units[name] == other.units[name], f"two plans have different units {name}"
+        return Plan(units={**self.units, **other.units}, arms={**self.arms, **other.arms})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """The records of units in a folder, which processes share."""
+
+    root: Path
+    units: Mapping[str, Unit]
+
+    @property
+    def files(self) -> Path:
+        """What units leave for others."""
+        return self.root / FILES
+
+    def record(self, name: str) -> Mapping[str, Any] | None:
+        """The record of a unit that is finished with the settings of now; None of any other.
+
+        Raises:
+            ValueError: if the record is no JSON.
+        """
+        path = self.root / RECORDS / f"{name}.json"
+        record = read_json_object(path, ValueError) if path.is_file() else None
+        return record if record is not None and record.get("digest") == self.digest(name) else None
+
+    def digest(self, name: str) -> str:
+        """What tells a unit from one with other settings, or with needs that have others."""
+        unit = self.units[name]
+        content = json.dumps([name, unit.settings, [self.digest(need) for need in unit.needs]], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def todo(self, targets: Iterable[str]) -> list[Unit]:
+        """The units that the targets lack, each after its needs.
+
+        A finished unit whose files are gone is done again where an unfinished one needs them: records alone may be
+        kept, and carried to another machine.
+        """
+        found: dict[str, Unit] = {}
+
+        def add(name: str, *, as_need: bool) -> None:
+            unit = self.units[name]
+            if name in found or (self.record(name) and not (as_need and not (self.files / name).exists())):
+                return
+            for need in unit.needs:
+                add(need, as_need=True)
+            found[name] = unit
+
+        for target in targets:
+            add(target, as_need=False)
+        return list(found.values())
+
+    def do(self, unit: Unit) -> float:
+        """Does a unit and records it; of one that was begun with other settings nothing is kept."""
+        out, sign = self.files / unit.name, self.files / f"{unit.name}.digest"
+        digest, started = self.digest(unit.name), time.time()
+        if not sign.is_file() or sign.read_text(encoding="utf-8") != digest:
+            shutil.rmtree(out, ignore_errors=True)
+            sign.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(sign, digest)
+        result = unit.act(self.files, out, **unit.settings)
+        seconds = round(time.time() - started, 1)
+        record = {
+            "unit": unit.name,
+            "digest": digest,
+            "settings": unit.settings,
+            "needs": list(unit.needs),
+            "commit": commit(),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread",
+            "versions": installed_versions(),
+            "seconds": seconds,
+            "result": result,
+        }
+        target = self.root / RECORDS / f"{unit.name}.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, json.dumps(record, indent=1) + "\n")
+        return seconds
+
+
+def run_units(
+    store: Store, targets: Sequence[str], *, jobs: int, report: Callable[[str, float, int], None] = lambda *_: None
+) -> None:
+    """Does all that the targets lack, by several processes; others that run on the same folder share the work.
+
+    A unit is taken by a lock on a file, which the system takes back where a process dies: whoever comes next goes on
+    from what the unit had kept.
+
+    Args:
+        store: of the units.
+        targets: their names.
+        jobs: processes of one thread each; 1 works in this one.
+        report: told the name of every unit that this call has done, its seconds, and how many are left.
+
+    Raises:
+        ValueError: if a unit fails; what is finished is kept.
+    """
+    if jobs == 1:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            _work(store, targets, report)
+        finally:
+            torch.set_num_threads(threads)
+        return
+    context = get_context("spawn")
+    told = context.SimpleQueue()
+    workers = [context.Process(target=_worker, args=(store, targets, told), daemon=True) for _ in range(jobs)]
+    for worker in workers:
+        worker.start()
+    try:
+        running, problems = jobs, []
+        while running:
+            one = told.get()
+            if one is None or isinstance(one, str):
+                running -= 1
+                problems += [one] * isinstance(one, str)
+            else:
+                report(*one)
+        if problems:
+            raise ValueError(problems[0])
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+
+
+def _worker(store: Store, targets: Sequence[str], told: Any) -> None:
+    """A process of its own: the last that it tells is None, or what went wrong."""
+    end_with_parent()
+    torch.set_num_threads(1)
+    try:
+        _work(store, targets, lambda *one: told.put(one))
+    except Exception as error:
+        told.put(" ".join(str(error).split()) or type(error).__name__)
+    else:
+        told.put(None)
+
+
+def _work(store: Store, targets: Sequence[str], report: Callable[[str, float, int], None]) -> None:
+    """Takes one unit after the other until none is left that is not done or in other hands."""
+    while todo := store.todo(targets):
+        waiting = {unit.name for unit in todo}
+        for unit in todo:
+            if waiting.isdisjoint(unit.needs) and (held := _take(store, unit)) is not None:
+                try:
+                    if unit.name in {left.name for left in store.todo(targets)}:  # not done by another meanwhile
+                        seconds = store.do(unit)
+                        report(unit.name, seconds, len(store.todo(targets)))
+                except Exception as error:
+                    raise ValueError(f"{unit.name}: {error}") from error
+                finally:
+                    os.close(held)
+                break
+        else:
+            time.sleep(POLL_SECONDS)
+
+
+def _take(store: Store, unit: Unit) -> int | None:
+    path = store.files / f"{unit.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return lock(path)
+
+
+def commit() -> str | None:
+    """The commit of this code, marked where files differ from it; None outside a repository."""
+    command = ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,176 @@
+"""Claims of a paper as sums of figures that it would have above zero, and what the figures say to them."""
+
+import itertools
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+RULE = (
+    "A contrast is a sum of figures that the paper would have above zero, taken within a seed and on the same "
+    "pictures. Its spread is the standard deviation over the trainings where there are three or more seeds, and "
+    "otherwise the delete-one jackknife's standard error over 20 blocks of test pictures (of seed 0; for Figure 4, of "
+    "classes). With d the mean over the seeds, and a margin where the claim allows one: d + margin above twice the "
+    "spread holds, below minus twice the spread it does not hold, and in between it is too close to call, as it is "
+    "without a spread. Equalities hold if every digit is equal. A claim holds if all its contrasts hold, does not "
+    "hold if one does not, and else is too close to call; controls, for which the papers have no order, never count."
+)
+"""How every verdict is found."""
+
+TallyT = TypeVar("TallyT")
+FEWEST_SEEDS = 3
+"""Trainings whose spread means something."""
+Verdict = Literal["holds", "does not hold", "too close to call", "not run"]
+Kind = Literal["above", "equal", "control"]
+Term = tuple[float, str, str]
+"""A coefficient, an arm and a figure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One figure of one arm."""
+
+    seeds: tuple[float, ...]
+    """Its value for each training."""
+    blocks: tuple[float, ...] = ()
+    """Of the first training: the value without the first, the second ... block of test pictures."""
+
+
+Figures = Mapping[str, Mapping[str, Measured]]
+"""By arm and by name of the figure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """A sum of figures that the paper would have above zero."""
+
+    says: str
+    """What is above what, and where."""
+    terms: tuple[Term, ...]
+    margin: float = 0.0
+    """Points by which it may fall short."""
+    kind: Kind = "above"
+    """"equal": zero in every digit. "control": not the paper's; no order is expected, and no verdict counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One claim of a paper."""
+
+    name: str
+    """Such as O7."""
+    says: str
+    """What is claimed, with the paper's figures."""
+    contrasts: tuple[Contrast, ...]
+    needs: tuple[tuple[str, str], ...] = field(default=())
+    """Further arms and figures that are shown with it."""
+
+    @property
+    def arms(self) -> frozenset[str]:
+        """What must have been measured."""
+        return frozenset(arm for c in self.contrasts for _, arm, _ in c.terms) | {arm for arm, _ in self.needs}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What the figures say to a contrast."""
+
+    contrast: Contrast
+    gains: tuple[float, ...]
+    """For each training."""
+    spread: float | None
+    spread_of: Literal["trainings", "pictures"] | None
+    verdict: Verdict
+
+    def to_jsonable(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        return {
+            "says": self.contrast.says,
+            "kind": self.contrast.kind,
+            "margin": self.contrast.margin,
+            "terms": [list(term) for term in self.contrast.terms],
+            "gains": list(self.gains),
+            "spread": self.spread,
+            "spread_of": self.spread_of,
+            "verdict": self.verdict,
+        }
+
+
+def above(figure: str, higher: str, lower: str, *, margin: float = 0.0, kind: Kind = "above") -> Contrast:
+    """One arm above another by a figure."""
+    signs = {"above": "above", "equal": "equal to", "control": "against"}
+    terms = ((1.0, higher, figure), (-1.0, lower, figure))
+    return Contrast(says=f"{figure}: {higher} {signs[kind]} {lower}", terms=terms, margin=margin, kind=kind)
+
+
+def rising(figures: Sequence[str], *arms: str, margin: float = 0.0, kind: Kind = "above") -> tuple[Contrast, ...]:
+    """Each arm above the one before, by each figure."""
+    return tuple(
+        above(figure, higher, lower, margin=margin, kind=kind)
+        for figure in figures
+        for lower, higher in itertools.pairwise(arms)
+    )
+
+
+def find(contrast: Contrast, figures: Figures) -> Finding:
+    """Adds up a contrast and says what it shows, by `RULE`."""
+    found = [(weight, figures.get(arm, {}).get(name)) for weight, arm, name in contrast.terms]
+    terms = [(weight, measured) for weight, measured in found if measured is not None]
+    if len(terms) < len(found):
+        return Finding(contrast=contrast, gains=(), spread=None, spread_of=None, verdict="not run")
+    # What needs no training has one value, which stands beside every seed of the others.
+    num_seeds = max(len(measured.seeds) for _, measured in terms)
+    gains = tuple(
+        sum(weight * measured.seeds[min(seed, len(measured.seeds) - 1)] for weight, measured in terms)
+        for seed in range(num_seeds)
+    )
+    spread, spread_of = None, None
+    if num_seeds >= FEWEST_SEEDS:
+        spread, spread_of = statistics.stdev(gains), "trainings"
+    elif len(lengths := {len(measured.blocks) for _, measured in terms}) == 1 and (blocks := lengths.pop()) > 1:
+        without = [sum(weight * measured.blocks[b] for weight, measured in terms) for b in range(blocks)]
+        spread, spread_of = jackknife(without), "pictures"
+    verdict = _verdict(contrast, statistics.mean(gains), spread)
+    return Finding(contrast=contrast, gains=gains, spread=spread, spread_of=spread_of, verdict=verdict)
+
+
+def jackknife(without: Sequence[float]) -> float:
+    """The standard error of a figure by its values without each of n blocks: sqrt((n - 1) x their variance)."""
+    return ((len(without) - 1) * statistics.pvariance(without)) ** 0.5
+
+
+def with_blocks(
+    blocks: Sequence[TallyT], figures_of: Callable[[TallyT], Mapping[str, float]]
+) -> dict[str, dict[str, Any]]:
+    """Figures of all pictures, and without each block of them, as the result of a measuring unit has them.
+
+    Args:
+        blocks: what was counted in each block of test pictures; counts add up.
+        figures_of: figures by name, in percent.
+    """
+
+    def total(parts: Sequence[Any]) -> Any:
+        return sum(parts[1:], parts[0])
+
+    whole = figures_of(total(blocks))
+    without = [figures_of(total([*blocks[:b], *blocks[b + 1 :]])) for b in range(len(blocks))] if blocks[1:] else []
+    return {name: {"value": value, "blocks": [one[name] for one in without]} for name, value in whole.items()}
+
+
+def _verdict(contrast: Contrast, mean: float, spread: float | None) -> Verdict:
+    if contrast.kind == "equal":
+        return "holds" if mean == 0 else "does not hold"
+    if spread is None or abs(mean + contrast.margin) <= 2 * spread:
+        return "too close to call"
+    return "holds" if mean + contrast.margin > 0 else "does not hold"
+
+
+def judge(claim: Claim, figures: Figures) -> tuple[Verdict, tuple[Finding, ...]]:
+    """The verdict of a claim, and what each of its contrasts shows."""
+    findings = tuple(find(contrast, figures) for contrast in claim.contrasts)
+    verdicts = [one.verdict for one in findings if one.contrast.kind != "control"]
+    if not verdicts or "not run" in verdicts:
+        return ("does not hold" if "does not hold" in verdicts else "not run"), findings
+    if "does not hold" in verdicts:
+        return "does not hold", findings
+    return ("holds" if set(verdicts) == {"holds"} else "too close to call"), findings

@@ -1,0 +1,182 @@
+"""Which data stand for the papers' data sets: drawn pictures, or real ones below a folder; and how many are taken."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from lexiseg.core.concepts import same_word
+from lexiseg.core.messages import a, printable
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.catalogue import CATALOGUE, open_dataset
+from lexiseg.data.categories import match_vocabulary
+from lexiseg.data.dataset import Dataset
+from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.io.checkpoint import weights_hash
+from lexiseg.io.finding import find_model
+from lexiseg.io.models import load_model
+from lexiseg.models.base import OpenVocabularySegmenter
+from lexiseg.storybook.choices import Role, Split
+from lexiseg.storybook.export import StorybookSpec, write_storybook
+from lexiseg.storybook.roles import ROLE_CONTENTS
+from lexiseg.studies.units import Unit
+
+NetworkT = TypeVar("NetworkT", bound=OpenVocabularySegmenter)
+DataName = Literal["COCO", "ADE20K", "Cityscapes", "Pascal Context"]
+"""The papers' data sets, by whose names all figures are called."""
+
+DRAWN_ROLES: Mapping[DataName, Role] = {
+    "COCO": "base",
+    "ADE20K": "novel",
+    "Cityscapes": "dusk",
+    "Pascal Context": "semantic-only",
+}
+"""The role of drawn pictures that stands for each."""
+REAL_NAMES: Mapping[DataName, str] = {
+    "COCO": "coco-panoptic",
+    "ADE20K": "ade20k-panoptic",
+    "Cityscapes": "cityscapes-panoptic",
+    "Pascal Context": "pascal-context-59",
+}
+"""Each one's name in the catalogue."""
+MOST_BLOCKS = 20
+"""Blocks of test pictures, over which the spread of a single training is taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """How much is done."""
+
+    name: Literal["quick", "full"]
+    seeds: tuple[int, ...]
+    """Of trainings."""
+    test: int
+    """Test pictures of each data set."""
+    val: int
+    """Pictures of val on which settings are chosen."""
+
+
+QUICK = Preset(name="quick", seeds=(0,), test=60, val=30)
+FULL = Preset(name="full", seeds=(0, 1, 2), test=200, val=100)
+PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in (QUICK, FULL)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Data and the model that answers."""
+
+    model: str
+    """Its name or folder."""
+    root: Path | None = None
+    """Where real data sets lie; None: everything is drawn."""
+
+    @cached_property
+    def model_settings(self) -> dict[str, Any]:
+        """Plain data for `load_network`: the name, and the hash of the weights."""
+        network = load_model(find_model(self.model))
+        return {"model": self.model, "weights": weights_hash(network.state_dict())}
+
+    def has(self, data: DataName) -> bool:
+        """Whether the data set is there."""
+        if self.root is None:
+            return True
+        try:
+            return bool(open_dataset(REAL_NAMES[data], self.root).samples)
+        except ValueError:
+            return False
+
+    def data(self, names: Sequence[DataName]) -> list[DataName]:
+        """Those of the data sets that are there."""
+        return [name for name in names if self.has(name)]
+
+    def pictures(self, data: DataName, split: Split, preset: Preset, *, seed: int = 0) -> "Pictures":
+        """Test or validation pictures of a data set; of real data, which have one annotated split, the first ones."""
+        count = preset.test if split == "test" else preset.val
+        return Pictures(data=data, split=split, count=count, seed=seed, root=self.root)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """Pictures of a data set, as a unit is told of them."""
+
+    data: DataName
+    split: Split
+    count: int
+    seed: int = 0
+    root: Path | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The unit that draws them, where they are drawn."""
+        return () if self.root else (self.unit.name,)
+
+    @property
+    def unit(self) -> Unit:
+        """Draws them; for a plan whose world is drawn."""
+        role, settings = DRAWN_ROLES[self.data], {"split": self.split, "count": self.count, "seed": self.seed}
+        name = f"pictures/{role}-{self.split}-{self.count}-{self.seed}"
+        return Unit(name=name, act=draw, settings={"role": role, **settings}, minutes=self.count * 15e-3 / 60)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Plain data for `open_pictures`."""
+        if self.root is None:
+            return {"data": self.data, "drawn": self.unit.name}
+        return {"data": self.data, "root": str(self.root.resolve()), "count": self.count}
+
+
+def picture_units(pictures: Sequence[Pictures]) -> dict[str, Unit]:
+    """The units that draw pictures; none of real ones."""
+    return {one.unit.name: one.unit for one in pictures if one.root is None}
+
+
+def draw(files: Path, out: Path, *, role: Role, split: Split, count: int, seed: int) -> Any:
+    """Draws pictures of a role with its own names: the act of a unit."""
+    write_storybook(StorybookSpec(role=role, split=split, count=count, seed=seed), out, overwrite=True)
+    return {"pictures": count}
+
+
+def open_pictures(files: Path, settings: Mapping[str, Any]) -> tuple[Dataset, Vocabulary, int | None]:
+    """The data set of `Pictures.settings`, its words, and how many of its pictures are meant; None: all."""
+    if "drawn" in settings:
+        vocabulary = ROLE_CONTENTS[DRAWN_ROLES[settings["data"]]].vocabulary
+        return read_panoptic(files / settings["drawn"]), vocabulary, None
+    name = REAL_NAMES[settings["data"]]
+    dataset = open_dataset(name, Path(settings["root"]))
+    return dataset, Vocabulary.of(CATALOGUE[name].vocabulary), settings["count"]
+
+
+def seen_and_unseen(dataset: Dataset, vocabulary: Vocabulary, training: Vocabulary) -> dict[str, tuple[str, ...]]:
+    """Groups of a data set's categories, "seen" and "unseen", by whether a name of the concept was trained.
+
+    Empty where all were, or none.
+    """
+    trained = set(map(same_word, training.row_names()))
+    groups: dict[str, list[str]] = {"seen": [], "unseen": []}
+    matched, category_ids = match_vocabulary(dataset.categories, vocabulary)
+    name_of = {category.id: category.name for category in dataset.categories}
+    for concept, category_id in zip(matched.concepts, category_ids, strict=True):
+        is_seen = not trained.isdisjoint(map(same_word, concept.names))
+        groups["seen" if is_seen else "unseen"].append(name_of[category_id])
+    return {name: tuple(names) for name, names in groups.items()} if all(groups.values()) else {}
+
+
+def load_network(files: Path, settings: Mapping[str, Any], kind: type[NetworkT]) -> NetworkT:
+    """The model of `World.model_settings`, or one that a unit has trained: `{"unit": its name}`.
+
+    Raises:
+        ValueError: if it is another system's, or no longer what the settings were made of.
+    """
+    folder = folder_of(files, settings)
+    network = load_model(folder)
+    if not isinstance(network, kind):
+        raise ValueError(f"expected {a(kind)}, got {a(type(network))} in {printable(folder)}.")
+    if "weights" in settings and weights_hash(network.state_dict()) != settings["weights"]:
+        raise ValueError(f"{printable(folder)} was changed since this began: begin anew in another --out.")
+    return network.eval()
+
+
+def folder_of(files: Path, settings: Mapping[str, Any]) -> Path:
+    """Where the model of `load_network` lies."""
+    return files / settings["unit"] / "model" if "unit" in settings else find_model(settings["model"])
