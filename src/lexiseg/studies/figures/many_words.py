@@ -44,6 +44,9 @@ def arm(masks: str, words: str) -> str:
     return f"Figure 3: {masks}, {words}"
 
 
+ARMS = tuple(arm(masks, words) for masks in MASKS for words in LISTS)
+
+
 def among_many(vocabulary: Vocabulary, known: Sequence[Concept], distractors: Iterable[str]) -> tuple[Vocabulary, int]:
     """The words, then the known ones that they lack, then distractors; and how many of them are no distractors.
 

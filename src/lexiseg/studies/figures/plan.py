@@ -1,0 +1,58 @@
+"""Units of Figures 3, 4 and 5."""
+
+from collections.abc import Mapping, Sequence
+
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.catalogue import CATALOGUE
+from lexiseg.studies.figures import descent, many_words, prototypes
+from lexiseg.studies.units import Plan, Unit
+from lexiseg.studies.worlds import DRAWN_ROLES, REAL_NAMES, DataName, Pictures, Preset, World, picture_units
+
+MANY_WORDS, PROTOTYPES, DESCENT = "figures/many-words", "figures/prototypes", "figures/descent"
+"""The units, whose pictures the figures show."""
+TRAIN = {"quick": 100, "full": 400}
+"""Pictures of train from which the probes of Figure 4 learn, of each drawn data set."""
+ROWS: Mapping[DataName, int] = {"COCO": 2, "ADE20K": 1}
+"""Pictures that Figures 3 and 5 show."""
+_BOTH: tuple[DataName, ...] = ("COCO", "ADE20K")
+_FOUR: tuple[DataName, ...] = (*_BOTH, "Cityscapes", "Pascal Context")
+
+
+def plan_figures(world: World, preset: Preset) -> Plan:
+    """One unit for each figure; it measures all data sets and draws."""
+    test = {data: world.pictures(data, "test", preset) for data in world.data(_BOTH)}
+    with_paths = {data: shown for data, shown in test.items() if _has_paths(world, data)}
+    train = {data: _train(world, data, preset) for data in world.data(_FOUR)}
+    units = picture_units([*test.values(), *train.values()])
+    arms: dict[str, tuple[tuple[str, ...], ...]] = {}
+
+    def add(name: str, act: object, pictures: Mapping[DataName, Pictures], found: Sequence[str], **more: object) -> None:
+        if not pictures:
+            return
+        settings = {"model": world.model_settings, "pictures": {data: one.settings for data, one in pictures.items()}}
+        needs = tuple(need for one in pictures.values() for need in one.needs)
+        minutes = sum(one.count for one in pictures.values()) / 200
+        units[name] = Unit(name=name, act=act, settings={**settings, **more}, needs=needs, minutes=minutes)
+        arms.update(dict.fromkeys(found, ((name,),)))
+
+    scenes = {
+        data: {"role": DRAWN_ROLES[data], "split": one.split, "seed": one.seed}
+        for data, one in test.items()
+        if world.root is None
+    }
+    add(MANY_WORDS, many_words.measure, test, many_words.ARMS, scenes=scenes, rows=ROWS)
+    add(PROTOTYPES, prototypes.measure, train, (prototypes.TEXT, prototypes.PROBE, prototypes.QUERIES))
+    add(DESCENT, descent.measure, with_paths, descent.ARMS, rows=ROWS)
+    return Plan(units=units, arms=arms)
+
+
+def _train(world: World, data: DataName, preset: Preset) -> Pictures:
+    """Pictures of train where they are drawn; of real data, those of its annotated split."""
+    if world.root is None:
+        return Pictures(data=data, split="train", count=TRAIN[preset.name])
+    return world.pictures(data, "test", preset)
+
+
+def _has_paths(world: World, data: DataName) -> bool:
+    """Whether the data set's words have places in a taxonomy, as those of the drawn world do."""
+    return world.root is None or all(c.path for c in Vocabulary.of(CATALOGUE[REAL_NAMES[data]].vocabulary).concepts)
