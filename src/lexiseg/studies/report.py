@@ -12,7 +12,7 @@ from lexiseg.core.files import write_atomically
 from lexiseg.core.tables import markdown_table
 from lexiseg.studies.tables import PaperFigure, PaperTable
 from lexiseg.studies.units import Plan, Store
-from lexiseg.studies.verdicts import FEWEST_SEEDS, RULE, Claim, Figures, Finding, Measured, jackknife, judge
+from lexiseg.studies.verdicts import RULE, Claim, Figures, Finding, Measured, judge, spread
 
 RESULTS_JSON, RESULTS_MD, PICTURES = "results.json", "RESULTS.md", "pictures"
 _LEGEND = (
@@ -126,13 +126,6 @@ def _jsonable_table(table: PaperTable, figures: Figures) -> dict[str, Any]:
         for row in table.rows
     ]
     return {"name": table.name, "paper": table.paper, "says": table.says, "columns": columns, "rows": rows}
-
-
-def spread(measured: Measured) -> tuple[float | None, str]:
-    """The spread of a figure, and how it is marked: plain over trainings, in italics over pictures."""
-    if len(measured.seeds) >= FEWEST_SEEDS:
-        return statistics.stdev(measured.seeds), ""
-    return (jackknife(measured.blocks), "*") if len(measured.blocks) > 1 else (None, "")
 
 
 def cell(measured: Measured | None, paper: float | None = None) -> str:

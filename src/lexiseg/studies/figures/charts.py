@@ -162,7 +162,8 @@ class Bars:
                 if spread:
                     marks.append(_whisker(middle, scale.y(value - spread), scale.y(value + spread)))
                 above = scale.y(value + spread) - 9 if value >= 0 else scale.y(value - spread) + 9
-                marks.append(Text(x=middle, y=above, words=_tenths(value), size=11, anchor="middle"))
+                words = _tenths(value) if wide >= 30 else number(round(value))
+                marks.append(Text(x=middle, y=above, words=words, size=11, anchor="middle"))
         if limits[0] < 0:
             marks.append(Stroke(points=((plot.left, scale.y(0)), (plot.right, scale.y(0))), colour=FAINT_INK))
         centres = {shorten(g, 13, int(room) - 4): plot.left + (i + 0.5) * room for i, g in enumerate(self.groups)}
@@ -285,6 +286,8 @@ class Line:
     colour: RGB = FAINT_INK
     is_right: bool = False
     """Whether the truth says so: such a line has a dot."""
+    depth: int = 0
+    """How far the words are moved in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -409,10 +412,11 @@ def _notes(notes: Sequence[Note], area: Area) -> tuple[list[Mark], float]:
                 )
                 marks.append(bar)
             value_width = text_size(line.value, 12)[0] if line.value else 0
-            words = shorten(line.words, 12, int(wide) - value_width - 26)
-            marks.append(Text(x=left + 7, y=y, words=words, size=12))
+            begin = 7 + 9 * line.depth
+            words = shorten(line.words, 12, int(wide) - value_width - begin - 19)
+            marks.append(Text(x=left + begin, y=y, words=words, size=12))
             if line.is_right:
-                marks.append(Dot(x=left + 15 + text_size(words, 12)[0], y=y, radius=3, fill=SERIES[2]))
+                marks.append(Dot(x=left + begin + 8 + text_size(words, 12)[0], y=y, radius=3, fill=SERIES[2]))
             marks.append(Text(x=left + wide, y=y, words=line.value, size=12, colour=FAINT_INK, anchor="end"))
             top += BAR_ROW
         ends[column] = top + 12

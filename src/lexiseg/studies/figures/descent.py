@@ -6,17 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lexiseg.core.structures import Guess
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import match_vocabulary
 from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.hierarchy import Way, hierarchy_accuracy
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.models.opsnet import OPSNet
-from lexiseg.models.postprocess.hierarchy import NameTree
+from lexiseg.models.postprocess.hierarchy import NameTree, descend
 from lexiseg.studies.figures.charts import Bars, Line, Note, PictureRow, chart, picture_rows
 from lexiseg.studies.figures.drawing import SERIES, Drawing
-from lexiseg.studies.figures.many_words import most_telling, picture_row, shown_share
-from lexiseg.studies.figures.segments import Seen, look, show_all
+from lexiseg.studies.figures.many_words import is_worth_showing, most_telling, picture_row, shown_share
+from lexiseg.studies.figures.segments import look, show_all
 from lexiseg.studies.verdicts import jackknife, with_blocks
 from lexiseg.studies.worlds import MOST_BLOCKS, load_network, open_pictures
 
@@ -29,8 +30,8 @@ ARMS = tuple(WAYS)
 BY_NAMES, _, BEST = ARMS
 LEVELS = ("level 1", "level 2", "level 3", "name")
 """Of a path; level 1 is thing or stuff."""
-FEWEST_MASKS = 3
-"""Of a picture in the figure."""
+SHOWN_SEGMENTS = 2
+"""Of a picture in the figure, each with two paths."""
 
 
 def count(
@@ -92,41 +93,54 @@ def measure(
 def examples(
     model: OPSNet, dataset: Dataset, vocabulary: Vocabulary, category_ids: Sequence[int], number: int, data: str
 ) -> list[PictureRow]:
-    """Rows of the figure: the first pictures in which the model has a mask of three segments."""
+    """Rows of the figure: the first pictures in which the model has masks of three segments."""
+    rows: list[PictureRow] = []
+    if not number:
+        return rows
     tree = NameTree.of(vocabulary)
     nodes = model.embed_vocabulary(tree.vocabulary, negatives=False)
-    rows: list[PictureRow] = []
-    for one in show_all(dataset, None) if number else ():
-        seen = look(model, one)
-        if sum(query is not None for query in seen.queries) >= FEWEST_MASKS:
-            rows.append(_row(model, seen, tree, nodes, category_ids, data))
+    words = model.embed_vocabulary(vocabulary, negatives=False)
+    true_path = {
+        category_id: (*concept.path, concept.name)
+        for category_id, concept in zip(category_ids, vocabulary.concepts, strict=True)
+    }
+    fusion = model.config.fusion
+    for shown in show_all(dataset, None):
+        seen = look(model, shown)
+        if not is_worth_showing(seen, is_drawn=False):
+            continue
+        chosen = most_telling(seen, SHOWN_SEGMENTS)
+        queries = [query for place in chosen if (query := seen.queries[place]) is not None]
+        by_names = tree.descents(nodes, lambda some, seen=seen: model.predict(seen.own, some, fusion))(0)(queries)
+        probs = model.predict(seen.own, words, fusion).class_logits[0, queries].softmax(-1)
+        by_sums = [descend(row, vocabulary) for row in probs]
+        notes: list[Note] = []
+        for place, *paths in zip(chosen, by_names, by_sums, strict=True):
+            true = true_path[shown.segments[place].category_id]
+            number_of = len(notes) // 2
+            notes += [
+                _note(path, true, number_of, aside) for path, aside in zip(paths, ("by names", "by sums"), strict=True)
+            ]
+        rows.append(picture_row(seen, chosen, tuple(notes), f"{data}, test picture {shown.number}"))
         if len(rows) == number:
             break
     return rows
 
 
-def _row(
-    model: OPSNet, seen: Seen, tree: NameTree, nodes: Any, category_ids: Sequence[int], data: str
-) -> PictureRow:
-    chosen = most_telling(seen)
-    descents = tree.descents(nodes, lambda some: model.predict(seen.own, some, model.config.fusion))
-    paths = descents(0)([query for place in chosen if (query := seen.queries[place]) is not None])
-    notes: list[Note] = []
-    for number, (place, path) in enumerate(zip(chosen, paths, strict=True)):
-        concept = tree.vocabulary.concepts[category_ids.index(seen.shown.segments[place].category_id)]
-        true = (*concept.path, concept.name)
-        lines = tuple(
-            Line(
-                words=f"{'\u2003' * (level - 1)}{step.name}",
-                value=shown_share(step.score),
-                share=step.score,
-                colour=SERIES[number],
-                is_right=true[:level] == tuple(s.name for s in path[:level]),
-            )
-            for level, step in enumerate(path, start=1)
+def _note(path: Sequence[Guess], true: tuple[str, ...], number: int, aside: str) -> Note:
+    """A path, each step with its probability among siblings."""
+    lines = tuple(
+        Line(
+            words=step.name,
+            value=shown_share(step.score),
+            share=step.score,
+            colour=SERIES[number],
+            is_right=true[:depth] == tuple(one.name for one in path[:depth]),
+            depth=depth - 1,
         )
-        notes.append(Note(heading=concept.name, number=str(number + 1), colour=SERIES[number], lines=lines))
-    return picture_row(seen, chosen, tuple(notes), f"{data}, test picture {seen.shown.number}")
+        for depth, step in enumerate(path, start=1)
+    )
+    return Note(heading=true[-1], number=str(number + 1), colour=SERIES[number], aside=aside, lines=lines)
 
 
 def draw_paths(rows: Sequence[PictureRow]) -> Drawing:
@@ -134,8 +148,8 @@ def draw_paths(rows: Sequence[PictureRow]) -> Drawing:
     return picture_rows(
         "Down the tree, level by level",
         rows,
-        says="Every step chooses among the children of a node by their names; its probability is the one among these "
-        "siblings. Green dots: right so far.",
+        says="By names, as the paper descends: every step compares the segment with the names of a node's children. By sums: "
+        "a node has the probabilities of all words below it. Green dots: right so far.",
         source='Figure 5 of OPSNet, by lexiseg reproduce "Figure 5": the first test pictures with masks of three segments.',
     )
 

@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ LISTS = ("own words", "many words")
 MASKS = ("own masks", "true masks")
 LONG_LISTS = ("imagenet", "ade20k-full", "pascal-context-459", "coco-stuff")
 """Built-in lists whose names distract."""
-SHOWN_SEGMENTS = 4
-"""Of a picture in the figure."""
+FEWEST_MASKS, SHOWN_SEGMENTS = 3, 4
+"""Of a picture in the figure: segments that the model must have masks of, and those that are shown."""
 
 
 def arm(masks: str, words: str) -> str:
@@ -86,6 +86,7 @@ class Asked:
         )
 
 
+@torch.no_grad()
 def logits_of(model: OPSNet, seen: Seen, asked: Asked) -> dict[str, list[Float[Tensor, " K"] | None]]:
     """For each segment the logits of all words: of the model for its own mask, if it has one, and of CLIP for the true.
 
@@ -119,15 +120,66 @@ def count(
     return counts
 
 
-def shares(counts: Counter[str], data: str) -> dict[str, float]:
-    """Figures in percent of segments that have a mask of the kind; "unannotated" ones of things outside the annotation."""
+def shares(counts: Counter[str], data: str, groups: Sequence[str]) -> dict[str, float]:
+    """Figures in percent of the segments of each group that have a mask of the kind."""
     found: dict[str, float] = {}
-    for group in ("", "unannotated ") if counts["unannotated all"] else ("",):
+    for group in groups:
         masks = counts[f"{group}masks"]
         found[f"{data} {group}masks"] = 100 * masks / max(1, counts[f"{group}all"])
         for name in ("top-1", "top-5", "distractor first"):
             found[f"{data} {group}{name}"] = 100 * counts[f"{group}{name}"] / max(1, masks)
     return found
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Measured:
+    """What one data set has shown so far."""
+
+    model: OPSNet
+    data: str
+    lists: Mapping[str, Asked]
+    concept_of: Mapping[int, int]
+    """The concept of each category, in every list."""
+    is_drawn: bool
+    """Whether pictures show things that are not annotated, whose names are known."""
+    rows_left: int
+    """Pictures that the figure still wants."""
+    blocks: dict[str, list[Counter[str]]] = field(default_factory=dict)
+    """Counts by arm and block of pictures."""
+    rows: list[PictureRow] = field(default_factory=list)
+    seconds: float = 0.0
+    """Of answering with many words, on one core."""
+
+    def add(self, seen: Seen) -> None:
+        """Names the segments of a picture by both lists."""
+        many = self.lists["many words"].vocabulary.names
+        places = {same_word(name): place for place, name in enumerate(many)}
+        shown = seen.shown
+        named = [shown.strangers.get(s.id) for s in shown.segments]
+        concepts = [
+            self.concept_of[s.category_id] if name is None else places.get(same_word(name))
+            for s, name in zip(shown.segments, named, strict=True)
+        ]
+        for words, asked in self.lists.items():
+            began = time.process_time()
+            logits = logits_of(self.model, seen, asked)
+            truth = [c if c is not None and c < len(asked.vocabulary) else None for c in concepts]
+            for kind, counts in count(logits, seen, truth, asked).items():
+                blocks = self.blocks.setdefault(arm(kind, words), [Counter() for _ in range(MOST_BLOCKS)])
+                blocks[shown.number % MOST_BLOCKS] += counts
+            if words == "many words":
+                self.seconds += time.process_time() - began
+                if self.rows_left and is_worth_showing(seen, is_drawn=self.is_drawn):
+                    self.rows.append(row_of(seen, logits["own masks"], concepts, asked.vocabulary, self.data))
+                    self.rows_left -= 1
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """The figures by arm."""
+        return {name: self._of_arm([block for block in blocks if block]) for name, blocks in self.blocks.items()}
+
+    def _of_arm(self, blocks: Sequence[Counter[str]]) -> dict[str, Any]:
+        groups = ("", "unannotated ") if any(block["unannotated all"] for block in blocks) else ("",)
+        return with_blocks(blocks, lambda total: shares(total, self.data, groups))
 
 
 def measure(
@@ -138,7 +190,6 @@ def measure(
     pictures: Mapping[str, Mapping[str, Any]],
     scenes: Mapping[str, Mapping[str, Any]],
     rows: Mapping[str, int],
-    more: str | None = None,
 ) -> Any:
     """Figure 3 of all data sets: the act of a unit.
 
@@ -149,7 +200,6 @@ def measure(
         pictures: for each data set those of `Pictures.settings`.
         scenes: for each data set that is drawn, role, split and seed.
         rows: pictures of each data set that the figure shows.
-        more: a list of words, such as ImageNet-21K's, whose names distract beside the built-in ones.
     """
     network = load_network(files, model, OPSNet)
     arms: dict[str, dict[str, Any]] = {}
@@ -158,55 +208,39 @@ def measure(
     for data, settings in pictures.items():
         dataset, vocabulary, limit = open_pictures(files, settings)
         matched, category_ids = match_vocabulary(dataset.categories, vocabulary)
-        concept_of = {category_id: place for place, category_id in enumerate(category_ids)}
-        known = ALL.concepts if data in scenes else ()
-        many, number = among_many(matched, known, distractor_names(more))
-        place_of = {same_word(name): place for place, name in enumerate(many.names)}
+        many, num_known = among_many(matched, ALL.concepts if data in scenes else (), distractor_names())
         began = time.process_time()
-        asked = {"many words": Asked.of(network, many, number)}
-        embedding = time.process_time() - began
+        asked = {"many words": Asked.of(network, many, num_known)}
+        costs[data] = {"words": len(many), "seconds of embedding": round(time.process_time() - began, 2)}
         asked["own words"] = Asked.of(network, matched, len(matched))
-        blocks = {arm(kind, words): [Counter[str]() for _ in range(MOST_BLOCKS)] for kind in MASKS for words in LISTS}
-        answering = 0.0
-        wanted = rows.get(data, 0)
+        found = Measured(
+            model=network,
+            data=data,
+            lists=asked,
+            concept_of={category_id: place for place, category_id in enumerate(category_ids)},
+            is_drawn=data in scenes,
+            rows_left=rows.get(data, 0),
+        )
         for one in show_all(dataset, limit, scenes.get(data)):
-            seen = look(network, one)
-            places = [
-                place_of.get(same_word(one.strangers[s.id])) if s.id in one.strangers else concept_of[s.category_id]
-                for s in one.segments
-            ]
-            for words in LISTS:
-                began = time.process_time()
-                with torch.no_grad():
-                    logits = logits_of(network, seen, asked[words])
-                if words == "many words":
-                    answering += time.process_time() - began
-                    if wanted and is_worth_showing(seen, is_drawn=data in scenes):
-                        shown.append(row_of(seen, logits["own masks"], places, many, data))
-                        wanted -= 1
-                own = [place if words == "many words" or s.id not in one.strangers else None
-                       for place, s in zip(places, one.segments, strict=True)]  # fmt: skip
-                for kind, counts in count(logits, seen, own, asked[words]).items():
-                    blocks[arm(kind, words)][one.number % MOST_BLOCKS] += counts
-        for name, parts in blocks.items():
-            filled = [part for part in parts if part]
-            arms.setdefault(name, {}).update(with_blocks(filled, lambda total, data=data: shares(total, data)))
-        costs[data] = {"words": len(many), "seconds of embedding": embedding, "seconds of answering": answering}
-    out.mkdir(parents=True, exist_ok=True)
-    names = draw(shown, max(cost["words"] for cost in costs.values())).write(out / "figure-3") if shown else ()
+            found.add(look(network, one))
+        for name, figures in found.figures().items():
+            arms.setdefault(name, {}).update(figures)
+        shown += found.rows
+        costs[data]["seconds of answering"] = round(found.seconds, 2)
+    names = draw(shown, max(cost["words"] for cost in costs.values())).write(out / "figure-3")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     return {"arms": arms, "costs": costs, "peak MiB": round(peak), "pictures": list(names)}
 
 
-def distractor_names(more: str | None = None) -> list[str]:
-    """Names of everyday things in the long built-in lists, and in a list of one's own."""
-    return [name for words in (*LONG_LISTS, *([more] if more else [])) for name in Vocabulary.of(words).names]
+def distractor_names() -> list[str]:
+    """Names of everyday things in the long built-in lists."""
+    return [name for words in LONG_LISTS for name in Vocabulary.of(words).names]
 
 
 def is_worth_showing(seen: Seen, *, is_drawn: bool) -> bool:
-    """Whether the model has masks of three segments, in a drawn scene of a thing among them that is not annotated."""
-    found = [s for s, query in zip(seen.shown.segments, seen.queries, strict=True) if query is not None]
-    return len(found) >= 3 and (not is_drawn or any(s.id in seen.shown.strangers for s in found))
+    """Whether the model has masks of three segments or more; of a drawn scene, one of a thing that is not annotated."""
+    found = [s.id for s, query in zip(seen.shown.segments, seen.queries, strict=True) if query is not None]
+    return len(found) >= FEWEST_MASKS and not (is_drawn and seen.shown.strangers.keys().isdisjoint(found))
 
 
 def row_of(
@@ -245,12 +279,12 @@ def shown_share(share: float) -> str:
     return f"{share:.2f}" if share >= 0.005 else "< 0.01"
 
 
-def most_telling(seen: Seen) -> list[int]:
-    """Segments that the model has a mask of: those outside the annotation first, then the largest; at most four."""
+def most_telling(seen: Seen, most: int = SHOWN_SEGMENTS) -> list[int]:
+    """Segments that the model has a mask of: those outside the annotation first, then the largest."""
     found = [place for place, query in enumerate(seen.queries) if query is not None]
     segments = seen.shown.segments
     found.sort(key=lambda place: (segments[place].id not in seen.shown.strangers, -segments[place].area, place))
-    return found[:SHOWN_SEGMENTS]
+    return found[:most]
 
 
 def picture_row(seen: Seen, chosen: Sequence[int], notes: tuple[Note, ...], caption: str) -> PictureRow:
@@ -304,6 +338,6 @@ def draw(rows: Sequence[PictureRow], num_words: int) -> Drawing:
         rows,
         says="The five likeliest names of a model's own masks, asked for every name of the data and for distractors. (The "
         "shipped CLIP has read the drawn world's words alone: of other words it knows the letters.) Green dots: true.",
-        source='Figure 3 of OPSNet, by lexiseg reproduce "Figure 3": the first test pictures with three masks or more, one '
-        "of them of a thing that the annotation leaves out.",
+        source='Figure 3 of OPSNet, by lexiseg reproduce "Figure 3": the first pictures with masks of three segments, one '
+        "not annotated where there is one.",
     )

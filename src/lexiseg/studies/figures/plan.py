@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE
+from lexiseg.storybook.choices import Split
 from lexiseg.studies.figures import descent, many_words, prototypes
 from lexiseg.studies.units import Plan, Unit
 from lexiseg.studies.worlds import DRAWN_ROLES, REAL_NAMES, DataName, Pictures, Preset, World, picture_units
@@ -12,6 +13,8 @@ MANY_WORDS, PROTOTYPES, DESCENT = "figures/many-words", "figures/prototypes", "f
 """The units, whose pictures the figures show."""
 TRAIN = {"quick": 100, "full": 400}
 """Pictures of train from which the probes of Figure 4 learn, of each drawn data set."""
+MOST_REAL = 50
+"""Real pictures of each data set, which large models take seconds for."""
 ROWS: Mapping[DataName, int] = {"COCO": 2, "ADE20K": 1}
 """Pictures that Figures 3 and 5 show."""
 _BOTH: tuple[DataName, ...] = ("COCO", "ADE20K")
@@ -20,9 +23,9 @@ _FOUR: tuple[DataName, ...] = (*_BOTH, "Cityscapes", "Pascal Context")
 
 def plan_figures(world: World, preset: Preset) -> Plan:
     """One unit for each figure; it measures all data sets and draws."""
-    test = {data: world.pictures(data, "test", preset) for data in world.data(_BOTH)}
+    test = {data: _pictures(world, data, "test", preset.test) for data in world.data(_BOTH)}
     with_paths = {data: shown for data, shown in test.items() if _has_paths(world, data)}
-    train = {data: _train(world, data, preset) for data in world.data(_FOUR)}
+    train = {data: _pictures(world, data, "train", TRAIN[preset.name]) for data in world.data(_FOUR)}
     units = picture_units([*test.values(), *train.values()])
     arms: dict[str, tuple[tuple[str, ...], ...]] = {}
 
@@ -46,11 +49,10 @@ def plan_figures(world: World, preset: Preset) -> Plan:
     return Plan(units=units, arms=arms)
 
 
-def _train(world: World, data: DataName, preset: Preset) -> Pictures:
-    """Pictures of train where they are drawn; of real data, those of its annotated split."""
-    if world.root is None:
-        return Pictures(data=data, split="train", count=TRAIN[preset.name])
-    return world.pictures(data, "test", preset)
+def _pictures(world: World, data: DataName, split: Split, count: int) -> Pictures:
+    """Drawn pictures of a split; of real data, the first ones of the split that is annotated."""
+    count = count if world.root is None else min(count, MOST_REAL)
+    return Pictures(data=data, split=split, count=count, root=world.root)
 
 
 def _has_paths(world: World, data: DataName) -> bool:

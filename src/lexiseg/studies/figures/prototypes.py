@@ -194,7 +194,6 @@ def measure(
     arms = {arm: {data: c.rows[arm] for data, c in learned.items() if arm in c.rows} for arm in ARMS}
     if closed is not None:
         arms[LAYER] = {"COCO": read_mask2former(files / closed / "model").class_weight[:-1]}
-    out.mkdir(parents=True, exist_ok=True)
     return {
         "arms": {arm: figures_of(rows) for arm, rows in arms.items() if rows},
         "held out": {data: dict(c.accuracy) for data, c in learned.items()},
