@@ -1,119 +1,47 @@
 """The evaluator on drawn scenes, with a tiny model of random weights and with a model that knows the truth."""
 
-import copy
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-import tiny
 from lexiseg.core.frames import Frame
-from lexiseg.core.structures import ImageBatch, MaskProposals, PanopticMap, RegionEmbeddings, VocabularyEmbeddings
+from lexiseg.core.structures import ImageBatch
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import match_vocabulary
 from lexiseg.data.dataset import Category, Dataset
-from lexiseg.encoders.clip.resnet import Clip
-from lexiseg.evaluation import measure
 from lexiseg.evaluation.evaluator import evaluate_dataset
-from lexiseg.evaluation.loading import AnnotatedBatch, Skipped, batched, open_all
-from lexiseg.evaluation.metrics.panoptic_quality import ClassTally, PanopticQuality
+from lexiseg.evaluation.loading import AnnotatedBatch, Skipped
 from lexiseg.evaluation.report import EvaluationSettings, write_report
-from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
-from lexiseg.layers.pooling import mask_pool
 from lexiseg.models.crops import crop_embed
-from lexiseg.models.opsnet import OPSNet, OPSNetConfig
-from lexiseg.models.postprocess.panoptic import MergeConfig
+from lexiseg.models.opsnet import OPSNet
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import NOVEL, SHARED, UNSEEN
-from lexiseg.studies.opsnet.ablations import (
-    ORACLE,
-    TABLE_1,
-    TABLE_4,
-    TABLE_5,
-    TABLE_6,
-    TABLE_7,
-    TABLES,
-    StudyRow,
-    at_thresholds,
-    study,
+from random_opsnet import (
+    GROUPS,
+    LOOSE,
+    WORDS,
+    batches_of,
+    figures,
+    random_opsnet,
+    read,
+    tallies,
 )
-from lexiseg.studies.opsnet.true_masks import true_mask_top1
 
-ONE_TEMPLATE = ("a photo of a {}.",)
-WORDS = Vocabulary.of(NOVEL, ONE_TEMPLATE)
-GROUPS = {"shared": SHARED, "unseen": UNSEEN}
-LOOSE = MergeConfig(score_threshold=0.0, overlap_threshold=0.1)
-"""Random weights are sure of nothing: without a score filter there is something to count."""
+"""The evaluator on drawn scenes, with a tiny model of random weights and with a model that knows the truth."""
 
 
 @pytest.fixture(scope="module")
 def model() -> OPSNet:
-    torch.random.default_generator.manual_seed(0)
-    config = OPSNetConfig(
-        segmenter=replace(tiny.RESNET, num_queries=5),
-        clip=tiny.CLIP,
-        training_vocabulary=Vocabulary.of("storybook", ONE_TEMPLATE),
-        longest_side=96,
-    )
-    made = OPSNet(config)
-    with torch.no_grad():  # initial weights see and say the same of everything; these differ
-        for parameter in (made.adapter.weight, made.adapter.bias, made.clip.clip.token_embedding.weight):
-            parameter.normal_()
-        for norm in made.clip.visual.modules():
-            if isinstance(norm, torch.nn.BatchNorm2d):
-                norm.weight.uniform_(0.5, 2.0)
-                norm.bias.normal_()
-    return made
+    return random_opsnet()
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     root = tmp_path_factory.mktemp("novel")
     return write_storybook(StorybookSpec(role="novel", split="val", count=3, size=(96, 96)), root / "data")
-
-
-class Knowing(torch.nn.Module):
-    """Proposes the true masks, one after the other, in the order in which the evaluator reads the pictures."""
-
-    def __init__(self, batches: Sequence[AnnotatedBatch]) -> None:
-        super().__init__()
-        self._batches = iter(batches)
-
-    def forward(self, pixel_values: torch.Tensor, *, every_layer: bool = False) -> MaskProposals:
-        batch = next(self._batches)
-        assert len(batch.annotations) == len(pixel_values)
-        canvas = pixel_values.shape[-2:]
-        mask_logits = torch.full((len(pixel_values), 16, *canvas), -20.0)
-        for index, truth in enumerate(batch.annotations):
-            for query, segment in enumerate(truth.panoptic.segments[:16]):
-                height, width = truth.panoptic.ids.shape
-                inside = torch.from_numpy(truth.panoptic.ids == segment.id)
-                mask_logits[index, query, :height, :width] = torch.where(inside, 20.0, -20.0)
-        return MaskProposals(mask_logits=mask_logits, query_embed=torch.zeros(len(pixel_values), 16, 32))
-
-
-def read(dataset: Dataset, *, batch_size: int = 4) -> list[AnnotatedBatch | Skipped]:
-    opened = open_all(dataset.load, dataset.samples)
-    return list(batched(opened, longest=96, batch_size=batch_size))
-
-
-def batches_of(dataset: Dataset) -> list[AnnotatedBatch]:
-    return [part for part in read(dataset) if isinstance(part, AnnotatedBatch)]
-
-
-def figures(quality: PanopticQuality) -> tuple[float, ...]:
-    parts = (quality.all, quality.things, quality.stuff)
-    return tuple(value for part in parts for value in (part.pq, part.sq, part.rq))
-
-
-def tallies(quality: PanopticQuality) -> tuple[ClassTally, ...]:
-    """What figures are made of; tells two answers apart even where both are wrong."""
-    return tuple(c.tally for c in quality.per_class)
 
 
 def test_figures_do_not_depend_on_the_batch_size_and_progress_counts_every_sample(
@@ -245,171 +173,6 @@ def test_pictures_of_other_shapes_are_batched_apart(tmp_path: Path) -> None:
     assert shapes == [(2, 3, 64, 96), (2, 3, 96, 64)]
     with pytest.raises(ValueError, match="positive"):
         EvaluationSettings(batch_size=0)
-
-
-def test_perfect_masks_with_perfect_names_reach_a_pq_of_one(
-    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The whole way round: truth in, merge, count. A mistake in any index or frame would cost something."""
-    knowing = copy.deepcopy(model)
-    monkeypatch.setattr(knowing, "segmenter", Knowing(batches_of(dataset)))
-    monkeypatch.setattr(knowing, "iou_scores", lambda proposals: torch.full(proposals.mask_logits.shape[:2], 0.9))
-
-    done = study(knowing, dataset, WORDS, (ORACLE, StudyRow(name="model")), groups=GROUPS)
-
-    oracle = done.results[0]
-    assert figures(oracle.quality) == (1.0,) * 9
-    assert oracle.groups["unseen"].all.pq == 1.0
-    assert done.results[1].quality.all.pq < 0.5  # random names for perfect masks
-
-
-def test_every_row_of_a_study_equals_an_evaluation_of_its_own(model: OPSNet, dataset: Dataset) -> None:
-    rows = at_thresholds((*TABLE_4[:2], TABLE_4[4], TABLE_7[1], TABLE_4[8], *TABLE_5), LOOSE)
-    few = replace(dataset, samples=dataset.samples[:1])
-
-    done = study(model, few, WORDS, rows, groups=GROUPS)
-
-    counted = {result.row.name: tallies(result.quality) for result in done.results}
-    assert [result.row for result in done.results] == list(rows)
-    for row in rows[2:5]:
-        alone = evaluate_dataset(model, few, WORDS, EvaluationSettings(fusion=row.modulation, merge=row.merge))
-        assert counted[row.name] == tallies(alone.quality)
-    assert len(set(counted.values())) >= 3  # the rows are no copies of one another
-    assert counted["mask pooling"] == counted["CLIP-only"]
-
-
-def test_cropping_keeps_the_background_and_masking_removes_it(
-    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[bool] = []
-
-    def recorded(clip: Clip, images: ImageBatch, mask_logits: torch.Tensor, *, keep_background: bool) -> torch.Tensor:
-        asked.append(keep_background)
-        return crop_embed(clip, images, mask_logits, keep_background=keep_background)
-
-    monkeypatch.setattr("lexiseg.studies.opsnet.ablations.crop_embed", recorded)
-
-    for row, expected in zip(TABLE_5, ([], [True], [False]), strict=True):
-        asked.clear()
-        study(model, dataset, WORDS, (row,), EvaluationSettings(limit=1))
-        assert asked == expected
-
-
-def test_rows_that_differ_only_in_their_name_are_counted_once(
-    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[MergeConfig] = []
-    real = measure.panoptic_map
-
-    def counted(*args: Any) -> PanopticMap:
-        calls.append(args[4])
-        return real(*args)
-
-    monkeypatch.setattr(measure, "panoptic_map", counted)
-    rows = (*TABLE_4, *TABLE_5[:1], *TABLE_7[:1], *TABLE_1[2:4])
-
-    done = study(model, dataset, WORDS, rows, EvaluationSettings(limit=1))
-
-    assert len(done.results) == 13
-    assert len(calls) == 10  # nine of table 4, and the query ranked by class
-
-
-def test_on_the_training_vocabulary_modulation_equals_query_only_in_every_digit(model: OPSNet, tmp_path: Path) -> None:
-    base = write_storybook(StorybookSpec(role="base", split="val", count=1, size=(64, 64)), tmp_path / "base")
-    rows = at_thresholds((*TABLE_4[:2], *TABLE_4[7:], *TABLE_6[::4]), LOOSE)
-
-    done = study(model, base, model.config.training_vocabulary, rows)
-
-    query, clip, *grid = [tallies(result.quality) for result in done.results]
-    assert done.domain_similarity == 1.0
-    assert grid == [query] * 7
-    assert clip != query
-
-
-def test_the_tables_hold_every_row_of_the_paper_once() -> None:
-    sizes = {name: len(rows) for name, rows in TABLES.items()}
-
-    assert sizes == {"1": 5, "4": 9, "5": 3, "6": 20, "7": 12, "oracle": 1}
-    for rows in TABLES.values():
-        assert len({row.name for row in rows}) == len(rows)
-        assert len({replace(row, name="") for row in rows}) == len(rows)
-    assert {(r.modulation.alpha, r.modulation.beta) for r in TABLE_6} == {
-        (alpha, beta) for alpha in (0, 5, 10, 15) for beta in (0, 0.25, 0.5, 0.75, 1)
-    }
-    assert {row.merge.rank_by for row in TABLE_7} == {"class", "iou", "product"}
-    assert TABLE_1[0].modulation == CLIP_ONLY
-    assert TABLE_4[0].modulation == QUERY_ONLY
-
-
-def test_a_study_gives_plain_rows(model: OPSNet, dataset: Dataset) -> None:
-    done = study(model, dataset, WORDS, TABLE_1[:2], EvaluationSettings(limit=1), groups=GROUPS)
-
-    plain = json.loads(json.dumps([result.to_jsonable() for result in done.results]))
-
-    assert plain[0]["name"] == "CLIP-only, Cls"
-    assert plain[0]["modulation"]["clip_only"] is True
-    assert set(plain[0]["groups"]) == {"shared", "unseen"}
-    assert set(plain[1]["things"]) == {"pq", "sq", "rq", "n"}
-    assert [len(row) for row in done.table()] == [8, 8, 8]
-    with pytest.raises(ValueError, match="leave both out"):
-        study(model, dataset, WORDS, TABLE_1, EvaluationSettings(merge=LOOSE))
-
-
-def test_true_masks_are_named_by_what_clip_sees_under_them(
-    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A CLIP map that holds, in every cell, the code of what is there must name nearly everything."""
-    batches = iter(batches_of(dataset))
-    name_of = {category.id: category.name for category in dataset.categories}
-    codes = torch.eye(len(WORDS))
-
-    def map_of_names(images: ImageBatch) -> torch.Tensor:
-        truths = next(batches).annotations
-        found = torch.zeros(len(truths), len(WORDS), *(side // 4 for side in images.pixel_values.shape[-2:]))
-        for index, truth in enumerate(truths):
-            for segment in truth.panoptic.segments:
-                inside = torch.from_numpy(truth.panoptic.ids == segment.id)[None, None].float()
-                code = codes[WORDS.names.index(name_of[segment.category_id])]
-                found[index] += code[:, None, None] * F.avg_pool2d(inside, 4)[0, 0]
-        return found
-
-    def embed(proposals: MaskProposals, clip_map: torch.Tensor) -> RegionEmbeddings:
-        pooled = mask_pool(clip_map, proposals.mask_logits)
-        return RegionEmbeddings(class_embed=pooled, clip_embed=pooled)
-
-    def words(*args: object, **kwargs: object) -> VocabularyEmbeddings:
-        return VocabularyEmbeddings(
-            text_embed=codes,
-            concept_index=torch.arange(len(WORDS)),
-            num_concepts=len(WORDS),
-            similarity=torch.ones(len(WORDS)),
-            domain_similarity=1.0,
-        )
-
-    knowing = copy.deepcopy(model)
-    monkeypatch.setattr(knowing, "clip_map", map_of_names)
-    monkeypatch.setattr(knowing, "embed", embed)
-    monkeypatch.setattr(knowing, "embed_vocabulary", words)
-
-    rows = true_mask_top1(knowing, dataset, WORDS, groups=GROUPS, sizes=(16.0, 32.0))
-
-    found = {(row.group, row.is_thing, row.size): row for row in rows}
-    assert found["all", True, "all"].accuracy > 0.95
-    assert found["all", False, "all"].accuracy > 0.95
-    segments = [s for sample in dataset.samples for s in sample.segments if not s.is_crowd]
-    assert found["all", True, "all"].count + found["all", False, "all"].count == len(segments)
-    for group in ("all", "shared", "unseen"):
-        sizes = [found[group, True, size].count for size in ("small", "medium", "large")]
-        assert sum(sizes) == found[group, True, "all"].count
-    assert found["shared", True, "all"].count + found["unseen", True, "all"].count == found["all", True, "all"].count
-
-
-def test_a_clip_that_knows_nothing_names_few_true_masks(model: OPSNet, dataset: Dataset) -> None:
-    rows = true_mask_top1(model, dataset, WORDS, EvaluationSettings(limit=2, negatives=True))
-
-    assert len(rows) == 8
-    assert sum(row.count for row in rows if row.size == "all") > 10
-    assert all(row.accuracy < 0.6 for row in rows if row.size == "all")
 
 
 def test_a_crop_of_the_whole_picture_is_the_picture_and_an_empty_mask_falls_back_on_it(model: OPSNet) -> None:

@@ -138,7 +138,8 @@ def cell(measured: Measured | None, paper: float | None = None) -> str:
         )
     elif paper is not None:
         parts.append("-")
-    parts += [f"({paper:g})"] * (paper is not None)
+    if paper is not None:
+        parts.append(f"({paper:g})")
     return " ".join(parts) or "-"
 
 

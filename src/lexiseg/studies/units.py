@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 
+from lexiseg.core.errors import WorkerError
 from lexiseg.core.files import lock, read_json_object, write_atomically
 from lexiseg.core.pool import end_with_parent
 from lexiseg.evaluation.report import installed_versions
@@ -147,6 +149,7 @@ def run_units(
 
     Raises:
         ValueError: if a unit fails; what is finished is kept.
+        WorkerError: if all processes were killed from outside.
     """
     if jobs == 1:
         threads = torch.get_num_threads()
@@ -161,33 +164,37 @@ def run_units(
     workers = [context.Process(target=_worker, args=(store, targets, told), daemon=True) for _ in range(jobs)]
     for worker in workers:
         worker.start()
+    problems: list[str] = []
     try:
-        running, problems = jobs, []
-        while running:
-            one = told.get()
-            if one is None or isinstance(one, str):
-                running -= 1
-                problems += [one] * isinstance(one, str)
-            else:
-                report(*one)
-        if problems:
-            raise ValueError(problems[0])
+        is_going_on = True
+        while is_going_on:
+            is_going_on = any(worker.is_alive() for worker in workers)
+            while not told.empty():
+                one = told.get()
+                if isinstance(one, str):
+                    problems.append(one)
+                else:
+                    report(*one)
+            time.sleep(POLL_SECONDS * is_going_on)
     finally:
         for worker in workers:
             worker.terminate()
             worker.join()
+    if problems:
+        raise ValueError(problems[0])
+    if store.todo(targets):
+        raise WorkerError("all worker processes were killed, probably for want of memory. Take fewer --jobs.")
 
 
 def _worker(store: Store, targets: Sequence[str], told: Any) -> None:
-    """A process of its own: the last that it tells is None, or what went wrong."""
+    """A process of its own, which tells of every unit that it has done, and what went wrong."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches all processes, and the parent reports it
     end_with_parent()
     torch.set_num_threads(1)
     try:
         _work(store, targets, lambda *one: told.put(one))
     except Exception as error:
         told.put(" ".join(str(error).split()) or type(error).__name__)
-    else:
-        told.put(None)
 
 
 def _work(store: Store, targets: Sequence[str], report: Callable[[str, float, int], None]) -> None:

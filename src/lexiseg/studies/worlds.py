@@ -91,9 +91,13 @@ class World:
         return [name for name in names if self.has(name)]
 
     def pictures(self, data: DataName, split: Split, preset: Preset, *, seed: int = 0) -> "Pictures":
-        """Test or validation pictures of a data set; of real data, which have one annotated split, the first ones."""
+        """Test or validation pictures of a data set.
+
+        Real data have one annotated split: the preset `quick` takes its first pictures, and `full` all.
+        """
         count = preset.test if split == "test" else preset.val
-        return Pictures(data=data, split=split, count=count, seed=seed, root=self.root)
+        is_whole = self.root is not None and preset.name == "full"
+        return Pictures(data=data, split=split, count=None if is_whole else count, seed=seed, root=self.root)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +106,8 @@ class Pictures:
 
     data: DataName
     split: Split
-    count: int
+    count: int | None
+    """How many; None: all of a real data set."""
     seed: int = 0
     root: Path | None = None
 
@@ -116,7 +121,7 @@ class Pictures:
         """Draws them; for a plan whose world is drawn."""
         role, settings = DRAWN_ROLES[self.data], {"split": self.split, "count": self.count, "seed": self.seed}
         name = f"pictures/{role}-{self.split}-{self.count}-{self.seed}"
-        return Unit(name=name, act=draw, settings={"role": role, **settings}, minutes=self.count * 15e-3 / 60)
+        return Unit(name=name, act=draw, settings={"role": role, **settings}, minutes=(self.count or 0) * 15e-3 / 60)
 
     @property
     def settings(self) -> dict[str, Any]:

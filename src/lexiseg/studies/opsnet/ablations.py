@@ -1,5 +1,6 @@
 """The papers' ablations at the cost of one pass: regions are computed once, then every configuration is counted."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -7,22 +8,22 @@ from typing import Any, Literal
 from lexiseg.core.pool import ProgressCallback
 from lexiseg.core.structures import ImageBatch, MaskPrediction
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.dataset import Dataset
+from lexiseg.data.categories import match_groups, match_vocabulary
+from lexiseg.data.dataset import Annotation, Category, Dataset
 from lexiseg.evaluation.loading import Skipped
+from lexiseg.evaluation.measure import Answer
 from lexiseg.evaluation.measures import PanopticMeasure, SemanticMeasure
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, PanopticTally
 from lexiseg.evaluation.metrics.semantic_quality import SemanticTally, over_classes
-from lexiseg.evaluation.plan import EvaluationPlan, inference, plan_evaluation, planned_batches
+from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.evaluation.upper_bounds import name_perfectly
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
 from lexiseg.models.crops import crop_embed
 from lexiseg.models.opsnet import EncodedRegions, OPSNet
 from lexiseg.models.postprocess.panoptic import MergeConfig, RankBy
-from lexiseg.studies.verdicts import with_blocks
-from lexiseg.studies.worlds import MOST_BLOCKS
 
-ClipRegions = Literal["pool", "crop", "mask"]
+ClipRegions = Literal["pool", "crop", "mask", "coarse"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,8 @@ class StudyRow:
     modulation: ModulationConfig = field(default_factory=ModulationConfig)
     merge: MergeConfig = field(default_factory=MergeConfig)
     clip_regions: ClipRegions = "pool"
-    """How CLIP sees a region: mask pooling, its box with the background, or its box without."""
+    """How CLIP sees a region: mask pooling, its box with the background, its box without, or mask pooling of the
+    picture at half the size, which makes a CLIP weaker."""
     is_oracle: bool = False
     """Names come from the truth (see `name_perfectly`): the best that these masks allow."""
 
@@ -95,12 +97,25 @@ TABLE_7 = tuple(
 )
 """What ranks and filters the masks. The paper's "modulated" block equals query + 1 CLIP; both are here."""
 
+EXPERIMENTS = (
+    StudyRow(name="coarse CLIP, CLIP-only", modulation=CLIP_ONLY, clip_regions="coarse"),
+    *(
+        StudyRow(name=f"coarse CLIP, query + {k:g} CLIP", modulation=_ratio(k), clip_regions="coarse")
+        for k in (0.5, 1.0, 2.0, 3.0, 4.0)
+    ),
+    StudyRow(name="coarse CLIP, EF", modulation=ModulationConfig(beta=0.0), clip_regions="coarse"),
+    StudyRow(name="coarse CLIP, EF + LD", clip_regions="coarse"),
+    StudyRow(name="EF + LD, beta 0.1", modulation=ModulationConfig(beta=0.1)),
+)
+"""Not the paper's: what becomes of its orders where CLIP is weaker, or names are debiased less."""
+
 TABLES: Mapping[str, tuple[StudyRow, ...]] = {
     "1": TABLE_1,
     "4": TABLE_4,
     "5": TABLE_5,
     "6": TABLE_6,
     "7": TABLE_7,
+    "experiments": EXPERIMENTS,
     "oracle": (ORACLE,),
 }
 
@@ -120,44 +135,75 @@ class Counts:
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(self.panoptic + other.panoptic, self.semantic + other.semantic)
 
+    def to_jsonable(self) -> list[Any]:
+        """What JSON can hold."""
+        return [self.panoptic.to_jsonable(), self.semantic.to_jsonable()]
+
+    @staticmethod
+    def from_jsonable(content: Sequence[Any]) -> "Counts":
+        """The inverse of `to_jsonable`."""
+        return Counts(PanopticTally.from_jsonable(content[0]), SemanticTally.from_jsonable(content[1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counting:
+    """How pictures of a data set are counted, and what counts mean."""
+
+    panoptic: PanopticMeasure
+    semantic: SemanticMeasure
+    groups: Mapping[str, tuple[Category, ...]]
+
+    @staticmethod
+    def of(dataset: Dataset, vocabulary: Vocabulary, groups: Mapping[str, Sequence[str]] | None = None) -> "Counting":
+        """Counting of a data set's classes, and of groups of them by name."""
+        match_vocabulary(dataset.categories, vocabulary)
+        named = match_groups(groups or {}, dataset.categories)
+        return Counting(panoptic=PanopticMeasure(dataset), semantic=SemanticMeasure(dataset), groups=named)
+
+    def tally(self, answer: Answer, truth: Annotation) -> Counts:
+        """The counts of one picture, both of its merged map."""
+        return Counts(self.panoptic.tally(answer, truth), self.semantic.tally(answer, truth))
+
+    def zero(self) -> Counts:
+        """Of no picture."""
+        return Counts(self.panoptic.zero(), self.semantic.zero())
+
+    def figures(self, counts: Counts) -> dict[str, float]:
+        """Every figure in percent: "PQ", "SQ", "PQ things", "mIoU", "PQ unseen" ..."""
+        quality = self.panoptic.summarise(counts.panoptic, self.panoptic.categories)
+        semantic = self.semantic.summarise(counts.semantic, self.semantic.categories)
+        found = {"PQ": quality.all.pq, "SQ": quality.all.sq, "RQ": quality.all.rq}
+        found |= {"PQ things": quality.things.pq, "PQ stuff": quality.stuff.pq, "mIoU": semantic.miou}
+        for name, categories in self.groups.items():
+            found[f"PQ {name}"] = self.panoptic.summarise(counts.panoptic, categories).all.pq
+            found[f"mIoU {name}"] = over_classes(semantic, categories).miou
+        return {name: 100 * value for name, value in found.items()}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyResult:
-    """What one row found, block by block of the pictures."""
+    """What one row found."""
 
     row: StudyRow
-    blocks: tuple[Counts, ...]
-    plan: EvaluationPlan
-    semantic: SemanticMeasure
+    counts: Counts
+    counting: Counting
 
     @property
     def quality(self) -> PanopticQuality:
-        """Of all pictures; fractions."""
-        return self.plan.summarise(sum_of(self.blocks).panoptic)[0]
+        """PQ and its parts, as fractions."""
+        return self.counting.panoptic.summarise(self.counts.panoptic, self.counting.panoptic.categories)
 
     @property
     def groups(self) -> Mapping[str, PanopticQuality]:
         """The same over groups of classes."""
-        return self.plan.summarise(sum_of(self.blocks).panoptic)[1]
+        return {
+            name: self.counting.panoptic.summarise(self.counts.panoptic, categories)
+            for name, categories in self.counting.groups.items()
+        }
 
-    def figures(self) -> dict[str, dict[str, Any]]:
-        """Every figure in percent, of all pictures and without each block of them: "PQ", "PQ unseen", "mIoU" ..."""
-        return with_blocks(self.blocks, self._figures)
-
-    def _figures(self, counts: Counts) -> dict[str, float]:
-        quality, groups = self.plan.summarise(counts.panoptic)
-        semantic = self.semantic.summarise(counts.semantic, self.semantic.categories)
-        found = {"PQ": quality.all.pq, "SQ": quality.all.sq, "RQ": quality.all.rq}
-        found |= {"PQ things": quality.things.pq, "PQ stuff": quality.stuff.pq, "mIoU": semantic.miou}
-        for name, group in groups.items():
-            of_group = over_classes(semantic, self.plan.groups[name])
-            found |= {f"PQ {name}": group.all.pq, f"mIoU {name}": of_group.miou}
-        return {name: 100 * value for name, value in found.items()}
-
-
-def sum_of(blocks: Sequence[Counts]) -> Counts:
-    """All counts together."""
-    return sum(blocks[1:], blocks[0])
+    def figures(self) -> dict[str, float]:
+        """Every figure in percent."""
+        return self.counting.figures(self.counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,21 +251,17 @@ def study(
         raise ValueError(
             "a study needs rows, and takes modulation and merge from them: leave both out of the settings."
         )
-    keys = list(dict.fromkeys(replace(row, name="") for row in rows))
     skipped: list[Skipped] = []
     read = 0
     with inference(model):
-        plan = plan_evaluation(model, dataset, vocabulary, settings, groups)
-        plan = replace(plan, measure=PanopticMeasure(dataset))
-        semantic = SemanticMeasure(dataset, frozenset(c.name for c in plan.groups.get("unseen", ())))
-        nothing = Counts(plan.measure.zero(), semantic.zero())
-        num_blocks = min(MOST_BLOCKS, len(dataset.samples[: settings.limit]))
-        blocks = {key: [nothing] * num_blocks for key in keys}
+        counting = Counting.of(dataset, vocabulary, groups)
+        plan = replace(plan_evaluation(model, dataset, vocabulary, settings), measure=counting.panoptic)
+        counts = {replace(row, name=""): counting.zero() for row in rows}
         for batch in planned_batches(model, plan, settings, skipped, report):
             images = batch.images.to(plan.words.text_embed.device)
-            encoded = _encoded(model, images, {key.clip_regions for key in keys})
+            encoded = _encoded(model, images, {key.clip_regions for key in counts})
             answers: dict[StudyRow, MaskPrediction] = {}  # rows that only merge differently share one
-            for key in keys:
+            for key in counts:
                 shared = replace(key, merge=MergeConfig())
                 if shared not in answers:
                     answers[shared] = (
@@ -227,13 +269,10 @@ def study(
                         if key.is_oracle
                         else model.predict(encoded[key.clip_regions], plan.words, key.modulation)
                     )
-                for place, (answer, truth) in enumerate(plan.answers(answers[shared], key.merge, batch)):
-                    counts = Counts(plan.measure.tally(answer, truth), semantic.tally(answer, truth))
-                    blocks[key][(read + place) % num_blocks] += counts
+                for answer, truth in plan.answers(answers[shared], key.merge, batch):
+                    counts[key] += counting.tally(answer, truth)
             read += len(batch.annotations)
-    results = tuple(
-        StudyResult(row=row, blocks=tuple(blocks[replace(row, name="")]), plan=plan, semantic=semantic) for row in rows
-    )
+    results = tuple(StudyResult(row=row, counts=counts[replace(row, name="")], counting=counting) for row in rows)
     return Study(
         results=results,
         num_pictures=read,
@@ -247,6 +286,12 @@ def _encoded(model: OPSNet, images: ImageBatch, kinds: set[ClipRegions]) -> dict
     pooled = model.encode(images)
     encoded: dict[ClipRegions, EncodedRegions] = {"pool": pooled}
     for kind in kinds - {"pool"}:
-        embed = crop_embed(model.clip, images, pooled.proposals.mask_logits, keep_background=kind == "crop")
+        masks = pooled.proposals.mask_logits
+        if kind == "coarse":
+            halved = copy.copy(model)
+            halved.config = replace(model.config, clip_scale=model.config.clip_scale / 2)
+            embed = halved.embed(pooled.proposals, halved.clip_map(images)).clip_embed
+        else:
+            embed = crop_embed(model.clip, images, masks, keep_background=kind == "crop")
         encoded[kind] = replace(pooled, regions=replace(pooled.regions, clip_embed=embed))
     return encoded

@@ -1,16 +1,21 @@
 """Units of the tables that need no training: one pass over each data set counts all their rows."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lexiseg.core.files import read_json_object, write_atomically
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.config_json import from_jsonable, to_jsonable
 from lexiseg.models.opsnet import OPSNet
-from lexiseg.studies.opsnet.ablations import TABLES, StudyRow, at_thresholds, study
+from lexiseg.studies.opsnet.ablations import TABLES, Counting, Counts, StudyRow, at_thresholds, study
 from lexiseg.studies.units import Plan, Unit
+from lexiseg.studies.verdicts import with_blocks
 from lexiseg.studies.worlds import (
+    MOST_BLOCKS,
     DataName,
     Preset,
     World,
@@ -23,53 +28,112 @@ from lexiseg.studies.worlds import (
 from lexiseg.training.clip.folders import read_clip
 
 ROWS: Mapping[str, StudyRow] = {
-    f"Table {table}: {row.name}": row for table, rows in TABLES.items() if table != "oracle" for row in rows
-} | {"oracle naming": TABLES["oracle"][0]}
+    f"{'Table ' if table.isdigit() else ''}{table}: {row.name}": row for table, rows in TABLES.items() for row in rows
+}
 """All rows, by the arms that they are."""
 _DATA: tuple[DataName, ...] = ("COCO", "ADE20K", "Cityscapes", "Pascal Context")
+_CROPPED: tuple[DataName, ...] = ("COCO", "ADE20K")
+"""Where the paper has crops, which cost a pass of CLIP each."""
 
 
 def plan_ablations(world: World, preset: Preset) -> Plan:
-    """One unit for each data set; all rows of the model of this world."""
+    """All rows of this world's model, a data set at a time.
+
+    Blocks of pictures are counted by units of their own where the pictures are many, so that none takes an hour; a last
+    unit adds them up.
+    """
     pictures = {data: world.pictures(data, "test", preset) for data in world.data(_DATA)}
     units = picture_units(list(pictures.values()))
-    model = world.model_settings
     names: list[str] = []
     for data, shown in pictures.items():
-        # Crops cost a pass of CLIP each, and the paper has them on two data sets.
-        arms = [arm for arm in ROWS if data in ("COCO", "ADE20K") or not arm.startswith("Table 5")]
+        arms = [arm for arm in ROWS if data in _CROPPED or not arm.startswith("Table 5")]
         name = f"ablations/{data.lower().replace(' ', '-')}"
         settings = {
-            "model": model,
+            "model": world.model_settings,
             "pictures": shown.settings,
             "rows": {arm: to_jsonable(ROWS[arm]) for arm in arms},
         }
-        units[name] = Unit(name=name, act=measure, settings=settings, needs=shown.needs, minutes=shown.count / 50)
+        shares = [[b] for b in range(MOST_BLOCKS)] if shown.count is None else [list(range(MOST_BLOCKS))]
+        minutes = 30.0 if shown.count is None else shown.count / 50
+        parts = [
+            Unit(
+                name=f"{name}-{place}",
+                act=count,
+                settings={**settings, "blocks": blocks},
+                needs=shown.needs,
+                minutes=minutes,
+            )
+            for place, blocks in enumerate(shares)
+        ]
+        whole = Unit(
+            name=name,
+            act=add_up,
+            settings={**settings, "parts": [part.name for part in parts]},
+            needs=(*shown.needs, *(part.name for part in parts)),
+            minutes=0.2,
+        )
+        units |= {unit.name: unit for unit in (*parts, whole)}
         names.append(name)
     return Plan(units=units, arms=dict.fromkeys(ROWS, (tuple(names),)))
 
 
-def measure(
-    files: Path, out: Path, *, model: Mapping[str, Any], pictures: Mapping[str, Any], rows: Mapping[str, Any]
+def count(
+    files: Path,
+    out: Path,
+    *,
+    model: Mapping[str, Any],
+    pictures: Mapping[str, Any],
+    rows: Mapping[str, Any],
+    blocks: Sequence[int],
 ) -> Any:
-    """Counts all rows in one pass, with the model's own thresholds: the act of a unit."""
+    """Counts all rows in some blocks of pictures, with the model's own thresholds: the act of a unit.
+
+    A block that an earlier call has counted stays as it is.
+    """
+    out.mkdir(parents=True, exist_ok=True)
     network = with_pool(load_network(files, model, OPSNet), files, model)
     dataset, vocabulary, limit = open_pictures(files, pictures)
+    samples = dataset.samples[:limit]
     asked = at_thresholds([from_jsonable(StudyRow, row) for row in rows.values()], network.config.merge)
-    done = study(
-        network,
-        dataset,
-        vocabulary,
-        asked,
-        EvaluationSettings(limit=limit),
-        groups=seen_and_unseen(dataset, vocabulary, network.training_vocabulary),
-    )
+    for block in blocks:
+        target = out / f"{block}.json"
+        if not (part := samples[block::MOST_BLOCKS]) or target.is_file():
+            continue
+        counted = study(
+            network, replace(dataset, samples=part), vocabulary, asked, EvaluationSettings(cache_dir=out / "words")
+        )
+        arms = {arm: one.counts.to_jsonable() for arm, one in zip(rows, counted.results, strict=True)}
+        about = {"domain similarity": counted.domain_similarity, "unreadable": len(counted.unreadable)}
+        write_atomically(target, json.dumps({**about, "arms": arms}))
+    return {"blocks": list(blocks)}
+
+
+def add_up(
+    files: Path,
+    out: Path,
+    *,
+    model: Mapping[str, Any],
+    pictures: Mapping[str, Any],
+    rows: Mapping[str, Any],
+    parts: Sequence[str],
+) -> Any:
+    """Adds the blocks of `count` up to figures: the act of a unit."""
+    network = load_network(files, model, OPSNet)
+    dataset, vocabulary, _ = open_pictures(files, pictures)
+    groups = seen_and_unseen(dataset, vocabulary, network.training_vocabulary)
+    counting = Counting.of(dataset, vocabulary, groups)
+    blocks = [read_json_object(path) for part in parts for path in sorted((files / part).glob("*.json"))]
     data = pictures["data"]
-    arms = {
-        arm: {f"{data} {name}": about for name, about in result.figures().items()}
-        for arm, result in zip(rows, done.results, strict=True)
+    arms = {}
+    for arm in rows:
+        counts = [Counts.from_jsonable(block["arms"][arm]) for block in blocks]
+        found = with_blocks(counts, counting.figures)
+        arms[arm] = {f"{data} {name}": about for name, about in found.items()}
+    return {
+        "arms": arms,
+        "domain similarity": blocks[0]["domain similarity"],
+        "unreadable pictures": sum(block["unreadable"] for block in blocks),
     }
-    return {"arms": arms, "domain similarity": done.domain_similarity, "pictures counted": done.num_pictures}
 
 
 def with_pool(network: OPSNet, files: Path, model: Mapping[str, Any]) -> OPSNet:

@@ -1,0 +1,143 @@
+"""`reproduce` on small drawn worlds and on miniatures of published layouts: names, results, refusals, going on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lexiseg.core.errors import UsageError
+from lexiseg.io.models import save_model
+from lexiseg.studies import reproduce
+from lexiseg.studies.opsnet.plan import ROWS, plan_ablations
+from lexiseg.studies.report import cell
+from lexiseg.studies.reproduce import CLAIMS, FIGURES, TABLES, known_names, prepare
+from lexiseg.studies.units import Plan
+from lexiseg.studies.verdicts import Measured
+from lexiseg.studies.worlds import FULL, PRESETS, QUICK, Preset, World
+from random_opsnet import random_opsnet
+
+TINY = Preset(name="quick", seeds=(0,), test=2, val=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(random_opsnet(), tmp_path_factory.mktemp("model") / "opsnet")
+
+
+@pytest.mark.slow
+def test_a_table_and_a_claim_become_pages_and_a_second_call_changes_no_byte(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduce, "PLANS", (plan_ablations,))
+    world = World(model=str(folder))
+
+    work = prepare(["table 4", "O7"], world, TINY, tmp_path / "out")
+    page = work.run(jobs=1)
+
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [table["name"] for table in results["tables"]] == ["Table 4"]
+    assert [claim["name"] for claim in results["claims"]] == ["O7"]
+    row = next(row for row in results["tables"][0]["rows"] if row["name"] == "EF + LD")
+    assert row["paper"]["ADE20K PQ"] == 17.7
+    assert 0 <= row["ours"]["ADE20K PQ"]["mean"] <= 100
+    assert row["ours"]["Pascal Context mIoU"]["mean"] >= 0
+    equal = [c for c in results["claims"][0]["contrasts"] if c["kind"] == "equal"]
+    assert [contrast["verdict"] for contrast in equal] == ["holds", "holds"]  # by construction, in every digit
+    assert results["rule"] in page.read_text()
+    first = page.read_bytes(), (tmp_path / "out" / "results.json").read_bytes()
+    again = prepare(["table 4", "O7"], world, TINY, tmp_path / "out")
+    assert again.hours == 0
+    again.run(jobs=1)
+    assert (page.read_bytes(), (tmp_path / "out" / "results.json").read_bytes()) == first
+
+
+def test_what_a_folder_holds_is_not_mixed_with_something_else(folder: Path, tmp_path: Path) -> None:
+    prepare(["Table 6"], World(model=str(folder)), TINY, tmp_path / "out")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("dear")
+
+    with pytest.raises(ValueError, match="another preset, model or root"):
+        prepare(["Table 6"], World(model="storybook"), TINY, tmp_path / "out")
+    with pytest.raises(ValueError, match="something else"):
+        prepare(["Table 6"], World(model=str(folder)), TINY, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("Tabel 4", "did you mean Table 4"), ("O77", "did you mean O7"), ("zzz", "--list")]
+)
+def test_an_unknown_name_is_answered_with_what_is_near(name: str, hint: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=hint):
+        prepare([name], World(model="storybook"), TINY, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_real_data_without_what_is_asked_for_are_told_and_nothing_is_made(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+
+    with pytest.raises(UsageError, match="below --root"):
+        prepare(["Table 4"], World(model=str(folder), root=tmp_path / "data"), TINY, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_arm_of_a_table_figure_or_claim_is_measured_by_some_unit() -> None:
+    """A misspelt arm would be a row of dashes, or a claim that is never run."""
+    for preset in (QUICK, FULL):
+        plan = Plan(units={}, arms={})
+        for make in reproduce.PLANS:
+            plan |= make(World(model="storybook"), preset)
+        assert all(need in plan.units for unit in plan.units.values() for need in unit.needs)
+        assert all(name in plan.units for seeds in plan.arms.values() for units in seeds for name in units)
+        assert all(unit.minutes <= 60 for unit in plan.units.values())
+        if preset is FULL:
+            asked = {arm for one in (*TABLES, *FIGURES, *CLAIMS) for arm in one.arms}
+            assert {arm for arm in asked if not arm.startswith("not tried: ")} - plan.arms.keys() == set()
+            assert {figure.unit for figure in FIGURES} <= plan.units.keys()
+
+
+def test_names_are_told_once_and_settings_are_plain_data() -> None:
+    names = [name for name, _ in known_names()]
+
+    assert len(names) == len({"".join(name.casefold().split()) for name in names})
+    assert "all" not in names
+    assert set(PRESETS) == {"quick", "full"}
+    plan = plan_ablations(World(model="storybook"), QUICK)
+    assert all(json.loads(json.dumps(unit.settings)) == unit.settings for unit in plan.units.values())
+    assert set(plan.arms) == set(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("measured", "paper", "text"),
+    [
+        (None, None, "-"),
+        (None, 52.4, "- (52.4)"),
+        (Measured(seeds=(50.04,)), 52.4, "50.0 (52.4)"),
+        (Measured(seeds=(50.0, 51.0, 52.0)), None, "51.0 ± 1.0"),
+        (Measured(seeds=(50.0,), blocks=(49.0, 51.0)), None, "50.0 *± 1.0*"),
+    ],
+)
+def test_a_cell_has_ours_its_spread_and_the_papers(measured: Any, paper: float | None, text: str) -> None:
+    assert cell(measured, paper) == text
+
+
+@pytest.mark.slow
+def test_the_same_tables_are_made_of_real_layouts_and_what_is_not_there_is_left_out(
+    folder: Path, coco_sample: Path, tmp_path: Path
+) -> None:
+    root, home = tmp_path / "data", tmp_path / "data" / "coco"
+    (home / "annotations").mkdir(parents=True)
+    (home / "val2017").symlink_to(coco_sample / "input_images")
+    (home / "panoptic_val2017").symlink_to(coco_sample / "panoptic_examples")
+    (home / "annotations" / "panoptic_val2017.json").symlink_to(coco_sample / "panoptic_examples.json")
+
+    work = prepare(["Table 1", "Table 2", "O5", "O10"], World(model=str(folder), root=root), TINY, tmp_path / "out")
+    work.run(jobs=1)
+
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(work.missing) >= {"Table 2"}  # other backbones need a training
+    (table,) = results["tables"]
+    row = table["rows"][-1]
+    assert row["paper"]["COCO PQ"] == 52.4
+    assert "COCO PQ" in row["ours"]
+    assert "ADE20K PQ" not in row["ours"]  # it does not lie below this root
+    assert {c["name"]: c["verdict"] for c in results["claims"]}["O5"] == "not run"
