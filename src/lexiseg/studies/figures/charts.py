@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from lexiseg.inference.labels import shorten, text_size
 from lexiseg.inference.palette import RGB
-from lexiseg.inference.visualize import FAINT_INK, INK, LINE, PAPER
+from lexiseg.inference.visualize import FAINT_INK, INK, PAPER
 from lexiseg.studies.figures.drawing import (
     SERIES,
     Box,
@@ -49,19 +48,6 @@ class Area:
     def bottom(self) -> float:
         """Its lower edge."""
         return self.top + self.height
-
-
-class Panel(Protocol):
-    """One chart of a figure."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its series, for the legend that all panels share."""
-        ...
-
-    def marks(self, area: Area, colours: Mapping[str, RGB]) -> list[Mark]:
-        """The chart inside an area."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +235,9 @@ class HeatMap:
         wide = max(text_size(row, 13)[0] for row in self.rows)
         left = area.left + wide + 12 + (20 if self.y_label else 0)
         top = area.top + (26 if self.title else 4)
-        plot = Area(left=left, top=top, width=area.right - left, height=area.bottom - top - 24 - 20 * bool(self.x_label))
+        plot = Area(
+            left=left, top=top, width=area.right - left, height=area.bottom - top - 24 - 20 * bool(self.x_label)
+        )
         known = [value for row in self.values for value in row if value is not None]
         low, high = min(known), max(known)
         cell = plot.width / len(self.columns), plot.height / len(self.rows)
@@ -272,6 +260,10 @@ class HeatMap:
         for place, name in enumerate(self.columns):
             marks.append(Text(x=plot.left + (place + 0.5) * cell[0], y=plot.bottom + 13, words=name, anchor="middle"))
         return marks + best + _labels(area, plot, self.x_label, self.y_label)
+
+
+Panel = Histogram | Bars | Lines | HeatMap
+"""One chart of a figure; its `names` are the series in the legend that all share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -424,7 +416,10 @@ def _notes(notes: Sequence[Note], area: Area) -> tuple[list[Mark], float]:
 
 
 def _badge(x: float, y: float, words: str, colour: RGB) -> list[Mark]:
-    return [Dot(x=x, y=y, radius=9, fill=tint(colour, 0.42)), Text(x=x, y=y, words=words, size=12, colour=PAPER, anchor="middle")]
+    return [
+        Dot(x=x, y=y, radius=9, fill=tint(colour, 0.42)),
+        Text(x=x, y=y, words=words, size=12, colour=PAPER, anchor="middle"),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -466,9 +461,7 @@ class _Scale:
         ends = (self.plot.left, self.plot.bottom), (self.plot.right, self.plot.bottom)
         marks: list[Mark] = [] if self.y_ticks[0] < 0 else [Stroke(points=ends, colour=FAINT_INK)]
         for words, x in places.items():
-            marks.append(
-                Text(x=x, y=self.plot.bottom + 13, words=words, size=12, colour=FAINT_INK, anchor="middle")
-            )
+            marks.append(Text(x=x, y=self.plot.bottom + 13, words=words, size=12, colour=FAINT_INK, anchor="middle"))
         return marks
 
 

@@ -86,7 +86,10 @@ def measure(
         for arm, found in arms.items():
             found |= with_blocks(blocks, lambda total, arm=arm, data=data: shares(total, arm, data))
         shown += examples(network, dataset, matched, category_ids, rows.get(data, 0), data)
-    names = [*draw_paths(shown).write(out / "figure-5"), *draw_levels(arms, tuple(pictures)).write(out / "figure-5-levels")]
+    names = [
+        *draw_paths(shown).write(out / "figure-5"),
+        *draw_levels(arms, tuple(pictures)).write(out / "figure-5-levels"),
+    ]
     return {"arms": arms, "pictures": names}
 
 
@@ -148,9 +151,10 @@ def draw_paths(rows: Sequence[PictureRow]) -> Drawing:
     return picture_rows(
         "Down the tree, level by level",
         rows,
-        says="By names, as the paper descends: every step compares the segment with the names of a node's children. By sums: "
-        "a node has the probabilities of all words below it. Green dots: right so far.",
-        source='Figure 5 of OPSNet, by lexiseg reproduce "Figure 5": the first test pictures with masks of three segments.',
+        says="By names, as the paper descends: every step compares the segment with the names of a node's children. "
+        "By sums: a node has the probabilities of all words below it. Green dots: right so far.",
+        source='Figure 5 of OPSNet, by lexiseg reproduce "Figure 5": the first test pictures with masks of three '
+        "segments.",
     )
 
 
@@ -174,6 +178,7 @@ def draw_levels(arms: Mapping[str, Mapping[str, Any]], data: Sequence[str]) -> D
         "Paths that are right down to each level",
         panels,
         columns=len(panels),
-        says="Of segments of which the model has a mask. Level 1 is thing or stuff, then come kinds, and last the name.",
+        says="Of segments of which the model has a mask. Level 1 is thing or stuff, then come kinds, and last the "
+        "name.",
         source='By lexiseg reproduce "Figure 5"; bars: standard error over pictures.',
     )

@@ -6,6 +6,7 @@ are told apart by colour-blind readers, too, and the same description gives the 
 
 import base64
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from PIL import Image, ImageDraw
 from lexiseg.core.files import write_atomically
 from lexiseg.inference.labels import font_for, text_size
 from lexiseg.inference.palette import RGB, at_lightness
-from lexiseg.inference.visualize import FAINT_INK, INK, LINE, PAPER
+from lexiseg.inference.visualize import INK, LINE, PAPER
 
 SERIES: tuple[RGB, ...] = ((0, 107, 171), (226, 142, 0), (0, 138, 104), (190, 98, 150), (82, 168, 222), (110, 108, 116))
 """Blue, orange, green, purple, sky and grey, after Okabe and Ito."""
@@ -244,7 +245,7 @@ def _write(sheet: Image.Image, mark: Text) -> None:
 def _dashes(points: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
     """Dashes of four pixels with gaps of three, along straight lines."""
     parts = []
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         length = math.hypot(x1 - x0, y1 - y0) or 1.0
         for start in range(0, math.ceil(length), 7 * SMOOTH):
             ends = start / length, min(1.0, (start + 4 * SMOOTH) / length)

@@ -101,7 +101,10 @@ def logits_of(model: OPSNet, seen: Seen, asked: Asked) -> dict[str, list[Float[T
 
 
 def count(
-    masks: Mapping[str, Sequence[Float[Tensor, " K"] | None]], seen: Seen, concept_of: Sequence[int | None], asked: Asked
+    masks: Mapping[str, Sequence[Float[Tensor, " K"] | None]],
+    seen: Seen,
+    concept_of: Sequence[int | None],
+    asked: Asked,
 ) -> dict[str, Counter[str]]:
     """What one list of words makes of the segments of a picture, by kind of mask."""
     counts = {kind: Counter[str]() for kind in masks}
@@ -269,7 +272,7 @@ def row_of(
         )
         concept = places[place]
         true = "?" if concept is None else words.names[concept]
-        aside = "not annotated" if segment.id in seen.shown.strangers else ""
+        aside = "unlabelled" if segment.id in seen.shown.strangers else ""
         notes.append(Note(heading=true, number=str(number), colour=SERIES[number - 1], aside=aside, lines=lines))
     return picture_row(seen, chosen, tuple(notes), f"{data}, test picture {seen.shown.number}")
 
@@ -314,7 +317,10 @@ def deepest(mask: Bool[np.ndarray, "H W"]) -> tuple[float, float]:
 
 
 def with_masks(
-    picture: UInt8[np.ndarray, "H W 3"], masks: Sequence[Bool[np.ndarray, "H W"]], colours: Sequence[RGB], side: int = 480
+    picture: UInt8[np.ndarray, "H W 3"],
+    masks: Sequence[Bool[np.ndarray, "H W"]],
+    colours: Sequence[RGB],
+    side: int = 480,
 ) -> UInt8[np.ndarray, "H2 W2 3"]:
     """The picture in grey, and masks in colours with bright edges, about `side` pixels wide."""
     zoom = max(1, side // picture.shape[1])
@@ -324,7 +330,7 @@ def with_masks(
     for mask, colour in zip(masks, colours, strict=True):
         soft = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BICUBIC)
         solid = np.asarray(soft) >= 128
-        rim = solid & ~ndimage.binary_erosion(solid, iterations=max(2, zoom), border_value=1)
+        rim = solid & np.logical_not(ndimage.binary_erosion(solid, iterations=max(2, zoom), border_value=1))
         tinted = Image.blend(colourful, Image.new("RGB", size, colour), 0.3)
         grey.paste(tinted, mask=Image.fromarray(solid.astype(np.uint8) * 255))
         grey.paste(colour, mask=Image.fromarray(rim.astype(np.uint8) * 255))
@@ -336,8 +342,9 @@ def draw(rows: Sequence[PictureRow], num_words: int) -> Drawing:
     return picture_rows(
         f"Five names out of {num_words:,}",
         rows,
-        says="The five likeliest names of a model's own masks, asked for every name of the data and for distractors. (The "
-        "shipped CLIP has read the drawn world's words alone: of other words it knows the letters.) Green dots: true.",
-        source='Figure 3 of OPSNet, by lexiseg reproduce "Figure 3": the first pictures with masks of three segments, one '
-        "not annotated where there is one.",
+        says="The five likeliest names of a model's own masks, asked for every name of the data and for distractors. "
+        "(The shipped CLIP has read the drawn world's words alone: of other words it knows the letters.) Green dots: "
+        "the truth.",
+        source='Figure 3 of OPSNet, by lexiseg reproduce "Figure 3": the first pictures with masks of three segments, '
+        "of which the annotation leaves one out.",
     )

@@ -16,8 +16,8 @@ FIGURES = (
         says="Five names for every mask out of thousands of words. The paper asks for those of ImageNet-21K and shows "
         "examples; here is also counted how often the true name is the first or among five, against the data's own "
         "words, how often a distractor comes first, and the same of things that the annotation leaves out. Shares are "
-        "of segments that have a mask of the kind: the model's own masks with an IoU above one half, named as the model "
-        "names masks, or true masks, which CLIP alone names.",
+        "of segments that have a mask of the kind: the model's own masks with an IoU above one half, named as the "
+        "model names masks, or true masks, which CLIP alone names.",
         unit=MANY_WORDS,
         arms=many_words.ARMS,
         columns=(
@@ -31,8 +31,8 @@ FIGURES = (
         says="Cosines of all pairs of classes, times 100, and the shares of pairs above 0.5 in percent: CLIP's text "
         "embeddings against what is learned. Nearest: the mean over classes of the cosine to the most similar one; "
         "centred: after the mean row is taken off, to which a softmax is blind. A learned softmax layer has rows that "
-        "sum to about zero, and a mean cosine about zero, from whatever it learned: how near the nearest class is tells "
-        "more.",
+        "sum to about zero, and a mean cosine about zero, from whatever it learned: how near the nearest class is "
+        "tells more.",
         unit=PROTOTYPES,
         arms=(prototypes.TEXT, prototypes.PROBE, prototypes.QUERIES),
         columns=tuple(f"{data} {name}" for data in _FOUR for name in _ALIKE),
@@ -40,9 +40,9 @@ FIGURES = (
     PaperFigure(
         name="Figure 5",
         paper="OPSNet",
-        says="Paths down a tree of categories. The paper compares a segment with the names of inner nodes, level by level, "
-        "and shows examples; here is also counted how often a path is right down to each level, against paths by sums of "
-        "the concepts' own probabilities, and the place of the single best name.",
+        says="Paths down a tree of categories. The paper compares a segment with the names of inner nodes, level by "
+        "level, and shows examples; here is also counted how often a path is right down to each level, against paths "
+        "by sums of the concepts' own probabilities, and the place of the single best name.",
         unit=DESCENT,
         arms=descent.ARMS,
         columns=tuple(f"{data} {level}" for data in _BOTH for level in descent.LEVELS),
@@ -59,8 +59,8 @@ _OWN_MANY = many_words.arm("own masks", "many words")
 CLAIMS = (
     Claim(
         name="O16",
-        says="Text embeddings are much less discriminative than trained class prototypes, and their similarities differ "
-        "between data sets (Figure 4, a histogram without numbers).",
+        says="Text embeddings are much less discriminative than trained class prototypes, and their similarities "
+        "differ between data sets (Figure 4, a histogram without numbers).",
         contrasts=(
             *(above(f"{data} mean cosine", prototypes.TEXT, prototypes.PROBE) for data in _FOUR),
             Contrast(
@@ -72,8 +72,8 @@ CLAIMS = (
     ),
     Claim(
         name="O17",
-        says="Asked for the names of ImageNet-21K, the five best are sensible for regions that no annotation names, too "
-        "(Figure 3, examples); a tree of categories gives every segment a path (Figure 5, examples).",
+        says="Asked for the names of ImageNet-21K, the five best are sensible for regions that no annotation names, "
+        "too (Figure 3, examples); a tree of categories gives every segment a path (Figure 5, examples).",
         contrasts=(
             _more_than_half(
                 "unannotated things of COCO: the true name is among five of thousands for more than half",

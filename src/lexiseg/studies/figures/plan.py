@@ -1,6 +1,7 @@
 """Units of Figures 3, 4 and 5."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE
@@ -23,18 +24,22 @@ _FOUR: tuple[DataName, ...] = (*_BOTH, "Cityscapes", "Pascal Context")
 
 def plan_figures(world: World, preset: Preset) -> Plan:
     """One unit for each figure; it measures all data sets and draws."""
-    test = {data: _pictures(world, data, "test", preset.test) for data in world.data(_BOTH)}
-    with_paths = {data: shown for data, shown in test.items() if _has_paths(world, data)}
-    train = {data: _pictures(world, data, "train", TRAIN[preset.name]) for data in world.data(_FOUR)}
+    test: dict[DataName, Pictures] = {data: _pictures(world, data, "test", preset.test) for data in world.data(_BOTH)}
+    with_paths: dict[DataName, Pictures] = {data: one for data, one in test.items() if _has_paths(world, data)}
+    train: dict[DataName, Pictures] = {
+        data: _pictures(world, data, "train", TRAIN[preset.name]) for data in world.data(_FOUR)
+    }
     units = picture_units([*test.values(), *train.values()])
     arms: dict[str, tuple[tuple[str, ...], ...]] = {}
 
-    def add(name: str, act: object, pictures: Mapping[DataName, Pictures], found: Sequence[str], **more: object) -> None:
+    def add(
+        name: str, act: Callable[..., Any], pictures: Mapping[DataName, Pictures], found: Sequence[str], **more: object
+    ) -> None:
         if not pictures:
             return
         settings = {"model": world.model_settings, "pictures": {data: one.settings for data, one in pictures.items()}}
         needs = tuple(need for one in pictures.values() for need in one.needs)
-        minutes = sum(one.count for one in pictures.values()) / 200
+        minutes = sum(one.count or 0 for one in pictures.values()) / 200
         units[name] = Unit(name=name, act=act, settings={**settings, **more}, needs=needs, minutes=minutes)
         arms.update(dict.fromkeys(found, ((name,),)))
 

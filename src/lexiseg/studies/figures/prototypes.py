@@ -41,9 +41,15 @@ TEXT, PROBE, QUERIES, LAYER = (
 SPREAD = "range of mean cosines"
 """Between the vocabularies; its name as a figure."""
 ARMS = (TEXT, PROBE, QUERIES, LAYER)
-SHORT = {TEXT: "text embeddings of the names", PROBE: "prototypes that a layer learned", LAYER: "Mask2Former's class layer"}
+SHORT = {
+    TEXT: "text embeddings of the names",
+    PROBE: "prototypes that a layer learned",
+    LAYER: "Mask2Former's class layer",
+}
 RIDGE = 1e-4
 """Weight of the squared norm of a probe's rows: of five tried, the best on held out pictures of train."""
+FEWEST_CLASSES = 3
+"""With fewer there are no pairs left where a block of classes is taken out."""
 Rows = Float[Tensor, "K D"]
 
 
@@ -153,9 +159,10 @@ def learn(model: OPSNet, dataset: Dataset, vocabulary: Vocabulary, shown: Iterab
 
 def figures_of(rows: Mapping[str, Rows]) -> dict[str, Any]:
     """The figures of one arm, by data set and all together, with what they are without a twentieth of the classes."""
+    rows = {data: one for data, one in rows.items() if len(one) >= FEWEST_CLASSES}
     blocks = [
         tuple((data, place) for data, one in rows.items() for place in range(block, len(one), MOST_BLOCKS))
-        for block in range(MOST_BLOCKS)
+        for block in range(min(MOST_BLOCKS, max(map(len, rows.values()), default=0)))
     ]
 
     def figures(kept: tuple[tuple[str, int], ...]) -> dict[str, float]:
@@ -166,7 +173,7 @@ def figures_of(rows: Mapping[str, Rows]) -> dict[str, Any]:
         means = [found[f"{data} mean cosine"] for data in rows]
         return found | {SPREAD: max(means) - min(means)} if len(means) > 1 else found
 
-    return with_blocks(blocks, figures)
+    return with_blocks(blocks, figures) if blocks else {}
 
 
 def measure(
@@ -195,7 +202,7 @@ def measure(
     if closed is not None:
         arms[LAYER] = {"COCO": read_mask2former(files / closed / "model").class_weight[:-1]}
     return {
-        "arms": {arm: figures_of(rows) for arm, rows in arms.items() if rows},
+        "arms": {arm: figures_of(rows) for arm, rows in arms.items()},
         "held out": {data: dict(c.accuracy) for data, c in learned.items()},
         "classes": {data: len(c.names) for data, c in learned.items()},
         "pictures": list(draw(arms).write(out / "figure-4")),
@@ -223,5 +230,5 @@ def draw(arms: Mapping[str, Mapping[str, Rows]]) -> Drawing:
         panel_height=225,
         says="Cosines of all pairs of classes: CLIP's text embeddings of their names, and the rows of a softmax layer "
         "that learned the same classes from frozen CLIP features of true masks. Dashed: the means.",
-        source="Figure 4 of OPSNet, by lexiseg reproduce \"Figure 4\".",
+        source='Figure 4 of OPSNet, by lexiseg reproduce "Figure 4".',
     )

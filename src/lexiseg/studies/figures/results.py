@@ -58,7 +58,9 @@ def gains_of_modulation(figures: Figures) -> Drawing | None:
     names = _known(figures, [*ways.values(), QUERY], wanted)
     if not names:
         return None
-    gains = {way: [_difference(figures[arm][name], figures[QUERY][name]) for name in names] for way, arm in ways.items()}
+    gains = {
+        way: [_difference(figures[arm][name], figures[QUERY][name]) for name in names] for way, arm in ways.items()
+    }
     bars = Bars(
         groups=names,
         series={way: [_mean(one) for one in found] for way, found in gains.items()},

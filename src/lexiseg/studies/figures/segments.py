@@ -66,9 +66,7 @@ def show_all(dataset: Dataset, limit: int | None, scenes: Mapping[str, Any] | No
         if scenes is not None:
             truth, strangers = _with_strangers(loaded.annotation, truth, scenes)
         segments = tuple(s for s in truth.segments if not s.is_crowd)
-        yield Shown(
-            number=number, picture=loaded.picture, truth=truth, segments=segments, strangers=strangers
-        )
+        yield Shown(number=number, picture=loaded.picture, truth=truth, segments=segments, strangers=strangers)
 
 
 def _with_strangers(
