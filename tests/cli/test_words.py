@@ -19,6 +19,7 @@ from lexiseg.encoders.cut_words import note_on_cut_words
 from lexiseg.encoders.text import text_embed
 from lexiseg.io.models import load_model
 from lexiseg.io.shipped import shipped_folder
+from little_wordnet import write_wordnet
 
 LONG = (
     "a large round red disc that stands upright on the green meadow in front of the blue sky on a sunny day "
@@ -135,3 +136,37 @@ def test_words_of_another_alphabet_reach_a_console_that_lacks_it(tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert b"\\u732b" in done.stdout
     assert "café".encode("cp1252") in done.stdout
+
+
+def test_words_take_their_places_from_wordnet_and_segments_tell_their_paths(
+    ask: Run, run: Run, picture: Path, tmp_path: Path
+) -> None:
+    wordnet = write_wordnet(tmp_path / "dict")
+    words = ("--wordnet", wordnet)
+
+    told = run("vocabulary", "siamese, tabby, lion, bird, sky", *words).out
+    plain = ask(picture, "--tree", *words, vocabulary="cat, dog, sky:stuff")
+    written = json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"][0]["segments_info"]
+    (answer,) = map(json.loads, ask(picture, "--tree", "--json", *words, out=tmp_path / "json").out.splitlines())
+
+    assert re.search(r"lion +thing +thing > animal > feline", told)
+    assert re.search(r"siamese +thing +thing > animal > feline > cat", told)
+    assert written
+    assert [segment["path"] for segment in written] == [segment["path"] for segment in answer["segments"]]
+    assert all(segment["path"][0]["name"] in ("thing", "stuff") for segment in written)
+    first = " > ".join(f"{step['name']} {step['score']:.2f}" for step in written[0]["path"])
+    assert first in plain.out
+
+
+def test_a_path_needs_places_and_a_best_region_has_none(ask: Run, run: Run, picture: Path, tmp_path: Path) -> None:
+    assert "needs words with places in one" in ask(picture, "--tree").err
+    best = run("segment", picture, "-v", "cat", "--tree", "--best-only", "--out", tmp_path / "best")
+    assert "so --tree has no meaning" in best.err.replace("\n", " ")
+    assert "is no WordNet folder" in run("vocabulary", "cat", "--wordnet", tmp_path).err
+
+
+def test_wordnets_folder_is_a_vocabulary_of_its_nouns(run: Run, tmp_path: Path) -> None:
+    shown = run("vocabulary", write_wordnet(tmp_path / "dict"))
+
+    assert "18 things and 2 stuff" in shown.out
+    assert re.search(r"crane \(n\d{8}\)", shown.out)

@@ -122,11 +122,11 @@ def test_equal_vocabularies_are_one_dictionary_key():
 
 
 def test_five_thousand_words_are_read_in_a_moment():
-    start = time.perf_counter()
+    start = time.process_time()
     found = Vocabulary.of(", ".join(f"word {index}" for index in range(5000)))
 
     assert len(found) == 5000
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("name", ["words.yaml", "words.YML", "my words.json"])
@@ -367,7 +367,7 @@ def test_coco_phrases_are_natural_and_no_suffix_is_left():
     found = Vocabulary.of("coco")
 
     assert not [name for name in found.names if "-" in name]
-    assert Concept("brick wall", ("wall-brick",), False, ("stuff", "wall")) in found.concepts
+    assert Concept("brick wall", ("wall-brick",), False, ("stuff", "structure", "wall")) in found.concepts
 
 
 def test_the_words_import_without_torch():

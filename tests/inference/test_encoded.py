@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import tiny as networks
-from lexiseg.core.errors import PictureError
+from lexiseg.core.errors import PictureError, VocabularyError
 from lexiseg.inference.encoded import LOOK_AHEAD
 from lexiseg.inference.predictor import Model
 from lexiseg.inference.result import Result
@@ -140,3 +140,24 @@ def test_an_endless_list_is_read_a_few_batches_ahead(tiny: Model) -> None:
     for _ in range(20):
         next(stream)
     assert len(taken) < 20 + LOOK_AHEAD * 2
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_paths_are_found_by_the_names_of_inner_nodes_where_that_is_asked_for(system: str) -> None:
+    model, picture = untrained(system), drawn(40, 60)
+    places = [{"name": "cat", "path": ["thing", "pet"]}, {"name": "dog", "path": ["thing", "pet"]}]
+    words = [*places, {"name": "sky", "is_thing": False, "path": ["stuff"]}]
+
+    by_sums = model.segment(picture, words, **SETTINGS)
+    by_names = model.segment(picture, words, tree=True, **SETTINGS)
+    (again,) = model.segment_many([picture], words, tree=True, **SETTINGS)
+
+    assert same(by_sums, by_names)
+    assert [segment.path for segment in again.segments] == [segment.path for segment in by_names.segments]
+    ways = {("thing", "pet", "cat"), ("thing", "pet", "dog"), ("stuff", "sky")}
+    assert by_names.segments
+    for one, other in zip(by_sums.segments, by_names.segments, strict=True):
+        assert {tuple(step.name for step in segment.path) for segment in (one, other)} <= ways
+        assert one.path[0].score != other.path[0].score
+    with pytest.raises(VocabularyError, match="needs words with places in one"):
+        model.segment(picture, WORDS, tree=True)

@@ -85,10 +85,10 @@ def run_vocabulary(options: VocabularyOptions) -> None:
         rows = [(name, str(len(Vocabulary.of(name))), builtin_source(name)) for name in builtin_names()]
         show("", ("name", "words", "what"), rows, right=("words",))
         return
-    vocabulary = read_vocabulary(options.text)
+    vocabulary = read_vocabulary(options.text, wordnet=options.wordnet)
     rows = [
-        (concept.name, ", ".join(concept.synonyms), "thing" if concept.is_thing else "stuff", " > ".join(concept.path))
-        for concept in vocabulary.concepts
+        (name, ", ".join(concept.synonyms), "thing" if concept.is_thing else "stuff", " > ".join(concept.path))
+        for name, concept in zip(vocabulary.names, vocabulary.concepts, strict=True)
     ]
     show("", ("name", "synonyms", "kind", "place in the taxonomy"), rows)
     things = sum(concept.is_thing for concept in vocabulary.concepts)

@@ -9,7 +9,7 @@ from lexiseg.cli.options.shared import read_optional_vocabulary, read_vocabulary
 from lexiseg.core.errors import FormatError
 from lexiseg.core.files import read_json
 from lexiseg.core.tables import percent
-from lexiseg.data.dataset import Category
+from lexiseg.data.categories import vocabulary_categories
 from lexiseg.data.formats.coco_panoptic import read_lists, read_panoptic
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, summarise
 from lexiseg.evaluation.metrics.semantic_quality import SemanticQuality, summarise_semantic
@@ -54,10 +54,8 @@ def run_score_semantic(options: ScoreSemanticOptions) -> None:
     Raises:
         ValueError: if files are missing, contradict each other or are not in format.
     """
-    categories = tuple(
-        Category(id=options.first + place, name=concept.name, is_thing=concept.is_thing)
-        for place, concept in enumerate(read_vocabulary(options.vocabulary).concepts)
-    )
+    vocabulary = read_vocabulary(options.vocabulary)
+    categories = vocabulary_categories(vocabulary, range(options.first, options.first + len(vocabulary)))
     unseen = read_optional_vocabulary(options.unseen)
     code = LabelCode(num_classes=len(categories), first=options.first, ignored=options.ignored)
     with progress("Counting") as bar:

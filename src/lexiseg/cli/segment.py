@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, resumable, say
+from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, resumable, say, show
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
 from lexiseg.cli.overrides import fusion_for, set_regions, set_sides
@@ -16,7 +16,7 @@ from lexiseg.core.errors import PictureError, UsageError
 from lexiseg.core.files import real
 from lexiseg.core.messages import few, printable, shown
 from lexiseg.core.picture_files import find_pictures, pair_names, unique_names
-from lexiseg.core.structures import PanopticMap
+from lexiseg.core.structures import PanopticMap, Segment
 from lexiseg.core.vocabulary import Vocabulary, is_thing
 from lexiseg.data.categories import match_categories
 from lexiseg.data.formats.coco_panoptic import read_lists
@@ -69,7 +69,10 @@ def run_segment(options: SegmentOptions) -> int:
             try:
                 if isinstance(result, ValueError):
                     raise result
-                files = writer.add(result.panoptic, stem=stem, overlay=result.overlay(), picture_name=str(path))
+                drawing = result.overlay()
+                files = writer.add(
+                    result.panoptic, stem=stem, overlay=drawing, picture_name=str(path), with_paths=options.tree
+                )
             except ValueError as error:
                 failed += 1
                 fail(error)
@@ -85,6 +88,9 @@ def run_segment(options: SegmentOptions) -> int:
                 absent = _not_there(result) if options.best_only else []
                 words = [found_words(result.panoptic), f"not there: {few(absent)}" if absent else ""]
                 say(f"{path}: {'; '.join(filter(None, words)) or 'nothing found'} ({seconds:.1f} s)")
+                if options.tree:
+                    rows = [(segment.name, _path_text(segment), str(segment.area)) for segment in result.segments]
+                    show("", ("segment", "path, with scores among siblings", "pixels"), rows, right=("pixels",))
             start = time.perf_counter()
     if failed == len(pictures):
         return FAILURE
@@ -113,9 +119,14 @@ def _read_words(options: SegmentOptions) -> tuple[Vocabulary, str]:
         taken[kind].append(shown(names[0]))
         return kind
 
-    vocabulary = read_vocabulary(options.vocabulary, unmarked)
+    vocabulary = read_vocabulary(options.vocabulary, unmarked, options.wordnet)
     kinds = [f"for {name}: {few(taken[kind])}" for kind, name in ((True, "things"), (False, "stuff")) if taken[kind]]
     return vocabulary, f"Taken {'; '.join(kinds)} (:thing or :stuff behind a word decides)." if kinds else ""
+
+
+def _path_text(segment: Segment) -> str:
+    """A path as people read it: thing 0.99 > animal 0.95 > cat 0.80."""
+    return " > ".join(f"{step.name} {step.score:.2f}" for step in segment.path)
 
 
 def _not_there(result: Result) -> list[str]:
@@ -142,7 +153,8 @@ def _numbered(vocabulary: Vocabulary, paths: list[Path], truth: Path | None) -> 
     concepts = tuple(
         replace(concept, is_thing=kind_of[category_of[place]]) for place, concept in enumerate(vocabulary.concepts)
     )
-    numbers = {(concept.name, concept.is_thing): category_of[place] for place, concept in enumerate(concepts)}
+    kinds = zip(vocabulary.names, (concept.is_thing for concept in concepts), strict=True)
+    numbers = {kind: category_of[place] for place, kind in enumerate(kinds)}
     pictures = {name: id_of[other] for name, other in names.items()}
     return replace(vocabulary, concepts=concepts), Categories(numbers=numbers, listed=listed, pictures=pictures)
 
@@ -160,10 +172,13 @@ def _question(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> 
         "as_json",
         "resume",
         "categories",
+        "wordnet",
     }
     settings = {field.name: getattr(options, field.name) for field in fields(options) if field.name not in elsewhere}
     if options.precision == "float32":  # what an interrupted run of earlier versions was asked for too
         del settings["precision"]
+    if not options.tree:
+        del settings["tree"]
     return {
         "description": "lexiseg segment",
         "model": weights_hash(model.network.state_dict()),
@@ -206,6 +221,7 @@ def _answerer(
             score_threshold=options.score_threshold,
             fusion=fusion,
             rank_by=options.rank_by,
+            tree=options.tree,
             batch_size=options.batch_size,
             on_error=lambda _, error: errors.append(error),
         ):

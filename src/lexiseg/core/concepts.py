@@ -5,7 +5,7 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lexiseg.core.errors import VocabularyError
@@ -40,6 +40,7 @@ def plain(name: str) -> str:
     return " ".join(unicodedata.normalize("NFC", name).split())
 
 
+@functools.lru_cache(65536)
 def same_word(name: str) -> str:
     """The key under which two spellings count as one name: case, spaces and invisible letters are ignored."""
     return plain(name).casefold()
@@ -61,6 +62,8 @@ def tidy(name: str, where: str) -> str:
             f"a name has at most {MAX_NAME_LENGTH} characters, but {shown(name)} has {len(name)}: "
             "shorten it, or put commas between the words."
         )
+    if name and name.isascii() and name.isprintable():
+        return name
     kinds = set(map(unicodedata.category, name))
     if kinds & {"Cc", "Cs"}:
         raise VocabularyError(f"the name {shown(name)} holds a control character: write it anew.")
@@ -80,6 +83,8 @@ class Concept:
     """Things are segmented one by one; stuff is one segment per picture."""
     path: tuple[str, ...] = ()
     """Place in the taxonomy, from the root ("thing" or "stuff") down to the parent."""
+    id: str = field(default="", metadata={"leave_out_empty": True})
+    """Identifier in a source such as WordNet, "n02012849"; concepts of the same name are told apart by it."""
 
     def __post_init__(self) -> None:
         where = f"the concept {shown(self.name)}" if self.name.strip() else "a concept"
@@ -97,6 +102,7 @@ class Concept:
         object.__setattr__(self, "name", names[0])
         object.__setattr__(self, "synonyms", names[1:])
         object.__setattr__(self, "path", path)
+        object.__setattr__(self, "id", self.id and tidy(self.id, f"the id of {where}"))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ Shape alphabet, one meaning per letter in the whole library:
     P  sampled points                   E    channels of mask features
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -123,6 +124,23 @@ class VocabularyEmbeddings:
     def is_seen(self) -> Bool[Tensor, " K"]:
         """`is_trained`; where that is not known, whether the similarity is exactly 1."""
         return self.similarity == 1 if self.is_trained is None else self.is_trained
+
+    def only(self, places: Sequence[int]) -> "VocabularyEmbeddings":
+        """Some of the concepts as a vocabulary of their own, in this order: what embedding them alone would give."""
+        kept = torch.tensor(places, device=self.concept_index.device)
+        column = self.concept_index.new_full((len(self.similarity),), -1)
+        column[kept] = torch.arange(len(kept), device=kept.device)
+        index, rows = column[self.concept_index].sort(stable=True)
+        rows = rows[index >= 0]
+        similarity = self.similarity[kept]
+        return VocabularyEmbeddings(
+            text_embed=self.text_embed[rows],
+            concept_index=column[self.concept_index[rows]],
+            num_concepts=len(kept),
+            similarity=similarity,
+            domain_similarity=similarity.double().mean().item(),
+            is_trained=None if self.is_trained is None else self.is_trained[kept],
+        )
 
     def to(self, device: torch.device | str) -> "VocabularyEmbeddings":
         """The same embeddings on another device."""

@@ -7,6 +7,7 @@ import difflib
 import functools
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,27 +15,33 @@ from typing import Any
 
 from lexiseg.core.concepts import (
     MAX_NAME_LENGTH,
-    SEPARATORS,
     Concept,
     category_entries,
     line_words,
     same_word,
     split_words,
     table_words,
-    tidy,
 )
 from lexiseg.core.errors import VocabularyError
-from lexiseg.core.files import open_regular
+from lexiseg.core.files import file_mode, open_regular
 from lexiseg.core.messages import shown
+from lexiseg.core.words.entries import (
+    CONCEPT_KEYS,
+    Rule,
+    check_keys,
+    is_texts,
+    listed_keys,
+    read_entries,
+    synset_entries,
+)
+from lexiseg.core.words.wordnet import WordNet, is_wordnet
 
 logger = logging.getLogger(__name__)
 VILD_TEMPLATES: tuple[str, ...] = tuple(json.loads(Path(__file__).with_name("vild_templates.json").read_text("utf-8")))
 """The 14 prompt templates of ViLD's kind that OVSeg and FC-CLIP average over."""
 
-_Rule = Callable[[tuple[str, ...]], bool]
 FILE_ENDINGS = (".yaml", ".yml", ".json", ".txt", ".csv")
 _FOLDER = Path(__file__).with_name("vocabularies")
-_SUFFIXES = {"thing": True, "stuff": False}
 _EXPECTED = (
     'a list of entries such as "cat|kitten" or "sky:stuff", or a mapping with the keys '
     '"concepts" and, if wished, "templates" and "source"'
@@ -45,7 +52,8 @@ _EXPECTED = (
 class Vocabulary:
     """The concepts to segment, with their prompt templates: an argument of every call, never state of a model.
 
-    Raises VocabularyError if there is no concept, a name stands twice, or a template lacks its `{}`.
+    Raises VocabularyError if there is no concept, a template lacks its `{}`, or a name stands twice: two concepts may
+    share one if both have an id, as "crane" the bird and "crane" the machine have.
     """
 
     concepts: tuple[Concept, ...]
@@ -57,10 +65,15 @@ class Vocabulary:
             raise VocabularyError('a vocabulary needs at least one word, such as "cat, sky".')
         _check_templates(self.templates)
         seen: dict[str, int] = {}
+        ids: dict[str, int] = {}
         for place, concept in enumerate(self.concepts):
+            if concept.id and (first := ids.setdefault(concept.id, place)) != place:
+                raise VocabularyError(
+                    f"the id {shown(concept.id)} stands twice, in entries {first + 1} and {place + 1}: remove one."
+                )
             for name in concept.names:
                 first = seen.setdefault(same_word(name), place)
-                if first != place:
+                if first != place and not (concept.id and self.concepts[first].id):
                     other = self.concepts[first].name
                     raise VocabularyError(
                         f"{shown(name)} stands twice, in entry {first + 1} ({shown(other)}) and "
@@ -72,8 +85,16 @@ class Vocabulary:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The first name of every concept."""
-        return tuple(concept.name for concept in self.concepts)
+        """The first name of every concept as results show it; with its id, "crane (n02012849)", where others share it.
+
+        They are distinct, so that figures, colours and categories can be kept by name. `row_names` has the words.
+        """
+        first = tuple(concept.name for concept in self.concepts)
+        if not any(concept.id for concept in self.concepts):
+            return first
+        count = Counter(map(same_word, first))
+        is_shared = (count[same_word(name)] > 1 for name in first)
+        return tuple(f"{c.name} ({c.id})" if s else c.name for c, s in zip(self.concepts, is_shared, strict=True))
 
     def row_names(self) -> tuple[str, ...]:
         """All names, concept by concept: the rows of `text_embed`."""
@@ -96,8 +117,9 @@ class Vocabulary:
 
         Args:
             spec: a Vocabulary; text such as "cat|kitten, dog, sky:stuff", or a word per line; a list of such entries
-                or of Concepts; the path of a .yaml, .yml, .json (also COCO's, for its categories), .txt or .csv file;
-                or a built-in name.
+                or of Concepts; synsets such as "n02124075 Egyptian cat, tabby", one per line; the path of a .yaml,
+                .yml, .json (also COCO's, for its categories), .txt or .csv file, or of a WordNet folder, of which the
+                nouns are taken; or a built-in name.
             templates: replaces the prompt templates where given.
             unmarked: says of the names of an unmarked word whether it is a thing; `is_thing` if not given.
 
@@ -109,7 +131,8 @@ class Vocabulary:
 
     def to_json(self) -> str:
         """Serialises to JSON text; `from_json` reads it back without loss."""
-        document = {"templates": self.templates, "concepts": [asdict(concept) for concept in self.concepts]}
+        concepts = [{k: v for k, v in asdict(concept).items() if k != "id" or v} for concept in self.concepts]
+        document = {"templates": self.templates, "concepts": concepts}
         return json.dumps(document, ensure_ascii=False, indent=1)
 
     @staticmethod
@@ -168,8 +191,7 @@ def _builtin(name: str) -> Vocabulary:
     if "subset_of" in document:
         whole = {concept.name: concept for concept in _builtin(document["subset_of"]).concepts}
         return Vocabulary(tuple(whole[chosen] for chosen in document["names"]))
-    known = ("name", "synonyms", "is_thing", "path")
-    entries = [{key: entry[key] for key in known if key in entry} for entry in document["concepts"]]
+    entries = [{key: entry[key] for key in CONCEPT_KEYS if key in entry} for entry in document["concepts"]]
     return _from_document({"concepts": entries}, f"{name}.json", is_thing)
 
 
@@ -222,7 +244,7 @@ def is_thing(names: Iterable[str], trained: Mapping[str, tuple[int, bool]] | Non
     return any(known := kinds[True] or kinds[False]) or not known
 
 
-def _read(spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]", unmarked: _Rule) -> Vocabulary:
+def _read(spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]", unmarked: Rule) -> Vocabulary:
     """Dispatches on the form; see `Vocabulary.of`."""
     if isinstance(spec, Vocabulary):
         return spec
@@ -233,15 +255,17 @@ def _read(spec: "Vocabulary | str | Path | list[Any] | tuple[Any, ...]", unmarke
             return _builtin(spec.strip().lower())
         return _from_words(spec, unmarked)
     if isinstance(spec, (list, tuple)):
-        return Vocabulary(_entries(spec, unmarked))
+        return Vocabulary(read_entries(spec, unmarked))
     kind = type(spec).__name__
     raise VocabularyError(f'expected words, a list, a file or a built-in name, got a {kind}: write "cat, sky:stuff".')
 
 
-def _from_words(text: str, unmarked: _Rule) -> Vocabulary:
+def _from_words(text: str, unmarked: Rule) -> Vocabulary:
     """Reads words between commas or in lines."""
+    if entries := synset_entries(text):
+        return Vocabulary(read_entries(entries, unmarked))
     entries, is_foreign = split_words(text)
-    vocabulary = Vocabulary(_entries(entries, unmarked))
+    vocabulary = Vocabulary(read_entries(entries, unmarked))
     if is_foreign:
         form = ", ".join(map(str.strip, entries))
         logger.warning("Note: %s is read as %s, which is the form to write.", shown(text), shown(form, 80))
@@ -251,21 +275,24 @@ def _from_words(text: str, unmarked: _Rule) -> Vocabulary:
     return vocabulary
 
 
-def _from_file(path: Path, unmarked: _Rule) -> Vocabulary:
-    """Reads a vocabulary file: YAML, JSON, a table, or a word per line, by its ending."""
+def _from_file(path: Path, unmarked: Rule) -> Vocabulary:
+    """Reads a vocabulary file: YAML, JSON, a table, or a word per line, by its ending; or the nouns of WordNet."""
+    if is_wordnet(path):
+        return Vocabulary(WordNet.read(path).concepts(unmarked))
     quoted, ending = shown(path, 80), path.suffix.lower()
     if ending not in FILE_ENDINGS:
         raise VocabularyError(f"a vocabulary file ends in {', '.join(FILE_ENDINGS)}, but {quoted} not.")
     try:
-        with open_regular(path) as file:
-            text = file.read().decode("utf-8-sig")
+        text = _with_ids(path, _text(path))
+    except VocabularyError:
+        raise
     except UnicodeDecodeError as error:
         raise VocabularyError(f"the vocabulary file {quoted} is no UTF-8 text.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise VocabularyError(f"cannot read the vocabulary file {quoted}: {reason}.") from error
     if ending == ".csv":
-        return Vocabulary(_entries(table_words(text), unmarked))
+        return Vocabulary(read_entries(table_words(text), unmarked))
     if ending == ".txt":
         return _from_words(line_words(text), unmarked)
     language, parse = ("JSON", json.loads) if ending == ".json" else ("YAML", _yaml)
@@ -275,6 +302,30 @@ def _from_file(path: Path, unmarked: _Rule) -> Vocabulary:
         reason = " ".join(str(error).split())
         raise VocabularyError(f"the file {quoted} is no valid {language}: {reason}.") from error
     return _from_document(document, f"the file {quoted}", unmarked)
+
+
+def _text(path: Path) -> str:
+    with open_regular(path) as file:
+        return file.read().decode("utf-8-sig")
+
+
+def _with_ids(path: Path, text: str) -> str:
+    """A list of synsets of the text, where a file `...lemmas.txt` has their ids in `...ids.txt` beside it.
+
+    ImageNet-21K's names are published so.
+
+    Raises:
+        VocabularyError: if the two have different numbers of lines.
+    """
+    beside = path.with_name(path.name.replace("lemmas", "ids"))
+    if not path.name.endswith("lemmas.txt") or file_mode(beside) == 0:
+        return text
+    names, ids = text.split("\n"), _text(beside).split("\n")
+    if len(names) != len(ids):
+        raise VocabularyError(
+            f"{shown(path.name)} has {len(names)} lines and {shown(beside.name)} {len(ids)}: bring both of one release."
+        )
+    return "\n".join(f"{number.strip()} {name.strip()}".strip() for number, name in zip(ids, names, strict=True))
 
 
 def _yaml(text: str) -> object:
@@ -287,94 +338,21 @@ def _yaml(text: str) -> object:
         raise ValueError(error) from error
 
 
-def _from_document(document: object, source: str, unmarked: _Rule) -> Vocabulary:
+def _from_document(document: object, source: str, unmarked: Rule) -> Vocabulary:
     """Reads the content of a file: a list of entries, a mapping with templates and concepts, or COCO's categories."""
     if isinstance(document, list):
-        return Vocabulary(_entries(document, unmarked))
+        return Vocabulary(read_entries(document, unmarked))
     if isinstance(document, Mapping) and isinstance(categories := document.get("categories"), list):
-        return Vocabulary(_entries(category_entries(categories), unmarked))
+        return Vocabulary(read_entries(category_entries(categories), unmarked))
     if not isinstance(document, Mapping) or not isinstance(document.get("concepts"), list):
-        keys = f" with {_listed(document)}" if isinstance(document, Mapping) else ""
+        keys = f" with {listed_keys(document)}" if isinstance(document, Mapping) else ""
         kind = "nothing" if document is None else f"a {type(document).__name__}{keys}"
         raise VocabularyError(f"{source} holds {kind}, but {_EXPECTED} is expected.")
-    _check_keys(document, ("concepts", "templates", "source"), source)
+    check_keys(document, ("concepts", "templates", "source"), source)
     templates = document.get("templates", list(VILD_TEMPLATES))
-    if not _is_texts(templates):
+    if not is_texts(templates):
         raise VocabularyError(f'the "templates" of {source} must be a list of texts with {{}}.')
-    return Vocabulary(_entries(document["concepts"], unmarked), tuple(templates))
-
-
-def _entries(entries: Iterable[object], unmarked: _Rule) -> tuple[Concept, ...]:
-    """Reads entries in any of their three forms: text, mapping, Concept."""
-    return tuple(_entry(entry, place, unmarked) for place, entry in enumerate(entries, start=1))
-
-
-def _entry(entry: object, place: int, unmarked: _Rule) -> Concept:
-    """Reads one entry; `place` counts from 1, as people do."""
-    if isinstance(entry, Concept):
-        return entry
-    if isinstance(entry, str):
-        return _from_text(entry, place, unmarked)
-    if isinstance(entry, Mapping):
-        return _from_mapping(entry, place, unmarked)
-    raise VocabularyError(
-        f'entry {place} must be text such as "cat|kitten", got {shown(entry)} '
-        f"({type(entry).__name__}): put it in quotes if it is a word."
-    )
-
-
-def _from_text(entry: str, place: int, unmarked: _Rule) -> Concept:
-    """Reads "name|synonym|...", with or without `:thing` or `:stuff` at its end."""
-    where = f"entry {place}" + (f" ({shown(entry)})" if entry.strip() else "")
-    text, colon, suffix = entry.rpartition(":")
-    suffix = suffix.strip().lower()
-    if not colon:
-        text = entry
-    elif suffix not in _SUFFIXES:
-        raise VocabularyError(_unknown_suffix(suffix, where))
-    if SEPARATORS.search(text):
-        raise VocabularyError(f'{where} holds a comma: make it two entries, or write "|" between synonyms.')
-    if ":" in text:
-        raise VocabularyError(f'{where} holds two colons: one ":thing" or ":stuff" at its end.')
-    names = tuple(tidy(name, where) for name in text.split("|"))
-    return Concept(names[0], names[1:], _SUFFIXES[suffix] if colon else unmarked(names))
-
-
-def _unknown_suffix(suffix: str, where: str) -> str:
-    """Says what a mistyped `:stuff` probably meant."""
-    if "|" in suffix:
-        return f'{where} has a colon before its last name: write "a|b:stuff", the mark at the end.'
-    near = difflib.get_close_matches(suffix[:MAX_NAME_LENGTH], tuple(_SUFFIXES), n=1, cutoff=0.5)
-    hint = f'did you mean ":{near[0]}"?' if near else 'only ":thing" and ":stuff" are known.'
-    return f"{where} ends in the unknown mark {shown(':' + suffix)}: {hint}"
-
-
-def _from_mapping(entry: Mapping[Any, Any], place: int, unmarked: _Rule) -> Concept:
-    """Reads {"name": ..., "synonyms": [...], "is_thing": ..., "path": [...]}."""
-    where = f"entry {place}"
-    _check_keys(entry, ("name", "synonyms", "is_thing", "path"), where)
-    name, synonyms, path = entry.get("name"), entry.get("synonyms", []), entry.get("path", [])
-    if not isinstance(name, str):
-        raise VocabularyError(f'{where} needs a "name" that is text, such as "cat".')
-    tidy(name, where)  # here, because only here the place is known
-    for key, value in (("synonyms", synonyms), ("path", path)):
-        if not _is_texts(value):
-            raise VocabularyError(f'"{key}" of {where} ({shown(name)}) must be a list of texts.')
-    kind = entry.get("is_thing", None)
-    if kind is None:
-        kind = unmarked((name, *synonyms))
-    if not isinstance(kind, bool):
-        raise VocabularyError(f'"is_thing" of {where} ({shown(name)}) must be true or false.')
-    return Concept(name, tuple(synonyms), kind, tuple(path))
-
-
-def _check_keys(mapping: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:
-    """Refuses keys that nobody would read."""
-    for key in mapping:
-        if key not in known:
-            near = difflib.get_close_matches(str(key)[:MAX_NAME_LENGTH], known, n=1)
-            hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}."
-            raise VocabularyError(f"{where} has the unknown key {shown(key)}: {hint}")
+    return Vocabulary(read_entries(document["concepts"], unmarked), tuple(templates))
 
 
 def _check_templates(templates: tuple[str, ...]) -> None:
@@ -387,13 +365,3 @@ def _check_templates(templates: tuple[str, ...]) -> None:
                 f"a template holds {{}} once, for the name, but {shown(template)} holds it "
                 f"{template.count('{}')} times."
             )
-
-
-def _is_texts(value: object) -> bool:
-    """Whether a value read from a file is a list of texts."""
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _listed(mapping: Mapping[Any, Any]) -> str:
-    """The keys of a mapping, as an error message quotes them."""
-    return "the keys " + ", ".join(shown(key) for key in list(mapping)[:5]) if mapping else "no keys"

@@ -1,6 +1,7 @@
 """Categories of data sets and concepts of vocabularies, matched by name or synonym."""
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -24,8 +25,8 @@ def vocabulary_categories(vocabulary: Vocabulary, ids: Sequence[int] | None = No
     """The categories of a vocabulary in its order, numbered from 1 if no numbers are given."""
     numbers = range(1, len(vocabulary) + 1) if ids is None else ids
     return tuple(
-        Category(id=number, name=concept.name, is_thing=concept.is_thing)
-        for number, concept in zip(numbers, vocabulary.concepts, strict=True)
+        Category(id=number, name=name, is_thing=concept.is_thing)
+        for number, name, concept in zip(numbers, vocabulary.names, vocabulary.concepts, strict=True)
     )
 
 
@@ -57,11 +58,12 @@ def vocabulary_for(
     Raises:
         ValueError: naming the first category that the vocabulary lacks, or that shares a concept with another.
     """
-    known = _own_concepts(categories) if vocabulary is None else vocabulary.concepts
-    concepts = {same_word(name): concept for concept in known for name in concept.names}
+    known = Vocabulary(_own_concepts(categories)) if vocabulary is None else vocabulary
+    places = _numbers_of(known)
     found: list[Concept] = []
     for category in categories:
-        concept = concepts.get(same_word(category.name))
+        place = places.get(same_word(category.name))
+        concept = None if place is None else known.concepts[place]
         if concept is None or concept in found:
             problem = "is none of the words" if concept is None else "shares its word with another category"
             raise ValueError(
@@ -162,17 +164,25 @@ def seen_and_unseen(
 ) -> dict[str, tuple[str, ...]]:
     """Names of categories that training had masks of, and the others; nothing if all are of one kind."""
     trained = {same_word(name) for name in training.row_names()}
-    names_of = {same_word(name): concept.names for concept in asked.concepts for name in concept.names}
+    numbers = _numbers_of(asked)
     groups: dict[str, list[str]] = {"seen": [], "unseen": []}
     for name in (category.name for category in categories):
-        is_unseen = trained.isdisjoint(map(same_word, names_of.get(same_word(name), (name,))))
+        number = numbers.get(same_word(name))
+        names = (name,) if number is None else asked.concepts[number].names
+        is_unseen = trained.isdisjoint(map(same_word, names))
         groups["unseen" if is_unseen else "seen"].append(name)
     return {key: tuple(names) for key, names in groups.items()} if all(groups.values()) else {}
 
 
 def _numbers_of(vocabulary: Vocabulary) -> dict[str, int]:
-    """The number of the concept that has a name or synonym, by the form of it that `same_word` gives."""
-    return dict(zip(map(same_word, vocabulary.row_names()), vocabulary.row_concepts(), strict=True))
+    """The number of the concept that has a name or synonym, by the form of it that `same_word` gives.
+
+    Concepts with ids may share a name: it is that of the only one whose first name it is, of all others nobody's.
+    """
+    numbers = {same_word(name): number for number, name in enumerate(vocabulary.names)}
+    rows = list(zip(map(same_word, vocabulary.row_names()), vocabulary.row_concepts(), strict=True))
+    owners = Counter(name for name, _ in rows)
+    return {name: number for name, number in rows if owners[name] == 1} | numbers
 
 
 def _near(name: str, others: Sequence[str]) -> str:

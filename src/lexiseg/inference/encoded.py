@@ -11,12 +11,14 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from lexiseg.core.devices import Precision, computing
+from lexiseg.core.errors import VocabularyError
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, PanopticMap, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.inference.result import Result
 from lexiseg.models.base import EncodedImages, Fusion, OpenVocabularySegmenter
 from lexiseg.models.best_regions import best_regions
+from lexiseg.models.postprocess.hierarchy import NameTree
 from lexiseg.models.postprocess.instances import Instance, instances
 from lexiseg.models.postprocess.panoptic import MergeConfig, RankBy, panoptic_map
 
@@ -74,6 +76,8 @@ class Question:
     fusion: Fusion | None
     merge: MergeConfig
     with_instances: bool
+    tree: NameTree | None
+    """With the names of inner nodes, where paths are found by these."""
 
     @staticmethod
     def of(
@@ -85,18 +89,30 @@ class Question:
         fusion: Fusion | None,
         rank_by: RankBy | None,
         with_instances: bool,
+        tree: bool,
     ) -> "Question":
-        """Fills in what the model's configuration says; the arguments are those of `Model.segment`."""
+        """Fills in what the model's configuration says; the arguments are those of `Model.segment`.
+
+        Raises:
+            VocabularyError: if the words make no vocabulary, or have no taxonomy that was asked for.
+        """
         config = model.network.config
         asked = config.question.score_threshold if score_threshold is None else score_threshold
         given = {"score_threshold": asked, "rank_by": rank_by}
         model.network.check_fusion(fusion)
+        words = model.read(vocabulary)
+        if tree and not any(concept.path for concept in words.concepts):
+            raise VocabularyError(
+                'a path down a taxonomy needs words with places in one: take a list such as "coco", give words a '
+                '"path" in a file, or take their places from WordNet (--wordnet).'
+            )
         return Question(
-            vocabulary=model.read(vocabulary),
+            vocabulary=words,
             negatives=negatives,
             fusion=fusion,
             merge=replace(config.merge, **{name: value for name, value in given.items() if value is not None}),
             with_instances=with_instances,
+            tree=NameTree.of(words) if tree else None,
         )
 
 
@@ -132,11 +148,12 @@ class EncodedImage:
         fusion: Fusion | None = None,
         rank_by: RankBy | None = None,
         with_instances: bool = False,
+        tree: bool = False,
     ) -> Result:
         """Segments the picture by some words; arguments, answer and errors are those of `Model.segment`."""
         settings: dict[str, Any] = {"negatives": negatives, "score_threshold": score_threshold, "rank_by": rank_by}
         return self.answer(
-            Question.of(self.model, vocabulary, fusion=fusion, with_instances=with_instances, **settings)
+            Question.of(self.model, vocabulary, fusion=fusion, with_instances=with_instances, tree=tree, **settings)
         )
 
     def answer(self, question: Question) -> Result:
@@ -162,12 +179,20 @@ class EncodedImage:
 
 def answers(model: Asked, opened: Sequence[Opened], encoded: EncodedImages, question: Question) -> list[Result]:
     """Answers one question of pictures that were encoded together."""
-    words = model.encode(question.vocabulary, negatives=question.negatives)
+    words, fusion, tree = (
+        model.encode(question.vocabulary, negatives=question.negatives),
+        question.fusion,
+        question.tree,
+    )
+    nodes = None if tree is None else model.encode(tree.vocabulary, negatives=False)
     with torch.inference_mode():
-        prediction = _predict(model, encoded, words, question.fusion)
+        prediction = _predict(model, encoded, words, fusion)
+        descents = tree and nodes and tree.descents(nodes, lambda some: _predict(model, encoded, some, fusion))
         return [
             one.result(
-                panoptic_map(prediction, index, one.frame, question.vocabulary, question.merge),
+                panoptic_map(
+                    prediction, index, one.frame, question.vocabulary, question.merge, descents and descents(index)
+                ),
                 question.vocabulary,
                 instances(prediction, index, one.frame, question.vocabulary, question.merge)
                 if question.with_instances

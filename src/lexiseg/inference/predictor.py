@@ -131,6 +131,7 @@ class Model:
         fusion: Fusion | None = None,
         rank_by: RankBy | None = None,
         with_instances: bool = False,
+        tree: bool = False,
     ) -> Result:
         """Segments one picture.
 
@@ -145,6 +146,7 @@ class Model:
                 model's own if not given.
             rank_by: which score ranks, "class", "iou" or "product"; the model's own if not given.
             with_instances: adds things with whole masks that may overlap.
+            tree: finds the segments' paths by the names of inner nodes, level by level, and not by sums over concepts.
 
         Returns:
             The panoptic map at the picture's own size, with the vocabulary and the picture.
@@ -155,7 +157,7 @@ class Model:
             ValueError: if a setting is out of its range.
         """
         settings: dict[str, Any] = {"negatives": negatives, "score_threshold": score_threshold, "rank_by": rank_by}
-        question = Question.of(self, vocabulary, fusion=fusion, with_instances=with_instances, **settings)
+        question = Question.of(self, vocabulary, fusion=fusion, with_instances=with_instances, tree=tree, **settings)
         return self.encode_image(image).answer(question)
 
     def find(self, image: Picture, vocabulary: VocabularyLike) -> Result:
@@ -198,6 +200,7 @@ class Model:
         fusion: Fusion | None = None,
         rank_by: RankBy | None = None,
         with_instances: bool = False,
+        tree: bool = False,
         batch_size: int = 1,
         on_error: Callable[[Picture, ValueError], None] | None = None,
     ) -> Iterator[Result]:
@@ -206,11 +209,12 @@ class Model:
         Args:
             pictures: as `segment` takes them.
             vocabulary: the words.
-            negatives: this and the next four as `segment` takes them.
+            negatives: this and the next five as `segment` takes them.
             score_threshold: likewise.
             fusion: likewise.
             rank_by: likewise.
             with_instances: likewise.
+            tree: likewise.
             batch_size: how many pictures go through the network at once, at most: those of one canvas, for which up to
                 four times as many are read ahead. On a CPU it saves time where the model is small, as the shipped ones
                 are, and none where it is large. Answers are those to single pictures, but for what sums of another
@@ -229,7 +233,7 @@ class Model:
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}; 1 takes pictures one by one.")
         settings: dict[str, Any] = {"negatives": negatives, "score_threshold": score_threshold, "rank_by": rank_by}
-        question = Question.of(self, vocabulary, fusion=fusion, with_instances=with_instances, **settings)
+        question = Question.of(self, vocabulary, fusion=fusion, with_instances=with_instances, tree=tree, **settings)
 
         def opened() -> Iterator[Opened | tuple[Picture, ValueError]]:
             for picture in pictures:
@@ -378,9 +382,8 @@ class Model:
             self.network.provenance = replace(known, figures=(*known.figures, *added))
 
     def _say_unknown(self, vocabulary: Vocabulary) -> None:
-        if not self.is_shipped:
-            return
-        new = [name for name in unknown_concepts(vocabulary) if name not in self._warned]
+        unknown = unknown_concepts(vocabulary) if self.is_shipped else ()
+        new = [name for name in unknown if name not in self._warned]
         if not new:
             return
         self._warned.update(new)

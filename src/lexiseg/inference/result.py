@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 from PIL import Image
 
-from lexiseg.core.structures import Guess, PanopticMap, Segment
+from lexiseg.core.structures import PanopticMap, Segment
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.inference.result_files import Categories, ResultWriter
+from lexiseg.inference.result_files import Categories, ResultWriter, guesses_to_jsonable
 from lexiseg.inference.visualize import legend_entries, overlay
 from lexiseg.models.postprocess.instances import Instance
 from lexiseg.models.postprocess.semantic import semantic_map
@@ -107,10 +107,6 @@ def segment_to_jsonable(segment: Segment) -> dict[str, Any]:
         "is_thing": segment.is_thing,
         "area": segment.area,
         "box": list(segment.box),
-        "guesses": [_guess_to_jsonable(guess) for guess in segment.guesses],
-        "path": [_guess_to_jsonable(step) for step in segment.path],
+        "guesses": guesses_to_jsonable(segment.guesses),
+        "path": guesses_to_jsonable(segment.path),
     }
-
-
-def _guess_to_jsonable(guess: Guess) -> dict[str, Any]:
-    return {"name": guess.name, "score": round(guess.score, 4)}

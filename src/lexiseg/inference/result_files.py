@@ -13,7 +13,7 @@ from lexiseg.core.errors import FormatError
 from lexiseg.core.files import STAGED, StagingFolder, read_json_object, read_text, real, writing
 from lexiseg.core.messages import few, printable
 from lexiseg.core.picture_files import OVERLAY_MARK
-from lexiseg.core.structures import PanopticMap
+from lexiseg.core.structures import Guess, PanopticMap
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Category, SegmentInfo
 from lexiseg.data.formats.coco_panoptic import annotation_entry, category_entry, image_entry
@@ -41,7 +41,8 @@ class Categories:
     @staticmethod
     def of(*vocabularies: Vocabulary) -> "Categories":
         """Numbers the concepts of one or more vocabularies in their order from 1; equal ones share a number."""
-        keys = dict.fromkeys((c.name, c.is_thing) for v in vocabularies for c in v.concepts)
+        kinds = ((name, c.is_thing) for v in vocabularies for name, c in zip(v.names, v.concepts, strict=True))
+        keys = dict.fromkeys(kinds)
         return Categories(numbers={key: number for number, key in enumerate(keys, start=1)})
 
     def to_coco(self) -> list[dict[str, Any]]:
@@ -107,7 +108,14 @@ class ResultWriter:
         return frozenset(annotation["file_name"] for _, annotation in (*self._kept, *self._entries))
 
     def add(
-        self, panoptic: PanopticMap, *, stem: str, overlay: Image.Image, picture_name: str, map_name: str | None = None
+        self,
+        panoptic: PanopticMap,
+        *,
+        stem: str,
+        overlay: Image.Image,
+        picture_name: str,
+        map_name: str | None = None,
+        with_paths: bool = False,
     ) -> tuple[Path, Path]:
         """Writes the overlay and the map of one picture.
 
@@ -117,6 +125,7 @@ class ResultWriter:
             overlay: from `visualize.overlay`.
             picture_name: the picture's file name in the JSON.
             map_name: the map's file name; `stem` with `.png` if not given.
+            with_paths: writes each segment's path, too.
 
         Returns:
             The paths of overlay and map after closing.
@@ -134,6 +143,8 @@ class ResultWriter:
         annotation = annotation_entry(0, names[1], segments)
         for listed, segment in zip(annotation["segments_info"], panoptic.segments, strict=True):
             listed["score"] = round(segment.score, 4)
+            if with_paths:
+                listed["path"] = guesses_to_jsonable(segment.path)
         path = {} if self._request is None else {"path": self._request.pictures[names[1]]}
         entry = image_entry(0, picture_name, height, width) | path, annotation
         with writing(self.folder / names[0], ValueError):
@@ -260,6 +271,11 @@ class ResultWriter:
             self.close()
         else:
             self._staging.discard()
+
+
+def guesses_to_jsonable(guesses: Sequence[Guess]) -> list[dict[str, Any]]:
+    """Names with their scores as plain data."""
+    return [{"name": guess.name, "score": round(guess.score, 4)} for guess in guesses]
 
 
 def _files_of(map_name: str) -> tuple[str, str]:

@@ -64,7 +64,7 @@ def _to_jsonable(value: Any, path: str) -> Any:
         return {
             field.name: _to_jsonable(getattr(value, field.name), f"{path}.{field.name}")
             for field in fields(value)
-            if field.init
+            if field.init and (getattr(value, field.name) or not field.metadata.get("leave_out_empty"))
         }
     if isinstance(value, Mapping):
         for key in value:

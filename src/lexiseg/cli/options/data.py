@@ -42,6 +42,7 @@ class VocabularyOptions:
     """Such as "cat|kitten, dog, sky:stuff"."""
     list_names: Annotated[bool, typer.Option("--list")] = False
     """Show the built-in lists."""
+    wordnet: shared.WordNetFolder = None
 
     def __post_init__(self) -> None:
         if (self.text is None) != self.list_names:

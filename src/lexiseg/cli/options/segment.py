@@ -41,12 +41,15 @@ class SegmentOptions(shared.InferenceOptions):
     resume: shared.Resume = False
     best_only: Annotated[bool, shared.how()] = False
     """Just the region that fits each word best, by CLIP alone."""
+    tree: bool = False
+    """Tell each segment's path down the words' taxonomy, by the names of inner nodes, level by level."""
+    wordnet: shared.WordNetFolder = None
     as_json: shared.AsJson = False
     """One line of JSON per picture on stdout."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        others = map(typed_name, shared.given(self, "score_threshold", "beta", "rank_by"))
+        others = map(typed_name, shared.given(self, "score_threshold", "beta", "rank_by", "tree"))
         if self.best_only and self.batch_size > 1:
             raise UsageError("--best-only takes pictures one by one: leave --batch-size out.")
         if self.best_only and (useless := [*self.weights_of_clip(), *others]):

@@ -11,6 +11,8 @@ from lexiseg.cli.command import typed_name
 from lexiseg.core.errors import UsageError
 from lexiseg.core.files import file_mode
 from lexiseg.core.vocabulary import Vocabulary, is_thing
+from lexiseg.core.words.trees import with_places
+from lexiseg.core.words.wordnet import WordNet, is_wordnet
 from lexiseg.io.shipped import check_model
 from lexiseg.storybook.choices import Role
 
@@ -31,8 +33,15 @@ VocabularyText = Annotated[
         "--vocabulary",
         "-v",
         metavar=WORDS,
-        help='The words: "cat|kitten, dog, sky:stuff", or one per line; or a .yaml, .json, .txt or .csv file; or a '
-        "built-in list such as coco, which 'lexiseg vocabulary --list' shows.",
+        help='The words: "cat|kitten, dog, sky:stuff", or one per line; or a .yaml, .json, .txt or .csv file; a '
+        "WordNet folder; or a built-in list such as coco, which 'lexiseg vocabulary --list' shows.",
+    ),
+]
+WordNetFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--wordnet",
+        help="A folder with WordNet's data.noun and index.noun: the words take their places in the taxonomy from it.",
     ),
 ]
 ModelName = Annotated[
@@ -204,18 +213,22 @@ def given(options: object, *names: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None and value is not False}
 
 
-def read_vocabulary(text: str, unmarked: Callable[[tuple[str, ...]], bool] = is_thing) -> Vocabulary:
+def read_vocabulary(
+    text: str, unmarked: Callable[[tuple[str, ...]], bool] = is_thing, wordnet: Path | None = None
+) -> Vocabulary:
     """Reads what stands for a vocabulary: words, a file, or a built-in name.
 
     Args:
         text: as it was typed.
         unmarked: whether a word is a thing that does not say it; see `Vocabulary.of`.
+        wordnet: the folder of a WordNet, from which the words take their places in a taxonomy.
 
     Raises:
         VocabularyError: if they make no vocabulary.
     """
-    is_file = file_mode(Path(text)) != 0 and Path(text).is_file()
-    return Vocabulary.of(Path(text) if is_file else text, unmarked=unmarked)
+    is_file = file_mode(Path(text)) != 0 and (Path(text).is_file() or is_wordnet(Path(text)))
+    vocabulary = Vocabulary.of(Path(text) if is_file else text, unmarked=unmarked)
+    return vocabulary if wordnet is None else with_places(vocabulary, WordNet.read(wordnet))
 
 
 def read_optional_vocabulary(text: str | None) -> Vocabulary | None:

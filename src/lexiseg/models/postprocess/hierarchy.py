@@ -1,17 +1,98 @@
-"""Hierarchical prediction: from class probabilities to a path down the taxonomy (OPSNet, section 4.4)."""
+"""Hierarchical prediction: a path down the taxonomy for a segment (OPSNet, section 4.4 and Figure 5), in two ways.
+
+* **By names**, as the paper does it: inner nodes have names, too, the text tower reads them, and at every node its
+  children are a vocabulary of their own, down to a concept. Every step is a whole answer of the model, with the s and
+  the debiasing of those children alone, as both depend on the words that are asked together.
+* **By sums**: a node is the union of the concepts below it, so its probability is the sum of theirs. Needs no further
+  words, and nothing but the answer that is there already.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
 
-from lexiseg.core.structures import Guess
+from lexiseg.core.structures import Guess, MaskPrediction, VocabularyEmbeddings
 from lexiseg.core.taxonomy import TaxonomyNode, taxonomy
-from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.core.vocabulary import Concept, Vocabulary
+
+Paths = Callable[[Sequence[int]], Sequence[tuple[Guess, ...]]]
+"""The paths of some queries of a picture, root first, each step with its probability among its siblings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Branch:
+    """A node's children: inner nodes, then concepts."""
+
+    places: tuple[int, ...]
+    """Of every child in `NameTree.vocabulary`."""
+    below: tuple["Branch | None", ...]
+    """The children of every child; None of a concept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NameTree:
+    """A vocabulary with the names of its inner nodes: what is embedded, once, for descents by names."""
+
+    vocabulary: Vocabulary
+    """The concepts in their order, then the inner nodes. All have ids, as a node may be called as a concept is."""
+    names: tuple[str, ...]
+    """What each is called in a path."""
+    root: Branch
+
+    @staticmethod
+    def of(vocabulary: Vocabulary) -> "NameTree":
+        """The tree of a vocabulary; without any path it has one level."""
+        concepts = [replace(c, id=c.id or f"concept {place}") for place, c in enumerate(vocabulary.concepts)]
+        names = list(vocabulary.names)
+
+        def grow(node: TaxonomyNode) -> Branch:
+            first = len(concepts)
+            for child in node.children:
+                concepts.append(Concept(child.name, id=f"node {len(concepts)}"))
+                names.append(child.name)
+            below = tuple(grow(child) for child in node.children)
+            places = (*range(first, first + len(below)), *node.leaves)
+            return Branch(places=places, below=(*below, *[None] * len(node.leaves)))
+
+        root = grow(taxonomy(vocabulary))
+        return NameTree(vocabulary=Vocabulary(tuple(concepts), vocabulary.templates), names=tuple(names), root=root)
+
+    def descents(
+        self, words: VocabularyEmbeddings, answer: Callable[[VocabularyEmbeddings], MaskPrediction]
+    ) -> Callable[[int], Paths]:
+        """Descents by names in the pictures of a batch: at each node to the likeliest child, down to a concept.
+
+        Args:
+            words: `vocabulary`, embedded without negatives.
+            answer: of the model for the encoded batch; asked once for every node that a query comes to.
+
+        Returns:
+            For the number of a picture in the batch, what gives its `Paths`.
+        """
+
+        @functools.cache
+        def class_probs(branch: Branch) -> Float[Tensor, "B Q K"]:
+            return answer(words.only(branch.places)).class_logits.float().softmax(-1).cpu()
+
+        def path(index: int, query: int) -> tuple[Guess, ...]:
+            steps: list[Guess] = []
+            branch: Branch | None = self.root
+            while branch is not None:
+                score, child = class_probs(branch)[index, query].max(-1)
+                steps.append(Guess(name=self.names[branch.places[int(child)]], score=float(score)))
+                branch = branch.below[int(child)]
+            return tuple(steps)
+
+        return lambda index: lambda queries: [path(index, query) for query in queries]
 
 
 def descend(
     class_probs: Float[Tensor, " K"], vocabulary: Vocabulary, root: TaxonomyNode | None = None
 ) -> tuple[Guess, ...]:
-    """Walks down the taxonomy: at each node to the likeliest child, until a concept is reached.
+    """The descent by sums: at each node to the likeliest child, until a concept is reached.
 
     A node's probability is the sum over the concepts below it, as concepts exclude each other and a node is their
     union: steps are then conditional probabilities, whose product is the concept's own. (With the maximum, the walk
@@ -30,11 +111,11 @@ def descend(
     node = root or taxonomy(vocabulary)
     if not node.children:
         return ()
-    probs = class_probs.tolist()
+    probs, names = class_probs.tolist(), vocabulary.names
     steps: list[Guess] = []
     while True:
         branches = [(sum(probs[i] for i in child.concept_ids), child) for child in node.children]
-        leaves = [(probs[i], vocabulary.concepts[i].name) for i in node.leaves]
+        leaves = [(probs[i], names[i]) for i in node.leaves]
         total = sum(mass for mass, _ in branches) + sum(mass for mass, _ in leaves)
         if total <= 0:
             return tuple(steps)

@@ -55,6 +55,7 @@ def instances(
     num_concepts = prediction.num_concepts
     things = [k for k, c in enumerate(ranking.class_ids) if c < num_concepts and vocabulary.concepts[c].is_thing]
     found: list[Instance] = []
+    names = vocabulary.names
     masks = cut_masks(ranking, things, frame, config.mask_threshold)
     for rank, mask in zip(things, masks, strict=True):
         if len(found) == limit:
@@ -62,6 +63,6 @@ def instances(
         extents = Extents.of(mask.view(np.uint8), 2)
         if extents.pixels[1]:
             class_id, score = ranking.class_ids[rank], ranking.scores[rank]
-            name = vocabulary.concepts[class_id].name
+            name = names[class_id]
             found.append(Instance(mask=mask, class_id=class_id, name=name, score=score, box=extents.box(1)))
     return tuple(found)

@@ -5,6 +5,7 @@ affect the mask threshold, pixels below it stay void, every segment has its own 
 cropped before pixels are counted.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +19,7 @@ from lexiseg.core.structures import Guess, MaskPrediction, PanopticMap, Segment
 from lexiseg.core.taxonomy import taxonomy
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.models.postprocess.assignment import PixelAssignment, Ranking, assign_pixels, code_of
-from lexiseg.models.postprocess.hierarchy import descend
+from lexiseg.models.postprocess.hierarchy import Paths, descend
 from lexiseg.models.postprocess.runs import Extents, recoded
 
 RankBy = Literal["class", "iou", "product"]
@@ -54,7 +55,12 @@ class MergeConfig:
 
 
 def panoptic_map(
-    prediction: MaskPrediction, index: int, frame: Frame, vocabulary: Vocabulary, config: MergeConfig | None = None
+    prediction: MaskPrediction,
+    index: int,
+    frame: Frame,
+    vocabulary: Vocabulary,
+    config: MergeConfig | None = None,
+    paths: Paths | None = None,
 ) -> PanopticMap:
     """Merges one picture's masks into a map in which every pixel has one segment or none.
 
@@ -70,17 +76,22 @@ def panoptic_map(
         frame: how that picture was resized and padded.
         vocabulary: the concepts, one for each of the first columns of `prediction.class_logits`.
         config: the rules; the paper's by default.
+        paths: gives the paths of the segments' queries; sums over concepts if not given.
 
     Returns:
         The map at the picture's own size, ids 1, 2, ... by falling score; it may have no segment.
     """
     config = config or MergeConfig()
     ranking = rank_proposals(prediction, index, vocabulary, config)
-    return merge_segments(ranking, assign_pixels(ranking, frame, config.mask_threshold), vocabulary, config)
+    return merge_segments(ranking, assign_pixels(ranking, frame, config.mask_threshold), vocabulary, config, paths)
 
 
 def merge_segments(
-    ranking: Ranking, assignment: PixelAssignment, vocabulary: Vocabulary, config: MergeConfig
+    ranking: Ranking,
+    assignment: PixelAssignment,
+    vocabulary: Vocabulary,
+    config: MergeConfig,
+    paths: Paths | None = None,
 ) -> PanopticMap:
     """The last step of `panoptic_map`: applies the overlap threshold, merges stuff of one class, numbers segments.
 
@@ -89,6 +100,7 @@ def merge_segments(
         assignment: the pixels that each of them won.
         vocabulary: the concepts.
         config: the overlap rule.
+        paths: as `panoptic_map` takes it.
     """
     num_concepts = len(vocabulary.concepts)
     ids = np.zeros(2 * len(ranking.queries) + 2, np.int32)  # of the codes; 0 is void: dropped proposals, negatives
@@ -107,7 +119,7 @@ def merge_segments(
         if not vocabulary.concepts[class_id].is_thing:
             id_of_stuff[class_id] = len(heads)
     extents = assignment.extents.joined(ids, len(heads) + 1)
-    segments = _describe(extents, heads, ranking, num_concepts, vocabulary)
+    segments = _describe(extents, heads, ranking, num_concepts, vocabulary, paths)
     return PanopticMap(segmentation=recoded(assignment.codes, ids), segments=segments)
 
 
@@ -150,33 +162,42 @@ def mask_probs_of(mask_logits: Float[Tensor, "h w"], frame: Frame) -> Float[Tens
 
 
 def _describe(
-    extents: Extents, heads: list[int], ranking: Ranking, num_concepts: int, vocabulary: Vocabulary
+    extents: Extents,
+    heads: list[int],
+    ranking: Ranking,
+    num_concepts: int,
+    vocabulary: Vocabulary,
+    paths: Paths | None,
 ) -> tuple[Segment, ...]:
     """Makes the list that goes with the map; `heads[id - 1]` is the best proposal of a segment."""
-    root = taxonomy(vocabulary)
+    names = vocabulary.names
     segments: list[Segment] = []
     rows = ranking.class_scores[heads, :num_concepts].cpu()  # together: an accelerator is waited for once
+    if paths is None:
+        root = taxonomy(vocabulary)
+        found: Sequence[tuple[Guess, ...]] = [descend(row, vocabulary, root) for row in rows]
+    else:
+        found = paths([ranking.queries[rank] for rank in heads])
     for segment_id, (rank, class_scores) in enumerate(zip(heads, rows, strict=True), start=1):
         class_id = ranking.class_ids[rank]
-        concept = vocabulary.concepts[class_id]
         segments.append(
             Segment(
                 id=segment_id,
                 class_id=class_id,
-                name=concept.name,
+                name=names[class_id],
                 score=min(1.0, ranking.scores[rank]),
-                is_thing=concept.is_thing,
+                is_thing=vocabulary.concepts[class_id].is_thing,
                 area=int(extents.pixels[segment_id]),
                 box=extents.box(segment_id),
-                guesses=_guesses(class_scores, class_id, vocabulary),
-                path=descend(class_scores, vocabulary, root),
+                guesses=_guesses(class_scores, class_id, names),
+                path=found[segment_id - 1],
             )
         )
     return tuple(segments)
 
 
-def _guesses(class_scores: Float[Tensor, " K"], class_id: int, vocabulary: Vocabulary) -> tuple[Guess, ...]:
+def _guesses(class_scores: Float[Tensor, " K"], class_id: int, names: tuple[str, ...]) -> tuple[Guess, ...]:
     """Returns the best names; the segment's own leads even where others tie with it."""
     best = class_scores.topk(min(NUM_GUESSES, len(class_scores))).indices.tolist()
-    names = [class_id, *(other for other in best if other != class_id)][:NUM_GUESSES]
-    return tuple(Guess(name=vocabulary.concepts[name].name, score=float(class_scores[name])) for name in names)
+    places = [class_id, *(other for other in best if other != class_id)][:NUM_GUESSES]
+    return tuple(Guess(name=names[place], score=float(class_scores[place])) for place in places)

@@ -120,12 +120,15 @@ def split(data: Dataset, held_out_share: float, held_out_most: int, *, seed: int
 def join_vocabularies(old: Vocabulary, new: Vocabulary) -> Vocabulary:
     """The old concepts in their order, then the new ones; one that shares a name with an old one adds its names to it.
 
-    Thing or stuff, where both know a concept, and the templates are the old vocabulary's.
+    Two of different ids stay two. Thing or stuff, where both know a concept, and the templates are the old ones'.
     """
     concepts = list(old.concepts)
     owner = {same_word(name): place for place, concept in enumerate(concepts) for name in concept.names}
     for concept in new.concepts:
-        known = [owner[same_word(name)] for name in concept.names if same_word(name) in owner]
+        places = [owner[same_word(name)] for name in concept.names if same_word(name) in owner]
+        known = [
+            place for place in places if not (concept.id and concepts[place].id) or concept.id == concepts[place].id
+        ]
         fresh = tuple(name for name in concept.names if same_word(name) not in owner)
         if known:
             place = known[0]
