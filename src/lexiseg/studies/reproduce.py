@@ -11,6 +11,8 @@ from typing import Any
 from lexiseg.core.errors import UsageError
 from lexiseg.core.files import read_json_object, write_atomically
 from lexiseg.core.messages import few, printable, shown
+from lexiseg.studies.figures import paper as figures
+from lexiseg.studies.figures.plan import plan_figures
 from lexiseg.studies.opsnet import paper as opsnet
 from lexiseg.studies.opsnet.plan import plan_ablations
 from lexiseg.studies.report import Asked, write_results
@@ -20,10 +22,10 @@ from lexiseg.studies.verdicts import Claim
 from lexiseg.studies.worlds import Preset, World
 
 TABLES: tuple[PaperTable, ...] = opsnet.TABLES
-FIGURES: tuple[PaperFigure, ...] = ()
-CLAIMS: tuple[Claim, ...] = opsnet.CLAIMS
+FIGURES: tuple[PaperFigure, ...] = figures.FIGURES
+CLAIMS: tuple[Claim, ...] = (*opsnet.CLAIMS, *figures.CLAIMS)
 """Everything that can be asked for, in the order of the papers."""
-PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations,)
+PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations, plan_figures)
 """What makes their units; of a world that can't have some, a plan without them."""
 ALL = "all"
 SIGN = "reproduce.json"

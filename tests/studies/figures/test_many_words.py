@@ -14,6 +14,7 @@ from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.storybook.roles import BASE, DISTRACTORS
 from lexiseg.storybook.scene import draw_scene
 from lexiseg.studies.figures.many_words import (
+    NUM_DISTRACTORS,
     Asked,
     among_many,
     count,
@@ -41,12 +42,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
 
 def test_known_concepts_come_before_distractors_and_no_name_stands_twice() -> None:
     own = Vocabulary.of("cat|kitten, sky:stuff")
-    many, number = among_many(
-        own, (Concept("Kitten"), Concept("owl", ("barn owl",))), ["Owl", "Barn Owl", "sky", "fig"]
-    )
 
-    assert many.names == ("cat", "sky", "owl", "fig")
-    assert number == 3
+    many, number = among_many(own, (Concept("Kitten"), Concept("owl", ("barn owl",)), Concept("vase")))
+
+    assert many.names[:4] == ("cat", "sky", "owl", "vase")
+    assert number == 4
+    assert len(many) == 4 + NUM_DISTRACTORS
+    assert "vase" not in many.names[4:]
     assert many.templates == own.templates
 
 

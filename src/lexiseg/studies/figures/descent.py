@@ -21,13 +21,14 @@ from lexiseg.studies.figures.segments import look, show_all
 from lexiseg.studies.verdicts import jackknife, with_blocks
 from lexiseg.studies.worlds import MOST_BLOCKS, load_network, open_pictures
 
-WAYS: Mapping[str, Way] = {
+WAYS: Mapping[str, Way] = {  # by means: an experiment, as if a CLIP had read the names of inner nodes
     "Figure 5: names of nodes": "names",
+    "Figure 5: means of concepts": "means",
     "Figure 5: sums of concepts": "sums",
     "Figure 5: best single name": "best",
 }
 ARMS = tuple(WAYS)
-BY_NAMES, _, BEST = ARMS
+BY_NAMES, BY_MEANS, _, BEST = ARMS
 LEVELS = ("level 1", "level 2", "level 3", "name")
 """Of a path; level 1 is thing or stuff."""
 SHOWN_SEGMENTS = 2

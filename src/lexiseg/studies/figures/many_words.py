@@ -4,7 +4,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 from lexiseg.core.concepts import same_word
 from lexiseg.core.structures import VocabularyEmbeddings
 from lexiseg.core.vocabulary import Concept, Vocabulary
+from lexiseg.core.words.distractors import distractor_names
 from lexiseg.data.categories import match_vocabulary
 from lexiseg.inference.palette import RGB
 from lexiseg.layers.modulation import CLIP_ONLY
@@ -33,8 +34,8 @@ from lexiseg.studies.worlds import MOST_BLOCKS, load_network, open_pictures
 
 LISTS = ("own words", "many words")
 MASKS = ("own masks", "true masks")
-LONG_LISTS = ("imagenet", "ade20k-full", "pascal-context-459", "coco-stuff")
-"""Built-in lists whose names distract."""
+NUM_DISTRACTORS = 1_800
+"""Names that distract; the built-in lists have hardly more."""
 FEWEST_MASKS, SHOWN_SEGMENTS = 3, 4
 """Of a picture in the figure: segments that the model must have masks of, and those that are shown."""
 
@@ -47,26 +48,21 @@ def arm(masks: str, words: str) -> str:
 ARMS = tuple(arm(masks, words) for masks in MASKS for words in LISTS)
 
 
-def among_many(vocabulary: Vocabulary, known: Sequence[Concept], distractors: Iterable[str]) -> tuple[Vocabulary, int]:
+def among_many(vocabulary: Vocabulary, known: Sequence[Concept]) -> tuple[Vocabulary, int]:
     """The words, then the known ones that they lack, then distractors; and how many of them are no distractors.
 
-    A concept of which a name is there already is left out.
+    A known concept of which a name is there already is left out.
     """
     taken = set(map(same_word, vocabulary.row_names()))
     concepts = list(vocabulary.concepts)
-
-    def add(concept: Concept) -> None:
+    for concept in known:
         names = set(map(same_word, concept.names))
         if taken.isdisjoint(names):
-            taken.update(names)
+            taken |= names
             concepts.append(concept)
-
-    for concept in known:
-        add(concept)
-    number = len(concepts)
-    for name in distractors:
-        add(Concept(name))
-    return replace(vocabulary, concepts=tuple(concepts)), number
+    no_distractors = replace(vocabulary, concepts=tuple(concepts))
+    concepts += map(Concept, distractor_names(NUM_DISTRACTORS, besides=no_distractors))
+    return replace(vocabulary, concepts=tuple(concepts)), len(no_distractors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -211,7 +207,7 @@ def measure(
     for data, settings in pictures.items():
         dataset, vocabulary, limit = open_pictures(files, settings)
         matched, category_ids = match_vocabulary(dataset.categories, vocabulary)
-        many, num_known = among_many(matched, ALL.concepts if data in scenes else (), distractor_names())
+        many, num_known = among_many(matched, ALL.concepts if data in scenes else ())
         began = time.process_time()
         asked = {"many words": Asked.of(network, many, num_known)}
         costs[data] = {"words": len(many), "seconds of embedding": round(time.process_time() - began, 2)}
@@ -233,11 +229,6 @@ def measure(
     names = draw(shown, max(cost["words"] for cost in costs.values())).write(out / "figure-3")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     return {"arms": arms, "costs": costs, "peak MiB": round(peak), "pictures": list(names)}
-
-
-def distractor_names() -> list[str]:
-    """Names of everyday things in the long built-in lists."""
-    return [name for words in LONG_LISTS for name in Vocabulary.of(words).names]
 
 
 def is_worth_showing(seen: Seen, *, is_drawn: bool) -> bool:

@@ -88,6 +88,8 @@ CLAIMS = (
                 )
                 for data in _BOTH
             ),
+            # A CLIP that never read the names of inner nodes: do the means of their concepts' names do better?
+            *(above(f"{data} name", descent.BY_MEANS, descent.BY_NAMES, kind="control") for data in _BOTH),
             *(above(f"{data} name", descent.BY_NAMES, descent.BEST, kind="control") for data in _BOTH),
         ),
     ),
