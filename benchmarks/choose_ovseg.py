@@ -12,15 +12,14 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from ovseg_study.measure import Answering, count
-
 from lexiseg import EnsembleConfig, MergeConfig, OVSeg, load_model
 from lexiseg.data.dataset import Dataset
 from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.storybook.choices import Role
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import ROLE_CONTENTS
+from lexiseg.storybook.roles import ALL, ROLE_CONTENTS
+from lexiseg.studies.ovseg.measure import Answering, groups_of, iou_figures, tally_rows
 
 LAMBDAS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 SCALES = (25.0, 50.0, 100.0)
@@ -46,9 +45,12 @@ def choose_ensemble(model: OVSeg, val: Dataset) -> list[tuple[float, float, Answ
         )
         for weight, threshold, scale in itertools.product(LAMBDAS, REGION_THRESHOLDS, SCALES)
     ]
-    found, _ = count(model, val, answerings)
+    found = tally_rows(model, val, ALL, answerings)
+    figures = {
+        answering: iou_figures(blocks[0], groups_of(found.is_seen)) for answering, blocks in found.pixels.items()
+    }
     return sorted(
-        ((figures["mIoU"], figures["hIoU"], answering) for answering, figures in found.items()),
+        ((one["mIoU"], one["hIoU"], answering) for answering, one in figures.items()),
         key=lambda one: one[0],
         reverse=True,
     )

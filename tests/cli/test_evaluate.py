@@ -91,7 +91,7 @@ def test_nothing_is_drawn_for_a_model_or_a_switch_that_is_refused(run: Run, tiny
         (("--model", tmp_path / "nowhere"), 1),
         (("--model", tiny_folder, "--region-threshold", 0.3), 2),
         (("--model", tiny_folder, "--alpha", "inf"), 2),
-        (("--model", tiny_folder, "--task", "semantic", "--diagnose"), 2),
+        (("--model", tiny_folder, "--task", "instance", "--diagnose"), 2),
         (("--model", tiny_folder, "--semantic-rule", "soft"), 2),
         (("--model", tiny_folder, "--vocabulary", "cat, spaceship of old"), 1),
     )
@@ -186,8 +186,20 @@ def test_a_diagnosis_leads_from_the_model_to_100(evaluate: Run, drawn: Path, tmp
     assert not list((tmp_path / "out").glob(".*"))
 
 
-def test_a_diagnosis_of_another_task_is_refused(evaluate: Run, drawn: Path) -> None:
+def test_a_diagnosis_of_miou_tells_what_masks_and_names_cost(evaluate: Run, drawn: Path, tmp_path: Path) -> None:
     ran = evaluate("--data", drawn, "--task", "semantic", "--diagnose")
+
+    assert ran.code == 0, ran.err
+    report = report_in(tmp_path / "out")
+    ways = report["diagnosis"]["ways"]
+    assert ways["model"]["miou"] == report["miou"]
+    assert ways["true names"]["miou"] == pytest.approx(report["miou"] + ways["true names"]["gain"])
+    assert "true masks, CLIP's names" in (tmp_path / "out" / "report.md").read_text()
+    assert "Masks or names replaced by truth" in ran.out
+
+
+def test_a_diagnosis_of_another_task_is_refused(evaluate: Run, drawn: Path) -> None:
+    ran = evaluate("--data", drawn, "--task", "instance", "--diagnose")
 
     assert ran.code == 2
     assert "leave --diagnose out" in ran.err

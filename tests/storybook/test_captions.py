@@ -10,7 +10,7 @@ from lexiseg.storybook.scene import draw_scene, generator
 
 def test_captions_are_those_that_were_always_drawn() -> None:
     digest = hashlib.sha256()
-    for role in ROLES:
+    for role in ROLES[: ROLES.index("strangers")]:
         for index in range(2):
             scene, rng = draw_scene(role, "train", index, size=(32, 32)), generator(role, "train", 0, index, 1)
             for detail in (1.0, 1.0, 0.5, 0.0):

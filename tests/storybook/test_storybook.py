@@ -28,11 +28,14 @@ from lexiseg.storybook.roles import (
     DISTRACTORS,
     DUSK,
     DUSK_DRAWINGS,
+    FIGURE,
     NOVEL,
     PART,
+    PATTERN,
     ROLE_CONTENTS,
     SEEN,
     SHARED,
+    STRANGER,
     STUFF,
     THINGS,
     UNSEEN,
@@ -211,6 +214,22 @@ def test_the_segments_of_a_scene_are_exactly_the_ids_of_its_map(role: Role) -> N
         cast = ROLE_CONTENTS[role]
         own = {*cast.things, *cast.stuff}
         assert all((segment.name in own) != segment.is_distractor for segment in scene.segments)
+
+
+def test_strangers_are_all_annotated_under_one_name_and_are_two_fifths_of_the_things(tmp_path: Path) -> None:
+    data = write_storybook(StorybookSpec(role="strangers", split="train", count=40, size=SMALL), tmp_path / "data")
+    scenes = [draw_scene("strangers", "train", index, size=SMALL) for index in range(40)]
+    drawn = [s.name for scene in scenes for s in scene.segments]
+    things = [name for name in drawn if CONCEPTS[name].is_thing]
+
+    assert [c.name for c in data.categories] == [*BASE.names, STRANGER]
+    assert not {*drawn} - {*BASE.names, *DISTRACTORS, FIGURE, PATTERN}
+    assert 0.3 < sum(name not in SEEN for name in things) / len(things) < 0.5
+    assert things.count(FIGURE) > 10
+    assert drawn.count(PATTERN) > 10
+    for sample, scene in zip(data.samples, scenes, strict=True):
+        told = {segment.id: data.categories[segment.category_id - 1].name for segment in sample.segments}
+        assert told == {s.id: s.name if s.name in SEEN else STRANGER for s in scene.segments}
 
 
 def test_about_a_fifth_of_base_things_are_nobodys(base_train: list[Scene]) -> None:

@@ -17,8 +17,9 @@ from lexiseg.encoders.text import default_cache_dir
 from lexiseg.evaluation.diagnosis import Diagnosis, diagnose
 from lexiseg.evaluation.evaluator import Comparison, EvaluationInputs, comparisons, open_inputs
 from lexiseg.evaluation.measures import measure_of
-from lexiseg.evaluation.page import diagnosis_tables, write_page
+from lexiseg.evaluation.page import write_page
 from lexiseg.evaluation.report import EvaluationSettings, Report
+from lexiseg.evaluation.semantic_diagnosis import SemanticDiagnosis, diagnose_semantic
 from lexiseg.evaluation.shards import SHARDS_FOLDER
 from lexiseg.inference.predictor import load
 from lexiseg.inference.visualize import side_by_side
@@ -62,7 +63,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
             cache_dir=default_cache_dir(),
         )
         if options.name in DRAWN:  # all that can be refused is refused before anything is drawn
-            _check(options, options.task or DRAWN[options.name].task, is_panoptic=True)
+            _check(options, options.task or DRAWN[options.name].task)
         with progress("Drawing", options.count) as bar:
             inputs = open_inputs(
                 network,
@@ -82,7 +83,7 @@ def run_evaluate(options: EvaluateOptions) -> int:
         dataset, vocabulary = inputs.dataset, inputs.vocabulary
         for sentence in dataset.notes:
             note(f"Note: {sentence}")
-        _check(options, measure_of(dataset, inputs.settings.task).name, is_panoptic="panoptic" in dataset.kinds)
+        _check(options, measure_of(dataset, inputs.settings.task).name)
         _tell_lambda(options, network)
         with resumable(out):
             with progress("Segmenting") as bar:
@@ -120,9 +121,12 @@ def _tell_lambda(options: EvaluateOptions, model: OpenVocabularySegmenter) -> No
         )
 
 
-def _diagnose(inputs: EvaluationInputs, settings: EvaluationSettings, options: EvaluateOptions) -> Diagnosis:
+def _diagnose(
+    inputs: EvaluationInputs, settings: EvaluationSettings, options: EvaluateOptions
+) -> Diagnosis | SemanticDiagnosis:
     with progress("Looking for what costs most") as bar:
-        return diagnose(
+        look = diagnose_semantic if settings.task == "semantic" else diagnose
+        return look(
             inputs.network,
             inputs.dataset,
             inputs.vocabulary,
@@ -134,10 +138,10 @@ def _diagnose(inputs: EvaluationInputs, settings: EvaluationSettings, options: E
         )
 
 
-def _check(options: EvaluateOptions, task: TaskName, *, is_panoptic: bool) -> None:
+def _check(options: EvaluateOptions, task: TaskName) -> None:
     """Refuses what the task or the data can't give."""
-    if options.diagnose and not (is_panoptic and task == "panoptic"):
-        raise UsageError("a diagnosis is of panoptic quality: leave --diagnose out, or evaluate the panoptic task.")
+    if options.diagnose and task == "instance":
+        raise UsageError("a diagnosis is of PQ or of mIoU: leave --diagnose out, or evaluate another task.")
     if options.save_predictions and task != "panoptic":
         raise UsageError(
             "what is saved are panoptic maps: leave --save-predictions out, or evaluate the panoptic task."
@@ -146,12 +150,14 @@ def _check(options: EvaluateOptions, task: TaskName, *, is_panoptic: bool) -> No
         raise UsageError("the soft rule gives classes to pixels: add --task semantic, or leave --semantic-rule out.")
 
 
-def _tell(found: Report, diagnosis: Diagnosis | None, page: Path, other_words: Mapping[str, str]) -> None:
+def _tell(
+    found: Report, diagnosis: Diagnosis | SemanticDiagnosis | None, page: Path, other_words: Mapping[str, str]
+) -> None:
     heading, *rows = found.table()
     show("In percent", heading, rows, right=heading[1:])
     heading, *rows = found.class_table(SHOWN_CLASSES)
     show("Classes, the best first", heading, rows, right=heading[1:-1])
-    for title, (heading, *rows) in () if diagnosis is None else diagnosis_tables(diagnosis):
+    for title, (heading, *rows) in () if diagnosis is None else diagnosis.tables():
         show(title, heading, rows, right=heading[1:])
     if other_words:
         say(f"Asked by another name: {', '.join(f'{name} as {word}' for name, word in other_words.items())}.")

@@ -185,6 +185,11 @@ class MaskPrediction:
     counts: RegionCounts = field(default_factory=RegionCounts)
     """Counts of the region branch, where there is one."""
 
+    def only(self, index: int) -> "MaskPrediction":
+        """One picture's part."""
+        names = ("mask_logits", "class_logits", "void_probs", "iou_scores")
+        return replace(self, **{name: getattr(self, name)[index : index + 1] for name in names})
+
     def __post_init__(self) -> None:
         """What was computed in half precision is compared and merged in float32."""
         for name in ("mask_logits", "class_logits", "void_probs", "iou_scores"):
@@ -193,12 +198,17 @@ class MaskPrediction:
                 object.__setattr__(self, name, value.float())
 
 
+NAMELESS = -1
+"""The class of a true segment of which a mask is known and no name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
     """Ground truth of one image for training."""
 
     masks: Bool[Tensor, "N h w"]
     class_ids: Int[Tensor, " N"]
+    """Of the training vocabulary, or `NAMELESS`."""
     ignored: Bool[Tensor, "h w"]
     """Void and crowd: pixels without ground truth."""
 

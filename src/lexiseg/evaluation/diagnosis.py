@@ -123,6 +123,14 @@ class Diagnosis:
             "unreadable": to_jsonable(self.unreadable),
         }
 
+    def tables(self) -> Iterable[tuple[str, tuple[tuple[str, ...], ...]]]:
+        """Titles and rows for a terminal; the first row of each is its heading."""
+        yield "From the model to 100: parts replaced by truth one after the other", self.ladder_table()
+        yield "Parts replaced by truth, each alone", self.alone_table()
+        yield "By the size of segments", self.size_table()
+        yield "Most frequent confusions", self.confusion_table()
+        yield "Most often with nothing in their place", self.missed_table()
+
     def ladder_table(self) -> tuple[tuple[str, ...], ...]:
         """Rows for a terminal, the first one the heading; from the model's PQ to 100, in percent."""
         rungs = [self._row(f"+ true {oracles[-1]}", oracles, oracles[:-1]) for oracles in LADDER[1:]]

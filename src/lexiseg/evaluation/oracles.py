@@ -98,13 +98,7 @@ def match_proposals(answer: Answer, truth: Segmentation) -> MatchedImage:
             yield mask
 
     pairs = mask_overlaps(truth.ids, segments, cut())
-    alone = MaskPrediction(
-        mask_logits=prediction.mask_logits[index : index + 1],
-        class_logits=prediction.class_logits[index : index + 1],
-        void_probs=prediction.void_probs[index : index + 1],
-        iou_scores=prediction.iou_scores[index : index + 1],
-        num_concepts=prediction.num_concepts,
-    )
+    alone = prediction.only(index)
     return MatchedImage(
         answer=replace(answer, prediction=alone, index=0),
         truth=truth,

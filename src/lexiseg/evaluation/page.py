@@ -9,6 +9,7 @@ from lexiseg.core.tables import markdown_table, percent
 from lexiseg.evaluation.diagnosis import Diagnosis
 from lexiseg.evaluation.evaluator import Comparison
 from lexiseg.evaluation.report import ImageScore, Report
+from lexiseg.evaluation.semantic_diagnosis import SemanticDiagnosis
 
 PAGE_FILE = "report.md"
 PICTURES = "report-pictures"
@@ -16,7 +17,7 @@ PICTURES = "report-pictures"
 
 def write_page(
     report: Report,
-    diagnosis: Diagnosis | None,
+    diagnosis: Diagnosis | SemanticDiagnosis | None,
     worst: Sequence[ImageScore],
     best: Sequence[ImageScore],
     maps: Iterable[Comparison],
@@ -47,7 +48,7 @@ def write_page(
         lines = _figures(report, about)
         tables = (
             ("Classes, the best first", report.class_table()),
-            *(diagnosis_tables(diagnosis) if diagnosis else ()),
+            *(diagnosis.tables() if diagnosis else ()),
         )
         for title, (heading, *rows) in tables:
             lines += [*_section(title), *markdown_table(heading, rows)]
@@ -63,17 +64,6 @@ def write_page(
         page = folder / PAGE_FILE
         write_atomically(page, "\n".join(lines).rstrip() + "\n")
     return page
-
-
-def diagnosis_tables(diagnosis: Diagnosis) -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
-    """The tables of a diagnosis with their titles; the first row of each is its heading."""
-    return (
-        ("From the model to 100: parts replaced by truth one after the other", diagnosis.ladder_table()),
-        ("Parts replaced by truth, each alone", diagnosis.alone_table()),
-        ("By the size of segments", diagnosis.size_table()),
-        ("Most frequent confusions", diagnosis.confusion_table()),
-        ("Most often with nothing in their place", diagnosis.missed_table()),
-    )
 
 
 def _figures(report: Report, about: Mapping[str, Any]) -> list[str]:

@@ -1,18 +1,22 @@
 """What better parts could give: predicted masks with perfect names, and true masks as a model proposes its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int32
 from torch import Tensor
 from torch.nn import functional as F
 
 from lexiseg.core.frames import Frame
-from lexiseg.core.structures import MaskPrediction
+from lexiseg.core.structures import MaskPrediction, MaskProposals
 from lexiseg.data.samples.transforms import MASK_STRIDE
 from lexiseg.evaluation.loading import AnnotatedBatch
 from lexiseg.evaluation.metrics.panoptic_quality import mask_overlaps
 from lexiseg.evaluation.plan import EvaluationPlan
+from lexiseg.models.base import OpenVocabularySegmenter
+from lexiseg.models.crops import mask_probs_on
 from lexiseg.models.opsnet import EncodedRegions
 
 SURE = 100.0  # a logit beside zeros whose probability is 1 in float32
@@ -83,3 +87,55 @@ def as_proposed(canvas: Float[Tensor, "N h w"]) -> Float[Tensor, "1 N h2 w2"]:
     A cell belongs to a mask where more than half of it does; a mask without such a cell falls back on its shares.
     """
     return F.avg_pool2d(canvas, MASK_STRIDE)[None].logit(1e-6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrueClasses:
+    """The classes of one picture, one mask each: the truth of semantic segmentation."""
+
+    places: tuple[int, ...]
+    """In the data set's categories, ascending: those that have a pixel."""
+    inside: Bool[Tensor, "N H W"]
+    """Their masks on the padded canvas: pixels of which more than half is theirs."""
+    frame: Frame
+
+    @staticmethod
+    def of(labels: Int32[np.ndarray, "_ _"], frame: Frame, device: torch.device | str = "cpu") -> "TrueClasses":
+        """Reads them off a map of places in the categories, in which -1 is ignored."""
+        ids = torch.from_numpy(labels).to(device)
+        places = tuple(place for place in ids.unique().tolist() if place >= 0)
+        masks = [frame.enter((ids == place)[None].float()) > 0.5 for place in places]
+        none = torch.zeros(0, *frame.padded, dtype=torch.bool, device=device)
+        return TrueClasses(places=places, inside=torch.cat([none, *masks]), frame=frame)
+
+    def proposals(self, model: OpenVocabularySegmenter, query_embed: Float[Tensor, "N C"]) -> MaskProposals:
+        """The masks as if the model had proposed them: pixel by pixel where CLIP is shown crops, else at its stride."""
+        exact = torch.where(self.inside, SURE, -SURE)[None]
+        mask_logits = exact if model.encodes_crops else as_proposed(self.inside.float())
+        return MaskProposals(mask_logits=mask_logits.to(query_embed), query_embed=query_embed[None])
+
+    def ious(self, mask_logits: Float[Tensor, "Q h w"]) -> Float[Tensor, "Q N"]:
+        """The IoU of every proposal, cut at one half, with every class, on the resized picture."""
+        bottom, right = self.frame.resized
+        truth = self.inside[:, :bottom, :right].flatten(1).float()
+        found = torch.stack([mask_probs_on(one, self.frame) > 0.5 for one in mask_logits]).flatten(1).float()
+        shared = found @ truth.T
+        return shared / (found.sum(1)[:, None] + truth.sum(1) - shared).clamp(min=1)
+
+    def naming(
+        self, prediction: MaskPrediction, ious: Float[Tensor, "Q N"], class_ids: Sequence[int]
+    ) -> MaskPrediction:
+        """A picture's proposals, each surely of the class that it overlaps best; those that overlap none are void.
+
+        Args:
+            prediction: of this picture alone.
+            ious: from `ious`.
+            class_ids: the concept of every category.
+        """
+        best, nearest = (ious if self.places else ious.new_zeros(len(ious), 1)).max(1)
+        names = {
+            (0, query): class_ids[self.places[place]]
+            for query, (iou, place) in enumerate(zip(best.tolist(), nearest.tolist(), strict=True))
+            if iou > 0
+        }
+        return certain(prediction.mask_logits, names, prediction.iou_scores, prediction.num_concepts)

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-Role = Literal["base", "novel", "dusk", "semantic-only", "image-level", "captions"]
+Role = Literal["base", "novel", "dusk", "semantic-only", "image-level", "captions", "strangers"]
 Split = Literal["train", "val", "test"]
 ROLES: tuple[Role, ...] = get_args(Role)
 SPLITS: tuple[Split, ...] = get_args(Split)

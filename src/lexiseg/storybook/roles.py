@@ -21,6 +21,7 @@ from lexiseg.storybook.drawings import (
 )
 from lexiseg.storybook.drawings.pen import Pen
 from lexiseg.storybook.drawings.stuff import TEXTURES
+from lexiseg.storybook.drawings.unnamed import figure
 
 ALL = Vocabulary.of("storybook-all")
 BASE = Vocabulary.of("storybook")
@@ -33,7 +34,12 @@ DUSK_DRAWINGS: Mapping[str, str] = json.loads(
 )
 """The drawing of each near-synonym in role dusk."""
 
-CONCEPTS: Mapping[str, Concept] = {concept.name: concept for concept in ALL.concepts}
+FIGURE, PATTERN = "figure", "pattern"
+"""What role strangers draws at random: things and stuff without a name of their own."""
+CONCEPTS: Mapping[str, Concept] = {
+    concept.name: concept
+    for concept in (*ALL.concepts, Concept(FIGURE, is_thing=True), Concept(PATTERN, is_thing=False))
+}
 THINGS: tuple[str, ...] = tuple(c.name for c in ALL.concepts if c.is_thing)
 STUFF: tuple[str, ...] = tuple(TEXTURES)
 SEEN: frozenset[str] = frozenset(BASE.names)
@@ -65,6 +71,8 @@ class RoleContents:
     names: Mapping[str, str] | None = None
     """Drawing to annotated name, where they differ (dusk)."""
     is_dusk: bool = False
+    pattern_share: float = 0.0
+    """How probably a layer of stuff is drawn at random instead, in [0, 1]."""
 
     def name_of(self, drawing: str) -> str:
         """The annotated name of a drawing."""
@@ -83,6 +91,9 @@ def _contents(vocabulary: Vocabulary, drawings: Iterable[str], distractor_share:
 
 
 _EVERYTHING = _contents(ALL, ALL.names)
+STRANGER = "object"
+"""The one name of all that role strangers annotates beside the names of base."""
+_STRANGERS = (*DISTRACTORS, *(FIGURE for _ in range(16)))
 ROLE_CONTENTS: Mapping[Role, RoleContents] = {
     "base": _contents(BASE, BASE.names, 0.2),
     "novel": _contents(NOVEL, NOVEL.names, 0.1),
@@ -94,6 +105,14 @@ ROLE_CONTENTS: Mapping[Role, RoleContents] = {
     "semantic-only": _EVERYTHING,
     "image-level": _EVERYTHING,
     "captions": _EVERYTHING,
+    "strangers": replace(
+        _contents(BASE, BASE.names),
+        vocabulary=Vocabulary((*BASE.concepts, Concept(STRANGER, is_thing=True))),
+        things=(*(name for name in BASE.names if CONCEPTS[name].is_thing), *_STRANGERS),
+        stuff=(*(name for name in BASE.names if not CONCEPTS[name].is_thing), PATTERN),
+        names=dict.fromkeys((*_STRANGERS, PATTERN), STRANGER),
+        pattern_share=0.08,
+    ),
 }
 
 _MODULES = (
@@ -117,4 +136,4 @@ def _drawing(name: str) -> Callable[[Pen], None]:
     return found[0]
 
 
-DRAWINGS: Mapping[str, Callable[[Pen], None]] = {name: _drawing(name) for name in THINGS}
+DRAWINGS: Mapping[str, Callable[[Pen], None]] = {**{name: _drawing(name) for name in THINGS}, FIGURE: figure}

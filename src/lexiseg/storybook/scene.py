@@ -9,7 +9,8 @@ import numpy as np
 from lexiseg.storybook.choices import ROLES, SPLITS, Role, Split
 from lexiseg.storybook.drawings.pen import COLOURS, Look, Pen, Rng, random_look
 from lexiseg.storybook.drawings.stuff import TEXTURES
-from lexiseg.storybook.roles import DRAWINGS, FLYING, ROLE_CONTENTS, STUFF, THINGS, RoleContents
+from lexiseg.storybook.drawings.unnamed import pattern
+from lexiseg.storybook.roles import DRAWINGS, FLYING, PATTERN, ROLE_CONTENTS, STUFF, THINGS, RoleContents
 
 SKIES, FAR = ("sky", "night sky"), ("mountain", "hedge", "brick wall", "stone wall")
 GROUNDS, BANDS = ("grass", "sand", "dirt", "snow"), ("water", "road")
@@ -101,6 +102,8 @@ def compose(rng: Rng, contents: RoleContents, size: tuple[int, int], *, num_thin
     stage = _Stage(size)
     unit = float(min(size))
     horizon = _lay_stuff(stage, rng, contents, unit)
+    if contents.pattern_share and rng.random() < 3 * contents.pattern_share:
+        _lay_patch(stage, rng, unit)
     if rng.random() < CROWD_SHARE:
         _place_crowd(stage, rng, contents, horizon, unit)
     for name, is_distractor in _choose_things(rng, contents, num_things):
@@ -120,8 +123,8 @@ class _Stage:
         self.boxes: list[tuple[float, float, float]] = []
 
     def add_stuff(self, name: str, where: np.ndarray, texture: np.ndarray, top: int = 0) -> None:
-        """Paints a layer of stuff, from row `top` on; two layers of the same stuff are one segment."""
-        known = [s.id for s in self.segments if s.name == name]
+        """Paints a layer of stuff, from row `top` on; two layers of the same stuff are one segment, of patterns two."""
+        known = [s.id for s in self.segments if s.name == name != PATTERN]
         number = known[0] if known else len(self.segments) + 1
         rows = slice(top, top + where.shape[0])
         np.copyto(self.picture[rows], texture, where=where[..., None])
@@ -191,7 +194,10 @@ def _lay_stuff(stage: _Stage, rng: Rng, contents: RoleContents, unit: float) -> 
         rows = np.flatnonzero(where.any(1))
         if name is not None and len(rows):
             top, bottom = int(rows[0]), int(rows[-1]) + 1
-            texture = TEXTURES[name](rng, (bottom - top, width), unit * coarseness)
+            if contents.pattern_share and rng.random() < contents.pattern_share:
+                name = PATTERN
+            draw = pattern if name == PATTERN else TEXTURES[name]
+            texture = draw(rng, (bottom - top, width), unit * coarseness)
             stage.add_stuff(name, where[top:bottom], texture, top)
 
     def edge(level: float, wobble: float) -> np.ndarray:
@@ -230,6 +236,17 @@ def _lay_stuff(stage: _Stage, rng: Rng, contents: RoleContents, unit: float) -> 
         low = edge(rng.uniform(0.74, 0.84), 0.02) if at_front else edge(horizon + rng.uniform(0.14, 0.22), 0.015)
         lay(band, (y >= low) if at_front else ((y >= line) & (y < low)))
     return horizon * height
+
+
+def _lay_patch(stage: _Stage, rng: Rng, unit: float) -> None:
+    """Paints a region of any place, size and slant with a pattern."""
+    height, width = stage.size
+    y, x = np.mgrid[:height, :width]
+    cx, cy, slant = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(-0.5, 0.5)
+    rx, ry = rng.uniform(0.12, 0.6, 2) * (width, height)
+    u, v = (x - cx + slant * (y - cy)) / rx, (y - cy) / ry
+    where = (u * u + v * v < 1) if rng.random() < 0.3 else (np.maximum(abs(u), abs(v)) < 1)
+    stage.add_stuff(PATTERN, where, pattern(rng, stage.size, unit))
 
 
 def _choose_things(rng: Rng, contents: RoleContents, number: int) -> list[tuple[str, bool]]:

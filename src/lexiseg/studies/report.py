@@ -161,6 +161,7 @@ def _head(asked: Asked, commits: Sequence[str]) -> str:
             f"`{about['command']}` with lexiseg {about['lexiseg']}, model {about['model']}, "
             f"{about['pictures']}; commit{'s' if len(commits) > 1 else ''} {', '.join(commits) or 'none yet'}.",
             _LEGEND if asked.is_drawn else _LEGEND_REAL,
+            *about.get("notes", ()),
             f"**How verdicts are found.** {RULE}",
         ]
     )

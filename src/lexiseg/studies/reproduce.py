@@ -15,17 +15,28 @@ from lexiseg.studies.figures import paper as figures
 from lexiseg.studies.figures.plan import plan_figures
 from lexiseg.studies.opsnet import paper as opsnet
 from lexiseg.studies.opsnet.plan import plan_ablations
+from lexiseg.studies.ovseg import claims as ovseg_claims
+from lexiseg.studies.ovseg import paper as ovseg
+from lexiseg.studies.ovseg.plan import STANDS_FOR, plan_ovseg
 from lexiseg.studies.report import Asked, write_results
 from lexiseg.studies.tables import PaperFigure, PaperTable
 from lexiseg.studies.units import Plan, Store, run_units
 from lexiseg.studies.verdicts import Claim
 from lexiseg.studies.worlds import Preset, World
 
+<<<<<<< HEAD
 TABLES: tuple[PaperTable, ...] = opsnet.TABLES
 FIGURES: tuple[PaperFigure, ...] = figures.FIGURES
 CLAIMS: tuple[Claim, ...] = (*opsnet.CLAIMS, *figures.CLAIMS)
 """Everything that can be asked for, in the order of the papers."""
 PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations, plan_figures)
+=======
+TABLES: tuple[PaperTable, ...] = (*opsnet.TABLES, *ovseg.TABLES)
+FIGURES: tuple[PaperFigure, ...] = ()
+CLAIMS: tuple[Claim, ...] = (*opsnet.CLAIMS, *ovseg_claims.CLAIMS)
+"""Everything that can be asked for, in the order of the papers."""
+PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations, plan_ovseg)
+>>>>>>> main
 """What makes their units; of a world that can't have some, a plan without them."""
 ALL = "all"
 SIGN = "reproduce.json"
@@ -87,7 +98,7 @@ def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Re
         tables=[one for one in there if isinstance(one, PaperTable)],
         figures=[one for one in there if isinstance(one, PaperFigure)],
         claims=[one for one in there if isinstance(one, Claim)],
-        about=_about(names, world, preset),
+        about={**_about(names, world, preset), "notes": _notes(there, plan, world, preset)},
         is_drawn=world.root is None,
     )
     _take(out, {"preset": preset.name, "model": world.model_settings, "root": str(world.root) if world.root else None})
@@ -128,11 +139,27 @@ def _key(name: str) -> str:
 
 
 def _is_there(one: PaperTable | PaperFigure | Claim, plan: Plan) -> bool:
-    """Whether some of it can be measured: a row of a table, a figure's unit, all arms of a claim."""
+    """Whether some of it can be measured: a row of a table, a figure's unit, a contrast of a claim."""
     if isinstance(one, PaperFigure):
         return one.unit in plan.units
-    found = [bool(plan.arms.get(arm) and all(plan.arms[arm])) for arm in one.arms]
-    return any(found) if isinstance(one, PaperTable) else all(found)
+    if isinstance(one, PaperTable):
+        return any(_is_measured(arm, plan) for arm in one.arms)
+    counted = [contrast for contrast in one.contrasts if contrast.kind != "control"]
+    return any(all(_is_measured(arm, plan) for _, arm, _ in contrast.terms) for contrast in counted)
+
+
+def _is_measured(arm: str, plan: Plan) -> bool:
+    return bool(plan.arms.get(arm) and all(plan.arms[arm]))
+
+
+def _notes(there: Sequence[PaperTable | PaperFigure | Claim], plan: Plan, world: World, preset: Preset) -> list[str]:
+    """What a reader of the results should know: what stands for what, and which arms are not measured."""
+    if world.root is not None:
+        return []
+    is_ovseg = any(one in ovseg.TABLES or one in ovseg_claims.CLAIMS for one in there)
+    absent = sorted({arm for one in there for arm in one.arms if not _is_measured(arm, plan)})
+    told = f"Not in the preset {preset.name}, so without a figure below: {'; '.join(absent)}."
+    return [STANDS_FOR] * is_ovseg + [told] * bool(absent)
 
 
 def _about(names: Sequence[str], world: World, preset: Preset) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from lexiseg.core.errors import FormatError
 from lexiseg.core.frames import Frame
+from lexiseg.core.structures import NAMELESS
 from lexiseg.data.dataset import Category, Dataset, Sample
 from lexiseg.data.formats.coco_panoptic import PanopticWriter, read_panoptic
 from lexiseg.data.formats.label_maps import semantic_dataset
@@ -87,6 +88,18 @@ def test_crowd_void_and_unmapped_categories_are_ignored(panoptic: Dataset):
     assert targets.ignored[10, 6]
     assert targets.ignored[15, 15]
     assert not (targets.ignored & targets.masks.any(0)).any()
+
+
+def test_what_has_no_name_is_a_mask_of_its_own_each_time(panoptic: Dataset):
+    class_ids = {3: 0, 70: NAMELESS, 71: NAMELESS}
+
+    whole = SegmentationDataset(panoptic, class_ids, Framing(image_size=60))[0].targets
+    per_class = SegmentationDataset(panoptic, class_ids, Framing(image_size=60), per_class=True)[0].targets
+
+    assert whole.class_ids.tolist() == [NAMELESS, NAMELESS, 0, 0]  # two stuffs, as two things
+    assert per_class.class_ids.tolist() == [NAMELESS, NAMELESS, 0]
+    assert whole.masks[:2].sum() == 75
+    assert not (whole.ignored & whole.masks.any(0)).any()
 
 
 def test_a_picture_without_known_segments_has_no_masks(panoptic: Dataset):

@@ -1,6 +1,5 @@
 """Marks on a sheet, as pixels and as SVG."""
 
-import io
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -79,7 +78,8 @@ def test_the_same_marks_are_the_same_bytes(tmp_path: Path) -> None:
     for ending in (".png", ".svg"):
         one = (tmp_path / "one").with_suffix(ending).read_bytes()
         assert one == (tmp_path / "deep" / "other").with_suffix(ending).read_bytes()
-    assert Image.open(io.BytesIO((tmp_path / "one.png").read_bytes())).size == (80, 60)
+    with Image.open(tmp_path / "one.png") as picture:
+        assert picture.size == (80, 60)
 
 
 @pytest.mark.parametrize(

@@ -189,8 +189,9 @@ OF_FE5387F |= {"enhancer_shares_projection": True, "clip": None, "test_sides": N
             OF_FE5387F | {"is_closed_set": False},
             {key: value for key, value in OF_FE5387F.items() if key != "is_closed_set"},
         ),
+        ({"steps": 4, "criterion": {}}, {"steps": 4, "criterion": {}, "nameless": []}),
     ],
-    ids=["closed set", "OPSNet"],
+    ids=["closed set", "OPSNet", "before nameless"],
 )
 def test_a_run_of_an_earlier_version_goes_on(
     earlier: dict[str, object], now: dict[str, object], tmp_path: Path

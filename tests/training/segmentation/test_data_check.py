@@ -64,6 +64,15 @@ def test_of_good_data_there_is_nothing_but_a_census(data: Path) -> None:
     ]
 
 
+def test_a_category_that_is_learned_without_a_name_is_not_called_unknown(data: Path) -> None:
+    words = Vocabulary.of("cat, sky:stuff")
+    (told,) = look(data, words).notes
+    found = look_at_data(read_panoptic(data), words, per_class=False, nameless=("Owl", "robot"))
+
+    assert told.startswith("1 of 3 categories are not in the vocabulary (owl): 3 of 9 segments are theirs")
+    assert found.notes == ("there is no category robot, of which masks were to be learned without a name.",)
+
+
 def test_missing_pictures_and_masks_are_counted(data: Path) -> None:
     (data / "images" / "000000000001.png").unlink()
     (data / "panoptic" / "000000000000.png").unlink()

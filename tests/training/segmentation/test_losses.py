@@ -10,7 +10,7 @@ from transformers import Mask2FormerConfig
 from transformers.models.mask2former import modeling_mask2former as theirs
 from transformers.models.maskformer.modeling_maskformer import MaskFormerHungarianMatcher, MaskFormerLoss
 
-from lexiseg.core.structures import LayerPrediction, MaskFactors, Targets
+from lexiseg.core.structures import NAMELESS, LayerPrediction, MaskFactors, Targets
 from lexiseg.training.segmentation.criterion import CriterionConfig, segmentation_losses
 from lexiseg.training.segmentation.losses import (
     class_loss,
@@ -77,6 +77,31 @@ def test_terms_are_those_of_transformers_mask2former_loss_at_the_same_points(see
     torch.testing.assert_close(found["bce"], 5 * expected["loss_mask"], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found["dice"], 5 * expected["loss_dice"], atol=1e-5, rtol=1e-5)
     assert "iou" not in found
+
+
+def test_a_nameless_segment_costs_what_no_object_has_and_is_drawn_to_no_word(rng: torch.Generator) -> None:
+    logits = torch.randn(1, 3, 4, generator=rng, requires_grad=True)
+    ids, counts = torch.tensor([[NAMELESS, 1, 3]]), torch.ones(1, 3, dtype=torch.bool)
+
+    found = class_loss(logits, ids, counts, void_weight=0.1)
+    found.backward()
+
+    probs = logits.detach().softmax(-1)[0]
+    expected = -((1 - probs[0, 3]).log() + probs[1, 1].log() + 0.1 * probs[2, 3].log()) / 2.1
+    torch.testing.assert_close(found.detach(), expected)
+    assert logits.grad is not None
+    assert logits.grad[0, 0].tolist() == pytest.approx([0, 0, 0, float(probs[0, 3]) / 2.1])
+
+
+def test_a_nameless_segment_teaches_its_mask_and_its_quality_as_a_named_one_does() -> None:
+    predicted, truth = layer(0, iou=True, batch=1), target(2, 3)
+    strangers = replace(truth, class_ids=torch.full((2,), NAMELESS))
+    same = LossWeights(classes=0.0)  # so that both are matched by their masks alone
+
+    named, nameless = (losses([predicted], (one,), weights=same) for one in (truth, strangers))
+
+    assert nameless == named
+    assert losses([predicted], (strangers,))["classes"] > 0
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -9,7 +9,7 @@ from transformers.models.mask2former.modeling_mask2former import (
     pair_wise_sigmoid_cross_entropy_loss,
 )
 
-from lexiseg.core.structures import Targets
+from lexiseg.core.structures import NAMELESS, Targets
 from lexiseg.training.segmentation.losses import dice_loss, focal_loss, mask_bce_loss
 from lexiseg.training.segmentation.matcher import LossWeights, bce_costs, dice_costs, focal_costs, match, matching_costs
 
@@ -34,6 +34,16 @@ def found(class_logits: Tensor, mask_logits: Tensor, targets: tuple[Targets, ...
     generator = torch.Generator().manual_seed(11)
     matches = match(class_logits, mask_logits, targets, LossWeights(), num_points=96, generator=generator)
     return [(pairs.queries.tolist(), pairs.segments.tolist()) for pairs in matches]
+
+
+def test_a_nameless_segment_prefers_the_query_that_no_object_suits_least() -> None:
+    class_logits, mask_logits, targets = case(0)
+    probs, truth = class_logits[0].softmax(-1), targets[0].masks.flatten(1).float()
+    class_ids = torch.tensor([NAMELESS, 2, NAMELESS])
+
+    costs = matching_costs(probs, mask_logits[0].flatten(1), class_ids, truth, LossWeights(bce=0.0, dice=0.0))
+
+    torch.testing.assert_close(costs, 2 * torch.stack([probs[:, 4] - 1, -probs[:, 2], probs[:, 4] - 1], 1))
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -10,6 +10,7 @@ from torch import nn
 
 import tiny
 from lexiseg.core.random import fork_random
+from lexiseg.core.structures import NAMELESS
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import own_vocabulary
 from lexiseg.data.dataset import Dataset
@@ -18,13 +19,15 @@ from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.training.engine.run_settings import Precision
+from lexiseg.storybook.roles import BASE, STRANGER
+from lexiseg.training.engine.run_settings import Precision, Reporters, TrainSettings
 from lexiseg.training.engine.trainer import EngineConfig, run
 from lexiseg.training.engine.validation import Validation
 from lexiseg.training.recipes.storybook import opsnet_tiny, opsnet_tiny_plain
 from lexiseg.training.segmentation.closed_set import ClosedSet
 from lexiseg.training.segmentation.criterion import CriterionConfig
 from lexiseg.training.segmentation.opsnet import OPSNetRecipe, new_opsnet, opsnet_to_go_on_with
+from lexiseg.training.segmentation.run import training_data
 from lexiseg.training.segmentation.task import SegmentationTask
 
 RECIPE = replace(
@@ -182,6 +185,28 @@ def test_a_step_knows_its_pictures(data: Dataset) -> None:
     names = [name for step in range(3) for name in task.pictures_of(step)]
 
     assert sorted(names) == sorted(sample.file_name for sample in data.samples)
+
+
+def test_strangers_are_targets_without_a_name_where_the_recipe_says_so(tmp_path: Path) -> None:
+    data = write_storybook(StorybookSpec(role="strangers", split="train", count=4, size=(64, 64)), tmp_path / "drawn")
+    recipe = replace(RECIPE, nameless=(STRANGER,))
+
+    named, everything = (next(opsnet_task(data, one).batches(0)).targets for one in (RECIPE, recipe))
+
+    for less, more in zip(named, everything, strict=True):
+        is_named = more.class_ids != NAMELESS
+        assert torch.equal(more.masks[is_named], less.masks)
+        assert torch.equal(more.class_ids[is_named], less.class_ids)
+        assert torch.equal(more.ignored | more.masks[~is_named].any(0), less.ignored)
+    assert any((one.class_ids == NAMELESS).any() for one in everything)
+
+
+def test_a_recipe_with_strangers_draws_them(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, num_pictures=2, nameless=(STRANGER,))
+    drawn = training_data(recipe, TrainSettings(out=tmp_path, workers=0), Reporters())
+
+    assert [c.name for c in drawn.categories] == [*BASE.names, STRANGER]
+    assert {path.name for path in tmp_path.iterdir()} == {"strangers-2"}
 
 
 def test_data_without_a_known_name_is_refused(data: Dataset) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset as TorchDataset
 
 from lexiseg.core.frames import Frame
-from lexiseg.core.structures import ImageBatch, Targets
+from lexiseg.core.structures import NAMELESS, ImageBatch, Targets
 from lexiseg.data.dataset import Dataset
 from lexiseg.data.id_maps import VOID, compact
 from lexiseg.data.samples.colour_jitter import change_colours, draw_colours
@@ -41,7 +41,7 @@ class SegmentationDataset(TorchDataset[Example]):
     source: Dataset
     """Samples on disk."""
     class_ids: Mapping[int, int]
-    """Category id to class id. Categories that are not in it are ignored pixels."""
+    """Category id to class id, or to `NAMELESS`. Categories that are not in it are ignored pixels."""
     framing: Framing
     """Size and augmentation."""
     _: KW_ONLY
@@ -113,6 +113,8 @@ def to_targets(
 ) -> Targets:
     """Turns a map into masks: one per thing and one per class of stuff, or one per class of either.
 
+    What has no name is a mask of its own each time, for nothing says what belongs together.
+
     Segments without a cell are left out. Void, crowd and segments without a class are ignored;
     what lies outside the picture is neither ignored nor in a mask.
 
@@ -131,7 +133,7 @@ def to_targets(
         segment = segments[place - 1]
         if (segment.is_crowd and not per_class) or segment.class_id is None:
             continue
-        is_alone = segment.is_thing and not per_class
+        is_alone = (segment.is_thing and not per_class) or segment.class_id == NAMELESS
         owner = (is_alone, segment.id if is_alone else segment.class_id)
         if owner not in owners:
             owners[owner] = len(classes)

@@ -12,7 +12,7 @@ from lexiseg.storybook.drawings.pen import RGB, Rng
 Texture = UInt8[np.ndarray, "h w 3"]
 
 
-def _noise(rng: Rng, size: tuple[int, int], cells: float) -> Float[np.ndarray, "h w"]:
+def noise(rng: Rng, size: tuple[int, int], cells: float) -> Float[np.ndarray, "h w"]:
     """Smooth noise in [-1, 1] with about `cells` bumps along the shorter side."""
     height, width = size
     step = max(1.0, min(size) / cells)
@@ -30,7 +30,7 @@ def _paint(colour: np.ndarray, light: np.ndarray) -> Texture:
     return np.clip(colour + 40 * light[..., None], 0, 255).astype(np.uint8)
 
 
-def _mix(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> Texture:
+def mixed(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> Texture:
     """Colour a, and colour b where the map is 1."""
     return np.clip(a + (b - a) * where[..., None], 0, 255).astype(np.uint8)
 
@@ -54,7 +54,8 @@ def _depth(size: tuple[int, int]) -> np.ndarray:
     return np.linspace(0, 1, size[0], dtype=np.float32)[:, None] * np.ones((1, size[1]), np.float32)
 
 
-def _grid(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def grid(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of every pixel."""
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
     return y, x
 
@@ -62,13 +63,13 @@ def _grid(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
 def sky(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """A soft gradient with streaks."""
     top = _tint(rng, (120, 178, 232), (150, 205, 240), (240, 176, 150), (160, 214, 210), (190, 170, 220))
-    return _mix(top, np.array([250, 240, 225]), 0.75 * _depth(size) + 0.1 * _noise(rng, size, 3))
+    return mixed(top, np.array([250, 240, 225]), 0.75 * _depth(size) + 0.1 * noise(rng, size, 3))
 
 
 def night_sky(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """A dark gradient with points of light."""
     ground = _tint(rng, (24, 30, 72), (44, 28, 80), (14, 44, 66))
-    picture = _mix(ground, ground + 60, _depth(size) + 0.1 * _noise(rng, size, 3))
+    picture = mixed(ground, ground + 60, _depth(size) + 0.1 * noise(rng, size, 3))
     count = max(1, int(size[0] * size[1] / (unit * unit * 0.012)))
     y, x = rng.integers(0, size[0], count), rng.integers(0, size[1], count)
     picture[y, x] = (250, 246, 214)
@@ -100,8 +101,8 @@ def hedge(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
 
 def sand(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """Long ripples and fine grain."""
-    y, _ = _grid(size)
-    bend = _noise(rng, size, 2)
+    y, _ = grid(size)
+    bend = noise(rng, size, 2)
     ripple = np.sin((y + bend * unit * 0.15) / (unit * rng.uniform(0.018, 0.03))) * 0.28
     grain = rng.uniform(-0.3, 0.3, size).astype(np.float32)
     return _paint(_tint(rng, (236, 212, 150), (226, 190, 140), (244, 226, 186), (214, 184, 160)), ripple + grain)
@@ -110,7 +111,7 @@ def sand(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
 def dirt(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """Clods and pebbles."""
     colour = _tint(rng, (150, 110, 78), (122, 92, 74), (172, 130, 92), (134, 120, 104))
-    image = Image.fromarray(_paint(colour, 0.5 * _noise(rng, size, 12)))
+    image = Image.fromarray(_paint(colour, 0.5 * noise(rng, size, 12)))
     draw = ImageDraw.Draw(image)
     for _ in range(int(size[0] * size[1] / (unit * unit * 0.012)) + 1):
         x, y, r = rng.uniform(0, size[1]), rng.uniform(0, size[0]), unit * rng.uniform(0.008, 0.022)
@@ -120,8 +121,8 @@ def dirt(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
 
 def snow(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """Soft mounds and sparkles."""
-    y, _ = _grid(size)
-    mounds = np.sin(y / (unit * 0.16) + 3 * _noise(rng, size, 2.5))
+    y, _ = grid(size)
+    mounds = np.sin(y / (unit * 0.16) + 3 * noise(rng, size, 2.5))
     picture = _paint(_tint(rng, (226, 232, 240), (212, 222, 240), (236, 228, 236), jitter=6), 0.35 * mounds)
     picture[rng.random(size) < 0.012] = (255, 255, 255)
     return picture
@@ -129,17 +130,17 @@ def snow(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
 
 def mountain(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """Sloping facets, lighter towards the left."""
-    y, x = _grid(size)
+    y, x = grid(size)
     period = unit * rng.uniform(0.35, 0.6)
-    fold = np.abs(np.mod((x + 0.3 * y + unit * 0.2 * _noise(rng, size, 4)) / period, 1) - 0.5) * 2
+    fold = np.abs(np.mod((x + 0.3 * y + unit * 0.2 * noise(rng, size, 4)) / period, 1) - 0.5) * 2
     colour = _tint(rng, (128, 132, 156), (150, 128, 118), (110, 140, 130), (150, 140, 170))
-    facet = np.where(fold > 0.5, 0.5, -0.5) + 0.4 * (0.5 - y / size[0]) + 0.15 * _noise(rng, size, 14)
+    facet = np.where(fold > 0.5, 0.5, -0.5) + 0.4 * (0.5 - y / size[0]) + 0.15 * noise(rng, size, 14)
     return _paint(colour, facet.astype(np.float32))
 
 
 def water(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """Rows of scalloped waves."""
-    y, x = _grid(size)
+    y, x = grid(size)
     row_height, wave = unit * rng.uniform(0.05, 0.075), unit * rng.uniform(0.09, 0.14)
     row = np.floor(y / row_height)
     scallop = np.abs(np.sin(math.pi * (x / wave + 0.5 * row)))
@@ -161,23 +162,23 @@ def road(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
 
 def tiles(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """A chequerboard with grout."""
-    y, x = _grid(size)
+    y, x = grid(size)
     side = unit * rng.uniform(0.09, 0.14)
     u, v = x / side, y / side * rng.uniform(1.0, 1.5)
     colour = _tint(rng, (206, 120, 96), (120, 170, 180), (226, 214, 190), (120, 130, 150), (170, 190, 130))
-    board = _mix(colour, np.array([240, 234, 222]) * 0.97, (np.floor(u) + np.floor(v)) % 2)
+    board = mixed(colour, np.array([240, 234, 222]) * 0.97, (np.floor(u) + np.floor(v)) % 2)
     board[(np.mod(u, 1) < 0.09) | (np.mod(v, 1) < 0.09)] = (150, 144, 140)
     return board
 
 
 def wooden_floor(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """Long planks with seams and grain."""
-    y, x = _grid(size)
+    y, x = grid(size)
     plank, length = unit * rng.uniform(0.06, 0.09), unit * rng.uniform(0.5, 0.8)
     row = np.floor(y / plank)
     shift = np.mod(row * 0.37, 1) * length
     tone = np.sin(row * 12.9 + np.floor((x + shift) / length) * 4.1) * 0.4
-    grain = 0.25 * np.sin(y / max(1.0, unit * 0.006) + 3 * _noise(rng, size, 4))
+    grain = 0.25 * np.sin(y / max(1.0, unit * 0.006) + 3 * noise(rng, size, 4))
     seam = (np.mod(y / plank, 1) < 0.1) | (np.mod((x + shift) / length, 1) < 0.02)
     colour = _tint(rng, (190, 140, 92), (160, 112, 76), (214, 178, 130), (150, 140, 134))
     return _paint(colour, np.where(seam, -1.3, tone + grain).astype(np.float32))
@@ -185,19 +186,19 @@ def wooden_floor(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
 
 def carpet(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """Woven diamonds in two colours."""
-    y, x = _grid(size)
+    y, x = grid(size)
     side = unit * rng.uniform(0.12, 0.18)
     u, v = np.mod((x + y) / side, 1), np.mod((x - y) / side, 1)
     motif = ((np.abs(u - 0.5) < 0.2) & (np.abs(v - 0.5) < 0.2)) | (u < 0.12) | (v < 0.12)
     colour = _tint(rng, (176, 64, 72), (84, 92, 150), (88, 134, 110), (190, 140, 70), (150, 90, 150))
     weave = 14 * np.mod(x + y, 2)[..., None]
-    woven = _mix(colour, _tint(rng, (240, 224, 190), (230, 190, 100), (40, 44, 70)), motif) - weave
+    woven = mixed(colour, _tint(rng, (240, 224, 190), (230, 190, 100), (40, 44, 70)), motif) - weave
     return np.clip(woven, 0, 255).astype(np.uint8)
 
 
 def brick_wall(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """Rows of offset bricks with mortar."""
-    y, x = _grid(size)
+    y, x = grid(size)
     height = unit * rng.uniform(0.055, 0.08)
     width = height * rng.uniform(2.0, 2.6)
     row = np.floor(y / height)
@@ -226,19 +227,19 @@ def stone_wall(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
 
 def wallpaper(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """Broad stripes with a row of dots."""
-    y, x = _grid(size)
+    y, x = grid(size)
     band = unit * rng.uniform(0.12, 0.2)
     colour = _tint(rng, (232, 200, 190), (190, 212, 220), (220, 224, 180), (216, 196, 226), (236, 220, 180))
     stripe = np.mod(x / band, 2) < 1
     u, v = np.mod(x / band, 1) - 0.5, np.mod(y / band, 1) - 0.5
-    picture = _mix(colour, colour + 18, stripe)
+    picture = mixed(colour, colour + 18, stripe)
     picture[u * u + v * v < 0.02] = _rgb(colour, -1.6)
     return picture
 
 
 def curtain(rng: Rng, size: tuple[int, int], unit: float) -> Texture:
     """Hanging folds."""
-    y, x = _grid(size)
+    y, x = grid(size)
     fold = unit * rng.uniform(0.05, 0.08)
     wave = np.sin(2 * math.pi * (x + unit * 0.03 * np.sin(y / (unit * 0.3))) / fold)
     colour = _tint(rng, (186, 76, 84), (90, 120, 170), (214, 178, 90), (120, 150, 110), (176, 120, 176))

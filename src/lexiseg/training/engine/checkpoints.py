@@ -86,6 +86,8 @@ class Checkpoints:
 
 LATER_FIELDS = {"enhancer_is_masked": True, "padding": "black"}
 """Fields of an OPSNet's recipe that checkpoints of before do not name, with what was done then."""
+LATER_SEGMENTER_FIELDS = {"nameless": []}
+"""Likewise of every segmenter's recipe."""
 LATER_MODEL_FIELDS = {"question": {"negatives": ["background", "object"], "score_threshold": None}}
 """Likewise of the model's configuration in an OVSeg's recipe."""
 LATER_VIT_FIELDS = {"colour_scale": "clip"}
@@ -102,6 +104,8 @@ def _converted(recipe: str) -> Any:
     if isinstance(fields, dict):
         if "has_enhancer" in fields:
             origin["recipe"] = fields = {**LATER_FIELDS, **fields}
+        if "criterion" in fields:
+            origin["recipe"] = fields = {**LATER_SEGMENTER_FIELDS, **fields}
         if isinstance(model := fields.get("model"), dict) and isinstance(merge := model.get("merge"), dict):
             fields["model"] = {**LATER_MODEL_FIELDS, **model, "merge": {"void_competes": False, **merge}}
         for place in (fields, model if isinstance(model := fields.get("model"), dict) else {}):

@@ -50,6 +50,7 @@ from lexiseg.training.recipes.storybook import (
     opsnet_tiny_more,
     opsnet_tiny_plain,
     opsnet_tiny_short,
+    opsnet_tiny_strangers,
 )
 
 RecipeFunction = Callable[..., Any]
@@ -66,7 +67,8 @@ RECIPES: Mapping[str, Mapping[str, RecipeFunction]] = {
         ),
         "The drawn world": (
             *(clip_tiny, clip_tiny_words, clip_vit_tiny),
-            *(mask2former_tiny, opsnet_tiny, opsnet_tiny_more, opsnet_tiny_short, opsnet_tiny_plain),
+            *(mask2former_tiny, opsnet_tiny, opsnet_tiny_more, opsnet_tiny_strangers),
+            *(opsnet_tiny_short, opsnet_tiny_plain),
             *(opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control),
             fcclip_tiny,
             *(maskformer_tiny, maskformer_tiny_part),

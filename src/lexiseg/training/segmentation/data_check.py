@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+from lexiseg.core.concepts import same_word
 from lexiseg.core.images import size_of
 from lexiseg.core.messages import few
 from lexiseg.core.vocabulary import Vocabulary
@@ -47,16 +48,17 @@ class Note(str):
     """A sentence about what it can live with."""
 
 
-def look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> DataReport:
+def look_at_data(data: Dataset, vocabulary: Vocabulary, *, per_class: bool, nameless: Sequence[str] = ()) -> DataReport:
     """Looks at a training set as `data check` does, and holds it against the vocabulary. A second or two.
 
     Args:
         data: the training set.
         vocabulary: the recipe's words. Objects of instance annotations are not held against it.
         per_class: whether crowds count as parts of their class; see `data.samples.segmentation.to_targets`.
+        nameless: categories that are learned from without a word.
     """
     found = examine(data, Path())
-    sentences = list(_look_at_data(data, found, vocabulary, per_class=per_class))
+    sentences = list(_look_at_data(data, found, vocabulary, nameless, per_class=per_class))
     problems, notes = (tuple(one for one in sentences if isinstance(one, kind)) for kind in (Problem, Note))
     return DataReport(num_pictures=len(data.samples), problems=problems, notes=notes, census=found.census)
 
@@ -68,7 +70,7 @@ def median_side(data: Dataset) -> int | None:
 
 
 def _look_at_data(
-    data: Dataset, found: Findings, vocabulary: Vocabulary, *, per_class: bool
+    data: Dataset, found: Findings, vocabulary: Vocabulary, nameless: Sequence[str], *, per_class: bool
 ) -> Iterator[Problem | Note]:
     count = len(data.samples)
     if not count:
@@ -83,7 +85,7 @@ def _look_at_data(
                 f"annotations out ({what_is_there(missing[0])})."
             )
     if MAPS & data.kinds:
-        yield from _look_at_categories(data, vocabulary, per_class=per_class)
+        yield from _look_at_categories(data, vocabulary, nameless, per_class=per_class)
     else:
         yield from _look_at_objects(data)
     yield from map(Problem, found.problems)
@@ -95,14 +97,20 @@ def _look_at_data(
         yield Note("there is one picture only: a model learns it by heart and nothing else.")
 
 
-def _look_at_categories(data: Dataset, vocabulary: Vocabulary, *, per_class: bool) -> Iterator[Problem | Note]:
-    """Whether there are words for the categories, and segments of those that have one."""
+def _look_at_categories(
+    data: Dataset, vocabulary: Vocabulary, nameless: Sequence[str], *, per_class: bool
+) -> Iterator[Problem | Note]:
+    """Whether there are words for the categories, and segments of those that have one or need none."""
     class_ids = match_categories(data.categories, vocabulary)
-    unknown = [c.name for c in data.categories if c.id not in class_ids]
-    if len(unknown) == len(data.categories):
+    wordless = set(map(same_word, nameless))
+    known = class_ids.keys() | {c.id for c in data.categories if same_word(c.name) in wordless}
+    if lacking := sorted(wordless - {same_word(c.name) for c in data.categories}):
+        yield Note(f"there is no category {few(lacking)}, of which masks were to be learned without a name.")
+    unknown = [c.name for c in data.categories if c.id not in known]
+    if not class_ids:
         yield Problem(
-            f"none of the {len(unknown)} categories ({few(unknown)}) is in the recipe's vocabulary of "
-            f"{len(vocabulary)} words: choose the data or the recipe that fit."
+            f"none of the {len(data.categories)} categories ({few([c.name for c in data.categories])}) is in the "
+            f"recipe's vocabulary of {len(vocabulary)} words: choose the data or the recipe that fit."
         )
     elif unknown:
         yield Note(
@@ -110,7 +118,7 @@ def _look_at_categories(data: Dataset, vocabulary: Vocabulary, *, per_class: boo
             f"{_segments_of(data, unknown)}their pixels are not learned from."
         )
     if any(sample.segments is not None for sample in data.samples):
-        yield from _look_at_segments(data, set(class_ids), per_class=per_class)
+        yield from _look_at_segments(data, known, per_class=per_class)
 
 
 def _look_at_objects(data: Dataset) -> Iterator[Problem | Note]:

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from lexiseg.core.structures import NAMELESS
 from lexiseg.training.engine.microbatches import Rows, Shares
 
 
@@ -38,12 +39,22 @@ def class_loss(
     *,
     void_weight: float,
 ) -> Float[Tensor, ""]:
-    """Cross-entropy in which no-object, the last class, has a small weight; queries that do not count are left out."""
+    """Cross-entropy in which no-object, the last class, has a small weight; queries that do not count are left out.
+
+    Of what is nameless it is -log(1 - p(no object)), of which only no-object learns: it is drawn to no word.
+    """
     if not has_target.any():
         return class_logits.sum() * 0  # the mean over nothing is not a number
     weights = class_logits.new_ones(class_logits.shape[-1])
     weights[-1] = void_weight
-    return F.cross_entropy(class_logits[has_target], class_ids[has_target], weight=weights)
+    logits, ids = class_logits[has_target], class_ids[has_target]
+    if not (is_nameless := ids == NAMELESS).any():
+        return F.cross_entropy(logits, ids, weight=weights)
+    ids = ids.clamp(min=0)
+    named = F.cross_entropy(logits, ids, weight=weights, reduction="none")
+    some_word = logits[:, :-1].detach().logsumexp(-1)
+    terms = torch.where(is_nameless, F.softplus(logits[:, -1] - some_word), named)
+    return terms.sum() / torch.where(is_nameless, 1.0, weights[ids]).sum()
 
 
 def iou_loss(

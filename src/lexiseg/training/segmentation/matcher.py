@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
-from lexiseg.core.structures import Targets
+from lexiseg.core.structures import NAMELESS, Targets
 from lexiseg.training.engine.microbatches import Rows
 
 
@@ -43,8 +43,11 @@ def matching_costs(
     point_targets: Float[Tensor, "N P"],
     weights: LossWeights,
 ) -> Float[Tensor, "Q N"]:
-    """The cost of giving query q segment n: -p(class) and the mask losses at the same points."""
-    costs = weights.dice * dice_costs(point_logits, point_targets) - weights.classes * class_probs[:, class_ids]
+    """The cost of giving query q segment n: -p(class), or p(no object) - 1, and the mask losses at the same points."""
+    right = class_probs[:, class_ids]
+    if (is_nameless := class_ids == NAMELESS).any():
+        right = torch.where(is_nameless, 1 - class_probs[:, -1:], right)
+    costs = weights.dice * dice_costs(point_logits, point_targets) - weights.classes * right
     if weights.bce:
         costs = costs + weights.bce * bce_costs(point_logits, point_targets)
     if weights.focal:

@@ -46,6 +46,9 @@ class TrainingRecipe(Recipe):
     """Shares of the steps at which the rate falls to a tenth, besides what `optim` says."""
     published: Published | None = None
     """What the recipe begins from; None: from whatever is given."""
+    nameless: tuple[str, ...] = ()
+    """Categories of the training data whose segments have a mask and no name: they teach masks, their quality, and that
+    something is there. The pictures that are drawn show such things then."""
     paste_share: float = 0.0
     """How probably things of another picture of the training data are pasted into each.
 

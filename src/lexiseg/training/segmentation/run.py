@@ -118,8 +118,7 @@ def check_run(recipe: TrainingRecipe, settings: TrainSettings) -> DataReport:
     if not settings.data and recipe.num_pictures:
         return weights + DataReport(num_pictures=0, notes=(f"{recipe.num_pictures} pictures will be drawn.",))
     data = _open_data(recipe, settings)
-    per_class = recipe.model_type.has_targets_per_class
-    return look_at_data(data, recipe.training_vocabulary, per_class=per_class) + weights
+    return _look_at(data, recipe) + weights
 
 
 def _look_at_weights(recipe: TrainingRecipe, settings: TrainSettings) -> DataReport:
@@ -151,11 +150,18 @@ def training_data(recipe: TrainingRecipe, settings: TrainSettings, reporters: Re
     """
     if not settings.data:
         # the same pictures for every seed of the training, as COCO's are
+        if recipe.nameless:
+            return _drawn("strangers", recipe.num_pictures, None, recipe, settings, reporters)
         return _drawn("base", recipe.num_pictures, recipe.training_vocabulary, recipe, settings, reporters)
     data = _open_data(recipe, settings)
-    found = look_at_data(data, recipe.training_vocabulary, per_class=recipe.model_type.has_targets_per_class)
+    found = _look_at(data, recipe)
     report_findings(found, settings.data[0], reporters)
     return data
+
+
+def _look_at(data: Dataset, recipe: TrainingRecipe) -> DataReport:
+    per_class = recipe.model_type.has_targets_per_class
+    return look_at_data(data, recipe.training_vocabulary, per_class=per_class, nameless=recipe.nameless)
 
 
 def report_findings(found: DataReport, path: Path, reporters: Reporters) -> None:

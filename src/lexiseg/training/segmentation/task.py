@@ -9,8 +9,9 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from lexiseg.core.concepts import same_word
 from lexiseg.core.random import fork_random
-from lexiseg.core.structures import ImageBatch, LayerPrediction
+from lexiseg.core.structures import NAMELESS, ImageBatch, LayerPrediction
 from lexiseg.data.categories import match_categories
 from lexiseg.data.dataset import Dataset
 from lexiseg.data.samples.segmentation import MixedDataset, SegmentationDataset, collate, mixed_keys
@@ -154,6 +155,8 @@ class SegmentationTask(Generic[ModelT]):
         class_ids = match_categories(data.categories, self.model.training_vocabulary)
         if not class_ids:
             raise ValueError("no category of the training data is in the recipe's vocabulary: check --data.")
+        nameless = set(map(same_word, self.recipe.nameless))
+        class_ids |= {c.id: NAMELESS for c in data.categories if same_word(c.name) in nameless}
         return SegmentationDataset(
             data,
             class_ids,

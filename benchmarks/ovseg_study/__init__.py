@@ -1,1 +1,0 @@
-"""What `study_ovseg.py` is made of: the plan, its jobs, their measurements, and the verdicts."""
