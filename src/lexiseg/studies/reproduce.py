@@ -24,19 +24,11 @@ from lexiseg.studies.units import Plan, Store, run_units
 from lexiseg.studies.verdicts import Claim
 from lexiseg.studies.worlds import Preset, World
 
-<<<<<<< HEAD
-TABLES: tuple[PaperTable, ...] = opsnet.TABLES
-FIGURES: tuple[PaperFigure, ...] = figures.FIGURES
-CLAIMS: tuple[Claim, ...] = (*opsnet.CLAIMS, *figures.CLAIMS)
-"""Everything that can be asked for, in the order of the papers."""
-PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations, plan_figures)
-=======
 TABLES: tuple[PaperTable, ...] = (*opsnet.TABLES, *ovseg.TABLES)
-FIGURES: tuple[PaperFigure, ...] = ()
-CLAIMS: tuple[Claim, ...] = (*opsnet.CLAIMS, *ovseg_claims.CLAIMS)
+FIGURES: tuple[PaperFigure, ...] = figures.FIGURES
+CLAIMS: tuple[Claim, ...] = (*opsnet.CLAIMS, *figures.CLAIMS, *ovseg_claims.CLAIMS)
 """Everything that can be asked for, in the order of the papers."""
-PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations, plan_ovseg)
->>>>>>> main
+PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations, plan_figures, plan_ovseg)
 """What makes their units; of a world that can't have some, a plan without them."""
 ALL = "all"
 SIGN = "reproduce.json"
