@@ -142,6 +142,20 @@ class VocabularyEmbeddings:
             is_trained=None if self.is_trained is None else self.is_trained[kept],
         )
 
+    def followed_by(self, other: "VocabularyEmbeddings") -> "VocabularyEmbeddings":
+        """The concepts of both vocabularies as those of one, without negatives."""
+        one, two = self.only(range(self.num_concepts)), other.only(range(other.num_concepts))
+        trained = None if one.is_trained is None or two.is_trained is None else (one.is_trained, two.is_trained)
+        similarity = torch.cat([one.similarity, two.similarity])
+        return VocabularyEmbeddings(
+            text_embed=torch.cat([one.text_embed, two.text_embed]),
+            concept_index=torch.cat([one.concept_index, two.concept_index + one.num_concepts]),
+            num_concepts=one.num_concepts + two.num_concepts,
+            similarity=similarity,
+            domain_similarity=similarity.double().mean().item(),
+            is_trained=None if trained is None else torch.cat(trained),
+        )
+
     def to(self, device: torch.device | str) -> "VocabularyEmbeddings":
         """The same embeddings on another device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}

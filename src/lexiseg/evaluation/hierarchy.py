@@ -119,8 +119,8 @@ def hierarchy_accuracy(
     with inference(model, settings.precision):
         plan = plan_evaluation(model, dataset, vocabulary, settings)
         tree, root = NameTree.of(plan.vocabulary), taxonomy(plan.vocabulary)
-        nodes = model.embed_vocabulary(tree.vocabulary, negatives=False, cache_dir=settings.cache_dir)
-        nodes = nodes.to(plan.words.text_embed.device)
+        nodes = model.embed_vocabulary(tree.nodes, negatives=False, cache_dir=settings.cache_dir)
+        nodes = plan.words.followed_by(nodes.to(plan.words.text_embed.device))
         means = tree.with_means(nodes)
         concepts = zip(plan.vocabulary.concepts, plan.vocabulary.names, strict=True)
         true_paths = [(*concept.path, name) for concept, name in concepts]

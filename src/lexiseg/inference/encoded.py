@@ -11,7 +11,6 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from lexiseg.core.devices import Precision, computing
-from lexiseg.core.errors import VocabularyError
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, PanopticMap, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
@@ -101,11 +100,6 @@ class Question:
         given = {"score_threshold": asked, "rank_by": rank_by}
         model.network.check_fusion(fusion)
         words = model.read(vocabulary)
-        if tree and not any(concept.path for concept in words.concepts):
-            raise VocabularyError(
-                'a path down a taxonomy needs words with places in one: take a list such as "coco", give words a '
-                '"path" in a file, or take their places from WordNet (--wordnet).'
-            )
         return Question(
             vocabulary=words,
             negatives=negatives,
@@ -184,7 +178,7 @@ def answers(model: Asked, opened: Sequence[Opened], encoded: EncodedImages, ques
         question.fusion,
         question.tree,
     )
-    nodes = None if tree is None else model.encode(tree.vocabulary, negatives=False)
+    nodes = None if tree is None else words.followed_by(model.encode(tree.nodes, negatives=False))
     with torch.inference_mode():
         prediction = _predict(model, encoded, words, fusion)
         descents = tree and nodes and tree.descents(nodes, lambda some: _predict(model, encoded, some, fusion))

@@ -15,7 +15,7 @@ from lexiseg.data.dataset import Dataset
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.finding import find_model
-from lexiseg.io.models import load_model
+from lexiseg.io.models import load_model, system_of
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.choices import Role, Split
 from lexiseg.storybook.export import StorybookSpec, write_storybook
@@ -76,6 +76,20 @@ class World:
         """Plain data for `load_network`: the name, and the hash of the weights."""
         network = load_model(find_model(self.model))
         return {"model": self.model, "weights": weights_hash(network.state_dict())}
+
+    def of_system(self, system: str, shipped: str) -> "World | None":
+        """This world, asked of one system.
+
+        Args:
+            system: as `io.models.system_of` names it, "opsnet" ...
+            shipped: the model that answers on drawn pictures where this world's is another system's.
+
+        Returns:
+            None for real data and a model of another system.
+        """
+        if system_of(find_model(self.model)) == system:
+            return self
+        return World(model=shipped) if self.root is None else None
 
     def has(self, data: DataName) -> bool:
         """Whether the data set is there."""

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import tiny
+from lexiseg.core.errors import VocabularyError
 from lexiseg.core.structures import MaskPrediction, VocabularyEmbeddings
 from lexiseg.core.taxonomy import TaxonomyNode, taxonomy
 from lexiseg.core.vocabulary import Concept, Vocabulary
@@ -49,7 +50,8 @@ def walk(network: OpenVocabularySegmenter, index: int, query: int) -> list[tuple
 def test_every_step_is_the_models_answer_to_the_children_alone(make: Callable[[], OpenVocabularySegmenter]) -> None:
     network, tree = make(), NameTree.of(WORDS)
     encoded = network.encode(tiny.pictures())
-    nodes = network.embed_vocabulary(tree.vocabulary, negatives=False)
+    words = network.embed_vocabulary(WORDS, negatives=True)
+    nodes = words.followed_by(network.embed_vocabulary(tree.nodes, negatives=False))
     asked: list[int] = []
 
     def answer(words: VocabularyEmbeddings) -> MaskPrediction:
@@ -82,11 +84,12 @@ def test_a_node_may_be_called_as_a_concept_below_it_and_concepts_as_one_another(
         "animal",
         "machine",
     )
-    assert tree.vocabulary.names[:2] == ("cat", "animal (concept 1)")
+    assert tree.nodes.row_names() == ("thing", "stuff", "animal", "machine")
     assert tree.root.places == (6, 7, 5)
     assert tree.root.below[0] is not None
     assert tree.root.below[0].places == (8, 9, 2)
-    assert NameTree.of(Vocabulary.of("cat, dog")).root.below == (None, None)
+    with pytest.raises(VocabularyError, match="needs words with places in one"):
+        NameTree.of(Vocabulary.of("cat, dog"))
 
 
 @torch.no_grad()
@@ -107,7 +110,8 @@ def test_some_of_the_words_are_what_embedding_them_alone_gives() -> None:
 
 def test_with_means_a_node_stands_for_its_concepts_and_no_other_word_changes() -> None:
     tree = NameTree.of(WORDS)
-    words = tiny.words(tiny.model(), tree.vocabulary)
+    network = tiny.model()
+    words = tiny.words(network, WORDS).followed_by(tiny.words(network, tree.nodes))
 
     found = tree.with_means(words)
 

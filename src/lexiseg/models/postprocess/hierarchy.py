@@ -9,13 +9,14 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from lexiseg.core.errors import VocabularyError
 from lexiseg.core.structures import Guess, MaskPrediction, VocabularyEmbeddings
 from lexiseg.core.taxonomy import TaxonomyNode, taxonomy
 from lexiseg.core.vocabulary import Concept, Vocabulary
@@ -29,38 +30,46 @@ class Branch:
     """A node's children: inner nodes, then concepts."""
 
     places: tuple[int, ...]
-    """Of every child in `NameTree.vocabulary`."""
+    """Of every child among all names of the tree."""
     below: tuple["Branch | None", ...]
     """The children of every child; None of a concept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NameTree:
-    """A vocabulary with the names of its inner nodes: what is embedded, once, for descents by names."""
+    """A vocabulary's taxonomy with the names of its inner nodes, for descents by names."""
 
-    vocabulary: Vocabulary
-    """The concepts in their order, then the inner nodes. All have ids, as a node may be called as a concept is."""
+    nodes: Vocabulary
+    """The inner nodes; they have ids, as two may have one name."""
     names: tuple[str, ...]
-    """What each is called in a path."""
+    """What each concept, then each inner node is called in a path."""
     root: Branch
 
     @staticmethod
     def of(vocabulary: Vocabulary) -> "NameTree":
-        """The tree of a vocabulary; without any path it has one level."""
-        concepts = [replace(c, id=c.id or f"concept {place}") for place, c in enumerate(vocabulary.concepts)]
+        """The tree of a vocabulary.
+
+        Raises:
+            VocabularyError: if no word has a path.
+        """
+        if not any(concept.path for concept in vocabulary.concepts):
+            raise VocabularyError(
+                'a path down a taxonomy needs words with places in one: take a list such as "coco", give words a '
+                '"path" in a file, or take their places from WordNet (--wordnet).'
+            )
         names = list(vocabulary.names)
 
         def grow(node: TaxonomyNode) -> Branch:
-            first = len(concepts)
-            for child in node.children:
-                concepts.append(Concept(child.name, id=f"node {len(concepts)}"))
-                names.append(child.name)
+            first = len(names)
+            names.extend(child.name for child in node.children)
             below = tuple(grow(child) for child in node.children)
             places = (*range(first, first + len(below)), *node.leaves)
             return Branch(places=places, below=(*below, *[None] * len(node.leaves)))
 
         root = grow(taxonomy(vocabulary))
-        return NameTree(vocabulary=Vocabulary(tuple(concepts), vocabulary.templates), names=tuple(names), root=root)
+        inner = enumerate(names[len(vocabulary) :])
+        nodes = Vocabulary(tuple(Concept(name, id=f"node {n}") for n, name in inner), vocabulary.templates)
+        return NameTree(nodes=nodes, names=tuple(names), root=root)
 
     def with_means(self, words: VocabularyEmbeddings) -> VocabularyEmbeddings:
         """The same words, but every inner node stands for the mean of the concepts below it instead of its name.
@@ -68,7 +77,7 @@ class NameTree:
         A CLIP that never read a node's name may know its concepts' names.
 
         Args:
-            words: `vocabulary`, embedded without negatives.
+            words: the concepts, then `nodes`, embedded without negatives.
         """
         text_embed, similarity = words.text_embed.clone(), words.similarity.clone()
 
@@ -92,7 +101,7 @@ class NameTree:
         """Descents by names in the pictures of a batch: at each node to the likeliest child, down to a concept.
 
         Args:
-            words: `vocabulary`, embedded without negatives.
+            words: the concepts followed by `nodes`, embedded, on the model's device.
             answer: of the model for the encoded batch; asked once for every node that a query comes to.
 
         Returns:

@@ -102,8 +102,8 @@ def examples(
     if not number:
         return rows
     tree = NameTree.of(vocabulary)
-    nodes = model.embed_vocabulary(tree.vocabulary, negatives=False)
     words = model.embed_vocabulary(vocabulary, negatives=False)
+    nodes = words.followed_by(model.embed_vocabulary(tree.nodes, negatives=False))
     true_path = {
         category_id: (*concept.path, concept.name)
         for category_id, concept in zip(category_ids, vocabulary.concepts, strict=True)

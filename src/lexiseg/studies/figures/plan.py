@@ -5,6 +5,7 @@ from typing import Any
 
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import CATALOGUE
+from lexiseg.io.shipped import SHIPPED_NAME
 from lexiseg.storybook.choices import Split
 from lexiseg.studies.figures import descent, many_words, prototypes
 from lexiseg.studies.units import Plan, Unit
@@ -23,11 +24,14 @@ _FOUR: tuple[DataName, ...] = (*_BOTH, "Cityscapes", "Pascal Context")
 
 
 def plan_figures(world: World, preset: Preset) -> Plan:
-    """One unit for each figure; it measures all data sets and draws."""
-    test: dict[DataName, Pictures] = {data: _pictures(world, data, "test", preset.test) for data in world.data(_BOTH)}
-    with_paths: dict[DataName, Pictures] = {data: one for data, one in test.items() if _has_paths(world, data)}
+    """One unit for each figure of this world's OPSNet; it measures all data sets and draws."""
+    asked = world.of_system("opsnet", SHIPPED_NAME)
+    if asked is None:
+        return Plan(units={}, arms={})
+    test: dict[DataName, Pictures] = {data: _pictures(asked, data, "test", preset.test) for data in asked.data(_BOTH)}
+    with_paths: dict[DataName, Pictures] = {data: one for data, one in test.items() if _has_paths(asked, data)}
     train: dict[DataName, Pictures] = {
-        data: _pictures(world, data, "train", TRAIN[preset.name]) for data in world.data(_FOUR)
+        data: _pictures(asked, data, "train", TRAIN[preset.name]) for data in asked.data(_FOUR)
     }
     units = picture_units([*test.values(), *train.values()])
     arms: dict[str, tuple[tuple[str, ...], ...]] = {}
@@ -37,7 +41,7 @@ def plan_figures(world: World, preset: Preset) -> Plan:
     ) -> None:
         if not pictures:
             return
-        settings = {"model": world.model_settings, "pictures": {data: one.settings for data, one in pictures.items()}}
+        settings = {"model": asked.model_settings, "pictures": {data: one.settings for data, one in pictures.items()}}
         needs = tuple(need for one in pictures.values() for need in one.needs)
         minutes = sum(one.count or 0 for one in pictures.values()) / 200
         units[name] = Unit(name=name, act=act, settings={**settings, **more}, needs=needs, minutes=minutes)
@@ -46,7 +50,7 @@ def plan_figures(world: World, preset: Preset) -> Plan:
     scenes = {
         data: {"role": DRAWN_ROLES[data], "split": one.split, "seed": one.seed}
         for data, one in test.items()
-        if world.root is None
+        if asked.root is None
     }
     add(MANY_WORDS, many_words.measure, test, many_words.ARMS, scenes=scenes, rows=ROWS)
     add(PROTOTYPES, prototypes.measure, train, (prototypes.TEXT, prototypes.PROBE, prototypes.QUERIES))

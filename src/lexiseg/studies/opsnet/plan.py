@@ -10,6 +10,7 @@ from lexiseg.core.files import read_json_object, write_atomically
 from lexiseg.encoders.clip.resnet import Clip
 from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.io.config_json import from_jsonable, to_jsonable
+from lexiseg.io.shipped import SHIPPED_NAME
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.studies.opsnet.ablations import TABLES, Counting, Counts, StudyRow, at_thresholds, study
 from lexiseg.studies.units import Plan, Unit
@@ -37,19 +38,22 @@ _CROPPED: tuple[DataName, ...] = ("COCO", "ADE20K")
 
 
 def plan_ablations(world: World, preset: Preset) -> Plan:
-    """All rows of this world's model, a data set at a time.
+    """All rows of this world's OPSNet, a data set at a time.
 
     Blocks of pictures are counted by units of their own where the pictures are many, so that none takes an hour; a last
     unit adds them up.
     """
-    pictures = {data: world.pictures(data, "test", preset) for data in world.data(_DATA)}
+    asked = world.of_system("opsnet", SHIPPED_NAME)
+    if asked is None:
+        return Plan(units={}, arms={})
+    pictures = {data: asked.pictures(data, "test", preset) for data in asked.data(_DATA)}
     units = picture_units(list(pictures.values()))
     names: list[str] = []
     for data, shown in pictures.items():
         arms = [arm for arm in ROWS if data in _CROPPED or not arm.startswith("Table 5")]
         name = f"ablations/{data.lower().replace(' ', '-')}"
         settings = {
-            "model": world.model_settings,
+            "model": asked.model_settings,
             "pictures": shown.settings,
             "rows": {arm: to_jsonable(ROWS[arm]) for arm in arms},
         }

@@ -10,7 +10,7 @@ from lexiseg.data.catalogue import open_dataset
 from lexiseg.encoders.clip.vit import PromptConfig
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.finding import find_model
-from lexiseg.io.models import load_model, system_of
+from lexiseg.io.models import load_model
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.studies.ovseg import rows, work
 from lexiseg.studies.ovseg.measure import Row
@@ -175,10 +175,10 @@ def plan_ovseg(world: World, preset: Preset) -> Plan:
             trained, around the OVSeg that it names, or else around `SHIPPED`.
         preset: how much is done.
     """
-    is_ovseg = system_of(find_model(world.model)) == "ovseg"
-    if world.root is not None:
-        return _real(world, preset) if is_ovseg else Plan(units={}, arms={})
-    return _Drawn(world if is_ovseg else World(model=SHIPPED), preset).plan()
+    asked = world.of_system("ovseg", SHIPPED)
+    if asked is None:
+        return Plan(units={}, arms={})
+    return _Drawn(asked, preset).plan() if asked.root is None else _real(asked, preset)
 
 
 def _real(world: World, preset: Preset) -> Plan:
