@@ -8,8 +8,9 @@ import pytest
 
 from lexiseg.inference.labels import text_size
 from lexiseg.inference.palette import oklab
-from lexiseg.studies.figures.charts import Bars, HeatMap, Histogram, Line, Lines, Note, PictureRow, chart, picture_rows
+from lexiseg.studies.figures.charts import Bars, HeatMap, Histogram, Lines, chart
 from lexiseg.studies.figures.drawing import SERIES, Box, Dot, Drawing, Stroke, Text
+from lexiseg.studies.figures.picture_rows import Line, Note, PictureRow, picture_rows
 from lexiseg.studies.figures.results import result_charts
 from lexiseg.studies.verdicts import Measured
 

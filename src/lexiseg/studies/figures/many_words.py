@@ -26,8 +26,8 @@ from lexiseg.layers.modulation import CLIP_ONLY
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.postprocess.panoptic import NUM_GUESSES
 from lexiseg.storybook.roles import ALL
-from lexiseg.studies.figures.charts import Line, Note, PictureRow, picture_rows
 from lexiseg.studies.figures.drawing import SERIES, Drawing
+from lexiseg.studies.figures.picture_rows import Line, Note, PictureRow, picture_rows
 from lexiseg.studies.figures.segments import Seen, look, show_all
 from lexiseg.studies.verdicts import with_blocks
 from lexiseg.studies.worlds import MOST_BLOCKS, load_network, open_pictures
