@@ -292,6 +292,6 @@ def test_real_data_need_an_ovseg(tmp_path: Path) -> None:
 
 
 def test_training_pictures_show_everything_and_are_annotated_with_training_names(tmp_path: Path) -> None:
-    assert work.draw(tmp_path, tmp_path / "train", count=1, seed=0) == {"pictures": 1}
+    work.draw(tmp_path, tmp_path / "train", count=1, seed=0, role="captions", vocabulary="storybook")
     document = json.loads((tmp_path / "train" / "panoptic.json").read_text())
     assert {category["name"] for category in document["categories"]} == set(BASE.names)

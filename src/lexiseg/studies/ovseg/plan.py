@@ -12,6 +12,7 @@ from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.finding import find_model
 from lexiseg.io.models import load_model
 from lexiseg.models.ovseg import OVSeg
+from lexiseg.storybook.choices import Role
 from lexiseg.studies.ovseg import rows, work
 from lexiseg.studies.ovseg.measure import Row
 from lexiseg.studies.units import Plan, Unit
@@ -27,6 +28,7 @@ from lexiseg.training.recipes.ovseg import (
     adapt_tiny_pixel,
     adapt_tiny_token,
     adapt_tiny_vpt,
+    maskformer_tiny_part,
 )
 from lexiseg.training.recipes.storybook import clip_vit_tiny
 
@@ -41,7 +43,8 @@ STANDS_FOR = (
 """What stands for what; nothing stands for PC-459 and PAS-20."""
 DRAWN_DATA = ("A-150",)
 DRAWN_DATA_OF_ORIGINAL = ("A-150", "COCO-Stuff")
-OVERLAP = "storybook"
+OVERLAP, FEWER = "storybook", "storybook-part"
+"""The vocabularies of training; the first has the names that stand for PC-59."""
 REAL_DATA: Mapping[str, str] = {
     "A-847": "ade20k-full",
     "PC-459": "pascal-context-459",
@@ -248,9 +251,10 @@ class _Drawn:
         )
         models: dict[str, tuple[str, tuple[Arm, ...], tuple[Row, ...]]] = {"": (original, ARMS, rows.ROWS_OF_ORIGINAL)}
         if is_full:
-            part = self._add(
-                "ovseg/part", work.train_part, 60, (original,), recipe="maskformer-tiny-part", clip=original
-            )
+            recipe = maskformer_tiny_part()
+            shown = self._draw("part", recipe.num_pictures, 0, "base", FEWER)
+            about = {"recipe": "maskformer-tiny-part", "clip": original, "pictures": shown}
+            part = self._add("ovseg/part", work.train_part, 60, (original, shown), **about)
             models[PART] = part, PART_ARMS, rows.ROWS_OF_PART
         for seed in self._preset.seeds:
             for prefix, (model, arms, asked) in models.items():
@@ -267,9 +271,7 @@ class _Drawn:
     def _seed(self, seed: int, prefix: str, model: str, arms: Sequence[Arm], asked: Sequence[Row]) -> None:
         """Pictures, pairs, adaptations and measurements of one seed, around one MaskFormer."""
         sizes, folder = self._sizes, f"ovseg/{prefix.strip() or 'whole'}"
-        train = self._add(
-            f"ovseg/pictures/train-{seed}", work.draw, sizes.pictures * 3e-4, count=sizes.pictures, seed=seed
-        )
+        train = self._draw("train", sizes.pictures, seed, "captions", OVERLAP)
         held_out = {split: self._pictures(split, seed) for split in ("val", "test")}
         shared = {"model": model, **held_out, "overlap": OVERLAP}
         sources = {source for arm in arms for source in arm.pairs}
@@ -332,6 +334,11 @@ class _Drawn:
         unit = Pictures(data="Pascal Context", split=split, count=count, seed=seed).unit
         self._units[unit.name] = unit
         return unit.name
+
+    def _draw(self, name: str, count: int, seed: int, role: Role, vocabulary: str) -> str:
+        """The unit that draws pictures to learn from."""
+        about = {"count": count, "seed": seed, "role": role, "vocabulary": vocabulary}
+        return self._add(f"ovseg/pictures/{name}-{seed}", work.draw, count * 5e-4, **about)
 
     def _add(
         self, name: str, act: Callable[..., Any], minutes: float, needs: Sequence[str] = (), **settings: Any

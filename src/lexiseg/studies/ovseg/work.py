@@ -25,8 +25,9 @@ from lexiseg.io.config_json import from_jsonable
 from lexiseg.io.models import save_model
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.ovseg import OVSeg
+from lexiseg.storybook.choices import Role
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import ALL, BASE
+from lexiseg.storybook.roles import ALL
 from lexiseg.studies.ovseg.measure import (
     Groups,
     Row,
@@ -50,9 +51,9 @@ from lexiseg.training.launch import train
 from lexiseg.training.mining.mine import MiningConfig, mine
 
 
-def draw(files: Path, out: Path, *, count: int, seed: int) -> Any:
-    """Draws pictures to learn from: they show everything, and are annotated with the training names alone."""
-    spec = StorybookSpec(role="captions", split="train", count=count, seed=seed, vocabulary=BASE)
+def draw(files: Path, out: Path, *, count: int, seed: int, role: Role, vocabulary: str) -> Any:
+    """Draws pictures of a role to learn from, annotated with the names of a vocabulary alone, whatever they show."""
+    spec = StorybookSpec(role=role, split="train", count=count, seed=seed, vocabulary=Vocabulary.of(vocabulary))
     write_storybook(spec, out, overwrite=True)
     return {"pictures": count}
 
@@ -82,9 +83,10 @@ def train_clip(files: Path, out: Path, *, model: Mapping[str, Any], recipe: Mapp
     return {"steps": task.optim_plan.total_steps}
 
 
-def train_part(files: Path, out: Path, *, recipe: str, clip: str) -> Any:
-    """Trains a MaskFormer around a CLIP by a recipe of `lexiseg train`; what it draws stays beside it."""
-    train(recipe, TrainSettings(out=out, resume=True, clip=files / clip / "model"))
+def train_part(files: Path, out: Path, *, recipe: str, clip: str, pictures: str) -> Any:
+    """Trains a MaskFormer around a CLIP by a recipe of `lexiseg train`."""
+    data = (files / pictures,)
+    train(recipe, TrainSettings(out=out, resume=True, workers=0, clip=files / clip / "model", data=data))
     _tidy(out)
     return {"recipe": recipe}
 
