@@ -18,7 +18,6 @@ KNOWS = {
     "cli/options/shared.py": "names the shipped models",
     "encoders/segmenters/detectron2.py": "says what a checkpoint is instead",
     "encoders/segmenters/published.py": "likewise, of a folder",
-    "evaluation/upper_bounds.py": "knows its parts",
     "io/finding.py": "what a published file or name becomes",
     "io/folder_format.py": "names the one system of format 1",
     "io/kinds.py": "tells what a published file holds",

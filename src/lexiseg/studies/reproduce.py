@@ -14,21 +14,23 @@ from lexiseg.core.messages import few, printable, shown
 from lexiseg.studies.figures import paper as figures
 from lexiseg.studies.figures.plan import plan_figures
 from lexiseg.studies.opsnet import paper as opsnet
+from lexiseg.studies.opsnet import paper_trainings as opsnet_trainings
 from lexiseg.studies.opsnet.plan import plan_ablations
+from lexiseg.studies.opsnet.trainings import plan_trainings
 from lexiseg.studies.ovseg import claims as ovseg_claims
 from lexiseg.studies.ovseg import paper as ovseg
 from lexiseg.studies.ovseg.plan import STANDS_FOR, plan_ovseg
 from lexiseg.studies.report import Asked, write_results
-from lexiseg.studies.tables import PaperFigure, PaperTable
+from lexiseg.studies.tables import NOT_TRIED, PaperFigure, PaperTable
 from lexiseg.studies.units import Plan, Store, run_units
 from lexiseg.studies.verdicts import Claim
 from lexiseg.studies.worlds import Preset, World
 
-TABLES: tuple[PaperTable, ...] = (*opsnet.TABLES, *ovseg.TABLES)
+TABLES: tuple[PaperTable, ...] = (*opsnet.TABLES, *opsnet_trainings.TABLES, *ovseg.TABLES)
 FIGURES: tuple[PaperFigure, ...] = figures.FIGURES
-CLAIMS: tuple[Claim, ...] = (*opsnet.CLAIMS, *figures.CLAIMS, *ovseg_claims.CLAIMS)
+CLAIMS: tuple[Claim, ...] = (*opsnet.CLAIMS, *opsnet_trainings.CLAIMS, *figures.CLAIMS, *ovseg_claims.CLAIMS)
 """Everything that can be asked for, in the order of the papers."""
-PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations, plan_figures, plan_ovseg)
+PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations, plan_trainings, plan_figures, plan_ovseg)
 """What makes their units; of a world that can't have some, a plan without them."""
 ALL = "all"
 SIGN = "reproduce.json"
@@ -149,7 +151,9 @@ def _notes(there: Sequence[PaperTable | PaperFigure | Claim], plan: Plan, world:
     if world.root is not None:
         return []
     is_ovseg = any(one in ovseg.TABLES or one in ovseg_claims.CLAIMS for one in there)
-    absent = sorted({arm for one in there for arm in one.arms if not _is_measured(arm, plan)})
+    absent = sorted(
+        {arm for one in there for arm in one.arms if not (arm.startswith(NOT_TRIED) or _is_measured(arm, plan))}
+    )
     told = f"Not in the preset {preset.name}, so without a figure below: {'; '.join(absent)}."
     return [STANDS_FOR] * is_ovseg + [told] * bool(absent)
 

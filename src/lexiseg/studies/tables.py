@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+NOT_TRIED = "not tried: "
+"""How the arm of a row begins that has the paper's figures alone: a model that is not tried here."""
 Paper = Literal["OPSNet", "OVSeg", "ZegFormer", "SimBaseline"]
 
 

@@ -190,17 +190,13 @@ class VitClip(OpenClip):
         out, and with them the class token. MaskCLIP keeps the block's residual connection and MLP; ClearCLIP
         (ECCV 2024) finds that the residual brings most of the noise in dense features and that both are better left
         out, as they are here. Where the attention is uniform over the cells of a mask, what the block adds is the mean
-        of these, which `embed_pooled` brings to the joint space. The position embedding is resized to the picture's
-        grid, by open_clip's own interpolation.
+        of these, which `embed_pooled` brings to the joint space.
 
         Args:
             pixel_values: RGB in [0, 1], H and W multiples of the patch size.
         """
-        visual, size = self.visual, self.config.patch_size
-        grid = pixel_values.shape[-2] // size, pixel_values.shape[-1] // size
-        tokens = visual.conv1(self.config.colours.normalise(pixel_values)).flatten(2).transpose(1, 2)
-        tokens = self._enter(tokens, resize_positions(visual.positional_embedding, grid, mode="bicubic"))
-        *blocks, last = visual.transformer.resblocks
+        tokens, grid = self.first_tokens(pixel_values)
+        *blocks, last = self.visual.transformer.resblocks
         for block in blocks:
             tokens = _run(block, tokens, is_last=False)
         assert isinstance(last, ResidualAttentionBlock)
@@ -212,6 +208,19 @@ class VitClip(OpenClip):
     def embed_pooled(self, pooled: Float[Tensor, "B Q F"]) -> Float[Tensor, "B Q D"]:
         """Norm and projection of the class token, on pooled features; not normalised."""
         return self.visual.ln_post(pooled) @ self.visual.proj
+
+    def first_tokens(self, pixel_values: Float[Tensor, "B 3 H W"]) -> tuple[Float[Tensor, "B L E"], tuple[int, int]]:
+        """What the first block sees of a whole picture: the class token, then its patches; and the patches' grid.
+
+        The position embedding is resized to the grid, by open_clip's own interpolation.
+
+        Args:
+            pixel_values: RGB in [0, 1], H and W multiples of the patch size.
+        """
+        size = self.config.patch_size
+        grid = pixel_values.shape[-2] // size, pixel_values.shape[-1] // size
+        tokens = self.visual.conv1(self.config.colours.normalise(pixel_values)).flatten(2).transpose(1, 2)
+        return self._enter(tokens, resize_positions(self.visual.positional_embedding, grid, mode="bicubic")), grid
 
     def _enter(self, tokens: Float[Tensor, "M L E"], positions: Float[Tensor, "L2 E"]) -> Float[Tensor, "M L2 E"]:
         """What the first block sees: the class token before the patches, and their positions."""

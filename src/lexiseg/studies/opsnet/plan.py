@@ -18,6 +18,7 @@ from lexiseg.studies.verdicts import with_blocks
 from lexiseg.studies.worlds import (
     MOST_BLOCKS,
     DataName,
+    Pictures,
     Preset,
     World,
     folder_of,
@@ -51,34 +52,35 @@ def plan_ablations(world: World, preset: Preset) -> Plan:
     names: list[str] = []
     for data, shown in pictures.items():
         arms = [arm for arm in ROWS if data in _CROPPED or not arm.startswith("Table 5")]
-        name = f"ablations/{data.lower().replace(' ', '-')}"
-        settings = {
-            "model": asked.model_settings,
-            "pictures": shown.settings,
-            "rows": {arm: to_jsonable(ROWS[arm]) for arm in arms},
-        }
-        shares = [[b] for b in range(MOST_BLOCKS)] if shown.count is None else [list(range(MOST_BLOCKS))]
-        minutes = 30.0 if shown.count is None else shown.count / 50
-        parts = [
-            Unit(
-                name=f"{name}-{place}",
-                act=count,
-                settings={**settings, "blocks": blocks},
-                needs=shown.needs,
-                minutes=minutes,
-            )
-            for place, blocks in enumerate(shares)
-        ]
-        whole = Unit(
-            name=name,
-            act=add_up,
-            settings={**settings, "parts": [part.name for part in parts]},
-            needs=(*shown.needs, *(part.name for part in parts)),
-            minutes=0.2,
-        )
-        units |= {unit.name: unit for unit in (*parts, whole)}
-        names.append(name)
+        found = counting_units("ablations", asked, shown, {arm: ROWS[arm] for arm in arms})
+        units |= {unit.name: unit for unit in found}
+        names.append(found[-1].name)
     return Plan(units=units, arms=dict.fromkeys(ROWS, (tuple(names),)))
+
+
+def counting_units(prefix: str, world: World, shown: Pictures, rows: Mapping[str, StudyRow]) -> list[Unit]:
+    """What counts rows of this world's model on a data set; the last unit has the figures."""
+    name = f"{prefix}/{shown.data.lower().replace(' ', '-')}"
+    settings: dict[str, Any] = {
+        "model": world.model_settings,
+        "pictures": shown.settings,
+        "rows": {arm: to_jsonable(row) for arm, row in rows.items()},
+    }
+    shares = [[b] for b in range(MOST_BLOCKS)] if shown.count is None else [list(range(MOST_BLOCKS))]
+    minutes = 30.0 if shown.count is None else shown.count / 50
+    parts = [
+        Unit(
+            name=f"{name}-{place}",
+            act=count,
+            settings={**settings, "blocks": blocks},
+            needs=shown.needs,
+            minutes=minutes,
+        )
+        for place, blocks in enumerate(shares)
+    ]
+    needs = (*shown.needs, *(part.name for part in parts))
+    settings["parts"] = [part.name for part in parts]
+    return [*parts, Unit(name=name, act=add_up, settings=settings, needs=needs, minutes=0.2)]
 
 
 def count(

@@ -114,7 +114,13 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         name="V5",
         says="Mixing labels into captions hurts: captions 28.8 > both 26.7 > labels 23.0.",
-        contrasts=_everywhere("ft-labels", "ft-mixture", "ft"),
+        contrasts=(
+            *_everywhere("ft-labels", "ft-mixture", "ft"),
+            *_explained(
+                "If it is above: what labels gain is of the names that they carry.",
+                _of_group(UNSEEN, "A-150 named unseen", "ft-mixture", "ft"),
+            ),
+        ),
     ),
     Claim(
         name="V6",

@@ -46,11 +46,14 @@ from lexiseg.training.recipes.storybook import (
     clip_tiny_words,
     clip_vit_tiny,
     mask2former_tiny,
+    mask2former_tiny_short,
     opsnet_tiny,
+    opsnet_tiny_deep,
     opsnet_tiny_more,
     opsnet_tiny_plain,
     opsnet_tiny_short,
     opsnet_tiny_strangers,
+    opsnet_tiny_swin,
 )
 
 RecipeFunction = Callable[..., Any]
@@ -67,8 +70,8 @@ RECIPES: Mapping[str, Mapping[str, RecipeFunction]] = {
         ),
         "The drawn world": (
             *(clip_tiny, clip_tiny_words, clip_vit_tiny),
-            *(mask2former_tiny, opsnet_tiny, opsnet_tiny_more, opsnet_tiny_strangers),
-            *(opsnet_tiny_short, opsnet_tiny_plain),
+            *(mask2former_tiny, mask2former_tiny_short, opsnet_tiny, opsnet_tiny_more, opsnet_tiny_strangers),
+            *(opsnet_tiny_short, opsnet_tiny_plain, opsnet_tiny_deep, opsnet_tiny_swin),
             *(opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control),
             fcclip_tiny,
             *(maskformer_tiny, maskformer_tiny_part),

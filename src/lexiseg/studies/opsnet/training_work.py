@@ -1,0 +1,187 @@
+"""The trainings of `trainings`: several models from one start, on the same pictures. All are acts of units."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from lexiseg.core.random import fork_random
+from lexiseg.core.weights import read_tensors
+from lexiseg.data.formats.coco_panoptic import read_panoptic
+from lexiseg.encoders.segmenters.mask2former import Segmenter
+from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former, write_mask2former
+from lexiseg.io.config_json import from_jsonable
+from lexiseg.io.models import save_model
+from lexiseg.models.opsnet import OPSNet
+from lexiseg.studies.opsnet.baselines import BaselineConfig, LSeg, LSegTask
+from lexiseg.studies.worlds import load_network
+from lexiseg.training.engine.run_settings import Reporters, TrainSettings
+from lexiseg.training.engine.trainer import run
+from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe, opsnet_config
+from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
+from lexiseg.training.segmentation.run import train_opsnet_plus
+from lexiseg.training.segmentation.task import SegmentationTask
+
+BACKBONE = "mask2former.pixel_level_module.encoder."
+"""How names of a segmenter's backbone begin."""
+LSEG_FILE = "lseg.safetensors"
+
+
+def train_closed_set(
+    files: Path, out: Path, *, recipe: Mapping[str, Any], start: Mapping[str, Any] | None, pictures: str
+) -> Any:
+    """Trains a closed-set Mask2Former with a class layer from nothing.
+
+    Args:
+        files: what units leave.
+        out: gets `model`, in transformers' layout.
+        recipe: a plain ClosedSetRecipe.
+        start: whose segmenter it begins from, see `_take_start`; None: from nothing.
+        pictures: the unit that draws them.
+    """
+    chosen = from_jsonable(ClosedSetRecipe, recipe)
+    with fork_random(chosen.seed):
+        model = chosen.build()
+    _take_start(files, model.segmenter, start)
+    data = read_panoptic(files / pictures)
+    run(SegmentationTask(chosen, data, model, workers=0, keeps_batch_norm=_is_whole(start)), out, resume=True)
+    write_mask2former(
+        out / "model",
+        chosen.segmenter,
+        model.segmenter.state_dict(),
+        class_weight=model.classify.weight.detach(),
+        class_bias=model.classify.bias.detach(),
+        names=chosen.vocabulary.names,
+        longest_side=chosen.framing.image_size,
+    )
+    return _trained(out, chosen.steps)
+
+
+def train_opsnet(
+    files: Path,
+    out: Path,
+    *,
+    recipe: Mapping[str, Any],
+    model: Mapping[str, Any],
+    start: Mapping[str, Any],
+    pictures: str,
+) -> Any:
+    """Trains an OPSNet around the given one's frozen CLIP; enhancer and heads begin from nothing.
+
+    Args:
+        files: what units leave.
+        out: gets `model`.
+        recipe: a plain OPSNetRecipe.
+        model: settings of the given OPSNet, whose fusion and merge it takes too.
+        start: as `_take_start` has it.
+        pictures: the unit that draws them.
+    """
+    chosen, given = from_jsonable(OPSNetRecipe, recipe), load_network(files, model, OPSNet)
+    config = replace(
+        opsnet_config(chosen, given.config.clip), modulation=given.config.modulation, merge=given.config.merge
+    )
+    with fork_random(chosen.seed):
+        network = OPSNet(config)
+    network.clip.load_state_dict(given.clip.state_dict())
+    if network.adapter is not None and given.adapter is not None:  # a CLIP of another family has none
+        network.adapter.load_state_dict(given.adapter.state_dict())
+    _take_start(files, network.segmenter, start)
+    data = read_panoptic(files / pictures)
+    run(SegmentationTask(chosen, data, network, workers=0, keeps_batch_norm=_is_whole(start)), out, resume=True)
+    save_model(network.eval(), out / "model", overwrite=True)
+    return _trained(out, chosen.steps)
+
+
+def train_plus(
+    files: Path, out: Path, *, recipe: Mapping[str, Any], model: Mapping[str, Any], pictures: str, labels: str
+) -> Any:
+    """Trains the given OPSNet further.
+
+    Args:
+        files: what units leave.
+        out: gets `model`.
+        recipe: a plain OPSNetPlusRecipe.
+        model: settings of the given OPSNet.
+        pictures: the unit that draws those with masks.
+        labels: the unit that draws those with labels; a recipe without decoupled supervision does not open them.
+    """
+    start = out / "start"
+    save_model(load_network(files, model, OPSNet), start, overwrite=True)
+    settings = TrainSettings(
+        out=out, resume=True, data=(files / pictures,), labels=files / labels, start=start, workers=0
+    )
+    chosen = from_jsonable(OPSNetPlusRecipe, recipe)
+    train_opsnet_plus(chosen, settings, Reporters())
+    return _trained(out, chosen.steps)
+
+
+def train_lseg(
+    files: Path,
+    out: Path,
+    *,
+    recipe: Mapping[str, Any],
+    model: Mapping[str, Any],
+    start: Mapping[str, Any],
+    pictures: str,
+) -> Any:
+    """Trains an LSeg by what an OPSNetRecipe says of steps, pictures and optimiser; see `train_opsnet`."""
+    chosen, given = from_jsonable(OPSNetRecipe, recipe), load_network(files, model, OPSNet)
+    network = new_lseg(chosen, given)
+    _take_start(files, network.segmenter, start)
+    data = read_panoptic(files / pictures)
+    run(LSegTask(chosen, data, network, workers=0, keeps_batch_norm=True), out, resume=True)
+    weights = {name: value for name, value in network.state_dict().items() if not name.startswith("clip.")}
+    save_file(weights, out / LSEG_FILE)
+    return _trained(out, chosen.steps)
+
+
+def load_lseg(files: Path, unit: str, recipe: Mapping[str, Any], given: OPSNet) -> LSeg:
+    """What `train_lseg` has trained."""
+    network = new_lseg(from_jsonable(OPSNetRecipe, recipe), given)
+    network.load_state_dict(read_tensors(files / unit / LSEG_FILE), strict=False)  # the CLIP is the given one's
+    return network.eval()
+
+
+def new_lseg(recipe: OPSNetRecipe, given: OPSNet) -> LSeg:
+    """An LSeg around the given OPSNet's CLIP, otherwise from nothing."""
+    with fork_random(recipe.seed):
+        segmenter = Segmenter(recipe.segmenter)
+        config = BaselineConfig(training_vocabulary=recipe.vocabulary, longest_side=recipe.framing.image_size)
+        return LSeg(config, segmenter, given.clip)
+
+
+def _take_start(files: Path, segmenter: nn.Module, start: Mapping[str, Any] | None) -> None:
+    """Puts weights into a segmenter: those of a closed set that a unit has trained, or of a given OPSNet.
+
+    With "decoders", the backbone begins from nothing, and so does what has another shape.
+    """
+    if start is None:
+        return
+    if "closed set" in start:
+        weights: Mapping[str, Tensor] = read_mask2former(files / start["closed set"] / "model").segmenter
+    else:
+        weights = load_network(files, start, OPSNet).segmenter.state_dict()
+    own = segmenter.state_dict()
+    if not _is_whole(start):
+        weights = {
+            name: value
+            for name, value in weights.items()
+            if not name.startswith(BACKBONE) and own[name].shape == value.shape
+        }
+    segmenter.load_state_dict({**own, **weights})
+
+
+def _is_whole(start: Mapping[str, Any] | None) -> bool:
+    """Whether the backbone begins trained, so that its batch norms are kept."""
+    return start is not None and not start.get("decoders", False)
+
+
+def _trained(out: Path, steps: int) -> Any:
+    """The checkpoints go: they hold the optimiser too, and nobody goes on with a finished training."""
+    for checkpoint in out.glob("training*.pt"):
+        checkpoint.unlink()
+    return {"steps": steps}

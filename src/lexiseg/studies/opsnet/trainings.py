@@ -1,0 +1,283 @@
+"""Units of the rows that need a training or another model: Tables 1 (without enhancer), 2, 3, 8 and 9, and the cost.
+
+All short trainings of the full preset begin from one closed-set Mask2Former per backbone (`mask2former-tiny-short`) and
+take `opsnet-tiny-short`'s steps on the same pictures in the same order, with heads from nothing; OPSNet+ goes on from
+the given model. The quick preset begins from the given model's segmenter and takes a few steps. There, the backbones of
+Table 2 have no trained start: all three begin from nothing, under the given model's decoders.
+
+Real data are measured with the given model alone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from lexiseg.io.config_json import to_jsonable
+from lexiseg.io.shipped import SHIPPED_NAME
+from lexiseg.storybook.choices import Role, Split
+from lexiseg.studies.opsnet import costs, training_figures, training_work
+from lexiseg.studies.opsnet.ablations import StudyRow
+from lexiseg.studies.opsnet.plan import counting_units
+from lexiseg.studies.units import Plan, Unit
+from lexiseg.studies.worlds import QUICK, DataName, Pictures, Preset, World, draw, picture_units
+from lexiseg.training.recipes.opsnet_plus import opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control
+from lexiseg.training.recipes.storybook import (
+    mask2former_tiny,
+    mask2former_tiny_short,
+    opsnet_tiny_deep,
+    opsnet_tiny_plain,
+    opsnet_tiny_short,
+    opsnet_tiny_swin,
+)
+from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
+from lexiseg.training.segmentation.opsnet import OPSNetRecipe
+from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
+
+GIVEN, FURTHER = "given OPSNet", "given OPSNet, masks further"
+CLASSES, BOTH, LESS = "given OPSNet + Cls Sup", "given OPSNet + Cls Sup + Mask Sup", "the same, weight of L_sum 0.1"
+OPSNET, QUERY = "OPSNet", "OPSNet, query"
+PLAIN_CLASS, PLAIN, PLAIN_MODULATED = (f"OPSNet without enhancer, {row}" for row in ("Cls", "Cls.IoU", "modulated"))
+CLOSED, MASKCLIP, LSEG, SIMBASELINE = "Mask2Former", "MaskCLIP-like", "LSeg-like", "SimBaseline"
+RESNET, DEEP, SWIN = "OPSNet, ResNet", "OPSNet, deeper ResNet", "OPSNet, Swin"
+PLUS: Mapping[str, Callable[..., OPSNetPlusRecipe]] = {
+    FURTHER: opsnet_plus_tiny_control,
+    CLASSES: opsnet_plus_tiny_classes,
+    BOTH: opsnet_plus_tiny,
+    LESS: lambda seed: replace(opsnet_plus_tiny(seed=seed), sum_weight=0.1),
+}
+"""Rows of Table 3, and whether the weight of mask supervision is what it lacks."""
+MODULATED = {"query only": False, "rank_by": "product"}
+QUERY_PRODUCT = {"query only": True, "rank_by": "product"}
+QUERY_CLASS = {"query only": True, "rank_by": "class"}
+PANOPTIC: tuple[DataName, ...] = ("COCO", "ADE20K", "Cityscapes")
+SEMANTIC: tuple[DataName, ...] = ("ADE20K", "Pascal Context", "COCO")
+ALL: tuple[DataName, ...] = (*PANOPTIC, "Pascal Context")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """What a preset spends on a training; None: what the recipe says."""
+
+    pictures: int
+    labelled: int
+    coverage: int
+    """Pictures with labels on which the coverage of masks is measured."""
+    plus_steps: int
+    steps: int | None = None
+    batch_size: int | None = None
+
+
+SIZES: Mapping[str, Sizes] = {
+    "quick": Sizes(pictures=480, labelled=240, coverage=40, plus_steps=60, steps=60, batch_size=8),
+    "full": Sizes(pictures=8000, labelled=4000, coverage=200, plus_steps=500),
+}
+SECONDS = {"closed": 0.045, "opsnet": 0.06, "resnet": 0.06, "deep": 0.075, "swin": 0.085, "lseg": 0.03}
+"""Of a training, for each picture of a step, on one core."""
+SECONDS_OF_FIGURES = 0.09
+"""Of a measurement, for each picture."""
+SECONDS_OF_DRAWING = 0.075
+"""For each picture."""
+SIDE = opsnet_tiny_short().framing.image_size
+RecipeT = TypeVar("RecipeT", ClosedSetRecipe, OPSNetRecipe)
+
+
+def plan_trainings(world: World, preset: Preset) -> Plan:
+    """The units and arms of this world's OPSNet."""
+    asked = world.of_system("opsnet", SHIPPED_NAME)
+    if asked is None:
+        return Plan(units={}, arms={})
+    return _Trainings(asked, preset).plan() if asked.root is None else _given_alone(asked, preset)
+
+
+def _given_alone(world: World, preset: Preset) -> Plan:
+    """Real data: the given model in a row of its own, and the costs."""
+    rows = {GIVEN: StudyRow(name=GIVEN)}
+    found = [counting_units("given", world, world.pictures(data, "test", preset), rows) for data in world.data(ALL)]
+    if not found:
+        return Plan(units={}, arms={})
+    names = tuple(units[-1].name for units in found)
+    plan = Plan(units={unit.name: unit for units in found for unit in units}, arms=dict.fromkeys(rows, (names,)))
+    return plan | _costs(world, world.pictures(world.data(ALL)[0], "test", QUICK))
+
+
+def _costs(world: World, pictures: Pictures) -> Plan:
+    full = Unit(name="costs/full-size", act=costs.count_full_size, settings={}, minutes=0.5)
+    passes = Unit(
+        name="costs/passes",
+        act=costs.count_passes,
+        settings={"model": world.model_settings, "pictures": pictures.settings},
+        needs=pictures.needs,
+        minutes=0.1,
+    )
+    arms = {costs.SEGMENTER: full, costs.WHOLE: full, costs.POOLED: passes, costs.CROPPED: passes}
+    return Plan(
+        units={full.name: full, passes.name: passes, **picture_units([pictures])},
+        arms={arm: ((unit.name,),) for arm, unit in arms.items()},
+    )
+
+
+class _Trainings:
+    """Collects the units and arms of a drawn world."""
+
+    def __init__(self, world: World, preset: Preset) -> None:
+        self.preset, self.sizes, self.is_quick = preset, SIZES[preset.name], preset.name == "quick"
+        self.given = world.model_settings
+        self.val = world.pictures("COCO", "val", preset)
+        self.costs = _costs(world, self.val)
+        self.tests = {data: world.pictures(data, "test", preset) for data in ALL}
+        self.units: dict[str, Unit] = picture_units([self.val, *self.tests.values()])
+        self.arms: dict[str, list[tuple[str, ...]]] = {}
+        self.masks = self._drawn("base", "train", self.sizes.pictures)
+        self.labels = self._drawn("image-level", "train", self.sizes.labelled)
+        self.covered = self._drawn("image-level", "val", self.sizes.coverage)
+
+    def plan(self) -> Plan:
+        """All of them, seed by seed."""
+        for seed in self.preset.seeds:
+            self._short(seed)
+            self._backbones(seed)
+            for arm, recipe in PLUS.items():
+                self._plus(arm, recipe(seed=seed), seed)
+        self._given("given", GIVEN, self.given)
+        self._figures("simbaseline", (SIMBASELINE,), training_figures.measure_simbaseline, SEMANTIC, arm=SIMBASELINE)
+        return Plan(units=self.units, arms={arm: tuple(seeds) for arm, seeds in self.arms.items()}) | self.costs
+
+    def _short(self, seed: int) -> None:
+        """What begins from one closed set and takes as many steps (Tables 1, 2, 8 and 9)."""
+        short = opsnet_tiny_short(seed=seed)
+        start = self.given if self.is_quick else self._start("resnet", short)
+        rows = {OPSNET: MODULATED, QUERY: QUERY_PRODUCT}
+        if not self.is_quick:
+            rows[RESNET] = MODULATED
+        self._opsnet(f"opsnet-{seed}", short, start, rows, ALL)
+        plain = {PLAIN_CLASS: QUERY_CLASS, PLAIN: QUERY_PRODUCT, PLAIN_MODULATED: MODULATED}
+        self._opsnet(f"plain-{seed}", opsnet_tiny_plain(seed=seed), start, plain, ("COCO", "ADE20K"))
+        recipe = replace(mask2former_tiny(seed=seed), steps=short.steps)
+        closed = self._train(f"trainings/closed-{seed}", training_work.train_closed_set, recipe, start, "closed")
+        for name, names, arm, data in (
+            (f"closed-{seed}", "class layer", CLOSED, PANOPTIC[:1]),
+            (f"maskclip-{seed}", "mask tokens", MASKCLIP, PANOPTIC),
+        ):
+            settings = {"unit": closed, "names": names, "longest_side": SIDE, "arm": arm, "val": self.val.settings}
+            self._figures(name, (arm,), training_figures.measure_closed_set, data, closed, **settings)
+        lseg = self._train(f"trainings/lseg-{seed}", training_work.train_lseg, short, start, "lseg", model=self.given)
+        settings = {"unit": lseg, "recipe": to_jsonable(self._sized(short)), "model": self.given, "arm": LSEG}
+        self._figures(f"lseg-{seed}", (LSEG,), training_figures.measure_lseg, SEMANTIC, lseg, **settings)
+
+    def _backbones(self, seed: int) -> None:
+        """The backbones of Table 2."""
+        recipes = {"deep": (DEEP, opsnet_tiny_deep(seed=seed)), "swin": (SWIN, opsnet_tiny_swin(seed=seed))}
+        if self.is_quick:
+            recipes["resnet"] = RESNET, opsnet_tiny_short(seed=seed)
+        for name, (arm, recipe) in recipes.items():
+            start = {**self.given, "decoders": True} if self.is_quick else self._start(name, recipe)
+            self._opsnet(f"backbone-{name}-{seed}", recipe, start, {arm: MODULATED}, PANOPTIC, name)
+
+    def _plus(self, arm: str, recipe: OPSNetPlusRecipe, seed: int) -> None:
+        """A row of Table 3."""
+        half = recipe.batch_size if self.sizes.batch_size is None else self.sizes.batch_size // 2
+        recipe = replace(recipe, steps=self.sizes.plus_steps, batch_size=half, labelled_batch_size=half)
+        name = f"plus-{tuple(PLUS).index(arm)}-{seed}"
+        unit = self._add(
+            f"trainings/{name}",
+            training_work.train_plus,
+            (self.masks, self.labels),
+            SECONDS["opsnet"] * half * (1 + recipe.learns_from_labels) * recipe.steps,
+            recipe=to_jsonable(recipe),
+            model=self.given,
+            pictures=self.masks,
+            labels=self.labels,
+        )
+        self._given(name, arm, {"unit": unit}, unit)
+
+    def _given(self, name: str, arm: str, model: Mapping[str, Any], *needs: str) -> None:
+        """The given model, or what was made of it: all figures, and how its masks cover pictures with labels."""
+        settings = {"model": model, "rows": {arm: MODULATED}, "val": self.val.settings}
+        measured = self._figures(name, (), training_figures.measure_opsnet, ALL, *needs, **settings)
+        covered = self._add(
+            f"figures/{name}-coverage",
+            training_figures.measure_coverage,
+            (*needs, self.covered),
+            SECONDS_OF_FIGURES * self.sizes.coverage,
+            model=model,
+            arm=arm,
+            labels=self.covered,
+            longest_side=SIDE,
+        )
+        self.arms.setdefault(arm, []).append((measured, covered))
+
+    def _start(self, name: str, recipe: OPSNetRecipe) -> Mapping[str, Any]:
+        """The closed set that a recipe's segmenter begins from; it is trained once for all seeds."""
+        closed = replace(mask2former_tiny_short(), segmenter=recipe.segmenter)
+        unit = f"starts/{name}"
+        if unit not in self.units:
+            self._train(unit, training_work.train_closed_set, closed, None, "closed")
+        return {"closed set": unit}
+
+    def _opsnet(
+        self,
+        name: str,
+        recipe: OPSNetRecipe,
+        start: Mapping[str, Any],
+        rows: Mapping[str, Mapping[str, Any]],
+        data: Sequence[DataName],
+        kind: str = "opsnet",
+    ) -> None:
+        """Trains one and measures its rows."""
+        unit = self._train(f"trainings/{name}", training_work.train_opsnet, recipe, start, kind, model=self.given)
+        asked = {"model": {"unit": unit}, "rows": rows, "val": self.val.settings}
+        self._figures(name, tuple(rows), training_figures.measure_opsnet, data, unit, **asked)
+
+    def _train(
+        self,
+        name: str,
+        act: Callable[..., Any],
+        recipe: RecipeT,
+        start: Mapping[str, Any] | None,
+        kind: str,
+        **settings: Any,
+    ) -> str:
+        sized = self._sized(recipe)
+        needs = (self.masks, *([start["closed set"]] if start is not None and "closed set" in start else []))
+        seconds = SECONDS[kind] * sized.steps * sized.batch_size
+        plain = {"recipe": to_jsonable(sized), "start": start, "pictures": self.masks}
+        return self._add(name, act, needs, seconds, **plain, **settings)
+
+    def _sized(self, recipe: RecipeT) -> RecipeT:
+        sizes = self.sizes
+        return replace(
+            recipe,
+            steps=sizes.steps or recipe.steps,
+            batch_size=sizes.batch_size or recipe.batch_size,
+            num_pictures=sizes.pictures,
+        )
+
+    def _figures(
+        self,
+        name: str,
+        arms: Sequence[str],
+        act: Callable[..., Any],
+        data: Sequence[DataName],
+        *needs: str,
+        **more: Any,
+    ) -> str:
+        """A measurement on test pictures; its arms have one unit for each seed."""
+        tests = [self.tests[one] for one in data]
+        shown = [*tests, *([self.val] if "val" in more else [])]
+        drawn = [one for pictures in shown for one in pictures.needs]
+        seconds = SECONDS_OF_FIGURES * sum(one.count or 0 for one in shown)
+        unit = self._add(
+            f"figures/{name}", act, (*needs, *drawn), seconds, tests=[one.settings for one in tests], **more
+        )
+        for arm in arms:
+            self.arms.setdefault(arm, []).append((unit,))
+        return unit
+
+    def _drawn(self, role: Role, split: Split, count: int) -> str:
+        settings = {"role": role, "split": split, "count": count, "seed": 0}
+        return self._add(f"pictures/{role}-{split}-{count}-0", draw, (), SECONDS_OF_DRAWING * count, **settings)
+
+    def _add(self, name: str, act: Callable[..., Any], needs: Sequence[str], seconds: float, **settings: Any) -> str:
+        minutes = round(seconds / 60, 2)
+        self.units[name] = Unit(name=name, act=act, settings=settings, needs=tuple(needs), minutes=minutes)
+        return name

@@ -1,0 +1,163 @@
+"""The trainings and measurements of the tables, on the smallest models."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tiny
+from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
+from lexiseg.evaluation.evaluator import evaluate_dataset
+from lexiseg.evaluation.report import EvaluationSettings
+from lexiseg.io.checkpoint import weights_hash
+from lexiseg.io.config_json import to_jsonable
+from lexiseg.io.models import load_model, save_model
+from lexiseg.models.opsnet import OPSNet
+from lexiseg.storybook.export import StorybookSpec, write_storybook
+from lexiseg.storybook.roles import BASE
+from lexiseg.studies.opsnet import costs, training_figures, training_work
+from lexiseg.studies.opsnet.training_figures import count
+from lexiseg.studies.opsnet.trainings import MODULATED, QUERY_CLASS
+from lexiseg.studies.worlds import open_pictures
+from lexiseg.training.recipes.opsnet_plus import opsnet_plus_tiny
+from lexiseg.training.recipes.storybook import mask2former_tiny, opsnet_tiny_short
+
+SMALL: dict[str, Any] = {"steps": 2, "batch_size": 2, "segmenter": tiny.RESNET}
+COCO = {"data": "COCO", "drawn": "pictures/base"}
+MASKS = "pictures/base"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two pictures of each kind, and an untrained model of the drawn world."""
+    root = tmp_path_factory.mktemp("files")
+    for role in ("base", "image-level"):
+        spec = StorybookSpec(role=role, split="val", count=2, size=(64, 64))
+        write_storybook(spec, root / "pictures" / role)
+    network = tiny.model()
+    network.config = replace(network.config, training_vocabulary=BASE, longest_side=64)
+    save_model(network, root / "given" / "model")
+    return root
+
+
+GIVEN = {"unit": "given"}
+
+
+def small(recipe: Any) -> dict[str, Any]:
+    framing = replace(recipe.framing, image_size=64)
+    return to_jsonable(replace(recipe, **SMALL, framing=framing, num_pictures=2))
+
+
+def test_a_closed_set_and_an_opsnet_begin_from_one_segmenter(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = load_model(files / "given" / "model")
+    monkeypatch.setattr(training_work, "run", lambda task, out, resume: None)
+
+    training_work.train_closed_set(
+        files, files / "closed", recipe=small(mask2former_tiny(seed=1)), start=GIVEN, pictures=MASKS
+    )
+    training_work.train_opsnet(
+        files, files / "short", recipe=small(opsnet_tiny_short(seed=1)), model=GIVEN, start=GIVEN, pictures=MASKS
+    )
+    from_closed = {"closed set": "closed"}
+    training_work.train_opsnet(
+        files, files / "next", recipe=small(opsnet_tiny_short(seed=2)), model=GIVEN, start=from_closed, pictures=MASKS
+    )
+
+    short, later = (load_model(files / name / "model") for name in ("short", "next"))
+    assert all(isinstance(network, OPSNet) for network in (given, short, later))
+    same = given.segmenter.state_dict()
+    for other in (short.segmenter.state_dict(), read_mask2former(files / "closed" / "model").segmenter):
+        assert all(torch.equal(value, other[name]) for name, value in same.items())
+    assert weights_hash(short.clip.state_dict()) == weights_hash(given.clip.state_dict())
+    assert short.config.modulation == given.config.modulation
+    heads = [weights_hash({"void": network.state_dict()["head.void_embed"]}) for network in (given, short, later)]
+    assert len(set(heads)) == 3  # heads begin from nothing, by the recipe's seed
+
+
+def test_under_given_decoders_a_backbone_begins_from_nothing(files: Path) -> None:
+    start = {**GIVEN, "decoders": True}
+    one, other = (tiny.seeded(load_model(files / "given" / "model").segmenter, seed) for seed in (5, 5))
+
+    training_work._take_start(files, one, start)
+
+    given, before, after = (part.state_dict() for part in (load_model(files / "given" / "model").segmenter, other, one))
+    for name, value in after.items():
+        wanted = before if name.startswith(training_work.BACKBONE) else given
+        assert torch.equal(value, wanted[name]), name
+
+
+@pytest.mark.slow
+def test_a_training_that_was_stopped_goes_on_and_its_figures_are_the_evaluators(files: Path) -> None:
+    settings: Any = {"recipe": small(opsnet_tiny_short(seed=1)), "model": GIVEN, "start": GIVEN, "pictures": MASKS}
+    training_work.train_opsnet(files, files / "trained", **settings)
+    kept = weights_hash(load_model(files / "trained" / "model").state_dict())
+    assert not list((files / "trained").glob("training*.pt"))
+
+    rows = {"modulated": MODULATED, "query, Cls": QUERY_CLASS}
+    network = load_model(files / "trained" / "model")
+    found = training_figures.measure_opsnet(
+        files, files / "x", model={"unit": "trained"}, rows=rows, val=COCO, tests=[COCO]
+    )
+
+    assert json.loads(json.dumps(found)) == found
+    merge = replace(network.config.merge, score_threshold=found["thresholds"]["modulated"])
+    dataset = open_pictures(files, COCO)[0]
+    report = evaluate_dataset(network, dataset, BASE, EvaluationSettings(merge=merge))
+    figures = found["arms"]["modulated"]
+    assert figures["COCO PQ"]["value"] == 100 * report.quality.all.pq
+    assert len(figures["COCO PQ"]["blocks"]) == 2
+    training_work.train_opsnet(files, files / "trained", **settings)
+    assert weights_hash(load_model(files / "trained" / "model").state_dict()) == kept
+
+
+@pytest.mark.slow
+def test_every_baseline_is_trained_and_measured(files: Path) -> None:
+    recipe = small(opsnet_tiny_short(seed=1))
+    training_work.train_lseg(files, files / "lseg", recipe=recipe, model=GIVEN, start=GIVEN, pictures=MASKS)
+    training_work.train_closed_set(
+        files, files / "closed-set", recipe=small(mask2former_tiny(seed=1)), start=GIVEN, pictures=MASKS
+    )
+    plus = replace(opsnet_plus_tiny(), **SMALL, labelled_batch_size=2)
+    plus = replace(plus, framing=replace(plus.framing, image_size=64))
+    training_work.train_plus(
+        files,
+        files / "plus",
+        recipe=to_jsonable(plus),
+        model=GIVEN,
+        pictures=MASKS,
+        labels="pictures/image-level",
+    )
+
+    out, asked = files / "x", {"arm": "it", "tests": [COCO]}
+    lseg = training_figures.measure_lseg(files, out, unit="lseg", recipe=recipe, model=GIVEN, **asked)
+    closed: dict[str, Any] = {"unit": "closed-set", "longest_side": 64, "val": COCO, **asked}
+    by_layer = training_figures.measure_closed_set(files, out, names="class layer", **closed)
+    covered = training_figures.measure_coverage(
+        files, out, model={"unit": "plus"}, arm="it", labels="pictures/image-level", longest_side=64
+    )
+
+    assert lseg["arms"]["it"].keys() == {"COCO mIoU"}
+    assert {"COCO PQ", "COCO PQ things", "COCO mIoU"} <= by_layer["arms"]["it"].keys()
+    assert sum(about["value"] for about in covered["arms"]["it"].values()) == pytest.approx(100)
+
+
+def test_counts_of_any_model_are_those_of_the_evaluator(files: Path) -> None:
+    network = tiny.ovseg()
+    merge = replace(network.config.merge, score_threshold=0.001)
+
+    found = count(network, open_pictures(files, COCO), {"": (network.config.fusion, merge)})[""]
+
+    dataset = open_pictures(files, COCO)[0]
+    settings = EvaluationSettings(merge=merge, task="semantic")
+    assert found.figures["mIoU"]["value"] == 100 * evaluate_dataset(network, dataset, BASE, settings).quality.miou
+
+
+def test_pooling_is_one_pass_of_clip_and_cropping_one_for_each_mask(files: Path) -> None:
+    found = costs.count_passes(files, files / "x", model=GIVEN, pictures=COCO)
+
+    passes = {arm: about["passes of CLIP"]["value"] for arm, about in found["arms"].items()}
+    assert passes[costs.POOLED] == 1
+    assert 1 < passes[costs.CROPPED] <= tiny.RESNET.num_queries
