@@ -95,16 +95,14 @@ def plan_trainings(world: World, preset: Preset) -> Plan:
 
 def _given_alone(world: World, preset: Preset) -> Plan:
     """The given model in a row of its own, and the costs."""
-    rows = {GIVEN: StudyRow(name=GIVEN)}
-    found = [counting_units("given", world, world.pictures(data, "test", preset), rows) for data in world.data(ALL)]
-    if not found:
+    if not (there := world.data(ALL)):
         return Plan(units={}, arms={})
-    names = tuple(units[-1].name for units in found)
-    units = picture_units([world.pictures(data, "test", preset) for data in world.data(ALL)])
-    units |= {unit.name: unit for parts in found for unit in parts}
-    return Plan(units=units, arms=dict.fromkeys(rows, (names,))) | _costs(
-        world, world.pictures(world.data(ALL)[0], "test", QUICK)
-    )
+    rows = {GIVEN: StudyRow(name=GIVEN, modulation=world.network.config.modulation)}
+    tests = [world.pictures(data, "test", preset) for data in there]
+    found = [counting_units("given", world, shown, rows) for shown in tests]
+    units = picture_units(tests) | {unit.name: unit for parts in found for unit in parts}
+    plan = Plan(units=units, arms=dict.fromkeys(rows, (tuple(parts[-1].name for parts in found),)))
+    return plan | _costs(world, world.pictures(there[0], "test", QUICK))
 
 
 def _costs(world: World, pictures: Pictures) -> Plan:
