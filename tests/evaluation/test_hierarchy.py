@@ -39,7 +39,7 @@ def test_every_true_segment_is_counted_once_for_each_way(figures: HierarchyAccur
 
     assert figures.num_pictures == 3
     assert figures.num_segments == number
-    for way in ("names", "sums", "best"):
+    for way in ("names", "means", "sums", "best"):
         one = [figures.of("true", way, level) for level in (1, 2, 3, None)]
         assert [level.count for level in one] == [number] * 4
         assert sorted((level.correct for level in one[:3]), reverse=True) == [level.correct for level in one[:3]]
@@ -47,7 +47,7 @@ def test_every_true_segment_is_counted_once_for_each_way(figures: HierarchyAccur
 
 
 def test_of_predicted_masks_those_are_counted_that_match(figures: HierarchyAccuracy) -> None:
-    counts = {figures.of("predicted", way, 1).count for way in ("names", "sums", "best")}
+    counts = {figures.of("predicted", way, 1).count for way in ("names", "means", "sums", "best")}
 
     assert len(counts) == 1
     assert counts.pop() < figures.num_segments
@@ -57,7 +57,9 @@ def test_the_table_has_a_row_for_each_way_and_json_the_shares(figures: Hierarchy
     heading, *rows = figures.table()
 
     assert heading == ("masks", "way", "level 1", "level 2", "level 3", "level 4", "concept", "segments")
-    assert [row[:2] for row in rows] == [(m, w) for m in ("true", "predicted") for w in ("names", "sums", "best")]
+    assert [row[:2] for row in rows] == [
+        (m, w) for m in ("true", "predicted") for w in ("names", "means", "sums", "best")
+    ]
     shares = [one["accuracy"] for one in figures.to_jsonable()["levels"] if one["masks"] == "true"]
     assert all(0 <= share <= 1 for share in shares)
     with pytest.raises(KeyError, match="no path has a level 9"):

@@ -21,8 +21,9 @@ from lexiseg.models.postprocess.hierarchy import NameTree, descend
 
 Masks = Literal["true", "predicted"]
 """Every true segment's own mask; or the proposal that overlaps it most, if that has an IoU above one half."""
-Way = Literal["names", "sums", "best"]
-"""Descents by the names of inner nodes, or by sums of concepts; or the place of the best single concept."""
+Way = Literal["names", "means", "sums", "best"]
+"""Descents by the names of inner nodes, by means of the embeddings of the concepts below them, or by sums of concepts'
+probabilities; or the place of the best single concept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,7 @@ def hierarchy_accuracy(
         tree, root, names = NameTree.of(plan.vocabulary), taxonomy(plan.vocabulary), plan.vocabulary.names
         nodes = model.embed_vocabulary(tree.nodes, negatives=False, cache_dir=settings.cache_dir)
         nodes = plan.words.followed_by(nodes.to(plan.words.text_embed.device))
+        means = tree.with_means(nodes)
         concepts = zip(plan.vocabulary.concepts, names, strict=True)
         true_paths = [(*concept.path, name) for concept, name in concepts]
 
@@ -128,9 +130,13 @@ def hierarchy_accuracy(
         ) -> None:
             class_logits = model.answer(encoded, plan.words, plan.fusion).class_logits[index].float()
             probs = class_logits.softmax(-1)[list(queries)].cpu()
-            descents = tree.descents(nodes, lambda some: model.answer(encoded, some, plan.fusion))
+            by_names, by_means = (
+                tree.descents(words, lambda some: model.answer(encoded, some, plan.fusion))(index)(queries)
+                for words in (nodes, means)
+            )
             ways: dict[Way, list[tuple[str, ...]]] = {
-                "names": _names(descents(index)(queries)),
+                "names": _names(by_names),
+                "means": _names(by_means),
                 "sums": _names([descend(row, root, names) for row in probs]),
                 "best": [true_paths[best] for best in probs.argmax(-1).tolist()],
             }

@@ -10,9 +10,11 @@ from typing import Any
 
 from lexiseg.core.files import write_atomically
 from lexiseg.core.tables import markdown_table
+from lexiseg.studies.figures.drawing import Drawing
+from lexiseg.studies.figures.results import result_charts
 from lexiseg.studies.tables import PaperFigure, PaperTable
 from lexiseg.studies.units import Plan, Store
-from lexiseg.studies.verdicts import FEWEST_SEEDS, RULE, Claim, Figures, Finding, Measured, jackknife, judge
+from lexiseg.studies.verdicts import RULE, Claim, Figures, Finding, Measured, judge, spread
 
 RESULTS_JSON, RESULTS_MD, PICTURES = "results.json", "RESULTS.md", "pictures"
 _LEGEND = (
@@ -92,6 +94,8 @@ def write_results(store: Store, plan: Plan, asked: Asked) -> Path:
     parts = [_head(asked, commits), _claims_overview(claims, verdicts)]
     parts += [_table_section(table, figures) for table in tables]
     parts += [_figure_section(figure, pictures[figure.name], figures) for figure in asked.figures]
+    if charts := result_charts(figures):
+        parts.append("\n\n".join(["## Charts", *(_drawn(store, name, one) for name, one in charts.items())]))
     parts += [_claim_section(claim, *verdicts[claim.name]) for claim in claims]
     write_atomically(store.root / RESULTS_MD, "\n\n".join(filter(None, parts)) + "\n")
     return store.root / RESULTS_MD
@@ -110,6 +114,12 @@ def _copy_pictures(store: Store, figure: PaperFigure) -> list[str]:
     return names
 
 
+def _drawn(store: Store, name: str, drawing: Drawing) -> str:
+    """Draws a chart beside the results, and shows it."""
+    png, _ = drawing.write(store.root / PICTURES / name)
+    return f"![{name}]({PICTURES}/{png})"
+
+
 def _jsonable_table(table: PaperTable, figures: Figures) -> dict[str, Any]:
     columns = (*table.columns, *table.more)
     rows = [
@@ -126,13 +136,6 @@ def _jsonable_table(table: PaperTable, figures: Figures) -> dict[str, Any]:
         for row in table.rows
     ]
     return {"name": table.name, "paper": table.paper, "says": table.says, "columns": columns, "rows": rows}
-
-
-def spread(measured: Measured) -> tuple[float | None, str]:
-    """The spread of a figure, and how it is marked: plain over trainings, in italics over pictures."""
-    if len(measured.seeds) >= FEWEST_SEEDS:
-        return statistics.stdev(measured.seeds), ""
-    return (jackknife(measured.blocks), "*") if len(measured.blocks) > 1 else (None, "")
 
 
 def cell(measured: Measured | None, paper: float | None = None) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 from lexiseg.core.errors import UsageError
 from lexiseg.core.files import read_json_object, write_atomically
 from lexiseg.core.messages import few, printable, shown
+from lexiseg.studies.figures import paper as figures
+from lexiseg.studies.figures.plan import plan_figures
 from lexiseg.studies.opsnet import paper as opsnet
 from lexiseg.studies.opsnet import paper_trainings as opsnet_trainings
 from lexiseg.studies.opsnet.plan import plan_ablations
@@ -25,10 +27,10 @@ from lexiseg.studies.verdicts import Claim
 from lexiseg.studies.worlds import Preset, World
 
 TABLES: tuple[PaperTable, ...] = (*opsnet.TABLES, *opsnet_trainings.TABLES, *ovseg.TABLES)
-FIGURES: tuple[PaperFigure, ...] = ()
-CLAIMS: tuple[Claim, ...] = (*opsnet.CLAIMS, *opsnet_trainings.CLAIMS, *ovseg_claims.CLAIMS)
+FIGURES: tuple[PaperFigure, ...] = figures.FIGURES
+CLAIMS: tuple[Claim, ...] = (*opsnet.CLAIMS, *opsnet_trainings.CLAIMS, *figures.CLAIMS, *ovseg_claims.CLAIMS)
 """Everything that can be asked for, in the order of the papers."""
-PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations, plan_trainings, plan_ovseg)
+PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations, plan_trainings, plan_figures, plan_ovseg)
 """What makes their units; of a world that can't have some, a plan without them."""
 ALL = "all"
 SIGN = "reproduce.json"

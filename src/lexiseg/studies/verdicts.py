@@ -139,6 +139,13 @@ def jackknife(without: Sequence[float]) -> float:
     return ((len(without) - 1) * statistics.pvariance(without)) ** 0.5
 
 
+def spread(measured: Measured) -> tuple[float | None, str]:
+    """The spread of a figure, and how it is marked: plain over trainings, in italics over pictures."""
+    if len(measured.seeds) >= FEWEST_SEEDS:
+        return statistics.stdev(measured.seeds), ""
+    return (jackknife(measured.blocks), "*") if len(measured.blocks) > 1 else (None, "")
+
+
 def with_blocks(
     blocks: Sequence[TallyT], figures_of: Callable[[TallyT], Mapping[str, float]]
 ) -> dict[str, dict[str, Any]]:

@@ -121,3 +121,21 @@ def test_some_of_the_words_are_what_embedding_them_alone_gives() -> None:
     assert part.is_trained is not None
     assert part.is_trained.tolist() == [False, True, True]
     assert part.num_concepts == 3
+
+
+def test_with_means_a_node_stands_for_its_concepts_and_no_other_word_changes() -> None:
+    tree = NameTree.of(WORDS)
+    network = tiny.model()
+    words = tiny.words(network, WORDS).followed_by(tiny.words(network, tree.nodes))
+
+    found = tree.with_means(words)
+
+    (thing,) = [place for place in tree.root.places if tree.names[place] == "thing"]
+    rows = {place: (words.concept_index == place).nonzero().flatten() for place in range(len(tree.names))}
+    below = torch.cat([rows[place] for place in (0, 1, 2, 3)])
+    mean = torch.nn.functional.normalize(words.text_embed[below].mean(0), dim=0)
+    torch.testing.assert_close(found.text_embed[rows[thing]][0], mean)
+    torch.testing.assert_close(found.similarity[thing], words.similarity[:4].mean())
+    concepts = torch.cat([rows[place] for place in range(len(WORDS))])
+    assert torch.equal(found.text_embed[concepts], words.text_embed[concepts])
+    assert torch.equal(found.similarity[: len(WORDS)], words.similarity[: len(WORDS)])

@@ -9,10 +9,12 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from lexiseg.core.errors import VocabularyError
 from lexiseg.core.structures import Guess, MaskPrediction, VocabularyEmbeddings
@@ -68,6 +70,30 @@ class NameTree:
         inner = enumerate(names[len(vocabulary) :])
         nodes = Vocabulary(tuple(Concept(name, id=f"node {n}") for n, name in inner), vocabulary.templates)
         return NameTree(nodes=nodes, names=tuple(names), root=root)
+
+    def with_means(self, words: VocabularyEmbeddings) -> VocabularyEmbeddings:
+        """The same words, but every inner node stands for the mean of the concepts below it instead of its name.
+
+        A CLIP that never read a node's name may know its concepts' names.
+
+        Args:
+            words: the concepts, then `nodes`, embedded without negatives.
+        """
+        text_embed, similarity = words.text_embed.clone(), words.similarity.clone()
+
+        def fill(branch: Branch) -> list[int]:
+            found: list[int] = []
+            for place, below in zip(branch.places, branch.below, strict=True):
+                places = [place] if below is None else fill(below)
+                found += places
+                if below is not None:
+                    rows = torch.isin(words.concept_index, words.concept_index.new_tensor(places))
+                    text_embed[words.concept_index == place] = F.normalize(words.text_embed[rows].mean(0), dim=0)
+                    similarity[place] = words.similarity[places].mean()
+            return found
+
+        fill(self.root)
+        return replace(words, text_embed=text_embed, similarity=similarity)
 
     def descents(
         self, words: VocabularyEmbeddings, answer: Callable[[VocabularyEmbeddings], MaskPrediction]

@@ -1,0 +1,394 @@
+"""Charts, described by frozen values and laid out on a `Drawing`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from lexiseg.inference.labels import shorten, text_size
+from lexiseg.inference.palette import RGB
+from lexiseg.inference.visualize import FAINT_INK, INK, PAPER
+from lexiseg.studies.figures.drawing import (
+    SERIES,
+    Box,
+    Dot,
+    Drawing,
+    Mark,
+    Stroke,
+    Text,
+    legend,
+    number,
+    paragraph,
+    ticks,
+    tint,
+)
+
+MARGIN, GAP = 28, 26
+WIDTH = 860
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Area:
+    """A rectangle of the sheet, in pixels."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def right(self) -> float:
+        """Its right edge."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> float:
+        """Its lower edge."""
+        return self.top + self.height
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """How often values occur, one outline over the other; the dashed lines are the means."""
+
+    series: Mapping[str, Sequence[float]]
+    limits: tuple[float, float]
+    """Of the horizontal axis; values outside count in the first and the last bin."""
+    bins: int = 40
+    title: str = ""
+    x_label: str = ""
+    y_label: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The series."""
+        return tuple(self.series)
+
+    def shares(self, name: str) -> Float[np.ndarray, " bins"]:
+        """The share of a series in each bin, in percent."""
+        values = np.clip(np.asarray(self.series[name], float), *self.limits)
+        return 100 * np.histogram(values, self.bins, self.limits)[0] / max(1, len(values))
+
+    def marks(self, area: Area, colours: Mapping[str, RGB]) -> list[Mark]:
+        """The chart inside an area."""
+        shares = {name: self.shares(name) for name in self.series}
+        scale = _Scale.of(area, self.title, (0, max(s.max() for s in shares.values())), self.x_label, self.y_label)
+        marks, plot = scale.marks(), scale.plot
+        low, high = self.limits
+        step = plot.width / self.bins
+        for name, heights in shares.items():
+            edges: list[tuple[float, float]] = [(plot.left, plot.bottom)]
+            for place, height in enumerate(heights.tolist()):
+                left, top = plot.left + place * step, scale.y(height)
+                edges += [(left, top), (left + step, top)]
+            outline = (*edges, (plot.right, plot.bottom))
+            marks.append(Stroke(points=outline, colour=colours[name], width=1.6, fill_opacity=0.35))
+        for name, values in self.series.items():
+            x = plot.left + plot.width * (float(np.mean(values)) - low) / (high - low)
+            marks.append(
+                Stroke(points=((x, plot.top), (x, plot.bottom)), colour=colours[name], width=1.6, is_dashed=True)
+            )
+        shown = [tick for tick in ticks(low, high) if low <= tick <= high]
+        return marks + scale.x_axis({number(t): plot.left + plot.width * (t - low) / (high - low) for t in shown})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bars:
+    """Groups of bars with their values, and error bars where a spread is known."""
+
+    groups: tuple[str, ...]
+    series: Mapping[str, Sequence[float | None]]
+    """A value for each group; None draws nothing."""
+    errors: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    """The spread of each value, drawn up and down."""
+    title: str = ""
+    x_label: str = ""
+    y_label: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The series."""
+        return tuple(self.series)
+
+    def marks(self, area: Area, colours: Mapping[str, RGB]) -> list[Mark]:
+        """The chart inside an area."""
+        spreads = {n: [e or 0.0 for e in self.errors.get(n, [None] * len(self.groups))] for n in self.series}
+        ends = [
+            value + sign * spread
+            for name, values in self.series.items()
+            for value, spread in zip(values, spreads[name], strict=True)
+            if value is not None
+            for sign in (-1, 1)
+        ]
+        limits = min(0.0, *ends), max(0.0, *ends)
+        scale = _Scale.of(area, self.title, limits, self.x_label, self.y_label)
+        marks, plot = scale.marks(), scale.plot
+        room = plot.width / len(self.groups)
+        wide = min(54.0, 0.8 * room / len(self.series))
+        for index, name in enumerate(self.series):
+            for place, value in enumerate(self.series[name]):
+                if value is None:
+                    continue
+                middle = plot.left + (place + 0.5) * room + (index - (len(self.series) - 1) / 2) * wide
+                ends_at = sorted((scale.y(value), scale.y(0)))
+                marks.append(
+                    Box(
+                        left=middle - 0.46 * wide,
+                        top=ends_at[0],
+                        width=0.92 * wide,
+                        height=ends_at[1] - ends_at[0],
+                        fill=colours[name],
+                        radius=2,
+                    )
+                )
+                spread = spreads[name][place]
+                if spread:
+                    marks.append(_whisker(middle, scale.y(value - spread), scale.y(value + spread)))
+                above = scale.y(value + spread) - 9 if value >= 0 else scale.y(value - spread) + 9
+                words = _tenths(value) if wide >= 30 else number(round(value))
+                marks.append(Text(x=middle, y=above, words=words, size=11, anchor="middle"))
+        if limits[0] < 0:
+            marks.append(Stroke(points=((plot.left, scale.y(0)), (plot.right, scale.y(0))), colour=FAINT_INK))
+        centres = {shorten(g, 13, int(room) - 4): plot.left + (i + 0.5) * room for i, g in enumerate(self.groups)}
+        return marks + scale.x_axis(centres)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """Figures over a setting, evenly spaced or to scale; the best of each line is marked by its value."""
+
+    x: tuple[float, ...]
+    series: Mapping[str, Sequence[float | None]]
+    """A value for each place of `x`."""
+    errors: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    references: Mapping[str, float] = field(default_factory=dict)
+    """What another way reaches, by series: a dashed line across in the colour of the series."""
+    reference: str = ""
+    """The other way's name, written on its lines."""
+    is_even: bool = False
+    """Whether the places of `x` are equally far apart, whatever their values."""
+    title: str = ""
+    x_label: str = ""
+    y_label: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The series."""
+        return tuple(self.series)
+
+    def marks(self, area: Area, colours: Mapping[str, RGB]) -> list[Mark]:
+        """The chart inside an area."""
+        known = {
+            name: [(place, value) for place, value in enumerate(values) if value is not None]
+            for name, values in self.series.items()
+        }
+        spreads = {n: [e or 0.0 for e in self.errors.get(n, [None] * len(self.x))] for n in self.series}
+        values = [v + sign * spreads[n][p] for n, points in known.items() for p, v in points for sign in (-1, 1)]
+        values += self.references.values()
+        room = 0.08 * (max(values) - min(values))
+        limits = min(values) - room, max(values) + room
+        scale = _Scale.of(area, self.title, limits, self.x_label, self.y_label)
+        marks, plot = scale.marks(), scale.plot
+        span = len(self.x) - 1 if self.is_even else self.x[-1] - self.x[0]
+        shares = [(i if self.is_even else v - self.x[0]) / (span or 1) for i, v in enumerate(self.x)]
+        across = [plot.left + 14 + share * (plot.width - 28) for share in shares]
+        for name, value in self.references.items():
+            ends = (plot.left, scale.y(value)), (plot.right, scale.y(value))
+            marks.append(Stroke(points=ends, colour=colours[name], width=1.6, is_dashed=True))
+            words = f"{self.reference} {_tenths(value)}".strip()
+            marks += _on_paper(plot.right - 4 - text_size(words, 11)[0] / 2, scale.y(value), words, colours[name])
+        for name, points in known.items():
+            places = tuple((across[place], scale.y(value)) for place, value in points)
+            marks.append(Stroke(points=places, colour=colours[name], width=2.2))
+            for (x, y), (place, value) in zip(places, points, strict=True):
+                if spread := spreads[name][place]:
+                    marks.append(_whisker(x, scale.y(value - spread), scale.y(value + spread), colours[name]))
+                marks.append(Dot(x=x, y=y, radius=3.6, fill=colours[name]))
+            place, value = max(points, key=lambda point: point[1])
+            marks += _on_paper(across[place], scale.y(value) - 14, _tenths(value), INK)
+        return marks + scale.x_axis({number(v): x for v, x in zip(self.x, across, strict=True)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatMap:
+    """A grid of figures, darker for greater ones; the greatest has a frame."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: Sequence[Sequence[float | None]]
+    title: str = ""
+    x_label: str = ""
+    y_label: str = ""
+    colour: RGB = SERIES[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """None: a grid says what it shows on its edges."""
+        return ()
+
+    def marks(self, area: Area, colours: Mapping[str, RGB]) -> list[Mark]:
+        """The chart inside an area."""
+        marks = _title(area, self.title)
+        wide = max(text_size(row, 13)[0] for row in self.rows)
+        left = area.left + wide + 12 + (20 if self.y_label else 0)
+        top = area.top + (26 if self.title else 4)
+        plot = Area(
+            left=left, top=top, width=area.right - left, height=area.bottom - top - 24 - 20 * bool(self.x_label)
+        )
+        known = [value for row in self.values for value in row if value is not None]
+        low, high = min(known), max(known)
+        cell = plot.width / len(self.columns), plot.height / len(self.rows)
+        best: list[Mark] = []
+        for line, row in enumerate(self.values):
+            y = plot.top + line * cell[1]
+            marks.append(Text(x=plot.left - 8, y=y + cell[1] / 2, words=self.rows[line], anchor="end"))
+            for place, value in enumerate(row):
+                if value is None:
+                    continue
+                x, share = plot.left + place * cell[0], (value - low) / ((high - low) or 1)
+                inner = Area(left=x + 1, top=y + 1, width=cell[0] - 2, height=cell[1] - 2)
+                marks.append(_box(inner, tint(self.colour, 0.97 - 0.57 * share), radius=3))
+                ink = PAPER if share > 0.55 else INK
+                marks.append(
+                    Text(x=x + cell[0] / 2, y=y + cell[1] / 2, words=_tenths(value), colour=ink, anchor="middle")
+                )
+                if value == high:
+                    best.append(_frame(inner))
+        for place, name in enumerate(self.columns):
+            marks.append(Text(x=plot.left + (place + 0.5) * cell[0], y=plot.bottom + 13, words=name, anchor="middle"))
+        return marks + best + _labels(area, plot, self.x_label, self.y_label)
+
+
+Panel = Histogram | Bars | Lines | HeatMap
+"""One chart of a figure; its `names` are the series in the legend that all share."""
+
+
+def chart(
+    title: str,
+    panels: Sequence[Panel],
+    *,
+    columns: int = 1,
+    panel_height: int = 260,
+    width: int = WIDTH,
+    says: str = "",
+    source: str = "",
+) -> Drawing:
+    """Lays charts out below a title, a sentence, and the legend that they share.
+
+    Args:
+        title: of the whole.
+        panels: the charts.
+        columns: charts side by side.
+        panel_height: of each chart with its axes, in pixels.
+        width: of the sheet, in pixels.
+        says: what to see in it.
+        source: where the figures come from, below.
+    """
+    head, top = head_of(title, says, width)
+    names = list(dict.fromkeys(name for panel in panels for name in panel.names))
+    colours = {name: SERIES[place % len(SERIES)] for place, name in enumerate(names)}
+    if len(names) > 1:
+        entries, height = legend(list(colours.items()), MARGIN, top, width - 2 * MARGIN)
+        head += entries
+        top += height + 12
+    wide = (width - 2 * MARGIN - (columns - 1) * GAP) / columns
+    for place, panel in enumerate(panels):
+        left = MARGIN + place % columns * (wide + GAP)
+        area = Area(left=left, top=top + place // columns * (panel_height + GAP), width=wide, height=panel_height)
+        head += panel.marks(area, colours)
+    top += -(-len(panels) // columns) * (panel_height + GAP) - 10
+    return closed(head, top, width, source)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scale:
+    """A chart's axes: its plot, and heights of values."""
+
+    area: Area
+    plot: Area
+    y_ticks: tuple[float, ...]
+    title: str
+    x_label: str
+    y_label: str
+
+    @staticmethod
+    def of(area: Area, title: str, limits: tuple[float, float], x_label: str, y_label: str) -> "_Scale":
+        """Room for what is written around the plot."""
+        y_ticks = ticks(*limits)
+        left = area.left + max(text_size(number(t), 12)[0] for t in y_ticks) + 10 + (20 if y_label else 0)
+        top = area.top + (36 if title else 16)
+        plot = Area(left=left, top=top, width=area.right - left, height=area.bottom - top - 24 - (20 if x_label else 0))
+        return _Scale(area=area, plot=plot, y_ticks=y_ticks, title=title, x_label=x_label, y_label=y_label)
+
+    def y(self, value: float) -> float:
+        """Where a value lies."""
+        low, high = self.y_ticks[0], self.y_ticks[-1]
+        return self.plot.bottom - self.plot.height * (value - low) / (high - low)
+
+    def marks(self) -> list[Mark]:
+        """Title, grid, and what is written along the axes."""
+        marks = _title(self.area, self.title)
+        for tick in self.y_ticks:
+            y = self.y(tick)
+            marks.append(Stroke(points=((self.plot.left, y), (self.plot.right, y))))
+            marks.append(Text(x=self.plot.left - 7, y=y, words=number(tick), size=12, colour=FAINT_INK, anchor="end"))
+        return marks + _labels(self.area, self.plot, self.x_label, self.y_label)
+
+    def x_axis(self, places: Mapping[str, float]) -> list[Mark]:
+        """The base line with what is written below it."""
+        ends = (self.plot.left, self.plot.bottom), (self.plot.right, self.plot.bottom)
+        marks: list[Mark] = [] if self.y_ticks[0] < 0 else [Stroke(points=ends, colour=FAINT_INK)]
+        for words, x in places.items():
+            marks.append(Text(x=x, y=self.plot.bottom + 13, words=words, size=12, colour=FAINT_INK, anchor="middle"))
+        return marks
+
+
+def _tenths(value: float) -> str:
+    return f"{value:.1f}".replace("-", "\u2212")
+
+
+def _on_paper(x: float, y: float, words: str, colour: RGB) -> list[Mark]:
+    """Words that lines run behind."""
+    wide = text_size(words, 11)[0] + 6
+    back = Box(left=x - wide / 2, top=y - 8, width=wide, height=16, fill=PAPER, opacity=0.85, radius=4)
+    return [back, Text(x=x, y=y, words=words, size=11, colour=colour, anchor="middle")]
+
+
+def _title(area: Area, words: str) -> list[Mark]:
+    return [Text(x=area.left, y=area.top + 9, words=words, size=14)] if words else []
+
+
+def _labels(area: Area, plot: Area, x_label: str, y_label: str) -> list[Mark]:
+    middle = plot.left + plot.width / 2, plot.top + plot.height / 2
+    below = Text(x=middle[0], y=area.bottom - 7, words=x_label, size=12, anchor="middle")
+    beside = Text(x=area.left + 8, y=middle[1], words=y_label, size=12, anchor="middle", is_turned=True)
+    return [mark for mark in (below, beside) if mark.words]
+
+
+def head_of(title: str, says: str, width: int) -> tuple[list[Mark], float]:
+    """Title and sentence, and where the rest begins."""
+    marks, high = paragraph(MARGIN, 20, title, 20, width - 2 * MARGIN)
+    lines, taken = paragraph(MARGIN, 24 + high, says, 13, width - 2 * MARGIN, FAINT_INK)
+    return marks + lines, 24 + high + taken + 14
+
+
+def closed(marks: list[Mark], top: float, width: int, source: str) -> Drawing:
+    """The drawing, with its source below."""
+    lines, taken = paragraph(MARGIN, top, source, 11, width - 2 * MARGIN, FAINT_INK)
+    return Drawing(width=width, height=round(top + taken + 16), marks=(*marks, *lines))
+
+
+def _whisker(x: float, low: float, high: float, colour: RGB = INK) -> Stroke:
+    """An error bar with short ends."""
+    points = (x - 4, low), (x + 4, low), (x, low), (x, high), (x - 4, high), (x + 4, high)
+    return Stroke(points=points, colour=colour, width=1.2)
+
+
+def _box(area: Area, fill: RGB, radius: float) -> Box:
+    return Box(left=area.left, top=area.top, width=area.width, height=area.height, fill=fill, radius=radius)
+
+
+def _frame(area: Area) -> Stroke:
+    corners = (area.left, area.top), (area.right, area.top), (area.right, area.bottom), (area.left, area.bottom)
+    return Stroke(points=(*corners, corners[0]), colour=SERIES[1], width=2.5)

@@ -1,0 +1,69 @@
+"""Units of Figures 3, 4 and 5."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lexiseg.core.vocabulary import Vocabulary
+from lexiseg.data.catalogue import CATALOGUE
+from lexiseg.io.shipped import SHIPPED_NAME
+from lexiseg.storybook.choices import Split
+from lexiseg.studies.figures import descent, many_words, prototypes
+from lexiseg.studies.units import Plan, Unit
+from lexiseg.studies.worlds import DRAWN_ROLES, REAL_NAMES, DataName, Pictures, Preset, World, picture_units
+
+MANY_WORDS, PROTOTYPES, DESCENT = "figures/many-words", "figures/prototypes", "figures/descent"
+"""The units, whose pictures the figures show."""
+TRAIN = {"quick": 100, "full": 400}
+"""Pictures of train from which the probes of Figure 4 learn, of each drawn data set."""
+MOST_REAL = 50
+"""Real pictures of each data set, which large models take seconds for."""
+ROWS: Mapping[DataName, int] = {"COCO": 2, "ADE20K": 1}
+"""Pictures that Figures 3 and 5 show."""
+_BOTH: tuple[DataName, ...] = ("COCO", "ADE20K")
+_FOUR: tuple[DataName, ...] = (*_BOTH, "Cityscapes", "Pascal Context")
+
+
+def plan_figures(world: World, preset: Preset) -> Plan:
+    """One unit for each figure of this world's OPSNet; it measures all data sets and draws."""
+    asked = world.of_system("opsnet", SHIPPED_NAME)
+    if asked is None:
+        return Plan(units={}, arms={})
+    test: dict[DataName, Pictures] = {data: _pictures(asked, data, "test", preset.test) for data in asked.data(_BOTH)}
+    with_paths: dict[DataName, Pictures] = {data: one for data, one in test.items() if _has_paths(asked, data)}
+    train: dict[DataName, Pictures] = {
+        data: _pictures(asked, data, "train", TRAIN[preset.name]) for data in asked.data(_FOUR)
+    }
+    units = picture_units([*test.values(), *train.values()])
+    arms: dict[str, tuple[tuple[str, ...], ...]] = {}
+
+    def add(
+        name: str, act: Callable[..., Any], pictures: Mapping[DataName, Pictures], found: Sequence[str], **more: object
+    ) -> None:
+        if not pictures:
+            return
+        settings = {"model": asked.model_settings, "pictures": {data: one.settings for data, one in pictures.items()}}
+        needs = tuple(need for one in pictures.values() for need in one.needs)
+        minutes = sum(one.count or 0 for one in pictures.values()) / 200
+        units[name] = Unit(name=name, act=act, settings={**settings, **more}, needs=needs, minutes=minutes)
+        arms.update(dict.fromkeys(found, ((name,),)))
+
+    scenes = {
+        data: {"role": DRAWN_ROLES[data], "split": one.split, "seed": one.seed}
+        for data, one in test.items()
+        if asked.root is None
+    }
+    add(MANY_WORDS, many_words.measure, test, many_words.ARMS, scenes=scenes, rows=ROWS)
+    add(PROTOTYPES, prototypes.measure, train, (prototypes.TEXT, prototypes.PROBE, prototypes.QUERIES))
+    add(DESCENT, descent.measure, with_paths, descent.ARMS, rows=ROWS)
+    return Plan(units=units, arms=arms)
+
+
+def _pictures(world: World, data: DataName, split: Split, count: int) -> Pictures:
+    """Drawn pictures of a split; of real data, the first ones of the split that is annotated."""
+    count = count if world.root is None else min(count, MOST_REAL)
+    return Pictures(data=data, split=split, count=count, root=world.root)
+
+
+def _has_paths(world: World, data: DataName) -> bool:
+    """Whether the data set's words have places in a taxonomy, as those of the drawn world do."""
+    return world.root is None or all(c.path for c in Vocabulary.of(CATALOGUE[REAL_NAMES[data]].vocabulary).concepts)
