@@ -22,8 +22,8 @@ def run_reproduce(options: ReproduceOptions) -> int:
     if work.missing:
         why = "this model or these data can't give them" if options.root else "the preset quick has not the time"
         note(f"lexiseg: left out, as {why}: {few(work.missing)}.")
-    for data, reason in world.absent.items():
-        note(f"lexiseg: {data} is left out: {reason}")
+    for told in work.plan.notes:
+        note(f"lexiseg: {told}")
     todo = work.store.todo(work.targets)
     if todo:
         note(

@@ -94,6 +94,7 @@ def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Re
         raise UsageError(
             f"{few([one.name for one in wanted])} can't be had there: real data need a model that fits, and data sets "
             "below --root; what needs a training is tried on drawn pictures (leave --root out)."
+            + "".join(f" {note}" for note in plan.notes)
         )
     asked = Asked(
         tables=[one for one in there if isinstance(one, PaperTable)],
@@ -157,7 +158,7 @@ def _is_measured(arm: str, plan: Plan) -> bool:
 def _notes(there: Sequence[PaperTable | PaperFigure | Claim], plan: Plan, world: World, preset: Preset) -> list[str]:
     """What a reader of the results should know: what stands for what, and what was left out and why."""
     if world.root is not None:
-        return [f"{data} is left out: {reason}" for data, reason in world.absent.items()]
+        return list(plan.notes)
     is_ovseg = any(one in ovseg.TABLES or one in ovseg_claims.CLAIMS for one in there)
     absent = sorted(
         {arm for one in there for arm in one.arms if not (arm.startswith(NOT_TRIED) or _is_measured(arm, plan))}

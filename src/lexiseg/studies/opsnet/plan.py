@@ -59,7 +59,8 @@ def plan_ablations(world: World, preset: Preset) -> Plan:
         found = counting_units("ablations", asked, shown, {arm: ROWS[arm] for arm in arms})
         units |= {unit.name: unit for unit in found}
         names.append(found[-1].name)
-    return Plan(units=units, arms=dict.fromkeys(ROWS, (tuple(names),)))
+    notes = tuple(f"{data} is left out: {reason}" for data, reason in asked.absent.items())
+    return Plan(units=units, arms=dict.fromkeys(ROWS, (tuple(names),)), notes=notes)
 
 
 def counting_units(prefix: str, world: World, shown: Pictures, rows: Mapping[str, StudyRow]) -> list[Unit]:
