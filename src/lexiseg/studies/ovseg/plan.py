@@ -160,13 +160,14 @@ ARMS: tuple[Arm, ...] = (
     Arm(name="token", recipe=adapt_tiny_token, pairs=("labels",)),
     Arm(name="ft-labels-long", pairs=("labels",), rounds=4),
 )
-"""Every adaptation. Of four blocks, depth 1 is "one" and "a quarter"; 3 is the default."""
+"""Every adaptation; 3 blocks of four have prompts by default."""
 PART_ARMS = (Arm(name="ft"), Arm(name="ft-mpt", start="ft", recipe=_mpt(3)))
 """Around the MaskFormer of fewer classes."""
 COSTS: Mapping[str, PromptConfig | None] = {
     "cost: no prompts": None,
     "cost: mask prompts": PromptConfig(kind="mask", depth=3),
     "cost: VPT": VISUAL_PROMPTS,
+    "cost: VPT of 100 tokens": replace(VISUAL_PROMPTS, num_tokens=100),
 }
 
 
