@@ -139,7 +139,7 @@ def test_words_and_categories_must_fit_and_the_message_names_what_is_near(datase
     first = dataset.categories[0]
     misspelt = (replace(first, name=first.name + "x"), *dataset.categories[1:])
 
-    with pytest.raises(ValueError, match=f"'{first.name}x' is not among the words.*near: '{first.name}'"):
+    with pytest.raises(ValueError, match=f"'{first.name}x' is none of the words.*near: '{first.name}'"):
         match_vocabulary(misspelt, WORDS)
     with pytest.raises(ValueError, match=f"'{first.name}' is no category"):
         match_vocabulary(dataset.categories[1:], WORDS)

@@ -1,6 +1,7 @@
 """`reproduce` on small drawn worlds and on miniatures of published layouts: names, results, refusals, going on."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,17 @@ def test_what_a_folder_holds_is_not_mixed_with_something_else(folder: Path, tmp_
         prepare(["Table 6"], World(model="storybook"), TINY, tmp_path / "out")
     with pytest.raises(ValueError, match="something else"):
         prepare(["Table 6"], World(model=str(folder)), TINY, tmp_path / "other")
+    with pytest.raises(ValueError, match="is a file"):
+        prepare(["Table 6"], World(model=str(folder)), TINY, tmp_path / "other" / "letter.txt")
+
+
+def test_a_changed_setting_makes_another_model(folder: Path, tmp_path: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    changed = shutil.copytree(folder, tmp_path / "changed")
+
+    (changed / "config.json").write_text(json.dumps({**config, "clip_scale": 0.5}))
+
+    assert World(model=str(changed)).model_settings["weights"] != World(model=str(folder)).model_settings["weights"]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +89,8 @@ def test_real_data_without_what_is_asked_for_are_told_and_nothing_is_made(folder
 
     with pytest.raises(UsageError, match="below --root"):
         prepare(["Table 4"], World(model=str(folder), root=tmp_path / "data"), TINY, tmp_path / "out")
+    with pytest.raises(UsageError, match="which is none"):
+        prepare(["Table 4"], World(model=str(folder), root=tmp_path / "nowhere"), TINY, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -99,6 +99,18 @@ def test_a_failure_names_the_unit_and_keeps_the_rest(tmp_path: Path) -> None:
     assert store.record("broken") is None
 
 
+def test_what_does_not_wait_for_a_failed_unit_is_done_all_the_same(tmp_path: Path) -> None:
+    broken = Unit(name="a broken one", act=fail, settings={})
+    waits = Unit(name="waits", act=join, settings={"parts": []}, needs=("a broken one",))
+    store = store_of(tmp_path, broken, waits, A)
+
+    with pytest.raises(ValueError, match="a broken one: nothing can be made"):
+        run(store, "waits", "parts/a")
+
+    assert store.record("parts/a") is not None
+    assert store.record("waits") is None
+
+
 def test_a_damaged_record_is_told(tmp_path: Path) -> None:
     store = store_of(tmp_path, A)
     run(store, "parts/a")

@@ -67,6 +67,25 @@ def test_an_equality_is_one_of_every_digit() -> None:
     assert find(above("PQ", "b", "c", kind="equal"), pair).verdict == "holds"
 
 
+def test_of_two_spreads_the_larger_one_decides() -> None:
+    blocks = (10.0, 14.0) * 10
+    steady = figures(
+        high=Measured(seeds=(12.0, 12.1, 11.9), blocks=blocks),
+        low=Measured(seeds=(10.0, 10.0, 10.0), blocks=(11.0,) * 20),
+    )
+
+    found = find(above("PQ", "high", "low"), steady)
+
+    assert (found.spread_of, found.verdict) == ("pictures", "too close to call")
+    assert find(above("PQ", "low", "low", kind="equal"), steady).verdict == "holds"
+
+
+def test_an_equality_is_broken_by_gains_that_cancel() -> None:
+    pair = figures(a=Measured(seeds=(1.0, 2.0)), b=Measured(seeds=(2.0, 1.0)))
+
+    assert find(above("PQ", "a", "b", kind="equal"), pair).verdict == "does not hold"
+
+
 def test_a_margin_is_what_a_figure_may_lack() -> None:
     pair = figures(a=Measured(seeds=(9.5, 9.6, 9.4)), b=Measured(seeds=(10.0, 10.0, 10.0)))
 

@@ -20,7 +20,10 @@ def run_reproduce(options: ReproduceOptions) -> int:
     world = World(model=options.model, root=options.root)
     work = prepare(options.names or [ALL], world, PRESETS[options.preset], options.out)
     if work.missing:
-        note(f"lexiseg: left out, as this model or these data can't give them: {few(work.missing)}.")
+        why = "this model or these data can't give them" if options.root else "the preset quick has not the time"
+        note(f"lexiseg: left out, as {why}: {few(work.missing)}.")
+    for told in work.plan.notes:
+        note(f"lexiseg: {told}")
     todo = work.store.todo(work.targets)
     if todo:
         note(

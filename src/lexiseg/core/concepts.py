@@ -4,6 +4,7 @@ import csv
 import functools
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,6 +109,15 @@ class Concept:
     def names(self) -> tuple[str, ...]:
         """The name, then its synonyms."""
         return (self.name, *self.synonyms)
+
+
+def shown_names(concepts: Iterable[Concept]) -> tuple[str, ...]:
+    """The first name of every concept; with its id, "crane (n02012849)", where it has one and others share the name."""
+    listed = tuple(concepts)
+    if not any(concept.id for concept in listed):
+        return tuple(concept.name for concept in listed)
+    count = Counter(same_word(concept.name) for concept in listed)
+    return tuple(f"{c.name} ({c.id})" if c.id and count[same_word(c.name)] > 1 else c.name for c in listed)
 
 
 def kinds_of(concepts: Iterable[Concept]) -> dict[str, tuple[int, bool]]:

@@ -1,5 +1,6 @@
 """The taxonomy of a vocabulary: a tree with its concepts as leaves."""
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ class TaxonomyNode:
     """All concepts anywhere below, ascending; siblings never share one."""
 
 
+@functools.lru_cache(8)
 def taxonomy(vocabulary: Vocabulary) -> TaxonomyNode:
     """The tree that the concepts' paths span, for a descent from the root.
 

@@ -7,7 +7,6 @@ import difflib
 import functools
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from lexiseg.core.concepts import (
     category_entries,
     line_words,
     same_word,
+    shown_names,
     split_words,
     table_words,
 )
@@ -66,19 +66,28 @@ class Vocabulary:
         _check_templates(self.templates)
         seen: dict[str, int] = {}
         ids: dict[str, int] = {}
+        shared: set[int] = set()
         for place, concept in enumerate(self.concepts):
             if concept.id and (first := ids.setdefault(concept.id, place)) != place:
                 raise VocabularyError(
                     f"the id {shown(concept.id)} stands twice, in entries {first + 1} and {place + 1}: remove one."
                 )
             for name in concept.names:
-                first = seen.setdefault(same_word(name), place)
-                if first != place and not (concept.id and self.concepts[first].id):
+                if (first := seen.setdefault(same_word(name), place)) == place:
+                    continue
+                if not (concept.id and self.concepts[first].id):
                     other = self.concepts[first].name
                     raise VocabularyError(
                         f"{shown(name)} stands twice, in entry {first + 1} ({shown(other)}) and "
                         f"in entry {place + 1} ({shown(concept.name)}): remove one of the two."
                     )
+                shared |= {first, place}
+        for concept in (self.concepts[place] for place in sorted(shared)):
+            if (first := seen.get(same_word(name := f"{concept.name} ({concept.id})"))) is not None:
+                raise VocabularyError(
+                    f"{shown(name)} is what one of several words {shown(concept.name)} is called with its id, and it "
+                    f"stands in entry {first + 1}, too: write another word there."
+                )
 
     def __len__(self) -> int:
         return len(self.concepts)
@@ -89,12 +98,7 @@ class Vocabulary:
 
         They are distinct, so that figures, colours and categories can be kept by name. `row_names` has the words.
         """
-        first = tuple(concept.name for concept in self.concepts)
-        if not any(concept.id for concept in self.concepts):
-            return first
-        count = Counter(map(same_word, first))
-        is_shared = (count[same_word(name)] > 1 for name in first)
-        return tuple(f"{c.name} ({c.id})" if s else c.name for c, s in zip(self.concepts, is_shared, strict=True))
+        return shown_names(self.concepts)
 
     def row_names(self) -> tuple[str, ...]:
         """All names, concept by concept: the rows of `text_embed`."""
@@ -315,7 +319,7 @@ def _with_ids(path: Path, text: str) -> str:
     ImageNet-21K's names are published so.
 
     Raises:
-        VocabularyError: if the two have different numbers of lines.
+        VocabularyError: if the two have different numbers of lines, or a line is empty in one of them.
     """
     beside = path.with_name(path.name.replace("lemmas", "ids"))
     if not path.name.endswith("lemmas.txt") or file_mode(beside) == 0:
@@ -325,7 +329,15 @@ def _with_ids(path: Path, text: str) -> str:
         raise VocabularyError(
             f"{shown(path.name)} has {len(names)} lines and {shown(beside.name)} {len(ids)}: bring both of one release."
         )
-    return "\n".join(f"{number.strip()} {name.strip()}".strip() for number, name in zip(ids, names, strict=True))
+    pairs = [(number.strip(), name.strip()) for number, name in zip(ids, names, strict=True)]
+    for line, (number, name) in enumerate(pairs, start=1):
+        if bool(number) != bool(name):
+            empty, full = (path, beside) if number else (beside, path)
+            raise VocabularyError(
+                f"line {line} of {shown(empty.name)} is empty and that of {shown(full.name)} is not: bring both of one "
+                "release."
+            )
+    return "\n".join(f"{number} {name}".strip() for number, name in pairs)
 
 
 def _yaml(text: str) -> object:

@@ -58,20 +58,20 @@ def vocabulary_for(
     Raises:
         ValueError: naming the first category that the vocabulary lacks, or that shares a concept with another.
     """
-    known = Vocabulary(_own_concepts(categories)) if vocabulary is None else vocabulary
+    own = {same_word(concept.name): concept for concept in _own_concepts(categories)}
+    known = Vocabulary(tuple(own.values())) if vocabulary is None else vocabulary
     places = _numbers_of(known)
-    found: list[Concept] = []
+    found: dict[int, Concept] = {}
     for category in categories:
         place = places.get(same_word(category.name))
-        concept = None if place is None else known.concepts[place]
-        if concept is None or concept in found:
-            problem = "is none of the words" if concept is None else "shares its word with another category"
+        if place is None or place in found:
+            problem = "shares its word with another category" if place is not None else _unknown(category.name, known)
             raise ValueError(
                 f"the data set's category {category.name!r} {problem}: each needs one of its own, in --vocabulary, or "
                 "in what the model knows where it is old data."
             )
-        found.append(concept)
-    return Vocabulary(tuple(found), templates)
+        found[place] = known.concepts[place]
+    return Vocabulary(tuple(found.values()), templates)
 
 
 def _own_concepts(categories: Sequence[Category]) -> tuple[Concept, ...]:
@@ -104,8 +104,8 @@ def match_vocabulary(categories: Sequence[Category], vocabulary: Vocabulary) -> 
         index = numbers.get(same_word(category.name))
         if index is None:
             raise ValueError(
-                f"the data set's category {shown(category.name)} is not among the words"
-                f"{_near(category.name, vocabulary.row_names())}: evaluate with a vocabulary that names every category."
+                f"the data set's category {shown(category.name)} {_unknown(category.name, vocabulary)}: evaluate with "
+                "a vocabulary that names every category."
             )
         if index in category_of:
             raise ValueError(
@@ -183,6 +183,15 @@ def _numbers_of(vocabulary: Vocabulary) -> dict[str, int]:
     rows = list(zip(map(same_word, vocabulary.row_names()), vocabulary.row_concepts(), strict=True))
     owners = Counter(name for name, _ in rows)
     return {name: number for name, number in rows if owners[name] == 1} | numbers
+
+
+def _unknown(name: str, vocabulary: Vocabulary) -> str:
+    """Why no concept has a category's name, as it stands in a message."""
+    words = zip(vocabulary.names, vocabulary.concepts, strict=True)
+    homonyms = [word for word, concept in words if same_word(name) in map(same_word, concept.names)]
+    if homonyms:
+        return f"has the name of several words (call it {' or '.join(map(shown, homonyms[:3]))})"
+    return f"is none of the words{_near(name, vocabulary.row_names())}"
 
 
 def _near(name: str, others: Sequence[str]) -> str:

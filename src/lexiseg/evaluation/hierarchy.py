@@ -118,11 +118,11 @@ def hierarchy_accuracy(
     num_pictures = num_segments = 0
     with inference(model, settings.precision):
         plan = plan_evaluation(model, dataset, vocabulary, settings)
-        tree, root = NameTree.of(plan.vocabulary), taxonomy(plan.vocabulary)
+        tree, root, names = NameTree.of(plan.vocabulary), taxonomy(plan.vocabulary), plan.vocabulary.names
         nodes = model.embed_vocabulary(tree.nodes, negatives=False, cache_dir=settings.cache_dir)
         nodes = plan.words.followed_by(nodes.to(plan.words.text_embed.device))
         means = tree.with_means(nodes)
-        concepts = zip(plan.vocabulary.concepts, plan.vocabulary.names, strict=True)
+        concepts = zip(plan.vocabulary.concepts, names, strict=True)
         true_paths = [(*concept.path, name) for concept, name in concepts]
 
         def count(
@@ -137,7 +137,7 @@ def hierarchy_accuracy(
             ways: dict[Way, list[tuple[str, ...]]] = {
                 "names": _names(by_names),
                 "means": _names(by_means),
-                "sums": _names([descend(row, plan.vocabulary, root) for row in probs]),
+                "sums": _names([descend(row, root, names) for row in probs]),
                 "best": [true_paths[best] for best in probs.argmax(-1).tolist()],
             }
             for way, paths in ways.items():
@@ -155,11 +155,11 @@ def hierarchy_accuracy(
                 num_pictures, num_segments = num_pictures + 1, num_segments + len(places)
                 best = {place: int(matched.iou[:, place].argmax()) for place in places}
                 found = [place for place in places if matched.matched[best[place]] == place]
-                names = [matched.true_name(place) for place in places]
-                count("predicted", encoded, index, [best[p] for p in found], [names[p] for p in found])
+                true = [matched.true_name(place) for place in places]
+                count("predicted", encoded, index, [best[p] for p in found], [true[p] for p in found])
                 masks = true_proposals(matched, encoded.proposals.query_embed[index])
                 if masks is not None:
-                    count("true", model.encode(images.only(index), masks), 0, places, names)
+                    count("true", model.encode(images.only(index), masks), 0, places, true)
     levels = [*range(1, max(map(len, true_paths)) + 1), None]
     return HierarchyAccuracy(
         levels=tuple(

@@ -173,27 +173,23 @@ class EncodedImage:
 
 def answers(model: Asked, opened: Sequence[Opened], encoded: EncodedImages, question: Question) -> list[Result]:
     """Answers one question of pictures that were encoded together."""
-    words, fusion, tree = (
-        model.encode(question.vocabulary, negatives=question.negatives),
-        question.fusion,
-        question.tree,
-    )
-    nodes = None if tree is None else words.followed_by(model.encode(tree.nodes, negatives=False))
+    vocabulary, fusion, merge, tree = question.vocabulary, question.fusion, question.merge, question.tree
+    words = model.encode(vocabulary, negatives=question.negatives)
+    descents = None
+    if tree is not None:
+        nodes = words.followed_by(model.encode(tree.nodes, negatives=False))
+        descents = tree.descents(nodes, lambda some: _predict(model, encoded, some, fusion))
+    results: list[Result] = []
     with torch.inference_mode():
         prediction = _predict(model, encoded, words, fusion)
-        descents = tree and nodes and tree.descents(nodes, lambda some: _predict(model, encoded, some, fusion))
-        return [
-            one.result(
-                panoptic_map(
-                    prediction, index, one.frame, question.vocabulary, question.merge, descents and descents(index)
-                ),
-                question.vocabulary,
-                instances(prediction, index, one.frame, question.vocabulary, question.merge)
-                if question.with_instances
-                else None,
-            )
-            for index, one in enumerate(opened)
-        ]
+        for index, one in enumerate(opened):
+            paths = None if descents is None else descents(index)
+            panoptic = panoptic_map(prediction, index, one.frame, vocabulary, merge, paths)
+            found = None
+            if question.with_instances:
+                found = instances(prediction, index, one.frame, vocabulary, merge)
+            results.append(one.result(panoptic, vocabulary, found))
+    return results
 
 
 def _predict(

@@ -71,7 +71,7 @@ def write_results(store: Store, plan: Plan, asked: Asked) -> Path:
     figures = collect(store, plan, sorted({arm for one in (*tables, *asked.figures, *claims) for arm in one.arms}))
     verdicts = {claim.name: judge(claim, figures) for claim in claims}
     pictures = {figure.name: _copy_pictures(store, figure) for figure in asked.figures}
-    commits = sorted({str(record["commit"]) for unit in store.units if (record := store.record(unit))})
+    commits = sorted({record["commit"] or "unknown" for unit in store.units if (record := store.record(unit))})
     document = {
         **asked.about,
         "commits": commits,
@@ -159,12 +159,18 @@ def _head(asked: Asked, commits: Sequence[str]) -> str:
         [
             "# Results",
             f"`{about['command']}` with lexiseg {about['lexiseg']}, model {about['model']}, "
-            f"{about['pictures']}; commit{'s' if len(commits) > 1 else ''} {', '.join(commits) or 'none yet'}.",
+            f"{about['pictures']}; {_told_commits(commits)}.",
             _LEGEND if asked.is_drawn else _LEGEND_REAL,
             *about.get("notes", ()),
             f"**How verdicts are found.** {RULE}",
         ]
     )
+
+
+def _told_commits(commits: Sequence[str]) -> str:
+    if len(commits) > 1:
+        return f"commits {', '.join(commits)}: where code changed between them, figures may not belong together"
+    return f"commit {', '.join(commits) or 'none yet'}"
 
 
 def _claims_overview(claims: Sequence[Claim], verdicts: Mapping[str, tuple[str, tuple[Finding, ...]]]) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.core.errors import UsageError
-from lexiseg.core.files import read_json_object, write_atomically
+from lexiseg.core.files import read_json_object
 from lexiseg.core.messages import few, printable, shown
+from lexiseg.io.shipped import SHIPPED_NAME
 from lexiseg.studies.figures import paper as figures
 from lexiseg.studies.figures.plan import plan_figures
 from lexiseg.studies.opsnet import paper as opsnet
@@ -19,7 +21,7 @@ from lexiseg.studies.opsnet.plan import plan_ablations
 from lexiseg.studies.opsnet.trainings import plan_trainings
 from lexiseg.studies.ovseg import claims as ovseg_claims
 from lexiseg.studies.ovseg import paper as ovseg
-from lexiseg.studies.ovseg.plan import STANDS_FOR, plan_ovseg
+from lexiseg.studies.ovseg.plan import SHIPPED, STANDS_FOR, plan_ovseg
 from lexiseg.studies.report import Asked, write_results
 from lexiseg.studies.tables import NOT_TRIED, PaperFigure, PaperTable
 from lexiseg.studies.units import Plan, Store, run_units
@@ -58,10 +60,13 @@ class Reproduction:
         """Does what is left, and writes the results.
 
         Raises:
-            ValueError: if a unit fails or the folder can't be written; what is finished is kept.
+            ValueError: if a unit fails or the folder can't be written; finished work is kept and told.
         """
-        run_units(self.store, self.targets, jobs=jobs, report=report)
-        return write_results(self.store, self.plan, self.asked)
+        try:
+            run_units(self.store, self.targets, jobs=jobs, report=report)
+        finally:
+            page = write_results(self.store, self.plan, self.asked)
+        return page
 
 
 def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Reproduction:
@@ -69,7 +74,7 @@ def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Re
 
     Args:
         names: of tables, figures and claims, as `known_names` has them, in any case and with or without spaces; or
-            "all", or a paper's name.
+            "all".
         world: data and model.
         preset: how much is done.
         out: a new or empty folder, or one of the same world and preset, which several processes may share.
@@ -79,6 +84,8 @@ def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Re
         ValueError: if the folder holds something else or can't be written.
     """
     wanted = _wanted(names)
+    if world.root is not None and not world.root.is_dir():
+        raise UsageError(f"expected a folder of data sets as --root, got {printable(world.root)}, which is none.")
     plan = Plan(units={}, arms={})
     for make in PLANS:
         plan |= make(world, preset)
@@ -87,15 +94,17 @@ def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Re
         raise UsageError(
             f"{few([one.name for one in wanted])} can't be had there: real data need a model that fits, and data sets "
             "below --root; what needs a training is tried on drawn pictures (leave --root out)."
+            + "".join(f" {note}" for note in plan.notes)
         )
     asked = Asked(
         tables=[one for one in there if isinstance(one, PaperTable)],
         figures=[one for one in there if isinstance(one, PaperFigure)],
         claims=[one for one in there if isinstance(one, Claim)],
-        about={**_about(names, world, preset), "notes": _notes(there, plan, world, preset)},
+        about={**_about(names, world, preset, out), "notes": _notes(there, plan, world, preset)},
         is_drawn=world.root is None,
     )
-    _take(out, {"preset": preset.name, "model": world.model_settings, "root": str(world.root) if world.root else None})
+    root = None if world.root is None else str(world.root.resolve())
+    _sign(out, {"preset": preset.name, "model": world.model_settings, "root": root})
     units = {arm: [unit for seed in plan.arms.get(arm, ()) for unit in seed] for one in there for arm in one.arms}
     targets = [unit for found in units.values() for unit in found] + [figure.unit for figure in asked.figures]
     return Reproduction(
@@ -147,9 +156,9 @@ def _is_measured(arm: str, plan: Plan) -> bool:
 
 
 def _notes(there: Sequence[PaperTable | PaperFigure | Claim], plan: Plan, world: World, preset: Preset) -> list[str]:
-    """What a reader of the results should know: what stands for what, and which arms are not measured."""
+    """What a reader of the results should know: what stands for what, and what was left out and why."""
     if world.root is not None:
-        return []
+        return list(plan.notes)
     is_ovseg = any(one in ovseg.TABLES or one in ovseg_claims.CLAIMS for one in there)
     absent = sorted(
         {arm for one in there for arm in one.arms if not (arm.startswith(NOT_TRIED) or _is_measured(arm, plan))}
@@ -158,35 +167,47 @@ def _notes(there: Sequence[PaperTable | PaperFigure | Claim], plan: Plan, world:
     return [STANDS_FOR] * is_ovseg + [told] * bool(absent)
 
 
-def _about(names: Sequence[str], world: World, preset: Preset) -> dict[str, Any]:
-    typed = " ".join(f'"{name}"' if " " in name else name for name in names)
-    options = f" --root {world.root.name}" if world.root else ""
-    pictures = "real pictures" if world.root else "pictures of the drawn world"
+def _about(names: Sequence[str], world: World, preset: Preset, out: Path) -> dict[str, Any]:
+    words = ["lexiseg", "reproduce", *names, "--preset", preset.name, "--model", world.model]
+    words += [] if world.root is None else ["--root", str(world.root)]
+    drawn = f"{preset.test} drawn pictures of each data set, settings from {preset.val} others"
+    number = "all pictures" if preset.name == "full" else f"the first {preset.test} pictures"
     return {
-        "command": f"lexiseg reproduce {typed} --preset {preset.name} --model {world.model}{options}",
+        "command": shlex.join([*words, "--out", str(out)]),
         "lexiseg": version("lexiseg"),
         "preset": preset.name,
         "seeds": list(preset.seeds),
-        "model": world.model,
-        "pictures": f"{preset.test} {pictures} of each data set, settings from {preset.val} others",
+        "model": _answering(world),
+        "pictures": f"{number} of each data set, with the model's own settings" if world.root else drawn,
     }
 
 
-def _take(out: Path, about: dict[str, Any]) -> None:
+def _answering(world: World) -> str:
+    """The model that is asked; in the drawn world, one of each system."""
+    asked = [world.of_system(system, shipped) for system, shipped in (("opsnet", SHIPPED_NAME), ("ovseg", SHIPPED))]
+    return " and ".join(dict.fromkeys(one.model for one in asked if one is not None))
+
+
+def _sign(out: Path, about: dict[str, Any]) -> None:
     """Signs a folder; one that holds the results of something else is refused.
 
     Raises:
-        ValueError: if it does, or can't be written.
+        ValueError: if it does, or can't be made or written.
     """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{printable(out)} is a file: choose another --out.")
     sign = out / SIGN
-    if sign.is_file():
+    if not sign.is_file() and out.is_dir() and any(path.name != SIGN for path in out.iterdir()):
+        raise ValueError(f"{printable(out)} holds something else: choose another --out.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with sign.open("x") as file:  # of several processes that begin together, one
+            file.write(json.dumps(about, indent=1) + "\n")
+    except FileExistsError:
         if read_json_object(sign, ValueError) != about:
             raise ValueError(
                 f"{printable(out)} holds results of another preset, model or root: repeat those, or choose another "
                 "--out."
-            )
-        return
-    if out.is_dir() and any(out.iterdir()):
-        raise ValueError(f"{printable(out)} holds something else: choose another --out.")
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(sign, json.dumps(about, indent=1) + "\n")
+            ) from None
+    except OSError as error:
+        raise ValueError(f"{printable(out)} can't be written ({error.strerror}): choose another --out.") from error

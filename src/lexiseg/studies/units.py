@@ -50,12 +50,16 @@ class Plan:
     units: Mapping[str, Unit]
     arms: Mapping[str, tuple[tuple[str, ...], ...]]
     """For each arm (what is compared) and each seed, the units whose results hold its figures."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the results should know: data sets that are left out, and why."""
 
     def __or__(self, other: "Plan") -> "Plan":
         """Both; a unit or an arm that is in both must be the same."""
         for name in self.units.keys() & other.units.keys():
             assert self.units[name] == other.units[name], f"two plans have different units {name}"
-        return Plan(units={**self.units, **other.units}, arms={**self.arms, **other.arms})
+        return Plan(
+            units={**self.units, **other.units}, arms={**self.arms, **other.arms}, notes=self.notes + other.notes
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,25 +202,37 @@ def _worker(store: Store, targets: Sequence[str], told: Any) -> None:
 
 
 def _work(store: Store, targets: Sequence[str], report: Callable[[str, float, int], None]) -> None:
-    """Takes one unit after the other until none is left that is not done or in other hands."""
-    while todo := store.todo(targets):
+    """Takes one unit after the other until none is left that is not done, in other hands, or waits for a failed one."""
+    failed: dict[str, Exception] = {}
+    while todo := _possible(store.todo(targets), failed):
         waiting = {unit.name for unit in todo}
         for unit in todo:
-            if waiting.isdisjoint(unit.needs) and (held := _take(store, unit)) is not None:
+            if waiting.isdisjoint(unit.needs) and (held := _lock(store, unit)) is not None:
                 try:
                     if unit.name in {left.name for left in store.todo(targets)}:  # not done by another meanwhile
                         seconds = store.do(unit)
                         report(unit.name, seconds, len(store.todo(targets)))
                 except Exception as error:
-                    raise ValueError(f"{unit.name}: {error}") from error
+                    failed[unit.name] = error
                 finally:
                     os.close(held)
                 break
         else:
             time.sleep(POLL_SECONDS)
+    for name, error in failed.items():
+        raise ValueError(f"{name}: {error}") from error
 
 
-def _take(store: Store, unit: Unit) -> int | None:
+def _possible(todo: Sequence[Unit], failed: Mapping[str, Exception]) -> list[Unit]:
+    """The units that neither failed here nor wait, at any distance, for one that did."""
+    lost = set(failed)
+    for unit in todo:  # each comes after its needs
+        if not lost.isdisjoint(unit.needs):
+            lost.add(unit.name)
+    return [unit for unit in todo if unit.name not in lost]
+
+
+def _lock(store: Store, unit: Unit) -> int | None:
     path = store.files / f"{unit.name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     return lock(path)
@@ -224,9 +240,14 @@ def _take(store: Store, unit: Unit) -> int | None:
 
 def commit() -> str | None:
     """The commit of this code, marked where files differ from it; None outside a repository."""
-    command = ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=40"]
+    file = Path(__file__)
+
+    def git(*words: str) -> str:
+        command = ["git", "--no-optional-locks", *words]
+        return subprocess.run(command, cwd=file.parent, capture_output=True, text=True, check=False).stdout.strip()
+
     try:
-        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+        is_ours = bool(git("ls-files", file.name))  # and not a file of an environment within another repository
+        return (git("describe", "--always", "--dirty", "--abbrev=40") or None) if is_ours else None
     except OSError:
         return None
-    return found.stdout.strip() or None

@@ -8,12 +8,13 @@ from typing import Any, Literal, TypeVar
 
 RULE = (
     "A contrast is a sum of figures that the paper would have above zero, taken within a seed and on the same "
-    "pictures. Its spread is the standard deviation over the trainings where there are three or more seeds, and "
-    "otherwise the delete-one jackknife's standard error over 20 blocks of test pictures (of seed 0; for Figure 4, of "
-    "classes). With d the mean over the seeds, and a margin where the claim allows one: d + margin above twice the "
-    "spread holds, below minus twice the spread it does not hold, and in between it is too close to call, as it is "
-    "without a spread. Equalities hold if every digit is equal. A claim holds if all its contrasts hold, does not "
-    "hold if one does not, and else is too close to call; controls, for which the papers have no order, never count."
+    "pictures. Its spread is the larger of two: the standard deviation over the trainings, where there are three or "
+    "more seeds, and the delete-one jackknife's standard error over 20 blocks of test pictures (of seed 0; for Figure "
+    "4, of classes). With d the mean over the seeds, and a margin where the claim allows one: d + margin above twice "
+    "the spread holds, below minus twice the spread it does not hold, and in between it is too close to call, as it "
+    "is without a spread. Equalities hold if every digit is equal. A claim holds if all its contrasts hold, does not "
+    "hold if one does not, and else is too close to call; nothing is allowed for their number, so that of many "
+    "contrasts one may fail by chance. Controls, for which the papers have no order, never count."
 )
 """How every verdict is found."""
 
@@ -22,6 +23,7 @@ FEWEST_SEEDS = 3
 """Trainings whose spread means something."""
 Verdict = Literal["holds", "does not hold", "too close to call", "not run"]
 Kind = Literal["above", "equal", "control"]
+SpreadOf = Literal["trainings", "pictures"]
 Term = tuple[float, str, str]
 """A coefficient, an arm and a figure."""
 
@@ -79,7 +81,7 @@ class Finding:
     gains: tuple[float, ...]
     """For each training."""
     spread: float | None
-    spread_of: Literal["trainings", "pictures"] | None
+    spread_of: SpreadOf | None
     verdict: Verdict
 
     def to_jsonable(self) -> dict[str, Any]:
@@ -124,14 +126,15 @@ def find(contrast: Contrast, figures: Figures) -> Finding:
         sum(weight * measured.seeds[min(seed, len(measured.seeds) - 1)] for weight, measured in terms)
         for seed in range(num_seeds)
     )
-    spread, spread_of = None, None
+    spreads: list[tuple[float, SpreadOf]] = []
     if num_seeds >= FEWEST_SEEDS:
-        spread, spread_of = statistics.stdev(gains), "trainings"
-    elif len(lengths := {len(measured.blocks) for _, measured in terms}) == 1 and (blocks := lengths.pop()) > 1:
+        spreads.append((statistics.stdev(gains), "trainings"))
+    if len(lengths := {len(measured.blocks) for _, measured in terms}) == 1 and (blocks := lengths.pop()) > 1:
         without = [sum(weight * measured.blocks[b] for weight, measured in terms) for b in range(blocks)]
-        spread, spread_of = jackknife(without), "pictures"
-    verdict = _verdict(contrast, statistics.mean(gains), spread)
-    return Finding(contrast=contrast, gains=gains, spread=spread, spread_of=spread_of, verdict=verdict)
+        spreads.append((jackknife(without), "pictures"))
+    width, of = max(spreads, default=(None, None), key=lambda one: one[0])
+    verdict = _verdict(contrast, gains, width)
+    return Finding(contrast=contrast, gains=gains, spread=width, spread_of=of, verdict=verdict)
 
 
 def jackknife(without: Sequence[float]) -> float:
@@ -164,9 +167,10 @@ def with_blocks(
     return {name: {"value": value, "blocks": [one[name] for one in without]} for name, value in whole.items()}
 
 
-def _verdict(contrast: Contrast, mean: float, spread: float | None) -> Verdict:
+def _verdict(contrast: Contrast, gains: Sequence[float], spread: float | None) -> Verdict:
     if contrast.kind == "equal":
-        return "holds" if mean == 0 else "does not hold"
+        return "holds" if not any(gains) else "does not hold"
+    mean = statistics.mean(gains)
     if spread is None or abs(mean + contrast.margin) <= 2 * spread:
         return "too close to call"
     return "holds" if mean + contrast.margin > 0 else "does not hold"

@@ -1,5 +1,7 @@
 """Which data stand for the papers' data sets: drawn pictures, or real ones below a folder; and how many are taken."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +16,7 @@ from lexiseg.data.categories import match_vocabulary
 from lexiseg.data.dataset import Dataset
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.io.checkpoint import weights_hash
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.finding import find_model
 from lexiseg.io.models import load_model, system_of
 from lexiseg.models.base import OpenVocabularySegmenter
@@ -40,6 +43,8 @@ REAL_NAMES: Mapping[DataName, str] = {
     "Pascal Context": "pascal-context-59",
 }
 """Each one's name in the catalogue."""
+SECONDS_OF_DRAWING = 0.05
+"""For each picture, on one core."""
 MOST_BLOCKS = 20
 """Blocks of test pictures, over which the spread of a single training is taken."""
 
@@ -73,9 +78,14 @@ class World:
 
     @cached_property
     def model_settings(self) -> dict[str, Any]:
-        """Plain data for `load_network`: the name, and the hash of the weights."""
-        network = load_model(find_model(self.model))
-        return {"model": self.model, "weights": weights_hash(network.state_dict())}
+        """Plain data for `load_network`: the name, and what tells it from others of that name."""
+        name = str(Path(self.model).resolve()) if Path(self.model).exists() else self.model
+        return {"model": name, "weights": identity(self.network)}
+
+    @cached_property
+    def network(self) -> OpenVocabularySegmenter:
+        """The model."""
+        return load_model(find_model(self.model))
 
     def of_system(self, system: str, shipped: str) -> "World | None":
         """This world, asked of one system.
@@ -91,18 +101,20 @@ class World:
             return self
         return World(model=shipped) if self.root is None else None
 
-    def has(self, data: DataName) -> bool:
-        """Whether the data set is there."""
-        if self.root is None:
-            return True
-        try:
-            return bool(open_dataset(REAL_NAMES[data], self.root).samples)
-        except ValueError:
-            return False
+    @cached_property
+    def absent(self) -> dict[DataName, str]:
+        """The data sets that can't be opened, and why."""
+        reasons: dict[DataName, str] = {}
+        for data in DRAWN_ROLES if self.root is not None else ():
+            try:
+                open_dataset(REAL_NAMES[data], self.root)
+            except ValueError as error:
+                reasons[data] = str(error)
+        return reasons
 
     def data(self, names: Sequence[DataName]) -> list[DataName]:
         """Those of the data sets that are there."""
-        return [name for name in names if self.has(name)]
+        return [name for name in names if name not in self.absent]
 
     def pictures(self, data: DataName, split: Split, preset: Preset, *, seed: int = 0) -> "Pictures":
         """Test or validation pictures of a data set.
@@ -135,14 +147,17 @@ class Pictures:
         """Draws them; for a plan whose world is drawn."""
         role, settings = DRAWN_ROLES[self.data], {"split": self.split, "count": self.count, "seed": self.seed}
         name = f"pictures/{role}-{self.split}-{self.count}-{self.seed}"
-        return Unit(name=name, act=draw, settings={"role": role, **settings}, minutes=(self.count or 0) * 15e-3 / 60)
+        minutes = round((self.count or 0) * SECONDS_OF_DRAWING / 60, 2)
+        return Unit(name=name, act=draw, settings={"role": role, **settings}, minutes=minutes)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Plain data for `open_pictures`."""
         if self.root is None:
             return {"data": self.data, "drawn": self.unit.name}
-        return {"data": self.data, "root": str(self.root.resolve()), "count": self.count}
+        samples = open_dataset(REAL_NAMES[self.data], self.root).samples[: self.count]
+        names = hashlib.sha256("\n".join(sample.file_name for sample in samples).encode()).hexdigest()[:16]
+        return {"data": self.data, "root": str(self.root.resolve()), "count": len(samples), "names": names}
 
 
 def picture_units(pictures: Sequence[Pictures]) -> dict[str, Unit]:
@@ -191,9 +206,15 @@ def load_network(files: Path, settings: Mapping[str, Any], kind: type[NetworkT])
     network = load_model(folder)
     if not isinstance(network, kind):
         raise ValueError(f"expected {a(kind)}, got {a(type(network))} in {printable(folder)}.")
-    if "weights" in settings and weights_hash(network.state_dict()) != settings["weights"]:
+    if "weights" in settings and identity(network) != settings["weights"]:
         raise ValueError(f"{printable(folder)} was changed since this began: begin anew in another --out.")
     return network.eval()
+
+
+def identity(network: OpenVocabularySegmenter) -> str:
+    """A hash of a model's weights, and one of its configuration: thresholds and fusion decide figures too."""
+    config = json.dumps(to_jsonable(network.config), sort_keys=True)
+    return f"{weights_hash(network.state_dict())}-{hashlib.sha256(config.encode()).hexdigest()[:8]}"
 
 
 def folder_of(files: Path, settings: Mapping[str, Any]) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from lexiseg.core.concepts import Concept
 from lexiseg.core.errors import VocabularyError
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.data.categories import match_categories, vocabulary_categories
+from lexiseg.data.categories import match_categories, match_vocabulary, vocabulary_categories, vocabulary_for
 from lexiseg.data.dataset import Category
 from lexiseg.inference.result_files import Categories
 from lexiseg.io.config_json import from_jsonable, to_jsonable
@@ -58,6 +58,25 @@ def test_lemmas_and_ids_in_two_files_side_by_side_are_one_list(tmp_path: Path) -
     ids.write_text("n02124075\nn02012849\n")
     with pytest.raises(VocabularyError, match=r"has 4 lines and .* 3: bring both of one release"):
         Vocabulary.of(lemmas)
+    ids.write_text("n02124075\n\nn03126707\n")
+    with pytest.raises(VocabularyError, match=r"^line 2 of '.*_ids.txt' is empty and that of '.*_lemmas.txt' is not"):
+        Vocabulary.of(lemmas)
+
+
+@pytest.mark.parametrize("strange", ["crane", "n02012849", "n0201284 crane, bird", "# cranes"])
+def test_one_bad_line_does_not_turn_a_list_of_synsets_into_other_words(strange: str, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text(f"n02124075 Egyptian cat, tabby\n{strange}\nn03126707 crane, hoist\n")
+
+    with pytest.raises(VocabularyError, match=rf"but '{strange}' has not: correct or remove it"):
+        Vocabulary.of(tmp_path / "words.txt")
+
+
+def test_a_comment_may_stand_before_synsets_and_words_without_commas_may_have_an_id_or_none(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("# two cats\nn02124075 Egyptian cat, tabby, house cat\nn1 crane, hoist\n")
+    (tmp_path / "mixed.txt").write_text("cat\nn02012849 crane\nn03126707 crane|hoist\n")
+
+    assert Vocabulary.of("# a cat\nn02124075 Egyptian cat, tabby, house cat").concepts == (CAT,)
+    assert Vocabulary.of(tmp_path / "mixed.txt").concepts == (Concept("cat"), *CRANES)
 
 
 def test_concepts_may_share_a_name_only_where_both_have_an_id() -> None:
@@ -68,6 +87,8 @@ def test_concepts_may_share_a_name_only_where_both_have_an_id() -> None:
         Vocabulary((CRANES[0], Concept("Crane")))
     with pytest.raises(VocabularyError, match="the id 'n02012849' stands twice, in entries 1 and 2"):
         Vocabulary((CRANES[0], Concept("stork", id="n02012849")))
+    with pytest.raises(VocabularyError, match=r"^'crane \(n02012849\)' is what one of several words 'crane' is called"):
+        Vocabulary((*CRANES, Concept("crane (n02012849)")))
 
 
 def test_ids_are_kept_by_json_and_leave_no_trace_where_there_are_none() -> None:
@@ -91,10 +112,44 @@ def test_a_shared_name_is_no_category_and_shown_names_are_each_their_own() -> No
     assert list(Categories.of(vocabulary).numbers.values()) == [1, 2, 3, 4]
 
 
+def test_a_category_with_a_shared_name_is_told_the_names_to_choose_from() -> None:
+    crane = (Category(id=1, name="crane", is_thing=True),)
+
+    told = r"category 'crane' has the name of several words \(call it 'crane \(n02012849\)' or 'crane \(n03126707\)'\)"
+    with pytest.raises(ValueError, match=told):
+        vocabulary_for(crane, Vocabulary(CRANES), ("{}",))
+    with pytest.raises(ValueError, match=told):
+        match_vocabulary(crane, Vocabulary(CRANES))
+
+
 def test_concepts_of_one_name_stay_two_when_a_model_learns_them() -> None:
     joined = join_vocabularies(Vocabulary((CRANES[0], CAT)), Vocabulary((CRANES[1], Concept("tabby"))))
 
     assert joined.concepts == (CRANES[0], CAT, CRANES[1])
+    assert join_vocabularies(Vocabulary(CRANES), Vocabulary((CRANES[0],))).concepts == CRANES
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "joined"),
+    [
+        ("n1 bird, n9 crane", "n1 heron, n2 crane", ["n1 bird|heron", "n9 crane", "n2 crane"]),
+        ("n1 crane, n2 crane", "crane|lifter", ["n1 crane|lifter", "n2 crane"]),
+        ("crane", "n1 crane, n2 crane|hoist", ["n1 crane", "n2 crane|hoist"]),
+        ("dog", "n1 crane|bird, n2 crane, hoist", ["dog", "n1 crane|bird", "n2 crane", "hoist"]),
+    ],
+)
+def test_ids_count_before_names_and_the_first_of_a_name_takes_what_has_no_id(
+    old: str, new: str, joined: list[str]
+) -> None:
+    both = join_vocabularies(*(Vocabulary(tuple(map(concept, words.split(", ")))) for words in (old, new)))
+
+    assert both.concepts == tuple(map(concept, joined))
+
+
+def concept(written: str) -> Concept:
+    *number, names = written.split()
+    name, *synonyms = names.split("|")
+    return Concept(name, tuple(synonyms), id="".join(number))
 
 
 READ = """

@@ -55,6 +55,14 @@ def test_the_folder_or_the_one_around_it_is_a_vocabulary_of_all_kinds(net: WordN
     assert not next(c for c in vocabulary.concepts if c.name == "sky").is_thing
 
 
+def test_a_number_of_senses_of_thousands_of_digits_is_none(net: WordNet) -> None:
+    index = (net.folder / "index.noun").read_text()
+    (net.folder / "index.noun").write_text(index.replace("crane n 3", f"crane n {'9' * 5_000}"))
+
+    assert len(net.senses("crane")) == 3
+    assert WordNet.read(net.folder).senses("crane") == ()
+
+
 def test_a_circle_is_found(tmp_path: Path) -> None:
     net = WordNet.read(write_wordnet(tmp_path, [("hen", ("egg",)), ("egg", ("hen",))]))
 

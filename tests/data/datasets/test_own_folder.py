@@ -7,6 +7,7 @@ from PIL import Image
 from lexiseg.core.errors import FormatError
 from lexiseg.data.catalogue import open_dataset
 from lexiseg.data.dataset import Category
+from lexiseg.data.datasets.own_folder import read_classes
 from lexiseg.data.formats.coco_panoptic import PanopticWriter
 from miniatures import put_grey, put_json, put_picture, put_text, rows
 
@@ -60,6 +61,14 @@ def test_without_numbers_classes_count_from_nought(tmp_path: Path, file: str, te
 
     assert data.kinds == {"semantic"}
     assert [(c.id, c.name) for c in data.categories] == [(0, "wall"), (1, "sky")]
+
+
+def test_classes_of_one_name_are_told_apart_by_their_ids(tmp_path: Path) -> None:
+    put_text(tmp_path / "classes.txt", "n02012849 crane\nn03126707 crane\nsky:stuff")
+
+    categories = read_classes(tmp_path / "classes.txt")
+
+    assert [(c.id, c.name) for c in categories] == [(0, "crane (n02012849)"), (1, "crane (n03126707)"), (2, "sky")]
 
 
 def test_a_split_is_a_folder_below_both(tmp_path: Path):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, PanopticMap, Segment
+from lexiseg.core.taxonomy import taxonomy
 from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.models.postprocess.hierarchy import descend
 from lexiseg.models.postprocess.instances import instances
@@ -336,7 +337,7 @@ def test_instances_are_whole_things_best_first():
 
 def test_descent_sums_below_each_node():
     # Two animals at 0.3 are together likelier than the truck, the best single concept.
-    path = descend(torch.tensor([0.3, 0.25, 0.35, 0.1]), WORDS)
+    path = descend(torch.tensor([0.3, 0.25, 0.35, 0.1]), taxonomy(WORDS), WORDS.names)
     assert [step.name for step in path] == ["thing", "animal", "cat"]
     assert [step.score for step in path] == pytest.approx([0.9, 0.55 / 0.9, 0.3 / 0.55])
 
@@ -345,14 +346,26 @@ def test_descent_sums_below_each_node():
 @given(weights=st.lists(st.floats(0.015625, 1, width=32), min_size=4, max_size=4))
 def test_the_steps_of_a_descent_multiply_to_the_concepts_share(weights):
     probs = torch.tensor(weights) / sum(weights)
-    path = descend(probs, WORDS)
+    path = descend(probs, taxonomy(WORDS), WORDS.names)
     leaf = WORDS.names.index(path[-1].name)
     assert np.prod([step.score for step in path]) == pytest.approx(float(probs[leaf]), rel=1e-4)
 
 
 def test_without_a_taxonomy_there_is_no_path():
     flat = Vocabulary(concepts=(Concept(name="cat"), Concept(name="dog")))
-    assert descend(torch.tensor([0.5, 0.5]), flat) == ()
+    assert descend(torch.tensor([0.5, 0.5]), taxonomy(flat), flat.names) == ()
+
+
+def test_names_and_taxonomy_are_found_once_however_many_segments_and_pictures(monkeypatch):
+    asked = []
+    monkeypatch.setattr(Vocabulary, "names", property(lambda words: asked.append(1) or ("cat", "dog", "truck", "sky")))
+    words = dataclasses.replace(WORDS, templates=("a {}",))
+
+    for _ in range(3):
+        panoptic_map(predict([box(0, 0, 9, 9), box(20, 20, 30, 30)], [CAT, DOG]), 0, plain(), words)
+
+    assert len(asked) == 3
+    assert taxonomy(words) is taxonomy(dataclasses.replace(words))
 
 
 def test_segments_carry_their_path():

@@ -43,7 +43,7 @@ def test_the_arms_of_table_9_differ_in_the_model_alone() -> None:
             assert plan.units[other].settings[setting] == plan.units[opsnet].settings[setting]
     assert (recipe(plan, opsnet)["has_enhancer"], recipe(plan, plain)["has_enhancer"]) == (True, False)
     assert recipe(plan, opsnet)["steps"] == 1100
-    assert recipe(plan, "starts/resnet")["steps"] == 1200
+    assert recipe(plan, "starts/resnet-0")["steps"] == 1200
 
 
 def test_rows_of_table_3_differ_in_what_learns_from_labels_alone() -> None:
@@ -68,7 +68,7 @@ def test_backbones_begin_alike_and_differ_in_the_backbone_alone() -> None:
     assert len({str(one) for one in backbones}) == 3
     assert all(quick.units[f"trainings/backbone-{kind}-0"].settings["start"]["decoders"] for kind in kinds)
     starts = [full.units[f"trainings/backbone-{kind}-0"].settings["start"] for kind in kinds[1:]]
-    assert starts == [{"closed set": "starts/deep"}, {"closed set": "starts/swin"}]
+    assert starts == [{"closed set": "starts/deep-0"}, {"closed set": "starts/swin-0"}]
 
 
 def test_pictures_to_learn_from_are_of_no_other_split() -> None:

@@ -1,6 +1,7 @@
 """The study of OVSeg: figures are the evaluator's, arms see as many samples as they should, and one command does it."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 import tiny
+from lexiseg.core.errors import UsageError
 from lexiseg.core.structures import MaskProposals
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.catalogue import open_dataset
@@ -289,7 +291,7 @@ def put_voc(root: Path) -> None:
 def test_a_model_on_real_data_fills_the_rows_that_need_no_training(model: OVSeg, tmp_path: Path) -> None:
     put_voc(tmp_path / "data")
     folder = save_model(model, tmp_path / "ovseg")
-    asked = ("OVSeg Table 1", "OVSeg A.3", "V3", "OVSeg Table 2")
+    asked = ("OVSeg Table 1", "OVSeg Table 2", "OVSeg A.3", "V2", "V3")
 
     world = World(model=str(folder), root=tmp_path / "data")
     prepare(asked, world, QUICK, tmp_path / "out").run(jobs=1)
@@ -300,8 +302,8 @@ def test_a_model_on_real_data_fills_the_rows_that_need_no_training(model: OVSeg,
     )
     choice = counted["result"]["choices"]["ensemble"]
     assert choice["clip_weight"] == 0.45  # the authors' for Pascal VOC
-    (alone,) = (row["ours"] for row in results["tables"][0]["rows"] if row["arm"] == "original, query alone")
-    assert alone["PAS-20 mIoU"]["mean"] == record["result"]["arms"]["original, query alone"]["PAS-20 mIoU"]["value"]
+    (ours,) = (row["ours"] for row in results["tables"][0]["rows"] if row["arm"] == "original, SimBaseline")
+    assert ours["PAS-20 mIoU"]["mean"] == record["result"]["arms"]["original, SimBaseline"]["PAS-20 mIoU"]["value"]
     settings = EvaluationSettings(task="semantic", semantic_rule="soft", fusion=EnsembleConfig(clip_weight=0.45))
     dataset = open_dataset("pascal-voc", tmp_path / "data")
     report = evaluate_dataset(model, dataset, Vocabulary.of("pascal-voc"), settings)
@@ -309,6 +311,35 @@ def test_a_model_on_real_data_fills_the_rows_that_need_no_training(model: OVSeg,
     assert found["value"] == pytest.approx(100 * report.quality.miou)
     assert len(found["blocks"]) == 2
     assert record["result"]["arms"]["original"].keys() >= {"PAS-20 mIoU seen", "PAS-20 mIoU unseen"}
+    assert {"PAS-20 named"} <= record["result"]["arms"]["original, clean, background kept"].keys()
+    notes = " ".join(results["notes"])
+    assert "A-150 is left out. ade20k: the pictures are missing" in notes
+    assert "PAS-20" not in notes
+    assert notes.split(" is left out")[0] in (tmp_path / "out" / "RESULTS.md").read_text()
+
+
+def test_an_ovseg_with_mask_prompts_gives_the_parts_that_do_not_ask_its_clip_to_the_original(tmp_path: Path) -> None:
+    put_voc(tmp_path)
+    folder = save_model(tiny.ovseg(), tmp_path / "ovseg")
+
+    real = plan.plan_ovseg(World(model=str(folder), root=tmp_path), QUICK)
+
+    free = {"query alone", "oracle names", "ZegFormer, no image branch"}
+    assert {arm for arm in real.arms if arm.startswith("original")} == {f"original, {row}" for row in free}
+    assert {"ft-mpt", "ft-mpt, CLIP alone", "ft-mpt, true masks", "ft-mpt, clean, mask"} <= real.arms.keys()
+    (table,) = (one for one in paper.TABLES if one.name == "OVSeg Table 1")
+    beside = {row.name: row.figures["A-150 mIoU"] for row in table.rows if row.arm in real.arms}
+    assert beside["OVSeg Swin-B, COCO-Stuff-171"] == 29.6
+    assert "OVSeg R101c, COCO-Stuff-171" not in beside
+
+
+def test_half_prepared_data_are_not_passed_over_in_silence(model: OVSeg, tmp_path: Path) -> None:
+    put_voc(tmp_path / "data")
+    shutil.rmtree(tmp_path / "data/VOCdevkit/VOC2012/SegmentationClass")
+    world = World(model=str(save_model(model, tmp_path / "ovseg")), root=tmp_path / "data")
+
+    with pytest.raises(UsageError, match=r"PAS-20 is left out\. pascal-voc: the labels are missing"):
+        prepare(["OVSeg Table 1"], world, QUICK, tmp_path / "out")
 
 
 def test_a_large_model_on_many_real_pictures_is_counted_in_units_of_an_hour_at_most(

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.io import checkpoint
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.training.engine import parallel, trainer
 from lexiseg.training.engine.checkpoints import trained_state
 from lexiseg.training.engine.log import TrainingProgress
@@ -180,6 +182,11 @@ def test_a_run_of_several_stages_warms_up_in_each_and_drops_where_it_is_told() -
 OF_FE5387F = {"steps": 4, "vocabulary": ["cat"], "is_closed_set": True, "has_enhancer": True}
 OF_FE5387F |= {"enhancer_shares_projection": True, "clip": None, "test_sides": None}
 
+COCO = Vocabulary(Vocabulary.of("coco").concepts[:3])
+OF_8734233 = to_jsonable(COCO)
+for _entry, _path in zip(OF_8734233["concepts"], (["thing"], ["thing", "vehicle"], ["thing", "vehicle"]), strict=True):
+    _entry["path"] = _path
+
 
 @pytest.mark.parametrize(
     ("earlier", "now"),
@@ -190,8 +197,10 @@ OF_FE5387F |= {"enhancer_shares_projection": True, "clip": None, "test_sides": N
             {key: value for key, value in OF_FE5387F.items() if key != "is_closed_set"},
         ),
         ({"steps": 4, "criterion": {}}, {"steps": 4, "criterion": {}, "nameless": []}),
+        ({"vocabulary": OF_8734233}, {"vocabulary": to_jsonable(COCO)}),
+        ({"model": {"training_vocabulary": OF_8734233}}, {"model": {"training_vocabulary": to_jsonable(COCO)}}),
     ],
-    ids=["closed set", "OPSNet", "before nameless"],
+    ids=["closed set", "OPSNet", "before nameless", "places of words", "places of a model's words"],
 )
 def test_a_run_of_an_earlier_version_goes_on(
     earlier: dict[str, object], now: dict[str, object], tmp_path: Path
@@ -201,6 +210,14 @@ def test_a_run_of_an_earlier_version_goes_on(
     with pytest.raises(ValueError, match="was begun otherwise"):
         run(Toy(), tmp_path, origin={"recipe": now | {"steps": 5}, "clip": "1"}, resume=True)
     assert len(run(Toy(), tmp_path, origin={"recipe": now, "clip": "1"}, resume=True)) == 27
+
+
+def test_a_fine_tuning_goes_on_with_words_of_other_places_and_not_with_other_words(tmp_path: Path) -> None:
+    run(Toy(), tmp_path, origin={"words": OF_8734233}, stop_after=3)
+
+    with pytest.raises(ValueError, match="was begun otherwise"):
+        run(Toy(), tmp_path, origin={"words": to_jsonable(Vocabulary.of("person, bicycle, bus"))}, resume=True)
+    assert len(run(Toy(), tmp_path, origin={"words": to_jsonable(COCO)}, resume=True)) == 27
 
 
 def test_a_run_leaves_torchs_generator_as_it_was(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import tiny
 from lexiseg.core.errors import UsageError
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import vocabulary_for
+from lexiseg.data.dataset import Category
 from lexiseg.data.datasets.own_folder import open_folder
 from lexiseg.evaluation.inputs import open_data
 from lexiseg.io.finding import find_model
@@ -93,6 +94,8 @@ def test_words_for_categories_come_from_the_vocabulary_or_are_their_names(mine: 
         vocabulary_for(categories, Vocabulary.of("owl, castle, dog"), ("{}",))
     with pytest.raises(ValueError, match="category 'dog' shares its word with another"):
         vocabulary_for(categories, Vocabulary.of("owl|dog, castle, snow"), ("{}",))
+    with pytest.raises(ValueError, match="category 'Dog' shares its word with another"):
+        vocabulary_for((*categories, Category(id=9, name="Dog", is_thing=True)), None, ("{}",))
 
 
 def test_a_split_holds_out_its_share_and_loses_nothing(mine: Path) -> None:

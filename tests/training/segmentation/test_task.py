@@ -201,6 +201,11 @@ def test_strangers_are_targets_without_a_name_where_the_recipe_says_so(tmp_path:
     assert any((one.class_ids == NAMELESS).any() for one in everything)
 
 
+def test_a_category_is_not_learned_with_its_name_and_without() -> None:
+    with pytest.raises(ValueError, match=r"^'CAT' is a word of the vocabulary and one of `nameless`, but"):
+        replace(RECIPE, nameless=(STRANGER, BASE.names[0].upper()))
+
+
 def test_a_recipe_with_strangers_draws_them(tmp_path: Path) -> None:
     recipe = replace(RECIPE, num_pictures=2, nameless=(STRANGER,))
     drawn = training_data(recipe, TrainSettings(out=tmp_path, workers=0), Reporters())

@@ -9,6 +9,9 @@ import typer
 from lexiseg.cli.options import shared
 from lexiseg.core.errors import UsageError
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Of this machine, as far as this process may use them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReproduceOptions:
@@ -29,7 +32,7 @@ class ReproduceOptions:
     """quick: shipped weights, short trainings and one seed, about 20 minutes on two cores. full: three seeds, hours."""
     root: shared.Root = None
     model: shared.ModelName = "storybook"
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1)] = os.cpu_count() or 1
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1)] = CORES
     """Processes, of one thread each."""
     list_names: Annotated[bool, typer.Option("--list")] = False
     """Tell all that can be named."""

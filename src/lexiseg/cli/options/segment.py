@@ -42,7 +42,8 @@ class SegmentOptions(shared.InferenceOptions):
     best_only: Annotated[bool, shared.how()] = False
     """Just the region that fits each word best, by CLIP alone."""
     tree: bool = False
-    """Tell each segment's path down the words' taxonomy, by the names of inner nodes, level by level."""
+    """Tell each segment's path down the words' taxonomy, by the names of inner nodes, level by level; it may end at
+    another word than the segment's name."""
     wordnet: shared.WordNetFolder = None
     as_json: shared.AsJson = False
     """One line of JSON per picture on stdout."""

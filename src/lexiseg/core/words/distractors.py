@@ -9,7 +9,9 @@ from lexiseg.core.words.wordnet import WordNet
 
 LISTS = ("imagenet", "ade20k-full", "pascal-context-459", "coco-stuff")
 """Built-in lists of what photographs show, which are asked first."""
-_STRIDE = 7_919  # a prime: WordNet's nouns in leaps over its alphabet of kinds, so that a few are of all kinds
+_STRIDE = (
+    7_919  # nouns between one that is taken and the next, so that a few are of all kinds; a prime, so that all come
+)
 
 
 def distractor_names(

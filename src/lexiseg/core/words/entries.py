@@ -23,18 +23,31 @@ _SYNSETS = re.compile(r"[\r\n,]\s*(?=[nvasr]\d{8}\b)")
 def synset_entries(text: str) -> list[str]:
     """The entries of a list of synsets, as ImageNet's are published: "n02124075 Egyptian cat, tabby" in a line each.
 
-    Commas separate the names of one synset, up to the next identifier; a name that stands twice in it counts once.
+    Commas separate the names of one synset, up to the next identifier; a name that stands twice in it counts once. A
+    first line that begins with "#" is left out.
 
     Returns:
-        An entry such as "n02124075 Egyptian cat|tabby" for each; nothing if the text is no such list.
+        An entry such as "n02124075 Egyptian cat|tabby" for each; nothing if the text is no such list: less than half of
+        its lines begin with an identifier, or not all do and no comma would be read otherwise.
+
+    Raises:
+        VocabularyError: naming the first line or synset that lacks its identifier or names.
     """
-    if not _WITH_ID.match(text):
+    lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()]
+    lines = lines[1:] if lines and lines[0].lstrip().startswith("#") else lines
+    listed = [line for line in lines if _WITH_ID.match(line)]
+    if not listed or 2 * len(listed) < len(lines):
         return []
+    if len(listed) < len(lines) and not any(map(SEPARATORS.search, listed)):
+        return []
+    strange = next((line for line in lines if not _WITH_ID.match(line)), None)
     entries: list[str] = []
-    for part in _SYNSETS.split(text.strip()):
-        found = _WITH_ID.fullmatch(part)
-        if found is None or "\n" in found[2]:
-            return []
+    for part in _SYNSETS.split("\n".join(lines).strip()) if strange is None else [strange]:
+        if (found := _WITH_ID.fullmatch(part)) is None:
+            raise VocabularyError(
+                f'in a list of synsets each has an id and names, as in "n02124075 Egyptian cat, tabby", but '
+                f"{shown(part.strip())} has not: correct or remove it."
+            )
         names: dict[str, str] = {}
         for name in SEPARATORS.split(found[2]):
             names.setdefault(same_word(name), name.strip())

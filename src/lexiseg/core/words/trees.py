@@ -8,35 +8,14 @@ from lexiseg.core.concepts import Concept, same_word
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.core.words.wordnet import WordNet
 
-LEFT_OUT = frozenset(
-    {
-        *(
-            "entity",
-            "physical entity",
-            "abstraction",
-            "thing",
-            "object",
-            "whole",
-            "matter",
-            "unit",
-            "part",
-            "instrumentality",
-        ),
-        *(
-            "living thing",
-            "organism",
-            "causal agent",
-            "chordate",
-            "vertebrate",
-            "placental",
-            "domestic animal",
-            "artifact",
-        ),
-        *("psychological feature", "attribute", "relation", "group", "process", "physical process", "substance"),
-        *("vascular plant", "instrumentation", "natural object", "aquatic vertebrate", "craft", "fluid", "solid"),
-        *("passerine", "oscine", "invertebrate", "creation", "way", "communication", "measure", "arrangement"),
-    }
+_SAY_LITTLE = (
+    "entity, physical entity, abstraction, thing, object, whole, matter, unit, part, instrumentality, living thing, "
+    "organism, causal agent, chordate, vertebrate, placental, domestic animal, artifact, psychological feature, "
+    "attribute, relation, group, process, physical process, substance, vascular plant, instrumentation, natural "
+    "object, aquatic vertebrate, craft, fluid, solid, passerine, oscine, invertebrate, creation, way, communication, "
+    "measure, arrangement"
 )
+LEFT_OUT = frozenset(_SAY_LITTLE.split(", "))
 """Nodes that say too little, or say it too learnedly, to be a step of a path."""
 
 

@@ -21,6 +21,8 @@ PHYSICAL = "physical entity"
 """WordNet's node above all that can be seen."""
 MAX_DEPTH = 64
 """Steps up to the root; WordNet's own longest way has under twenty."""
+MAX_DIGITS = 6
+"""Of a number of senses; no word has a hundred."""
 _ID = re.compile(r"n\d{8}")
 _KIND, _INSTANCE = "@", "@i"
 
@@ -93,7 +95,7 @@ class WordNet:
         if line is None:
             return ()
         cells = line.split()
-        count = int(cells[2]) if len(cells) > 2 and cells[2].isdigit() else 0
+        count = int(cells[2]) if len(cells) > 2 and cells[2].isdigit() and len(cells[2]) < MAX_DIGITS else 0
         offsets = [cell.decode("ascii", "replace") for cell in cells[-count:]] if count else []
         return tuple(f"n{offset}" for offset in offsets if f"n{offset}" in self)
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.concepts import numbered_lines
+from lexiseg.core.concepts import numbered_lines, shown_names
 from lexiseg.core.errors import FormatError, VocabularyError
 from lexiseg.core.files import no_collection, read_json, read_lines, read_text
 from lexiseg.core.messages import few
@@ -252,10 +252,11 @@ def read_classes(path: Path) -> tuple[Category, ...]:
     if not numbered:
         raise FormatError(f"{path}: there are no classes. Write one name per line.")
     categories = []
-    for value, concept in numbered:
+    names = shown_names(concept for _, concept in numbered)
+    for name, (value, concept) in zip(names, numbered, strict=True):
         if value < 0:
-            raise FormatError(f"{path}: the value of {concept.name!r} must not be negative, got {value}.")
-        categories.append(Category(id=value, name=concept.name, is_thing=concept.is_thing))
+            raise FormatError(f"{path}: the value of {name!r} must not be negative, got {value}.")
+        categories.append(Category(id=value, name=name, is_thing=concept.is_thing))
     for what in ("id", "name"):
         seen = [getattr(category, what) for category in categories]
         if twice := sorted({item for item in seen if seen.count(item) > 1}):

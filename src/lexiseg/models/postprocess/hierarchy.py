@@ -102,7 +102,8 @@ class NameTree:
 
         Args:
             words: the concepts followed by `nodes`, embedded, on the model's device.
-            answer: of the model for the encoded batch; asked once for every node that a query comes to.
+            answer: of the model for the encoded batch; asked once for every node of several children that a query
+                comes to.
 
         Returns:
             For the number of a picture in the batch, what gives its `Paths`.
@@ -116,17 +117,17 @@ class NameTree:
             steps: list[Guess] = []
             branch: Branch | None = self.root
             while branch is not None:
-                score, child = class_probs(branch)[index, query].max(-1)
-                steps.append(Guess(name=self.names[branch.places[int(child)]], score=float(score)))
+                score, child = 1.0, 0  # of an only child, for which the model is not asked
+                if len(branch.places) > 1:
+                    score, child = (value.item() for value in class_probs(branch)[index, query].max(-1))
+                steps.append(Guess(name=self.names[branch.places[int(child)]], score=score))
                 branch = branch.below[int(child)]
             return tuple(steps)
 
         return lambda index: lambda queries: [path(index, query) for query in queries]
 
 
-def descend(
-    class_probs: Float[Tensor, " K"], vocabulary: Vocabulary, root: TaxonomyNode | None = None
-) -> tuple[Guess, ...]:
+def descend(class_probs: Float[Tensor, " K"], root: TaxonomyNode, names: Sequence[str]) -> tuple[Guess, ...]:
     """The descent by sums: at each node to the likeliest child, until a concept is reached.
 
     A node's probability is the sum over the concepts below it, as concepts exclude each other and a node is their
@@ -135,18 +136,18 @@ def descend(
     dog and an owl at 0.2 each make an animal, although "truck" has 0.3.
 
     Args:
-        class_probs: of the vocabulary's concepts, not negative; any common factor cancels.
-        vocabulary: the concepts.
-        root: their taxonomy; computed if not given.
+        class_probs: of a vocabulary's concepts, not negative; any common factor cancels.
+        root: the vocabulary's taxonomy.
+        names: what each concept is called in a path.
 
     Returns:
         The path, root first, each step with its probability among its siblings; empty if no
         concept has a place in a taxonomy.
     """
-    node = root or taxonomy(vocabulary)
+    node = root
     if not node.children:
         return ()
-    probs, names = class_probs.tolist(), vocabulary.names
+    probs = class_probs.tolist()
     steps: list[Guess] = []
     while True:
         branches = [(sum(probs[i] for i in child.concept_ids), child) for child in node.children]

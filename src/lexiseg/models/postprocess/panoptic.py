@@ -175,7 +175,7 @@ def _describe(
     rows = ranking.class_scores[heads, :num_concepts].cpu()  # together: an accelerator is waited for once
     if paths is None:
         root = taxonomy(vocabulary)
-        found: Sequence[tuple[Guess, ...]] = [descend(row, vocabulary, root) for row in rows]
+        found: Sequence[tuple[Guess, ...]] = [descend(row, root, names) for row in rows]
     else:
         found = paths([ranking.queries[rank] for rank in heads])
     for segment_id, (rank, class_scores) in enumerate(zip(heads, rows, strict=True), start=1):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.core.structures import Guess
+from lexiseg.core.taxonomy import taxonomy
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import match_vocabulary
 from lexiseg.data.dataset import Dataset
@@ -103,7 +104,7 @@ def examples(
     rows: list[PictureRow] = []
     if not number:
         return rows
-    tree = NameTree.of(vocabulary)
+    tree, root = NameTree.of(vocabulary), taxonomy(vocabulary)
     words = model.embed_vocabulary(vocabulary, negatives=False)
     nodes = words.followed_by(model.embed_vocabulary(tree.nodes, negatives=False))
     true_path = {
@@ -123,7 +124,7 @@ def examples(
         queries = [query for place in chosen if (query := seen.queries[place]) is not None]
         by_names = tree.descents(nodes, lambda some, seen=seen: model.predict(seen.own, some, fusion))(0)(queries)
         probs = model.predict(seen.own, words, fusion).class_logits[0, queries].softmax(-1)
-        by_sums = [descend(row, vocabulary) for row in probs]
+        by_sums = [descend(row, root, vocabulary.names) for row in probs]
         notes: list[Note] = []
         for place, *paths in zip(chosen, by_names, by_sums, strict=True):
             true = true_path[shown.segments[place].category_id]

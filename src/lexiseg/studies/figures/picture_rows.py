@@ -47,7 +47,7 @@ class Note:
 class PictureRow:
     """Pictures side by side, and notes to their right."""
 
-    pictures: tuple[UInt8[np.ndarray, "H W 3"], ...]
+    pictures: tuple[UInt8[np.ndarray, "_ _ 3"], ...]
     captions: tuple[str, ...]
     notes: tuple[Note, ...]
     marked: tuple[tuple[int, float, float, str, RGB], ...] = ()

@@ -73,7 +73,9 @@ TABLE_2 = PaperTable(
     paper="OPSNet",
     says="Panoptic segmentation across data sets, against MaskCLIP and over backbones. Ours are trained shortly: a "
     "tiny ResNet, one with twice the blocks and a tiny Swin from closed sets of their own (quick: from nothing under "
-    "the given model's decoders). MaskCLIP here has mask tokens in a ViT CLIP, without its trained relative attention.",
+    "the given model's decoders). MaskCLIP here has mask tokens in the shipped OVSeg's ViT CLIP, which was adapted to "
+    "crops, without its trained relative attention; its masks are those of a closed set at equal training, and the few "
+    "steps of quick favour OPSNet.",
     columns=_THREE,
     rows=_rows(
         _THREE,
@@ -127,7 +129,8 @@ TABLE_3 = PaperTable(
 TABLE_8 = PaperTable(
     name="Table 8",
     paper="OPSNet",
-    says="Semantic segmentation by panoptic maps merged by class. OPSNet and LSeg at equal training; SimBaseline is "
+    says="Semantic segmentation by panoptic maps merged by class. OPSNet and LSeg at equal training, of which the few "
+    "steps of quick favour OPSNet; SimBaseline is "
     "the shipped OVSeg with its ensemble across data sets and its adapted CLIP, and stands beside the given OPSNet.",
     columns=_SEMANTIC,
     more=("ADE20K mIoU unseen", "Pascal Context mIoU unseen"),
@@ -191,12 +194,11 @@ CLAIMS = (
         "ADE20K 14.5 to 14.6 (Table 1).",
         contrasts=(
             above(COCO, QUERY, PLAIN),
-            above(ADE, QUERY, PLAIN),
             Contrast(
                 says="its gain on COCO above its gain on ADE20K",
                 terms=((1, QUERY, COCO), (-1, PLAIN, COCO), (-1, QUERY, ADE), (1, PLAIN, ADE)),
             ),
-            above("ADE20K PQ unseen", QUERY, PLAIN, kind="control"),
+            *rising((ADE, "ADE20K PQ unseen"), PLAIN, QUERY, kind="control"),
             above(ADE, OPSNET, PLAIN_MODULATED, kind="control"),
         ),
     ),
@@ -234,7 +236,7 @@ CLAIMS = (
         name="O14",
         says="At home OPSNet is not below the Mask2Former that it is made of: 52.4 and 51.9, 53.9 and 52.6, 57.9 and "
         "57.8; with Swin-L things alone are 0.1 below (Table 9).",
-        contrasts=rising(_COCO, CLOSED, OPSNET),
+        contrasts=rising(_COCO, CLOSED, OPSNET, margin=0.5),
     ),
     Claim(
         name="O15",
@@ -243,6 +245,11 @@ CLAIMS = (
         contrasts=(
             _at_most("GMAC", costs.WHOLE, costs.SEGMENTER, 82.0),
             _at_most("M parameters", costs.WHOLE, costs.SEGMENTER, 27.0),
+            Contrast(
+                says="OPSNet's passes of CLIP for a picture are fewer than two",
+                terms=((-1.0, costs.POOLED, "passes of CLIP"),),
+                margin=2.0,
+            ),
             above("passes of CLIP", costs.CROPPED, costs.POOLED),
         ),
     ),

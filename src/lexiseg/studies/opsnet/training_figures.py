@@ -16,8 +16,6 @@ from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.segmenters.mask2former_weights import read_mask2former
 from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.io.models import load_model
-from lexiseg.io.shipped import shipped_folder
 from lexiseg.layers.modulation import QUERY_ONLY
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.opsnet import OPSNet
@@ -32,8 +30,6 @@ from lexiseg.studies.worlds import MOST_BLOCKS, load_network, open_pictures, see
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
 """Out of which val chooses: Mask2Former's is 0.8."""
-SIMBASELINE_MASKS = 0.4
-"""SimBaseline's mask threshold across data sets."""
 Opened = tuple[Dataset, Vocabulary, int | None]
 """As `open_pictures` gives it."""
 Way = tuple[Fusion, MergeConfig]
@@ -94,10 +90,11 @@ def measure_closed_set(
     names: Literal["class layer", "mask tokens"],
     longest_side: int,
     arm: str,
+    ovseg: Mapping[str, Any],
     val: Mapping[str, Any],
     tests: Sequence[Mapping[str, Any]],
 ) -> Any:
-    """A closed-set Mask2Former, named by its own layer or by mask tokens of the shipped OVSeg's CLIP (MaskCLIP).
+    """A closed-set Mask2Former, named by its own layer or by mask tokens of an OVSeg's CLIP (MaskCLIP).
 
     Args:
         files: what units leave.
@@ -106,13 +103,14 @@ def measure_closed_set(
         names: what names its masks.
         longest_side: of the pictures.
         arm: what the figures are called.
+        ovseg: settings of the OVSeg.
         val: pictures on which the score threshold is chosen by PQ.
         tests: pictures of each data set.
     """
-    weights, ovseg = read_mask2former(files / unit / "model"), _shipped_ovseg()
+    weights, clip = read_mask2former(files / unit / "model"), load_network(files, ovseg, OVSeg).clip
     config = BaselineConfig(training_vocabulary=open_pictures(files, val)[1], longest_side=longest_side)
     kind = ClosedSetNames if names == "class layer" else MaskClip
-    network = kind(config, weights, ovseg.clip).eval()
+    network = kind(config, weights, clip).eval()
     chosen = _choose(network, open_pictures(files, val), {arm: (config.fusion, config.merge)})
     figures = _tested(network, chosen[arm], files, tests)
     return {"arms": {arm: figures}, "threshold": chosen[arm][1].score_threshold}
@@ -144,17 +142,27 @@ def measure_lseg(
     return {"arms": {arm: _semantic(_tested(network, way, files, tests))}}
 
 
-def measure_simbaseline(files: Path, out: Path, *, arm: str, tests: Sequence[Mapping[str, Any]]) -> Any:
-    """The mIoU of the shipped OVSeg as SimBaseline joins its branches across data sets; its CLIP is the adapted one.
+def measure_simbaseline(
+    files: Path,
+    out: Path,
+    *,
+    model: Mapping[str, Any],
+    mask_threshold: float,
+    arm: str,
+    tests: Sequence[Mapping[str, Any]],
+) -> Any:
+    """The mIoU of an OVSeg as SimBaseline joins its branches across data sets.
 
     Args:
         files: what units leave.
         out: not used.
+        model: settings of the OVSeg.
+        mask_threshold: SimBaseline's, of regions.
         arm: what the figures are called.
         tests: pictures of each data set.
     """
-    network = _shipped_ovseg()
-    network.config = replace(network.config, regions=replace(network.config.regions, mask_threshold=SIMBASELINE_MASKS))
+    network = load_network(files, model, OVSeg)
+    network.config = replace(network.config, regions=replace(network.config.regions, mask_threshold=mask_threshold))
     way = SIMBASELINE_CROSS_DATASET, network.config.merge
     return {"arms": {arm: _semantic(_tested(network, way, files, tests))}}
 
@@ -238,9 +246,3 @@ def _tested(
 def _semantic(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Those of models that answer with semantic maps."""
     return {name: about for name, about in figures.items() if "mIoU" in name}
-
-
-def _shipped_ovseg() -> OVSeg:
-    network = load_model(shipped_folder("tiny-ovseg"))
-    assert isinstance(network, OVSeg)
-    return network.eval()

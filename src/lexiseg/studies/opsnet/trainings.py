@@ -1,11 +1,12 @@
 """Units of the rows that need a training or another model: Tables 1 (without enhancer), 2, 3, 8 and 9, and the cost.
 
-All short trainings of the full preset begin from one closed-set Mask2Former per backbone (`mask2former-tiny-short`) and
-take `opsnet-tiny-short`'s steps on the same pictures in the same order, with heads from nothing; OPSNet+ goes on from
-the given model. The quick preset begins from the given model's segmenter and takes a few steps. There, the backbones of
-Table 2 have no trained start: all three begin from nothing, under the given model's decoders.
+All short trainings of the full preset begin from a closed-set Mask2Former of their backbone and seed
+(`mask2former-tiny-short`) and take `opsnet-tiny-short`'s steps on the same pictures in the same order, with heads from
+nothing; OPSNet+ goes on from the given model. The quick preset begins from the given model's segmenter and takes a few
+steps. There, the backbones of Table 2 have no trained start: all three begin from nothing, under the given model's
+decoders.
 
-Real data are measured with the given model alone.
+Real data are measured with the given model alone, and so are drawn ones if it has another segmenter than the recipes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from lexiseg.studies.opsnet import costs, training_figures, training_work
 from lexiseg.studies.opsnet.ablations import StudyRow
 from lexiseg.studies.opsnet.plan import counting_units
 from lexiseg.studies.units import Plan, Unit
-from lexiseg.studies.worlds import QUICK, DataName, Pictures, Preset, World, draw, picture_units
+from lexiseg.studies.worlds import QUICK, SECONDS_OF_DRAWING, DataName, Pictures, Preset, World, draw, picture_units
 from lexiseg.training.recipes.opsnet_plus import opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control
 from lexiseg.training.recipes.storybook import (
     mask2former_tiny,
@@ -75,8 +76,10 @@ SECONDS = {"closed": 0.045, "opsnet": 0.06, "resnet": 0.06, "deep": 0.075, "swin
 """Of a training, for each picture of a step, on one core."""
 SECONDS_OF_FIGURES = 0.09
 """Of a measurement, for each picture."""
-SECONDS_OF_DRAWING = 0.075
-"""For each picture."""
+SIMBASELINE_MASKS = 0.4
+"""SimBaseline's mask threshold across data sets."""
+SHIPPED_OVSEG = "tiny-ovseg"
+"""Whose CLIP, adapted to crops, names masks for the rows of MaskCLIP and SimBaseline."""
 SIDE = opsnet_tiny_short().framing.image_size
 RecipeT = TypeVar("RecipeT", ClosedSetRecipe, OPSNetRecipe)
 
@@ -86,18 +89,20 @@ def plan_trainings(world: World, preset: Preset) -> Plan:
     asked = world.of_system("opsnet", SHIPPED_NAME)
     if asked is None:
         return Plan(units={}, arms={})
-    return _Trainings(asked, preset).plan() if asked.root is None else _given_alone(asked, preset)
+    is_tiny = asked.root is None and asked.network.config.segmenter == opsnet_tiny_short().segmenter
+    return _Trainings(asked, preset).plan() if is_tiny else _given_alone(asked, preset)
 
 
 def _given_alone(world: World, preset: Preset) -> Plan:
-    """Real data: the given model in a row of its own, and the costs."""
-    rows = {GIVEN: StudyRow(name=GIVEN)}
-    found = [counting_units("given", world, world.pictures(data, "test", preset), rows) for data in world.data(ALL)]
-    if not found:
+    """The given model in a row of its own, and the costs."""
+    if not (there := world.data(ALL)):
         return Plan(units={}, arms={})
-    names = tuple(units[-1].name for units in found)
-    plan = Plan(units={unit.name: unit for units in found for unit in units}, arms=dict.fromkeys(rows, (names,)))
-    return plan | _costs(world, world.pictures(world.data(ALL)[0], "test", QUICK))
+    rows = {GIVEN: StudyRow(name=GIVEN, modulation=world.network.config.modulation)}
+    tests = [world.pictures(data, "test", preset) for data in there]
+    found = [counting_units("given", world, shown, rows) for shown in tests]
+    units = picture_units(tests) | {unit.name: unit for parts in found for unit in parts}
+    plan = Plan(units=units, arms=dict.fromkeys(rows, (tuple(parts[-1].name for parts in found),)))
+    return plan | _costs(world, world.pictures(there[0], "test", QUICK))
 
 
 def _costs(world: World, pictures: Pictures) -> Plan:
@@ -122,6 +127,7 @@ class _Trainings:
     def __init__(self, world: World, preset: Preset) -> None:
         self.preset, self.sizes, self.is_quick = preset, SIZES[preset.name], preset.name == "quick"
         self.given = world.model_settings
+        self.ovseg = World(model=SHIPPED_OVSEG).model_settings
         self.val = world.pictures("COCO", "val", preset)
         self.costs = _costs(world, self.val)
         self.tests = {data: world.pictures(data, "test", preset) for data in ALL}
@@ -139,7 +145,8 @@ class _Trainings:
             for arm, recipe in PLUS.items():
                 self._plus(arm, recipe(seed=seed), seed)
         self._given("given", GIVEN, self.given)
-        self._figures("simbaseline", (SIMBASELINE,), training_figures.measure_simbaseline, SEMANTIC, arm=SIMBASELINE)
+        simbaseline = {"model": self.ovseg, "mask_threshold": SIMBASELINE_MASKS, "arm": SIMBASELINE}
+        self._figures("simbaseline", (SIMBASELINE,), training_figures.measure_simbaseline, SEMANTIC, **simbaseline)
         return Plan(units=self.units, arms={arm: tuple(seeds) for arm, seeds in self.arms.items()}) | self.costs
 
     def _short(self, seed: int) -> None:
@@ -158,7 +165,8 @@ class _Trainings:
             (f"closed-{seed}", "class layer", CLOSED, PANOPTIC[:1]),
             (f"maskclip-{seed}", "mask tokens", MASKCLIP, PANOPTIC),
         ):
-            settings = {"unit": closed, "names": names, "longest_side": SIDE, "arm": arm, "val": self.val.settings}
+            settings: dict[str, Any] = {"unit": closed, "names": names, "longest_side": SIDE, "arm": arm}
+            settings |= {"ovseg": self.ovseg, "val": self.val.settings}
             self._figures(name, (arm,), training_figures.measure_closed_set, data, closed, **settings)
         lseg = self._train(f"trainings/lseg-{seed}", training_work.train_lseg, short, start, "lseg", model=self.given)
         settings = {"unit": lseg, "recipe": to_jsonable(self._sized(short)), "model": self.given, "arm": LSEG}
@@ -207,9 +215,9 @@ class _Trainings:
         self.arms.setdefault(arm, []).append((measured, covered))
 
     def _start(self, name: str, recipe: OPSNetRecipe) -> Mapping[str, Any]:
-        """The closed set that a recipe's segmenter begins from; it is trained once for all seeds."""
-        closed = replace(mask2former_tiny_short(), segmenter=recipe.segmenter)
-        unit = f"starts/{name}"
+        """The closed set that a recipe's segmenter begins from; each seed has its own, so that spreads have both."""
+        closed = replace(mask2former_tiny_short(seed=recipe.seed), segmenter=recipe.segmenter)
+        unit = f"starts/{name}-{recipe.seed}"
         if unit not in self.units:
             self._train(unit, training_work.train_closed_set, closed, None, "closed")
         return {"closed set": unit}

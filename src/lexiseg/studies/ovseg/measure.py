@@ -68,6 +68,11 @@ class Row:
     clip_logit_scales: tuple[float | None, ...] = (PAPER_SCALE,)
     chosen_by: Literal["mIoU", "hIoU"] = "mIoU"
 
+    @property
+    def asks_clip(self) -> bool:
+        """Whether an answer depends on CLIP's eyes; if not, every CLIP gives the same."""
+        return not all(ensemble.is_query_only for ensemble in self.ensembles)
+
     def candidates(self) -> list[Answering]:
         """All that val chooses from."""
         return [

@@ -1,7 +1,7 @@
 """Which CLIPs are made from which pairs, how each is asked, and in which units."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -56,8 +56,6 @@ REAL_DATA: Mapping[str, str] = {
 """The catalogue's name of each data set of the papers."""
 SECONDS_PER_MULTIPLY_ADD = 3e-11
 """Of a ViT on one core: docs/ovseg.md, "What it costs"."""
-LOOKS = 9
-"""Ways in which the published rows cut out proposals and true masks."""
 LONGEST = 50.0
 """Minutes of a unit that counts real pictures; more are split."""
 
@@ -194,13 +192,19 @@ def _real(world: World, preset: Preset) -> Plan:
     clip = network.config.clip
     tokens = (clip.image_size // clip.patch_size) ** 2 + 1
     multiply_adds = sum(parameter.numel() for parameter in network.clip.image_parameters) * tokens
-    seconds = multiply_adds * SECONDS_PER_MULTIPLY_ADD * network.config.segmenter.num_queries * LOOKS
+    asked, views = rows.published_rows(network.config, None), rows.published_views(network.config)
+    cuts = {(one.masks, one.regions) for row in asked if row.asks_clip for one in row.candidates()}
+    seconds = multiply_adds * SECONDS_PER_MULTIPLY_ADD * network.config.segmenter.num_queries * len(cuts)
+    arms = {row.name: work.arm_of(arm if row.asks_clip else ORIGINAL, row.name) for row in asked}
+    arms |= {part: work.arm_of(arm, part) for part in _named(views)}
     units: dict[str, Unit] = {}
     sums: list[str] = []
+    left_out: list[str] = []
     for data, name in REAL_DATA.items():
         try:
             there = len(open_dataset(name, world.root).samples)
-        except ValueError:  # not there; `lexiseg data check` says what is missing
+        except ValueError as error:
+            left_out.append(f"{data} is left out. {error}")
             continue
         number = there if preset.name == "full" else min(preset.test, there)
         whole = f"ovseg/real/{name}"
@@ -208,6 +212,7 @@ def _real(world: World, preset: Preset) -> Plan:
         of = max(min(MOST_BLOCKS, number), math.ceil(minutes / LONGEST))
         shares = [list(range(of))] if minutes <= LONGEST else [[part] for part in range(of)]
         about = {"model": world.model_settings, "name": name, "root": str(world.root.resolve()), "count": number}
+        about["views"] = to_jsonable(views)
         counting = [
             Unit(
                 name=f"{whole}-{place}",
@@ -221,14 +226,19 @@ def _real(world: World, preset: Preset) -> Plan:
         total = Unit(
             name=whole,
             act=work.add_real,
-            settings={"arm": arm, "data": data, "parts": parts},
+            settings={"arms": arms, "data": data, "parts": parts},
             needs=tuple(unit.name for unit in counting),
             minutes=0.1,
         )
         units |= {unit.name: unit for unit in (*counting, total)}
         sums.append(whole)
-    names = tuple(work.arm_of(arm, row.name) for row in rows.published_rows(network.config, None))
-    return Plan(units=units, arms=dict.fromkeys(names, (tuple(sums),)) if sums else {})
+    measured = dict.fromkeys(arms.values(), (tuple(sums),)) if sums else {}
+    return Plan(units=units, arms=measured, notes=tuple(left_out))
+
+
+def _named(views: Iterable[str]) -> list[str]:
+    """What a CLIP that names masks is told to name: clean and noisy ones, cut out in each way."""
+    return [f"{kind}, {view}" for kind in ("clean", "noisy") for view in views]
 
 
 class _Drawn:
@@ -291,7 +301,7 @@ class _Drawn:
         }
 
         def ask(name: str, clip: str | None, rows_: Sequence[Row], is_original: bool) -> None:
-            looks = rows.VIEWS_OF_ORIGINAL if is_original else rows.VIEWS
+            views = rows.VIEWS_OF_ORIGINAL if is_original else rows.VIEWS
             arm = prefix + name
             ways = sizes.val * sum(len(row.candidates()) for row in rows_) + sizes.test * len(rows_)
             unit = self._add(
@@ -302,15 +312,11 @@ class _Drawn:
                 clip=clip,
                 arm=arm,
                 rows=to_jsonable(tuple(rows_)),
-                views=to_jsonable(looks),
+                views=to_jsonable(views),
                 data=list(DRAWN_DATA_OF_ORIGINAL if is_original else DRAWN_DATA),
                 **shared,
             )
-            parts = [
-                *(row.name for row in rows_),
-                *(f"{kind}, {view}" for kind in ("clean", "noisy") for view in looks),
-            ]
-            for part in parts:
+            for part in (*(row.name for row in rows_), *_named(views)):
                 self._arms.setdefault(work.arm_of(arm, part), []).append((unit,))
 
         ask(ORIGINAL, None, asked, True)

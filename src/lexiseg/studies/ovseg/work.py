@@ -155,10 +155,9 @@ def measure(
         network = with_clip(network, read_vit_clip(files / clip / "model"))
         assert isinstance(network, OVSeg)
     asked = [from_jsonable(Row, row) for row in rows]
-    looks = {name: from_jsonable(RegionConfig, regions) for name, regions in views.items()}
     chosen = choose(network, read_panoptic(files / val), ALL, asked)
     dataset = read_panoptic(files / test)
-    found = tally_rows(network, dataset, ALL, chosen.values(), looks, blocks=MOST_BLOCKS)
+    found = tally_rows(network, dataset, ALL, chosen.values(), _views(views), blocks=MOST_BLOCKS)
     shared = frozenset(Vocabulary.of(overlap).names)
     is_shared = np.array([name in shared for name in found.names])
     standing = {"PC-59": is_shared, "A-847": ~is_shared}
@@ -186,6 +185,7 @@ def count_real(
     name: str,
     root: str,
     count: int,
+    views: Mapping[str, Any],
     parts: Sequence[int],
     of: int,
 ) -> Any:
@@ -198,6 +198,7 @@ def count_real(
         name: of the data set in the catalogue.
         root: where it lies.
         count: pictures at most, from the first on.
+        views: as `RegionConfig`, by name: ways of cutting out masks that are to be named.
         parts: which parts of them.
         of: how many parts there are.
     """
@@ -211,35 +212,41 @@ def count_real(
         if (target := out / f"{part}.json").is_file():
             continue
         pictures = replace(dataset, samples=dataset.samples[:count][part::of])
-        found = tally_rows(network, pictures, Vocabulary.of(words), asked.values())
-        pixels = {row: found.pixels[answering][0].tolist() for row, answering in asked.items()}
-        write_atomically(target, json.dumps({"is_seen": found.is_seen.tolist(), "pixels": pixels}))
+        found = tally_rows(network, pictures, Vocabulary.of(words), asked.values(), _views(views))
+        counts = {
+            "is_seen": found.is_seen.tolist(),
+            "pixels": {row: found.pixels[answering][0].tolist() for row, answering in asked.items()},
+            "named": {key: blocks[0].tolist() for key, blocks in found.named.items()},
+        }
+        write_atomically(target, json.dumps(counts))
     return {"choices": {row: jsonable_choice(answering) for row, answering in asked.items()}}
 
 
-def add_real(files: Path, out: Path, *, arm: str, data: str, parts: Sequence[Sequence[Any]]) -> Any:
+def _views(views: Mapping[str, Any]) -> dict[str, RegionConfig]:
+    return {name: from_jsonable(RegionConfig, regions) for name, regions in views.items()}
+
+
+def add_real(files: Path, out: Path, *, arms: Mapping[str, str], data: str, parts: Sequence[Sequence[Any]]) -> Any:
     """Adds up what `count_real` has counted.
 
     Args:
         files: where needed units work.
         out: not used.
-        arm: what the model's CLIP is.
+        arms: the arm of every row and of every kind of masks that are named.
         data: the data set's name in the papers.
         parts: the unit and the number of every part.
     """
     counted = [read_json_object(files / unit / f"{part}.json", ValueError) for unit, part in parts]
     groups = groups_of(np.array(counted[0]["is_seen"]))
     blocks = [counted[first::MOST_BLOCKS] for first in range(min(MOST_BLOCKS, len(counted)))]
-
-    def figures_of(counts: Any) -> dict[str, float]:
-        return under_names(iou_figures(counts, groups), [data], ())
-
     return {
         "arms": {
-            arm_of(arm, row): with_blocks(
-                [np.sum([part["pixels"][row] for part in block], axis=0) for block in blocks], figures_of
+            arms[row]: with_blocks(
+                [np.sum([part[kind][row] for part in block], axis=0) for block in blocks],
+                lambda counts, of=figures: under_names(of(counts, groups), [data], ()),
             )
-            for row in counted[0]["pixels"]
+            for kind, figures in (("pixels", iou_figures), ("named", naming_figures))
+            for row in counted[0][kind]
         }
     }
 

@@ -97,9 +97,15 @@ OPSNET_FIELDS = ("has_enhancer", "enhancer_shares_projection", "clip", "test_sid
 `is_closed_set`, and checkpoints of that time name these fields too."""
 
 
+def _as_taught(entry: dict[str, Any]) -> dict[str, Any]:
+    """A concept without what no training asks for: built-in lists had other places in the taxonomy, and no ids."""
+    is_concept = entry.keys() >= {"name", "synonyms", "is_thing"}
+    return {name: value for name, value in entry.items() if not (is_concept and name in ("path", "id"))}
+
+
 def _converted(recipe: str) -> Any:
     """What decides a run, as today's recipes say it."""
-    origin = json.loads(recipe)
+    origin = json.loads(recipe, object_hook=_as_taught)
     fields = origin.get("recipe") if isinstance(origin, dict) else None
     if isinstance(fields, dict):
         if "has_enhancer" in fields:

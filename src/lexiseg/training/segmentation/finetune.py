@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from lexiseg.core.concepts import same_word
+from lexiseg.core.concepts import Concept, same_word
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Dataset
 from lexiseg.data.samples.segmentation import example_generator
@@ -118,25 +118,35 @@ def split(data: Dataset, held_out_share: float, held_out_most: int, *, seed: int
 
 
 def join_vocabularies(old: Vocabulary, new: Vocabulary) -> Vocabulary:
-    """The old concepts in their order, then the new ones; one that shares a name with an old one adds its names to it.
+    """The old concepts in their order, then the new ones; one that shares id or name with an old one adds its names.
 
-    Two of different ids stay two. Thing or stuff, where both know a concept, and the templates are the old ones'.
+    An id counts before names: two of different ids stay two, and an old one without id takes the new one's. Of several
+    old ones with a name the first takes what has no id. Thing or stuff, where both know a concept, and the templates
+    are the old ones'.
     """
-    concepts = list(old.concepts)
-    owner = {same_word(name): place for place, concept in enumerate(concepts) for name in concept.names}
+    concepts: list[Concept] = []
+    by_id: dict[str, int] = {}
+    by_name: dict[str, int] = {}
+
+    def put(place: int, concept: Concept) -> None:
+        concepts[place : place + 1] = [concept]
+        if concept.id:
+            by_id[concept.id] = place
+        for name in concept.names:
+            by_name.setdefault(same_word(name), place)
+
+    for concept in old.concepts:
+        put(len(concepts), concept)
     for concept in new.concepts:
-        places = [owner[same_word(name)] for name in concept.names if same_word(name) in owner]
-        known = [
-            place for place in places if not (concept.id and concepts[place].id) or concept.id == concepts[place].id
-        ]
-        fresh = tuple(name for name in concept.names if same_word(name) not in owner)
-        if known:
-            place = known[0]
-            concepts[place] = replace(concepts[place], synonyms=(*concepts[place].synonyms, *fresh))
+        named = [by_name[same_word(name)] for name in concept.names if same_word(name) in by_name]
+        known = [by_id[concept.id]] if concept.id in by_id else named
+        place = next((p for p in known if concept.id in ("", concepts[p].id) or not concepts[p].id), None)
+        if place is None:
+            put(len(concepts), concept)
         else:
-            place = len(concepts)
-            concepts.append(concept)
-        owner |= {same_word(name): place for name in fresh}
+            fresh = tuple(name for name in concept.names if same_word(name) not in by_name)
+            first = concepts[place]
+            put(place, replace(first, synonyms=(*first.synonyms, *fresh), id=first.id or concept.id))
     return Vocabulary(tuple(concepts), old.templates)
 
 

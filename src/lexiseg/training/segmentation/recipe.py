@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 import torch
 
+from lexiseg.core.concepts import same_word
+from lexiseg.core.messages import shown
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage
@@ -56,6 +58,15 @@ class TrainingRecipe(Recipe):
     """
     precision: Precision = "bf16"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        words = set(map(same_word, self.training_vocabulary.row_names())) if self.nameless else ()
+        for name in self.nameless:
+            if same_word(name) in words:
+                raise ValueError(
+                    f"{shown(name)} is a word of the vocabulary and one of `nameless`, but a category is learned with "
+                    "its name or without: leave it out of one of the two."
+                )
 
     @property
     def training_vocabulary(self) -> Vocabulary:
