@@ -179,8 +179,8 @@ def _claims_overview(claims: Sequence[Claim], verdicts: Mapping[str, tuple[str, 
     rows = []
     for claim in claims:
         verdict, findings = verdicts[claim.name]
-        against = [one.contrast.says for one in findings if one.verdict == "does not hold"]
         counted = [one for one in findings if one.contrast.kind != "control"]
+        against = [one.contrast.says for one in counted if one.verdict == "does not hold"]
         share = f"{sum(one.verdict == 'holds' for one in counted)} of {len(counted)}"
         rows.append((claim.name, verdict, share, "; ".join(against)))
     return "\n".join(["## Claims", "", *markdown_table(("claim", "verdict", "contrasts that hold", "reversed"), rows)])
@@ -215,7 +215,8 @@ def _difference(finding: Finding) -> str:
         return "-"
     mark = "*" if finding.spread_of == "pictures" else ""
     width = "" if finding.spread is None else f" {mark}± {finding.spread:.2f}{mark}"
-    margin = f" (may lack {finding.contrast.margin:g})" if finding.contrast.margin else ""
+    allowed = finding.contrast.margin
+    margin = "" if not allowed else f" (may lack {allowed:g})" if allowed > 0 else f" (must pass {-allowed:g})"
     return f"{statistics.mean(finding.gains):+.2f}{width}{margin}"
 
 

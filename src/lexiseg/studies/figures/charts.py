@@ -192,12 +192,15 @@ class Lines:
         marks, plot = scale.marks(), scale.plot
         span = len(self.x) - 1 if self.is_even else self.x[-1] - self.x[0]
         shares = [(i if self.is_even else v - self.x[0]) / (span or 1) for i, v in enumerate(self.x)]
-        across = [plot.left + 14 + share * (plot.width - 28) for share in shares]
+        tags = {name: f"{self.reference} {_tenths(value)}".strip() for name, value in self.references.items()}
+        room = max((text_size(words, 11)[0] + 12 for words in tags.values()), default=0)  # right of the last place
+        across = [plot.left + 14 + share * (plot.width - 28 - room) for share in shares]
+        told: list[Mark] = []
         for name, value in self.references.items():
             ends = (plot.left, scale.y(value)), (plot.right, scale.y(value))
             marks.append(Stroke(points=ends, colour=colours[name], width=1.6, is_dashed=True))
-            words = f"{self.reference} {_tenths(value)}".strip()
-            marks += _on_paper(plot.right - 4 - text_size(words, 11)[0] / 2, scale.y(value), words, colours[name])
+            middle = plot.right - 4 - text_size(tags[name], 11)[0] / 2
+            told += _on_paper(middle, scale.y(value), tags[name], colours[name])
         for name, points in known.items():
             places = tuple((across[place], scale.y(value)) for place, value in points)
             marks.append(Stroke(points=places, colour=colours[name], width=2.2))
@@ -206,8 +209,8 @@ class Lines:
                     marks.append(_whisker(x, scale.y(value - spread), scale.y(value + spread), colours[name]))
                 marks.append(Dot(x=x, y=y, radius=3.6, fill=colours[name]))
             place, value = max(points, key=lambda point: point[1])
-            marks += _on_paper(across[place], scale.y(value) - 14, _tenths(value), INK)
-        return marks + scale.x_axis({number(v): x for v, x in zip(self.x, across, strict=True)})
+            told += _on_paper(across[place], scale.y(value) - 14, _tenths(value), INK)
+        return marks + told + scale.x_axis({number(v): x for v, x in zip(self.x, across, strict=True)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +256,7 @@ class HeatMap:
                 marks.append(
                     Text(x=x + cell[0] / 2, y=y + cell[1] / 2, words=_tenths(value), colour=ink, anchor="middle")
                 )
-                if value == high:
+                if value == high > low:
                     best.append(_frame(inner))
         for place, name in enumerate(self.columns):
             marks.append(Text(x=plot.left + (place + 0.5) * cell[0], y=plot.bottom + 13, words=name, anchor="middle"))

@@ -33,8 +33,6 @@ ARMS = tuple(WAYS)
 BY_NAMES, BY_MEANS, _, BEST = ARMS
 LEVELS = ("level 1", "level 2", "level 3", "name")
 """Of a path; level 1 is thing or stuff."""
-SHOWN_SEGMENTS = 2
-"""Of a picture in the figure, each with two paths."""
 
 
 def count(
@@ -99,7 +97,10 @@ def measure(
 def examples(
     model: OPSNet, dataset: Dataset, vocabulary: Vocabulary, category_ids: Sequence[int], number: int, data: str
 ) -> list[PictureRow]:
-    """Rows of the figure: the first pictures in which the model has masks of three segments."""
+    """Rows of the figure: the first pictures in which the model has masks of three segments.
+
+    Two of them are shown, the largest thing and the largest stuff where there are both, each with two paths.
+    """
     rows: list[PictureRow] = []
     if not number:
         return rows
@@ -110,12 +111,16 @@ def examples(
         category_id: (*concept.path, concept.name)
         for category_id, concept in zip(category_ids, vocabulary.concepts, strict=True)
     }
+    is_thing = {category.id: category.is_thing for category in dataset.categories}
     fusion = model.config.fusion
     for shown in show_all(dataset, None):
         seen = look(model, shown)
         if not is_worth_showing(seen, is_drawn=False):
             continue
-        chosen = most_telling(seen, SHOWN_SEGMENTS)
+        largest = most_telling(seen, len(shown.segments))
+        things = [place for place in largest if is_thing[shown.segments[place].category_id]]
+        stuff = [place for place in largest if place not in things]
+        chosen = [*things[:1], *stuff[:1]] if things and stuff else largest[:2]
         queries = [query for place in chosen if (query := seen.queries[place]) is not None]
         by_names = tree.descents(nodes, lambda some, seen=seen: model.predict(seen.own, some, fusion))(0)(queries)
         probs = model.predict(seen.own, words, fusion).class_logits[0, queries].softmax(-1)
@@ -180,7 +185,7 @@ def draw_levels(arms: Mapping[str, Mapping[str, Any]], data: Sequence[str]) -> D
     return chart(
         "Paths that are right down to each level",
         panels,
-        columns=len(panels),
+        panel_height=190,
         says="Of segments of which the model has a mask. Level 1 is thing or stuff, then come kinds, and last the "
         "name.",
         source='By lexiseg reproduce "Figure 5"; bars: standard error over pictures.',

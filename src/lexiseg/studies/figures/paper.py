@@ -29,12 +29,13 @@ FIGURES = (
         name="Figure 4",
         paper="OPSNet",
         says="Cosines of all pairs of classes, times 100, and the shares of pairs above 0.5 in percent: CLIP's text "
-        "embeddings against what is learned. Nearest: the mean over classes of the cosine to the most similar one; "
-        "centred: after the mean row is taken off, to which a softmax is blind. A learned softmax layer has rows that "
-        "sum to about zero, and a mean cosine about zero, from whatever it learned: how near the nearest class is "
-        "tells more.",
+        "embeddings against prototypes: rows of a softmax layer that learned from frozen CLIP features of true masks "
+        "(a probe), mean query embeddings of a class, and the class layer of a closed-set Mask2Former, the paper's "
+        "own. Nearest: the mean over classes of the cosine to the most similar one; centred: after the mean row is "
+        "taken off, to which a softmax is blind. A learned softmax layer has rows that sum to about zero, and a mean "
+        "cosine about zero, from whatever it learned: how near the nearest class is tells more.",
         unit=PROTOTYPES,
-        arms=(prototypes.TEXT, prototypes.PROBE, prototypes.QUERIES),
+        arms=prototypes.ARMS,
         columns=tuple(f"{data} {name}" for data in _FOUR for name in _ALIKE),
     ),
     PaperFigure(
@@ -67,6 +68,7 @@ CLAIMS = (
                 says="mean cosines of text embeddings: the greatest of the data sets above the least",
                 terms=((1.0, prototypes.TEXT, prototypes.SPREAD),),
             ),
+            above("COCO mean cosine", prototypes.TEXT, prototypes.LAYER, kind="control"),
             *(above(f"{data} nearest, centred", prototypes.TEXT, prototypes.PROBE, kind="control") for data in _FOUR),
         ),
     ),

@@ -8,6 +8,7 @@ from lexiseg.data.catalogue import CATALOGUE
 from lexiseg.io.shipped import SHIPPED_NAME
 from lexiseg.storybook.choices import Split
 from lexiseg.studies.figures import descent, many_words, prototypes
+from lexiseg.studies.opsnet.trainings import plan_trainings
 from lexiseg.studies.units import Plan, Unit
 from lexiseg.studies.worlds import DRAWN_ROLES, REAL_NAMES, DataName, Pictures, Preset, World, picture_units
 
@@ -15,6 +16,8 @@ MANY_WORDS, PROTOTYPES, DESCENT = "figures/many-words", "figures/prototypes", "f
 """The units, whose pictures the figures show."""
 TRAIN = {"quick": 100, "full": 400}
 """Pictures of train from which the probes of Figure 4 learn, of each drawn data set."""
+CLOSED = "trainings/closed-0"
+"""The unit that trains a closed-set Mask2Former on COCO's pictures, whose class layer Figure 4 shows, too."""
 MOST_REAL = 50
 """Real pictures of each data set, which large models take seconds for."""
 ROWS: Mapping[DataName, int] = {"COCO": 2, "ADE20K": 1}
@@ -37,12 +40,17 @@ def plan_figures(world: World, preset: Preset) -> Plan:
     arms: dict[str, tuple[tuple[str, ...], ...]] = {}
 
     def add(
-        name: str, act: Callable[..., Any], pictures: Mapping[DataName, Pictures], found: Sequence[str], **more: object
+        name: str,
+        act: Callable[..., Any],
+        pictures: Mapping[DataName, Pictures],
+        found: Sequence[str],
+        more_needs: Sequence[str] = (),
+        **more: object,
     ) -> None:
         if not pictures:
             return
         settings = {"model": asked.model_settings, "pictures": {data: one.settings for data, one in pictures.items()}}
-        needs = tuple(need for one in pictures.values() for need in one.needs)
+        needs = (*(need for one in pictures.values() for need in one.needs), *more_needs)
         minutes = sum(one.count or 0 for one in pictures.values()) / 200
         units[name] = Unit(name=name, act=act, settings={**settings, **more}, needs=needs, minutes=minutes)
         arms.update(dict.fromkeys(found, ((name,),)))
@@ -53,9 +61,20 @@ def plan_figures(world: World, preset: Preset) -> Plan:
         if asked.root is None
     }
     add(MANY_WORDS, many_words.measure, test, many_words.ARMS, scenes=scenes, rows=ROWS)
-    add(PROTOTYPES, prototypes.measure, train, (prototypes.TEXT, prototypes.PROBE, prototypes.QUERIES))
+    trainings = plan_trainings(asked, preset).units if preset.name == "full" else {}  # quick ones learn no classes
+    closed = CLOSED if CLOSED in trainings else None
+    units |= _whole(CLOSED, trainings) if closed else {}
+    add(PROTOTYPES, prototypes.measure, train, prototypes.ARMS, (CLOSED,) * bool(closed), closed=closed)
     add(DESCENT, descent.measure, with_paths, descent.ARMS, rows=ROWS)
     return Plan(units=units, arms=arms)
+
+
+def _whole(name: str, units: Mapping[str, Unit]) -> dict[str, Unit]:
+    """A unit and all that it needs."""
+    found = {name: units[name]}
+    for need in units[name].needs:
+        found |= _whole(need, units)
+    return found
 
 
 def _pictures(world: World, data: DataName, split: Split, count: int) -> Pictures:

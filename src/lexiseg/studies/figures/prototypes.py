@@ -224,7 +224,7 @@ def draw(arms: Mapping[str, Mapping[str, Rows]]) -> Drawing:
         for data, text in arms[TEXT].items()
     ]
     return chart(
-        "Words are less apart than learned classes",
+        "How alike classes are: words and learned prototypes",
         panels,
         columns=2 if len(panels) > 1 else 1,
         panel_height=225,

@@ -47,7 +47,7 @@ def over_ratios(figures: Figures) -> Drawing | None:
         x_label="k in query + k CLIP",
         y_label="%",
     )
-    says = "No k is best everywhere; modulation (dashed) weighs both by how far the words are from those of training."
+    says = "Fixed weights k of CLIP beside the query. Dashed: modulation, whose weight follows from the words."
     return chart("Fixed mixtures against modulation", [lines], panel_height=340, says=says, source=_SOURCE)
 
 
@@ -88,7 +88,7 @@ def grid(figures: Figures) -> Drawing | None:
     ]
     if not panels:
         return None
-    says = "Darker is better; the best of each grid has a frame."
+    says = "PQ in percent, darker where it is higher; the highest has a frame."
     columns = len(panels)
     return chart("Fusion and debiasing together", panels, columns=columns, panel_height=250, says=says, source=_SOURCE)
 
