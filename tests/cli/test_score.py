@@ -198,7 +198,7 @@ def test_of_a_hundred_thousand_pictures_ten_have_no_prediction(run: Run, tmp_pat
     ran = score(run, tmp_path / "truth.json", tmp_path / "predicted.json")
 
     refused(ran, "10 of 100000 pictures", "000500.jpg, 000600.jpg, 000700.jpg and 7 more")
-    assert time.process_time() - started < 30
+    assert time.process_time() - started < 120  # ten seconds on a quiet machine; looking for each in all takes hours
 
 
 def test_missing_id_pngs_are_counted_and_named(run: Run, truth: Path, predicted: Path) -> None:

@@ -44,6 +44,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 GIVEN = {"unit": "given"}
+OVSEG = {"model": "tiny-ovseg"}
 
 
 def small(recipe: Any) -> dict[str, Any]:
@@ -133,7 +134,7 @@ def test_every_baseline_is_trained_and_measured(files: Path) -> None:
 
     out, asked = files / "x", {"arm": "it", "tests": [COCO]}
     lseg = training_figures.measure_lseg(files, out, unit="lseg", recipe=recipe, model=GIVEN, **asked)
-    closed: dict[str, Any] = {"unit": "closed-set", "longest_side": 64, "val": COCO, **asked}
+    closed: dict[str, Any] = {"unit": "closed-set", "longest_side": 64, "ovseg": OVSEG, "val": COCO, **asked}
     by_layer = training_figures.measure_closed_set(files, out, names="class layer", **closed)
     covered = training_figures.measure_coverage(
         files, out, model={"unit": "plus"}, arm="it", labels="pictures/image-level", longest_side=64
