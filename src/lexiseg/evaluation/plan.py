@@ -39,6 +39,12 @@ class EvaluationPlan:
     merge: MergeConfig
     semantic_rule: SemanticRule = "merged"
 
+    @property
+    def concept_of_place(self) -> tuple[int, ...]:
+        """For each category of the data set, by its place, the concept that names it."""
+        concept_of = {category_id: concept for concept, category_id in enumerate(self.category_ids)}
+        return tuple(concept_of[category.id] for category in self.measure.categories)
+
     def answer(self, prediction: MaskPrediction, index: int, frame: Frame, merge: MergeConfig | None = None) -> Answer:
         """One picture's part of a prediction, with vocabulary and settings."""
         return Answer(

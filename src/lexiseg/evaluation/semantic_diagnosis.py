@@ -141,9 +141,8 @@ def _count_picture(
     labels = truth.to_semantic(categories)
     true = TrueClasses.of(labels, frame, image.pixel_values.device)
     place_of = places(categories)
-    class_of = {place_of[category_id]: concept for concept, category_id in enumerate(plan.category_ids)}
     ious = true.ious(prediction.mask_logits[0])
-    named = true.naming(prediction, ious, [class_of[place] for place in range(len(categories))])
+    named = true.naming(prediction, ious, plan.concept_of_place)
     tallies: dict[Way, SemanticTally] = {
         "model": plan.measure.tally(plan.answer(prediction, 0, frame), truth),
         "true masks, CLIP's names": plan.measure.zero(),

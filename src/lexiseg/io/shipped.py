@@ -20,7 +20,8 @@ WEIGHT_ENDINGS = (".pth", ".pt", ".pkl", ".bin", ".safetensors")
 """How files of weights end."""
 SHIPPED_NAME = "storybook"
 """The default model."""
-SHIPPED: Mapping[str, str] = {SHIPPED_NAME: "opsnet", "tiny-ovseg": "ovseg"}
+SHIPPED_OVSEG_NAME = "tiny-ovseg"
+SHIPPED: Mapping[str, str] = {SHIPPED_NAME: "opsnet", SHIPPED_OVSEG_NAME: "ovseg"}
 """Each shipped model's name and folder: an OPSNet and an OVSeg, both of the drawn world."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from lexiseg.core.errors import UsageError
 from lexiseg.core.files import read_json_object
 from lexiseg.core.messages import few, printable, shown
-from lexiseg.io.shipped import SHIPPED_NAME
+from lexiseg.io.shipped import SHIPPED
 from lexiseg.studies.figures import paper as figures
 from lexiseg.studies.figures.plan import plan_figures
 from lexiseg.studies.opsnet import paper as opsnet
@@ -21,7 +21,7 @@ from lexiseg.studies.opsnet.plan import plan_ablations
 from lexiseg.studies.opsnet.trainings import plan_trainings
 from lexiseg.studies.ovseg import claims as ovseg_claims
 from lexiseg.studies.ovseg import paper as ovseg
-from lexiseg.studies.ovseg.plan import SHIPPED, STANDS_FOR, plan_ovseg
+from lexiseg.studies.ovseg.plan import STANDS_FOR, plan_ovseg
 from lexiseg.studies.report import Asked, write_results
 from lexiseg.studies.tables import NOT_TRIED, PaperFigure, PaperTable
 from lexiseg.studies.units import Plan, Store, run_units
@@ -184,7 +184,7 @@ def _about(names: Sequence[str], world: World, preset: Preset, out: Path) -> dic
 
 def _answering(world: World) -> str:
     """The model that is asked; in the drawn world, one of each system."""
-    asked = [world.of_system(system, shipped) for system, shipped in (("opsnet", SHIPPED_NAME), ("ovseg", SHIPPED))]
+    asked = [world.of_system(system, name) for name, system in SHIPPED.items()]
     return " and ".join(dict.fromkeys(one.model for one in asked if one is not None))
 
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,8 @@ class Store:
 
     root: Path
     units: Mapping[str, Unit]
+    finished: set[str] = field(default_factory=set, compare=False, repr=False)
+    """Names whose records were read: a finished unit stays finished, and its record may be large."""
 
     @property
     def files(self) -> Path:
@@ -83,6 +85,12 @@ class Store:
         path = self.root / RECORDS / f"{name}.json"
         record = read_json_object(path, ValueError) if path.is_file() else None
         return record if record is not None and record.get("digest") == self.digest(name) else None
+
+    def is_finished(self, name: str) -> bool:
+        """Whether there is a `record`; each is read once."""
+        if name not in self.finished and self.record(name) is not None:
+            self.finished.add(name)
+        return name in self.finished
 
     def digest(self, name: str) -> str:
         """What tells a unit from one with other settings, or with needs that have others."""
@@ -100,7 +108,7 @@ class Store:
 
         def add(name: str, *, as_need: bool) -> None:
             unit = self.units[name]
-            if name in found or (self.record(name) and not (as_need and not (self.files / name).exists())):
+            if name in found or (self.is_finished(name) and not (as_need and not (self.files / name).exists())):
                 return
             for need in unit.needs:
                 add(need, as_need=True)

@@ -3,7 +3,7 @@
 import itertools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 RULE = (
@@ -64,13 +64,11 @@ class Claim:
     says: str
     """What is claimed, with the paper's figures."""
     contrasts: tuple[Contrast, ...]
-    needs: tuple[tuple[str, str], ...] = field(default=())
-    """Further arms and figures that are shown with it."""
 
     @property
     def arms(self) -> frozenset[str]:
         """What must have been measured."""
-        return frozenset(arm for c in self.contrasts for _, arm, _ in c.terms) | {arm for arm, _ in self.needs}
+        return frozenset(arm for c in self.contrasts for _, arm, _ in c.terms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +163,11 @@ def with_blocks(
     whole = figures_of(total(blocks))
     without = [figures_of(total([*blocks[:b], *blocks[b + 1 :]])) for b in range(len(blocks))] if blocks[1:] else []
     return {name: {"value": value, "blocks": [one[name] for one in without]} for name, value in whole.items()}
+
+
+def of_data(data: str, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures under the name of their data set too: "ADE20K PQ" ..."""
+    return {f"{data} {name}": about for name, about in figures.items()}
 
 
 def _verdict(contrast: Contrast, gains: Sequence[float], spread: float | None) -> Verdict:

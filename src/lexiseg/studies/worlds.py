@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -107,7 +107,7 @@ class World:
         reasons: dict[DataName, str] = {}
         for data in DRAWN_ROLES if self.root is not None else ():
             try:
-                open_dataset(REAL_NAMES[data], self.root)
+                _open_real(data, self.root)
             except ValueError as error:
                 reasons[data] = str(error)
         return reasons
@@ -155,7 +155,7 @@ class Pictures:
         """Plain data for `open_pictures`."""
         if self.root is None:
             return {"data": self.data, "drawn": self.unit.name}
-        samples = open_dataset(REAL_NAMES[self.data], self.root).samples[: self.count]
+        samples = _open_real(self.data, self.root).samples[: self.count]
         names = hashlib.sha256("\n".join(sample.file_name for sample in samples).encode()).hexdigest()[:16]
         return {"data": self.data, "root": str(self.root.resolve()), "count": len(samples), "names": names}
 
@@ -171,14 +171,20 @@ def draw(files: Path, out: Path, *, role: Role, split: Split, count: int, seed: 
     return {"pictures": count}
 
 
-def open_pictures(files: Path, settings: Mapping[str, Any]) -> tuple[Dataset, Vocabulary, int | None]:
-    """The data set of `Pictures.settings`, its words, and how many of its pictures are meant; None: all."""
+def open_pictures(files: Path, settings: Mapping[str, Any]) -> tuple[Dataset, Vocabulary]:
+    """The pictures of `Pictures.settings`, and their words."""
     if "drawn" in settings:
         vocabulary = ROLE_CONTENTS[DRAWN_ROLES[settings["data"]]].vocabulary
-        return read_panoptic(files / settings["drawn"]), vocabulary, None
-    name = REAL_NAMES[settings["data"]]
-    dataset = open_dataset(name, Path(settings["root"]))
-    return dataset, Vocabulary.of(CATALOGUE[name].vocabulary), settings["count"]
+        return read_panoptic(files / settings["drawn"]), vocabulary
+    dataset = _open_real(settings["data"], Path(settings["root"]))
+    vocabulary = Vocabulary.of(CATALOGUE[REAL_NAMES[settings["data"]]].vocabulary)
+    return replace(dataset, samples=dataset.samples[: settings["count"]]), vocabulary
+
+
+@lru_cache(maxsize=len(REAL_NAMES))
+def _open_real(data: DataName, root: Path) -> Dataset:
+    """A real data set, whose list is read once for all plans."""
+    return open_dataset(REAL_NAMES[data], root)
 
 
 def seen_and_unseen(dataset: Dataset, vocabulary: Vocabulary, training: Vocabulary) -> dict[str, tuple[str, ...]]:

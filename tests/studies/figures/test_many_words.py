@@ -37,7 +37,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
     folder = tmp_path_factory.mktemp("files")
     shown = Pictures(data="COCO", split="test", count=4)
     shown.unit.act(folder, folder / shown.unit.name, **shown.unit.settings)
-    return [look(tiny.model(), one) for one in show_all(read_panoptic(folder / shown.unit.name), None, SCENES)]
+    return [look(tiny.model(), one) for one in show_all(read_panoptic(folder / shown.unit.name), SCENES)]
 
 
 def test_known_concepts_come_before_distractors_and_no_name_stands_twice() -> None:
@@ -149,5 +149,5 @@ def test_pictures_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     dataset = read_panoptic(tmp_path / "data")
     dataset.samples[0].image_path.write_bytes(b"no picture")
 
-    assert [one.number for one in show_all(dataset, None)] == [1]
-    assert list(show_all(dataset, 1)) == []
+    assert [one.number for one in show_all(dataset)] == [1]
+    assert list(show_all(replace(dataset, samples=dataset.samples[:1]))) == []

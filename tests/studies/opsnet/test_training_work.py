@@ -153,7 +153,7 @@ def test_counts_of_any_model_are_those_of_the_evaluator(files: Path) -> None:
 
     dataset = open_pictures(files, COCO)[0]
     settings = EvaluationSettings(merge=merge, task="semantic")
-    assert found.figures["mIoU"]["value"] == 100 * evaluate_dataset(network, dataset, BASE, settings).quality.miou
+    assert found["mIoU"]["value"] == 100 * evaluate_dataset(network, dataset, BASE, settings).quality.miou
 
 
 def test_pooling_is_one_pass_of_clip_and_cropping_one_for_each_mask(files: Path) -> None:

@@ -36,11 +36,11 @@ LEVELS = ("level 1", "level 2", "level 3", "name")
 
 
 def count(
-    model: OPSNet, dataset: Dataset, vocabulary: Vocabulary, limit: int | None, cache_dir: Path
+    model: OPSNet, dataset: Dataset, vocabulary: Vocabulary, cache_dir: Path
 ) -> list[Counter[tuple[str, str, bool]]]:
     """How often paths of the model's own masks are right: by arm and level, for each block of pictures."""
     blocks: list[Counter[tuple[str, str, bool]]] = []
-    samples = dataset.samples[:limit]
+    samples = dataset.samples
     for block in range(min(MOST_BLOCKS, len(samples))):
         part = replace(dataset, samples=samples[block::MOST_BLOCKS])
         found = hierarchy_accuracy(model, part, vocabulary, EvaluationSettings(cache_dir=cache_dir))
@@ -81,9 +81,9 @@ def measure(
     arms: dict[str, dict[str, Any]] = {arm: {} for arm in WAYS}
     shown: list[PictureRow] = []
     for data, settings in pictures.items():
-        dataset, vocabulary, limit = open_pictures(files, settings)
+        dataset, vocabulary = open_pictures(files, settings)
         matched, category_ids = match_vocabulary(dataset.categories, vocabulary)
-        blocks = count(network, dataset, matched, limit, out / "text")
+        blocks = count(network, dataset, matched, out / "text")
         for arm, found in arms.items():
             found |= with_blocks(blocks, lambda total, arm=arm, data=data: shares(total, arm, data))
         shown += examples(network, dataset, matched, category_ids, rows.get(data, 0), data)
@@ -113,7 +113,7 @@ def examples(
     }
     is_thing = {category.id: category.is_thing for category in dataset.categories}
     fusion = model.config.fusion
-    for shown in show_all(dataset, None):
+    for shown in show_all(dataset):
         seen = look(model, shown)
         if not is_worth_showing(seen, is_drawn=False):
             continue

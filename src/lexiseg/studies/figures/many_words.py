@@ -205,7 +205,7 @@ def measure(
     shown: list[PictureRow] = []
     costs: dict[str, Any] = {}
     for data, settings in pictures.items():
-        dataset, vocabulary, limit = open_pictures(files, settings)
+        dataset, vocabulary = open_pictures(files, settings)
         matched, category_ids = match_vocabulary(dataset.categories, vocabulary)
         many, num_known = among_many(matched, ALL.concepts if data in scenes else ())
         began = time.process_time()
@@ -220,7 +220,7 @@ def measure(
             is_drawn=data in scenes,
             rows_left=rows.get(data, 0),
         )
-        for one in show_all(dataset, limit, scenes.get(data)):
+        for one in show_all(dataset, scenes.get(data)):
             found.add(look(network, one))
         for name, figures in found.figures().items():
             arms.setdefault(name, {}).update(figures)

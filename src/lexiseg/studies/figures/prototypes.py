@@ -196,8 +196,8 @@ def measure(
     network = load_network(files, model, OPSNet)
     learned: dict[str, Classes] = {}
     for data, settings in pictures.items():
-        dataset, vocabulary, limit = open_pictures(files, settings)
-        learned[data] = learn(network, dataset, vocabulary, show_all(dataset, limit))
+        dataset, vocabulary = open_pictures(files, settings)
+        learned[data] = learn(network, dataset, vocabulary, show_all(dataset))
     arms = {arm: {data: c.rows[arm] for data, c in learned.items() if arm in c.rows} for arm in ARMS}
     if closed is not None:
         arms[LAYER] = {"COCO": read_mask2former(files / closed / "model").class_weight[:-1]}

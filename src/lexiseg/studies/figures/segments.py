@@ -50,16 +50,14 @@ class Seen:
     """For each segment the best of the model's own masks that match it (IoU above one half), by predicted IoU."""
 
 
-def show_all(dataset: Dataset, limit: int | None, scenes: Mapping[str, Any] | None = None) -> Iterator[Shown]:
+def show_all(dataset: Dataset, scenes: Mapping[str, Any] | None = None) -> Iterator[Shown]:
     """Reads pictures; those that can't be read are left out.
 
     Args:
         dataset: with masks of every pixel.
-        limit: pictures at most.
         scenes: role, split and seed of drawn pictures, whose strangers are then segments, too; None: of no picture.
     """
-    samples = dataset.samples[:limit]
-    for number, loaded in enumerate(open_all(dataset.load, samples)):
+    for number, loaded in enumerate(open_all(dataset.load, dataset.samples)):
         if isinstance(loaded, Skipped):
             continue
         truth, strangers = loaded.annotation.to_segmentation(dataset.categories), dict[int, str]()

@@ -68,8 +68,8 @@ def count_passes(files: Path, out: Path, *, model: Mapping[str, Any], pictures: 
         pictures: of a data set.
     """
     network = load_network(files, model, OPSNet)
-    dataset, vocabulary, limit = open_pictures(files, pictures)
-    settings = EvaluationSettings(limit=limit, batch_size=1)
+    dataset, vocabulary = open_pictures(files, pictures)
+    settings = EvaluationSettings(batch_size=1)
     seen: list[int] = []
     first = next(part for part in network.clip.visual.modules() if isinstance(part, nn.Conv2d))
     hook = first.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))

@@ -14,7 +14,7 @@ from lexiseg.io.shipped import SHIPPED_NAME
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.studies.opsnet.ablations import TABLES, Counting, Counts, StudyRow, at_thresholds, study
 from lexiseg.studies.units import Plan, Unit
-from lexiseg.studies.verdicts import with_blocks
+from lexiseg.studies.verdicts import of_data, with_blocks
 from lexiseg.studies.worlds import (
     MOST_BLOCKS,
     DataName,
@@ -103,12 +103,11 @@ def count(
     """
     out.mkdir(parents=True, exist_ok=True)
     network = with_pool(load_network(files, model, OPSNet), files, model)
-    dataset, vocabulary, limit = open_pictures(files, pictures)
-    samples = dataset.samples[:limit]
+    dataset, vocabulary = open_pictures(files, pictures)
     asked = at_thresholds([from_jsonable(StudyRow, row) for row in rows.values()], network.config.merge)
     for block in blocks:
         target = out / f"{block}.json"
-        if not (part := samples[block::MOST_BLOCKS]) or target.is_file():
+        if not (part := dataset.samples[block::MOST_BLOCKS]) or target.is_file():
             continue
         counted = study(
             network, replace(dataset, samples=part), vocabulary, asked, EvaluationSettings(cache_dir=out / "words")
@@ -130,7 +129,7 @@ def add_up(
 ) -> Any:
     """Adds the blocks of `count` up to figures: the act of a unit."""
     network = load_network(files, model, OPSNet)
-    dataset, vocabulary, _ = open_pictures(files, pictures)
+    dataset, vocabulary = open_pictures(files, pictures)
     groups = seen_and_unseen(dataset, vocabulary, network.training_vocabulary)
     counting = Counting.of(dataset, vocabulary, groups)
     blocks = [read_json_object(path) for part in parts for path in _blocks_of(files / part)]
@@ -138,8 +137,7 @@ def add_up(
     arms = {}
     for arm in rows:
         counts = [Counts.from_jsonable(block["arms"][arm]) for block in blocks]
-        found = with_blocks(counts, counting.figures)
-        arms[arm] = {f"{data} {name}": about for name, about in found.items()}
+        arms[arm] = of_data(data, with_blocks(counts, counting.figures))
     return {
         "arms": arms,
         "domain similarity": blocks[0]["domain similarity"],

@@ -1,7 +1,7 @@
 """Figures of what `training_work` has trained, and of baselines: acts of units. Thresholds are chosen on val."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -25,12 +25,12 @@ from lexiseg.models.presets import SIMBASELINE_CROSS_DATASET
 from lexiseg.studies.opsnet.ablations import Counting
 from lexiseg.studies.opsnet.baselines import BaselineConfig, ClosedSetNames, MaskClip
 from lexiseg.studies.opsnet.training_work import load_lseg
-from lexiseg.studies.verdicts import with_blocks
+from lexiseg.studies.verdicts import of_data, with_blocks
 from lexiseg.studies.worlds import MOST_BLOCKS, load_network, open_pictures, seen_and_unseen
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
 """Out of which val chooses: Mask2Former's is 0.8."""
-Opened = tuple[Dataset, Vocabulary, int | None]
+Opened = tuple[Dataset, Vocabulary]
 """As `open_pictures` gives it."""
 Way = tuple[Fusion, MergeConfig]
 """How a model answers."""
@@ -67,7 +67,7 @@ def measure_opsnet(
     arms: dict[str, dict[str, Any]] = {arm: {} for arm in rows}
     for settings in tests:
         for arm, found in count(network, open_pictures(files, settings), chosen).items():
-            arms[arm] |= found.named(settings["data"])
+            arms[arm] |= of_data(settings["data"], found)
     return {"arms": arms, "thresholds": {arm: merge.score_threshold for arm, (_, merge) in chosen.items()}}
 
 
@@ -78,7 +78,7 @@ def _choose(network: OpenVocabularySegmenter, val: Opened, ways: Mapping[str, Wa
         for arm, (fusion, merge) in ways.items()
         for threshold in THRESHOLDS
     }
-    pq = {key: found.figures["PQ"]["value"] for key, found in count(network, val, tried).items()}
+    pq = {key: found["PQ"]["value"] for key, found in count(network, val, tried).items()}
     return {arm: tried[arm, max(THRESHOLDS, key=lambda threshold: pq[arm, threshold])] for arm in ways}
 
 
@@ -202,24 +202,12 @@ def _coverage(counts: Int[np.ndarray, "3"]) -> dict[str, float]:
     return {f"ImageNet pixels under {what}": 100 * part / total for what, part in shares.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Every figure of one way to answer."""
-
-    figures: Mapping[str, Any]
-    """As `with_blocks` gives them."""
-
-    def named(self, data: str) -> dict[str, Any]:
-        """By the name of the data set too."""
-        return {f"{data} {name}": about for name, about in self.figures.items()}
-
-
-def count(model: OpenVocabularySegmenter, opened: Opened, ways: Mapping[KeyT, Way]) -> dict[KeyT, Found]:
+def count(model: OpenVocabularySegmenter, opened: Opened, ways: Mapping[KeyT, Way]) -> dict[KeyT, dict[str, Any]]:
     """PQ and mIoU of any model in one pass, for several fusions and merges, with the spread over blocks of pictures."""
-    dataset, vocabulary, limit = opened
-    samples = dataset.samples[:limit]
+    dataset, vocabulary = opened
+    samples = dataset.samples
     block_of = {sample.file_name: place % MOST_BLOCKS for place, sample in enumerate(samples)}
-    settings = EvaluationSettings(limit=limit, semantic_rule=model.semantic_rule)
+    settings = EvaluationSettings(semantic_rule=model.semantic_rule)
     counting = Counting.of(dataset, vocabulary, seen_and_unseen(dataset, vocabulary, model.training_vocabulary))
     counts = {key: [counting.zero()] * min(MOST_BLOCKS, len(samples)) for key in ways}
     with inference(model):
@@ -230,7 +218,7 @@ def count(model: OpenVocabularySegmenter, opened: Opened, ways: Mapping[KeyT, Wa
             for key, (fusion, merge) in ways.items():
                 for answer, truth in plan.answers(answers[fusion], merge, batch):
                     counts[key][block_of[truth.sample.file_name]] += counting.tally(answer, truth)
-    return {key: Found(with_blocks(blocks, counting.figures)) for key, blocks in counts.items()}
+    return {key: with_blocks(blocks, counting.figures) for key, blocks in counts.items()}
 
 
 def _tested(
@@ -239,7 +227,7 @@ def _tested(
     """The figures of all test pictures."""
     found: dict[str, Any] = {}
     for settings in tests:
-        found |= count(network, open_pictures(files, settings), {"": way})[""].named(settings["data"])
+        found |= of_data(settings["data"], count(network, open_pictures(files, settings), {"": way})[""])
     return found
 
 

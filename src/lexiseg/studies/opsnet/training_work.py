@@ -1,6 +1,6 @@
 """The trainings of `trainings`: several models from one start, on the same pictures. All are acts of units."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from lexiseg.io.models import save_model
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.studies.opsnet.baselines import BaselineConfig, LSeg, LSegTask
 from lexiseg.studies.worlds import load_network
+from lexiseg.training.engine.checkpoints import Checkpoints
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings
 from lexiseg.training.engine.trainer import run
 from lexiseg.training.segmentation.closed_set import ClosedSetRecipe
@@ -46,9 +47,7 @@ def train_closed_set(
     chosen = from_jsonable(ClosedSetRecipe, recipe)
     with fork_random(chosen.seed):
         model = chosen.build()
-    _take_start(files, model.segmenter, start)
-    data = read_panoptic(files / pictures)
-    run(SegmentationTask(chosen, data, model, workers=0, keeps_batch_norm=_is_whole(start)), out, resume=True)
+    _train(files, out, SegmentationTask, chosen, model, start, pictures)
     write_mask2former(
         out / "model",
         chosen.segmenter,
@@ -89,9 +88,7 @@ def train_opsnet(
     network.clip.load_state_dict(given.clip.state_dict())
     if network.adapter is not None and given.adapter is not None:  # a CLIP of another family has none
         network.adapter.load_state_dict(given.adapter.state_dict())
-    _take_start(files, network.segmenter, start)
-    data = read_panoptic(files / pictures)
-    run(SegmentationTask(chosen, data, network, workers=0, keeps_batch_norm=_is_whole(start)), out, resume=True)
+    _train(files, out, SegmentationTask, chosen, network, start, pictures)
     save_model(network.eval(), out / "model", overwrite=True)
     return _trained(out, chosen.steps)
 
@@ -131,9 +128,7 @@ def train_lseg(
     """Trains an LSeg by what an OPSNetRecipe says of steps, pictures and optimiser; see `train_opsnet`."""
     chosen, given = from_jsonable(OPSNetRecipe, recipe), load_network(files, model, OPSNet)
     network = new_lseg(chosen, given)
-    _take_start(files, network.segmenter, start)
-    data = read_panoptic(files / pictures)
-    run(LSegTask(chosen, data, network, workers=0, keeps_batch_norm=True), out, resume=True)
+    _train(files, out, LSegTask, chosen, network, start, pictures)
     weights = {name: value for name, value in network.state_dict().items() if not name.startswith("clip.")}
     save_file(weights, out / LSEG_FILE)
     return _trained(out, chosen.steps)
@@ -152,6 +147,21 @@ def new_lseg(recipe: OPSNetRecipe, given: OPSNet) -> LSeg:
         segmenter = Segmenter(recipe.segmenter)
         config = BaselineConfig(training_vocabulary=recipe.vocabulary, longest_side=recipe.framing.image_size)
         return LSeg(config, segmenter, given.clip)
+
+
+def _train(
+    files: Path,
+    out: Path,
+    task: Callable[..., SegmentationTask[Any]],
+    recipe: ClosedSetRecipe | OPSNetRecipe,
+    model: Any,
+    start: Mapping[str, Any] | None,
+    pictures: str,
+) -> None:
+    """Trains a model whose segmenter begins from a start, see `_take_start`, on the pictures of a unit."""
+    _take_start(files, model.segmenter, start)
+    data = read_panoptic(files / pictures)
+    run(task(recipe, data, model, workers=0, keeps_batch_norm=_is_whole(start)), out, resume=True)
 
 
 def _take_start(files: Path, segmenter: nn.Module, start: Mapping[str, Any] | None) -> None:
@@ -181,7 +191,6 @@ def _is_whole(start: Mapping[str, Any] | None) -> bool:
 
 
 def _trained(out: Path, steps: int) -> Any:
-    """The checkpoints go: they hold the optimiser too, and nobody goes on with a finished training."""
-    for checkpoint in out.glob("training*.pt"):
-        checkpoint.unlink()
+    """The result of a finished training, whose checkpoints go."""
+    Checkpoints(out, kept=1).delete()
     return {"steps": steps}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from lexiseg.io.config_json import to_jsonable
-from lexiseg.io.shipped import SHIPPED_NAME
+from lexiseg.io.shipped import SHIPPED_NAME, SHIPPED_OVSEG_NAME
 from lexiseg.storybook.choices import Role, Split
 from lexiseg.studies.opsnet import costs, training_figures, training_work
 from lexiseg.studies.opsnet.ablations import StudyRow
@@ -78,8 +78,6 @@ SECONDS_OF_FIGURES = 0.09
 """Of a measurement, for each picture."""
 SIMBASELINE_MASKS = 0.4
 """SimBaseline's mask threshold across data sets."""
-SHIPPED_OVSEG = "tiny-ovseg"
-"""Whose CLIP, adapted to crops, names masks for the rows of MaskCLIP and SimBaseline."""
 SIDE = opsnet_tiny_short().framing.image_size
 RecipeT = TypeVar("RecipeT", ClosedSetRecipe, OPSNetRecipe)
 
@@ -127,7 +125,8 @@ class _Trainings:
     def __init__(self, world: World, preset: Preset) -> None:
         self.preset, self.sizes, self.is_quick = preset, SIZES[preset.name], preset.name == "quick"
         self.given = world.model_settings
-        self.ovseg = World(model=SHIPPED_OVSEG).model_settings
+        # Its CLIP, adapted to crops, names masks for the rows of MaskCLIP and SimBaseline.
+        self.ovseg = World(model=SHIPPED_OVSEG_NAME).model_settings
         self.val = world.pictures("COCO", "val", preset)
         self.costs = _costs(world, self.val)
         self.tests = {data: world.pictures(data, "test", preset) for data in ALL}

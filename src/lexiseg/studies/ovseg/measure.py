@@ -211,9 +211,7 @@ class Scene:
         self._model, self._plan = model, plan
         self._images = batch.images.to(plan.words.text_embed.device)
         (frame,), (truth,) = batch.images.frames, batch.annotations
-        place_of = places(plan.measure.categories)
-        class_of = {place_of[category_id]: concept for concept, category_id in enumerate(plan.category_ids)}
-        self._class_of = [class_of[place] for place in range(len(class_of))]
+        self._class_of = plan.concept_of_place
         labels = truth.to_semantic(plan.measure.categories)
         self._true = TrueClasses.of(labels, frame, self._images.pixel_values.device)
         proposals = model.propose(self._images)

@@ -11,6 +11,7 @@ from lexiseg.encoders.clip.vit import PromptConfig
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.finding import find_model
 from lexiseg.io.models import load_model
+from lexiseg.io.shipped import SHIPPED_OVSEG_NAME
 from lexiseg.models.ovseg import OVSeg
 from lexiseg.storybook.choices import Role
 from lexiseg.studies.ovseg import rows, work
@@ -32,9 +33,6 @@ from lexiseg.training.recipes.ovseg import (
 )
 from lexiseg.training.recipes.storybook import clip_vit_tiny
 
-SHIPPED = "tiny-ovseg"
-"""Whose MaskFormer proposes masks in the drawn world; MaskFormer's training looks at CLIP's words alone, so that any
-CLIP with its text tower fits."""
 STANDS_FOR = (
     "In the drawn world pictures of role semantic-only stand for A-150 and for COCO-Stuff, with all 103 names; of "
     "these, the names that MaskFormer's masks carried stand for PC-59, whose classes overlap with the training's, and "
@@ -174,10 +172,11 @@ def plan_ovseg(world: World, preset: Preset) -> Plan:
 
     Args:
         world: with a root, its OVSeg is measured on the real data sets that lie there; without, everything is drawn and
-            trained, around the OVSeg that it names, or else around `SHIPPED`.
+            trained, around the OVSeg that it names, or else around the shipped one.
         preset: how much is done.
     """
-    asked = world.of_system("ovseg", SHIPPED)
+    # MaskFormer's training looks at CLIP's words alone, so that any CLIP with its text tower fits the shipped one.
+    asked = world.of_system("ovseg", SHIPPED_OVSEG_NAME)
     if asked is None:
         return Plan(units={}, arms={})
     return _Drawn(asked, preset).plan() if asked.root is None else _real(asked, preset)

@@ -45,6 +45,7 @@ from lexiseg.studies.worlds import MOST_BLOCKS, load_network
 from lexiseg.training.clip.adaptation import AdaptationRecipe, AdaptationTask, with_clip
 from lexiseg.training.clip.contrastive import ClipRecipe, ClipTask
 from lexiseg.training.clip.folders import read_vit_clip, write_clip
+from lexiseg.training.engine.checkpoints import Checkpoints
 from lexiseg.training.engine.run_settings import TrainSettings
 from lexiseg.training.engine.trainer import run
 from lexiseg.training.launch import train
@@ -77,9 +78,9 @@ def train_clip(files: Path, out: Path, *, model: Mapping[str, Any], recipe: Mapp
         begun = network.clip.state_dict()
         task.clip.load_state_dict({name: begun[name] for name in task.clip.state_dict()})
     run(task, out, origin={"model": dict(model), "recipe": dict(recipe)}, resume=True)
-    _tidy(out)
     assert isinstance(task.clip, VitClip)
     save_model(with_clip(network, task.clip.eval()), out / "model", overwrite=True)
+    Checkpoints(out, kept=1).delete()
     return {"steps": task.optim_plan.total_steps}
 
 
@@ -87,7 +88,7 @@ def train_part(files: Path, out: Path, *, recipe: str, clip: str, pictures: str)
     """Trains a MaskFormer around a CLIP by a recipe of `lexiseg train`."""
     data = (files / pictures,)
     train(recipe, TrainSettings(out=out, resume=True, workers=0, clip=files / clip / "model", data=data))
-    _tidy(out)
+    Checkpoints(out, kept=1).delete()
     return {"recipe": recipe}
 
 
@@ -115,8 +116,8 @@ def adapt(
         from_jsonable(AdaptationRecipe, recipe), clip, PairDataset(*(files / folder for folder in pairs)), workers=0
     )
     run(task, out, origin={"recipe": dict(recipe), "start": start, "pairs": list(pairs)}, resume=True)
-    _tidy(out)
     write_clip(out / "model", task.clip.eval())
+    Checkpoints(out, kept=1).delete()
     steps = task.optim_plan.total_steps
     return {"steps": steps, "samples": steps * task.recipe.batch_size}
 
@@ -308,9 +309,3 @@ def count_cost(files: Path, out: Path, *, clip: str, prompts: Mapping[str, Any])
         found = counter.get_total_flops() / 2e9
         arms[arm] = {"GMAC per crop": {"value": found, "blocks": [found] * 2}}  # a count has no spread
     return {"arms": arms}
-
-
-def _tidy(out: Path) -> None:
-    """Deletes the checkpoints of a finished training: they have the optimiser too, and nobody goes on with them."""
-    for checkpoint in out.glob("training*.pt"):
-        checkpoint.unlink()

@@ -36,6 +36,11 @@ class Checkpoints:
         older = sorted(self._folder.glob("training.[0-9]*.pt"), key=lambda path: int(path.suffixes[0][1:]))
         return [path for path in (*(self._folder / name for name in names), *older) if path.exists()]
 
+    def delete(self) -> None:
+        """Deletes them, when nobody goes on with the training: they hold the optimiser too. `best.pt` stays."""
+        for path in self.found():
+            path.unlink()
+
     def load(self) -> Any:
         """The newest that is sound; a warning says that an earlier one is taken.
 
