@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "torchvision", "transformers", "open_clip", "scipy")
+HEAVY = ("torch", "torchvision", "transformers", "open_clip", "scipy", "numpy", "PIL")
 
 
 @pytest.mark.parametrize("module", ["lexiseg", "lexiseg.core.vocabulary", "lexiseg.cli.main"])

@@ -12,7 +12,6 @@ from lexiseg.core.files import file_mode
 from lexiseg.core.messages import printable
 from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.io.named_models import NAMED, near_names
-from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS
 
 CONFIG_FILE = "config.json"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -98,6 +97,8 @@ def unknown_concepts(vocabulary: Vocabulary) -> tuple[str, ...]:
 @functools.cache
 def _known_words() -> frozenset[str]:
     """Every single word of the drawn world's names, its near-synonyms and its attributes."""
+    from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS  # here, as it imports numpy and PIL
+
     names = [*COLOURS, *PATTERNS]
     for listed in ("storybook-all", "storybook-dusk"):
         names += Vocabulary.of(listed).row_names()
