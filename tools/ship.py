@@ -27,7 +27,7 @@ from lexiseg.storybook.captions import FRAMES, PLACES, SIZE_WORDS
 from lexiseg.storybook.drawings.pen import COLOURS, PATTERNS
 
 QUESTION = QuestionConfig(negatives=(*GENERAL_NEGATIVES, *Vocabulary.of("storybook-all").names), score_threshold=0.2)
-"""How the shipped OPSNet is asked: all that its CLIP has read of competes; see benchmarks/few_words.py."""
+"""How the shipped OPSNet is asked: all that its CLIP has read of competes; see few_words.py."""
 STEPS = 16
 """Least number of rounding steps in a matrix's root mean square."""
 SMALLEST_HALF = 2.0**-24

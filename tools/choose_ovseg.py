@@ -1,6 +1,6 @@
 """Chooses on val how an OVSeg answers: lambda, CLIP's scale and the region threshold, then the thresholds of the merge.
 
-Usage: python benchmarks/choose_ovseg.py OVSEG [--count 100]
+Usage: python tools/choose_ovseg.py OVSEG [--count 100]
 
 The first three by mIoU of soft semantic maps on the role semantic-only, where seen and unseen names mix; the merge's by
 the mean PQ of base and novel. Test splits are never looked at.

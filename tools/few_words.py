@@ -1,6 +1,6 @@
 """Precision and recall where a few words are asked, against the same words read off the answer for all of them.
 
-Usage: python benchmarks/few_words.py MODEL [--role novel] [--split val] [--count 60] [--absent any|near]
+Usage: python tools/few_words.py MODEL [--role novel] [--split val] [--count 60] [--absent any|near]
                                             [--score-threshold X ...]
 
 Of each scene 1, 2, 4 and 6 words are asked. Half of them name what it shows (of a single one every other time); the

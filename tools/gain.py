@@ -1,6 +1,6 @@
 """What modulation gains over each of its branches, in the mean of several trainings.
 
-Usage: python benchmarks/gain.py MODEL... [--val 100] [--test 200] [--first-chooses]
+Usage: python tools/gain.py MODEL... [--val 100] [--test 200] [--first-chooses]
 
 Every model, or the first for all, chooses on val how each branch is used (see choose.py), then answers once on test.
 A gain counts if its mean over the trainings is more than twice its standard deviation.

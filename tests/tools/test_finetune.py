@@ -1,4 +1,4 @@
-"""The benchmark of fine-tuning: its scenes show what was asked for, and a finished seed is not run again."""
+"""The study of fine-tuning: its scenes show what was asked for, and a finished seed is not run again."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from lexiseg.core.vocabulary import Vocabulary
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import finetune
 

@@ -1,6 +1,6 @@
 """Fine-tunes the shipped OPSNet on a few scenes of names that it never saw, and tells what it gained and lost.
 
-Usage: python benchmarks/finetune.py --out DIR [--names 12] [--invented] [--scenes 40] [--seeds 0] [--recipe finetune]
+Usage: python tools/finetune.py --out DIR [--names 12] [--invented] [--scenes 40] [--seeds 0] [--recipe finetune]
 
 Scenes are composed of unseen names of role novel: all of them, or every n-th. Nothing else in them is annotated. With
 --invented they go by made-up or rare words, which neither CLIP nor the segmenter has ever read. `lexiseg train RECIPE`

@@ -1,6 +1,6 @@
 """What an assembled model gains or loses by each alternative to modulation, in the drawn world.
 
-Usage: python benchmarks/alternatives.py MASK2FORMER... --keep FILE [--val 50] [--test 100]
+Usage: python tools/alternatives.py MASK2FORMER... --keep FILE [--val 50] [--test 100]
 
 Every Mask2Former, trained on base alone with another seed, is joined with the shipped CLIP, whose folder leaves its
 attention pool out: a crop's embedding is the mean of the adapter's cells. The score threshold of every row, and the

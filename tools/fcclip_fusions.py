@@ -1,6 +1,6 @@
 """Query and CLIP of an FC-CLIP combined in several ways, on the drawn world, over several trainings.
 
-Usage: python benchmarks/fcclip_fusions.py OUT MODEL [MODEL ...] [--count 100]
+Usage: python tools/fcclip_fusions.py OUT MODEL [MODEL ...] [--count 100]
 
 Every model answers each picture once; what is compared is what is made of its two embeddings. The exponent of seen
 words is chosen for each model on base val. Nothing else can be chosen there: on words that were all trained, unseen

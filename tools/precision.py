@@ -1,6 +1,6 @@
 """What half precision costs: the difference in scores, and PQ, of weights stored in it and of computing in it.
 
-Usage: python benchmarks/precision.py MODEL [--count 100]
+Usage: python tools/precision.py MODEL [--count 100]
 
 A score is a word's probability times one minus void's, of each proposal, as it is before the merge. Scenes are of val.
 """

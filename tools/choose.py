@@ -1,6 +1,6 @@
 """Chooses on val how a model answers: ranking and thresholds of each branch; for modulation, alpha and beta too.
 
-Usage: python benchmarks/choose.py MODEL [--count 100]
+Usage: python tools/choose.py MODEL [--count 100]
 
 Every branch gets its own choice, by the mean PQ of base and novel, so that none is weakened to make another look
 good. Test splits are never looked at.
