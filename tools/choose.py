@@ -88,7 +88,9 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--count", type=int, default=100)
     wanted = parser.parse_args()
-    for branch, found in choose(load_model(wanted.model), wanted.count).items():
+    model = load_model(wanted.model)
+    assert isinstance(model, OPSNet), "choose_ovseg.py chooses for an OVSeg"
+    for branch, found in choose(model, wanted.count).items():
         print(f"{branch}:")
         for row, base, novel in found[:4]:
             print(f"  base {base:5.1f}   novel {novel:5.1f}   {row.name}")

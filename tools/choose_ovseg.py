@@ -14,12 +14,11 @@ from pathlib import Path
 
 from lexiseg import EnsembleConfig, MergeConfig, OVSeg, load_model
 from lexiseg.data.dataset import Dataset
-from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
-from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.storybook.choices import Role
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import ALL, ROLE_CONTENTS
-from lexiseg.studies.ovseg.measure import Answering, groups_of, iou_figures, tally_rows
+from lexiseg.studies.opsnet.training_figures import count
+from lexiseg.studies.ovseg.measure import Answering, Row, groups_of, iou_figures, tally_rows
 
 LAMBDAS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 SCALES = (25.0, 50.0, 100.0)
@@ -29,23 +28,21 @@ MASK_THRESHOLDS = (0.35, 0.4, 0.5)
 OVERLAP_THRESHOLDS = (0.6, 0.7, 0.8)
 
 
-def draw(role: Role, count: int, folder: Path) -> Dataset:
+def draw(role: Role, number: int, folder: Path) -> Dataset:
     """Validation pictures."""
-    return write_storybook(StorybookSpec(role=role, split="val", count=count), folder / role)
+    return write_storybook(StorybookSpec(role=role, split="val", count=number), folder / role)
 
 
 def choose_ensemble(model: OVSeg, val: Dataset) -> list[tuple[float, float, Answering]]:
     """Each way of answering with its mIoU and hIoU in percent, the best first."""
-    answerings = [
-        Answering(
-            masks="proposed",
-            regions=replace(model.config.regions, mask_threshold=threshold),
-            ensemble=EnsembleConfig(clip_weight=weight),
-            clip_logit_scale=scale,
-        )
-        for weight, threshold, scale in itertools.product(LAMBDAS, REGION_THRESHOLDS, SCALES)
-    ]
-    found = tally_rows(model, val, ALL, answerings)
+    ways = Row(
+        name="ensemble",
+        regions=model.config.regions,
+        ensembles=tuple(EnsembleConfig(clip_weight=weight) for weight in LAMBDAS),
+        thresholds=REGION_THRESHOLDS,
+        clip_logit_scales=SCALES,
+    )
+    found = tally_rows(model, val, ALL, ways.candidates())
     figures = {
         answering: iou_figures(blocks[0], groups_of(found.is_seen)) for answering, blocks in found.pixels.items()
     }
@@ -56,26 +53,16 @@ def choose_ensemble(model: OVSeg, val: Dataset) -> list[tuple[float, float, Answ
     )
 
 
-def choose_merge(model: OVSeg, vals: dict[Role, Dataset]) -> list[tuple[dict[Role, float], MergeConfig]]:
+def choose_merge(model: OVSeg, vals: dict[Role, Dataset]) -> list[tuple[dict[str, float], MergeConfig]]:
     """PQ in percent of every setting of the merge, the best mean first; one pass over the pictures."""
-    thresholds = itertools.product(SCORE_THRESHOLDS, MASK_THRESHOLDS, OVERLAP_THRESHOLDS)
-    figures: dict[MergeConfig, dict[Role, float]] = {
-        replace(model.config.merge, score_threshold=score, mask_threshold=cut, overlap_threshold=overlap): {}
-        for score, cut, overlap in thresholds
-    }
-    for role, val in vals.items():
-        with inference(model):
-            plan = plan_evaluation(model, val, ROLE_CONTENTS[role].vocabulary, EvaluationSettings())
-            tallies = {merge: plan.measure.zero() for merge in figures}
-            for batch in planned_batches(model, plan, EvaluationSettings(), [], lambda done, total: None):
-                prediction = model(batch.images, plan.words)
-                for merge in figures:
-                    tallies[merge] += plan.tally(prediction, merge, batch)
-            for merge, tally in tallies.items():
-                figures[merge][role] = 100 * plan.summarise(tally)[0].all.pq
-    return sorted(
-        ((found, merge) for merge, found in figures.items()), key=lambda one: sum(one[0].values()), reverse=True
-    )
+    merges = [
+        replace(model.config.merge, score_threshold=score, mask_threshold=cut, overlap_threshold=overlap)
+        for score, cut, overlap in itertools.product(SCORE_THRESHOLDS, MASK_THRESHOLDS, OVERLAP_THRESHOLDS)
+    ]
+    ways = {merge: (model.config.ensemble, merge) for merge in merges}
+    found = {role: count(model, (val, ROLE_CONTENTS[role].vocabulary), ways) for role, val in vals.items()}
+    figures = [({role: one[merge]["PQ"]["value"] for role, one in found.items()}, merge) for merge in merges]
+    return sorted(figures, key=lambda one: sum(one[0].values()), reverse=True)
 
 
 def main() -> None:

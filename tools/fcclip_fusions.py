@@ -18,20 +18,18 @@ from typing import Any
 
 from lexiseg import GeometricConfig, ModulationConfig, load_model
 from lexiseg.core.tables import markdown_table
-from lexiseg.evaluation.metrics.panoptic_quality import PanopticTally
-from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
-from lexiseg.evaluation.report import EvaluationSettings
 from lexiseg.models.base import Fusion, OpenVocabularySegmenter
 from lexiseg.models.fcclip import FCCLIP
 from lexiseg.storybook.choices import Role, Split
 from lexiseg.storybook.export import StorybookSpec, write_storybook
-from lexiseg.storybook.roles import ROLE_CONTENTS, SHARED, UNSEEN
+from lexiseg.storybook.roles import ROLE_CONTENTS
+from lexiseg.studies.opsnet.training_figures import count
 
 SEEN_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Among which each model chooses its exponent of seen words."""
 ROLES: tuple[Role, ...] = ("base", "novel", "dusk")
-PARTS = (("base", "all"), ("novel", "all"), ("novel", "shared"), ("novel", "unseen"), ("dusk", "all"))
-"""Columns of the table: role and group of words."""
+PARTS = (("base", "PQ"), ("novel", "PQ"), ("novel", "PQ seen"), ("novel", "PQ unseen"), ("dusk", "PQ"))
+"""Columns of the table."""
 
 
 def geometric(seen: float, unseen: float = 0.8) -> GeometricConfig:
@@ -53,35 +51,24 @@ def fusions(chosen: float) -> dict[str, Fusion]:
 
 
 def measure(
-    model: OpenVocabularySegmenter, role: Role, split: Split, count: int, asked: Mapping[str, Fusion]
+    model: OpenVocabularySegmenter, role: Role, split: Split, number: int, asked: Mapping[str, Fusion]
 ) -> dict[str, dict[str, float]]:
-    """PQ in percent of every fusion by its name: over all words, and on novel over shared and unseen ones."""
-    groups = {"shared": SHARED, "unseen": UNSEEN} if role == "novel" else {}
-    settings = EvaluationSettings()
-    tallies = dict.fromkeys(asked, PanopticTally())
-    with tempfile.TemporaryDirectory() as folder, inference(model):
-        dataset = write_storybook(StorybookSpec(role=role, split=split, count=count), Path(folder) / "data")
-        plan = plan_evaluation(model, dataset, ROLE_CONTENTS[role].vocabulary, settings, groups)
-        for batch in planned_batches(model, plan, settings, [], lambda done, total: None):
-            encoded = model.encode(batch.images)
-            for name, fusion in asked.items():
-                answer = model.answer(encoded, plan.words, fusion)
-                tallies[name] += plan.tally(answer, model.config.merge, batch)
-    found = {name: plan.summarise(tally) for name, tally in tallies.items()}
-    return {
-        name: {part: 100 * quality.all.pq for part, quality in {"all": whole, **by_group}.items()}
-        for name, (whole, by_group) in found.items()
-    }
+    """Figures in percent of every fusion by its name: "PQ", and where a role mixes words "PQ seen", "PQ unseen" ..."""
+    ways = {name: (fusion, model.config.merge) for name, fusion in asked.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        data = write_storybook(StorybookSpec(role=role, split=split, count=number), Path(folder) / "data")
+        found = count(model, (data, ROLE_CONTENTS[role].vocabulary), ways)
+    return {name: {part: one["value"] for part, one in figures.items()} for name, figures in found.items()}
 
 
-def study(model: FCCLIP, count: int) -> dict[str, Any]:
+def study(model: FCCLIP, number: int) -> dict[str, Any]:
     """The exponent that base val chooses, and all figures on the test splits."""
-    val = measure(model, "base", "val", count, {str(weight): geometric(weight) for weight in SEEN_WEIGHTS})
-    chosen = max(SEEN_WEIGHTS, key=lambda weight: val[str(weight)]["all"])
+    val = measure(model, "base", "val", number, {str(weight): geometric(weight) for weight in SEEN_WEIGHTS})
+    chosen = max(SEEN_WEIGHTS, key=lambda weight: val[str(weight)]["PQ"])
     return {
-        "val": {weight: found["all"] for weight, found in val.items()},
+        "val": {weight: found["PQ"] for weight, found in val.items()},
         "chosen": chosen,
-        "test": {role: measure(model, role, "test", count, fusions(chosen)) for role in ROLES},
+        "test": {role: measure(model, role, "test", number, fusions(chosen)) for role in ROLES},
     }
 
 
@@ -106,7 +93,7 @@ def main() -> None:
         spread = (statistics.stdev(one) if len(one) > 1 else 0.0 for one in figures)
         cells = zip(map(statistics.mean, figures), spread, strict=True)
         rows.append((name, *(f"{mean:.1f} ± {deviation:.1f}" for mean, deviation in cells)))
-    heading = ("", *(role if part == "all" else f"{role}, {part}" for role, part in PARTS))
+    heading = ("", *map(" ".join, PARTS))
     print(f"Seen words' exponents chosen on base val: {', '.join(str(run['chosen']) for run in runs)}\n")
     print("\n".join(markdown_table(heading, rows)))
 

@@ -52,6 +52,7 @@ def main() -> None:
     for folder in wanted.models:
         print(f"{folder}:")
         model = load_model(folder)
+        assert isinstance(model, OPSNet), f"{folder} is no OPSNet"
         if not (rows and wanted.first_chooses):
             rows = {branch: found[0][0] for branch, found in choose(model, wanted.val).items()}
         tables.append(figures(model, rows, wanted.test))
