@@ -1,23 +1,26 @@
 """What better parts could give: predicted masks with perfect names, and true masks as a model proposes its own."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int32
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
+from lexiseg.data.id_maps import compact
 from lexiseg.data.samples.transforms import MASK_STRIDE
 from lexiseg.evaluation.loading import AnnotatedBatch
-from lexiseg.evaluation.metrics.panoptic_quality import mask_overlaps
+from lexiseg.evaluation.metrics.panoptic_quality import Overlaps, mask_overlaps
 from lexiseg.evaluation.plan import EvaluationPlan
+from lexiseg.layers.modulation import CLIP_ONLY
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.crops import mask_probs_on
-from lexiseg.models.opsnet import EncodedRegions
+from lexiseg.models.opsnet import EncodedRegions, OPSNet
 
 SURE = 100.0  # a logit beside zeros whose probability is 1 in float32
 
@@ -35,17 +38,63 @@ def name_perfectly(encoded: EncodedRegions, batch: AnnotatedBatch, plan: Evaluat
         plan: vocabulary and categories.
     """
     names: dict[tuple[int, int], int] = {}
-    mask_logits = encoded.proposals.mask_logits
-    for index, (frame, truth) in enumerate(zip(batch.images.frames, batch.annotations, strict=True)):
+    for index, found in enumerate(_overlaps(encoded, batch, plan)):
+        for query, place in enumerate(found.matched()):
+            if place is not None:
+                names[index, query] = plan.category_ids.index(found.truth[place].category_id)
+    return certain(encoded.proposals.mask_logits, names, encoded.iou_scores, len(plan.category_ids))
+
+
+def score_perfectly(
+    prediction: MaskPrediction, encoded: EncodedRegions, batch: AnnotatedBatch, plan: EvaluationPlan
+) -> MaskPrediction:
+    """The model's names and masks, with true IoUs in place of the predicted ones.
+
+    Args:
+        prediction: what the model answers.
+        encoded: the pictures of the batch.
+        batch: the truth; a mask's IoU is the largest that it has with a true segment, crowds left out.
+        plan: vocabulary and categories.
+    """
+    best = [found.iou()[1:, 1:].max(0, initial=0) for found in _overlaps(encoded, batch, plan)]
+    return replace(prediction, iou_scores=torch.from_numpy(np.stack(best)).to(prediction.iou_scores))
+
+
+def name_true_masks(model: OPSNet, batch: AnnotatedBatch, plan: EvaluationPlan) -> MaskPrediction:
+    """The true segments as if they were proposed, named by mask-pooled CLIP alone: no query, no void.
+
+    Args:
+        model: its CLIP and adapter are used.
+        batch: on the model's device; crowds are left out.
+        plan: vocabulary and categories.
+    """
+    proposed: list[Float[Tensor, "N h w"]] = []
+    for frame, truth in zip(batch.images.frames, batch.annotations, strict=True):
+        true = truth.to_segmentation(plan.measure.categories)
+        listed = [s.id for s in true.segments if not s.is_crowd]
+        masks = torch.from_numpy(compact(true.ids, listed)[None] == np.arange(len(listed))[:, None, None])
+        proposed.append(as_proposed(enter_canvas(masks, frame))[0])
+    clip_map = model.clip_map(batch.images)
+    mask_logits = pad_sequence(proposed, batch_first=True, padding_value=-SURE).to(clip_map)
+    mask_logits = F.pad(mask_logits, (0, 0, 0, 0, 0, 1), value=-SURE)  # so that there is one in any case
+    is_there = (mask_logits > -SURE).flatten(2).any(-1)
+    query_embed = clip_map.new_zeros(*mask_logits.shape[:2], model.config.segmenter.hidden_dim)
+    proposals = MaskProposals(mask_logits=mask_logits, query_embed=query_embed)
+    regions = model.embed(proposals, clip_map)
+    # An IoU of 0 drops what pads the shorter lists.
+    encoded = EncodedRegions(proposals=proposals, regions=regions, iou_scores=is_there.to(clip_map))
+    return model.predict(encoded, plan.words, CLIP_ONLY)
+
+
+def _overlaps(encoded: EncodedRegions, batch: AnnotatedBatch, plan: EvaluationPlan) -> Iterator[Overlaps]:
+    """How the masks of each picture lie over its true segments, crowds left out."""
+    images = zip(encoded.proposals.mask_logits, batch.images.frames, batch.annotations, strict=True)
+    for mask_logits, frame, truth in images:
         true = truth.to_segmentation(plan.measure.categories)
         segments = tuple(s for s in true.segments if not s.is_crowd)
         # Half a probability is a logit of zero: the rule of the merge's mask cut.
-        logits = (frame.leave(query.float()[None])[0] for query in mask_logits[index])
-        pairs = mask_overlaps(true.ids, segments, ((one >= 0).cpu().numpy() for one in logits))
-        for query, place in enumerate(pairs.matched()):
-            if place is not None:
-                names[index, query] = plan.category_ids.index(segments[place].category_id)
-    return certain(mask_logits, names, encoded.iou_scores, len(plan.category_ids))
+        logits = (frame.leave(query.float()[None])[0] for query in mask_logits)
+        yield mask_overlaps(true.ids, segments, ((one >= 0).cpu().numpy() for one in logits))
 
 
 def certain(
@@ -86,7 +135,7 @@ def as_proposed(canvas: Float[Tensor, "N h w"]) -> Float[Tensor, "1 N h2 w2"]:
 
     A cell belongs to a mask where more than half of it does; a mask without such a cell falls back on its shares.
     """
-    return F.avg_pool2d(canvas, MASK_STRIDE)[None].logit(1e-6)
+    return F.avg_pool2d(canvas[:, None], MASK_STRIDE)[None, :, 0].logit(1e-6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,14 +10,14 @@ from lexiseg.core.structures import ImageBatch, MaskPrediction
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import match_groups, match_vocabulary
 from lexiseg.data.dataset import Annotation, Category, Dataset
-from lexiseg.evaluation.loading import Skipped
+from lexiseg.evaluation.loading import AnnotatedBatch, Skipped
 from lexiseg.evaluation.measure import Answer
 from lexiseg.evaluation.measures import PanopticMeasure, SemanticMeasure
 from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, PanopticTally
 from lexiseg.evaluation.metrics.semantic_quality import SemanticTally, over_classes
-from lexiseg.evaluation.plan import inference, plan_evaluation, planned_batches
+from lexiseg.evaluation.plan import EvaluationPlan, inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.evaluation.upper_bounds import name_perfectly
+from lexiseg.evaluation.upper_bounds import name_perfectly, name_true_masks, score_perfectly
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
 from lexiseg.models.crops import crop_embed
 from lexiseg.models.opsnet import EncodedRegions, OPSNet
@@ -35,9 +35,14 @@ class StudyRow:
     merge: MergeConfig = field(default_factory=MergeConfig)
     clip_regions: ClipRegions = "pool"
     """How CLIP sees a region: mask pooling, its box with the background, its box without, or mask pooling of the
-    picture at half the size, which makes a CLIP weaker."""
-    is_oracle: bool = False
-    """Names come from the truth (see `name_perfectly`): the best that these masks allow."""
+    picture at `COARSE` of the size, which makes a CLIP weaker."""
+    truth: Literal["names", "IoU", "masks"] | None = None
+    """What comes from the truth: names, the best that these masks allow; IoUs, the best that could filter them; or
+    masks, which CLIP alone names."""
+
+
+COARSE = 2 / 3
+"""Of the picture's size: there the drawn world's CLIP alone is a little worse than its queries, as the paper's is."""
 
 
 def _ratio(k: float) -> ModulationConfig:
@@ -45,7 +50,8 @@ def _ratio(k: float) -> ModulationConfig:
     return ModulationConfig(clip_ratio=k, beta=0.0)
 
 
-ORACLE = StudyRow(name="oracle naming", is_oracle=True)
+ORACLE = StudyRow(name="oracle naming", truth="names")
+TRUE_MASKS = StudyRow(name="true masks, CLIP's names", merge=MergeConfig(rank_by="iou"), truth="masks")
 
 TABLE_1 = (
     StudyRow(name="CLIP-only, Cls", modulation=CLIP_ONLY, merge=MergeConfig(rank_by="class")),
@@ -106,8 +112,18 @@ EXPERIMENTS = (
     StudyRow(name="coarse CLIP, EF", modulation=ModulationConfig(beta=0.0), clip_regions="coarse"),
     StudyRow(name="coarse CLIP, EF + LD", clip_regions="coarse"),
     StudyRow(name="EF + LD, beta 0.1", modulation=ModulationConfig(beta=0.1)),
+    *(
+        StudyRow(
+            name=f"{name}, {shown.replace('IoU', 'true IoU')}",
+            modulation=modulation,
+            merge=MergeConfig(rank_by=rank_by),
+            truth="IoU",
+        )
+        for name, modulation in _EMBEDDINGS[:2]
+        for shown, rank_by in _RANKINGS[1:]
+    ),
 )
-"""Not the paper's: what becomes of its orders where CLIP is weaker, or names are debiased less."""
+"""Not the paper's: what becomes of its orders where CLIP is weaker, names are debiased less, or IoUs are true."""
 
 TABLES: Mapping[str, tuple[StudyRow, ...]] = {
     "1": TABLE_1,
@@ -116,7 +132,7 @@ TABLES: Mapping[str, tuple[StudyRow, ...]] = {
     "6": TABLE_6,
     "7": TABLE_7,
     "experiments": EXPERIMENTS,
-    "oracle": (ORACLE,),
+    "oracle": (ORACLE, TRUE_MASKS),
 }
 
 
@@ -257,18 +273,14 @@ def study(
         counting = Counting.of(dataset, vocabulary, groups)
         plan = replace(plan_evaluation(model, dataset, vocabulary, settings), measure=counting.panoptic)
         counts = {replace(row, name=""): counting.zero() for row in rows}
-        for batch in planned_batches(model, plan, settings, skipped, report):
-            images = batch.images.to(plan.words.text_embed.device)
-            encoded = _encoded(model, images, {key.clip_regions for key in counts})
+        for read_batch in planned_batches(model, plan, settings, skipped, report):
+            batch = replace(read_batch, images=read_batch.images.to(plan.words.text_embed.device))
+            encoded = _encoded(model, batch.images, {key.clip_regions for key in counts})
             answers: dict[StudyRow, MaskPrediction] = {}  # rows that only merge differently share one
             for key in counts:
                 shared = replace(key, merge=MergeConfig())
                 if shared not in answers:
-                    answers[shared] = (
-                        name_perfectly(encoded["pool"], batch, plan)
-                        if key.is_oracle
-                        else model.predict(encoded[key.clip_regions], plan.words, key.modulation)
-                    )
+                    answers[shared] = _answer(model, encoded[key.clip_regions], key, batch, plan)
                 for answer, truth in plan.answers(answers[shared], key.merge, batch):
                     counts[key] += counting.tally(answer, truth)
             read += len(batch.annotations)
@@ -281,6 +293,18 @@ def study(
     )
 
 
+def _answer(
+    model: OPSNet, encoded: EncodedRegions, row: StudyRow, batch: AnnotatedBatch, plan: EvaluationPlan
+) -> MaskPrediction:
+    """What the model says in a row, with what comes from the truth."""
+    if row.truth == "names":
+        return name_perfectly(encoded, batch, plan)
+    if row.truth == "masks":
+        return name_true_masks(model, batch, plan)
+    answer = model.predict(encoded, plan.words, row.modulation)
+    return score_perfectly(answer, encoded, batch, plan) if row.truth == "IoU" else answer
+
+
 def _encoded(model: OPSNet, images: ImageBatch, kinds: set[ClipRegions]) -> dict[ClipRegions, EncodedRegions]:
     """The pictures with each wanted kind of CLIP regions; all else is the same."""
     pooled = model.encode(images)
@@ -288,9 +312,9 @@ def _encoded(model: OPSNet, images: ImageBatch, kinds: set[ClipRegions]) -> dict
     for kind in kinds - {"pool"}:
         masks = pooled.proposals.mask_logits
         if kind == "coarse":
-            halved = copy.copy(model)
-            halved.config = replace(model.config, clip_scale=model.config.clip_scale / 2)
-            embed = halved.embed(pooled.proposals, halved.clip_map(images)).clip_embed
+            weaker = copy.copy(model)
+            weaker.config = replace(model.config, clip_scale=model.config.clip_scale * COARSE)
+            embed = weaker.embed(pooled.proposals, weaker.clip_map(images)).clip_embed
         else:
             embed = crop_embed(model.clip, images, masks, keep_background=kind == "crop")
         encoded[kind] = replace(pooled, regions=replace(pooled.regions, clip_embed=embed))
