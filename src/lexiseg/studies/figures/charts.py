@@ -113,41 +113,22 @@ class Bars:
 
     def marks(self, area: Area, colours: Mapping[str, RGB]) -> list[Mark]:
         """The chart inside an area."""
-        spreads = {n: [e or 0.0 for e in self.errors.get(n, [None] * len(self.groups))] for n in self.series}
-        ends = [
-            value + sign * spread
-            for name, values in self.series.items()
-            for value, spread in zip(values, spreads[name], strict=True)
-            if value is not None
-            for sign in (-1, 1)
-        ]
-        limits = min(0.0, *ends), max(0.0, *ends)
+        points = _points(self.series, self.errors)
+        ends = [0.0, *_ends(points)]
+        limits = min(ends), max(ends)
         scale = _Scale.of(area, self.title, limits, self.x_label, self.y_label)
         marks, plot = scale.marks(), scale.plot
         room = plot.width / len(self.groups)
         wide = min(54.0, 0.8 * room / len(self.series))
-        for index, name in enumerate(self.series):
-            for place, value in enumerate(self.series[name]):
-                if value is None:
-                    continue
-                middle = plot.left + (place + 0.5) * room + (index - (len(self.series) - 1) / 2) * wide
-                ends_at = sorted((scale.y(value), scale.y(0)))
-                marks.append(
-                    Box(
-                        left=middle - 0.46 * wide,
-                        top=ends_at[0],
-                        width=0.92 * wide,
-                        height=ends_at[1] - ends_at[0],
-                        fill=colours[name],
-                        radius=2,
-                    )
-                )
-                spread = spreads[name][place]
-                if spread:
-                    marks.append(_whisker(middle, scale.y(value - spread), scale.y(value + spread)))
-                above = scale.y(value + spread) - 9 if value >= 0 else scale.y(value - spread) + 9
-                words = _tenths(value) if wide >= 30 else number(round(value))
-                marks.append(Text(x=middle, y=above, words=words, size=11, anchor="middle"))
+        for index, (name, known) in enumerate(points.items()):
+            for point in known:
+                middle = plot.left + (point.place + 0.5) * room + (index - (len(points) - 1) / 2) * wide
+                top, bottom = sorted((scale.y(point.value), scale.y(0)))
+                bar = Area(left=middle - 0.46 * wide, top=top, width=0.92 * wide, height=bottom - top)
+                marks += [_box(bar, colours[name], radius=2), *scale.whisker(middle, point)]
+                beyond = scale.y(point.high) - 9 if point.value >= 0 else scale.y(point.low) + 9
+                words = _tenths(point.value) if wide >= 30 else number(round(point.value))
+                marks.append(Text(x=middle, y=beyond, words=words, size=11, anchor="middle"))
         if limits[0] < 0:
             marks.append(Stroke(points=((plot.left, scale.y(0)), (plot.right, scale.y(0))), colour=FAINT_INK))
         centres = {shorten(g, 13, int(room) - 4): plot.left + (i + 0.5) * room for i, g in enumerate(self.groups)}
@@ -179,15 +160,10 @@ class Lines:
 
     def marks(self, area: Area, colours: Mapping[str, RGB]) -> list[Mark]:
         """The chart inside an area."""
-        known = {
-            name: [(place, value) for place, value in enumerate(values) if value is not None]
-            for name, values in self.series.items()
-        }
-        spreads = {n: [e or 0.0 for e in self.errors.get(n, [None] * len(self.x))] for n in self.series}
-        values = [v + sign * spreads[n][p] for n, points in known.items() for p, v in points for sign in (-1, 1)]
-        values += self.references.values()
-        room = 0.08 * (max(values) - min(values))
-        limits = min(values) - room, max(values) + room
+        points = _points(self.series, self.errors)
+        ends = [*_ends(points), *self.references.values()]
+        room = 0.08 * (max(ends) - min(ends))
+        limits = min(ends) - room, max(ends) + room
         scale = _Scale.of(area, self.title, limits, self.x_label, self.y_label)
         marks, plot = scale.marks(), scale.plot
         span = len(self.x) - 1 if self.is_even else self.x[-1] - self.x[0]
@@ -197,19 +173,17 @@ class Lines:
         across = [plot.left + 14 + share * (plot.width - 28 - room) for share in shares]
         told: list[Mark] = []
         for name, value in self.references.items():
-            ends = (plot.left, scale.y(value)), (plot.right, scale.y(value))
-            marks.append(Stroke(points=ends, colour=colours[name], width=1.6, is_dashed=True))
+            line = (plot.left, scale.y(value)), (plot.right, scale.y(value))
+            marks.append(Stroke(points=line, colour=colours[name], width=1.6, is_dashed=True))
             middle = plot.right - 4 - text_size(tags[name], 11)[0] / 2
             told += _on_paper(middle, scale.y(value), tags[name], colours[name])
-        for name, points in known.items():
-            places = tuple((across[place], scale.y(value)) for place, value in points)
+        for name, known in points.items():
+            places = tuple((across[point.place], scale.y(point.value)) for point in known)
             marks.append(Stroke(points=places, colour=colours[name], width=2.2))
-            for (x, y), (place, value) in zip(places, points, strict=True):
-                if spread := spreads[name][place]:
-                    marks.append(_whisker(x, scale.y(value - spread), scale.y(value + spread), colours[name]))
-                marks.append(Dot(x=x, y=y, radius=3.6, fill=colours[name]))
-            place, value = max(points, key=lambda point: point[1])
-            told += _on_paper(across[place], scale.y(value) - 14, _tenths(value), INK)
+            for (x, y), point in zip(places, known, strict=True):
+                marks += [*scale.whisker(x, point, colours[name]), Dot(x=x, y=y, radius=3.6, fill=colours[name])]
+            best = max(known, key=lambda point: point.value)
+            told += _on_paper(across[best.place], scale.y(best.value) - 14, _tenths(best.value), INK)
         return marks + told + scale.x_axis({number(v): x for v, x in zip(self.x, across, strict=True)})
 
 
@@ -305,6 +279,46 @@ def chart(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Point:
+    """A value of a series with its error bar."""
+
+    place: int
+    """Its group, or its place on the horizontal axis."""
+    value: float
+    spread: float
+    """Zero where none is known."""
+
+    @property
+    def low(self) -> float:
+        """The lower end of the error bar."""
+        return self.value - self.spread
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
+        return self.value + self.spread
+
+
+def _points(
+    series: Mapping[str, Sequence[float | None]], errors: Mapping[str, Sequence[float | None]]
+) -> dict[str, list[_Point]]:
+    """What is known of each series."""
+    return {
+        name: [
+            _Point(place=place, value=value, spread=spread or 0.0)
+            for place, (value, spread) in enumerate(zip(values, errors.get(name, [None] * len(values)), strict=True))
+            if value is not None
+        ]
+        for name, values in series.items()
+    }
+
+
+def _ends(points: Mapping[str, Sequence[_Point]]) -> list[float]:
+    """Both ends of every error bar."""
+    return [end for known in points.values() for point in known for end in (point.low, point.high)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Scale:
     """A chart's axes: its plot, and heights of values."""
 
@@ -328,6 +342,12 @@ class _Scale:
         """Where a value lies."""
         low, high = self.y_ticks[0], self.y_ticks[-1]
         return self.plot.bottom - self.plot.height * (value - low) / (high - low)
+
+    def whisker(self, x: float, point: _Point, colour: RGB = INK) -> list[Mark]:
+        """An error bar with short ends, where there is a spread."""
+        low, high = self.y(point.low), self.y(point.high)
+        bar = (x - 4, low), (x + 4, low), (x, low), (x, high), (x - 4, high), (x + 4, high)
+        return [Stroke(points=bar, colour=colour, width=1.2)] if point.spread else []
 
     def marks(self) -> list[Mark]:
         """Title, grid, and what is written along the axes."""
@@ -380,12 +400,6 @@ def closed(marks: list[Mark], top: float, width: int, source: str) -> Drawing:
     """The drawing, with its source below."""
     lines, taken = paragraph(MARGIN, top, source, 11, width - 2 * MARGIN, FAINT_INK)
     return Drawing(width=width, height=round(top + taken + 16), marks=(*marks, *lines))
-
-
-def _whisker(x: float, low: float, high: float, colour: RGB = INK) -> Stroke:
-    """An error bar with short ends."""
-    points = (x - 4, low), (x + 4, low), (x, low), (x, high), (x - 4, high), (x + 4, high)
-    return Stroke(points=points, colour=colour, width=1.2)
 
 
 def _box(area: Area, fill: RGB, radius: float) -> Box:
