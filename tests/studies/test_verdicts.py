@@ -112,7 +112,10 @@ def test_a_claim_holds_if_all_do_and_controls_never_count() -> None:
     assert verdict(up, above("PQ", "a", "b", kind="control")) == "holds"
     assert verdict(up, down) == "does not hold"
     assert verdict(up, above("PQ", "b", "c")) == "too close to call"
-    assert verdict(up, above("PQ", "b", "z")) == "not run"
+    assert verdict(up, above("PQ", "b", "z")) == "run in part"
+    assert verdict(down, above("PQ", "b", "z")) == "does not hold"
+    assert verdict(above("PQ", "b", "z")) == "not run"
+    assert verdict(above("PQ", "b", "z"), above("PQ", "b", "a", kind="control")) == "not run"
     assert verdict(*rising(("PQ",), "a", "b", "c")) == "too close to call"
 
 
@@ -129,3 +132,4 @@ def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
 def test_the_rule_says_what_is_computed() -> None:
     assert "twice the spread" in RULE
     assert "three or more seeds" in RULE
+    assert "run in part" in RULE

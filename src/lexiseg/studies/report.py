@@ -181,7 +181,9 @@ def _claims_overview(claims: Sequence[Claim], verdicts: Mapping[str, tuple[str, 
         verdict, findings = verdicts[claim.name]
         counted = [one for one in findings if one.contrast.kind != "control"]
         against = [one.contrast.says for one in counted if one.verdict == "does not hold"]
+        not_run = sum(one.verdict == "not run" for one in counted)
         share = f"{sum(one.verdict == 'holds' for one in counted)} of {len(counted)}"
+        share += f", {not_run} not run" if not_run else ""
         rows.append((claim.name, verdict, share, "; ".join(against)))
     return "\n".join(["## Claims", "", *markdown_table(("claim", "verdict", "contrasts that hold", "reversed"), rows)])
 

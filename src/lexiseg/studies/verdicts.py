@@ -13,8 +13,9 @@ RULE = (
     "4, of classes). With d the mean over the seeds, and a margin where the claim allows one: d + margin above twice "
     "the spread holds, below minus twice the spread it does not hold, and in between it is too close to call, as it "
     "is without a spread. Equalities hold if every digit is equal. A claim holds if all its contrasts hold, does not "
-    "hold if one does not, and else is too close to call; nothing is allowed for their number, so that of many "
-    "contrasts one may fail by chance. Controls, for which the papers have no order, never count."
+    "hold if one does not, and else is too close to call, or run in part where some of its contrasts were not run; "
+    "nothing is allowed for their number, so that of many contrasts one may fail by chance. Controls, for which the "
+    "papers have no order, never count."
 )
 """How every verdict is found."""
 
@@ -22,6 +23,8 @@ TallyT = TypeVar("TallyT")
 FEWEST_SEEDS = 3
 """Trainings whose spread means something."""
 Verdict = Literal["holds", "does not hold", "too close to call", "not run"]
+"""Of a contrast."""
+ClaimVerdict = Literal[Verdict, "run in part"]
 Kind = Literal["above", "equal", "control"]
 SpreadOf = Literal["trainings", "pictures"]
 Term = tuple[float, str, str]
@@ -179,12 +182,18 @@ def _verdict(contrast: Contrast, gains: Sequence[float], spread: float | None) -
     return "holds" if mean + contrast.margin > 0 else "does not hold"
 
 
-def judge(claim: Claim, figures: Figures) -> tuple[Verdict, tuple[Finding, ...]]:
+def judge(claim: Claim, figures: Figures) -> tuple[ClaimVerdict, tuple[Finding, ...]]:
     """The verdict of a claim, and what each of its contrasts shows."""
     findings = tuple(find(contrast, figures) for contrast in claim.contrasts)
-    verdicts = [one.verdict for one in findings if one.contrast.kind != "control"]
-    if not verdicts or "not run" in verdicts:
-        return ("does not hold" if "does not hold" in verdicts else "not run"), findings
+    return _together({one.verdict for one in findings if one.contrast.kind != "control"}), findings
+
+
+def _together(verdicts: set[Verdict]) -> ClaimVerdict:
+    """What the verdicts of contrasts that count make of their claim."""
     if "does not hold" in verdicts:
-        return "does not hold", findings
-    return ("holds" if set(verdicts) == {"holds"} else "too close to call"), findings
+        return "does not hold"
+    if verdicts <= {"not run"}:
+        return "not run"
+    if "not run" in verdicts:
+        return "run in part"
+    return "holds" if verdicts == {"holds"} else "too close to call"
