@@ -12,7 +12,18 @@ from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.inference.predictor import Model
 from lexiseg.models.base import OpenVocabularySegmenter
 
-COMMANDS = ("demo", "segment", "evaluate", "storybook", "vocabulary", "assemble", "import", "train", "mine")
+COMMANDS = (
+    "demo",
+    "segment",
+    "evaluate",
+    "storybook",
+    "vocabulary",
+    "assemble",
+    "import",
+    "train",
+    "mine",
+    "reproduce",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

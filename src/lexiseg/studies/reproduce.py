@@ -105,8 +105,9 @@ def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Re
     )
     root = None if world.root is None else str(world.root.resolve())
     _sign(out, {"preset": preset.name, "model": world.model_settings, "root": root})
-    units = {arm: [unit for seed in plan.arms.get(arm, ()) for unit in seed] for one in there for arm in one.arms}
-    targets = [unit for found in units.values() for unit in found] + [figure.unit for figure in asked.figures]
+    arms = [arm for one in there for arm in sorted(one.arms)]
+    targets = [unit for arm in arms for seed in plan.arms.get(arm, ()) for unit in seed]
+    targets += [figure.unit for figure in asked.figures]
     return Reproduction(
         asked=asked,
         plan=plan,

@@ -1,0 +1,135 @@
+"""`lexiseg reproduce` on units that only say their figures: names, refusals, pages, and going on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command_runs import Ran, Run, one_sentence, refused
+from lexiseg.studies import reproduce as studies
+from lexiseg.studies.opsnet import costs
+from lexiseg.studies.units import Plan, Unit
+from lexiseg.studies.worlds import Preset, World
+
+STOPS: list[BaseException] = []
+"""What the second unit runs into, once each."""
+SIZES = {costs.SEGMENTER: {"GMAC": 400.0, "M parameters": 200.0}, costs.WHOLE: {"GMAC": 480.0, "M parameters": 220.0}}
+PASSES = {costs.POOLED: {"passes of CLIP": 1.0}, costs.CROPPED: {"passes of CLIP": 9.0}}
+
+
+def say(files: Path, out: Path, *, arms: dict[str, dict[str, float]]) -> Any:
+    return {
+        "arms": {
+            arm: {name: {"value": value, "blocks": [value] * 2} for name, value in figures.items()}
+            for arm, figures in arms.items()
+        }
+    }
+
+
+def say_or_stop(files: Path, out: Path, *, arms: dict[str, dict[str, float]]) -> Any:
+    if STOPS:
+        raise STOPS.pop()
+    return say(files, out, arms=arms)
+
+
+def plan(world: World, preset: Preset) -> Plan:
+    """The costs alone, already counted."""
+    units = (
+        Unit(name="costs/sizes", act=say, settings={"arms": SIZES}),
+        Unit(name="costs/passes", act=say_or_stop, settings={"arms": PASSES}, minutes=90),
+    )
+    return Plan(
+        units={unit.name: unit for unit in units},
+        arms={arm: ((unit.name,),) for unit in units for arm in unit.settings["arms"]},
+    )
+
+
+@pytest.fixture
+def reproduce(run: Run, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command on units of no work."""
+    monkeypatch.setattr(studies, "PLANS", (plan,))
+
+    def _reproduce(*names: object, out: Path = tmp_path / "out") -> Ran:
+        return run("reproduce", *names, "--out", out, "--model", tiny_folder, "--jobs", 1)
+
+    return _reproduce
+
+
+def verdicts(out: Path) -> dict[str, str]:
+    return {claim["name"]: claim["verdict"] for claim in json.loads((out / "results.json").read_text())["claims"]}
+
+
+def test_the_list_has_every_table_figure_and_claim(run: Run) -> None:
+    ran = run("reproduce", "--list")
+
+    assert (ran.code, ran.err) == (0, "")
+    told = [line.split("  ")[0] for line in ran.out.splitlines() if line]
+    assert told[2:] == [one.name for one in (*studies.TABLES, *studies.FIGURES, *studies.CLAIMS)]
+
+
+def test_an_unknown_name_is_wrong_usage_and_what_is_near_is_told(reproduce: Run, tmp_path: Path) -> None:
+    ran = reproduce("Tabel 4")
+
+    assert (ran.code, ran.out) == (2, "")
+    (sentence,) = ran.err.splitlines()
+    assert sentence.startswith("lexiseg: neither paper has a table, figure or claim 'Tabel 4': did you mean Table 4 ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_folder_for_the_results_nothing_begins(run: Run) -> None:
+    one_sentence(run("reproduce", "O15"), 2, "--out DIR", "--list")
+
+
+def test_results_are_written_and_their_place_is_told(reproduce: Run, tmp_path: Path) -> None:
+    ran = reproduce("o15", "Table 4")
+
+    page = tmp_path / "out" / "RESULTS.md"
+    assert (ran.code, ran.out) == (0, f"Results: {page}.\n")
+    left_out, told, *units = ran.err.splitlines()
+    assert left_out == "lexiseg: left out, as the preset quick has not the time: Table 4."
+    assert told.startswith("lexiseg: 2 pieces of work, about 1.5 hours on one core")
+    assert units == ["lexiseg: costs/sizes (0 s), 1 left", "lexiseg: costs/passes (0 s), 0 left"]
+    assert verdicts(tmp_path / "out") == {"O15": "holds"}
+    assert "lexiseg reproduce o15 'Table 4' --preset quick" in page.read_text()
+    assert "| O15 | holds | 4 of 4 |" in page.read_text()
+
+
+def test_a_second_call_finds_all_done(reproduce: Run, tmp_path: Path) -> None:
+    first = reproduce("O15")
+    records = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "units").rglob("*.json")}
+
+    again = reproduce("O15")
+
+    assert (again.code, again.out, again.err) == (0, first.out, "")
+    assert {path: path.stat().st_mtime_ns for path in records} == records
+
+
+@pytest.mark.parametrize(
+    ("stop", "code", "told"),
+    [(KeyboardInterrupt(), 130, "lexiseg: interrupted."), (ValueError("no room."), 1, "passes: no room.")],
+)
+def test_a_call_that_was_stopped_keeps_what_is_done_and_the_next_goes_on(
+    reproduce: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException, code: int, told: str
+) -> None:
+    monkeypatch.setattr(f"{__name__}.STOPS", [stop])
+
+    stopped = reproduce("O15")
+
+    assert (stopped.code, stopped.out) == (code, "")
+    assert told in stopped.err.splitlines()[-1]
+    assert verdicts(tmp_path / "out") == {"O15": "run in part"}
+    assert "| O15 | run in part | 2 of 4, 2 not run |" in (tmp_path / "out" / "RESULTS.md").read_text()
+    went_on = reproduce("O15")
+    assert went_on.code == 0
+    assert went_on.err.splitlines()[1:] == ["lexiseg: costs/passes (0 s), 0 left"]
+    assert verdicts(tmp_path / "out") == {"O15": "holds"}
+
+
+def test_a_folder_of_something_else_is_left_as_it_is(reproduce: Run, tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "letter.txt").write_text("dear")
+
+    refused(reproduce("O15", out=tmp_path / "letters"), "letters", "something else", "--out")
+
+    assert [path.name for path in (tmp_path / "letters").iterdir()] == ["letter.txt"]
