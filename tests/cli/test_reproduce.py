@@ -65,7 +65,7 @@ def test_the_list_has_every_table_figure_and_claim(run: Run) -> None:
 
     assert (ran.code, ran.err) == (0, "")
     told = [line.split("  ")[0] for line in ran.out.splitlines() if line]
-    assert told[2:] == [one.name for one in (*studies.TABLES, *studies.FIGURES, *studies.CLAIMS)]
+    assert told[2:] == [one.name for one in studies.EVERYTHING]
 
 
 def test_an_unknown_name_is_wrong_usage_and_what_is_near_is_told(reproduce: Run, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from lexiseg.studies.figures.drawing import Drawing
 from lexiseg.studies.figures.results import result_charts
 from lexiseg.studies.tables import PaperFigure, PaperTable
 from lexiseg.studies.units import Plan, Store
-from lexiseg.studies.verdicts import RULE, Claim, Figures, Finding, Measured, judge, spread
+from lexiseg.studies.verdicts import RULE, Claim, ClaimVerdict, Figures, Finding, Measured, SpreadOf, judge, spread
 
 RESULTS_JSON, RESULTS_MD, PICTURES = "results.json", "RESULTS.md", "pictures"
 _LEGEND = (
@@ -121,7 +121,6 @@ def _drawn(store: Store, name: str, drawing: Drawing) -> str:
 
 
 def _jsonable_table(table: PaperTable, figures: Figures) -> dict[str, Any]:
-    columns = (*table.columns, *table.more)
     rows = [
         {
             "name": row.name,
@@ -129,28 +128,32 @@ def _jsonable_table(table: PaperTable, figures: Figures) -> dict[str, Any]:
             "paper": dict(row.figures),
             "ours": {
                 column: {"mean": statistics.mean(found.seeds), "spread": spread(found)[0], "seeds": list(found.seeds)}
-                for column in columns
+                for column in table.all_columns
                 if (found := figures.get(row.arm, {}).get(column)) is not None
             },
         }
         for row in table.rows
     ]
-    return {"name": table.name, "paper": table.paper, "says": table.says, "columns": columns, "rows": rows}
+    about = {"name": table.name, "paper": table.paper, "says": table.says}
+    return {**about, "columns": table.all_columns, "rows": rows}
 
 
 def cell(measured: Measured | None, paper: float | None = None) -> str:
     """Ours with its spread, the paper's in brackets; a dash where there is neither."""
     parts: list[str] = []
     if measured is not None:
-        width, mark = spread(measured)
-        parts.append(
-            f"{statistics.mean(measured.seeds):.1f}" + ("" if width is None else f" {mark}± {width:.1f}{mark}")
-        )
+        parts.append(f"{statistics.mean(measured.seeds):.1f}{_plus_minus(*spread(measured), digits=1)}")
     elif paper is not None:
         parts.append("-")
     if paper is not None:
         parts.append(f"({paper:g})")
     return " ".join(parts) or "-"
+
+
+def _plus_minus(width: float | None, of: SpreadOf | None, *, digits: int) -> str:
+    """A spread behind its figure: plain over trainings, in italics over pictures."""
+    mark = "*" if of == "pictures" else ""
+    return "" if width is None else f" {mark}± {width:.{digits}f}{mark}"
 
 
 def _head(asked: Asked, commits: Sequence[str]) -> str:
@@ -173,7 +176,7 @@ def _told_commits(commits: Sequence[str]) -> str:
     return f"commit {', '.join(commits) or 'none yet'}"
 
 
-def _claims_overview(claims: Sequence[Claim], verdicts: Mapping[str, tuple[str, tuple[Finding, ...]]]) -> str:
+def _claims_overview(claims: Sequence[Claim], verdicts: Mapping[str, tuple[ClaimVerdict, tuple[Finding, ...]]]) -> str:
     if not claims:
         return ""
     rows = []
@@ -189,13 +192,12 @@ def _claims_overview(claims: Sequence[Claim], verdicts: Mapping[str, tuple[str, 
 
 
 def _table_section(table: PaperTable, figures: Figures) -> str:
-    columns = (*table.columns, *table.more)
     rows = [
-        (row.name, *(cell(figures.get(row.arm, {}).get(column), row.figures.get(column)) for column in columns))
+        (row.name, *(cell(figures.get(row.arm, {}).get(name), row.figures.get(name)) for name in table.all_columns))
         for row in table.rows
     ]
     title = table.name if table.paper in table.name else f"{table.paper}, {table.name}"
-    return "\n".join([f"## {title}", "", table.says, "", *markdown_table(("", *columns), rows)])
+    return "\n".join([f"## {title}", "", table.says, "", *markdown_table(("", *table.all_columns), rows)])
 
 
 def _figure_section(figure: PaperFigure, pictures: Sequence[str], figures: Figures) -> str:
@@ -206,7 +208,7 @@ def _figure_section(figure: PaperFigure, pictures: Sequence[str], figures: Figur
     return "\n".join([*lines, *(["", *markdown_table(("", *figure.columns), rows)] if rows else [])])
 
 
-def _claim_section(claim: Claim, verdict: str, findings: Sequence[Finding]) -> str:
+def _claim_section(claim: Claim, verdict: ClaimVerdict, findings: Sequence[Finding]) -> str:
     rows = [(one.contrast.says, _difference(one), _word(one)) for one in findings]
     heading = ("contrast", "difference", "verdict")
     return "\n".join([f"## {claim.name}: {verdict}", "", claim.says, "", *markdown_table(heading, rows)])
@@ -215,8 +217,7 @@ def _claim_section(claim: Claim, verdict: str, findings: Sequence[Finding]) -> s
 def _difference(finding: Finding) -> str:
     if not finding.gains:
         return "-"
-    mark = "*" if finding.spread_of == "pictures" else ""
-    width = "" if finding.spread is None else f" {mark}± {finding.spread:.2f}{mark}"
+    width = _plus_minus(finding.spread, finding.spread_of, digits=2)
     allowed = finding.contrast.margin
     margin = "" if not allowed else f" (may lack {allowed:g})" if allowed > 0 else f" (must pass {-allowed:g})"
     return f"{statistics.mean(finding.gains):+.2f}{width}{margin}"

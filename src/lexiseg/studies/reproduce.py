@@ -24,14 +24,16 @@ from lexiseg.studies.ovseg import paper as ovseg
 from lexiseg.studies.ovseg.plan import STANDS_FOR, plan_ovseg
 from lexiseg.studies.report import Asked, write_results
 from lexiseg.studies.tables import NOT_TRIED, PaperFigure, PaperTable
-from lexiseg.studies.units import Plan, Store, run_units
+from lexiseg.studies.units import Plan, Report, Store, run_units
 from lexiseg.studies.verdicts import Claim
 from lexiseg.studies.worlds import Preset, World
 
+Askable = PaperTable | PaperFigure | Claim
 TABLES: tuple[PaperTable, ...] = (*opsnet.TABLES, *opsnet_trainings.TABLES, *ovseg.TABLES)
 FIGURES: tuple[PaperFigure, ...] = figures.FIGURES
 CLAIMS: tuple[Claim, ...] = (*opsnet.CLAIMS, *opsnet_trainings.CLAIMS, *figures.CLAIMS, *ovseg_claims.CLAIMS)
-"""Everything that can be asked for, in the order of the papers."""
+EVERYTHING: tuple[Askable, ...] = (*TABLES, *FIGURES, *CLAIMS)
+"""All that can be asked for, in the order of the papers."""
 PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations, plan_trainings, plan_figures, plan_ovseg)
 """What makes their units; of a world that can't have some, a plan without them."""
 ALL = "all"
@@ -56,7 +58,7 @@ class Reproduction:
         """About how long the work that is left takes on one core."""
         return sum(unit.minutes for unit in self.store.todo(self.targets)) / 60
 
-    def run(self, *, jobs: int, report: Callable[[str, float, int], None] = lambda *_: None) -> Path:
+    def run(self, *, jobs: int, report: Report = lambda *_: None) -> Path:
         """Does what is left, and writes the results.
 
         Raises:
@@ -119,18 +121,17 @@ def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Re
 
 def known_names() -> list[tuple[str, str]]:
     """Every name that can be asked for, with what it is in a line."""
-    return [(one.name, one.says) for one in (*TABLES, *FIGURES, *CLAIMS)]
+    return [(one.name, one.says) for one in EVERYTHING]
 
 
-def _wanted(names: Sequence[str]) -> list[PaperTable | PaperFigure | Claim]:
-    everything = [*TABLES, *FIGURES, *CLAIMS]
-    by_key = {_key(one.name): one for one in everything}
-    found: dict[str, Any] = {}
+def _wanted(names: Sequence[str]) -> list[Askable]:
+    by_key = {_key(one.name): one for one in EVERYTHING}
+    found: set[str] = set()
     for name in names:
         if (key := _key(name)) == ALL:
-            found |= by_key
+            found.update(by_key)
         elif key in by_key:
-            found[key] = by_key[key]
+            found.add(key)
         else:
             near = difflib.get_close_matches(key, by_key, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(by_key[one].name for one in near)}?" if near else "--list names them."
@@ -142,7 +143,7 @@ def _key(name: str) -> str:
     return "".join(name.casefold().split())
 
 
-def _is_there(one: PaperTable | PaperFigure | Claim, plan: Plan) -> bool:
+def _is_there(one: Askable, plan: Plan) -> bool:
     """Whether some of it can be measured: a row of a table, a figure's unit, a contrast of a claim."""
     if isinstance(one, PaperFigure):
         return one.unit in plan.units
@@ -156,7 +157,7 @@ def _is_measured(arm: str, plan: Plan) -> bool:
     return bool(plan.arms.get(arm) and all(plan.arms[arm]))
 
 
-def _notes(there: Sequence[PaperTable | PaperFigure | Claim], plan: Plan, world: World, preset: Preset) -> list[str]:
+def _notes(there: Sequence[Askable], plan: Plan, world: World, preset: Preset) -> list[str]:
     """What a reader of the results should know: what stands for what, and what was left out and why."""
     if world.root is not None:
         return list(plan.notes)

@@ -36,6 +36,11 @@ class PaperTable:
     """Figures of ours beside those of the paper, such as "ADE20K PQ unseen"."""
 
     @property
+    def all_columns(self) -> tuple[str, ...]:
+        """The paper's figures, and ours beside them."""
+        return self.columns + self.more
+
+    @property
     def arms(self) -> frozenset[str]:
         """What must have been measured."""
         return frozenset(row.arm for row in self.rows)

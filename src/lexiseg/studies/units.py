@@ -25,6 +25,8 @@ RECORDS, FILES = "units", "files"
 """Folders of records, and of what units leave for others, in the folder of everything."""
 POLL_SECONDS = 0.5
 """Between two looks for a unit that may begin, where all are done by others or wait for one."""
+Report = Callable[[str, float, int], None]
+"""Is told the name of every unit that a call has done, its seconds, and how many are left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,12 +109,12 @@ class Store:
         found: dict[str, Unit] = {}
 
         def add(name: str, *, as_need: bool) -> None:
-            unit = self.units[name]
-            if name in found or (self.is_finished(name) and not (as_need and not (self.files / name).exists())):
+            has_files = not as_need or (self.files / name).exists()
+            if name in found or (has_files and self.is_finished(name)):
                 return
-            for need in unit.needs:
+            for need in self.units[name].needs:
                 add(need, as_need=True)
-            found[name] = unit
+            found[name] = self.units[name]
 
         for target in targets:
             add(target, as_need=False)
@@ -145,9 +147,7 @@ class Store:
         return seconds
 
 
-def run_units(
-    store: Store, targets: Sequence[str], *, jobs: int, report: Callable[[str, float, int], None] = lambda *_: None
-) -> None:
+def run_units(store: Store, targets: Sequence[str], *, jobs: int, report: Report = lambda *_: None) -> None:
     """Does all that the targets lack, by several processes; others that run on the same folder share the work.
 
     A unit is taken by a lock on a file, which the system takes back where a process dies: whoever comes next goes on
@@ -157,7 +157,7 @@ def run_units(
         store: of the units.
         targets: their names.
         jobs: processes of one thread each; 1 works in this one.
-        report: told the name of every unit that this call has done, its seconds, and how many are left.
+        report: called after every unit.
 
     Raises:
         ValueError: if a unit fails; what is finished is kept.
@@ -209,7 +209,7 @@ def _worker(store: Store, targets: Sequence[str], told: Any) -> None:
         told.put(" ".join(str(error).split()) or type(error).__name__)
 
 
-def _work(store: Store, targets: Sequence[str], report: Callable[[str, float, int], None]) -> None:
+def _work(store: Store, targets: Sequence[str], report: Report) -> None:
     """Takes one unit after the other until none is left that is not done, in other hands, or waits for a failed one."""
     failed: dict[str, Exception] = {}
     while todo := _possible(store.todo(targets), failed):
@@ -241,6 +241,7 @@ def _possible(todo: Sequence[Unit], failed: Mapping[str, Exception]) -> list[Uni
 
 
 def _lock(store: Store, unit: Unit) -> int | None:
+    """An open file that holds the unit for this process; None if it is in other hands."""
     path = store.files / f"{unit.name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     return lock(path)

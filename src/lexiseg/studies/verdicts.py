@@ -143,11 +143,11 @@ def jackknife(without: Sequence[float]) -> float:
     return ((len(without) - 1) * statistics.pvariance(without)) ** 0.5
 
 
-def spread(measured: Measured) -> tuple[float | None, str]:
-    """The spread of a figure, and how it is marked: plain over trainings, in italics over pictures."""
+def spread(measured: Measured) -> tuple[float | None, SpreadOf | None]:
+    """The spread of a figure, and of what: of trainings, or of pictures where those are too few."""
     if len(measured.seeds) >= FEWEST_SEEDS:
-        return statistics.stdev(measured.seeds), ""
-    return (jackknife(measured.blocks), "*") if len(measured.blocks) > 1 else (None, "")
+        return statistics.stdev(measured.seeds), "trainings"
+    return (jackknife(measured.blocks), "pictures") if len(measured.blocks) > 1 else (None, None)
 
 
 def with_blocks(

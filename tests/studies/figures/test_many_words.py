@@ -13,18 +13,8 @@ from lexiseg.core.vocabulary import Concept, Vocabulary
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.storybook.roles import BASE, DISTRACTORS
 from lexiseg.storybook.scene import draw_scene
-from lexiseg.studies.figures.many_words import (
-    NUM_DISTRACTORS,
-    Asked,
-    among_many,
-    count,
-    deepest,
-    is_worth_showing,
-    most_telling,
-    row_of,
-    shares,
-    with_masks,
-)
+from lexiseg.studies.figures.examples import deepest, is_worth_showing, most_telling, with_masks
+from lexiseg.studies.figures.many_words import NUM_DISTRACTORS, Asked, among_many, count, row_of, shares
 from lexiseg.studies.figures.segments import UNANNOTATED, Seen, look, show_all
 from lexiseg.studies.worlds import Pictures
 

@@ -17,7 +17,7 @@ from lexiseg.models.opsnet import OPSNet
 from lexiseg.models.postprocess.hierarchy import NameTree, descend
 from lexiseg.studies.figures.charts import Bars, chart
 from lexiseg.studies.figures.drawing import SERIES, Drawing
-from lexiseg.studies.figures.many_words import is_worth_showing, most_telling, picture_row, shown_share
+from lexiseg.studies.figures.examples import is_worth_showing, most_telling, picture_row, shown_share
 from lexiseg.studies.figures.picture_rows import Line, Note, PictureRow, picture_rows
 from lexiseg.studies.figures.segments import look, show_all
 from lexiseg.studies.verdicts import jackknife, with_blocks

@@ -158,7 +158,6 @@ def tally_rows(
     answerings: Iterable[Answering],
     views: Mapping[str, RegionConfig] | None = None,
     *,
-    limit: int | None = None,
     blocks: int = 1,
 ) -> Counted:
     """Counts all at once.
@@ -169,15 +168,14 @@ def tally_rows(
         vocabulary: a concept for every category.
         answerings: whose semantic maps are held against the truth.
         views: ways of cutting out masks that CLIP alone is to name.
-        limit: pictures at most.
         blocks: of pictures in a row, counted apart; at most as many as there are pictures.
     """
     wanted, views = sorted(set(answerings), key=repr), views or {}
-    settings = EvaluationSettings(task="semantic", semantic_rule="soft", batch_size=1, limit=limit)
+    settings = EvaluationSettings(task="semantic", semantic_rule="soft", batch_size=1)
     with inference(model):
         plan = plan_evaluation(model, dataset, vocabulary, settings)
         categories = plan.measure.categories
-        number = len(plan.measure.samples[:limit])
+        number = len(plan.measure.samples)
         blocks = max(1, min(blocks, number))
         pixels = {one: [np.zeros((3, len(categories)), np.int64) for _ in range(blocks)] for one in wanted}
         keys = [f"{kind}, {view}" for kind in ("clean", "noisy") for view in views]
