@@ -135,6 +135,15 @@ def test_every_baseline_is_trained_and_measured(files: Path) -> None:
     assert sum(about["value"] for about in covered["arms"]["it"].values()) == pytest.approx(100)
 
 
+def test_a_given_model_that_was_changed_since_the_plan_is_not_trained_further(files: Path) -> None:
+    settings = {"model": str(files / "given" / "model"), "weights": "of another"}
+
+    with pytest.raises(ValueError, match="was changed since this began"):
+        training_work.train_plus(
+            files, files / "late", recipe=to_jsonable(opsnet_plus_tiny()), model=settings, pictures=MASKS, labels=MASKS
+        )
+
+
 def test_counts_of_any_model_are_those_of_the_evaluator(files: Path) -> None:
     network = tiny.ovseg()
     merge = replace(network.config.merge, score_threshold=0.001)

@@ -17,7 +17,7 @@ from lexiseg.io.config_json import from_jsonable
 from lexiseg.io.models import save_model
 from lexiseg.models.opsnet import OPSNet
 from lexiseg.studies.opsnet.baselines import BaselineConfig, LSeg, LSegTask
-from lexiseg.studies.worlds import load_network
+from lexiseg.studies.worlds import folder_of, load_network
 from lexiseg.training.engine.checkpoints import Checkpoints
 from lexiseg.training.engine.run_settings import Reporters, TrainSettings
 from lexiseg.training.engine.trainer import run
@@ -104,10 +104,14 @@ def train_plus(
         pictures: the unit that draws those with masks.
         labels: the unit that draws those with labels; a recipe without decoupled supervision does not open them.
     """
-    start = out / "start"
-    save_model(load_network(files, model, OPSNet), start, overwrite=True)
+    load_network(files, model, OPSNet)  # refuses a folder that is another model's by now
     settings = TrainSettings(
-        out=out, resume=True, data=(files / pictures,), labels=files / labels, start=start, workers=0
+        out=out,
+        resume=True,
+        data=(files / pictures,),
+        labels=files / labels,
+        start=folder_of(files, model),
+        workers=0,
     )
     chosen = from_jsonable(OPSNetPlusRecipe, recipe)
     train_opsnet_plus(chosen, settings, Reporters())
