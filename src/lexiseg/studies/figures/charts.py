@@ -182,8 +182,13 @@ class Lines:
             marks.append(Stroke(points=places, colour=colours[name], width=2.2))
             for (x, y), point in zip(places, known, strict=True):
                 marks += [*scale.whisker(x, point, colours[name]), Dot(x=x, y=y, radius=3.6, fill=colours[name])]
-            best = max(known, key=lambda point: point.value)
-            told += _on_paper(across[best.place], scale.y(best.value) - 14, _tenths(best.value), INK)
+        best = [max(known, key=lambda point: point.value) for known in points.values() if known]
+        labels: list[tuple[float, float]] = []
+        for point in sorted(best, key=lambda point: -point.value):
+            x, above = across[point.place], scale.y(point.value) - 14
+            is_free = all(abs(x - other_x) > 30 or abs(above - other_y) > 13 for other_x, other_y in labels)
+            labels.append((x, above if is_free else above + 28))
+            told += _on_paper(*labels[-1], _tenths(point.value), INK)
         return marks + told + scale.x_axis({number(v): x for v, x in zip(self.x, across, strict=True)})
 
 
