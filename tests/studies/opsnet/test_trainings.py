@@ -9,10 +9,12 @@ from lexiseg.io.models import load_model
 from lexiseg.io.shipped import shipped_folder
 from lexiseg.studies.opsnet import paper_trainings, trainings
 from lexiseg.studies.opsnet.trainings import plan_trainings
+from lexiseg.studies.ovseg.plan import plan_ovseg
 from lexiseg.studies.units import Plan
 from lexiseg.studies.worlds import FULL, PRESETS, QUICK, World
 
 WORLD = World(model="storybook")
+NOT_IN_QUICK = {trainings.CLOSED, trainings.LSEG, trainings.DEEP, trainings.SWIN}
 
 
 def recipe(plan: Plan, unit: str) -> dict[str, Any]:
@@ -25,7 +27,8 @@ def test_every_arm_that_a_table_or_claim_names_is_planned_for_every_seed(preset:
 
     asked = {arm for one in (*paper_trainings.TABLES, *paper_trainings.CLAIMS) for arm in one.arms}
     asked |= {row.arm for row in paper_trainings.TABLE_1_SHORT}
-    assert {arm for arm in asked - plan.arms.keys() if not arm.startswith("not tried: ")} == set()
+    absent = {arm for arm in asked - plan.arms.keys() if not arm.startswith("not tried: ")}
+    assert absent == (NOT_IN_QUICK if preset is QUICK else set())
     assert all(unit in plan.units for seeds in plan.arms.values() for units in seeds for unit in units)
     assert all(need in plan.units for unit in plan.units.values() for need in unit.needs)
     assert len(plan.arms[trainings.OPSNET]) == len(preset.seeds)
@@ -56,19 +59,34 @@ def test_rows_of_table_3_differ_in_what_learns_from_labels_alone() -> None:
     assert recipes[0]["batch_size"] + recipes[0]["labelled_batch_size"] == 8
 
 
-def test_backbones_begin_alike_and_differ_in_the_backbone_alone() -> None:
-    quick, full = (plan_trainings(WORLD, preset) for preset in (QUICK, FULL))
+def test_backbones_differ_in_the_backbone_alone_and_begin_from_closed_sets_of_their_own() -> None:
+    full = plan_trainings(WORLD, FULL)
 
-    kinds = ("resnet", "deep", "swin")
-    recipes = [recipe(quick, f"trainings/backbone-{kind}-0") for kind in kinds]
+    names = ("opsnet-0", "backbone-deep-0", "backbone-swin-0")
+    recipes = [recipe(full, f"trainings/{name}") for name in names]
     segmenters = [dict(one.pop("segmenter")) for one in recipes]
     assert recipes[0] == recipes[1] == recipes[2]
     backbones = [(one.pop("resnet"), one.pop("swin")) for one in segmenters]
     assert segmenters[0] == segmenters[1] == segmenters[2]
     assert len({str(one) for one in backbones}) == 3
-    assert all(quick.units[f"trainings/backbone-{kind}-0"].settings["start"]["decoders"] for kind in kinds)
-    starts = [full.units[f"trainings/backbone-{kind}-0"].settings["start"] for kind in kinds[1:]]
-    assert starts == [{"closed set": "starts/deep-0"}, {"closed set": "starts/swin-0"}]
+    starts = [full.units[f"trainings/{name}"].settings["start"] for name in names]
+    assert starts == [{"closed set": f"starts/{kind}-0"} for kind in ("resnet", "deep", "swin")]
+
+
+def test_quick_has_nothing_that_few_steps_can_not_teach() -> None:
+    quick, full = (plan_trainings(WORLD, preset) for preset in (QUICK, FULL))
+
+    assert full.arms.keys() - quick.arms.keys() == NOT_IN_QUICK
+    assert trainings.MASKCLIP in quick.arms
+
+
+def test_masks_are_named_by_the_original_clip_that_ovsegs_tables_measure() -> None:
+    plans = (plan_trainings(WORLD, QUICK), plan_ovseg(WORLD, QUICK))
+
+    units = [plan.units["ovseg/original"] for plan in plans]
+    assert units[0] == units[1]
+    for name in ("figures/simbaseline", "figures/maskclip-0"):
+        assert units[0].name in plans[0].units[name].needs
 
 
 def test_pictures_to_learn_from_are_of_no_other_split() -> None:

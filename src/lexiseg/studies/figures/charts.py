@@ -9,6 +9,7 @@ from jaxtyping import Float
 from lexiseg.inference.labels import shorten, text_size
 from lexiseg.inference.palette import RGB
 from lexiseg.inference.visualize import FAINT_INK, INK, PAPER
+from lexiseg.studies.figures.axes import Area, Scale, ends_of, labels_of, points_of, title_of
 from lexiseg.studies.figures.drawing import (
     SERIES,
     Box,
@@ -26,26 +27,6 @@ from lexiseg.studies.figures.drawing import (
 
 MARGIN, GAP = 28, 26
 WIDTH = 860
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Area:
-    """A rectangle of the sheet, in pixels."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-
-    @property
-    def right(self) -> float:
-        """Its right edge."""
-        return self.left + self.width
-
-    @property
-    def bottom(self) -> float:
-        """Its lower edge."""
-        return self.top + self.height
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +54,7 @@ class Histogram:
     def marks(self, area: Area, colours: Mapping[str, RGB]) -> list[Mark]:
         """The chart inside an area."""
         shares = {name: self.shares(name) for name in self.series}
-        scale = _Scale.of(area, self.title, (0, max(s.max() for s in shares.values())), self.x_label, self.y_label)
+        scale = Scale.of(area, self.title, (0, max(s.max() for s in shares.values())), self.x_label, self.y_label)
         marks, plot = scale.marks(), scale.plot
         low, high = self.limits
         step = plot.width / self.bins
@@ -113,10 +94,10 @@ class Bars:
 
     def marks(self, area: Area, colours: Mapping[str, RGB]) -> list[Mark]:
         """The chart inside an area."""
-        points = _points(self.series, self.errors)
-        ends = [0.0, *_ends(points)]
+        points = points_of(self.series, self.errors)
+        ends = [0.0, *ends_of(points)]
         limits = min(ends), max(ends)
-        scale = _Scale.of(area, self.title, limits, self.x_label, self.y_label)
+        scale = Scale.of(area, self.title, limits, self.x_label, self.y_label)
         marks, plot = scale.marks(), scale.plot
         room = plot.width / len(self.groups)
         wide = min(54.0, 0.8 * room / len(self.series))
@@ -160,11 +141,11 @@ class Lines:
 
     def marks(self, area: Area, colours: Mapping[str, RGB]) -> list[Mark]:
         """The chart inside an area."""
-        points = _points(self.series, self.errors)
-        ends = [*_ends(points), *self.references.values()]
+        points = points_of(self.series, self.errors)
+        ends = [*ends_of(points), *self.references.values()]
         room = 0.08 * (max(ends) - min(ends))
         limits = min(ends) - room, max(ends) + room
-        scale = _Scale.of(area, self.title, limits, self.x_label, self.y_label)
+        scale = Scale.of(area, self.title, limits, self.x_label, self.y_label)
         marks, plot = scale.marks(), scale.plot
         span = len(self.x) - 1 if self.is_even else self.x[-1] - self.x[0]
         shares = [(i if self.is_even else v - self.x[0]) / (span or 1) for i, v in enumerate(self.x)]
@@ -182,8 +163,13 @@ class Lines:
             marks.append(Stroke(points=places, colour=colours[name], width=2.2))
             for (x, y), point in zip(places, known, strict=True):
                 marks += [*scale.whisker(x, point, colours[name]), Dot(x=x, y=y, radius=3.6, fill=colours[name])]
-            best = max(known, key=lambda point: point.value)
-            told += _on_paper(across[best.place], scale.y(best.value) - 14, _tenths(best.value), INK)
+        best = [max(known, key=lambda point: point.value) for known in points.values() if known]
+        labels: list[tuple[float, float]] = []
+        for point in sorted(best, key=lambda point: -point.value):
+            x, above = across[point.place], scale.y(point.value) - 14
+            is_free = all(abs(x - other_x) > 30 or abs(above - other_y) > 13 for other_x, other_y in labels)
+            labels.append((x, above if is_free else above + 28))
+            told += _on_paper(*labels[-1], _tenths(point.value), INK)
         return marks + told + scale.x_axis({number(v): x for v, x in zip(self.x, across, strict=True)})
 
 
@@ -206,7 +192,7 @@ class HeatMap:
 
     def marks(self, area: Area, colours: Mapping[str, RGB]) -> list[Mark]:
         """The chart inside an area."""
-        marks = _title(area, self.title)
+        marks = title_of(area, self.title)
         wide = max(text_size(row, 13)[0] for row in self.rows)
         left = area.left + wide + 12 + (20 if self.y_label else 0)
         top = area.top + (26 if self.title else 4)
@@ -234,7 +220,7 @@ class HeatMap:
                     best.append(_frame(inner))
         for place, name in enumerate(self.columns):
             marks.append(Text(x=plot.left + (place + 0.5) * cell[0], y=plot.bottom + 13, words=name, anchor="middle"))
-        return marks + best + _labels(area, plot, self.x_label, self.y_label)
+        return marks + best + labels_of(area, plot, self.x_label, self.y_label)
 
 
 Panel = Histogram | Bars | Lines | HeatMap
@@ -278,95 +264,6 @@ def chart(
     return closed(head, top, width, source)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Point:
-    """A value of a series with its error bar."""
-
-    place: int
-    """Its group, or its place on the horizontal axis."""
-    value: float
-    spread: float
-    """Zero where none is known."""
-
-    @property
-    def low(self) -> float:
-        """The lower end of the error bar."""
-        return self.value - self.spread
-
-    @property
-    def high(self) -> float:
-        """The upper end."""
-        return self.value + self.spread
-
-
-def _points(
-    series: Mapping[str, Sequence[float | None]], errors: Mapping[str, Sequence[float | None]]
-) -> dict[str, list[_Point]]:
-    """What is known of each series."""
-    return {
-        name: [
-            _Point(place=place, value=value, spread=spread or 0.0)
-            for place, (value, spread) in enumerate(zip(values, errors.get(name, [None] * len(values)), strict=True))
-            if value is not None
-        ]
-        for name, values in series.items()
-    }
-
-
-def _ends(points: Mapping[str, Sequence[_Point]]) -> list[float]:
-    """Both ends of every error bar."""
-    return [end for known in points.values() for point in known for end in (point.low, point.high)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Scale:
-    """A chart's axes: its plot, and heights of values."""
-
-    area: Area
-    plot: Area
-    y_ticks: tuple[float, ...]
-    title: str
-    x_label: str
-    y_label: str
-
-    @staticmethod
-    def of(area: Area, title: str, limits: tuple[float, float], x_label: str, y_label: str) -> "_Scale":
-        """Room for what is written around the plot."""
-        y_ticks = ticks(*limits)
-        left = area.left + max(text_size(number(t), 12)[0] for t in y_ticks) + 10 + (20 if y_label else 0)
-        top = area.top + (36 if title else 16)
-        plot = Area(left=left, top=top, width=area.right - left, height=area.bottom - top - 24 - (20 if x_label else 0))
-        return _Scale(area=area, plot=plot, y_ticks=y_ticks, title=title, x_label=x_label, y_label=y_label)
-
-    def y(self, value: float) -> float:
-        """Where a value lies."""
-        low, high = self.y_ticks[0], self.y_ticks[-1]
-        return self.plot.bottom - self.plot.height * (value - low) / (high - low)
-
-    def whisker(self, x: float, point: _Point, colour: RGB = INK) -> list[Mark]:
-        """An error bar with short ends, where there is a spread."""
-        low, high = self.y(point.low), self.y(point.high)
-        bar = (x - 4, low), (x + 4, low), (x, low), (x, high), (x - 4, high), (x + 4, high)
-        return [Stroke(points=bar, colour=colour, width=1.2)] if point.spread else []
-
-    def marks(self) -> list[Mark]:
-        """Title, grid, and what is written along the axes."""
-        marks = _title(self.area, self.title)
-        for tick in self.y_ticks:
-            y = self.y(tick)
-            marks.append(Stroke(points=((self.plot.left, y), (self.plot.right, y))))
-            marks.append(Text(x=self.plot.left - 7, y=y, words=number(tick), size=12, colour=FAINT_INK, anchor="end"))
-        return marks + _labels(self.area, self.plot, self.x_label, self.y_label)
-
-    def x_axis(self, places: Mapping[str, float]) -> list[Mark]:
-        """The base line with what is written below it."""
-        ends = (self.plot.left, self.plot.bottom), (self.plot.right, self.plot.bottom)
-        marks: list[Mark] = [] if self.y_ticks[0] < 0 else [Stroke(points=ends, colour=FAINT_INK)]
-        for words, x in places.items():
-            marks.append(Text(x=x, y=self.plot.bottom + 13, words=words, size=12, colour=FAINT_INK, anchor="middle"))
-        return marks
-
-
 def _tenths(value: float) -> str:
     return f"{value:.1f}".replace("-", "\u2212")
 
@@ -376,17 +273,6 @@ def _on_paper(x: float, y: float, words: str, colour: RGB) -> list[Mark]:
     wide = text_size(words, 11)[0] + 6
     back = Box(left=x - wide / 2, top=y - 8, width=wide, height=16, fill=PAPER, opacity=0.85, radius=4)
     return [back, Text(x=x, y=y, words=words, size=11, colour=colour, anchor="middle")]
-
-
-def _title(area: Area, words: str) -> list[Mark]:
-    return [Text(x=area.left, y=area.top + 9, words=words, size=14)] if words else []
-
-
-def _labels(area: Area, plot: Area, x_label: str, y_label: str) -> list[Mark]:
-    middle = plot.left + plot.width / 2, plot.top + plot.height / 2
-    below = Text(x=middle[0], y=area.bottom - 7, words=x_label, size=12, anchor="middle")
-    beside = Text(x=area.left + 8, y=middle[1], words=y_label, size=12, anchor="middle", is_turned=True)
-    return [mark for mark in (below, beside) if mark.words]
 
 
 def head_of(title: str, says: str, width: int) -> tuple[list[Mark], float]:

@@ -9,7 +9,8 @@ from jaxtyping import UInt8
 from lexiseg.inference.labels import shorten, text_size
 from lexiseg.inference.palette import RGB
 from lexiseg.inference.visualize import FAINT_INK, INK, PAPER
-from lexiseg.studies.figures.charts import MARGIN, WIDTH, Area, closed, head_of
+from lexiseg.studies.figures.axes import Area
+from lexiseg.studies.figures.charts import MARGIN, WIDTH, closed, head_of
 from lexiseg.studies.figures.drawing import SERIES, Box, Dot, Drawing, Mark, Photo, Text, paragraph, tint
 
 BAR_ROW = 19  # pixels from one line of notes to the next

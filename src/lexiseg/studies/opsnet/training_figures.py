@@ -88,9 +88,9 @@ def measure_closed_set(
     *,
     unit: str,
     names: Literal["class layer", "mask tokens"],
+    original: str,
     longest_side: int,
     arm: str,
-    ovseg: Mapping[str, Any],
     val: Mapping[str, Any],
     tests: Sequence[Mapping[str, Any]],
 ) -> Any:
@@ -101,13 +101,13 @@ def measure_closed_set(
         out: not used.
         unit: the training.
         names: what names its masks.
+        original: the unit that leaves an OVSeg with an original CLIP.
         longest_side: of the pictures.
         arm: what the figures are called.
-        ovseg: settings of the OVSeg.
         val: pictures on which the score threshold is chosen by PQ.
         tests: pictures of each data set.
     """
-    weights, clip = read_mask2former(files / unit / "model"), load_network(files, ovseg, OVSeg).clip
+    weights, clip = read_mask2former(files / unit / "model"), load_network(files, {"unit": original}, OVSeg).clip
     config = BaselineConfig(training_vocabulary=open_pictures(files, val)[1], longest_side=longest_side)
     kind = ClosedSetNames if names == "class layer" else MaskClip
     network = kind(config, weights, clip).eval()
@@ -146,7 +146,7 @@ def measure_simbaseline(
     files: Path,
     out: Path,
     *,
-    model: Mapping[str, Any],
+    unit: str,
     mask_threshold: float,
     arm: str,
     tests: Sequence[Mapping[str, Any]],
@@ -156,12 +156,12 @@ def measure_simbaseline(
     Args:
         files: what units leave.
         out: not used.
-        model: settings of the OVSeg.
+        unit: what leaves the OVSeg.
         mask_threshold: SimBaseline's, of regions.
         arm: what the figures are called.
         tests: pictures of each data set.
     """
-    network = load_network(files, model, OVSeg)
+    network = load_network(files, {"unit": unit}, OVSeg)
     network.config = replace(network.config, regions=replace(network.config.regions, mask_threshold=mask_threshold))
     way = SIMBASELINE_CROSS_DATASET, network.config.merge
     return {"arms": {arm: _semantic(_tested(network, way, files, tests))}}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from lexiseg.core.random import fork_random
 from lexiseg.core.weights import read_tensors
@@ -27,8 +27,6 @@ from lexiseg.training.segmentation.opsnet_plus import OPSNetPlusRecipe
 from lexiseg.training.segmentation.run import train_opsnet_plus
 from lexiseg.training.segmentation.task import SegmentationTask
 
-BACKBONE = "mask2former.pixel_level_module.encoder."
-"""How names of a segmenter's backbone begin."""
 LSEG_FILE = "lseg.safetensors"
 
 
@@ -165,33 +163,17 @@ def _train(
     """Trains a model whose segmenter begins from a start, see `_take_start`, on the pictures of a unit."""
     _take_start(files, model.segmenter, start)
     data = read_panoptic(files / pictures)
-    run(task(recipe, data, model, workers=0, keeps_batch_norm=_is_whole(start)), out, resume=True)
+    run(task(recipe, data, model, workers=0, keeps_batch_norm=start is not None), out, resume=True)
 
 
 def _take_start(files: Path, segmenter: nn.Module, start: Mapping[str, Any] | None) -> None:
-    """Puts weights into a segmenter: those of a closed set that a unit has trained, or of a given OPSNet.
-
-    With "decoders", the backbone begins from nothing, and so does what has another shape.
-    """
+    """Puts weights into a segmenter: those of a closed set that a unit has trained, or of a given OPSNet."""
     if start is None:
         return
     if "closed set" in start:
-        weights: Mapping[str, Tensor] = read_mask2former(files / start["closed set"] / "model").segmenter
+        segmenter.load_state_dict(dict(read_mask2former(files / start["closed set"] / "model").segmenter))
     else:
-        weights = load_network(files, start, OPSNet).segmenter.state_dict()
-    own = segmenter.state_dict()
-    if not _is_whole(start):
-        weights = {
-            name: value
-            for name, value in weights.items()
-            if not name.startswith(BACKBONE) and own[name].shape == value.shape
-        }
-    segmenter.load_state_dict({**own, **weights})
-
-
-def _is_whole(start: Mapping[str, Any] | None) -> bool:
-    """Whether the backbone begins trained, so that its batch norms are kept."""
-    return start is not None and not start.get("decoders", False)
+        segmenter.load_state_dict(load_network(files, start, OPSNet).segmenter.state_dict())
 
 
 def _trained(out: Path, steps: int) -> Any:

@@ -3,8 +3,7 @@
 All short trainings of the full preset begin from a closed-set Mask2Former of their backbone and seed
 (`mask2former-tiny-short`) and take `opsnet-tiny-short`'s steps on the same pictures in the same order, with heads from
 nothing; OPSNet+ goes on from the given model. The quick preset begins from the given model's segmenter and takes a few
-steps. There, the backbones of Table 2 have no trained start: all three begin from nothing, under the given model's
-decoders.
+steps. In these a class layer, an LSeg or another backbone would learn next to nothing, so that it has none of them.
 
 Real data are measured with the given model alone, and so are drawn ones if it has another segmenter than the recipes.
 """
@@ -19,6 +18,7 @@ from lexiseg.storybook.choices import Role, Split
 from lexiseg.studies.opsnet import costs, training_figures, training_work
 from lexiseg.studies.opsnet.ablations import StudyRow
 from lexiseg.studies.opsnet.plan import counting_units
+from lexiseg.studies.ovseg.plan import original_clip
 from lexiseg.studies.units import Plan, Unit
 from lexiseg.studies.worlds import QUICK, SECONDS_OF_DRAWING, DataName, Pictures, Preset, World, draw, picture_units
 from lexiseg.training.recipes.opsnet_plus import opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control
@@ -39,7 +39,7 @@ CLASSES, BOTH, LESS = "given OPSNet + Cls Sup", "given OPSNet + Cls Sup + Mask S
 OPSNET, QUERY = "OPSNet", "OPSNet, query"
 PLAIN_CLASS, PLAIN, PLAIN_MODULATED = (f"OPSNet without enhancer, {row}" for row in ("Cls", "Cls.IoU", "modulated"))
 CLOSED, MASKCLIP, LSEG, SIMBASELINE = "Mask2Former", "MaskCLIP-like", "LSeg-like", "SimBaseline"
-RESNET, DEEP, SWIN = "OPSNet, ResNet", "OPSNet, deeper ResNet", "OPSNet, Swin"
+DEEP, SWIN = "OPSNet, deeper ResNet", "OPSNet, Swin"
 PLUS: Mapping[str, Callable[..., OPSNetPlusRecipe]] = {
     FURTHER: opsnet_plus_tiny_control,
     CLASSES: opsnet_plus_tiny_classes,
@@ -72,7 +72,7 @@ SIZES: Mapping[str, Sizes] = {
     "quick": Sizes(pictures=480, labelled=240, coverage=40, plus_steps=60, steps=60, batch_size=8),
     "full": Sizes(pictures=8000, labelled=4000, coverage=200, plus_steps=500),
 }
-SECONDS = {"closed": 0.045, "opsnet": 0.06, "resnet": 0.06, "deep": 0.075, "swin": 0.085, "lseg": 0.03}
+SECONDS = {"closed": 0.045, "opsnet": 0.06, "deep": 0.075, "swin": 0.085, "lseg": 0.03}
 """Of a training, for each picture of a step, on one core."""
 SECONDS_OF_FIGURES = 0.09
 """Of a measurement, for each picture."""
@@ -87,8 +87,11 @@ def plan_trainings(world: World, preset: Preset) -> Plan:
     asked = world.of_system("opsnet", SHIPPED_NAME)
     if asked is None:
         return Plan(units={}, arms={})
+    ovseg = world.of_system("ovseg", SHIPPED_OVSEG_NAME)
     is_tiny = asked.root is None and asked.network.config.segmenter == opsnet_tiny_short().segmenter
-    return _Trainings(asked, preset).plan() if is_tiny else _given_alone(asked, preset)
+    if ovseg is None or not is_tiny:
+        return _given_alone(asked, preset)
+    return _Trainings(asked, preset, original_clip(ovseg, preset)).plan()
 
 
 def _given_alone(world: World, preset: Preset) -> Plan:
@@ -122,15 +125,15 @@ def _costs(world: World, pictures: Pictures) -> Plan:
 class _Trainings:
     """Collects the units and arms of a drawn world."""
 
-    def __init__(self, world: World, preset: Preset) -> None:
+    def __init__(self, world: World, preset: Preset, original: Unit) -> None:
+        """Takes the unit that leaves an OVSeg with an original CLIP, which names masks for MaskCLIP and SimBaseline."""
         self.preset, self.sizes, self.is_quick = preset, SIZES[preset.name], preset.name == "quick"
         self.given = world.model_settings
-        # Its CLIP, adapted to crops, names masks for the rows of MaskCLIP and SimBaseline.
-        self.ovseg = World(model=SHIPPED_OVSEG_NAME).model_settings
+        self.original = original.name
         self.val = world.pictures("COCO", "val", preset)
         self.costs = _costs(world, self.val)
         self.tests = {data: world.pictures(data, "test", preset) for data in ALL}
-        self.units: dict[str, Unit] = picture_units([self.val, *self.tests.values()])
+        self.units: dict[str, Unit] = {original.name: original, **picture_units([self.val, *self.tests.values()])}
         self.arms: dict[str, list[tuple[str, ...]]] = {}
         self.masks = self._drawn("base", "train", self.sizes.pictures)
         self.labels = self._drawn("image-level", "train", self.sizes.labelled)
@@ -140,45 +143,43 @@ class _Trainings:
         """All of them, seed by seed."""
         for seed in self.preset.seeds:
             self._short(seed)
-            self._backbones(seed)
+            if not self.is_quick:
+                self._backbones(seed)
             for arm, recipe in PLUS.items():
                 self._plus(arm, recipe(seed=seed), seed)
         self._given("given", GIVEN, self.given)
-        simbaseline = {"model": self.ovseg, "mask_threshold": SIMBASELINE_MASKS, "arm": SIMBASELINE}
-        self._figures("simbaseline", (SIMBASELINE,), training_figures.measure_simbaseline, SEMANTIC, **simbaseline)
+        settings = {"unit": self.original, "mask_threshold": SIMBASELINE_MASKS, "arm": SIMBASELINE}
+        measure = training_figures.measure_simbaseline
+        self._figures("simbaseline", (SIMBASELINE,), measure, SEMANTIC, self.original, **settings)
         return Plan(units=self.units, arms={arm: tuple(seeds) for arm, seeds in self.arms.items()}) | self.costs
 
     def _short(self, seed: int) -> None:
         """What begins from one closed set and takes as many steps (Tables 1, 2, 8 and 9)."""
         short = opsnet_tiny_short(seed=seed)
         start = self.given if self.is_quick else self._start("resnet", short)
-        rows = {OPSNET: MODULATED, QUERY: QUERY_PRODUCT}
-        if not self.is_quick:
-            rows[RESNET] = MODULATED
-        self._opsnet(f"opsnet-{seed}", short, start, rows, ALL)
+        self._opsnet(f"opsnet-{seed}", short, start, {OPSNET: MODULATED, QUERY: QUERY_PRODUCT}, ALL)
         plain = {PLAIN_CLASS: QUERY_CLASS, PLAIN: QUERY_PRODUCT, PLAIN_MODULATED: MODULATED}
         self._opsnet(f"plain-{seed}", opsnet_tiny_plain(seed=seed), start, plain, ("COCO", "ADE20K"))
         recipe = replace(mask2former_tiny(seed=seed), steps=short.steps)
         closed = self._train(f"trainings/closed-{seed}", training_work.train_closed_set, recipe, start, "closed")
-        for name, names, arm, data in (
-            (f"closed-{seed}", "class layer", CLOSED, PANOPTIC[:1]),
-            (f"maskclip-{seed}", "mask tokens", MASKCLIP, PANOPTIC),
-        ):
-            settings: dict[str, Any] = {"unit": closed, "names": names, "longest_side": SIDE, "arm": arm}
-            settings |= {"ovseg": self.ovseg, "val": self.val.settings}
-            self._figures(name, (arm,), training_figures.measure_closed_set, data, closed, **settings)
+        settings: dict[str, Any] = {"unit": closed, "original": self.original, "longest_side": SIDE}
+        settings["val"] = self.val.settings
+        measure, needs = training_figures.measure_closed_set, (closed, self.original)
+        by_tokens = {"arm": MASKCLIP, "names": "mask tokens", **settings}
+        self._figures(f"maskclip-{seed}", (MASKCLIP,), measure, PANOPTIC, *needs, **by_tokens)
+        if self.is_quick:
+            return
+        by_layer = {"arm": CLOSED, "names": "class layer", **settings}
+        self._figures(f"closed-{seed}", (CLOSED,), measure, PANOPTIC[:1], *needs, **by_layer)
         lseg = self._train(f"trainings/lseg-{seed}", training_work.train_lseg, short, start, "lseg", model=self.given)
         settings = {"unit": lseg, "recipe": to_jsonable(self._sized(short)), "model": self.given, "arm": LSEG}
         self._figures(f"lseg-{seed}", (LSEG,), training_figures.measure_lseg, SEMANTIC, lseg, **settings)
 
     def _backbones(self, seed: int) -> None:
-        """The backbones of Table 2."""
+        """The other backbones of Table 2."""
         recipes = {"deep": (DEEP, opsnet_tiny_deep(seed=seed)), "swin": (SWIN, opsnet_tiny_swin(seed=seed))}
-        if self.is_quick:
-            recipes["resnet"] = RESNET, opsnet_tiny_short(seed=seed)
         for name, (arm, recipe) in recipes.items():
-            start = {**self.given, "decoders": True} if self.is_quick else self._start(name, recipe)
-            self._opsnet(f"backbone-{name}-{seed}", recipe, start, {arm: MODULATED}, PANOPTIC, name)
+            self._opsnet(f"backbone-{name}-{seed}", recipe, self._start(name, recipe), {arm: MODULATED}, PANOPTIC, name)
 
     def _plus(self, arm: str, recipe: OPSNetPlusRecipe, seed: int) -> None:
         """A row of Table 3."""

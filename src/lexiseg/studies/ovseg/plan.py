@@ -235,6 +235,17 @@ def _real(world: World, preset: Preset) -> Plan:
     return Plan(units=units, arms=measured, notes=tuple(left_out))
 
 
+def original_clip(world: World, preset: Preset) -> Unit:
+    """What leaves an OVSeg whose CLIP was trained on plain pictures, and nothing was adapted of it; for all seeds."""
+    sizes = SIZES[preset.name]
+    return Unit(
+        name="ovseg/original",
+        act=work.train_clip,
+        settings={"model": world.model_settings, "recipe": to_jsonable(sizes.clip), "goes_on": sizes.goes_on},
+        minutes=sizes.clip_minutes,
+    )
+
+
 def _named(views: Iterable[str]) -> list[str]:
     """What a CLIP that names masks is told to name: clean and noisy ones, cut out in each way."""
     return [f"{kind}, {view}" for kind in ("clean", "noisy") for view in views]
@@ -250,15 +261,10 @@ class _Drawn:
 
     def plan(self) -> Plan:
         """Trains one CLIP for all seeds, and what each seed adapts of it."""
-        sizes, is_full = self._sizes, self._preset.name == "full"
-        original = self._add(
-            "ovseg/original",
-            work.train_clip,
-            sizes.clip_minutes,
-            model=self._world.model_settings,
-            recipe=to_jsonable(sizes.clip),
-            goes_on=sizes.goes_on,
-        )
+        is_full = self._preset.name == "full"
+        clip = original_clip(self._world, self._preset)
+        self._units[clip.name] = clip
+        original = clip.name
         models: dict[str, tuple[str, tuple[Arm, ...], tuple[Row, ...]]] = {"": (original, ARMS, rows.ROWS_OF_ORIGINAL)}
         if is_full:
             recipe = maskformer_tiny_part()
