@@ -13,6 +13,7 @@ from lexiseg.studies.figures import many_words
 from lexiseg.studies.figures import plan as plans
 from lexiseg.studies.figures.paper import CLAIMS, FIGURES
 from lexiseg.studies.figures.plan import DESCENT, MANY_WORDS, PROTOTYPES, plan_figures
+from lexiseg.studies.opsnet.trainings import plan_trainings
 from lexiseg.studies.reproduce import prepare
 from lexiseg.studies.worlds import FULL, QUICK, Preset, World
 from tiny import model as random_opsnet
@@ -86,7 +87,8 @@ def test_real_layouts_give_the_same_figures_without_what_only_drawn_scenes_know(
 
 def test_every_figure_has_a_unit_and_every_arm_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans, "TRAIN", {"full": 5})
-    plan = plan_figures(World(model="storybook"), FULL)
+    world = World(model="storybook")
+    plan = plan_figures(world, FULL) | plan_trainings(world, FULL)
 
     assert plans.CLOSED in plan.units[PROTOTYPES].needs
     assert {figure.unit for figure in FIGURES} == {MANY_WORDS, PROTOTYPES, DESCENT}

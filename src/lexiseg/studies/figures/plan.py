@@ -8,7 +8,7 @@ from lexiseg.data.catalogue import CATALOGUE
 from lexiseg.io.shipped import SHIPPED_NAME
 from lexiseg.storybook.choices import Split
 from lexiseg.studies.figures import descent, many_words, prototypes
-from lexiseg.studies.opsnet.trainings import plan_trainings
+from lexiseg.studies.opsnet.trainings import is_trained
 from lexiseg.studies.units import Plan, Unit
 from lexiseg.studies.worlds import DRAWN_ROLES, REAL_NAMES, DataName, Pictures, Preset, World, picture_units
 
@@ -17,7 +17,7 @@ MANY_WORDS, PROTOTYPES, DESCENT = "figures/many-words", "figures/prototypes", "f
 TRAIN = {"quick": 100, "full": 400}
 """Pictures of train from which the probes of Figure 4 learn, of each drawn data set."""
 CLOSED = "trainings/closed-0"
-"""The unit that trains a closed-set Mask2Former on COCO's pictures, whose class layer Figure 4 shows, too."""
+"""The unit of `plan_trainings` that trains a closed-set Mask2Former on COCO's pictures; Figure 4 shows its layer."""
 MOST_REAL = 50
 """Real pictures of each data set, which large models take seconds for."""
 ROWS: Mapping[DataName, int] = {"COCO": 2, "ADE20K": 1}
@@ -27,7 +27,10 @@ _FOUR: tuple[DataName, ...] = (*_BOTH, "Cityscapes", "Pascal Context")
 
 
 def plan_figures(world: World, preset: Preset) -> Plan:
-    """One unit for each figure of this world's OPSNet; it measures all data sets and draws."""
+    """One unit for each figure of this world's OPSNet; it measures all data sets and draws.
+
+    In the preset full, Figure 4 needs a unit of `plan_trainings` as well.
+    """
     asked = world.of_system("opsnet", SHIPPED_NAME)
     if asked is None:
         return Plan(units={}, arms={})
@@ -61,20 +64,10 @@ def plan_figures(world: World, preset: Preset) -> Plan:
         if asked.root is None
     }
     add(MANY_WORDS, many_words.measure, test, many_words.ARMS, scenes=scenes, rows=ROWS)
-    trainings = plan_trainings(asked, preset).units if preset.name == "full" else {}  # quick ones learn no classes
-    closed = CLOSED if CLOSED in trainings else None
-    units |= _whole(CLOSED, trainings) if closed else {}
-    add(PROTOTYPES, prototypes.measure, train, prototypes.ARMS, (CLOSED,) * bool(closed), closed=closed)
+    closed = CLOSED if preset.name == "full" and is_trained(asked) else None  # quick trainings learn no classes
+    add(PROTOTYPES, prototypes.measure, train, prototypes.ARMS, [closed] if closed else [], closed=closed)
     add(DESCENT, descent.measure, with_paths, descent.ARMS, rows=ROWS)
     return Plan(units=units, arms=arms)
-
-
-def _whole(name: str, units: Mapping[str, Unit]) -> dict[str, Unit]:
-    """A unit and all that it needs."""
-    found = {name: units[name]}
-    for need in units[name].needs:
-        found |= _whole(need, units)
-    return found
 
 
 def _pictures(world: World, data: DataName, split: Split, count: int) -> Pictures:
