@@ -127,6 +127,23 @@ def tiny(tiny_folder: Path) -> Any:
     return load(tiny_folder, device="cpu")
 
 
+@pytest.fixture(scope="session")
+def untrained() -> Any:
+    """An OPSNet that says something of everything, and nothing that is right; tests leave it as it is."""
+    from random_opsnet import random_opsnet
+
+    return random_opsnet().eval()
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Three drawn scenes of role novel."""
+    from lexiseg.storybook.export import StorybookSpec, write_storybook
+
+    spec = StorybookSpec(role="novel", split="val", count=3, size=(96, 96))
+    return write_storybook(spec, tmp_path_factory.mktemp("novel") / "data")
+
+
 @pytest.fixture
 def picture(tmp_path: Path, np_rng: np.random.Generator) -> Path:
     """A small picture on disk."""

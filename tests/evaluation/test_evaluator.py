@@ -25,33 +25,19 @@ from random_opsnet import (
     WORDS,
     batches_of,
     figures,
-    random_opsnet,
     read,
     tallies,
 )
 
-"""The evaluator on drawn scenes, with a tiny model of random weights and with a model that knows the truth."""
-
-
-@pytest.fixture(scope="module")
-def model() -> OPSNet:
-    return random_opsnet()
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    root = tmp_path_factory.mktemp("novel")
-    return write_storybook(StorybookSpec(role="novel", split="val", count=3, size=(96, 96)), root / "data")
-
 
 def test_figures_do_not_depend_on_the_batch_size_and_progress_counts_every_sample(
-    model: OPSNet, dataset: Dataset
+    untrained: OPSNet, scenes: Dataset
 ) -> None:
     progress: list[tuple[int, int]] = []
-    one = evaluate_dataset(model, dataset, WORDS, EvaluationSettings(batch_size=1, merge=LOOSE))
+    one = evaluate_dataset(untrained, scenes, WORDS, EvaluationSettings(batch_size=1, merge=LOOSE))
     many = evaluate_dataset(
-        model,
-        dataset,
+        untrained,
+        scenes,
         WORDS,
         EvaluationSettings(batch_size=2, merge=LOOSE),
         report=lambda done, total: progress.append((done, total)),
@@ -63,8 +49,8 @@ def test_figures_do_not_depend_on_the_batch_size_and_progress_counts_every_sampl
     assert progress == [(2, 3), (3, 3)]
 
 
-def test_the_report_is_json_with_fractions_at_its_top_level(model: OPSNet, dataset: Dataset, tmp_path: Path) -> None:
-    report = evaluate_dataset(model, dataset, WORDS, EvaluationSettings(limit=1, merge=LOOSE), groups=GROUPS)
+def test_the_report_is_json_with_fractions_at_its_top_level(untrained: OPSNet, scenes: Dataset, tmp_path: Path) -> None:
+    report = evaluate_dataset(untrained, scenes, WORDS, EvaluationSettings(limit=1, merge=LOOSE), groups=GROUPS)
 
     path = write_report(report, tmp_path / "a folder" / "deep")
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -88,41 +74,43 @@ def test_the_report_is_json_with_fractions_at_its_top_level(model: OPSNet, datas
     assert report.table()[1][1] == f"{100 * document['pq']:.1f}"
 
 
-def test_a_report_that_cannot_be_written_ends_in_one_sentence(model: OPSNet, dataset: Dataset, tmp_path: Path) -> None:
-    report = evaluate_dataset(model, dataset, WORDS, EvaluationSettings(limit=1))
+def test_a_report_that_cannot_be_written_ends_in_one_sentence(
+    untrained: OPSNet, scenes: Dataset, tmp_path: Path
+) -> None:
+    report = evaluate_dataset(untrained, scenes, WORDS, EvaluationSettings(limit=1))
     (tmp_path / "taken").write_text("a file")
 
     with pytest.raises(ValueError, match=r"can't be written .*; choose a folder that can"):
         write_report(report, tmp_path / "taken" / "inside")
 
 
-def test_evaluation_leaves_the_model_as_it_was(model: OPSNet, dataset: Dataset) -> None:
-    model.train()
-    model.segmenter.mask2former.pixel_level_module.encoder.eval()
-    modes = [part.training for part in model.modules()]
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+def test_evaluation_leaves_the_model_as_it_was(untrained: OPSNet, scenes: Dataset) -> None:
+    untrained.train()
+    untrained.segmenter.mask2former.pixel_level_module.encoder.eval()
+    modes = [part.training for part in untrained.modules()]
+    before = {name: value.clone() for name, value in untrained.state_dict().items()}
 
-    evaluate_dataset(model, dataset, WORDS, EvaluationSettings(limit=1))
+    evaluate_dataset(untrained, scenes, WORDS, EvaluationSettings(limit=1))
 
-    assert [part.training for part in model.modules()] == modes
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    model.eval()
+    assert [part.training for part in untrained.modules()] == modes
+    assert all(torch.equal(value, before[name]) for name, value in untrained.state_dict().items())
+    untrained.eval()
 
 
 def test_an_unreadable_picture_is_named_and_the_rest_is_counted(
-    model: OPSNet, dataset: Dataset, tmp_path: Path
+    untrained: OPSNet, scenes: Dataset, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.png"
-    broken.write_bytes(dataset.samples[1].image_path.read_bytes()[:200])
+    broken.write_bytes(scenes.samples[1].image_path.read_bytes()[:200])
     lost = tmp_path / "lost.png"
-    samples = list(dataset.samples)
+    samples = list(scenes.samples)
     samples[0] = replace(samples[0], image_path=broken)
     samples[1] = replace(samples[1], image_path=lost)
     progress: list[tuple[int, int]] = []
 
     report = evaluate_dataset(
-        model,
-        replace(dataset, samples=tuple(samples)),
+        untrained,
+        replace(scenes, samples=tuple(samples)),
         WORDS,
         report=lambda done, total: progress.append((done, total)),
     )
@@ -132,19 +120,19 @@ def test_an_unreadable_picture_is_named_and_the_rest_is_counted(
     assert report.num_pictures == 1
     assert progress[-1] == (3, 3)
     with pytest.raises(ValueError, match="none of the 1 pictures can be read"):
-        evaluate_dataset(model, replace(dataset, samples=(samples[0],)), WORDS)
+        evaluate_dataset(untrained, replace(scenes, samples=(samples[0],)), WORDS)
 
 
-def test_words_and_categories_must_fit_and_the_message_names_what_is_near(dataset: Dataset) -> None:
-    first = dataset.categories[0]
-    misspelt = (replace(first, name=first.name + "x"), *dataset.categories[1:])
+def test_words_and_categories_must_fit_and_the_message_names_what_is_near(scenes: Dataset) -> None:
+    first = scenes.categories[0]
+    misspelt = (replace(first, name=first.name + "x"), *scenes.categories[1:])
 
     with pytest.raises(ValueError, match=f"'{first.name}x' is none of the words.*near: '{first.name}'"):
         match_vocabulary(misspelt, WORDS)
     with pytest.raises(ValueError, match=f"'{first.name}' is no category"):
-        match_vocabulary(dataset.categories[1:], WORDS)
+        match_vocabulary(scenes.categories[1:], WORDS)
     with pytest.raises(ValueError, match="are both the word"):
-        match_vocabulary((*dataset.categories, replace(first, id=999, name=first.name.upper())), WORDS)
+        match_vocabulary((*scenes.categories, replace(first, id=999, name=first.name.upper())), WORDS)
 
 
 def test_a_synonym_matches_and_the_data_set_decides_what_is_a_thing() -> None:
@@ -157,9 +145,9 @@ def test_a_synonym_matches_and_the_data_set_decides_what_is_a_thing() -> None:
     assert matched.names == ("sky", "cat")
 
 
-def test_a_group_with_an_unknown_name_is_refused(model: OPSNet, dataset: Dataset) -> None:
+def test_a_group_with_an_unknown_name_is_refused(untrained: OPSNet, scenes: Dataset) -> None:
     with pytest.raises(ValueError, match="'zebroid' of group 'odd' is no category"):
-        evaluate_dataset(model, dataset, WORDS, groups={"odd": ("zebroid",)})
+        evaluate_dataset(untrained, scenes, WORDS, groups={"odd": ("zebroid",)})
 
 
 def test_pictures_of_other_shapes_are_batched_apart(tmp_path: Path) -> None:
@@ -175,7 +163,7 @@ def test_pictures_of_other_shapes_are_batched_apart(tmp_path: Path) -> None:
         EvaluationSettings(batch_size=0)
 
 
-def test_a_crop_of_the_whole_picture_is_the_picture_and_an_empty_mask_falls_back_on_it(model: OPSNet) -> None:
+def test_a_crop_of_the_whole_picture_is_the_picture_and_an_empty_mask_falls_back_on_it(untrained: OPSNet) -> None:
     frame = Frame.fit((64, 64), longest=64)
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     images = ImageBatch(pixel_values=pixels, frames=(frame,))
@@ -183,20 +171,20 @@ def test_a_crop_of_the_whole_picture_is_the_picture_and_an_empty_mask_falls_back
     mask_logits[:, 0] = 5.0
     mask_logits[:, 2, 4:12, 6:10] = 5.0
 
-    kept = crop_embed(model.clip, images, mask_logits, keep_background=True)
-    removed = crop_embed(model.clip, images, mask_logits, keep_background=False)
+    kept = crop_embed(untrained.clip, images, mask_logits, keep_background=True)
+    removed = crop_embed(untrained.clip, images, mask_logits, keep_background=False)
 
-    whole = F.normalize(model.clip.encode_image(pixels), dim=-1)[0]
+    whole = F.normalize(untrained.clip.encode_image(pixels), dim=-1)[0]
     assert torch.allclose(kept[0, 0], whole, atol=1e-5)
     assert torch.allclose(kept[0, 1], whole, atol=1e-5)
     tight = F.interpolate(pixels[:, :, 16:48, 24:40], (64, 64), mode="bicubic", antialias=True).clamp(0, 1)
-    assert torch.allclose(kept[0, 2], F.normalize(model.clip.encode_image(tight), dim=-1)[0], atol=1e-6)
+    assert torch.allclose(kept[0, 2], F.normalize(untrained.clip.encode_image(tight), dim=-1)[0], atol=1e-6)
     assert (kept[0, 2] - whole).abs().max() > 1e-5
     assert torch.allclose(kept.norm(dim=-1), torch.ones(1, 3), atol=1e-5)
     assert torch.allclose(removed[0, 0], whole, atol=1e-5)
 
 
-def test_masking_hides_what_is_outside_the_mask_and_cropping_does_not(model: OPSNet) -> None:
+def test_masking_hides_what_is_outside_the_mask_and_cropping_does_not(untrained: OPSNet) -> None:
     frame = Frame.fit((64, 64), longest=64)
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     mask_logits = torch.full((1, 1, 64, 64), -5.0)
@@ -206,8 +194,8 @@ def test_masking_hides_what_is_outside_the_mask_and_cropping_does_not(model: OPS
     def both(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         images = ImageBatch(pixel_values=picture, frames=(frame,))
         return (
-            crop_embed(model.clip, images, mask_logits, keep_background=True),
-            crop_embed(model.clip, images, mask_logits, keep_background=False),
+            crop_embed(untrained.clip, images, mask_logits, keep_background=True),
+            crop_embed(untrained.clip, images, mask_logits, keep_background=False),
         )
 
     cropped, masked = both(pixels)
@@ -217,22 +205,26 @@ def test_masking_hides_what_is_outside_the_mask_and_cropping_does_not(model: OPS
     assert (cropped - cropped_other).abs().max() > 1e-4
 
 
-def test_padding_is_no_part_of_a_crop(model: OPSNet) -> None:
+def test_padding_is_no_part_of_a_crop(untrained: OPSNet) -> None:
     frame = Frame.fit((48, 64), longest=64)
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     noisy = pixels.clone()
     noisy[:, :, 48:] = 0.5
     mask_logits = torch.full((1, 1, 16, 16), 5.0)  # also over the padding
 
-    first = crop_embed(model.clip, ImageBatch(pixel_values=pixels, frames=(frame,)), mask_logits, keep_background=True)
-    second = crop_embed(model.clip, ImageBatch(pixel_values=noisy, frames=(frame,)), mask_logits, keep_background=True)
+    first = crop_embed(
+        untrained.clip, ImageBatch(pixel_values=pixels, frames=(frame,)), mask_logits, keep_background=True
+    )
+    second = crop_embed(
+        untrained.clip, ImageBatch(pixel_values=noisy, frames=(frame,)), mask_logits, keep_background=True
+    )
 
     assert torch.equal(first, second)
 
 
-def test_a_missing_segmentation_is_told_and_the_next_picture_is_read(dataset: Dataset, tmp_path: Path) -> None:
-    first, second = dataset.samples[:2]
-    bad = replace(dataset, samples=(replace(first, mask_path=tmp_path / "lost.png"), second))
+def test_a_missing_segmentation_is_told_and_the_next_picture_is_read(scenes: Dataset, tmp_path: Path) -> None:
+    first, second = scenes.samples[:2]
+    bad = replace(scenes, samples=(replace(first, mask_path=tmp_path / "lost.png"), second))
 
     skipped, batch = read(bad, batch_size=2)
 

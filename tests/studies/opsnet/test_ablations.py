@@ -46,31 +46,19 @@ from random_opsnet import (
     Knowing,
     batches_of,
     figures,
-    random_opsnet,
     tallies,
 )
 
 
-@pytest.fixture(scope="module")
-def model() -> OPSNet:
-    return random_opsnet()
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    root = tmp_path_factory.mktemp("novel")
-    return write_storybook(StorybookSpec(role="novel", split="val", count=3, size=(96, 96)), root / "data")
-
-
 def test_perfect_masks_with_perfect_names_reach_a_pq_of_one(
-    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    untrained: OPSNet, scenes: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole way round: truth in, merge, count. A mistake in any index or frame would cost something."""
-    knowing = copy.deepcopy(model)
-    monkeypatch.setattr(knowing, "segmenter", Knowing(batches_of(dataset)))
+    knowing = copy.deepcopy(untrained)
+    monkeypatch.setattr(knowing, "segmenter", Knowing(batches_of(scenes)))
     monkeypatch.setattr(knowing, "iou_scores", lambda proposals: torch.full(proposals.mask_logits.shape[:2], 0.9))
 
-    done = study(knowing, dataset, WORDS, (ORACLE, StudyRow(name="model")), groups=GROUPS)
+    done = study(knowing, scenes, WORDS, (ORACLE, StudyRow(name="model")), groups=GROUPS)
 
     oracle = done.results[0]
     assert figures(oracle.quality) == (1.0,) * 9
@@ -78,26 +66,26 @@ def test_perfect_masks_with_perfect_names_reach_a_pq_of_one(
     assert done.results[1].quality.all.pq < 0.5  # random names for perfect masks
 
 
-def test_every_row_of_a_study_equals_an_evaluation_of_its_own(model: OPSNet, dataset: Dataset) -> None:
+def test_every_row_of_a_study_equals_an_evaluation_of_its_own(untrained: OPSNet, scenes: Dataset) -> None:
     rows = at_thresholds((*TABLE_4[:2], TABLE_4[4], TABLE_7[1], TABLE_4[8], *TABLE_5), LOOSE)
-    few = replace(dataset, samples=dataset.samples[:1])
+    few = replace(scenes, samples=scenes.samples[:1])
 
-    done = study(model, few, WORDS, rows, groups=GROUPS)
+    done = study(untrained, few, WORDS, rows, groups=GROUPS)
 
     counted = {result.row.name: tallies(result.quality) for result in done.results}
     semantic = {result.row.name: result.figures()["mIoU"] for result in done.results}
     assert [result.row for result in done.results] == list(rows)
     for row in rows[2:5]:
-        alone = evaluate_dataset(model, few, WORDS, EvaluationSettings(fusion=row.modulation, merge=row.merge))
+        alone = evaluate_dataset(untrained, few, WORDS, EvaluationSettings(fusion=row.modulation, merge=row.merge))
         assert counted[row.name] == tallies(alone.quality)
         settings = EvaluationSettings(fusion=row.modulation, merge=row.merge, task="semantic")
-        assert semantic[row.name] == 100 * evaluate_dataset(model, few, WORDS, settings).quality.miou
+        assert semantic[row.name] == 100 * evaluate_dataset(untrained, few, WORDS, settings).quality.miou
     assert len(set(counted.values())) >= 3  # the rows are no copies of one another
     assert counted["mask pooling"] == counted["CLIP-only"]
 
 
 def test_cropping_keeps_the_background_and_masking_removes_it(
-    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    untrained: OPSNet, scenes: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
 
@@ -109,12 +97,12 @@ def test_cropping_keeps_the_background_and_masking_removes_it(
 
     for row, expected in zip(TABLE_5, ([], [True], [False]), strict=True):
         asked.clear()
-        study(model, dataset, WORDS, (row,), EvaluationSettings(limit=1))
+        study(untrained, scenes, WORDS, (row,), EvaluationSettings(limit=1))
         assert asked == expected
 
 
 def test_rows_that_differ_only_in_their_name_are_counted_once(
-    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    untrained: OPSNet, scenes: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[MergeConfig] = []
     real = measure.panoptic_map
@@ -126,17 +114,19 @@ def test_rows_that_differ_only_in_their_name_are_counted_once(
     monkeypatch.setattr(measure, "panoptic_map", counted)
     rows = (*TABLE_4, *TABLE_5[:1], *TABLE_7[:1], *TABLE_1[2:4])
 
-    done = study(model, dataset, WORDS, rows, EvaluationSettings(limit=1))
+    done = study(untrained, scenes, WORDS, rows, EvaluationSettings(limit=1))
 
     assert len(done.results) == 13
     assert len(calls) == 10  # nine of table 4, and the query ranked by class
 
 
-def test_on_the_training_vocabulary_modulation_equals_query_only_in_every_digit(model: OPSNet, tmp_path: Path) -> None:
+def test_on_the_training_vocabulary_modulation_equals_query_only_in_every_digit(
+    untrained: OPSNet, tmp_path: Path
+) -> None:
     base = write_storybook(StorybookSpec(role="base", split="val", count=1, size=(64, 64)), tmp_path / "base")
     rows = at_thresholds((*TABLE_4[:2], *TABLE_4[7:], *TABLE_6[::4]), LOOSE)
 
-    done = study(model, base, model.config.training_vocabulary, rows)
+    done = study(untrained, base, untrained.config.training_vocabulary, rows)
 
     query, clip, *grid = [tallies(result.quality) for result in done.results]
     assert done.domain_similarity == 1.0
@@ -159,11 +149,11 @@ def test_the_tables_hold_every_row_of_the_paper_once() -> None:
     assert TABLE_4[0].modulation == QUERY_ONLY
 
 
-def test_counts_of_parts_are_kept_as_plain_data_and_add_up_to_the_whole(model: OPSNet, dataset: Dataset) -> None:
+def test_counts_of_parts_are_kept_as_plain_data_and_add_up_to_the_whole(untrained: OPSNet, scenes: Dataset) -> None:
     rows = at_thresholds(TABLE_1[:2], LOOSE)
-    whole = study(model, dataset, WORDS, rows, groups=GROUPS).results[0]
+    whole = study(untrained, scenes, WORDS, rows, groups=GROUPS).results[0]
 
-    parts = [study(model, replace(dataset, samples=(s,)), WORDS, rows).results[0].counts for s in dataset.samples]
+    parts = [study(untrained, replace(scenes, samples=(s,)), WORDS, rows).results[0].counts for s in scenes.samples]
 
     again = [Counts.from_jsonable(json.loads(json.dumps(part.to_jsonable()))) for part in parts]
     found = whole.counting.figures(again[0] + again[1] + again[2])
@@ -174,11 +164,11 @@ def test_counts_of_parts_are_kept_as_plain_data_and_add_up_to_the_whole(model: O
     assert found["PQ"] == 100 * whole.quality.all.pq
     assert found["PQ unseen"] == 100 * whole.groups["unseen"].all.pq
     with pytest.raises(ValueError, match="leave both out"):
-        study(model, dataset, WORDS, TABLE_1, EvaluationSettings(merge=LOOSE))
+        study(untrained, scenes, WORDS, TABLE_1, EvaluationSettings(merge=LOOSE))
 
 
 def test_a_coarse_clip_sees_a_smaller_picture_and_leaves_the_query_alone(
-    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    untrained: OPSNet, scenes: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scales: list[float] = []
     real = OPSNet.clip_map
@@ -191,26 +181,26 @@ def test_a_coarse_clip_sees_a_smaller_picture_and_leaves_the_query_alone(
     coarse = replace(TABLE_4[0], name="query beside a coarse CLIP", clip_regions="coarse")
     rows = at_thresholds((TABLE_4[0], coarse), LOOSE)
 
-    fine, beside = study(model, dataset, WORDS, rows, EvaluationSettings(limit=1)).results
+    fine, beside = study(untrained, scenes, WORDS, rows, EvaluationSettings(limit=1)).results
 
     assert scales == [1.0, COARSE]
-    assert model.config.clip_scale == 1.0
+    assert untrained.config.clip_scale == 1.0
     assert tallies(beside.quality) == tallies(fine.quality)
 
 
 def test_true_masks_are_named_by_what_clip_sees_under_them(
-    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    untrained: OPSNet, scenes: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A CLIP map that holds, in every cell, the code of what is there must name nearly everything."""
-    (batch,) = batches_of(dataset)
-    name_of = {category.id: category.name for category in dataset.categories}
+    (batch,) = batches_of(scenes)
+    name_of = {category.id: category.name for category in scenes.categories}
     codes = torch.eye(len(WORDS))
 
     def map_of_names(images: ImageBatch) -> torch.Tensor:
         size = (side // 4 for side in images.pixel_values.shape[-2:])
         found = torch.zeros(len(batch.annotations), len(WORDS), *size)
         for index, annotation in enumerate(batch.annotations):
-            truth = annotation.to_segmentation(dataset.categories)
+            truth = annotation.to_segmentation(scenes.categories)
             for segment in truth.segments:
                 inside = torch.from_numpy(truth.ids == segment.id)[None, None].float()
                 code = codes[WORDS.names.index(name_of[segment.category_id])]
@@ -230,35 +220,35 @@ def test_true_masks_are_named_by_what_clip_sees_under_them(
             domain_similarity=1.0,
         )
 
-    knowing = copy.deepcopy(model)
+    knowing = copy.deepcopy(untrained)
     monkeypatch.setattr(knowing, "clip_map", map_of_names)
     monkeypatch.setattr(knowing, "embed", embed)
     monkeypatch.setattr(knowing, "embed_vocabulary", words)
 
-    (found,) = study(knowing, dataset, WORDS, (TRUE_MASKS,)).results
+    (found,) = study(knowing, scenes, WORDS, (TRUE_MASKS,)).results
 
-    segments = [s for sample in dataset.samples for s in sample.segments if not s.is_crowd]
+    segments = [s for sample in scenes.samples for s in sample.segments if not s.is_crowd]
     counts = [tally.tp + tally.fn for tally in tallies(found.quality)]
     assert sum(counts) == len(segments)
     assert found.quality.all.rq == 1.0  # at the stride of proposals masks lose a little: SQ is below 1
 
 
-def test_a_clip_that_knows_nothing_names_few_true_masks(model: OPSNet, dataset: Dataset) -> None:
-    (found,) = study(model, dataset, WORDS, (TRUE_MASKS,), EvaluationSettings(limit=2, negatives=True)).results
+def test_a_clip_that_knows_nothing_names_few_true_masks(untrained: OPSNet, scenes: Dataset) -> None:
+    (found,) = study(untrained, scenes, WORDS, (TRUE_MASKS,), EvaluationSettings(limit=2, negatives=True)).results
 
     assert sum(tally.tp + tally.fp for tally in tallies(found.quality)) > 0
     assert found.quality.all.rq < 0.6
 
 
-def test_a_picture_without_a_true_segment_has_no_true_mask(model: OPSNet, dataset: Dataset) -> None:
-    (batch,) = batches_of(dataset)
-    whole = [truth.to_segmentation(dataset.categories) for truth in batch.annotations]
+def test_a_picture_without_a_true_segment_has_no_true_mask(untrained: OPSNet, scenes: Dataset) -> None:
+    (batch,) = batches_of(scenes)
+    whole = [truth.to_segmentation(scenes.categories) for truth in batch.annotations]
     bare = [replace(one, ids=0 * one.ids, segments=()) for one in whole]
     empty = [replace(truth, panoptic=one) for truth, one in zip(batch.annotations, bare, strict=True)]
-    plan = plan_evaluation(model, dataset, WORDS, EvaluationSettings())
-    with inference(model):
-        some = name_true_masks(model, replace(batch, annotations=(empty[0], *batch.annotations[1:])), plan)
-        none = name_true_masks(model, replace(batch, annotations=tuple(empty)), plan)
+    plan = plan_evaluation(untrained, scenes, WORDS, EvaluationSettings())
+    with inference(untrained):
+        some = name_true_masks(untrained, replace(batch, annotations=(empty[0], *batch.annotations[1:])), plan)
+        none = name_true_masks(untrained, replace(batch, annotations=tuple(empty)), plan)
 
     assert not some.iou_scores[0].any()
     assert some.iou_scores[1].any()
@@ -267,17 +257,17 @@ def test_a_picture_without_a_true_segment_has_no_true_mask(model: OPSNet, datase
 
 
 def test_the_true_iou_of_a_true_mask_is_one_and_of_an_empty_one_zero(
-    model: OPSNet, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    untrained: OPSNet, scenes: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches = batches_of(dataset)
-    knowing = copy.deepcopy(model)
+    batches = batches_of(scenes)
+    knowing = copy.deepcopy(untrained)
     monkeypatch.setattr(knowing, "segmenter", Knowing(batches))
-    plan = plan_evaluation(model, dataset, WORDS, EvaluationSettings())
+    plan = plan_evaluation(untrained, scenes, WORDS, EvaluationSettings())
     with inference(knowing):
         for batch in batches:
             encoded = knowing.encode(batch.images)
             answer = score_perfectly(knowing.predict(encoded, plan.words, CLIP_ONLY), encoded, batch, plan)
             for scores, truth in zip(answer.iou_scores, batch.annotations, strict=True):
-                number = len(truth.to_segmentation(dataset.categories).segments)
+                number = len(truth.to_segmentation(scenes.categories).segments)
                 torch.testing.assert_close(scores[:number], torch.ones(number))
                 assert not scores[number:].any()
