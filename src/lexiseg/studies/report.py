@@ -16,6 +16,8 @@ from lexiseg.studies.tables import PaperFigure, PaperTable
 from lexiseg.studies.units import Plan, Store
 from lexiseg.studies.verdicts import RULE, Claim, ClaimVerdict, Figures, Finding, Measured, SpreadOf, judge, spread
 
+Records = Mapping[str, Mapping[str, Any]]
+"""Of finished units, by their names."""
 RESULTS_JSON, RESULTS_MD, PICTURES = "results.json", "RESULTS.md", "pictures"
 _LEGEND = (
     "Figures in percent: ours ± its spread (over trainings, or in italics over pictures), and the paper's in brackets, "
@@ -36,13 +38,13 @@ class Asked:
     is_drawn: bool = True
 
 
-def collect(store: Store, plan: Plan, arms: Iterable[str]) -> dict[str, dict[str, Measured]]:
+def collect(records: Records, plan: Plan, arms: Iterable[str]) -> dict[str, dict[str, Measured]]:
     """The figures of arms of which every seed is finished."""
     figures: dict[str, dict[str, Measured]] = {}
     for arm in arms:
-        seeds = [[store.record(unit) for unit in units] for units in plan.arms.get(arm, ())]
-        if seeds and all(record is not None for records in seeds for record in records):
-            parts = [_together([r["result"]["arms"].get(arm, {}) for r in records if r]) for records in seeds]
+        seeds = plan.arms.get(arm, ())
+        if seeds and all(unit in records for units in seeds for unit in units):
+            parts = [_together(records[unit]["result"]["arms"].get(arm, {}) for unit in units) for units in seeds]
             figures[arm] = {
                 name: Measured(
                     seeds=tuple(part[name]["value"] for part in parts),
@@ -68,10 +70,11 @@ def write_results(store: Store, plan: Plan, asked: Asked) -> Path:
         ValueError: if they can't be written.
     """
     tables, claims = asked.tables, asked.claims
-    figures = collect(store, plan, sorted({arm for one in (*tables, *asked.figures, *claims) for arm in one.arms}))
+    records = {name: record for name in store.units if (record := store.record(name)) is not None}
+    figures = collect(records, plan, sorted({arm for one in (*tables, *asked.figures, *claims) for arm in one.arms}))
     verdicts = {claim.name: judge(claim, figures) for claim in claims}
-    pictures = {figure.name: _copy_pictures(store, figure) for figure in asked.figures}
-    commits = sorted({record["commit"] or "unknown" for unit in store.units if (record := store.record(unit))})
+    pictures = {figure.name: _copy_pictures(store, records, figure) for figure in asked.figures}
+    commits = sorted({record["commit"] or "unknown" for record in records.values()})
     document = {
         **asked.about,
         "commits": commits,
@@ -101,11 +104,10 @@ def write_results(store: Store, plan: Plan, asked: Asked) -> Path:
     return store.root / RESULTS_MD
 
 
-def _copy_pictures(store: Store, figure: PaperFigure) -> list[str]:
+def _copy_pictures(store: Store, records: Records, figure: PaperFigure) -> list[str]:
     """The pictures of a finished unit, as paths below the results."""
-    record = store.record(figure.unit) if figure.unit in store.units else None
     names: list[str] = []
-    for name in () if record is None else record["result"].get("pictures", ()):
+    for name in records[figure.unit]["result"].get("pictures", ()) if figure.unit in records else ():
         source, target = store.files / figure.unit / name, store.root / PICTURES / name
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)

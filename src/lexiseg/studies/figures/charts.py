@@ -261,7 +261,7 @@ def chart(
         area = Area(left=left, top=top + place // columns * (panel_height + GAP), width=wide, height=panel_height)
         head += panel.marks(area, colours)
     top += -(-len(panels) // columns) * (panel_height + GAP) - 10
-    return closed(head, top, width, source)
+    return with_source(head, top, width, source)
 
 
 def _tenths(value: float) -> str:
@@ -282,7 +282,7 @@ def head_of(title: str, says: str, width: int) -> tuple[list[Mark], float]:
     return marks + lines, 24 + high + taken + 14
 
 
-def closed(marks: list[Mark], top: float, width: int, source: str) -> Drawing:
+def with_source(marks: list[Mark], top: float, width: int, source: str) -> Drawing:
     """The drawing, with its source below."""
     lines, taken = paragraph(MARGIN, top, source, 11, width - 2 * MARGIN, FAINT_INK)
     return Drawing(width=width, height=round(top + taken + 16), marks=(*marks, *lines))

@@ -10,7 +10,7 @@ from lexiseg.inference.labels import shorten, text_size
 from lexiseg.inference.palette import RGB
 from lexiseg.inference.visualize import FAINT_INK, INK, PAPER
 from lexiseg.studies.figures.axes import Area
-from lexiseg.studies.figures.charts import MARGIN, WIDTH, closed, head_of
+from lexiseg.studies.figures.charts import MARGIN, WIDTH, head_of, with_source
 from lexiseg.studies.figures.drawing import SERIES, Box, Dot, Drawing, Mark, Photo, Text, paragraph, tint
 
 BAR_ROW = 19  # pixels from one line of notes to the next
@@ -84,7 +84,7 @@ def picture_rows(
         notes, ends = _notes(row.notes, Area(left=left + 4, top=top, width=width - MARGIN - left - 4, height=side))
         marks += notes
         top = max(below, ends) + 22
-    return closed(marks, top, width, source)
+    return with_source(marks, top, width, source)
 
 
 def _notes(notes: Sequence[Note], area: Area) -> tuple[list[Mark], float]:
