@@ -8,7 +8,7 @@ from lexiseg.data.catalogue import CATALOGUE
 from lexiseg.io.shipped import SHIPPED_NAME
 from lexiseg.storybook.choices import Split
 from lexiseg.studies.figures import descent, many_words, prototypes
-from lexiseg.studies.opsnet.trainings import is_trained
+from lexiseg.studies.opsnet.trainings import has_trainings
 from lexiseg.studies.units import Plan, Unit
 from lexiseg.studies.worlds import DRAWN_ROLES, REAL_NAMES, DataName, Pictures, Preset, World, picture_units
 
@@ -64,7 +64,7 @@ def plan_figures(world: World, preset: Preset) -> Plan:
         if asked.root is None
     }
     add(MANY_WORDS, many_words.measure, test, many_words.ARMS, scenes=scenes, rows=ROWS)
-    closed = CLOSED if preset.name == "full" and is_trained(asked) else None  # quick trainings learn no classes
+    closed = CLOSED if preset.name == "full" and has_trainings(asked) else None  # quick trainings learn no classes
     add(PROTOTYPES, prototypes.measure, train, prototypes.ARMS, [closed] if closed else [], closed=closed)
     add(DESCENT, descent.measure, with_paths, descent.ARMS, rows=ROWS)
     return Plan(units=units, arms=arms)

@@ -88,13 +88,13 @@ def plan_trainings(world: World, preset: Preset) -> Plan:
     if asked is None:
         return Plan(units={}, arms={})
     ovseg = world.of_system("ovseg", SHIPPED_OVSEG_NAME)
-    if ovseg is None or not is_trained(asked):
+    if ovseg is None or not has_trainings(asked):
         return _given_alone(asked, preset)
     return _Trainings(asked, preset, original_clip(ovseg, preset)).plan()
 
 
-def is_trained(world: World) -> bool:
-    """Whether this world's OPSNet is trained beside, on drawn pictures: if its segmenter is the recipes'."""
+def has_trainings(world: World) -> bool:
+    """Whether models are trained beside this world's OPSNet: on drawn pictures, if its segmenter is the recipes'."""
     return world.root is None and world.network.config.segmenter == opsnet_tiny_short().segmenter
 
 
