@@ -8,19 +8,16 @@ import torch
 from jaxtyping import Bool, Float, Int32
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, MaskProposals
-from lexiseg.data.id_maps import compact
 from lexiseg.data.samples.transforms import MASK_STRIDE
 from lexiseg.evaluation.loading import AnnotatedBatch
 from lexiseg.evaluation.metrics.panoptic_quality import Overlaps, mask_overlaps
 from lexiseg.evaluation.plan import EvaluationPlan
-from lexiseg.layers.modulation import CLIP_ONLY
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.crops import mask_probs_on
-from lexiseg.models.opsnet import EncodedRegions, OPSNet
+from lexiseg.models.opsnet import EncodedRegions
 
 SURE = 100.0  # a logit beside zeros whose probability is 1 in float32
 
@@ -58,32 +55,6 @@ def score_perfectly(
     """
     best = [found.iou()[1:, 1:].max(0, initial=0) for found in _overlaps(encoded, batch, plan)]
     return replace(prediction, iou_scores=torch.from_numpy(np.stack(best)).to(prediction.iou_scores))
-
-
-def name_true_masks(model: OPSNet, batch: AnnotatedBatch, plan: EvaluationPlan) -> MaskPrediction:
-    """The true segments as if they were proposed, named by mask-pooled CLIP alone: no query, no void.
-
-    Args:
-        model: its CLIP and adapter are used.
-        batch: on the model's device; crowds are left out.
-        plan: vocabulary and categories.
-    """
-    proposed: list[Float[Tensor, "N h w"]] = []
-    for frame, truth in zip(batch.images.frames, batch.annotations, strict=True):
-        true = truth.to_segmentation(plan.measure.categories)
-        listed = [s.id for s in true.segments if not s.is_crowd]
-        masks = torch.from_numpy(compact(true.ids, listed)[None] == np.arange(len(listed))[:, None, None])
-        proposed.append(as_proposed(enter_canvas(masks, frame))[0])
-    clip_map = model.clip_map(batch.images)
-    mask_logits = pad_sequence(proposed, batch_first=True, padding_value=-SURE).to(clip_map)
-    mask_logits = F.pad(mask_logits, (0, 0, 0, 0, 0, 1), value=-SURE)  # so that there is one in any case
-    is_there = (mask_logits > -SURE).flatten(2).any(-1)
-    query_embed = clip_map.new_zeros(*mask_logits.shape[:2], model.config.segmenter.hidden_dim)
-    proposals = MaskProposals(mask_logits=mask_logits, query_embed=query_embed)
-    regions = model.embed(proposals, clip_map)
-    # An IoU of 0 drops what pads the shorter lists.
-    encoded = EncodedRegions(proposals=proposals, regions=regions, iou_scores=is_there.to(clip_map))
-    return model.predict(encoded, plan.words, CLIP_ONLY)
 
 
 def _overlaps(encoded: EncodedRegions, batch: AnnotatedBatch, plan: EvaluationPlan) -> Iterator[Overlaps]:

@@ -17,7 +17,7 @@ from lexiseg.evaluation import measure
 from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.plan import inference, plan_evaluation
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.evaluation.upper_bounds import name_true_masks, score_perfectly
+from lexiseg.evaluation.upper_bounds import score_perfectly
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
 from lexiseg.layers.pooling import mask_pool
 from lexiseg.models.crops import crop_embed
@@ -37,6 +37,7 @@ from lexiseg.studies.opsnet.ablations import (
     Counts,
     StudyRow,
     at_thresholds,
+    name_true_masks,
     study,
 )
 from random_opsnet import (

@@ -5,11 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
 from lexiseg.core.pool import ProgressCallback
-from lexiseg.core.structures import ImageBatch, MaskPrediction
+from lexiseg.core.structures import ImageBatch, MaskPrediction, MaskProposals
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import match_groups, match_vocabulary
 from lexiseg.data.dataset import Annotation, Category, Dataset
+from lexiseg.data.id_maps import compact
 from lexiseg.evaluation.loading import AnnotatedBatch, Skipped
 from lexiseg.evaluation.measure import Answer
 from lexiseg.evaluation.measures import PanopticMeasure, SemanticMeasure
@@ -17,7 +25,7 @@ from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, Panopti
 from lexiseg.evaluation.metrics.semantic_quality import SemanticTally, over_classes
 from lexiseg.evaluation.plan import EvaluationPlan, inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.evaluation.upper_bounds import name_perfectly, name_true_masks, score_perfectly
+from lexiseg.evaluation.upper_bounds import SURE, as_proposed, enter_canvas, name_perfectly, score_perfectly
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
 from lexiseg.models.crops import crop_embed
 from lexiseg.models.opsnet import EncodedRegions, OPSNet
@@ -303,6 +311,32 @@ def _answer(
         return name_true_masks(model, batch, plan)
     answer = model.predict(encoded, plan.words, row.modulation)
     return score_perfectly(answer, encoded, batch, plan) if row.truth == "IoU" else answer
+
+
+def name_true_masks(model: OPSNet, batch: AnnotatedBatch, plan: EvaluationPlan) -> MaskPrediction:
+    """The true segments as if they were proposed, named by mask-pooled CLIP alone: no query, no void.
+
+    Args:
+        model: its CLIP and adapter are used.
+        batch: on the model's device; crowds are left out.
+        plan: vocabulary and categories.
+    """
+    proposed: list[Float[Tensor, "N h w"]] = []
+    for frame, truth in zip(batch.images.frames, batch.annotations, strict=True):
+        true = truth.to_segmentation(plan.measure.categories)
+        listed = [s.id for s in true.segments if not s.is_crowd]
+        masks = torch.from_numpy(compact(true.ids, listed)[None] == np.arange(len(listed))[:, None, None])
+        proposed.append(as_proposed(enter_canvas(masks, frame))[0])
+    clip_map = model.clip_map(batch.images)
+    mask_logits = pad_sequence(proposed, batch_first=True, padding_value=-SURE).to(clip_map)
+    mask_logits = F.pad(mask_logits, (0, 0, 0, 0, 0, 1), value=-SURE)  # so that there is one in any case
+    is_there = (mask_logits > -SURE).flatten(2).any(-1)
+    query_embed = clip_map.new_zeros(*mask_logits.shape[:2], model.config.segmenter.hidden_dim)
+    proposals = MaskProposals(mask_logits=mask_logits, query_embed=query_embed)
+    regions = model.embed(proposals, clip_map)
+    # An IoU of 0 drops what pads the shorter lists.
+    encoded = EncodedRegions(proposals=proposals, regions=regions, iou_scores=is_there.to(clip_map))
+    return model.predict(encoded, plan.words, CLIP_ONLY)
 
 
 def _encoded(model: OPSNet, images: ImageBatch, kinds: set[ClipRegions]) -> dict[ClipRegions, EncodedRegions]:
