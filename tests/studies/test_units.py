@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -82,11 +83,25 @@ def test_a_unit_with_other_settings_is_done_anew_and_so_is_what_needs_it(tmp_pat
 def test_records_alone_are_enough_until_files_are_needed_again(tmp_path: Path) -> None:
     store = store_of(tmp_path, A, B, BOTH)
     run(store, "parts/a", "parts/b")
-    (tmp_path / "files" / "parts" / "a" / "log.txt").unlink()
-    (tmp_path / "files" / "parts" / "a").rmdir()
+    shutil.rmtree(tmp_path / "files" / "parts" / "a")
 
     assert store.todo(["parts/a"]) == []
     assert [unit.name for unit in store.todo(["both"])] == ["parts/a", "both"]
+
+
+def test_what_a_killed_redo_has_left_is_not_taken_for_the_whole(tmp_path: Path) -> None:
+    """Records without files were kept; the files of a need are made again, and the process is killed on the way."""
+    store = store_of(tmp_path, A, B, BOTH)
+    run(store, "parts/a", "parts/b")
+    shutil.rmtree(tmp_path / "files" / "parts" / "a")
+    (tmp_path / "files" / "parts" / "a").mkdir()
+    (tmp_path / "files" / "parts" / "a" / "log.txt").touch()
+
+    assert [unit.name for unit in store.todo(["both"])] == ["parts/a", "both"]
+    run(store, "both")
+    record = store.record("both")
+    assert record is not None
+    assert record["result"] == {"text": "ab"}
 
 
 def test_a_failure_names_the_unit_and_keeps_the_rest(tmp_path: Path) -> None:
@@ -141,6 +156,29 @@ def test_several_processes_share_the_units_and_none_is_done_twice(tmp_path: Path
 
     assert sorted(done) == sorted(unit.name for unit in units)
     assert len({(tmp_path / "files" / unit.name / "panoptic.json").read_bytes() for unit in units}) == 6
+
+
+def fail_and_count(files: Path, out: Path) -> Any:
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "tries.txt").open("a") as file:
+        file.write("x")
+    raise ValueError("nothing can be made of nothing.")
+
+
+@pytest.mark.slow
+def test_what_failed_in_one_process_is_not_tried_by_the_others_and_by_the_next_run(tmp_path: Path) -> None:
+    slow = [Unit(name=f"slow {place}", act=count_slowly, settings={"to": 10}) for place in range(4)]
+    store = store_of(tmp_path, Unit(name="broken", act=fail_and_count, settings={}), *slow)
+    tries = tmp_path / "files" / "broken" / "tries.txt"
+
+    with pytest.raises(ValueError, match=r"^broken: nothing"):
+        run(store, *store.units, jobs=3)
+    assert tries.read_text() == "x"
+    assert all(store.record(unit.name) for unit in slow)
+
+    with pytest.raises(ValueError, match=r"^broken: nothing"):
+        run(store, "broken")
+    assert tries.read_text() == "xx"
 
 
 @pytest.mark.slow

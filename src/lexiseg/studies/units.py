@@ -10,9 +10,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 
@@ -23,6 +25,8 @@ from lexiseg.evaluation.report import installed_versions
 
 RECORDS, FILES = "units", "files"
 """Folders of records, and of what units leave for others, in the folder of everything."""
+COMPLETE = ".complete"
+"""A file in a unit's folder that says by the unit's digest that all lies there that it leaves."""
 POLL_SECONDS = 0.5
 """Between two looks for a unit that may begin, where all are done by others or wait for one."""
 Report = Callable[[str, float, int], None]
@@ -109,8 +113,7 @@ class Store:
         found: dict[str, Unit] = {}
 
         def add(name: str, *, as_need: bool) -> None:
-            has_files = not as_need or (self.files / name).exists()
-            if name in found or (has_files and self.is_finished(name)):
+            if name in found or (self.is_finished(name) and (not as_need or self._has_files(name))):
                 return
             for need in self.units[name].needs:
                 add(need, as_need=True)
@@ -119,6 +122,11 @@ class Store:
         for target in targets:
             add(target, as_need=False)
         return list(found.values())
+
+    def _has_files(self, name: str) -> bool:
+        """Whether all is there that a unit leaves for others: not while it is being done, and not after a kill."""
+        mark = self.files / name / COMPLETE
+        return mark.is_file() and mark.read_text(encoding="utf-8") == self.digest(name)
 
     def do(self, unit: Unit) -> float:
         """Does a unit and records it; of one that was begun with other settings nothing is kept."""
@@ -129,6 +137,8 @@ class Store:
             sign.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(sign, digest)
         result = unit.act(self.files, out, **unit.settings)
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / COMPLETE, digest)
         seconds = round(time.time() - started, 1)
         record = {
             "unit": unit.name,
@@ -156,24 +166,25 @@ def run_units(store: Store, targets: Sequence[str], *, jobs: int, report: Report
     Args:
         store: of the units.
         targets: their names.
-        jobs: processes of one thread each; 1 works in this one.
+        jobs: processes of one thread each, at most; 1 works in this one.
         report: called after every unit.
 
     Raises:
         ValueError: if a unit fails; what is finished is kept.
         WorkerError: if all processes were killed from outside.
     """
-    if jobs == 1:
+    jobs = min(jobs, len(store.todo(targets)))
+    if jobs <= 1:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            _work(store, targets, report)
+            _work(store, targets, report, uuid4().hex)
         finally:
             torch.set_num_threads(threads)
         return
     context = get_context("spawn")
-    told = context.SimpleQueue()
-    workers = [context.Process(target=_worker, args=(store, targets, told), daemon=True) for _ in range(jobs)]
+    told, run = context.SimpleQueue(), uuid4().hex
+    workers = [context.Process(target=_worker, args=(store, targets, told, run), daemon=True) for _ in range(jobs)]
     for worker in workers:
         worker.start()
     problems: list[str] = []
@@ -198,40 +209,48 @@ def run_units(store: Store, targets: Sequence[str], *, jobs: int, report: Report
         raise WorkerError("all worker processes were killed, probably for want of memory. Take fewer --jobs.")
 
 
-def _worker(store: Store, targets: Sequence[str], told: Any) -> None:
+def _worker(store: Store, targets: Sequence[str], told: Any, run: str) -> None:
     """A process of its own, which tells of every unit that it has done, and what went wrong."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches all processes, and the parent reports it
     end_with_parent()
     torch.set_num_threads(1)
     try:
-        _work(store, targets, lambda *one: told.put(one))
+        _work(store, targets, lambda *one: told.put(one), run)
     except Exception as error:
         told.put(" ".join(str(error).split()) or type(error).__name__)
 
 
-def _work(store: Store, targets: Sequence[str], report: Report) -> None:
-    """Takes one unit after the other until none is left that is not done, in other hands, or waits for a failed one."""
-    failed: dict[str, Exception] = {}
+def _work(store: Store, targets: Sequence[str], report: Report, run: str) -> None:
+    """Takes one unit after the other until none is left that is not done, in other hands, or waits for a failed one.
+
+    A lock's file says in which run its unit failed, so that no other process of that run tries it again.
+    """
+    commit()  # as long as files are what this process has imported
+    failed: dict[str, Exception | None] = {}
     while todo := _possible(store.todo(targets), failed):
         waiting = {unit.name for unit in todo}
         for unit in todo:
             if waiting.isdisjoint(unit.needs) and (held := _lock(store, unit)) is not None:
                 try:
-                    if unit.name in {left.name for left in store.todo(targets)}:  # not done by another meanwhile
+                    if os.pread(held, len(run), 0) == run.encode():
+                        failed[unit.name] = None  # another process tells why
+                    elif unit.name in {left.name for left in store.todo(targets)}:  # not done by another meanwhile
                         seconds = store.do(unit)
                         report(unit.name, seconds, len(store.todo(targets)))
                 except Exception as error:
                     failed[unit.name] = error
+                    os.pwrite(held, run.encode(), 0)
                 finally:
                     os.close(held)
                 break
         else:
             time.sleep(POLL_SECONDS)
     for name, error in failed.items():
-        raise ValueError(f"{name}: {error}") from error
+        if error is not None:
+            raise ValueError(f"{name}: {error}") from error
 
 
-def _possible(todo: Sequence[Unit], failed: Mapping[str, Exception]) -> list[Unit]:
+def _possible(todo: Sequence[Unit], failed: Mapping[str, Exception | None]) -> list[Unit]:
     """The units that neither failed here nor wait, at any distance, for one that did."""
     lost = set(failed)
     for unit in todo:  # each comes after its needs
@@ -247,8 +266,9 @@ def _lock(store: Store, unit: Unit) -> int | None:
     return lock(path)
 
 
+@cache
 def commit() -> str | None:
-    """The commit of this code, marked where files differ from it; None outside a repository."""
+    """The commit of this code when it was first asked for, marked where files differ from it; None outside of one."""
     file = Path(__file__)
 
     def git(*words: str) -> str:

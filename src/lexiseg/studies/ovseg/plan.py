@@ -269,7 +269,7 @@ class _Drawn:
         if is_full:
             recipe = maskformer_tiny_part()
             shown = self._draw("part", recipe.num_pictures, 0, "base", FEWER)
-            about = {"recipe": "maskformer-tiny-part", "clip": original, "pictures": shown}
+            about = {"recipe": to_jsonable(recipe), "clip": original, "pictures": shown}
             part = self._add("ovseg/part", work.train_part, 60, (original, shown), **about)
             models[PART] = part, PART_ARMS, rows.ROWS_OF_PART
         for seed in self._preset.seeds:

@@ -46,10 +46,12 @@ from lexiseg.training.clip.adaptation import AdaptationRecipe, AdaptationTask, w
 from lexiseg.training.clip.contrastive import ClipRecipe, ClipTask
 from lexiseg.training.clip.folders import read_vit_clip, write_clip
 from lexiseg.training.engine.checkpoints import Checkpoints
-from lexiseg.training.engine.run_settings import TrainSettings
+from lexiseg.training.engine.run_settings import Reporters, TrainSettings
 from lexiseg.training.engine.trainer import run
-from lexiseg.training.launch import train
 from lexiseg.training.mining.mine import MiningConfig, mine
+from lexiseg.training.segmentation.initial_weights import first_ovseg
+from lexiseg.training.segmentation.ovseg import OVSegRecipe
+from lexiseg.training.segmentation.run import train_segmenter
 
 
 def draw(files: Path, out: Path, *, count: int, seed: int, role: Role, vocabulary: str) -> Any:
@@ -84,12 +86,14 @@ def train_clip(files: Path, out: Path, *, model: Mapping[str, Any], recipe: Mapp
     return {"steps": task.optim_plan.total_steps}
 
 
-def train_part(files: Path, out: Path, *, recipe: str, clip: str, pictures: str) -> Any:
-    """Trains a MaskFormer around a CLIP by a recipe of `lexiseg train`."""
-    data = (files / pictures,)
-    train(recipe, TrainSettings(out=out, resume=True, workers=0, clip=files / clip / "model", data=data))
+def train_part(files: Path, out: Path, *, recipe: Mapping[str, Any], clip: str, pictures: str) -> Any:
+    """Trains a MaskFormer around a CLIP."""
+    chosen = from_jsonable(OVSegRecipe, recipe)
+    clip_folder, data = files / clip / "model", (files / pictures,)
+    settings = TrainSettings(out=out, resume=True, workers=0, clip=clip_folder, data=data)
+    train_segmenter(first_ovseg, chosen, settings, Reporters())
     Checkpoints(out, kept=1).delete()
-    return {"recipe": recipe}
+    return {"steps": chosen.steps}
 
 
 def mine_pairs(files: Path, out: Path, *, model: str, pictures: str, config: Mapping[str, Any]) -> Any:
