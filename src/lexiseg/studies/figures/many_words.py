@@ -1,7 +1,5 @@
 """Figure 3: the five likeliest names of a mask among thousands of words, and how often the true one is among them."""
 
-import resource
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -222,8 +220,7 @@ def measure(
         shown += tally.rows
         costs[data]["seconds of answering"] = round(tally.seconds, 2)
     names = draw(shown, max(cost["words"] for cost in costs.values())).write(out / "figure-3")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    return {"arms": arms, "costs": costs, "peak MiB": round(peak), "pictures": list(names)}
+    return {"arms": arms, "costs": costs, "pictures": list(names)}
 
 
 def row_of(
