@@ -57,14 +57,16 @@ class Plan:
     arms: Mapping[str, tuple[tuple[str, ...], ...]]
     """For each arm (what is compared) and each seed, the units whose results hold its figures."""
     notes: tuple[str, ...] = ()
-    """What a reader of the results should know: data sets that are left out, and why."""
+    """What is left out, and why."""
 
     def __or__(self, other: "Plan") -> "Plan":
         """Both; a unit or an arm that is in both must be the same."""
         for name in self.units.keys() & other.units.keys():
             assert self.units[name] == other.units[name], f"two plans have different units {name}"
         return Plan(
-            units={**self.units, **other.units}, arms={**self.arms, **other.arms}, notes=self.notes + other.notes
+            units={**self.units, **other.units},
+            arms={**self.arms, **other.arms},
+            notes=tuple(dict.fromkeys(self.notes + other.notes)),
         )
 
 

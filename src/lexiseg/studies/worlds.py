@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -23,7 +24,7 @@ from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.storybook.choices import Role, Split
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.storybook.roles import ROLE_CONTENTS
-from lexiseg.studies.units import Unit
+from lexiseg.studies.units import Plan, Unit
 
 NetworkT = TypeVar("NetworkT", bound=OpenVocabularySegmenter)
 DataName = Literal["COCO", "ADE20K", "Cityscapes", "Pascal Context"]
@@ -47,6 +48,8 @@ SECONDS_OF_DRAWING = 0.05
 """For each picture, on one core."""
 MOST_BLOCKS = 20
 """Blocks of test pictures, over which the spread of a single training is taken."""
+LONGEST = 50.0
+"""Minutes of a unit that counts pictures; more are split among several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,8 @@ class Preset:
 QUICK = Preset(name="quick", seeds=(0,), test=60, val=30)
 FULL = Preset(name="full", seeds=(0, 1, 2), test=200, val=100)
 PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in (QUICK, FULL)}
+NOT_IN_QUICK = "The preset quick leaves out what takes long: --preset full has it."
+"""A plan's note."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +130,15 @@ class World:
         is_whole = self.root is not None and preset.name == "full"
         return Pictures(data=data, split=split, count=None if is_whole else count, seed=seed, root=self.root)
 
+    def without(self, system: str) -> Plan:
+        """The plan of what `of_system` has no model for: a note that says so.
+
+        Args:
+            system: what its paper calls it.
+        """
+        about = f"{printable(self.model)} is no {system}, and real data are measured with the given model alone"
+        return Plan(units={}, arms={}, notes=(f"What the paper of {system} shows is left out: {about}.",))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pictures:
@@ -163,6 +177,25 @@ class Pictures:
 def picture_units(pictures: Sequence[Pictures]) -> dict[str, Unit]:
     """The units that draw pictures; none of real ones."""
     return {one.unit.name: one.unit for one in pictures if one.root is None}
+
+
+def split(minutes: float, number: int) -> list[list[int]]:
+    """The parts of a data set that each of several units counts, so that none takes longer than `LONGEST`.
+
+    Part p of n has every n-th picture from the p-th on, and belongs to block p modulo `MOST_BLOCKS`.
+
+    Args:
+        minutes: of all pictures.
+        number: of pictures.
+    """
+    of = min(number, max(MOST_BLOCKS, math.ceil(minutes / LONGEST)))
+    return [list(range(of))] if minutes <= LONGEST else [[part] for part in range(of)]
+
+
+def blocks_of(counted: Sequence[Any]) -> list[Any]:
+    """The blocks of what was counted of the parts of `split`, in their order; it adds up."""
+    blocks = (counted[place::MOST_BLOCKS] for place in range(min(MOST_BLOCKS, len(counted))))
+    return [sum(rest, first) for first, *rest in blocks]
 
 
 def draw(files: Path, out: Path, *, role: Role, split: Split, count: int, seed: int) -> Any:

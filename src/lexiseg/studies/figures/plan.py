@@ -33,7 +33,7 @@ def plan_figures(world: World, preset: Preset) -> Plan:
     """
     asked = world.of_system("opsnet", SHIPPED_NAME)
     if asked is None:
-        return Plan(units={}, arms={})
+        return world.without("OPSNet")
     test: dict[DataName, Pictures] = {data: _pictures(asked, data, "test", preset.test) for data in asked.data(_BOTH)}
     with_paths: dict[DataName, Pictures] = {data: one for data, one in test.items() if _has_paths(asked, data)}
     train: dict[DataName, Pictures] = {

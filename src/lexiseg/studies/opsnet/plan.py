@@ -21,11 +21,13 @@ from lexiseg.studies.worlds import (
     Pictures,
     Preset,
     World,
+    blocks_of,
     folder_of,
     load_network,
     open_pictures,
     picture_units,
     seen_and_unseen,
+    split,
 )
 from lexiseg.training.clip.folders import read_clip
 
@@ -38,8 +40,6 @@ _CROPPED: tuple[DataName, ...] = ("COCO", "ADE20K")
 """Where the paper has crops, which cost a pass of CLIP each."""
 MINUTES, REAL_MINUTES = 0.025, 0.3
 """Of a picture on one core: of a drawn one, and of one of 640 x 480 pixels with a ResNet-50."""
-LONGEST = 50.0
-"""Minutes of a unit; more pictures are split among several."""
 
 
 def plan_ablations(world: World, preset: Preset) -> Plan:
@@ -50,7 +50,7 @@ def plan_ablations(world: World, preset: Preset) -> Plan:
     """
     asked = world.of_system("opsnet", SHIPPED_NAME)
     if asked is None:
-        return Plan(units={}, arms={})
+        return world.without("OPSNet")
     pictures = {data: asked.pictures(data, "test", preset) for data in asked.data(_DATA)}
     units = picture_units(list(pictures.values()))
     names: list[str] = []
@@ -71,17 +71,19 @@ def counting_units(prefix: str, world: World, shown: Pictures, rows: Mapping[str
         "pictures": shown.settings,
         "rows": {arm: to_jsonable(row) for arm, row in rows.items()},
     }
-    minutes = settings["pictures"].get("count", shown.count) * (MINUTES if shown.root is None else REAL_MINUTES)
-    shares = [list(range(MOST_BLOCKS))] if minutes <= LONGEST else [[block] for block in range(MOST_BLOCKS)]
+    number = settings["pictures"].get("count", shown.count)
+    minutes = number * (MINUTES if shown.root is None else REAL_MINUTES)
+    shares = split(minutes, number)
+    of = sum(map(len, shares))
     parts = [
         Unit(
             name=f"{name}-{place}",
             act=count,
-            settings={**settings, "blocks": blocks},
+            settings={**settings, "blocks": share, **({"of": of} if of > MOST_BLOCKS else {})},
             needs=shown.needs,
             minutes=round(minutes / len(shares), 2),
         )
-        for place, blocks in enumerate(shares)
+        for place, share in enumerate(shares)
     ]
     needs = (*shown.needs, *(part.name for part in parts))
     settings["parts"] = [part.name for part in parts]
@@ -96,10 +98,11 @@ def count(
     pictures: Mapping[str, Any],
     rows: Mapping[str, Any],
     blocks: Sequence[int],
+    of: int = MOST_BLOCKS,
 ) -> Any:
-    """Counts all rows in some blocks of pictures, with the model's own thresholds: the act of a unit.
+    """Counts all rows in some of so many parts of the pictures, with the model's own thresholds: the act of a unit.
 
-    A block that an earlier call has counted stays as it is.
+    A part that an earlier call has counted stays as it is.
     """
     out.mkdir(parents=True, exist_ok=True)
     network = with_pool(load_network(files, model, OPSNet), files, model)
@@ -107,7 +110,7 @@ def count(
     asked = at_thresholds([from_jsonable(StudyRow, row) for row in rows.values()], network.config.merge)
     for block in blocks:
         target = out / f"{block}.json"
-        if not (part := dataset.samples[block::MOST_BLOCKS]) or target.is_file():
+        if not (part := dataset.samples[block::of]) or target.is_file():
             continue
         counted = study(
             network, replace(dataset, samples=part), vocabulary, asked, EvaluationSettings(cache_dir=out / "words")
@@ -127,26 +130,26 @@ def add_up(
     rows: Mapping[str, Any],
     parts: Sequence[str],
 ) -> Any:
-    """Adds the blocks of `count` up to figures: the act of a unit."""
+    """Adds the parts of `count` up to figures: the act of a unit."""
     network = load_network(files, model, OPSNet)
     dataset, vocabulary = open_pictures(files, pictures)
     groups = seen_and_unseen(dataset, vocabulary, network.training_vocabulary)
     counting = Counting.of(dataset, vocabulary, groups)
-    blocks = [read_json_object(path) for part in parts for path in _blocks_of(files / part)]
+    counted = [read_json_object(path) for part in parts for path in _counted(files / part)]
     data = pictures["data"]
     arms = {}
     for arm in rows:
-        counts = [Counts.from_jsonable(block["arms"][arm]) for block in blocks]
-        arms[arm] = of_data(data, with_blocks(counts, counting.figures))
+        blocks = blocks_of([Counts.from_jsonable(one["arms"][arm]) for one in counted])
+        arms[arm] = of_data(data, with_blocks(blocks, counting.figures))
     return {
         "arms": arms,
-        "domain similarity": blocks[0]["domain similarity"],
-        "unreadable pictures": sum(block["unreadable"] for block in blocks),
+        "domain similarity": counted[0]["domain similarity"],
+        "unreadable pictures": sum(one["unreadable"] for one in counted),
     }
 
 
-def _blocks_of(folder: Path) -> list[Path]:
-    """The counted blocks by their numbers, as other measurements have them."""
+def _counted(folder: Path) -> list[Path]:
+    """The counted parts by their numbers, as other measurements have them."""
     return sorted(folder.glob("*.json"), key=lambda path: int(path.stem))
 
 

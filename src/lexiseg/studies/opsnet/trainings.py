@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from lexiseg.core.messages import printable
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.shipped import SHIPPED_NAME, SHIPPED_OVSEG_NAME
 from lexiseg.storybook.choices import Role, Split
@@ -20,7 +21,17 @@ from lexiseg.studies.opsnet.ablations import StudyRow
 from lexiseg.studies.opsnet.plan import counting_units
 from lexiseg.studies.ovseg.plan import original_clip
 from lexiseg.studies.units import Plan, Unit
-from lexiseg.studies.worlds import QUICK, SECONDS_OF_DRAWING, DataName, Pictures, Preset, World, draw, picture_units
+from lexiseg.studies.worlds import (
+    NOT_IN_QUICK,
+    QUICK,
+    SECONDS_OF_DRAWING,
+    DataName,
+    Pictures,
+    Preset,
+    World,
+    draw,
+    picture_units,
+)
 from lexiseg.training.recipes.opsnet_plus import opsnet_plus_tiny, opsnet_plus_tiny_classes, opsnet_plus_tiny_control
 from lexiseg.training.recipes.storybook import (
     mask2former_tiny,
@@ -86,7 +97,7 @@ def plan_trainings(world: World, preset: Preset) -> Plan:
     """The units and arms of this world's OPSNet."""
     asked = world.of_system("opsnet", SHIPPED_NAME)
     if asked is None:
-        return Plan(units={}, arms={})
+        return world.without("OPSNet")
     ovseg = world.of_system("ovseg", SHIPPED_OVSEG_NAME)
     if ovseg is None or not has_trainings(asked):
         return _given_alone(asked, preset)
@@ -100,13 +111,18 @@ def has_trainings(world: World) -> bool:
 
 def _given_alone(world: World, preset: Preset) -> Plan:
     """The given model in a row of its own, and the costs."""
+    if world.root is not None:
+        reason = "on real data: it is tried on drawn pictures (leave --root out)"
+    else:
+        reason = f"beside {printable(world.model)}: its segmenter is not that of the recipes"
+    notes = (f"What needs a training of OPSNet or of a rival is left out {reason}.",)
     if not (there := world.data(ALL)):
-        return Plan(units={}, arms={})
+        return Plan(units={}, arms={}, notes=notes)
     rows = {GIVEN: StudyRow(name=GIVEN, modulation=world.network.config.modulation)}
     tests = [world.pictures(data, "test", preset) for data in there]
     found = [counting_units("given", world, shown, rows) for shown in tests]
     units = picture_units(tests) | {unit.name: unit for parts in found for unit in parts}
-    plan = Plan(units=units, arms=dict.fromkeys(rows, (tuple(parts[-1].name for parts in found),)))
+    plan = Plan(units=units, arms=dict.fromkeys(rows, (tuple(parts[-1].name for parts in found),)), notes=notes)
     return plan | _costs(world, world.pictures(there[0], "test", QUICK))
 
 
@@ -155,7 +171,8 @@ class _Trainings:
         settings = {"unit": self.original, "mask_threshold": SIMBASELINE_MASKS, "arm": SIMBASELINE}
         measure = training_figures.measure_simbaseline
         self._figures("simbaseline", (SIMBASELINE,), measure, SEMANTIC, self.original, **settings)
-        return Plan(units=self.units, arms={arm: tuple(seeds) for arm, seeds in self.arms.items()}) | self.costs
+        arms = {arm: tuple(seeds) for arm, seeds in self.arms.items()}
+        return Plan(units=self.units, arms=arms, notes=(NOT_IN_QUICK,) * self.is_quick) | self.costs
 
     def _short(self, seed: int) -> None:
         """What begins from one closed set and takes as many steps (Tables 1, 2, 8 and 9)."""

@@ -1,6 +1,5 @@
 """Which CLIPs are made from which pairs, how each is asked, and in which units."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,7 +16,7 @@ from lexiseg.storybook.choices import Role
 from lexiseg.studies.ovseg import rows, work
 from lexiseg.studies.ovseg.measure import Row
 from lexiseg.studies.units import Plan, Unit
-from lexiseg.studies.worlds import MOST_BLOCKS, Pictures, Preset, World
+from lexiseg.studies.worlds import NOT_IN_QUICK, Pictures, Preset, World, split
 from lexiseg.training.clip.adaptation import AdaptationRecipe
 from lexiseg.training.clip.contrastive import ClipRecipe
 from lexiseg.training.mining.pairing import MiningConfig
@@ -54,8 +53,6 @@ REAL_DATA: Mapping[str, str] = {
 """The catalogue's name of each data set of the papers."""
 SECONDS_PER_MULTIPLY_ADD = 3e-11
 """Of a ViT on one core: docs/ovseg.md, "What it costs"."""
-LONGEST = 50.0
-"""Minutes of a unit that counts real pictures; more are split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +175,7 @@ def plan_ovseg(world: World, preset: Preset) -> Plan:
     # MaskFormer's training looks at CLIP's words alone, so that any CLIP with its text tower fits the shipped one.
     asked = world.of_system("ovseg", SHIPPED_OVSEG_NAME)
     if asked is None:
-        return Plan(units={}, arms={})
+        return world.without("OVSeg")
     return _Drawn(asked, preset).plan() if asked.root is None else _real(asked, preset)
 
 
@@ -208,15 +205,14 @@ def _real(world: World, preset: Preset) -> Plan:
         number = there if preset.name == "full" else min(preset.test, there)
         whole = f"ovseg/real/{name}"
         minutes = 0.2 + number * seconds / 60
-        of = max(min(MOST_BLOCKS, number), math.ceil(minutes / LONGEST))
-        shares = [list(range(of))] if minutes <= LONGEST else [[part] for part in range(of)]
+        shares = split(minutes, number)
         about = {"model": world.model_settings, "name": name, "root": str(world.root.resolve()), "count": number}
         about["views"] = to_jsonable(views)
         counting = [
             Unit(
                 name=f"{whole}-{place}",
                 act=work.count_real,
-                settings={**about, "parts": parts, "of": of},
+                settings={**about, "parts": parts, "of": sum(map(len, shares))},
                 minutes=minutes / len(shares),
             )
             for place, parts in enumerate(shares)
@@ -282,7 +278,8 @@ class _Drawn:
         cost = self._add("ovseg/cost", work.count_cost, 0.2, clip="ViT-L-14-quickgelu", prompts=to_jsonable(COSTS))
         alone = {"MaskFormer": timed, "CLIP on the crops": timed, **dict.fromkeys(COSTS, cost)}
         arms = {arm: tuple(seeds) for arm, seeds in self._arms.items()}
-        return Plan(units=self._units, arms={**arms, **{arm: ((unit,),) for arm, unit in alone.items()}})
+        arms |= {arm: ((unit,),) for arm, unit in alone.items()}
+        return Plan(units=self._units, arms=arms, notes=() if is_full else (NOT_IN_QUICK,))
 
     def _seed(self, seed: int, prefix: str, model: str, arms: Sequence[Arm], asked: Sequence[Row]) -> None:
         """Pictures, pairs, adaptations and measurements of one seed, around one MaskFormer."""

@@ -41,7 +41,7 @@ from lexiseg.studies.ovseg.measure import (
 )
 from lexiseg.studies.ovseg.rows import PAPER_ROW, published_rows
 from lexiseg.studies.verdicts import with_blocks
-from lexiseg.studies.worlds import MOST_BLOCKS, load_network
+from lexiseg.studies.worlds import MOST_BLOCKS, blocks_of, load_network
 from lexiseg.training.clip.adaptation import AdaptationRecipe, AdaptationTask, with_clip
 from lexiseg.training.clip.contrastive import ClipRecipe, ClipTask
 from lexiseg.training.clip.folders import read_vit_clip, write_clip
@@ -243,11 +243,10 @@ def add_real(files: Path, out: Path, *, arms: Mapping[str, str], data: str, part
     """
     counted = [read_json_object(files / unit / f"{part}.json", ValueError) for unit, part in parts]
     groups = groups_of(np.array(counted[0]["is_seen"]))
-    blocks = [counted[first::MOST_BLOCKS] for first in range(min(MOST_BLOCKS, len(counted)))]
     return {
         "arms": {
             arms[row]: with_blocks(
-                [np.sum([part[kind][row] for part in block], axis=0) for block in blocks],
+                blocks_of([np.array(part[kind][row]) for part in counted]),
                 lambda counts, of=figures: under_names(of(counts, groups), [data], ()),
             )
             for kind, figures in (("pixels", iou_figures), ("named", naming_figures))
