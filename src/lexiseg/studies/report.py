@@ -1,8 +1,10 @@
 """The results of a reproduction, for programs (results.json) and for people (RESULTS.md)."""
 
 import json
+import math
 import shutil
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +21,14 @@ from lexiseg.studies.verdicts import RULE, Claim, ClaimVerdict, Figures, Finding
 Records = Mapping[str, Mapping[str, Any]]
 """Of finished units, by their names."""
 RESULTS_JSON, RESULTS_MD, PICTURES = "results.json", "RESULTS.md", "pictures"
-_LEGEND = (
-    "Figures in percent: ours ± its spread (over trainings, or in italics over pictures), and the paper's in brackets, "
-    "which are of other pictures and larger models: orders can be compared, numbers can't."
+_UNITS = (
+    "Figures are percentages, except GMAC, M parameters, passes of CLIP and seconds, and cosines, which are times 100."
 )
-_LEGEND_REAL = "Figures in percent: ours ± its spread over pictures, in italics, and the paper's in brackets."
+_LEGEND = (
+    f"{_UNITS} Ours ± its spread (over trainings, or in italics over pictures), and the paper's in brackets, which are "
+    "of other pictures and larger models: orders can be compared, numbers can't."
+)
+_LEGEND_REAL = f"{_UNITS} Ours ± its spread over pictures, in italics, and the paper's in brackets."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,12 +149,19 @@ def cell(measured: Measured | None, paper: float | None = None) -> str:
     """Ours with its spread, the paper's in brackets; a dash where there is neither."""
     parts: list[str] = []
     if measured is not None:
-        parts.append(f"{statistics.mean(measured.seeds):.1f}{_plus_minus(*spread(measured), digits=1)}")
+        mean = statistics.mean(measured.seeds)
+        digits = _digits(mean, least=1)
+        parts.append(f"{mean:.{digits}f}{_plus_minus(*spread(measured), digits=digits)}")
     elif paper is not None:
         parts.append("-")
     if paper is not None:
         parts.append(f"({paper:g})")
     return " ".join(parts) or "-"
+
+
+def _digits(value: float, *, least: int) -> int:
+    """Digits behind the point: more where a value below one would have fewer than two that count."""
+    return max(least, 1 - math.floor(math.log10(abs(value)))) if value else least
 
 
 def _plus_minus(width: float | None, of: SpreadOf | None, *, digits: int) -> str:
@@ -163,8 +175,8 @@ def _head(asked: Asked, commits: Sequence[str]) -> str:
     return "\n\n".join(
         [
             "# Results",
-            f"`{about['command']}` with lexiseg {about['lexiseg']}, model {about['model']}, "
-            f"{about['pictures']}; {_told_commits(commits)}.",
+            f"`{about['command']}` with lexiseg {about['lexiseg']}, model {about['model']}; {_told_commits(commits)}.",
+            f"**Pictures.** {about['pictures']}",
             _LEGEND if asked.is_drawn else _LEGEND_REAL,
             *about.get("notes", ()),
             f"**How verdicts are found.** {RULE}",
@@ -190,7 +202,11 @@ def _claims_overview(claims: Sequence[Claim], verdicts: Mapping[str, tuple[Claim
         share = f"{sum(one.verdict == 'holds' for one in counted)} of {len(counted)}"
         share += f", {not_run} not run" if not_run else ""
         rows.append((claim.name, verdict, share, "; ".join(against)))
-    return "\n".join(["## Claims", "", *markdown_table(("claim", "verdict", "contrasts that hold", "reversed"), rows)])
+    tally = Counter(verdict for verdict, _ in verdicts.values())
+    told = ", ".join(f"{number} {verdict}" for verdict, number in tally.most_common())
+    lines = [f"{len(claims)} claims: {told}. What each says and all its contrasts stand at the end of this page."]
+    heading = ("claim", "verdict", "contrasts that hold", "contrasts that do not hold")
+    return "\n".join(["## Claims", "", *lines, "", *markdown_table(heading, rows)])
 
 
 def _table_section(table: PaperTable, figures: Figures) -> str:
@@ -219,10 +235,12 @@ def _claim_section(claim: Claim, verdict: ClaimVerdict, findings: Sequence[Findi
 def _difference(finding: Finding) -> str:
     if not finding.gains:
         return "-"
-    width = _plus_minus(finding.spread, finding.spread_of, digits=2)
+    mean = statistics.mean(finding.gains)
+    digits = _digits(mean, least=2)
+    width = _plus_minus(finding.spread, finding.spread_of, digits=digits)
     allowed = finding.contrast.margin
     margin = "" if not allowed else f" (may lack {allowed:g})" if allowed > 0 else f" (must pass {-allowed:g})"
-    return f"{statistics.mean(finding.gains):+.2f}{width}{margin}"
+    return f"{mean:+.{digits}f}{width}{margin}"
 
 
 def _word(finding: Finding) -> str:

@@ -1,4 +1,4 @@
-"""OPSNet's tables whose rows need a training or another model: Tables 2, 3, 8 and 9, and claims O4 and O11 to O15.
+"""OPSNet's tables whose rows need a training or another model, 2, 3, 8 and 9; its costs; claims O4 and O11 to O15.
 
 Rows of models that are not tried here have the paper's figures alone. At equal training means: from the same start, as
 many steps, on the same pictures in the same order.
@@ -172,7 +172,24 @@ TABLE_9 = PaperTable(
         },
     ),
 )
-TABLES = (TABLE_2, TABLE_3, TABLE_8, TABLE_9)
+COSTS = PaperTable(
+    name="Costs",
+    paper="OPSNet",
+    says="Multiply-adds of a picture of 640 x 640 pixels and parameters, at full size (section 4), and what CLIP "
+    "sees for a picture where the given model pools masks, or would crop them.",
+    columns=("GMAC", "M parameters"),
+    more=("passes of CLIP",),
+    rows=_rows(
+        ("GMAC", "M parameters"),
+        {
+            costs.SEGMENTER: (costs.SEGMENTER, (403, 215)),
+            costs.WHOLE: (costs.WHOLE, (485, 242)),
+            costs.POOLED: (costs.POOLED, ()),
+            costs.CROPPED: (costs.CROPPED, ()),
+        },
+    ),
+)
+TABLES = (TABLE_2, TABLE_3, TABLE_8, TABLE_9, COSTS)
 
 
 def _at_most(figure: str, costly: str, cheap: str, more: float) -> Contrast:
