@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+import tiny
 from command_runs import Ran, Run, one_sentence, refused
+from lexiseg.io.models import save_model
 from lexiseg.studies import reproduce as studies
 from lexiseg.studies.opsnet import costs
 from lexiseg.studies.units import Plan, Unit
@@ -42,6 +44,7 @@ def plan(world: World, preset: Preset) -> Plan:
     return Plan(
         units={unit.name: unit for unit in units},
         arms={arm: ((unit.name,),) for unit in units for arm in unit.settings["arms"]},
+        notes=("All but the costs is left out: nobody counts it.",),
     )
 
 
@@ -66,6 +69,18 @@ def test_the_list_has_every_table_figure_and_claim(run: Run) -> None:
     assert (ran.code, ran.err) == (0, "")
     told = [line.split("  ")[0] for line in ran.out.splitlines() if line]
     assert told[2:] == [one.name for one in studies.EVERYTHING]
+    papers = {name: paper for name, paper, _ in studies.known_names()}
+    asked = ("Table 9", "Costs", "Figure 3", "O4", "V12", "OVSeg A.9", "SimBaseline fill")
+    assert [papers[name] for name in asked] == [*["OPSNet"] * 4, *["OVSeg"] * 2, "SimBaseline"]
+
+
+def test_names_come_in_the_order_of_the_papers() -> None:
+    names = [one.name for one in studies.EVERYTHING]
+
+    opsnet = [*(f"Table {number}" for number in range(1, 10)), "Costs", "Experiments"]
+    assert names[: len(opsnet) + 1] == [*opsnet, "OVSeg introduction"]
+    claims = [*(f"O{number}" for number in range(1, 18)), *(f"V{number}" for number in range(1, 13)), "Z1", "Z2", "Z3"]
+    assert names[-len(claims) :] == claims
 
 
 def test_an_unknown_name_is_wrong_usage_and_what_is_near_is_told(reproduce: Run, tmp_path: Path) -> None:
@@ -81,18 +96,47 @@ def test_without_a_folder_for_the_results_nothing_begins(run: Run) -> None:
     one_sentence(run("reproduce", "O15"), 2, "--out DIR", "--list")
 
 
+def test_what_quick_leaves_out_is_in_the_preset_full(run: Run, tmp_path: Path) -> None:
+    ran = run("reproduce", "O14", "V7", "V8", "--out", tmp_path / "out")
+
+    one_sentence(ran, 2, "O14, V7, V8 can't be had", "The preset quick", "--preset full")
+    assert "--root" not in ran.err
+
+
+def test_a_model_of_no_system_of_the_papers_is_refused(run: Run, tmp_path: Path) -> None:
+    folder = save_model(tiny.fcclip(), tmp_path / "fcclip")
+
+    ran = run("reproduce", "O15", "--out", tmp_path / "out", "--model", folder)
+
+    one_sentence(ran, 2, "expected an OPSNet or an OVSeg as --model, got FCCLIP", "fcclip", "leave --model out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_results_are_written_and_their_place_is_told(reproduce: Run, tmp_path: Path) -> None:
     ran = reproduce("o15", "Table 4")
 
     page = tmp_path / "out" / "RESULTS.md"
     assert (ran.code, ran.out) == (0, f"Results: {page}.\n")
-    left_out, told, *units = ran.err.splitlines()
-    assert left_out == "lexiseg: left out, as the preset quick has not the time: Table 4."
+    left_out, why, told, *units = ran.err.splitlines()
+    assert left_out == "lexiseg: left out: Table 4."
+    assert why == "lexiseg: All but the costs is left out: nobody counts it."
     assert told.startswith("lexiseg: 2 pieces of work, about 1.5 hours on one core")
     assert units == ["lexiseg: costs/sizes (0 s), 1 left", "lexiseg: costs/passes (0 s), 0 left"]
     assert verdicts(tmp_path / "out") == {"O15": "holds"}
     assert "lexiseg reproduce o15 'Table 4' --preset quick" in page.read_text()
-    assert "| O15 | holds | 4 of 4 |" in page.read_text()
+    text = page.read_text()
+    assert "| O15 | holds | 4 of 4 |" in text
+    assert "1 claims: 1 holds" in text
+    assert "nobody counts it.\n\nNot tried here: Table 4.\n" in text
+
+
+def test_costs_stand_beside_the_papers(reproduce: Run, tmp_path: Path) -> None:
+    reproduce("costs")
+
+    text = (tmp_path / "out" / "RESULTS.md").read_text()
+    assert "## OPSNet, Costs\n" in text
+    assert "| OPSNet, Swin-L | 480.0 *± 0.0* (485) | 220.0 *± 0.0* (242) | - |" in text
+    assert "| cropping | - | - | 9.0 *± 0.0* |" in text
 
 
 def test_a_second_call_finds_all_done(reproduce: Run, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`reproduce` on small drawn worlds and on miniatures of published layouts: names, results, refusals, going on."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,17 @@ from typing import Any
 import pytest
 
 from lexiseg.core.errors import UsageError
+from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.models import save_model
+from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.studies import reproduce
-from lexiseg.studies.opsnet.plan import ROWS, plan_ablations
+from lexiseg.studies.figures.plan import PROTOTYPES
+from lexiseg.studies.opsnet.plan import ROWS, add_up, count, plan_ablations
 from lexiseg.studies.report import cell
 from lexiseg.studies.reproduce import EVERYTHING, FIGURES, known_names, prepare
 from lexiseg.studies.units import Plan
 from lexiseg.studies.verdicts import Measured
-from lexiseg.studies.worlds import FULL, PRESETS, QUICK, Preset, World
+from lexiseg.studies.worlds import FULL, MOST_BLOCKS, PRESETS, QUICK, Pictures, Preset, World, split
 from random_opsnet import random_opsnet
 
 TINY = Preset(name="quick", seeds=(0,), test=2, val=1)
@@ -94,6 +98,66 @@ def test_real_data_without_what_is_asked_for_are_told_and_nothing_is_made(folder
     assert not (tmp_path / "out").exists()
 
 
+def test_the_reason_that_is_told_is_the_one_that_is_true(folder: Path, tmp_path: Path) -> None:
+    work = prepare(["Table 4", "Table 9", "O14"], World(model=str(folder)), FULL, tmp_path / "out")
+
+    assert work.missing == ("O14",)
+    (note,) = work.plan.notes
+    assert note.endswith(f"beside '{folder}': its segmenter is not that of the recipes.")
+    assert work.asked.about["notes"][:2] == [note, "Not tried here: O14."]
+
+
+def test_nothing_is_told_to_be_left_out_where_all_is_there(tmp_path: Path) -> None:
+    work = prepare(["Table 4", "O5"], World(model="storybook"), QUICK, tmp_path / "out")
+
+    assert (work.missing, work.plan.notes, work.asked.about["notes"]) == ((), (), [])
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=str)
+def test_the_pages_say_of_how_many_pictures_they_are(preset: Preset, tmp_path: Path) -> None:
+    work = prepare(["Table 4"], World(model="storybook"), preset, tmp_path / "out")
+
+    drawn = [unit for unit in work.plan.units.values() if unit.name.startswith("pictures/")]
+    looked_at = {unit.settings["count"] for unit in drawn if unit.settings["split"] != "train"}
+    looked_at |= {work.plan.units[need].settings["count"] for need in work.plan.units[PROTOTYPES].needs[:4]}
+    told = set(map(int, re.findall(r"\b\d{2,}\b", work.asked.about["pictures"])))
+    assert told == looked_at
+
+
+@pytest.mark.slow
+def test_blocks_and_figures_are_the_same_of_however_many_parts(tmp_path: Path) -> None:
+    row, number = "Table 4: EF + LD", MOST_BLOCKS + 2
+    pictures = Pictures(data="COCO", split="val", count=number)
+    spec = StorybookSpec(role="base", split="val", count=number, size=(64, 64))
+    write_storybook(spec, tmp_path / pictures.unit.name)
+    about: Any = {"model": World(model="storybook").model_settings, "pictures": pictures.settings}
+    about["rows"] = {row: to_jsonable(ROWS[row])}
+
+    count(tmp_path, tmp_path / "blocks", **about, blocks=range(MOST_BLOCKS))
+    count(tmp_path, tmp_path / "more", **about, blocks=range(number), of=number)
+
+    in_blocks, in_more = (
+        add_up(tmp_path, tmp_path, **about, parts=[name])["arms"][row]["COCO PQ"] for name in ("blocks", "more")
+    )
+    assert len(set(in_blocks["blocks"])) > MOST_BLOCKS / 2
+    assert in_more["value"] == pytest.approx(in_blocks["value"])
+    assert in_more["blocks"] == pytest.approx(in_blocks["blocks"])
+
+
+@pytest.mark.parametrize(
+    ("minutes", "number", "units", "parts"),
+    [(5, 200, 1, 20), (900, 3000, 20, 20), (1500, 5000, 30, 30), (200, 2, 2, 2)],
+)
+def test_many_pictures_are_split_among_units_of_an_hour_at_most(
+    minutes: float, number: int, units: int, parts: int
+) -> None:
+    shares = split(minutes, number)
+
+    assert len(shares) == units
+    assert [part for share in shares for part in share] == list(range(parts))
+    assert minutes / units <= 50 or units == number
+
+
 def test_every_arm_of_a_table_figure_or_claim_is_measured_by_some_unit() -> None:
     """A misspelt arm would be a row of dashes, or a claim that is never run."""
     for preset in (QUICK, FULL):
@@ -110,7 +174,7 @@ def test_every_arm_of_a_table_figure_or_claim_is_measured_by_some_unit() -> None
 
 
 def test_names_are_told_once_and_settings_are_plain_data() -> None:
-    names = [name for name, _ in known_names()]
+    names = [name for name, *_ in known_names()]
 
     assert len(names) == len({"".join(name.casefold().split()) for name in names})
     assert "all" not in names
@@ -128,6 +192,9 @@ def test_names_are_told_once_and_settings_are_plain_data() -> None:
         (Measured(seeds=(50.04,)), 52.4, "50.0 (52.4)"),
         (Measured(seeds=(50.0, 51.0, 52.0)), None, "51.0 ± 1.0"),
         (Measured(seeds=(50.0,), blocks=(49.0, 51.0)), None, "50.0 *± 1.0*"),
+        (Measured(seeds=(0.023,), blocks=(0.022, 0.024)), 0.2, "0.023 *± 0.001* (0.2)"),
+        (Measured(seeds=(-0.5,)), None, "-0.50"),
+        (Measured(seeds=(0.0,)), None, "0.0"),
     ],
 )
 def test_a_cell_has_ours_its_spread_and_the_papers(measured: Any, paper: float | None, text: str) -> None:

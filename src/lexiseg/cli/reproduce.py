@@ -14,14 +14,13 @@ def run_reproduce(options: ReproduceOptions) -> int:
         ValueError: if a name, the data, the model or the folder is of no use, or a unit of the work fails.
     """
     if options.list_names:
-        show("", ("name", "what it is"), known_names())
+        show("", ("name", "paper", "what it is"), known_names())
         return FINE
     assert options.out is not None, "the options have checked it"
     world = World(model=options.model, root=options.root)
     work = prepare(options.names or [ALL], world, PRESETS[options.preset], options.out)
     if work.missing:
-        why = "this model or these data can't give them" if options.root else "the preset quick has not the time"
-        note(f"lexiseg: left out, as {why}: {few(work.missing)}.")
+        note(f"lexiseg: left out: {few(work.missing)}.")
     for told in work.plan.notes:
         note(f"lexiseg: {told}")
     todo = work.store.todo(work.targets)

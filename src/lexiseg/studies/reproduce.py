@@ -2,9 +2,10 @@
 
 import difflib
 import json
+import math
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ from lexiseg.core.errors import UsageError
 from lexiseg.core.files import read_json_object
 from lexiseg.core.messages import few, printable, shown
 from lexiseg.io.shipped import SHIPPED
+from lexiseg.models.opsnet import OPSNet
+from lexiseg.models.ovseg import OVSeg
 from lexiseg.studies.figures import paper as figures
-from lexiseg.studies.figures.plan import plan_figures
+from lexiseg.studies.figures.plan import MOST_REAL, TRAIN, plan_figures
 from lexiseg.studies.opsnet import paper as opsnet
 from lexiseg.studies.opsnet import paper_trainings as opsnet_trainings
 from lexiseg.studies.opsnet.plan import plan_ablations
 from lexiseg.studies.opsnet.trainings import plan_trainings
 from lexiseg.studies.ovseg import claims as ovseg_claims
 from lexiseg.studies.ovseg import paper as ovseg
-from lexiseg.studies.ovseg.plan import STANDS_FOR, plan_ovseg
+from lexiseg.studies.ovseg.plan import SIZES, STANDS_FOR, plan_ovseg
 from lexiseg.studies.report import Asked, write_results
 from lexiseg.studies.tables import NOT_TRIED, PaperFigure, PaperTable
 from lexiseg.studies.units import Plan, Report, Store, run_units
@@ -29,11 +32,24 @@ from lexiseg.studies.verdicts import Claim
 from lexiseg.studies.worlds import Preset, World
 
 Askable = PaperTable | PaperFigure | Claim
-TABLES: tuple[PaperTable, ...] = (*opsnet.TABLES, *opsnet_trainings.TABLES, *ovseg.TABLES)
+
+
+def _number(one: Askable) -> float:
+    """The number in a name; those without one come after all others."""
+    digits = "".join(filter(str.isdigit, one.name))
+    return int(digits) if digits else math.inf
+
+
+TABLES: tuple[PaperTable, ...] = (*sorted((*opsnet_trainings.TABLES, *opsnet.TABLES), key=_number), *ovseg.TABLES)
 FIGURES: tuple[PaperFigure, ...] = figures.FIGURES
-CLAIMS: tuple[Claim, ...] = (*opsnet.CLAIMS, *opsnet_trainings.CLAIMS, *figures.CLAIMS, *ovseg_claims.CLAIMS)
+CLAIMS: tuple[Claim, ...] = (
+    *sorted((*opsnet.CLAIMS, *opsnet_trainings.CLAIMS, *figures.CLAIMS), key=_number),
+    *ovseg_claims.CLAIMS,
+)
 EVERYTHING: tuple[Askable, ...] = (*TABLES, *FIGURES, *CLAIMS)
 """All that can be asked for, in the order of the papers."""
+CLAIMED_BY = {"O": "OPSNet", "V": "OVSeg", "Z": "ZegFormer, SimBaseline"}
+"""Whose a claim is, by the first letter of its name."""
 PLANS: tuple[Callable[[World, Preset], Plan], ...] = (plan_ablations, plan_trainings, plan_figures, plan_ovseg)
 """What makes their units; of a world that can't have some, a plan without them."""
 ALL = "all"
@@ -51,7 +67,7 @@ class Reproduction:
     targets: tuple[str, ...]
     """The measuring units."""
     missing: tuple[str, ...]
-    """Names that were asked for and that this world can't give: they need a training, or data that are not there."""
+    """Names that were asked for and that this world and preset can't give."""
 
     @property
     def hours(self) -> float:
@@ -82,27 +98,40 @@ def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Re
         out: a new or empty folder, or one of the same world and preset, which several processes may share.
 
     Raises:
-        UsageError: if a name is not known, or nothing of what is asked for can be done.
+        UsageError: if a name is not known, the model is another system's than the papers', or nothing of what is asked
+            for can be done.
         ValueError: if the folder holds something else or can't be written.
     """
     wanted = _wanted(names)
     if world.root is not None and not world.root.is_dir():
         raise UsageError(f"expected a folder of data sets as --root, got {printable(world.root)}, which is none.")
+    if not isinstance(world.network, OPSNet | OVSeg):
+        raise UsageError(
+            f"expected an OPSNet or an OVSeg as --model, got {type(world.network).__name__} in "
+            f"{printable(world.model)}: name another, or leave --model out for the shipped ones."
+        )
     plan = Plan(units={}, arms={})
     for make in PLANS:
         plan |= make(world, preset)
     there = [one for one in wanted if _is_there(one, plan)]
     if not there:
-        raise UsageError(
-            f"{few([one.name for one in wanted])} can't be had there: real data need a model that fits, and data sets "
-            "below --root; what needs a training is tried on drawn pictures (leave --root out)."
-            + "".join(f" {note}" for note in plan.notes)
-        )
+        of = "" if world.root is None else " of this model and the data sets below --root"
+        raise UsageError(" ".join([f"{few([one.name for one in wanted])} can't be had{of}.", *plan.notes]))
+    missing = tuple(one.name for one in wanted if one not in there)
+    absent = sorted(
+        {arm for one in there for arm in one.arms if not (arm.startswith(NOT_TRIED) or _is_measured(arm, plan))}
+    )
+    if world.root is None and not missing and not absent:
+        plan = replace(plan, notes=())  # they speak of what was not asked for
+    notes = [STANDS_FOR] * (world.root is None and any(one in ovseg.TABLES + ovseg_claims.CLAIMS for one in there))
+    notes += plan.notes
+    notes += [f"Not tried here: {', '.join(missing)}."] * bool(missing)
+    notes += [f"Without a figure below: {'; '.join(absent)}."] * (world.root is None and bool(absent))
     asked = Asked(
         tables=[one for one in there if isinstance(one, PaperTable)],
         figures=[one for one in there if isinstance(one, PaperFigure)],
         claims=[one for one in there if isinstance(one, Claim)],
-        about={**_about(names, world, preset, out), "notes": _notes(there, plan, world, preset)},
+        about={**_about(names, world, preset, out), "notes": notes},
         is_drawn=world.root is None,
     )
     root = None if world.root is None else str(world.root.resolve())
@@ -115,13 +144,15 @@ def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Re
         plan=plan,
         store=Store(root=out, units=plan.units),
         targets=tuple(dict.fromkeys(targets)),
-        missing=tuple(one.name for one in wanted if one not in there),
+        missing=missing,
     )
 
 
-def known_names() -> list[tuple[str, str]]:
-    """Every name that can be asked for, with what it is in a line."""
-    return [(one.name, one.says) for one in EVERYTHING]
+def known_names() -> list[tuple[str, str, str]]:
+    """Every name that can be asked for, with whose it is, and what, in a line."""
+    return [
+        (one.name, CLAIMED_BY[one.name[0]] if isinstance(one, Claim) else one.paper, one.says) for one in EVERYTHING
+    ]
 
 
 def _wanted(names: Sequence[str]) -> list[Askable]:
@@ -157,31 +188,30 @@ def _is_measured(arm: str, plan: Plan) -> bool:
     return bool(plan.arms.get(arm) and all(plan.arms[arm]))
 
 
-def _notes(there: Sequence[Askable], plan: Plan, world: World, preset: Preset) -> list[str]:
-    """What a reader of the results should know: what stands for what, and what was left out and why."""
-    if world.root is not None:
-        return list(plan.notes)
-    is_ovseg = any(one in ovseg.TABLES or one in ovseg_claims.CLAIMS for one in there)
-    absent = sorted(
-        {arm for one in there for arm in one.arms if not (arm.startswith(NOT_TRIED) or _is_measured(arm, plan))}
-    )
-    told = f"Not in the preset {preset.name}, so without a figure below: {'; '.join(absent)}."
-    return [STANDS_FOR] * is_ovseg + [told] * bool(absent)
-
-
 def _about(names: Sequence[str], world: World, preset: Preset, out: Path) -> dict[str, Any]:
     words = ["lexiseg", "reproduce", *names, "--preset", preset.name, "--model", world.model]
     words += [] if world.root is None else ["--root", str(world.root)]
-    drawn = f"{preset.test} drawn pictures of each data set, settings from {preset.val} others"
-    number = "all pictures" if preset.name == "full" else f"the first {preset.test} pictures"
     return {
         "command": shlex.join([*words, "--out", str(out)]),
         "lexiseg": version("lexiseg"),
         "preset": preset.name,
         "seeds": list(preset.seeds),
         "model": _answering(world),
-        "pictures": f"{number} of each data set, with the model's own settings" if world.root else drawn,
+        "pictures": _pictures(world, preset),
     }
+
+
+def _pictures(world: World, preset: Preset) -> str:
+    """Which pictures are looked at, and on which settings are chosen."""
+    if world.root is not None:
+        number = "All" if preset.name == "full" else f"The first {preset.test}"
+        return f"{number} of each data set, for Figures 3 to 5 at most {MOST_REAL}, with the model's own settings."
+    of_ovseg = SIZES[preset.name]
+    return (
+        f"Drawn; of each data set {preset.test} for OPSNet's tables and Figures 3 and 5, {TRAIN[preset.name]} of train "
+        f"for Figure 4, and {of_ovseg.test} for OVSeg's tables, others for each seed. Settings that are chosen are the "
+        f"best on {preset.val} pictures of val, for OVSeg's tables on {of_ovseg.val}."
+    )
 
 
 def _answering(world: World) -> str:
