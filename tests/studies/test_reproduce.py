@@ -10,7 +10,7 @@ import pytest
 from lexiseg.core.errors import UsageError
 from lexiseg.io.models import save_model
 from lexiseg.studies import reproduce
-from lexiseg.studies.opsnet.plan import ROWS, plan_ablations
+from lexiseg.studies.opsnet.plan import ARMS, plan_ablations
 from lexiseg.studies.report import cell
 from lexiseg.studies.reproduce import EVERYTHING, FIGURES, known_names, prepare
 from lexiseg.studies.units import Plan
@@ -117,7 +117,7 @@ def test_names_are_told_once_and_settings_are_plain_data() -> None:
     assert set(PRESETS) == {"quick", "full"}
     plan = plan_ablations(World(model="storybook"), QUICK)
     assert all(json.loads(json.dumps(unit.settings)) == unit.settings for unit in plan.units.values())
-    assert set(plan.arms) == set(ROWS)
+    assert set(plan.arms) == set(ARMS)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from lexiseg.training.recipes.storybook import mask2former_tiny, opsnet_tiny_sho
 
 SMALL: dict[str, Any] = {"steps": 2, "batch_size": 2, "segmenter": tiny.RESNET}
 COCO = {"data": "COCO", "drawn": "pictures/base"}
+CHOICE = {"val": COCO, "thresholds": [0.05, 0.4]}
 MASKS, START = "pictures/base", "starts/closed"
 
 
@@ -88,7 +89,7 @@ def test_a_training_that_was_stopped_goes_on_and_its_figures_are_the_evaluators(
     rows = {"modulated": MODULATED, "query, Cls": QUERY_CLASS}
     network = load_model(files / "trained" / "model")
     found = training_figures.measure_opsnet(
-        files, files / "x", model={"unit": "trained"}, rows=rows, val=COCO, tests=[COCO]
+        files, files / "x", model={"unit": "trained"}, rows=rows, **CHOICE, tests=[COCO]
     )
 
     assert json.loads(json.dumps(found)) == found
@@ -122,7 +123,7 @@ def test_every_baseline_is_trained_and_measured(files: Path) -> None:
 
     out, asked = files / "x", {"arm": "it", "tests": [COCO]}
     lseg = training_figures.measure_lseg(files, out, unit="lseg", recipe=recipe, model=GIVEN, **asked)
-    closed: dict[str, Any] = {"unit": "closed-set", "original": "ovseg/original", "longest_side": 64, "val": COCO}
+    closed: dict[str, Any] = {"unit": "closed-set", "original": "ovseg/original", "longest_side": 64, **CHOICE}
     by_layer = training_figures.measure_closed_set(files, out, names="class layer", **closed, **asked)
     covered = training_figures.measure_coverage(
         files, out, model={"unit": "plus"}, arm="it", labels="pictures/image-level", longest_side=64

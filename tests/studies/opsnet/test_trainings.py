@@ -17,6 +17,7 @@ WORLD = World(model="storybook")
 SHORT = {
     *(trainings.OPSNET, trainings.QUERY, trainings.PLAIN_CLASS, trainings.PLAIN, trainings.PLAIN_MODULATED),
     *(trainings.CLOSED, trainings.MASKCLIP, trainings.LSEG, trainings.DEEP, trainings.SWIN),
+    *trainings.STARTS.values(),
 }
 """The arms of short trainings, which the preset quick has not the time for."""
 

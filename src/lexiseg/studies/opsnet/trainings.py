@@ -18,6 +18,7 @@ from lexiseg.storybook.choices import Role, Split
 from lexiseg.studies.opsnet import costs, training_figures, training_work
 from lexiseg.studies.opsnet.ablations import StudyRow
 from lexiseg.studies.opsnet.plan import counting_units
+from lexiseg.studies.ovseg.measure import PAPER_SCALE
 from lexiseg.studies.ovseg.plan import original_clip
 from lexiseg.studies.units import Plan, Unit
 from lexiseg.studies.worlds import QUICK, SECONDS_OF_DRAWING, DataName, Pictures, Preset, World, draw, picture_units
@@ -40,6 +41,8 @@ OPSNET, QUERY = "OPSNet", "OPSNet, query"
 PLAIN_CLASS, PLAIN, PLAIN_MODULATED = (f"OPSNet without enhancer, {row}" for row in ("Cls", "Cls.IoU", "modulated"))
 CLOSED, MASKCLIP, LSEG, SIMBASELINE = "Mask2Former", "MaskCLIP-like", "LSeg-like", "SimBaseline"
 DEEP, SWIN = "OPSNet, deeper ResNet", "OPSNet, Swin"
+STARTS = {"resnet": "start, ResNet", "deep": "start, deeper ResNet", "swin": "start, Swin"}
+"""The closed sets that the backbones' OPSNets begin from."""
 PLUS: Mapping[str, Callable[..., OPSNetPlusRecipe]] = {
     FURTHER: opsnet_plus_tiny_control,
     CLASSES: opsnet_plus_tiny_classes,
@@ -76,8 +79,10 @@ SECONDS = {"closed": 0.045, "opsnet": 0.06, "deep": 0.075, "swin": 0.085, "lseg"
 """Of a training, for each picture of a step, on one core."""
 SECONDS_OF_FIGURES = 0.09
 """Of a measurement, for each picture."""
-SIMBASELINE_MASKS = 0.4
-"""SimBaseline's mask threshold across data sets."""
+SIMBASELINE_REGIONS = {"mask_threshold": 0.4, "clip_logit_scale": PAPER_SCALE}
+"""SimBaseline's mask threshold across data sets, and the scale of CLIP's cosines."""
+THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+"""Of scores, out of which val chooses: Mask2Former's is 0.8."""
 SIDE = opsnet_tiny_short().framing.image_size
 RecipeT = TypeVar("RecipeT", ClosedSetRecipe, OPSNetRecipe)
 
@@ -135,6 +140,7 @@ class _Trainings:
         self.given = world.model_settings
         self.original = original.name
         self.val = world.pictures("COCO", "val", preset)
+        self.choice = {"val": self.val.settings, "thresholds": list(THRESHOLDS)}
         self.costs = _costs(world, self.val)
         self.tests = {data: world.pictures(data, "test", preset) for data in ALL}
         self.units: dict[str, Unit] = {original.name: original, **picture_units([self.val, *self.tests.values()])}
@@ -152,7 +158,7 @@ class _Trainings:
             for arm, recipe in PLUS.items():
                 self._plus(arm, recipe(seed=seed), seed)
         self._given("given", GIVEN, self.given)
-        settings = {"unit": self.original, "mask_threshold": SIMBASELINE_MASKS, "arm": SIMBASELINE}
+        settings = {"unit": self.original, **SIMBASELINE_REGIONS, "arm": SIMBASELINE}
         measure = training_figures.measure_simbaseline
         self._figures("simbaseline", (SIMBASELINE,), measure, SEMANTIC, self.original, **settings)
         return Plan(units=self.units, arms={arm: tuple(seeds) for arm, seeds in self.arms.items()}) | self.costs
@@ -166,13 +172,8 @@ class _Trainings:
         self._opsnet(f"plain-{seed}", opsnet_tiny_plain(seed=seed), start, plain, ("COCO", "ADE20K"))
         recipe = replace(mask2former_tiny(seed=seed), steps=short.steps)
         closed = self._train(f"trainings/closed-{seed}", training_work.train_closed_set, recipe, start, "closed")
-        settings: dict[str, Any] = {"unit": closed, "original": self.original, "longest_side": SIDE}
-        settings["val"] = self.val.settings
-        measure, needs = training_figures.measure_closed_set, (closed, self.original)
-        by_tokens = {"arm": MASKCLIP, "names": "mask tokens", **settings}
-        self._figures(f"maskclip-{seed}", (MASKCLIP,), measure, PANOPTIC, *needs, **by_tokens)
-        by_layer = {"arm": CLOSED, "names": "class layer", **settings}
-        self._figures(f"closed-{seed}", (CLOSED,), measure, PANOPTIC[:1], *needs, **by_layer)
+        self._closed_set(f"maskclip-{seed}", MASKCLIP, closed, "mask tokens", PANOPTIC)
+        self._closed_set(f"closed-{seed}", CLOSED, closed, "class layer", PANOPTIC[:1])
         lseg = self._train(f"trainings/lseg-{seed}", training_work.train_lseg, short, start, "lseg", model=self.given)
         settings = {"unit": lseg, "recipe": to_jsonable(self._sized(short)), "model": self.given, "arm": LSEG}
         self._figures(f"lseg-{seed}", (LSEG,), training_figures.measure_lseg, SEMANTIC, lseg, **settings)
@@ -202,7 +203,7 @@ class _Trainings:
 
     def _given(self, name: str, arm: str, model: Mapping[str, Any], *needs: str) -> None:
         """The given model, or what was made of it: all figures, and how its masks cover pictures with labels."""
-        settings = {"model": model, "rows": {arm: MODULATED}, "val": self.val.settings}
+        settings = {"model": model, "rows": {arm: MODULATED}, **self.choice}
         measured = self._figures(name, (), training_figures.measure_opsnet, ALL, *needs, **settings)
         covered = self._add(
             f"figures/{name}-coverage",
@@ -219,10 +220,15 @@ class _Trainings:
     def _start(self, name: str, recipe: OPSNetRecipe) -> str:
         """The closed set that a recipe's segmenter begins from; each seed has its own, so that spreads have both."""
         closed = replace(mask2former_tiny_short(seed=recipe.seed), segmenter=recipe.segmenter)
-        unit = f"starts/{name}-{recipe.seed}"
-        if unit not in self.units:
-            self._train(unit, training_work.train_closed_set, closed, None, "closed")
+        unit = self._train(f"starts/{name}-{recipe.seed}", training_work.train_closed_set, closed, None, "closed")
+        self._closed_set(f"start-{name}-{recipe.seed}", STARTS[name], unit, "class layer", PANOPTIC[:1])
         return unit
+
+    def _closed_set(self, name: str, arm: str, unit: str, names: str, data: Sequence[DataName]) -> None:
+        """Figures of a trained closed set under some names."""
+        settings = {"unit": unit, "names": names, "original": self.original, "longest_side": SIDE, "arm": arm}
+        measure = training_figures.measure_closed_set
+        self._figures(f"{name}", (arm,), measure, data, unit, self.original, **settings, **self.choice)
 
     def _opsnet(
         self,
@@ -235,7 +241,7 @@ class _Trainings:
     ) -> None:
         """Trains one and measures its rows."""
         unit = self._train(f"trainings/{name}", training_work.train_opsnet, recipe, start, kind, model=self.given)
-        asked = {"model": {"unit": unit}, "rows": rows, "val": self.val.settings}
+        asked = {"model": {"unit": unit}, "rows": rows, **self.choice}
         self._figures(name, tuple(rows), training_figures.measure_opsnet, data, unit, **asked)
 
     def _train(
