@@ -126,7 +126,7 @@ def test_results_are_written_and_their_place_is_told(reproduce: Run, tmp_path: P
     assert "lexiseg reproduce o15 'Table 4' --preset quick" in page.read_text()
     text = page.read_text()
     assert "| O15 | holds | 4 of 4 |" in text
-    assert "1 claims: 1 holds" in text
+    assert "Of 1, holds: 1. " in text
     assert "nobody counts it.\n\nNot tried here: Table 4.\n" in text
 
 

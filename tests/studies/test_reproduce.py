@@ -14,7 +14,7 @@ from lexiseg.io.models import save_model
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.studies import reproduce
 from lexiseg.studies.figures.plan import PROTOTYPES
-from lexiseg.studies.opsnet.plan import ROWS, add_up, count, plan_ablations
+from lexiseg.studies.opsnet.plan import ARMS, add_up, count, plan_ablations
 from lexiseg.studies.report import cell
 from lexiseg.studies.reproduce import EVERYTHING, FIGURES, known_names, prepare
 from lexiseg.studies.units import Plan
@@ -131,7 +131,7 @@ def test_blocks_and_figures_are_the_same_of_however_many_parts(tmp_path: Path) -
     spec = StorybookSpec(role="base", split="val", count=number, size=(64, 64))
     write_storybook(spec, tmp_path / pictures.unit.name)
     about: Any = {"model": World(model="storybook").model_settings, "pictures": pictures.settings}
-    about["rows"] = {row: to_jsonable(ROWS[row])}
+    about["rows"] = {row: to_jsonable(ARMS[row][0])}
 
     count(tmp_path, tmp_path / "blocks", **about, blocks=range(MOST_BLOCKS))
     count(tmp_path, tmp_path / "more", **about, blocks=range(number), of=number)
@@ -181,7 +181,7 @@ def test_names_are_told_once_and_settings_are_plain_data() -> None:
     assert set(PRESETS) == {"quick", "full"}
     plan = plan_ablations(World(model="storybook"), QUICK)
     assert all(json.loads(json.dumps(unit.settings)) == unit.settings for unit in plan.units.values())
-    assert set(plan.arms) == set(ROWS)
+    assert set(plan.arms) == set(ARMS)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +194,8 @@ def test_names_are_told_once_and_settings_are_plain_data() -> None:
         (Measured(seeds=(50.0,), blocks=(49.0, 51.0)), None, "50.0 *± 1.0*"),
         (Measured(seeds=(0.023,), blocks=(0.022, 0.024)), 0.2, "0.023 *± 0.001* (0.2)"),
         (Measured(seeds=(-0.5,)), None, "-0.50"),
+        (Measured(seeds=(0.02, 0.0, -0.02)), 0.1, "0.000 ± 0.020 (0.1)"),
+        (Measured(seeds=(0.013,), blocks=(-1.4, 1.4)), None, "0.0 *± 1.4*"),
         (Measured(seeds=(0.0,)), None, "0.0"),
     ],
 )

@@ -18,11 +18,14 @@ from lexiseg.evaluation.plan import EvaluationPlan
 from lexiseg.models.base import OpenVocabularySegmenter
 from lexiseg.models.crops import mask_probs_on
 from lexiseg.models.opsnet import EncodedRegions
+from lexiseg.models.postprocess.panoptic import mask_probs_of
 
 SURE = 100.0  # a logit beside zeros whose probability is 1 in float32
 
 
-def name_perfectly(encoded: EncodedRegions, batch: AnnotatedBatch, plan: EvaluationPlan) -> MaskPrediction:
+def name_perfectly(
+    encoded: EncodedRegions, batch: AnnotatedBatch, plan: EvaluationPlan, mask_threshold: float = 0.5
+) -> MaskPrediction:
     """Oracle naming: the model's masks and predicted IoUs, with the names that the truth gives them.
 
     A proposal gets, with certainty, the class of the true segment that it overlaps with IoU > 0.5 (void taken off
@@ -33,9 +36,10 @@ def name_perfectly(encoded: EncodedRegions, batch: AnnotatedBatch, plan: Evaluat
         encoded: the pictures of the batch.
         batch: the truth.
         plan: vocabulary and categories.
+        mask_threshold: where masks are cut, as in the merge; in [0, 1].
     """
     names: dict[tuple[int, int], int] = {}
-    for index, found in enumerate(_overlaps(encoded, batch, plan)):
+    for index, found in enumerate(_overlaps(encoded, batch, plan, mask_threshold)):
         for query, place in enumerate(found.matched()):
             if place is not None:
                 names[index, query] = plan.category_ids.index(found.truth[place].category_id)
@@ -43,7 +47,11 @@ def name_perfectly(encoded: EncodedRegions, batch: AnnotatedBatch, plan: Evaluat
 
 
 def score_perfectly(
-    prediction: MaskPrediction, encoded: EncodedRegions, batch: AnnotatedBatch, plan: EvaluationPlan
+    prediction: MaskPrediction,
+    encoded: EncodedRegions,
+    batch: AnnotatedBatch,
+    plan: EvaluationPlan,
+    mask_threshold: float = 0.5,
 ) -> MaskPrediction:
     """The model's names and masks, with true IoUs in place of the predicted ones.
 
@@ -52,20 +60,23 @@ def score_perfectly(
         encoded: the pictures of the batch.
         batch: the truth; a mask's IoU is the largest that it has with a true segment, crowds left out.
         plan: vocabulary and categories.
+        mask_threshold: where masks are cut, as in the merge; in [0, 1].
     """
-    best = [found.iou()[1:, 1:].max(0, initial=0) for found in _overlaps(encoded, batch, plan)]
+    cut = _overlaps(encoded, batch, plan, mask_threshold)
+    best = [found.iou()[1:, 1:].max(0, initial=0) for found in cut]
     return replace(prediction, iou_scores=torch.from_numpy(np.stack(best)).to(prediction.iou_scores))
 
 
-def _overlaps(encoded: EncodedRegions, batch: AnnotatedBatch, plan: EvaluationPlan) -> Iterator[Overlaps]:
+def _overlaps(
+    encoded: EncodedRegions, batch: AnnotatedBatch, plan: EvaluationPlan, mask_threshold: float
+) -> Iterator[Overlaps]:
     """How the masks of each picture lie over its true segments, crowds left out."""
     images = zip(encoded.proposals.mask_logits, batch.images.frames, batch.annotations, strict=True)
     for mask_logits, frame, truth in images:
         true = truth.to_segmentation(plan.measure.categories)
         segments = tuple(s for s in true.segments if not s.is_crowd)
-        # Half a probability is a logit of zero: the rule of the merge's mask cut.
-        logits = (frame.leave(query.float()[None])[0] for query in mask_logits)
-        yield mask_overlaps(true.ids, segments, ((one >= 0).cpu().numpy() for one in logits))
+        probs = (mask_probs_of(query, frame) for query in mask_logits)
+        yield mask_overlaps(true.ids, segments, ((one >= mask_threshold).cpu().numpy() for one in probs))
 
 
 def certain(

@@ -149,9 +149,9 @@ def cell(measured: Measured | None, paper: float | None = None) -> str:
     """Ours with its spread, the paper's in brackets; a dash where there is neither."""
     parts: list[str] = []
     if measured is not None:
-        mean = statistics.mean(measured.seeds)
-        digits = _digits(mean, least=1)
-        parts.append(f"{mean:.{digits}f}{_plus_minus(*spread(measured), digits=digits)}")
+        mean, (width, of) = statistics.mean(measured.seeds), spread(measured)
+        digits = _digits(mean, width, least=1)
+        parts.append(f"{mean:.{digits}f}{_plus_minus(width, of, digits=digits)}")
     elif paper is not None:
         parts.append("-")
     if paper is not None:
@@ -159,9 +159,10 @@ def cell(measured: Measured | None, paper: float | None = None) -> str:
     return " ".join(parts) or "-"
 
 
-def _digits(value: float, *, least: int) -> int:
-    """Digits behind the point: more where a value below one would have fewer than two that count."""
-    return max(least, 1 - math.floor(math.log10(abs(value)))) if value else least
+def _digits(mean: float, width: float | None, *, least: int) -> int:
+    """Digits behind the point: more where a figure and its spread are so small that less than two would count."""
+    size = max(abs(mean), width or 0.0)
+    return max(least, 1 - math.floor(math.log10(size))) if size else least
 
 
 def _plus_minus(width: float | None, of: SpreadOf | None, *, digits: int) -> str:
@@ -203,8 +204,8 @@ def _claims_overview(claims: Sequence[Claim], verdicts: Mapping[str, tuple[Claim
         share += f", {not_run} not run" if not_run else ""
         rows.append((claim.name, verdict, share, "; ".join(against)))
     tally = Counter(verdict for verdict, _ in verdicts.values())
-    told = ", ".join(f"{number} {verdict}" for verdict, number in tally.most_common())
-    lines = [f"{len(claims)} claims: {told}. What each says and all its contrasts stand at the end of this page."]
+    told = ", ".join(f"{verdict}: {number}" for verdict, number in tally.most_common())
+    lines = [f"Of {len(claims)}, {told}. What each says and all its contrasts stand at the end of this page."]
     heading = ("claim", "verdict", "contrasts that hold", "contrasts that do not hold")
     return "\n".join(["## Claims", "", *lines, "", *markdown_table(heading, rows)])
 
@@ -236,7 +237,7 @@ def _difference(finding: Finding) -> str:
     if not finding.gains:
         return "-"
     mean = statistics.mean(finding.gains)
-    digits = _digits(mean, least=2)
+    digits = _digits(mean, finding.spread, least=2)
     width = _plus_minus(finding.spread, finding.spread_of, digits=digits)
     allowed = finding.contrast.margin
     margin = "" if not allowed else f" (may lack {allowed:g})" if allowed > 0 else f" (must pass {-allowed:g})"

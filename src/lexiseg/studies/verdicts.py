@@ -8,14 +8,15 @@ from typing import Any, Literal, TypeVar
 
 RULE = (
     "A contrast is a sum of figures that the paper would have above zero, taken within a seed and on the same "
-    "pictures. Its spread is the larger of two: the standard deviation over the trainings, where there are three or "
-    "more seeds, and the delete-one jackknife's standard error over 20 blocks of test pictures (of seed 0; for Figure "
-    "4, of classes). With d the mean over the seeds, and a margin where the claim allows one: d + margin above twice "
-    "the spread holds, below minus twice the spread it does not hold, and in between it is too close to call, as it "
-    "is without a spread. Equalities hold if every digit is equal. A claim holds if all its contrasts hold, does not "
-    "hold if one does not, and else is too close to call, or run in part where some of its contrasts were not run; "
-    "nothing is allowed for their number, so that of many contrasts one may fail by chance. Controls, for which the "
-    "papers have no order, never count."
+    "pictures. Its spread is the larger of two: the standard deviation where there are three or more seeds (each a "
+    "training; of OVSeg, also pictures of its own, and where nothing was trained, those alone), and the delete-one "
+    "jackknife's standard error over 20 blocks of test pictures (of seed 0; for Figure 4, of classes). With d the "
+    "mean over the seeds, and a margin where the claim allows one: d + margin above twice the spread holds, below "
+    "minus twice the spread it does not hold, and in between it is too close to call, as it is without a spread. "
+    "Equalities hold if every digit is equal. A claim holds if all its contrasts hold, does not hold if one does not, "
+    "and else is too close to call, or run in part where some of its contrasts were not run; nothing is allowed for "
+    "their number, so that of many contrasts one may fail by chance. Controls, for which the papers have no order, "
+    "never count."
 )
 """How every verdict is found."""
 

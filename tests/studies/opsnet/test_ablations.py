@@ -179,7 +179,7 @@ def test_a_coarse_clip_sees_a_smaller_picture_and_leaves_the_query_alone(
         return real(self, images)
 
     monkeypatch.setattr(OPSNet, "clip_map", recorded)
-    coarse = replace(TABLE_4[0], name="query beside a coarse CLIP", clip_regions="coarse")
+    coarse = replace(TABLE_4[0], name="query beside a coarse CLIP", clip_size=COARSE)
     rows = at_thresholds((TABLE_4[0], coarse), LOOSE)
 
     fine, beside = study(untrained, scenes, WORDS, rows, EvaluationSettings(limit=1)).results

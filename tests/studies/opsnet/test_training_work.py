@@ -28,12 +28,13 @@ from lexiseg.training.recipes.storybook import mask2former_tiny, opsnet_tiny_sho
 
 SMALL: dict[str, Any] = {"steps": 2, "batch_size": 2, "segmenter": tiny.RESNET}
 COCO = {"data": "COCO", "drawn": "pictures/base"}
-MASKS = "pictures/base"
+CHOICE = {"val": COCO, "thresholds": [0.05, 0.4]}
+MASKS, START = "pictures/base", "starts/closed"
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two pictures of each kind, and an untrained model of the drawn world."""
+    """A folder with two pictures of each kind, an untrained model of the drawn world, and an untrained closed set."""
     root = tmp_path_factory.mktemp("files")
     for role in ("base", "image-level"):
         spec = StorybookSpec(role=role, split="val", count=2, size=(64, 64))
@@ -42,6 +43,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network.config = replace(network.config, training_vocabulary=BASE, longest_side=64)
     save_model(network, root / "given" / "model")
     save_model(load_model(shipped_folder("tiny-ovseg")), root / "ovseg" / "original" / "model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_work, "run", lambda task, out, resume: None)
+        recipe = small(mask2former_tiny(seed=5))
+        training_work.train_closed_set(root, root / START, recipe=recipe, start=None, pictures=MASKS)
     return root
 
 
@@ -56,23 +61,18 @@ def small(recipe: Any) -> dict[str, Any]:
 def test_a_closed_set_and_an_opsnet_begin_from_one_segmenter(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = load_model(files / "given" / "model")
     monkeypatch.setattr(training_work, "run", lambda task, out, resume: None)
+    shared: dict[str, Any] = {"start": START, "pictures": MASKS}
 
-    training_work.train_closed_set(
-        files, files / "closed", recipe=small(mask2former_tiny(seed=1)), start=GIVEN, pictures=MASKS
-    )
-    training_work.train_opsnet(
-        files, files / "short", recipe=small(opsnet_tiny_short(seed=1)), model=GIVEN, start=GIVEN, pictures=MASKS
-    )
-    from_closed = {"closed set": "closed"}
-    training_work.train_opsnet(
-        files, files / "next", recipe=small(opsnet_tiny_short(seed=2)), model=GIVEN, start=from_closed, pictures=MASKS
-    )
+    training_work.train_closed_set(files, files / "closed", recipe=small(mask2former_tiny(seed=1)), **shared)
+    for seed in (1, 2):
+        recipe = small(opsnet_tiny_short(seed=seed))
+        training_work.train_opsnet(files, files / f"short-{seed}", recipe=recipe, model=GIVEN, **shared)
 
-    short, later = (load_model(files / name / "model") for name in ("short", "next"))
+    start, closed = (read_mask2former(files / name / "model").segmenter for name in (START, "closed"))
+    short, later = (load_model(files / f"short-{seed}" / "model") for seed in (1, 2))
     assert all(isinstance(network, OPSNet) for network in (given, short, later))
-    same = given.segmenter.state_dict()
-    for other in (short.segmenter.state_dict(), read_mask2former(files / "closed" / "model").segmenter):
-        assert all(torch.equal(value, other[name]) for name, value in same.items())
+    for other in (closed, short.segmenter.state_dict(), later.segmenter.state_dict()):
+        assert all(torch.equal(value, other[name]) for name, value in start.items())
     assert weights_hash(short.clip.state_dict()) == weights_hash(given.clip.state_dict())
     assert short.config.modulation == given.config.modulation
     heads = [weights_hash({"void": network.state_dict()["head.void_embed"]}) for network in (given, short, later)]
@@ -81,7 +81,7 @@ def test_a_closed_set_and_an_opsnet_begin_from_one_segmenter(files: Path, monkey
 
 @pytest.mark.slow
 def test_a_training_that_was_stopped_goes_on_and_its_figures_are_the_evaluators(files: Path) -> None:
-    settings: Any = {"recipe": small(opsnet_tiny_short(seed=1)), "model": GIVEN, "start": GIVEN, "pictures": MASKS}
+    settings: Any = {"recipe": small(opsnet_tiny_short(seed=1)), "model": GIVEN, "start": START, "pictures": MASKS}
     training_work.train_opsnet(files, files / "trained", **settings)
     kept = weights_hash(load_model(files / "trained" / "model").state_dict())
     assert not list((files / "trained").glob("training*.pt"))
@@ -89,7 +89,7 @@ def test_a_training_that_was_stopped_goes_on_and_its_figures_are_the_evaluators(
     rows = {"modulated": MODULATED, "query, Cls": QUERY_CLASS}
     network = load_model(files / "trained" / "model")
     found = training_figures.measure_opsnet(
-        files, files / "x", model={"unit": "trained"}, rows=rows, val=COCO, tests=[COCO]
+        files, files / "x", model={"unit": "trained"}, rows=rows, **CHOICE, tests=[COCO]
     )
 
     assert json.loads(json.dumps(found)) == found
@@ -106,9 +106,9 @@ def test_a_training_that_was_stopped_goes_on_and_its_figures_are_the_evaluators(
 @pytest.mark.slow
 def test_every_baseline_is_trained_and_measured(files: Path) -> None:
     recipe = small(opsnet_tiny_short(seed=1))
-    training_work.train_lseg(files, files / "lseg", recipe=recipe, model=GIVEN, start=GIVEN, pictures=MASKS)
+    training_work.train_lseg(files, files / "lseg", recipe=recipe, model=GIVEN, start=START, pictures=MASKS)
     training_work.train_closed_set(
-        files, files / "closed-set", recipe=small(mask2former_tiny(seed=1)), start=GIVEN, pictures=MASKS
+        files, files / "closed-set", recipe=small(mask2former_tiny(seed=1)), start=START, pictures=MASKS
     )
     plus = replace(opsnet_plus_tiny(), **SMALL, labelled_batch_size=2)
     plus = replace(plus, framing=replace(plus.framing, image_size=64))
@@ -123,7 +123,7 @@ def test_every_baseline_is_trained_and_measured(files: Path) -> None:
 
     out, asked = files / "x", {"arm": "it", "tests": [COCO]}
     lseg = training_figures.measure_lseg(files, out, unit="lseg", recipe=recipe, model=GIVEN, **asked)
-    closed: dict[str, Any] = {"unit": "closed-set", "original": "ovseg/original", "longest_side": 64, "val": COCO}
+    closed: dict[str, Any] = {"unit": "closed-set", "original": "ovseg/original", "longest_side": 64, **CHOICE}
     by_layer = training_figures.measure_closed_set(files, out, names="class layer", **closed, **asked)
     covered = training_figures.measure_coverage(
         files, out, model={"unit": "plus"}, arm="it", labels="pictures/image-level", longest_side=64

@@ -62,7 +62,8 @@ TABLE_4 = PaperTable(
 TABLE_5 = PaperTable(
     name="Table 5",
     paper="OPSNet",
-    says="How CLIP sees a region, with its embeddings alone: one pass and mask pooling, or a pass for each of N crops.",
+    says="How CLIP sees a region, with its embeddings alone: one pass and mask pooling, or a pass for each of N crops. "
+    "The shipped CLIP was trained for the first: its pool, made anew from the adapter, is the plain mean of all cells.",
     columns=_ADE_FIRST,
     rows=rows_of(
         _ADE_FIRST,
@@ -180,7 +181,11 @@ CLAIMS = (
                     (1, "Table 4: CLIP-only", ADE),
                 ),
             ),
-            above(ADE, "Table 4: query-only", f"{COARSE}, CLIP-only", kind="control"),
+            # If CLIP is above on ADE20K: are the names that the queries were not trained for the reason?
+            *(
+                above(f"ADE20K PQ {group}", "Table 4: query-only", "Table 4: CLIP-only", kind="control")
+                for group in ("seen", "unseen")
+            ),
         ),
     ),
     Claim(
@@ -212,8 +217,8 @@ CLAIMS = (
     Claim(
         name="O7",
         says="EF gives 52.4, 16.9 and 49.7, EF + LD 52.4, 17.7 and 50.2: better abroad step by step, the same at home; "
-        "LD moves ADE20K's stuff up (19.0 to 21.9) while things slip (15.8 to 15.6); no fixed k is as good everywhere "
-        "(Table 4).",
+        "LD moves ADE20K's stuff up (19.0 to 21.9) while things slip (15.8 to 15.6); no fixed k has as good a sum over "
+        "the data sets (Table 4).",
         contrasts=(
             above(COCO, "Table 4: EF", "Table 4: query-only", kind="equal"),
             above(COCO, "Table 4: EF + LD", "Table 4: query-only", kind="equal"),
@@ -242,7 +247,7 @@ CLAIMS = (
         "16.3) and too much of it lowers it again (14.2).",
         contrasts=(
             *(above(ADE, _cell(alpha, beta), _cell(0, beta)) for beta in _BETAS for alpha in (5, 10, 15)),
-            *rising((ADE,), *(_cell(alpha, 0) for alpha in (0, 5, 10, 15))),
+            *rising((ADE,), *(_cell(alpha, 0) for alpha in (5, 10, 15))),
             above(ADE, _cell(0, 0.5), _cell(0, 0)),
             above(ADE, _cell(0, 0.5), _cell(0, 1.0)),
         ),

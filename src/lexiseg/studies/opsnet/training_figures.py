@@ -28,8 +28,6 @@ from lexiseg.studies.opsnet.training_work import load_lseg
 from lexiseg.studies.verdicts import of_data, with_blocks
 from lexiseg.studies.worlds import MOST_BLOCKS, load_network, open_pictures, seen_and_unseen
 
-THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
-"""Out of which val chooses: Mask2Former's is 0.8."""
 Opened = tuple[Dataset, Vocabulary]
 """As `open_pictures` gives it."""
 Way = tuple[Fusion, MergeConfig]
@@ -44,6 +42,7 @@ def measure_opsnet(
     model: Mapping[str, Any],
     rows: Mapping[str, Mapping[str, Any]],
     val: Mapping[str, Any],
+    thresholds: Sequence[float],
     tests: Sequence[Mapping[str, Any]],
 ) -> Any:
     """PQ and mIoU of an OPSNet in one pass over each data set.
@@ -55,6 +54,7 @@ def measure_opsnet(
         rows: for each arm whether the query answers alone ("query only"), with the model's modulation otherwise, and
             what ranks ("rank_by").
         val: pictures on which every row's score threshold is chosen by PQ.
+        thresholds: out of which.
         tests: pictures of each data set.
     """
     network = load_network(files, model, OPSNet)
@@ -63,7 +63,7 @@ def measure_opsnet(
         arm: (QUERY_ONLY if row["query only"] else own.modulation, replace(own.merge, rank_by=row["rank_by"]))
         for arm, row in rows.items()
     }
-    chosen = _choose(network, open_pictures(files, val), ways)
+    chosen = _choose(network, open_pictures(files, val), ways, thresholds)
     arms: dict[str, dict[str, Any]] = {arm: {} for arm in rows}
     for settings in tests:
         for arm, found in count(network, open_pictures(files, settings), chosen).items():
@@ -71,15 +71,17 @@ def measure_opsnet(
     return {"arms": arms, "thresholds": {arm: merge.score_threshold for arm, (_, merge) in chosen.items()}}
 
 
-def _choose(network: OpenVocabularySegmenter, val: Opened, ways: Mapping[str, Way]) -> dict[str, Way]:
+def _choose(
+    network: OpenVocabularySegmenter, val: Opened, ways: Mapping[str, Way], thresholds: Sequence[float]
+) -> dict[str, Way]:
     """Each at its score threshold of the best PQ, the lower one of equals."""
     tried = {
         (arm, threshold): (fusion, replace(merge, score_threshold=threshold))
         for arm, (fusion, merge) in ways.items()
-        for threshold in THRESHOLDS
+        for threshold in thresholds
     }
     pq = {key: found["PQ"]["value"] for key, found in count(network, val, tried).items()}
-    return {arm: tried[arm, max(THRESHOLDS, key=lambda threshold: pq[arm, threshold])] for arm in ways}
+    return {arm: tried[arm, max(thresholds, key=lambda threshold: pq[arm, threshold])] for arm in ways}
 
 
 def measure_closed_set(
@@ -92,6 +94,7 @@ def measure_closed_set(
     longest_side: int,
     arm: str,
     val: Mapping[str, Any],
+    thresholds: Sequence[float],
     tests: Sequence[Mapping[str, Any]],
 ) -> Any:
     """A closed-set Mask2Former, named by its own layer or by mask tokens of an OVSeg's CLIP (MaskCLIP).
@@ -105,13 +108,14 @@ def measure_closed_set(
         longest_side: of the pictures.
         arm: what the figures are called.
         val: pictures on which the score threshold is chosen by PQ.
+        thresholds: out of which.
         tests: pictures of each data set.
     """
     weights, clip = read_mask2former(files / unit / "model"), load_network(files, {"unit": original}, OVSeg).clip
     config = BaselineConfig(training_vocabulary=open_pictures(files, val)[1], longest_side=longest_side)
     kind = ClosedSetNames if names == "class layer" else MaskClip
     network = kind(config, weights, clip).eval()
-    chosen = _choose(network, open_pictures(files, val), {arm: (config.fusion, config.merge)})
+    chosen = _choose(network, open_pictures(files, val), {arm: (config.fusion, config.merge)}, thresholds)
     figures = _tested(network, chosen[arm], files, tests)
     return {"arms": {arm: figures}, "threshold": chosen[arm][1].score_threshold}
 
@@ -148,6 +152,7 @@ def measure_simbaseline(
     *,
     unit: str,
     mask_threshold: float,
+    clip_logit_scale: float,
     arm: str,
     tests: Sequence[Mapping[str, Any]],
 ) -> Any:
@@ -158,11 +163,13 @@ def measure_simbaseline(
         out: not used.
         unit: what leaves the OVSeg.
         mask_threshold: SimBaseline's, of regions.
+        clip_logit_scale: of CLIP's cosines.
         arm: what the figures are called.
         tests: pictures of each data set.
     """
     network = load_network(files, {"unit": unit}, OVSeg)
-    network.config = replace(network.config, regions=replace(network.config.regions, mask_threshold=mask_threshold))
+    regions = replace(network.config.regions, mask_threshold=mask_threshold)
+    network.config = replace(network.config, regions=regions, clip_logit_scale=clip_logit_scale)
     way = SIMBASELINE_CROSS_DATASET, network.config.merge
     return {"arms": {arm: _semantic(_tested(network, way, files, tests))}}
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from torch import nn
 
 from lexiseg.core.random import fork_random
 from lexiseg.core.weights import read_tensors
@@ -30,16 +29,14 @@ from lexiseg.training.segmentation.task import SegmentationTask
 LSEG_FILE = "lseg.safetensors"
 
 
-def train_closed_set(
-    files: Path, out: Path, *, recipe: Mapping[str, Any], start: Mapping[str, Any] | None, pictures: str
-) -> Any:
+def train_closed_set(files: Path, out: Path, *, recipe: Mapping[str, Any], start: str | None, pictures: str) -> Any:
     """Trains a closed-set Mask2Former with a class layer from nothing.
 
     Args:
         files: what units leave.
         out: gets `model`, in transformers' layout.
         recipe: a plain ClosedSetRecipe.
-        start: whose segmenter it begins from, see `_take_start`; None: from nothing.
+        start: the unit that leaves the closed set from whose segmenter it begins; None: from nothing.
         pictures: the unit that draws them.
     """
     chosen = from_jsonable(ClosedSetRecipe, recipe)
@@ -64,7 +61,7 @@ def train_opsnet(
     *,
     recipe: Mapping[str, Any],
     model: Mapping[str, Any],
-    start: Mapping[str, Any],
+    start: str,
     pictures: str,
 ) -> Any:
     """Trains an OPSNet around the given one's frozen CLIP; enhancer and heads begin from nothing.
@@ -74,7 +71,7 @@ def train_opsnet(
         out: gets `model`.
         recipe: a plain OPSNetRecipe.
         model: settings of the given OPSNet, whose fusion and merge it takes too.
-        start: as `_take_start` has it.
+        start: the unit that leaves the closed set from whose segmenter it begins.
         pictures: the unit that draws them.
     """
     chosen, given = from_jsonable(OPSNetRecipe, recipe), load_network(files, model, OPSNet)
@@ -124,7 +121,7 @@ def train_lseg(
     *,
     recipe: Mapping[str, Any],
     model: Mapping[str, Any],
-    start: Mapping[str, Any],
+    start: str,
     pictures: str,
 ) -> Any:
     """Trains an LSeg by what an OPSNetRecipe says of steps, pictures and optimiser; see `train_opsnet`."""
@@ -157,23 +154,14 @@ def _train(
     task: Callable[..., SegmentationTask[Any]],
     recipe: ClosedSetRecipe | OPSNetRecipe,
     model: Any,
-    start: Mapping[str, Any] | None,
+    start: str | None,
     pictures: str,
 ) -> None:
-    """Trains a model whose segmenter begins from a start, see `_take_start`, on the pictures of a unit."""
-    _take_start(files, model.segmenter, start)
+    """Trains a model on the pictures of a unit; its segmenter begins as that of the closed set that another left."""
+    if start is not None:
+        model.segmenter.load_state_dict(dict(read_mask2former(files / start / "model").segmenter))
     data = read_panoptic(files / pictures)
     run(task(recipe, data, model, workers=0, keeps_batch_norm=start is not None), out, resume=True)
-
-
-def _take_start(files: Path, segmenter: nn.Module, start: Mapping[str, Any] | None) -> None:
-    """Puts weights into a segmenter: those of a closed set that a unit has trained, or of a given OPSNet."""
-    if start is None:
-        return
-    if "closed set" in start:
-        segmenter.load_state_dict(dict(read_mask2former(files / start["closed set"] / "model").segmenter))
-    else:
-        segmenter.load_state_dict(load_network(files, start, OPSNet).segmenter.state_dict())
 
 
 def _trained(out: Path, steps: int) -> Any:

@@ -1,9 +1,9 @@
 """Units of the rows that need a training or another model: Tables 1 (without enhancer), 2, 3, 8 and 9, and the cost.
 
-All short trainings of the full preset begin from a closed-set Mask2Former of their backbone and seed
-(`mask2former-tiny-short`) and take `opsnet-tiny-short`'s steps on the same pictures in the same order, with heads from
-nothing; OPSNet+ goes on from the given model. The quick preset begins from the given model's segmenter and takes a few
-steps. In these a class layer, an LSeg or another backbone would learn next to nothing, so that it has none of them.
+All short trainings begin from a closed-set Mask2Former of their backbone and seed (`mask2former-tiny-short`) and take
+`opsnet-tiny-short`'s steps on the same pictures in the same order, with heads from nothing; OPSNet+ goes on from the
+given model. The quick preset has no short trainings: the few steps for which it has the time teach heads next to
+nothing, and whose heads begin nearer to words would look better than it is.
 
 Real data are measured with the given model alone, and so are drawn ones if it has another segmenter than the recipes.
 """
@@ -19,6 +19,7 @@ from lexiseg.storybook.choices import Role, Split
 from lexiseg.studies.opsnet import costs, training_figures, training_work
 from lexiseg.studies.opsnet.ablations import StudyRow
 from lexiseg.studies.opsnet.plan import counting_units
+from lexiseg.studies.ovseg.measure import PAPER_SCALE
 from lexiseg.studies.ovseg.plan import original_clip
 from lexiseg.studies.units import Plan, Unit
 from lexiseg.studies.worlds import (
@@ -51,6 +52,8 @@ OPSNET, QUERY = "OPSNet", "OPSNet, query"
 PLAIN_CLASS, PLAIN, PLAIN_MODULATED = (f"OPSNet without enhancer, {row}" for row in ("Cls", "Cls.IoU", "modulated"))
 CLOSED, MASKCLIP, LSEG, SIMBASELINE = "Mask2Former", "MaskCLIP-like", "LSeg-like", "SimBaseline"
 DEEP, SWIN = "OPSNet, deeper ResNet", "OPSNet, Swin"
+STARTS = {"resnet": "start, ResNet", "deep": "start, deeper ResNet", "swin": "start, Swin"}
+"""The closed sets that the backbones' OPSNets begin from."""
 PLUS: Mapping[str, Callable[..., OPSNetPlusRecipe]] = {
     FURTHER: opsnet_plus_tiny_control,
     CLASSES: opsnet_plus_tiny_classes,
@@ -68,27 +71,29 @@ ALL: tuple[DataName, ...] = (*PANOPTIC, "Pascal Context")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """What a preset spends on a training; None: what the recipe says."""
+    """What a preset spends on trainings."""
 
     pictures: int
     labelled: int
     coverage: int
     """Pictures with labels on which the coverage of masks is measured."""
     plus_steps: int
-    steps: int | None = None
-    batch_size: int | None = None
+    plus_batch: int
+    """Pictures of a step of OPSNet+, half of them with labels."""
 
 
 SIZES: Mapping[str, Sizes] = {
-    "quick": Sizes(pictures=480, labelled=240, coverage=40, plus_steps=60, steps=60, batch_size=8),
-    "full": Sizes(pictures=8000, labelled=4000, coverage=200, plus_steps=500),
+    "quick": Sizes(pictures=480, labelled=240, coverage=40, plus_steps=60, plus_batch=8),
+    "full": Sizes(pictures=8000, labelled=4000, coverage=200, plus_steps=500, plus_batch=16),
 }
 SECONDS = {"closed": 0.045, "opsnet": 0.06, "deep": 0.075, "swin": 0.085, "lseg": 0.03}
 """Of a training, for each picture of a step, on one core."""
 SECONDS_OF_FIGURES = 0.09
 """Of a measurement, for each picture."""
-SIMBASELINE_MASKS = 0.4
-"""SimBaseline's mask threshold across data sets."""
+SIMBASELINE_REGIONS = {"mask_threshold": 0.4, "clip_logit_scale": PAPER_SCALE}
+"""SimBaseline's mask threshold across data sets, and the scale of CLIP's cosines."""
+THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+"""Of scores, out of which val chooses: Mask2Former's is 0.8."""
 SIDE = opsnet_tiny_short().framing.image_size
 RecipeT = TypeVar("RecipeT", ClosedSetRecipe, OPSNetRecipe)
 
@@ -147,10 +152,11 @@ class _Trainings:
 
     def __init__(self, world: World, preset: Preset, original: Unit) -> None:
         """Takes the unit that leaves an OVSeg with an original CLIP, which names masks for MaskCLIP and SimBaseline."""
-        self.preset, self.sizes, self.is_quick = preset, SIZES[preset.name], preset.name == "quick"
+        self.preset, self.sizes = preset, SIZES[preset.name]
         self.given = world.model_settings
         self.original = original.name
         self.val = world.pictures("COCO", "val", preset)
+        self.choice = {"val": self.val.settings, "thresholds": list(THRESHOLDS)}
         self.costs = _costs(world, self.val)
         self.tests = {data: world.pictures(data, "test", preset) for data in ALL}
         self.units: dict[str, Unit] = {original.name: original, **picture_units([self.val, *self.tests.values()])}
@@ -162,36 +168,30 @@ class _Trainings:
     def plan(self) -> Plan:
         """All of them, seed by seed."""
         for seed in self.preset.seeds:
-            self._short(seed)
-            if not self.is_quick:
+            if self.preset.name == "full":
+                self._short(seed)
                 self._backbones(seed)
             for arm, recipe in PLUS.items():
                 self._plus(arm, recipe(seed=seed), seed)
         self._given("given", GIVEN, self.given)
-        settings = {"unit": self.original, "mask_threshold": SIMBASELINE_MASKS, "arm": SIMBASELINE}
+        settings = {"unit": self.original, **SIMBASELINE_REGIONS, "arm": SIMBASELINE}
         measure = training_figures.measure_simbaseline
         self._figures("simbaseline", (SIMBASELINE,), measure, SEMANTIC, self.original, **settings)
         arms = {arm: tuple(seeds) for arm, seeds in self.arms.items()}
-        return Plan(units=self.units, arms=arms, notes=(NOT_IN_QUICK,) * self.is_quick) | self.costs
+        notes = (NOT_IN_QUICK,) if self.preset.name == "quick" else ()
+        return Plan(units=self.units, arms=arms, notes=notes) | self.costs
 
     def _short(self, seed: int) -> None:
         """What begins from one closed set and takes as many steps (Tables 1, 2, 8 and 9)."""
         short = opsnet_tiny_short(seed=seed)
-        start = self.given if self.is_quick else self._start("resnet", short)
+        start = self._start("resnet", short)
         self._opsnet(f"opsnet-{seed}", short, start, {OPSNET: MODULATED, QUERY: QUERY_PRODUCT}, ALL)
         plain = {PLAIN_CLASS: QUERY_CLASS, PLAIN: QUERY_PRODUCT, PLAIN_MODULATED: MODULATED}
         self._opsnet(f"plain-{seed}", opsnet_tiny_plain(seed=seed), start, plain, ("COCO", "ADE20K"))
         recipe = replace(mask2former_tiny(seed=seed), steps=short.steps)
         closed = self._train(f"trainings/closed-{seed}", training_work.train_closed_set, recipe, start, "closed")
-        settings: dict[str, Any] = {"unit": closed, "original": self.original, "longest_side": SIDE}
-        settings["val"] = self.val.settings
-        measure, needs = training_figures.measure_closed_set, (closed, self.original)
-        by_tokens = {"arm": MASKCLIP, "names": "mask tokens", **settings}
-        self._figures(f"maskclip-{seed}", (MASKCLIP,), measure, PANOPTIC, *needs, **by_tokens)
-        if self.is_quick:
-            return
-        by_layer = {"arm": CLOSED, "names": "class layer", **settings}
-        self._figures(f"closed-{seed}", (CLOSED,), measure, PANOPTIC[:1], *needs, **by_layer)
+        self._closed_set(f"maskclip-{seed}", MASKCLIP, closed, "mask tokens", PANOPTIC)
+        self._closed_set(f"closed-{seed}", CLOSED, closed, "class layer", PANOPTIC[:1])
         lseg = self._train(f"trainings/lseg-{seed}", training_work.train_lseg, short, start, "lseg", model=self.given)
         settings = {"unit": lseg, "recipe": to_jsonable(self._sized(short)), "model": self.given, "arm": LSEG}
         self._figures(f"lseg-{seed}", (LSEG,), training_figures.measure_lseg, SEMANTIC, lseg, **settings)
@@ -204,7 +204,7 @@ class _Trainings:
 
     def _plus(self, arm: str, recipe: OPSNetPlusRecipe, seed: int) -> None:
         """A row of Table 3."""
-        half = recipe.batch_size if self.sizes.batch_size is None else self.sizes.batch_size // 2
+        half = self.sizes.plus_batch // 2
         recipe = replace(recipe, steps=self.sizes.plus_steps, batch_size=half, labelled_batch_size=half)
         name = f"plus-{tuple(PLUS).index(arm)}-{seed}"
         unit = self._add(
@@ -221,7 +221,7 @@ class _Trainings:
 
     def _given(self, name: str, arm: str, model: Mapping[str, Any], *needs: str) -> None:
         """The given model, or what was made of it: all figures, and how its masks cover pictures with labels."""
-        settings = {"model": model, "rows": {arm: MODULATED}, "val": self.val.settings}
+        settings = {"model": model, "rows": {arm: MODULATED}, **self.choice}
         measured = self._figures(name, (), training_figures.measure_opsnet, ALL, *needs, **settings)
         covered = self._add(
             f"figures/{name}-coverage",
@@ -235,26 +235,31 @@ class _Trainings:
         )
         self.arms.setdefault(arm, []).append((measured, covered))
 
-    def _start(self, name: str, recipe: OPSNetRecipe) -> Mapping[str, Any]:
+    def _start(self, name: str, recipe: OPSNetRecipe) -> str:
         """The closed set that a recipe's segmenter begins from; each seed has its own, so that spreads have both."""
         closed = replace(mask2former_tiny_short(seed=recipe.seed), segmenter=recipe.segmenter)
-        unit = f"starts/{name}-{recipe.seed}"
-        if unit not in self.units:
-            self._train(unit, training_work.train_closed_set, closed, None, "closed")
-        return {"closed set": unit}
+        unit = self._train(f"starts/{name}-{recipe.seed}", training_work.train_closed_set, closed, None, "closed")
+        self._closed_set(f"start-{name}-{recipe.seed}", STARTS[name], unit, "class layer", PANOPTIC[:1])
+        return unit
+
+    def _closed_set(self, name: str, arm: str, unit: str, names: str, data: Sequence[DataName]) -> None:
+        """Figures of a trained closed set under some names."""
+        settings = {"unit": unit, "names": names, "original": self.original, "longest_side": SIDE, "arm": arm}
+        measure = training_figures.measure_closed_set
+        self._figures(f"{name}", (arm,), measure, data, unit, self.original, **settings, **self.choice)
 
     def _opsnet(
         self,
         name: str,
         recipe: OPSNetRecipe,
-        start: Mapping[str, Any],
+        start: str,
         rows: Mapping[str, Mapping[str, Any]],
         data: Sequence[DataName],
         kind: str = "opsnet",
     ) -> None:
         """Trains one and measures its rows."""
         unit = self._train(f"trainings/{name}", training_work.train_opsnet, recipe, start, kind, model=self.given)
-        asked = {"model": {"unit": unit}, "rows": rows, "val": self.val.settings}
+        asked = {"model": {"unit": unit}, "rows": rows, **self.choice}
         self._figures(name, tuple(rows), training_figures.measure_opsnet, data, unit, **asked)
 
     def _train(
@@ -262,24 +267,18 @@ class _Trainings:
         name: str,
         act: Callable[..., Any],
         recipe: RecipeT,
-        start: Mapping[str, Any] | None,
+        start: str | None,
         kind: str,
         **settings: Any,
     ) -> str:
         sized = self._sized(recipe)
-        needs = (self.masks, *([start["closed set"]] if start is not None and "closed set" in start else []))
+        needs = (self.masks, *([] if start is None else [start]))
         seconds = SECONDS[kind] * sized.steps * sized.batch_size
         plain = {"recipe": to_jsonable(sized), "start": start, "pictures": self.masks}
         return self._add(name, act, needs, seconds, **plain, **settings)
 
     def _sized(self, recipe: RecipeT) -> RecipeT:
-        sizes = self.sizes
-        return replace(
-            recipe,
-            steps=sizes.steps or recipe.steps,
-            batch_size=sizes.batch_size or recipe.batch_size,
-            num_pictures=sizes.pictures,
-        )
+        return replace(recipe, num_pictures=self.sizes.pictures)
 
     def _figures(
         self,

@@ -245,6 +245,10 @@ CLAIMS: tuple[Claim, ...] = (
             *rising(SPLIT[:1], *_views("original", "crop and mask", "no image branch")),
             *rising(SPLIT[:1], *_views("original", "no image branch", "crop and mask"), margin=3.0),
             *_explained(
+                "If it is above: crops need no mask, as this CLIP names them with their background.",
+                rising((SPLIT[1],), "original, ZegFormer, no image branch", "original, CLIP alone, fill keep"),
+            ),
+            *_explained(
                 "If it is above: the choice of lambda and gamma on few pictures hides it.",
                 rising(
                     (HARMONIC,),
