@@ -169,9 +169,7 @@ class Pictures:
         """Plain data for `open_pictures`."""
         if self.root is None:
             return {"data": self.data, "drawn": self.unit.name}
-        samples = _open_real(self.data, self.root).samples[: self.count]
-        names = hashlib.sha256("\n".join(sample.file_name for sample in samples).encode()).hexdigest()[:16]
-        return {"data": self.data, "root": str(self.root.resolve()), "count": len(samples), "names": names}
+        return {"data": self.data, **real_pictures(_open_real(self.data, self.root), self.root, self.count)}
 
 
 def picture_units(pictures: Sequence[Pictures]) -> dict[str, Unit]:
@@ -218,6 +216,13 @@ def open_pictures(files: Path, settings: Mapping[str, Any]) -> tuple[Dataset, Vo
 def _open_real(data: DataName, root: Path) -> Dataset:
     """A real data set, whose list is read once for all plans."""
     return open_dataset(REAL_NAMES[data], root)
+
+
+def real_pictures(dataset: Dataset, root: Path, count: int | None) -> dict[str, Any]:
+    """What tells the first pictures of a real data set from others, as plain data; None: all."""
+    samples = dataset.samples[:count]
+    names = hashlib.sha256("\n".join(sample.file_name for sample in samples).encode()).hexdigest()[:16]
+    return {"root": str(root.resolve()), "count": len(samples), "names": names}
 
 
 def seen_and_unseen(dataset: Dataset, vocabulary: Vocabulary, training: Vocabulary) -> dict[str, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from lexiseg.data.catalogue import open_dataset
+from lexiseg.data.catalogue import CATALOGUE, open_dataset
 from lexiseg.encoders.clip.vit import PromptConfig
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.finding import find_model
@@ -16,7 +16,7 @@ from lexiseg.storybook.choices import Role
 from lexiseg.studies.ovseg import rows, work
 from lexiseg.studies.ovseg.measure import Row
 from lexiseg.studies.units import Plan, Unit
-from lexiseg.studies.worlds import NOT_IN_QUICK, Pictures, Preset, World, split
+from lexiseg.studies.worlds import NOT_IN_QUICK, Pictures, Preset, World, real_pictures, split
 from lexiseg.training.clip.adaptation import AdaptationRecipe
 from lexiseg.training.clip.contrastive import ClipRecipe
 from lexiseg.training.mining.pairing import MiningConfig
@@ -198,16 +198,18 @@ def _real(world: World, preset: Preset) -> Plan:
     left_out: list[str] = []
     for data, name in REAL_DATA.items():
         try:
-            there = len(open_dataset(name, world.root).samples)
+            dataset = open_dataset(name, world.root)
         except ValueError as error:
             left_out.append(f"{data} is left out. {error}")
             continue
-        number = there if preset.name == "full" else min(preset.test, there)
+        pictures = real_pictures(dataset, world.root, None if preset.name == "full" else preset.test)
+        theirs = network.published_weight(CATALOGUE[name].vocabulary)
+        rows_here = rows.published_rows(network.config, None if theirs is None else theirs[0])
         whole = f"ovseg/real/{name}"
-        minutes = 0.2 + number * seconds / 60
-        shares = split(minutes, number)
-        about = {"model": world.model_settings, "name": name, "root": str(world.root.resolve()), "count": number}
-        about["views"] = to_jsonable(views)
+        minutes = 0.2 + pictures["count"] * seconds / 60
+        shares = split(minutes, pictures["count"])
+        about = {"model": world.model_settings, "name": name, "pictures": pictures}
+        about |= {"rows": to_jsonable(rows_here), "views": to_jsonable(views)}
         counting = [
             Unit(
                 name=f"{whole}-{place}",

@@ -39,7 +39,7 @@ from lexiseg.studies.ovseg.measure import (
     tally_rows,
     under_names,
 )
-from lexiseg.studies.ovseg.rows import PAPER_ROW, published_rows
+from lexiseg.studies.ovseg.rows import PAPER_ROW
 from lexiseg.studies.verdicts import with_blocks
 from lexiseg.studies.worlds import MOST_BLOCKS, blocks_of, load_network
 from lexiseg.training.clip.adaptation import AdaptationRecipe, AdaptationTask, with_clip
@@ -188,8 +188,8 @@ def count_real(
     *,
     model: Mapping[str, Any],
     name: str,
-    root: str,
-    count: int,
+    pictures: Mapping[str, Any],
+    rows: Sequence[Any],
     views: Mapping[str, Any],
     parts: Sequence[int],
     of: int,
@@ -201,23 +201,21 @@ def count_real(
         out: gets a JSON for every part of the pictures; one that is there stays.
         model: as `load_network` takes it.
         name: of the data set in the catalogue.
-        root: where it lies.
-        count: pictures at most, from the first on.
+        pictures: as `real_pictures` tells them.
+        rows: what is counted, each with one way of answering.
         views: as `RegionConfig`, by name: ways of cutting out masks that are to be named.
         parts: which parts of them.
         of: how many parts there are.
     """
     out.mkdir(parents=True, exist_ok=True)
-    network, dataset = load_network(files, model, OVSeg), open_dataset(name, Path(root))
-    words = CATALOGUE[name].vocabulary
-    theirs = network.published_weight(words)
-    rows = published_rows(network.config, None if theirs is None else theirs[0])
-    asked = {row.name: row.candidates()[0] for row in rows}
+    network, dataset = load_network(files, model, OVSeg), open_dataset(name, Path(pictures["root"]))
+    vocabulary = Vocabulary.of(CATALOGUE[name].vocabulary)
+    asked = {row.name: row.candidates()[0] for row in (from_jsonable(Row, row) for row in rows)}
     for part in parts:
         if (target := out / f"{part}.json").is_file():
             continue
-        pictures = replace(dataset, samples=dataset.samples[:count][part::of])
-        found = tally_rows(network, pictures, Vocabulary.of(words), asked.values(), _views(views))
+        shown = replace(dataset, samples=dataset.samples[: pictures["count"]][part::of])
+        found = tally_rows(network, shown, vocabulary, asked.values(), _views(views))
         counts = {
             "is_seen": found.is_seen.tolist(),
             "pixels": {row: found.pixels[answering][0].tolist() for row, answering in asked.items()},
