@@ -29,7 +29,8 @@ class ReproduceOptions:
     """Folder for RESULTS.md, results.json and all that they are made of. The same command goes on with what it holds,
     and several at once share the work."""
     preset: Literal["quick", "full"] = "quick"
-    """quick: shipped weights, trainings of a few steps and one seed, eight minutes on two cores. full: three seeds, and hours."""
+    """quick: shipped weights, trainings of a few steps and one seed, eight minutes on two cores. full: three seeds, and
+    hours."""
     root: shared.Root = None
     model: shared.ModelName = "storybook"
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1)] = CORES
