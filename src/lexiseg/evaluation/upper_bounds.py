@@ -1,6 +1,6 @@
 """What better parts could give: predicted masks with perfect names, and true masks as a model proposes its own."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,9 +23,7 @@ from lexiseg.models.postprocess.panoptic import mask_probs_of
 SURE = 100.0  # a logit beside zeros whose probability is 1 in float32
 
 
-def name_perfectly(
-    encoded: EncodedRegions, batch: AnnotatedBatch, plan: EvaluationPlan, mask_threshold: float = 0.5
-) -> MaskPrediction:
+def name_perfectly(encoded: EncodedRegions, found: Sequence[Overlaps], plan: EvaluationPlan) -> MaskPrediction:
     """Oracle naming: the model's masks and predicted IoUs, with the names that the truth gives them.
 
     A proposal gets, with certainty, the class of the true segment that it overlaps with IoU > 0.5 (void taken off
@@ -34,49 +32,47 @@ def name_perfectly(
 
     Args:
         encoded: the pictures of the batch.
-        batch: the truth.
+        found: their `true_overlaps`.
         plan: vocabulary and categories.
-        mask_threshold: where masks are cut, as in the merge; in [0, 1].
     """
     names: dict[tuple[int, int], int] = {}
-    for index, found in enumerate(_overlaps(encoded, batch, plan, mask_threshold)):
-        for query, place in enumerate(found.matched()):
+    for index, one in enumerate(found):
+        for query, place in enumerate(one.matched()):
             if place is not None:
-                names[index, query] = plan.category_ids.index(found.truth[place].category_id)
+                names[index, query] = plan.category_ids.index(one.truth[place].category_id)
     return certain(encoded.proposals.mask_logits, names, encoded.iou_scores, len(plan.category_ids))
 
 
-def score_perfectly(
-    prediction: MaskPrediction,
-    encoded: EncodedRegions,
-    batch: AnnotatedBatch,
-    plan: EvaluationPlan,
-    mask_threshold: float = 0.5,
-) -> MaskPrediction:
+def score_perfectly(prediction: MaskPrediction, found: Sequence[Overlaps]) -> MaskPrediction:
     """The model's names and masks, with true IoUs in place of the predicted ones.
 
     Args:
         prediction: what the model answers.
-        encoded: the pictures of the batch.
-        batch: the truth; a mask's IoU is the largest that it has with a true segment, crowds left out.
-        plan: vocabulary and categories.
-        mask_threshold: where masks are cut, as in the merge; in [0, 1].
+        found: the `true_overlaps` of its masks; a mask's IoU is the largest that it has with a true segment.
     """
-    cut = _overlaps(encoded, batch, plan, mask_threshold)
-    best = [found.iou()[1:, 1:].max(0, initial=0) for found in cut]
+    best = [one.iou()[1:, 1:].max(0, initial=0) for one in found]
     return replace(prediction, iou_scores=torch.from_numpy(np.stack(best)).to(prediction.iou_scores))
 
 
-def _overlaps(
+def true_overlaps(
     encoded: EncodedRegions, batch: AnnotatedBatch, plan: EvaluationPlan, mask_threshold: float
-) -> Iterator[Overlaps]:
-    """How the masks of each picture lie over its true segments, crowds left out."""
+) -> list[Overlaps]:
+    """How the masks of each picture lie over its true segments, crowds left out.
+
+    Args:
+        encoded: the pictures of the batch.
+        batch: the truth.
+        plan: its categories are counted.
+        mask_threshold: where masks are cut, as in the merge; in [0, 1].
+    """
+    found: list[Overlaps] = []
     images = zip(encoded.proposals.mask_logits, batch.images.frames, batch.annotations, strict=True)
     for mask_logits, frame, truth in images:
         true = truth.to_segmentation(plan.measure.categories)
         segments = tuple(s for s in true.segments if not s.is_crowd)
         probs = (mask_probs_of(query, frame) for query in mask_logits)
-        yield mask_overlaps(true.ids, segments, ((one >= mask_threshold).cpu().numpy() for one in probs))
+        found.append(mask_overlaps(true.ids, segments, ((one >= mask_threshold).cpu().numpy() for one in probs)))
+    return found
 
 
 def certain(

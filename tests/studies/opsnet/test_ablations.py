@@ -17,7 +17,7 @@ from lexiseg.evaluation import measure
 from lexiseg.evaluation.evaluator import evaluate_dataset
 from lexiseg.evaluation.plan import inference, plan_evaluation
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.evaluation.upper_bounds import score_perfectly
+from lexiseg.evaluation.upper_bounds import score_perfectly, true_overlaps
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY
 from lexiseg.layers.pooling import mask_pool
 from lexiseg.models.crops import crop_embed
@@ -267,7 +267,8 @@ def test_the_true_iou_of_a_true_mask_is_one_and_of_an_empty_one_zero(
     with inference(knowing):
         for batch in batches:
             encoded = knowing.encode(batch.images)
-            answer = score_perfectly(knowing.predict(encoded, plan.words, CLIP_ONLY), encoded, batch, plan)
+            found = true_overlaps(encoded, batch, plan, mask_threshold=0.5)
+            answer = score_perfectly(knowing.predict(encoded, plan.words, CLIP_ONLY), found)
             for scores, truth in zip(answer.iou_scores, batch.annotations, strict=True):
                 number = len(truth.to_segmentation(scenes.categories).segments)
                 torch.testing.assert_close(scores[:number], torch.ones(number))

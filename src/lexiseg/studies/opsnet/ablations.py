@@ -1,8 +1,9 @@
 """The papers' ablations at the cost of one pass: regions are computed once, then every configuration is counted."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -21,11 +22,18 @@ from lexiseg.data.id_maps import compact
 from lexiseg.evaluation.loading import AnnotatedBatch, Skipped
 from lexiseg.evaluation.measure import Answer
 from lexiseg.evaluation.measures import PanopticMeasure, SemanticMeasure
-from lexiseg.evaluation.metrics.panoptic_quality import PanopticQuality, PanopticTally
+from lexiseg.evaluation.metrics.panoptic_quality import Overlaps, PanopticQuality, PanopticTally
 from lexiseg.evaluation.metrics.semantic_quality import SemanticTally, over_classes
 from lexiseg.evaluation.plan import EvaluationPlan, inference, plan_evaluation, planned_batches
 from lexiseg.evaluation.report import EvaluationSettings
-from lexiseg.evaluation.upper_bounds import SURE, as_proposed, enter_canvas, name_perfectly, score_perfectly
+from lexiseg.evaluation.upper_bounds import (
+    SURE,
+    as_proposed,
+    enter_canvas,
+    name_perfectly,
+    score_perfectly,
+    true_overlaps,
+)
 from lexiseg.layers.modulation import CLIP_ONLY, QUERY_ONLY, ModulationConfig
 from lexiseg.models.crops import crop_embed
 from lexiseg.models.opsnet import EncodedRegions, OPSNet
@@ -286,12 +294,13 @@ def study(
         for read_batch in planned_batches(model, plan, settings, skipped, report):
             batch = replace(read_batch, images=read_batch.images.to(plan.words.text_embed.device))
             encoded = _encoded(model, batch.images, {(key.clip_regions, key.clip_size) for key in counts})
+            found = cache(partial(true_overlaps, encoded["pool", 1.0], batch, plan))  # all rows have the same masks
             answers: dict[StudyRow, MaskPrediction] = {}  # rows that only merge differently share one
             for key in counts:
                 shared = replace(key, merge=MergeConfig(mask_threshold=key.merge.mask_threshold))
                 if shared not in answers:
                     regions = encoded[key.clip_regions, key.clip_size]
-                    answers[shared] = _answer(model, regions, key, batch, plan)
+                    answers[shared] = _answer(model, regions, key, batch, plan, found)
                 for answer, truth in plan.answers(answers[shared], key.merge, batch):
                     counts[key] += counting.tally(answer, truth)
             read += len(batch.annotations)
@@ -305,16 +314,21 @@ def study(
 
 
 def _answer(
-    model: OPSNet, encoded: EncodedRegions, row: StudyRow, batch: AnnotatedBatch, plan: EvaluationPlan
+    model: OPSNet,
+    encoded: EncodedRegions,
+    row: StudyRow,
+    batch: AnnotatedBatch,
+    plan: EvaluationPlan,
+    found: Callable[[float], Sequence[Overlaps]],
 ) -> MaskPrediction:
-    """What the model says in a row, with what comes from the truth."""
+    """What the model says in a row, with what comes from the truth; `found` has its overlaps by the mask threshold."""
     if row.truth == "names":
-        return name_perfectly(encoded, batch, plan, row.merge.mask_threshold)
+        return name_perfectly(encoded, found(row.merge.mask_threshold), plan)
     if row.truth == "masks":
         return name_true_masks(model, batch, plan)
     answer = model.predict(encoded, plan.words, row.modulation)
     if row.truth == "IoU":
-        return score_perfectly(answer, encoded, batch, plan, row.merge.mask_threshold)
+        return score_perfectly(answer, found(row.merge.mask_threshold))
     return answer
 
 

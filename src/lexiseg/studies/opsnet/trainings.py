@@ -246,7 +246,7 @@ class _Trainings:
         """Figures of a trained closed set under some names."""
         settings = {"unit": unit, "names": names, "original": self.original, "longest_side": SIDE, "arm": arm}
         measure = training_figures.measure_closed_set
-        self._figures(f"{name}", (arm,), measure, data, unit, self.original, **settings, **self.choice)
+        self._figures(name, (arm,), measure, data, unit, self.original, **settings, **self.choice)
 
     def _opsnet(
         self,
