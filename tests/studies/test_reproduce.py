@@ -133,7 +133,7 @@ def test_blocks_and_figures_are_the_same_of_however_many_parts(tmp_path: Path) -
     about: Any = {"model": World(model="storybook").model_settings, "pictures": pictures.settings}
     about["rows"] = {row: to_jsonable(ARMS[row][0])}
 
-    count(tmp_path, tmp_path / "blocks", **about, blocks=range(MOST_BLOCKS))
+    count(tmp_path, tmp_path / "blocks", **about, blocks=range(MOST_BLOCKS), of=MOST_BLOCKS)
     count(tmp_path, tmp_path / "more", **about, blocks=range(number), of=number)
 
     in_blocks, in_more = (

@@ -16,7 +16,6 @@ from lexiseg.studies.opsnet.ablations import TABLES, Counting, Counts, StudyRow,
 from lexiseg.studies.units import Plan, Unit
 from lexiseg.studies.verdicts import of_data, with_blocks
 from lexiseg.studies.worlds import (
-    MOST_BLOCKS,
     DataName,
     Pictures,
     Preset,
@@ -89,7 +88,7 @@ def counting_units(prefix: str, world: World, shown: Pictures, rows: Mapping[str
         Unit(
             name=f"{name}-{place}",
             act=count,
-            settings={**settings, "blocks": share, **({"of": of} if of > MOST_BLOCKS else {})},
+            settings={**settings, "blocks": share, "of": of},
             needs=shown.needs,
             minutes=round(minutes / len(shares), 2),
         )
@@ -108,7 +107,7 @@ def count(
     pictures: Mapping[str, Any],
     rows: Mapping[str, Any],
     blocks: Sequence[int],
-    of: int = MOST_BLOCKS,
+    of: int,
 ) -> Any:
     """Counts all rows in some of so many parts of the pictures, with the model's own thresholds: the act of a unit.
 
