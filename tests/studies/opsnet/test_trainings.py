@@ -50,8 +50,8 @@ def test_the_arms_of_table_9_differ_in_the_model_alone() -> None:
         for setting in ("start", "pictures"):
             assert plan.units[other].settings[setting] == plan.units[opsnet].settings[setting]
     assert (recipe(plan, opsnet)["has_enhancer"], recipe(plan, plain)["has_enhancer"]) == (True, False)
-    assert recipe(plan, opsnet)["steps"] == 1100
-    assert recipe(plan, "starts/resnet-0")["steps"] == 1200
+    assert recipe(plan, opsnet)["steps"] == 500
+    assert recipe(plan, "starts/resnet-0")["steps"] == 500
 
 
 def test_rows_of_table_3_differ_in_what_learns_from_labels_alone() -> None:

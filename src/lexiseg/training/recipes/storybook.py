@@ -134,8 +134,8 @@ def mask2former_tiny(*, seed: int = 0) -> ClosedSetRecipe:
 
 
 def mask2former_tiny_short(*, seed: int = 0) -> ClosedSetRecipe:
-    """`mask2former_tiny` in 1,200 steps over 8,000 pictures: what trainings that are compared begin from."""
-    return replace(mask2former_tiny(seed=seed), steps=1200, num_pictures=8000)
+    """`mask2former_tiny` in 500 steps over 8,000 pictures: what trainings that are compared begin from."""
+    return replace(mask2former_tiny(seed=seed), steps=500, num_pictures=8000)
 
 
 def opsnet_tiny(*, seed: int = 0) -> OPSNetRecipe:
@@ -166,8 +166,8 @@ def opsnet_tiny_strangers(*, seed: int = 0) -> OPSNetRecipe:
 
 
 def opsnet_tiny_short(*, seed: int = 0) -> OPSNetRecipe:
-    """`opsnet_tiny` in 1,100 steps: for several seeds."""
-    return replace(opsnet_tiny(seed=seed), steps=1100)
+    """`opsnet_tiny` in 500 steps: for several seeds."""
+    return replace(opsnet_tiny(seed=seed), steps=500)
 
 
 def opsnet_tiny_plain(*, seed: int = 0) -> OPSNetRecipe:
