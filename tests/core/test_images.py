@@ -337,3 +337,18 @@ def test_real_photographs_open(shared: Path) -> None:
 
     for path in photographs:
         assert open_picture(path).std() > 5
+
+
+def test_bytes_of_a_file_are_the_picture(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    Image.fromarray(np.arange(24, dtype=np.uint8).reshape(2, 4, 3)).save(path)
+
+    np.testing.assert_array_equal(open_picture(path.read_bytes()), open_picture(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "the picture is empty"), (b"no picture", "the picture is not a picture that can be")]
+)
+def test_bytes_that_are_no_picture_are_refused(content: bytes, reason: str) -> None:
+    with pytest.raises(PictureError, match=reason):
+        open_picture(content)

@@ -5,12 +5,14 @@ itself are tried (never EPS, which would start Ghostscript), and any exception i
 `PictureError` that names the file.
 """
 
+import io
 import threading
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -44,7 +46,7 @@ _header_lock = threading.Lock()
 
 
 def open_picture(
-    source: str | Path | Image.Image | np.ndarray, *, max_pixels: int = 120_000_000
+    source: str | Path | bytes | Image.Image | np.ndarray, *, max_pixels: int = 120_000_000
 ) -> UInt8[np.ndarray, "h0 w0 3"]:
     """Opens a picture as RGB bytes, upright.
 
@@ -52,8 +54,8 @@ def open_picture(
     applied, and an animation gives its first frame.
 
     Args:
-        source: a file; or a Pillow image, which is not changed; or an array in RGB(A) order of
-            shape (H, W), (H, W, 3) or (H, W, 4), either uint8 or floating point in [0, 1].
+        source: a file, or its bytes; or a Pillow image, which is not changed; or an array in RGB(A) order of shape
+            (H, W), (H, W, 3) or (H, W, 4), either uint8 or floating point in [0, 1].
         max_pixels: refuses anything larger before it is decoded. Pillow's own limit, about 179
             million, holds besides it.
 
@@ -70,9 +72,12 @@ def open_picture(
         name = printable(filename) if filename else "the Pillow image"
         with _one_sentence(name, max_pixels):
             return _decode(source, name, max_pixels)
+    if isinstance(source, bytes):
+        with _one_sentence("the picture", max_pixels):
+            return _decode_bytes(io.BytesIO(source), "the picture", max_pixels)
     if not isinstance(source, str | Path):
         raise PictureError(
-            "a picture must be a path, a Pillow image or a NumPy array, "
+            "a picture must be a path, a file's bytes, a Pillow image or a NumPy array, "
             f"got {type(source).__name__}; convert it to one of these."
         )
     return _from_file(Path(source), max_pixels)
@@ -120,13 +125,19 @@ def _from_file(path: Path, max_pixels: int) -> np.ndarray:
     except OSError as error:
         raise PictureError(f"{name} can't be read ({error.strerror}); give a file that can.") from error
     with file, _one_sentence(name, max_pixels):
-        if path.stat().st_size == 0:
-            raise PictureError(f"{name} is empty (0 bytes); copy or download the picture again.")
-        with _pillow_warnings_as_errors():
-            Image.init()
-            image = Image.open(file, formats=[f for f in FORMATS if f in Image.OPEN])
-        with image:
-            return _decode(image, name, max_pixels)
+        return _decode_bytes(file, name, max_pixels)
+
+
+def _decode_bytes(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
+    """Decodes an open file of unknown content."""
+    if file.seek(0, io.SEEK_END) == 0:
+        raise PictureError(f"{name} is empty (0 bytes); copy or download the picture again.")
+    file.seek(0)
+    with _pillow_warnings_as_errors():
+        Image.init()
+        image = Image.open(file, formats=[f for f in FORMATS if f in Image.OPEN])
+    with image:
+        return _decode(image, name, max_pixels)
 
 
 def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:

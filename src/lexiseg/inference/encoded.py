@@ -21,7 +21,7 @@ from lexiseg.models.postprocess.hierarchy import NameTree
 from lexiseg.models.postprocess.instances import Instance, instances
 from lexiseg.models.postprocess.panoptic import MergeConfig, RankBy, panoptic_map
 
-Picture = str | Path | Image.Image | np.ndarray
+Picture = str | Path | bytes | Image.Image | np.ndarray
 VocabularyLike = Vocabulary | str | Path | list[Any] | tuple[Any, ...]
 LOOK_AHEAD = 4
 """Batches of pictures, answered ones among them, that wait for their turn at most."""

@@ -136,7 +136,7 @@ class Model:
         """Segments one picture.
 
         Args:
-            image: a file, a Pillow image, or an array (H, W), (H, W, 3) or (H, W, 4) in RGB order.
+            image: a file or its bytes, a Pillow image, or an array (H, W), (H, W, 3) or (H, W, 4) in RGB order.
             vocabulary: the words, such as "cat|kitten, dog, sky:stuff"; or a list, a YAML or JSON file, a built-in
                 name such as "coco", or a Vocabulary.
             negatives: lets training concepts outside the vocabulary compete; what they win is void. Without them

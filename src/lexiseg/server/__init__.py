@@ -1,0 +1,1 @@
+"""Segmenting over HTTP, with a page in the browser."""
