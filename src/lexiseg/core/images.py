@@ -128,7 +128,7 @@ def _from_file(path: Path, max_pixels: int) -> np.ndarray:
         return _decode_bytes(file, name, max_pixels)
 
 
-def _decode_bytes(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
+def _decode_bytes(file: BinaryIO | io.BytesIO, name: str, max_pixels: int) -> np.ndarray:
     """Decodes an open file of unknown content."""
     if file.seek(0, io.SEEK_END) == 0:
         raise PictureError(f"{name} is empty (0 bytes); copy or download the picture again.")
