@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from lexiseg.core.structures import PanopticMap, Segment
 
 LEAST_IOU = 0.05
-"""Little suffices: on drawn walks of which every fifth frame is taken, 0.2 loses one of twenty things, and this none."""
+"""Little suffices: on drawn walks of which every fifth frame is taken, 0.2 loses one of twenty things, this none."""
 MEMORY = 5
 """Frames. On drawn walks, of things that the shipped model misses and finds again, one of five keeps its id without a
 memory, and four of five with this; twice as many frames give more things the id of another one of their name."""
