@@ -74,9 +74,15 @@ def question_of(request: SegmentRequest, model: Model, limits: Limits) -> Questi
         RequestError: if they are too many or too long.
         VocabularyError: if they make no vocabulary.
     """
+    words = words_of(request.vocabulary, model, limits)
+    names = set(words.row_names())
+    if request.tree:
+        names.update(node for concept in words.concepts for node in concept.path)
+    if len(names) > limits.words:
+        raise _too_many(len(names), limits)
     return Question.of(
         model,
-        words_of(request.vocabulary, model, limits),
+        words,
         negatives=request.negatives,
         score_threshold=request.score_threshold,
         fusion=None,
@@ -87,17 +93,17 @@ def question_of(request: SegmentRequest, model: Model, limits: Limits) -> Questi
 
 
 def words_of(vocabulary: str | list[str | Word], model: Model, limits: Limits) -> Vocabulary:
-    """Reads words; text is split here, since `Vocabulary.of` would take some for the name of a file."""
+    """Reads words; text is split here, since `Vocabulary.of` would take some for the name of a file.
+
+    Raises:
+        RequestError: if they are too many or too long.
+        VocabularyError: if they make no vocabulary.
+    """
     if isinstance(vocabulary, str) and vocabulary.strip().lower() in builtin_names():
-        found = model.read(vocabulary)
-    else:
-        entries = _split(vocabulary, limits) if isinstance(vocabulary, str) else vocabulary
-        _check(entries, limits)
-        found = model.read([one if isinstance(one, str) else one.model_dump() for one in entries])
-    count = len({*found.row_names(), *(node for concept in found.concepts for node in concept.path)})
-    if count > limits.words:
-        raise _too_many(count, limits)
-    return found
+        return model.read(vocabulary)
+    entries = _split(vocabulary, limits) if isinstance(vocabulary, str) else vocabulary
+    _check(entries, limits)
+    return model.read([one if isinstance(one, str) else one.model_dump() for one in entries])
 
 
 def _split(text: str, limits: Limits) -> list[Any]:
@@ -111,11 +117,13 @@ def _split(text: str, limits: Limits) -> list[Any]:
 def _check(entries: list[Any], limits: Limits) -> None:
     """Refuses names that are too long or too many before anything remembers them."""
     names: list[str] = []
+    nodes: set[str] = set()
     for entry in entries:
-        names += entry.split("|") if isinstance(entry, str) else (entry.name, *entry.synonyms, *entry.path)
-    if len(names) > limits.words + sum(len(entry.path) for entry in entries if isinstance(entry, Word)):
-        raise _too_many(len(names), limits)
-    if long := next((name for name in names if len(name) > limits.letters + MARK), None):
+        names += entry.split("|") if isinstance(entry, str) else (entry.name, *entry.synonyms)
+        nodes.update(() if isinstance(entry, str) else entry.path)
+    if (count := max(len(names), len(nodes))) > limits.words:
+        raise _too_many(count, limits)
+    if long := next((name for name in (*names, *nodes) if len(name) > limits.letters + MARK), None):
         raise RequestError(422, f"A name has at most {limits.letters} letters, but {shown(long)} has {len(long):,}.")
 
 

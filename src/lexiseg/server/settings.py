@@ -1,9 +1,9 @@
 """What a server is told: the model, the address, who may ask, and limits on all that strangers send."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from lexiseg.core.concepts import MAX_NAME_LENGTH
-from lexiseg.core.devices import Precision
 from lexiseg.core.errors import UsageError
 from lexiseg.io.shipped import SHIPPED_NAME
 
@@ -23,8 +23,8 @@ class Limits:
     """Of a request's body; more is answered 413."""
     pixels: int = 50_000_000
     """Of a picture, read in its header before it is decoded."""
-    words: int = 1_000
-    """Names of a question, synonyms and places in the taxonomy among them."""
+    words: int = 2_000
+    """Names of a question, synonyms among them; where it asks for paths, those of inner nodes too."""
     letters: int = MAX_NAME_LENGTH
     """Of a name."""
     cache_bytes: int = 2**30
@@ -56,7 +56,7 @@ class Settings:
 
     model: str = SHIPPED_NAME
     device: str = "auto"
-    precision: Precision = "float32"
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
     host: str = "127.0.0.1"
     port: int = 8000
     """0 takes a free one."""
