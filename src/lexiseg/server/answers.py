@@ -71,7 +71,7 @@ def as_json(result: Result, **about: Any) -> bytes:
     size = {name: found.pop(name) for name in ("width", "height")}
     id_map = base64.b64encode(id_map_png(result.segmentation)).decode()
     words = words_to_jsonable(result.vocabulary)
-    return json.dumps(about | size | found | {"words": words, "id_map": id_map}, ensure_ascii=False).encode()
+    return json.dumps(about | size | found | {"words": words, "id_map": id_map}).encode()
 
 
 def id_map_png(ids: np.ndarray) -> bytes:

@@ -31,7 +31,7 @@ class Connection(H11Protocol):
         """The type of connections with some limits."""
         return type("LimitedConnection", (cls,), {"limits": limits})
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def connection_made(self, transport: asyncio.Transport) -> None:
         """Begins to wait for a request."""
         super().connection_made(transport)
         self._read_soon()

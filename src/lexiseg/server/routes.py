@@ -9,11 +9,25 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from lexiseg.core.vocabulary import Vocabulary, builtin_names, builtin_source
+from lexiseg.inference.encoded import Question
+from lexiseg.inference.result import Result
 from lexiseg.io.models import MODELS
-from lexiseg.server.answers import FORMATS, media_type_of, words_to_jsonable
-from lexiseg.server.asks import SegmentRequest, read_request
+from lexiseg.server.answers import (
+    FORMATS,
+    PNG,
+    ZIP,
+    as_json,
+    as_zip,
+    check_formats,
+    files_of,
+    id_map_png,
+    media_type_of,
+    words_to_jsonable,
+)
+from lexiseg.server.asks import SegmentRequest, question_of, read_request
+from lexiseg.server.cache import Kept
 from lexiseg.server.errors import RequestError
-from lexiseg.server.examples import EXAMPLES, SIZE, example_png, words_of_example
+from lexiseg.server.examples import EXAMPLES, SIZE, example_png
 from lexiseg.server.service import Service
 from lexiseg.server.uploads import parts_of
 
@@ -50,39 +64,56 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter()
     limits = service.settings.limits
 
+    async def encoded(request: Request, body: bytearray) -> tuple[str, Kept]:
+        parts = await service.read(lambda: _parts(request, body, "picture"))
+        return await service.encode(parts["picture"])
+
+    async def answered(request: Request, body: bytearray, media: str) -> bytes:
+        served = service.served
+
+        def read() -> tuple[SegmentRequest, bytes | None, Question]:
+            asked, picture = _asked(request, body)
+            if media == ZIP:
+                check_formats(asked.formats)
+            return asked, picture, question_of(asked, served, limits)
+
+        asked, picture, question = await service.read(read)
+        if picture is not None:
+            handle, kept = await service.encode(picture)
+        else:
+            handle = str(asked.handle)
+            kept = service.cache.get(handle)
+
+        def write(result: Result, seconds: float) -> bytes:
+            if media == PNG:
+                return id_map_png(result.segmentation)
+            if media == ZIP:
+                return as_zip(files_of(result, asked.formats, "picture"))
+            times = {"encode": round(kept.seconds, 4), "answer": round(seconds, 4)}
+            return as_json(result, handle=handle, model=served.model.name, seconds=times)
+
+        return await service.answer(handle, kept, question, write)
+
     @router.post("/v1/encode", openapi_extra={"requestBody": {"content": _BODIES["encode"], "required": True}})
     async def encode(request: Request) -> Response:
         """Looks at a picture once, for any number of questions."""
         async with service.uploads.body(request) as body:
-            parts = _parts(request, body)
-        if parts.keys() != {"picture"}:
-            raise RequestError(422, "Expected one file in a field called 'picture', and nothing beside it.")
-        handle, kept = await _unless_gone(request, service.encode(parts["picture"]))
+            handle, kept = await _unless_gone(request, encoded(request, body))
         height, width = kept.image.size
         return JSONResponse({"handle": handle, "width": width, "height": height, "seconds": round(kept.seconds, 4)})
 
     @router.post("/v1/segment", openapi_extra={"requestBody": {"content": _BODIES["segment"], "required": True}})
     async def segment(request: Request) -> Response:
         """Finds words in a picture: as JSON, as a PNG of ids, or as an archive of files, by the header Accept."""
-        picture = None
-        async with service.uploads.body(request) as body:
-            if _content_type(request) == "application/json":
-                asked = read_request(body)
-            else:
-                parts = _parts(request, body)
-                if parts.keys() != {"picture", "request"}:
-                    raise RequestError(422, "Expected a file in a field 'picture' and JSON in a field 'request'.")
-                picture, asked = parts["picture"], read_request(parts["request"])
-        if (asked.handle is None) == (picture is None):
-            raise RequestError(422, "Expected either a handle or a picture, in multipart/form-data.")
         media = media_type_of(request.headers.get("accept", ""))
-        content = await _unless_gone(request, service.answer(asked, picture, media))
+        async with service.uploads.body(request) as body:
+            content = await _unless_gone(request, answered(request, body, media))
         return Response(content, media_type=media, headers={"Vary": "Accept"})
 
     @router.get("/v1/models")
     async def models() -> Response:
         """The model that answers."""
-        model = service.model
+        model = service.served.model
         network = model.network
         one = {
             "name": model.name,
@@ -111,11 +142,12 @@ def routes(service: Service) -> APIRouter:
         return JSONResponse({"name": name, "words": words_to_jsonable(Vocabulary.of(name))})
 
     @router.get("/v1/examples")
-    def examples() -> Response:
+    async def examples() -> Response:
         """Drawn scenes to try, with the words of what they show."""
         height, width = SIZE
         listed = [
-            {"name": name, "width": width, "height": height, "words": words_of_example(name)} for name in EXAMPLES
+            {"name": name, "width": width, "height": height, "words": example.words.split(", ")}
+            for name, example in EXAMPLES.items()
         ]
         return JSONResponse({"examples": listed})
 
@@ -144,7 +176,7 @@ def routes(service: Service) -> APIRouter:
     @router.get("/readyz")
     async def ready() -> Response:
         """Whether the model is loaded."""
-        return JSONResponse({"status": "ready", "model": service.model.name})
+        return JSONResponse({"status": "ready", "model": service.served.model.name})
 
     @router.get("/metrics")
     async def metrics() -> Response:
@@ -158,12 +190,26 @@ def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _parts(request: Request, body: bytes) -> dict[str, bytes]:
+def _asked(request: Request, body: bytearray) -> tuple[SegmentRequest, bytes | None]:
+    """What is asked, and the picture that was sent with it."""
+    picture, text = None, bytes(body)
+    if _content_type(request) != "application/json":
+        parts = _parts(request, body, "picture", "request")
+        picture, text = parts["picture"], parts["request"]
+    asked = read_request(text)
+    if (asked.handle is None) == (picture is None):
+        raise RequestError(422, "Expected either a handle, or a picture in multipart/form-data.")
+    return asked, picture
+
+
+def _parts(request: Request, body: bytearray, *names: str) -> dict[str, bytes]:
     """The fields of a body that must be multipart."""
     if _content_type(request) != "multipart/form-data":
-        kinds = f"multipart/form-data{'' if request.url.path.endswith('encode') else ' or application/json'}"
-        raise RequestError(415, f"Expected {kinds}: say so in Content-Type, and send it.")
-    return parts_of(body, request.headers["content-type"])
+        raise RequestError(415, "Expected multipart/form-data with a picture, or JSON with a handle: see /docs.")
+    parts = parts_of(body, request.headers["content-type"])
+    if parts.keys() != set(names):
+        raise RequestError(422, f"Expected {' and '.join(names)} as field{'s'[: len(names) - 1]}, and nothing else.")
+    return parts
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:

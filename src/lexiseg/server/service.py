@@ -1,4 +1,4 @@
-"""The model of a server with what it works in: lanes of threads, kept pictures, uploads, counts."""
+"""The model of a server with what it works in: threads, kept pictures, uploads, counts."""
 
 import time
 from collections.abc import Callable
@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from lexiseg.core.images import open_picture
+from lexiseg.inference.encoded import Question
 from lexiseg.inference.predictor import Model, load
-from lexiseg.server.answers import PNG, ZIP, as_json, as_zip, check_formats, files_of, id_map_png
-from lexiseg.server.asks import SegmentRequest, question_of
+from lexiseg.inference.result import Result
 from lexiseg.server.cache import Cache, Kept
 from lexiseg.server.errors import busy
 from lexiseg.server.metrics import Metrics
+from lexiseg.server.served import ServedModel
 from lexiseg.server.settings import Settings
 from lexiseg.server.uploads import Uploads
 from lexiseg.server.work import Lane
@@ -20,7 +21,11 @@ T = TypeVar("T")
 
 
 class Service:
-    """What the routes use. One thread runs the model, two open pictures and write answers."""
+    """What the routes use.
+
+    One thread runs the model. Two others open pictures for it, and two ask it and write answers, so that no more than
+    two opened pictures and two answers are in memory at once, however many wait.
+    """
 
     def __init__(self, settings: Settings, load_model: Callable[[], Model] | None = None) -> None:
         """Loads nothing yet.
@@ -34,26 +39,22 @@ class Service:
         self.cache = Cache(limits.cache_bytes)
         self.uploads = Uploads(limits)
         self.metrics = Metrics()
-        self.device = Lane("device", threads=1, most_waiting=limits.queue, seconds=limits.seconds)
-        self.hands = Lane("hands", threads=2, most_waiting=limits.queue, seconds=limits.seconds)
+        self._device = Lane(threads=1, most_waiting=limits.queue, seconds=limits.seconds)
+        self._openers = Lane(threads=2, most_waiting=limits.queue, seconds=limits.seconds)
+        self._askers = Lane(threads=2, most_waiting=limits.queue, seconds=limits.seconds)
         self._load = load_model or (lambda: load(settings.model, device=settings.device, precision=settings.precision))
-        self._model: Model | None = None
+        self._served: ServedModel | None = None
 
     @property
-    def is_ready(self) -> bool:
-        """Whether the model is loaded."""
-        return self._model is not None
-
-    @property
-    def model(self) -> Model:
-        """The model.
+    def served(self) -> ServedModel:
+        """The model, for the device's thread; anybody may look at what it is.
 
         Raises:
             RequestError: if it is still being loaded.
         """
-        if self._model is None:
+        if self._served is None:
             raise busy("The model is still being loaded: try again in a moment.")
-        return self._model
+        return self._served
 
     async def prepare(self, folder: Path) -> Model:
         """Loads the model.
@@ -64,11 +65,14 @@ class Service:
         Raises:
             ValueError: if there is no such model, or it is damaged.
         """
-        self._model = await self.device.do(self._load)
-        return self._model
+        self._served = await self._device.do(lambda: ServedModel(self._load(), folder))
+        return self._served.model
 
     async def encode(self, picture: bytes) -> tuple[str, Kept]:
         """Looks at a picture and keeps what was seen.
+
+        Args:
+            picture: the file.
 
         Returns:
             The handle, and what is kept.
@@ -77,65 +81,65 @@ class Service:
             PictureError: if it can't be opened.
             RequestError: if it is too large, or the server is busy.
         """
-        model, most = self.model, self.settings.limits.pixels
-        array = await self.hands.do(lambda: open_picture(picture, max_pixels=most))
+        served, most = self.served, self.settings.limits.pixels
 
-        image, seconds = await self.device.do(lambda: _timed(lambda: model.encode_image(array)))
-        kept = Kept(image=image, seconds=seconds)
+        def look() -> Kept:
+            array = open_picture(picture, max_pixels=most)
+            image, seconds = self._device.run(lambda: _timed(lambda: served.look(array)))
+            return Kept(image=image, seconds=seconds)
+
+        kept = await self._openers.do(look)
         self.metrics.encodes += 1
         return self.cache.put(kept), kept
 
-    async def answer(self, request: SegmentRequest, picture: bytes | None, media: str) -> bytes:
-        """Answers a question of a picture that is kept, or of one that is sent with it.
-
-        Args:
-            request: the question.
-            picture: a picture file, in place of the request's handle.
-            media: what the answer is to be.
+    async def read(self, call: Callable[[], T]) -> T:
+        """Does what needs no model, but too long for the thread that all requests share.
 
         Raises:
-            PictureError: if the picture can't be opened.
-            VocabularyError: if the words make no vocabulary.
-            RequestError: if the picture is not kept any more, something is too large, or the server is busy.
+            RequestError: if the server is busy.
         """
-        model, limits = self.model, self.settings.limits
-        if media == ZIP:
-            check_formats(request.formats)
-        kept = None if request.handle is None else self.cache.get(request.handle)
-        question = await self.hands.do(lambda: question_of(request, model, limits))
-        handle = request.handle
-        if kept is None or handle is None:
-            handle, kept = await self.encode(picture or b"")
-        result, seconds = await self.device.do(lambda: _timed(lambda: kept.image.answer(question)))
-        self.cache.measure(handle)
+        return await self._askers.do(call)
+
+    async def answer(
+        self, handle: str, kept: Kept, question: Question, write: Callable[[Result, float], bytes]
+    ) -> bytes:
+        """Answers a question of a picture.
+
+        Args:
+            handle: of the picture, to count its bytes anew.
+            kept: the picture.
+            question: its words were read before.
+            write: what a result and the seconds that it took are sent as.
+
+        Raises:
+            RequestError: if the picture became too large with what the model remembers of it, or the server is busy.
+        """
+
+        def ask() -> bytes:
+            result, seconds = self._device.run(lambda: _timed(lambda: kept.image.answer(question)))
+            self.cache.measure(handle)
+            return write(result, seconds)
+
+        content = await self._askers.do(ask)
         self.metrics.answers += 1
-
-        def dressed() -> bytes:
-            if media == PNG:
-                return id_map_png(result.segmentation)
-            if media == ZIP:
-                return as_zip(files_of(result, request.formats, "picture"))
-            times = {"encode": round(kept.seconds, 4), "answer": round(seconds, 4)}
-            return as_json(result, handle=handle, model=model.name, seconds=times)
-
-        return await self.hands.do(dressed)
+        return content
 
     def told_metrics(self) -> str:
         """Counts, times and what is measured now, as Prometheus reads them."""
         return self.metrics.text(
             {
-                "queue_length": ("Calls that wait for the model or run.", self.device.inside),
+                "queue_length": ("Calls that wait or run.", len(self._openers) + len(self._askers)),
                 "cache_bytes": ("Bytes of kept pictures.", self.cache.bytes),
                 "cache_pictures": ("Kept pictures.", len(self.cache)),
                 "upload_bytes": ("Bytes of bodies in memory.", self.uploads.held),
-                "ready": ("Whether the model is loaded.", self.is_ready),
+                "ready": ("Whether the model is loaded.", self._served is not None),
             }
         )
 
     def close(self) -> None:
-        """Waits for what runs."""
-        self.hands.close()
-        self.device.close()
+        """Ends the threads once they are done; nobody waits for them."""
+        for lane in (self._openers, self._askers, self._device):
+            lane.close()
 
 
 def _timed(call: Callable[[], T]) -> tuple[T, float]:

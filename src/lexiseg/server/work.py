@@ -1,6 +1,7 @@
 """Threads that take calls one after the other, with a bounded queue before them."""
 
 import asyncio
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -49,11 +50,7 @@ class Lane:
         """
         waiting: tuple[Future[T], Callable[[], T]] = Future(), call
         done = asyncio.wrap_future(waiting[0])
-        with self._turn:
-            if len(self) >= self._most:
-                raise busy("The server has more to do than it can queue: try again in a moment.")
-            self._waiting.append(waiting)
-            self._turn.notify()
+        self._put(waiting, most=self._most)
         try:
             await asyncio.wait([done], timeout=self._seconds)
             if not done.done() and self._leave(waiting):
@@ -63,11 +60,24 @@ class Lane:
             self._leave(waiting)
             raise
 
+    def run(self, call: Callable[[], T]) -> T:
+        """Runs a call in its turn, for a thread of another lane, which bounds how many wait so."""
+        waiting: tuple[Future[T], Callable[[], T]] = Future(), call
+        self._put(waiting)
+        return waiting[0].result()
+
     def close(self) -> None:
         """Ends the threads once they have done what waits."""
         with self._turn:
             self._is_closed = True
             self._turn.notify_all()
+
+    def _put(self, call: _Call, most: float = math.inf) -> None:
+        with self._turn:
+            if len(self) >= most:
+                raise busy("The server has more to do than it can queue: try again in a moment.")
+            self._waiting.append(call)
+            self._turn.notify()
 
     def _leave(self, call: _Call) -> bool:
         """Takes a call out of the queue; whether it was still there."""
