@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -43,14 +43,19 @@ def head(path: str, *lines: str, method: str = "POST") -> bytes:
 
 def send(client: httpx.Client, *pieces: bytes, pause: float = 0.0, wait: float = 10.0) -> bytes:
     """Sends raw bytes, piece by piece; all that comes back until the server closes, or nothing comes for a while."""
-    answer = b""
+    answer = bytearray()
+
+    def read() -> None:
+        with suppress(ConnectionError, TimeoutError):
+            while received := connection.recv(65_536):
+                answer.extend(received)
+
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=wait) as connection:
-        try:
+        reading = threading.Thread(target=read)
+        reading.start()
+        with suppress(ConnectionError):
             for piece in pieces:
                 connection.sendall(piece)
                 time.sleep(pause)
-            while received := connection.recv(65_536):
-                answer += received
-        except (ConnectionError, TimeoutError):
-            pass
-    return answer
+        reading.join()
+    return bytes(answer)
