@@ -51,10 +51,8 @@ def tree_of(module: str) -> ast.Module:
 
 def definition(name: str, module: str) -> Definition:
     """The function or class of a name, where it is defined."""
-    home = home_of(name, module)
-    if home != module:
-        return definition(name, home)
-    return next(node for node in tree_of(module).body if isinstance(node, Definition) and node.name == name)
+    body = tree_of(home_of(name, module)).body
+    return next(node for node in body if isinstance(node, Definition) and node.name == name)
 
 
 def homes() -> dict[str, str]:
@@ -102,7 +100,8 @@ def assigned(name: str, module: str) -> tuple[ast.expr, str] | None:
     """What a module of this package assigns to a name, and the docstring below it."""
     body = tree_of(module).body if module.startswith("lexiseg") else []
     for one, after in zip_longest(body, body[1:]):
-        if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == name:
+        targets = one.targets if isinstance(one, ast.Assign) else [one.target] if isinstance(one, ast.AnnAssign) else []
+        if [ast.unparse(target) for target in targets] == [name] and one.value is not None:
             return one.value, docstring_of(after)
     return None
 
@@ -163,10 +162,12 @@ def bases_of(node: ast.ClassDef, module: str) -> Iterator[ast.ClassDef]:
 
 
 def home_of(name: str, module: str) -> str:
-    """The module that a name is imported from, or the module itself."""
-    for node in tree_of(module).body:
-        if isinstance(node, ast.ImportFrom) and any((alias.asname or alias.name) == name for alias in node.names):
-            return str(node.module)
+    """The module that defines a name which another one has, perhaps by importing it."""
+    imports = (node for node in tree_of(module).body if isinstance(node, ast.ImportFrom))
+    for node in imports:
+        if any((alias.asname or alias.name) == name for alias in node.names):
+            home = str(node.module)
+            return home_of(name, home) if home.startswith("lexiseg") else home
     return module
 
 
