@@ -61,8 +61,10 @@ export function createAsking(store, api) {
 
   /** The server's handle of a picture, which is encoded if it has none. */
   async function handleOf(picture, signal) {
-    picture.encoding ??= encode(picture, signal).finally(() => (picture.encoding = null));
-    picture.handle ??= await picture.encoding;
+    if (picture.handle === null) {
+      picture.encoding ??= encode(picture, signal).finally(() => (picture.encoding = null));
+      picture.handle = await picture.encoding;
+    }
     return picture.handle;
   }
 

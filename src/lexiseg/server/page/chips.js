@@ -1,7 +1,7 @@
 /** The words, as chips: added, edited, removed, made things or stuff; by mouse or by keyboard. */
 
 import { cssOf, withColours } from "./colours.js";
-import { byId, make, roving } from "./elements.js";
+import { button, byId, make, roving } from "./elements.js";
 import { readWords, unheard, writeWord } from "./words.js";
 
 /**
@@ -41,7 +41,9 @@ export function createChips(store, { changed, list }) {
   }
 
   /** Whether a word is a thing: as it says, or as the server took it; null before that. */
-  const kindOf = ({ name, is_thing }) => is_thing ?? state.answer?.words.find((told) => told.name === name)?.is_thing ?? null;
+  function kindOf({ name, is_thing }) {
+    return is_thing ?? state.answer?.words.find((told) => told.name === name)?.is_thing ?? null;
+  }
 
   function turn(at) {
     replace(at, { ...state.words[at], is_thing: kindOf(state.words[at]) === false });
@@ -62,9 +64,10 @@ export function createChips(store, { changed, list }) {
       class: "edit", "aria-label": `Edit ${word.name}: name, | and synonyms, :thing or :stuff`, value: written,
       blur: () => end(field.value),
       keydown: (event) => {
-        if (event.key === "Enter") end(field.value);
-        if (event.key === "Escape") end(null);
         event.stopPropagation();
+        if (event.key !== "Enter" && event.key !== "Escape") return;
+        event.preventDefault(); // Enter would press the button that is focused next
+        end(event.key === "Enter" ? field.value : null);
       },
     });
     field.size = Math.max(8, written.length);
@@ -84,12 +87,12 @@ export function createChips(store, { changed, list }) {
     const synonyms = word.synonyms.length ? [make("span", { class: "synonyms" }, ` ${word.synonyms.join(", ")}`)] : [];
     return make(
       "li", { class: "chip", mouseenter: hover(word.name), mouseleave: hover(null) },
-      make("button", { type: "button", class: "kind", tabindex: -1, click: () => turn(at) }, make("span", { class: "swatch" })),
-      make("button", {
-        type: "button", class: "name", tabindex: -1, "aria-describedby": "chip-keys",
+      button({ class: "kind", click: () => turn(at) }, make("span", { class: "swatch" })),
+      button({
+        class: "name", "aria-describedby": "chip-keys",
         click: () => edit(at), keydown: keys, focus: hover(word.name), blur: hover(null),
       }, word.name, ...synonyms),
-      make("button", { type: "button", class: "remove", tabindex: -1, "aria-label": `Remove ${word.name}`, click: () => remove(at) }, "×"),
+      button({ class: "remove", "aria-label": `Remove ${word.name}`, click: () => remove(at) }, "×"),
     );
   }
 

@@ -21,6 +21,9 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** A button of a list's item, which the Tab key passes by; see `roving`. */
+export const button = (attributes, ...children) => make("button", { type: "button", tabindex: -1, ...attributes }, ...children);
+
 /**
  * Makes a list one stop of the Tab key: arrows, Home and End go from one item to the next.
  *

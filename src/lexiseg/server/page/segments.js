@@ -1,7 +1,7 @@
 /** The list of segments: hovered, pinned and hidden here as on the picture; a pinned one shows its runner-ups and path. */
 
 import { cssOf } from "./colours.js";
-import { byId, make, roving } from "./elements.js";
+import { button, byId, make, roving } from "./elements.js";
 
 const MOST_GUESSES = 5, LEAST_GUESSES = 2; // fewer where the others' scores would be written as 0.00
 
@@ -50,15 +50,15 @@ export function createSegments(store) {
     };
     const item = make(
       "li", { class: "segment", mouseenter: () => set({ hovered: number }), mouseleave: () => set({ hovered: 0 }) },
-      make("button", {
-        type: "button", class: "row", tabindex: -1, "aria-describedby": "segment-keys", keydown: keys,
+      button({
+        class: "row", "aria-describedby": "segment-keys", keydown: keys,
         keyup: (event) => event.key === " " && event.preventDefault(), // no click follows, in any browser
         click: () => pin(key), focus: () => set({ hovered: number }), blur: () => set({ hovered: 0 }),
       },
         make("span", { class: "swatch" }), make("span", { class: "name" }, name),
         make("span", { class: "figure" }, score.toFixed(2)),
         make("span", { class: "figure area" }, areaOf(segment, state.answer))),
-      make("button", { type: "button", class: "eye", tabindex: -1, click: () => hide(key) }),
+      button({ class: "eye", click: () => hide(key) }),
     );
     item.classList.toggle("stuff", !segment.is_thing);
     item.style.setProperty("--colour", cssOf(state.answer.slots.get(name)));
@@ -66,13 +66,13 @@ export function createSegments(store) {
   }
 
   function details({ guesses, path, box }) {
+    const figure = (score) => make("span", { class: "figure" }, score.toFixed(2));
     const bar = ({ name, score }) => {
       const fill = make("span", { class: "fill" });
       fill.style.setProperty("--share", score);
-      return make("li", {}, make("span", { class: "name" }, name), make("span", { class: "bar" }, fill),
-        make("span", { class: "figure" }, score.toFixed(2)));
+      return make("li", {}, make("span", { class: "name" }, name), make("span", { class: "bar" }, fill), figure(score));
     };
-    const steps = path.map(({ name, score }) => make("li", {}, name, make("span", { class: "figure" }, ` ${score.toFixed(2)}`)));
+    const steps = path.map(({ name, score }) => make("li", {}, `${name} `, figure(score)));
     const likely = guesses.slice(0, MOST_GUESSES).filter(({ score }, i) => i < LEAST_GUESSES || score >= 0.005);
     const [x, y, width, height] = box;
     return make(
