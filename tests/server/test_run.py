@@ -38,7 +38,7 @@ def serving(*options: str, **environment: str) -> Iterator[tuple[subprocess.Pope
         yield process, found[0]
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 @pytest.mark.slow

@@ -93,3 +93,24 @@ def test_a_thread_of_one_lane_waits_for_another() -> None:
     assert asyncio.run(first.do(lambda: second.run(lambda: threading.get_ident()) != threading.get_ident()))
     first.close()
     second.close()
+
+
+def test_a_closed_lane_drops_what_waits_and_takes_nothing_more() -> None:
+    lane, go, ran = Lane(threads=1, most_waiting=8, seconds=10), threading.Event(), []
+
+    async def close_while_one_waits() -> None:
+        running = asyncio.ensure_future(lane.do(go.wait))
+        await asyncio.sleep(0.01)
+        waiting = asyncio.ensure_future(lane.do(lambda: ran.append(1)))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(lane.close, 0.01)
+        go.set()
+        assert await running
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        with pytest.raises(RequestError, match="ends"):
+            await lane.do(lambda: ran.append(2))
+
+    asyncio.run(close_while_one_waits())
+
+    assert ran == []

@@ -9,8 +9,6 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from lexiseg.core.vocabulary import Vocabulary, builtin_names, builtin_source
-from lexiseg.inference.encoded import Question
-from lexiseg.inference.result import Result
 from lexiseg.io.models import MODELS
 from lexiseg.server.answers import (
     FORMATS,
@@ -25,7 +23,6 @@ from lexiseg.server.answers import (
     words_to_jsonable,
 )
 from lexiseg.server.asks import SegmentRequest, question_of, read_request
-from lexiseg.server.cache import Kept
 from lexiseg.server.errors import RequestError
 from lexiseg.server.examples import EXAMPLES, SIZE, example_png
 from lexiseg.server.service import Service
@@ -64,41 +61,12 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter()
     limits = service.settings.limits
 
-    async def encoded(request: Request, body: bytearray) -> tuple[str, Kept]:
-        parts = await service.read(lambda: _parts(request, body, "picture"))
-        return await service.encode(parts["picture"])
-
-    async def answered(request: Request, body: bytearray, media: str) -> bytes:
-        served = service.served
-
-        def read() -> tuple[SegmentRequest, bytes | None, Question]:
-            asked, picture = _asked(request, body)
-            if media == ZIP:
-                check_formats(asked.formats)
-            return asked, picture, question_of(asked, served, limits)
-
-        asked, picture, question = await service.read(read)
-        if picture is not None:
-            handle, kept = await service.encode(picture)
-        else:
-            handle = str(asked.handle)
-            kept = service.cache.get(handle)
-
-        def write(result: Result, seconds: float) -> bytes:
-            if media == PNG:
-                return id_map_png(result.segmentation)
-            if media == ZIP:
-                return as_zip(files_of(result, asked.formats, "picture"))
-            times = {"encode": round(kept.seconds, 4), "answer": round(seconds, 4)}
-            return as_json(result, handle=handle, model=served.model.name, seconds=times)
-
-        return await service.answer(handle, kept, question, write)
-
     @router.post("/v1/encode", openapi_extra={"requestBody": {"content": _BODIES["encode"], "required": True}})
     async def encode(request: Request) -> Response:
         """Looks at a picture once, for any number of questions."""
         async with service.uploads.body(request) as body:
-            handle, kept = await _unless_gone(request, encoded(request, body))
+            look = service.hands.do(lambda: service.look(_parts(request, body, "picture")["picture"]))
+            handle, kept = await _unless_gone(request, look)
         height, width = kept.image.size
         return JSONResponse({"handle": handle, "width": width, "height": height, "seconds": round(kept.seconds, 4)})
 
@@ -107,7 +75,8 @@ def routes(service: Service) -> APIRouter:
         """Finds words in a picture: as JSON, as a PNG of ids, or as an archive of files, by the header Accept."""
         media = media_type_of(request.headers.get("accept", ""))
         async with service.uploads.body(request) as body:
-            content = await _unless_gone(request, answered(request, body, media))
+            answer = service.hands.do(lambda: _answer(service, request, body, media))
+            content = await _unless_gone(request, answer)
         return Response(content, media_type=media, headers={"Vary": "Accept"})
 
     @router.get("/v1/models")
@@ -188,6 +157,27 @@ def routes(service: Service) -> APIRouter:
 
 def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _answer(service: Service, request: Request, body: bytearray, media: str) -> bytes:
+    """Answers what a body asks; all that can be refused is refused before the model is asked."""
+    served = service.served
+    asked, picture = _asked(request, body)
+    if media == ZIP:
+        check_formats(asked.formats)
+    question = question_of(asked, served, service.settings.limits)
+    if picture is None:
+        handle = str(asked.handle)
+        kept = service.cache.get(handle)
+    else:
+        handle, kept = service.look(picture)
+    result, seconds = service.ask(handle, kept, question)
+    if media == PNG:
+        return id_map_png(result.segmentation)
+    if media == ZIP:
+        return as_zip(files_of(result, asked.formats, "picture"))
+    times = {"encode": round(kept.seconds, 4), "answer": round(seconds, 4)}
+    return as_json(result, handle=handle, model=served.model.name, seconds=times)
 
 
 def _asked(request: Request, body: bytearray) -> tuple[SegmentRequest, bytes | None]:

@@ -62,7 +62,8 @@ def server_of(app: FastAPI, limits: Limits) -> uvicorn.Server:
         app: the application.
         limits: on connections.
     """
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # that strangers send nonsense is no news
+    for name in ("uvicorn", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # that strangers send nonsense is no news
     config = uvicorn.Config(
         app,
         http=Connection.limited(limits),

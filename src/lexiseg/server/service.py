@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from lexiseg.core.images import open_picture
 from lexiseg.inference.encoded import Question
@@ -17,14 +16,16 @@ from lexiseg.server.settings import Settings
 from lexiseg.server.uploads import Uploads
 from lexiseg.server.work import Lane
 
-T = TypeVar("T")
+HANDS = 4
+"""Threads beside the model's."""
 
 
 class Service:
     """What the routes use.
 
-    One thread runs the model. Two others open pictures for it, and two ask it and write answers, so that no more than
-    two opened pictures and two answers are in memory at once, however many wait.
+    One thread runs the model. A few others do all else that takes long, each for one request: they read it, open its
+    picture, wait for the model, and write the answer. No more pictures and answers than threads are in memory at once,
+    however many requests wait.
     """
 
     def __init__(self, settings: Settings, load_model: Callable[[], Model] | None = None) -> None:
@@ -39,9 +40,8 @@ class Service:
         self.cache = Cache(limits.cache_bytes)
         self.uploads = Uploads(limits)
         self.metrics = Metrics()
-        self._device = Lane(threads=1, most_waiting=limits.queue, seconds=limits.seconds)
-        self._openers = Lane(threads=2, most_waiting=limits.queue, seconds=limits.seconds)
-        self._askers = Lane(threads=2, most_waiting=limits.queue, seconds=limits.seconds)
+        self.hands = Lane(threads=HANDS, most_waiting=limits.queue, seconds=limits.seconds)
+        self._device = Lane(threads=1, most_waiting=HANDS, seconds=limits.seconds)
         self._load = load_model or (lambda: load(settings.model, device=settings.device, precision=settings.precision))
         self._served: ServedModel | None = None
 
@@ -68,8 +68,8 @@ class Service:
         self._served = await self._device.do(lambda: ServedModel(self._load(), folder))
         return self._served.model
 
-    async def encode(self, picture: bytes) -> tuple[str, Kept]:
-        """Looks at a picture and keeps what was seen.
+    def look(self, picture: bytes) -> tuple[str, Kept]:
+        """Looks at a picture and keeps what was seen; for a thread of `hands`.
 
         Args:
             picture: the file.
@@ -79,56 +79,49 @@ class Service:
 
         Raises:
             PictureError: if it can't be opened.
-            RequestError: if it is too large, or the server is busy.
+            RequestError: if it is too large, or the model is not loaded.
         """
-        served, most = self.served, self.settings.limits.pixels
+        served, array = self.served, open_picture(picture, max_pixels=self.settings.limits.pixels)
 
-        def look() -> Kept:
-            array = open_picture(picture, max_pixels=most)
-            image, seconds = self._device.run(lambda: _timed(lambda: served.look(array)))
-            return Kept(image=image, seconds=seconds)
+        def run() -> Kept:
+            began = time.perf_counter()
+            image = served.look(array)
+            self.metrics.encodes += 1
+            return Kept(image=image, seconds=time.perf_counter() - began)
 
-        kept = await self._openers.do(look)
-        self.metrics.encodes += 1
+        kept = self._device.run(run)
         return self.cache.put(kept), kept
 
-    async def read(self, call: Callable[[], T]) -> T:
-        """Does what needs no model, but too long for the thread that all requests share.
-
-        Raises:
-            RequestError: if the server is busy.
-        """
-        return await self._askers.do(call)
-
-    async def answer(
-        self, handle: str, kept: Kept, question: Question, write: Callable[[Result, float], bytes]
-    ) -> bytes:
-        """Answers a question of a picture.
+    def ask(self, handle: str, kept: Kept, question: Question) -> tuple[Result, float]:
+        """Asks the model of a picture; for a thread of `hands`.
 
         Args:
-            handle: of the picture, to count its bytes anew.
+            handle: of the picture, whose bytes are counted anew.
             kept: the picture.
-            question: its words were read before.
-            write: what a result and the seconds that it took are sent as.
+            question: its words are read already.
+
+        Returns:
+            The answer, and the seconds that it took.
 
         Raises:
-            RequestError: if the picture became too large with what the model remembers of it, or the server is busy.
+            RequestError: if the picture became too large with what the model remembers of it.
         """
 
-        def ask() -> bytes:
-            result, seconds = self._device.run(lambda: _timed(lambda: kept.image.answer(question)))
-            self.cache.measure(handle)
-            return write(result, seconds)
+        def run() -> tuple[Result, float]:
+            began = time.perf_counter()
+            result = kept.image.answer(question)
+            self.metrics.answers += 1
+            return result, time.perf_counter() - began
 
-        content = await self._askers.do(ask)
-        self.metrics.answers += 1
-        return content
+        answer = self._device.run(run)
+        self.cache.measure(handle)
+        return answer
 
     def told_metrics(self) -> str:
         """Counts, times and what is measured now, as Prometheus reads them."""
         return self.metrics.text(
             {
-                "queue_length": ("Calls that wait or run.", len(self._openers) + len(self._askers)),
+                "queue_length": ("Calls that wait or run.", len(self.hands)),
                 "cache_bytes": ("Bytes of kept pictures.", self.cache.bytes),
                 "cache_pictures": ("Kept pictures.", len(self.cache)),
                 "upload_bytes": ("Bytes of bodies in memory.", self.uploads.held),
@@ -137,12 +130,6 @@ class Service:
         )
 
     def close(self) -> None:
-        """Ends the threads once they are done; nobody waits for them."""
-        for lane in (self._openers, self._askers, self._device):
+        """Ends the threads."""
+        for lane in (self.hands, self._device):
             lane.close()
-
-
-def _timed(call: Callable[[], T]) -> tuple[T, float]:
-    """What a call gives, and its seconds."""
-    began = time.perf_counter()
-    return call(), time.perf_counter() - began

@@ -17,8 +17,7 @@ _Call = tuple[Future[Any], Callable[[], Any]]
 class Lane:
     """A few threads and the calls that wait for them, in their order.
 
-    A call that nobody awaits any more leaves the queue. One that runs can't be stopped, but the end of the process
-    does not wait for it.
+    A call that nobody awaits any more leaves the queue. One that runs can't be stopped.
     """
 
     def __init__(self, *, threads: int, most_waiting: int, seconds: float) -> None:
@@ -35,8 +34,9 @@ class Lane:
         self._seconds = seconds
         self._is_closed = False
         self._turn = threading.Condition()
-        for _ in range(threads):
-            threading.Thread(target=self._run, daemon=True).start()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     def __len__(self) -> int:
         """Calls that wait or run."""
@@ -66,14 +66,24 @@ class Lane:
         self._put(waiting)
         return waiting[0].result()
 
-    def close(self) -> None:
-        """Ends the threads once they have done what waits."""
+    def close(self, patience: float = 5.0) -> None:
+        """Drops what waits, and ends the threads.
+
+        Args:
+            patience: seconds for what runs; what takes longer, such as loading a large model, goes on.
+        """
         with self._turn:
             self._is_closed = True
+            while self._waiting:
+                self._waiting.pop()[0].cancel()
             self._turn.notify_all()
+        for thread in self._threads:
+            thread.join(patience)
 
     def _put(self, call: _Call, most: float = math.inf) -> None:
         with self._turn:
+            if self._is_closed:
+                raise busy("The server ends.")
             if len(self) >= most:
                 raise busy("The server has more to do than it can queue: try again in a moment.")
             self._waiting.append(call)
