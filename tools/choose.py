@@ -89,7 +89,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     wanted = parser.parse_args()
     model = load_model(wanted.model)
-    assert isinstance(model, OPSNet), "choose_ovseg.py chooses for an OVSeg"
+    if not isinstance(model, OPSNet):
+        parser.error(f"expected an OPSNet, got {type(model).__name__}: choose_ovseg.py chooses for an OVSeg.")
     for branch, found in choose(model, wanted.count).items():
         print(f"{branch}:")
         for row, base, novel in found[:4]:

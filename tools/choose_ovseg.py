@@ -72,7 +72,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     wanted = parser.parse_args()
     model = load_model(wanted.model)
-    assert isinstance(model, OVSeg), "choose.py chooses for an OPSNet"
+    if not isinstance(model, OVSeg):
+        parser.error(f"expected an OVSeg, got {type(model).__name__}: choose.py chooses for an OPSNet.")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         found = choose_ensemble(model, draw("semantic-only", wanted.count, folder))

@@ -1,5 +1,6 @@
 import io
 import struct
+import sys
 import threading
 import warnings
 import zlib
@@ -11,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from lexiseg.core.errors import PictureError
-from lexiseg.core.images import open_picture
+from lexiseg.core.images import open_picture, size_of
 
 
 def photograph(width: int = 64, height: int = 48) -> Image.Image:
@@ -352,3 +354,135 @@ def test_bytes_of_a_file_are_the_picture(tmp_path: Path) -> None:
 def test_bytes_that_are_no_picture_are_refused(content: bytes, reason: str) -> None:
     with pytest.raises(PictureError, match=reason):
         open_picture(content)
+
+
+def test_messages_call_bytes_as_they_are_told() -> None:
+    assert "what came from afar is empty" in refusal_of_bytes(b"", called="what came from afar")
+
+
+def refusal_of_bytes(content: bytes, *, called: str) -> str:
+    with pytest.raises(PictureError) as caught:
+        open_picture(content, called=called)
+    return str(caught.value)
+
+
+# Photographs of telephones
+
+
+def heic(path: Path, *images: Image.Image, primary: int = 0, **options: object) -> Path:
+    """Writes an HEIF file of one or more pictures."""
+    heif = pytest.importorskip("pillow_heif")
+    file = heif.from_pillow(images[0])
+    for image in images[1:]:
+        file.add_from_pillow(image)
+    file.save(path, quality=90, primary_index=primary, **options)
+    return path
+
+
+def test_a_heic_photograph_opens_upright_and_nothing_is_registered_with_pillow(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    flat, turned = heic(tmp_path / "flat.heic", photograph()), tmp_path / "turned.heif"
+    heic(turned, photograph(), exif=exif.tobytes())
+
+    found = open_picture(flat)
+
+    assert np.abs(found.astype(int) - np.asarray(photograph())).mean() < 4
+    np.testing.assert_array_equal(open_picture(flat.read_bytes()), found)
+    assert open_picture(turned).shape == (64, 48, 3)
+    assert (size_of(flat), size_of(turned)) == ((48, 64), (64, 48))
+    assert "HEIF" not in Image.OPEN
+
+
+def test_a_heic_photograph_says_what_opens_it_where_that_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = heic(tmp_path / "p.heic", photograph())
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+
+    sentence = refusal(path)
+
+    assert "p.heic' is an HEIC photograph" in sentence
+    assert "pip install 'lexiseg[heif]'" in sentence
+    assert size_of(path) is None
+
+
+@pytest.mark.parametrize("side", [30_000, 11_000, 20])
+def test_a_heic_that_lies_about_its_size_is_refused(tmp_path: Path, side: int) -> None:
+    path = heic(tmp_path / "p.heic", photograph())
+    content = path.read_bytes()
+    place = content.index(b"ispe") + 8
+    path.write_bytes(content[:place] + struct.pack(">II", side, side) + content[place + 8 :])
+
+    assert "p.heic' is" in refusal(path)
+
+
+@given(damage=st.integers(0, 2**32 - 1), cut=st.integers(0, 100))
+def test_a_damaged_heic_ends_in_a_picture_or_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, damage: int, cut: int
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    data = np.frombuffer(heic(folder / "whole.heic", photograph()).read_bytes(), np.uint8).copy()
+    noise = np.random.default_rng(damage)
+    data[noise.integers(12, len(data), 5)] = noise.integers(0, 256, 5)
+    path = folder / "picture"
+    path.write_bytes(data[: len(data) * cut // 100].tobytes())
+
+    try:
+        picture = open_picture(path)
+    except PictureError as error:
+        sentence = str(error)
+        assert "picture'" in sentence
+    else:
+        assert picture.dtype == np.uint8
+
+
+# Files with several frames or pages
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".tif", ".mpo", ".webp", ".png", ".avif"])
+def test_a_file_with_several_frames_says_once_which_one_was_taken(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, single = tmp_path / f"two{suffix}", tmp_path / f"one{suffix}"
+    frames = [Image.new("RGB", (64, 48), colour) for colour in ("red", "blue")]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    frames[0].save(single)
+
+    for _ in range(2):
+        assert (open_picture(path)[24, 32] // 128).tolist() == [1, 0, 0]
+        open_picture(single)
+
+    (record,) = caplog.records
+    assert record.name == "lexiseg"
+    assert f"two{suffix}' holds several frames or pages; the first one was taken." in record.getMessage()
+
+
+def test_the_main_picture_of_a_heif_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = heic(
+        tmp_path / "burst.heic", Image.new("RGB", (64, 48), "red"), Image.new("RGB", (64, 48), "blue"), primary=1
+    )
+
+    assert (open_picture(path)[24, 32] // 128).tolist() == [0, 0, 1]
+    assert "burst.heic' holds several frames or pages; the main one was taken." in caplog.text
+
+
+def test_of_three_hundred_pages_one_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [Image.new("L", (8, 8), page % 256) for page in range(300)]
+    pages[0].save(tmp_path / "book.tif", save_all=True, append_images=pages[1:])
+    decoded: list[int] = []
+    load = TiffImageFile.load
+    monkeypatch.setattr(TiffImageFile, "load", lambda self: decoded.append(self.tell()) or load(self))
+
+    assert open_picture(tmp_path / "book.tif").max() == 0
+    assert set(decoded) == {0}
+
+
+def test_what_is_damaged_behind_the_first_frame_does_not_cost_the_picture(tmp_path: Path) -> None:
+    frames = [Image.effect_noise((64, 48), 50).convert("RGB") for _ in range(2)]
+    for suffix in (".gif", ".tif"):
+        path = tmp_path / f"two{suffix}"
+        frames[0].save(path, save_all=True, append_images=frames[1:])
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+        assert open_picture(path).shape == (48, 64, 3)

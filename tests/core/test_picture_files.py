@@ -82,6 +82,29 @@ def test_links_to_nothing_are_left_out_of_folders(album: Path) -> None:
     assert names(["deep er"]) == ["deep er/cat.png"]
 
 
+def test_folders_inside_are_searched_where_that_is_asked_for(album: Path) -> None:
+    for name in ("deep er/still/owl.HEIC", "deep er/.cache/x.png", "out/page1.png", "clip.mp4"):
+        (album / name).parent.mkdir(exist_ok=True, parents=True)
+        (album / name).touch()
+    (album / "deep er" / "loop").symlink_to(album)
+
+    found = find_pictures(["."], recursive=True, leave_out=album / "out")
+
+    inside = ["deep er/cat.png", "deep er/still/owl.HEIC", "page1.png", "page2.JPG", "page10.jpg"]
+    assert [path.as_posix() for path in found] == inside
+    (album / "empty").mkdir()
+    with pytest.raises(PictureError, match=r"holds no pictures; name another one\.$"):
+        find_pictures(["empty"], recursive=True)
+
+
+def test_a_pattern_takes_videos_if_it_ends_like_one(album: Path) -> None:
+    for name in ("walk.mp4", "page3.MP4", "notes.mov"):
+        (album / name).touch()
+
+    assert names(["*.mp4"]) == ["walk.mp4"]
+    assert names(["page*"]) == ["page1.png", "page2.JPG", "page10.jpg"]
+
+
 @pytest.mark.parametrize(
     ("paths", "expected"),
     [

@@ -161,7 +161,7 @@ def test_many_pictures_are_split_among_units_of_an_hour_at_most(
 def test_every_arm_of_a_table_figure_or_claim_is_measured_by_some_unit() -> None:
     """A misspelt arm would be a row of dashes, or a claim that is never run."""
     for preset in (QUICK, FULL):
-        plan = Plan(units={}, arms={})
+        plan = Plan()
         for make in reproduce.PLANS:
             plan |= make(World(model="storybook"), preset)
         assert all(need in plan.units for unit in plan.units.values() for need in unit.needs)

@@ -199,8 +199,7 @@ SLOW = Unit(name="slow", act=count_slowly, settings={"to": 30})
 
 @pytest.mark.slow
 def test_a_killed_unit_is_gone_on_with_by_whoever_comes_next(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
-    process = context.Process(target=_count, args=(tmp_path,))
+    process = multiprocessing.get_context("fork").Process(target=_count, args=(tmp_path,))
     process.start()
     place = tmp_path / "files" / "slow" / "place.txt"
     deadline = time.monotonic() + 60

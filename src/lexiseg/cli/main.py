@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 from lexiseg import __version__
 from lexiseg.cli.command import add_command
 from lexiseg.cli.console import FAILURE, INTERRUPTED, USAGE, LogNotes, fail, note, say
-from lexiseg.cli.options import data, evaluate, mine, reproduce, segment, train, weights
+from lexiseg.cli.options import data, evaluate, mine, reproduce, segment, serve, train, weights
 from lexiseg.core.errors import UsageError, VocabularyError
 from lexiseg.core.messages import printable
 
@@ -32,6 +32,7 @@ GROUPS = {
 COMMANDS: tuple[tuple[str, type[Any], str], ...] = (
     ("demo", segment.DemoOptions, "demo.run_demo"),
     ("segment", segment.SegmentOptions, "segment.run_segment"),
+    ("serve", serve.ServeOptions, "serve.run_serve"),
     ("evaluate", evaluate.EvaluateOptions, "evaluate.run_evaluate"),
     ("reproduce", reproduce.ReproduceOptions, "reproduce.run_reproduce"),
     ("mine", mine.MineOptions, "mine.run_mine"),

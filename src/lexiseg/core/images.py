@@ -1,16 +1,18 @@
 """Opening images: any file, Pillow image or array becomes RGB bytes, or raises a `PictureError`.
 
 Files are untrusted. The size is read from the header before a pixel is decoded, only formats that Pillow decodes by
-itself are tried (never EPS, which would start Ghostscript), and any exception inside a decoder becomes a
-`PictureError` that names the file.
+itself are tried (never EPS, which would start Ghostscript) and HEIF where pillow-heif is installed, and any exception
+inside a decoder becomes a `PictureError` that names the file.
 """
 
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +28,10 @@ FORMATS = (
     "JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "ICO", "JPEG2000",
     "AVIF",
 )  # fmt: skip
+HEIF = "HEIF"
+"""The format of telephones' photographs (.heic), which pillow-heif decodes."""
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+"""What stands behind `ftyp` at the beginning of such files; the last two also in some AVIFs, which Pillow knows."""
 EXIF_ORIENTATION = 0x0112
 SIDEWAYS = range(5, 9)
 """EXIF orientations that swap width and height."""
@@ -43,21 +49,27 @@ UPRIGHT = {
 # order would leave them changed for good. Headers are read one at a time; the decoding itself runs
 # in parallel.
 _header_lock = threading.Lock()
+logger = logging.getLogger("lexiseg")
 
 
 def open_picture(
-    source: str | Path | bytes | Image.Image | np.ndarray, *, max_pixels: int = 120_000_000
+    source: str | Path | bytes | Image.Image | np.ndarray,
+    *,
+    max_pixels: int = 120_000_000,
+    called: str = "the picture",
 ) -> UInt8[np.ndarray, "h0 w0 3"]:
     """Opens a picture as RGB bytes, upright.
 
-    Transparency is laid over white, 16-bit grey is scaled (never clipped), the EXIF orientation is
-    applied, and an animation gives its first frame.
+    Transparency is laid over white, 16-bit grey is scaled (never clipped), and the EXIF orientation is applied. A file
+    with several frames or pages gives the first one, an HEIF file its main picture, and a note is logged; a Pillow
+    image gives the frame that it shows.
 
     Args:
         source: a file, or its bytes; or a Pillow image, which is not changed; or an array in RGB(A) order of shape
             (H, W), (H, W, 3) or (H, W, 4), either uint8 or floating point in [0, 1].
         max_pixels: refuses anything larger before it is decoded. Pillow's own limit, about 179
             million, holds besides it.
+        called: what messages call a picture that is given as bytes.
 
     Returns:
         A new, writable, contiguous array.
@@ -73,8 +85,8 @@ def open_picture(
         with _one_sentence(name, max_pixels):
             return _decode(source, name, max_pixels)
     if isinstance(source, bytes):
-        with _one_sentence("the picture", max_pixels):
-            return _decode_bytes(io.BytesIO(source), "the picture", max_pixels)
+        with _one_sentence(called, max_pixels):
+            return _decode_bytes(io.BytesIO(source), called, max_pixels)
     if not isinstance(source, str | Path):
         raise PictureError(
             "a picture must be a path, a file's bytes, a Pillow image or a NumPy array, "
@@ -100,7 +112,7 @@ class Header:
 def header_of(path: Path) -> Header | None:
     """The header of a picture, whose pixels stay closed; None if it can't be read."""
     try:
-        with open_regular(path) as file, Image.open(file) as picture:
+        with open_regular(path) as file, _identify(file, "") as picture:
             width, height = picture.size
             orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
     except Exception:  # a parser of untrusted bytes may raise anything
@@ -133,11 +145,48 @@ def _decode_bytes(file: BinaryIO | io.BytesIO, name: str, max_pixels: int) -> np
     if file.seek(0, io.SEEK_END) == 0:
         raise PictureError(f"{name} is empty (0 bytes); copy or download the picture again.")
     file.seek(0)
+    with _identify(file, name) as image:
+        picture = _decode(image, name, max_pixels)
+        _note_frames(image, name)
+    return picture
+
+
+def _identify(file: BinaryIO | io.BytesIO, name: str) -> Image.Image:
+    """Reads the header of an open file; its pixels are not decoded yet."""
     with _pillow_warnings_as_errors():
         Image.init()
-        image = Image.open(file, formats=[f for f in FORMATS if f in Image.OPEN])
-    with image:
-        return _decode(image, name, max_pixels)
+        try:
+            return Image.open(file, formats=[f for f in FORMATS if f in Image.OPEN])
+        except Image.UnidentifiedImageError:
+            file.seek(0)
+            start = file.read(12)
+            if start[4:8] != b"ftyp" or start[8:] not in HEIF_BRANDS:
+                raise
+            try:
+                from pillow_heif import HeifImageFile
+            except ImportError as error:
+                raise PictureError(
+                    f"{name} is an HEIC photograph, which pillow-heif opens: pip install 'lexiseg[heif]', or save it "
+                    "as a JPEG."
+                ) from error
+            file.seek(0)
+            return HeifImageFile(file)  # not registered with Pillow, which belongs to the whole process
+
+
+def _note_frames(image: Image.Image, name: str) -> None:
+    """Says which one was taken of several; asked after decoding, because a look at the second moves to it."""
+    try:
+        has_several = bool(getattr(image, "is_animated", False))
+    except Exception:  # what is damaged is not needed
+        return
+    if has_several:
+        _say_taken(name, "main" if image.format == HEIF else "first")
+
+
+@lru_cache(maxsize=10_000)
+def _say_taken(name: str, place: str) -> None:
+    """Logs a note, once a file: what is remembered is not said again."""
+    logger.warning("Note: %s holds several frames or pages; the %s one was taken.", name, place)
 
 
 def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
@@ -256,7 +305,7 @@ def _one_sentence(name: str, max_pixels: int) -> Generator[None, None, None]:
         raise PictureError(f"{name} is too large (the limit is {limit:,} pixels); make it smaller first.") from error
     except Image.UnidentifiedImageError as error:
         raise PictureError(
-            f"{name} is not a picture that can be read; give a JPEG, PNG, WebP, TIFF, BMP or GIF."
+            f"{name} is not a picture that can be read; give a JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC."
         ) from error
     except MemoryError as error:
         raise PictureError(f"{name} does not fit into memory; make it smaller first.") from error

@@ -1,11 +1,12 @@
 """Finding picture files from paths, folders and globs, and unique names for output files."""
 
 import glob
+import os
 import re
 import stat
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lexiseg.core.errors import PictureError
@@ -14,26 +15,34 @@ from lexiseg.core.messages import printable
 
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif",
-    ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".jp2", ".avif",
+    ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".jp2", ".avif", ".heic", ".heif", ".hif",
+))  # fmt: skip
+VIDEO_SUFFIXES = frozenset((
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".ogv", ".wmv", ".flv",
 ))  # fmt: skip
 
 OVERLAY_MARK = ".overlay"
 """Suffix of an overlay's stem, after its picture's name."""
 
 
-def find_pictures(arguments: Sequence[str]) -> list[Path]:
+def find_pictures(arguments: Sequence[str], *, recursive: bool = False, leave_out: Path | None = None) -> list[Path]:
     """Expands files, folders and globs to a list of files.
 
     - A file is taken as it is, whatever its suffix. So is a path at which there is nothing: opening
       it raises, and one missing picture of many does not stop the others.
     - A folder gives the pictures that lie directly in it, hidden files left out. Folders inside it
-      are not searched, so that earlier results beneath are never taken for pictures;
-      `'folder/**/*.jpg'` searches them.
+      are not searched unless that is asked for, so that earlier results beneath are never taken for pictures;
+      `'folder/**/*.jpg'` searches them too.
     - A glob (`*`, `?`, `[...]`, and `**` for any depth) gives the files with a picture's suffix
-      that match.
+      that match; and videos if it ends in the suffix of a video.
 
     The order is that of the arguments; within one argument `page2` comes before `page10`. A file
     that is named more than once, in whatever spelling, is kept at its first place.
+
+    Args:
+        arguments: as they were typed.
+        recursive: searches the folders inside of folders, too, but no hidden ones, and follows no links to folders.
+        leave_out: a folder that is not searched then: where the results go.
 
     Raises:
         PictureError: if there are no arguments, or a folder or glob holds no picture.
@@ -42,7 +51,7 @@ def find_pictures(arguments: Sequence[str]) -> list[Path]:
         raise PictureError("no picture was given; name at least one file, folder or pattern.")
     found: dict[Path, Path] = {}
     for argument in arguments:
-        for path in _expand(argument):
+        for path in _expand(argument, recursive, leave_out):
             found.setdefault(real(path.parent) / path.name, path)
     return list(found.values())
 
@@ -91,26 +100,24 @@ def _last(name: str) -> str:
     return _whole(name).rpartition("/")[2]
 
 
-def _expand(argument: str) -> list[Path]:
+def _expand(argument: str, recursive: bool, leave_out: Path | None) -> list[Path]:
     path = Path(argument)
     mode = file_mode(path)
     if stat.S_ISDIR(mode):
         try:
-            inside = _pictures(path.iterdir())
+            inside = _pictures(_below(path, leave_out) if recursive else path.iterdir())
         except OSError as error:
             raise PictureError(
                 f"the folder {printable(path)} can't be read ({error.strerror}); check its permissions."
             ) from error
         if not inside:
-            raise PictureError(
-                f"the folder {printable(path)} holds no pictures; name another one, "
-                f"or use '**/*' behind it to search the folders inside."
-            )
+            way_out = "" if recursive else ", or search the folders inside it, too (--recursive, or '**/*' behind it)"
+            raise PictureError(f"the folder {printable(path)} holds no pictures; name another one{way_out}.")
         return inside
     if mode or not glob.has_magic(argument):
         return [path]
     # Not Path.glob, which takes no absolute patterns.
-    matches = _pictures(map(Path, glob.iglob(argument, recursive=True)))  # noqa: PTH207
+    matches = _pictures(map(Path, glob.iglob(argument, recursive=True)), path.suffix.lower())  # noqa: PTH207
     if not matches:
         raise PictureError(
             f"the pattern {printable(argument)} matches no pictures; check it, "
@@ -119,11 +126,22 @@ def _expand(argument: str) -> list[Path]:
     return matches
 
 
-def _pictures(paths: Iterable[Path]) -> list[Path]:
+def _below(folder: Path, leave_out: Path | None) -> Iterator[Path]:
+    """All files in a folder and in those inside it."""
+    avoided = None if leave_out is None else real(leave_out)
+    # Not Path.walk, which Python 3.11 lacks.
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and real(Path(place, name)) != avoided]
+        yield from (Path(place, name) for name in names)
+
+
+def _pictures(paths: Iterable[Path], asked: str = "") -> list[Path]:
+    """The pictures among files, in natural order; and videos of the suffix that was asked for."""
+    suffixes = SUFFIXES | (VIDEO_SUFFIXES & {asked})
     kept = (
         path
         for path in paths
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and stat.S_ISREG(file_mode(path))
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and stat.S_ISREG(file_mode(path))
     )
     return sorted(kept, key=_natural)
 

@@ -110,7 +110,7 @@ def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Re
             f"expected an OPSNet or an OVSeg as --model, got {type(world.network).__name__} in "
             f"{printable(world.model)}: name another, or leave --model out for the shipped ones."
         )
-    plan = Plan(units={}, arms={})
+    plan = Plan()
     for make in PLANS:
         plan |= make(world, preset)
     there = [one for one in wanted if _is_there(one, plan)]

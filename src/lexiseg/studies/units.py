@@ -53,8 +53,8 @@ class Unit:
 class Plan:
     """Units, and where the figures of each arm are found."""
 
-    units: Mapping[str, Unit]
-    arms: Mapping[str, tuple[tuple[str, ...], ...]]
+    units: Mapping[str, Unit] = field(default_factory=dict)
+    arms: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     """For each arm (what is compared) and each seed, the units whose results hold its figures."""
     notes: tuple[str, ...] = ()
     """What is left out, and why."""

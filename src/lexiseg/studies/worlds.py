@@ -137,7 +137,7 @@ class World:
             system: what its paper calls it.
         """
         about = f"{printable(self.model)} is no {system}, and real data are measured with the given model alone"
-        return Plan(units={}, arms={}, notes=(f"What the paper of {system} shows is left out: {about}.",))
+        return Plan(notes=(f"What the paper of {system} shows is left out: {about}.",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -228,7 +228,7 @@ def test_true_masks_are_named_by_what_clip_sees_under_them(
 
     (found,) = study(knowing, scenes, WORDS, (TRUE_MASKS,)).results
 
-    segments = [s for sample in scenes.samples for s in sample.segments if not s.is_crowd]
+    segments = [s for sample in scenes.samples for s in sample.segments or () if not s.is_crowd]
     counts = [tally.tp + tally.fn for tally in tallies(found.quality)]
     assert sum(counts) == len(segments)
     assert found.quality.all.rq == 1.0  # at the stride of proposals masks lose a little: SQ is below 1

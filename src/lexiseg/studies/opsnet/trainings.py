@@ -122,7 +122,7 @@ def _given_alone(world: World, preset: Preset) -> Plan:
         reason = f"beside {printable(world.model)}: its segmenter is not that of the recipes"
     notes = (f"What needs a training of OPSNet or of a rival is left out {reason}.",)
     if not (there := world.data(ALL)):
-        return Plan(units={}, arms={}, notes=notes)
+        return Plan(notes=notes)
     rows = {GIVEN: StudyRow(name=GIVEN, modulation=world.network.config.modulation)}
     tests = [world.pictures(data, "test", preset) for data in there]
     found = [counting_units("given", world, shown, rows) for shown in tests]

@@ -1,0 +1,38 @@
+"""What `lexiseg serve` takes."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from lexiseg.cli.options import shared
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """Serve a page for the browser, and the same over HTTP: encode a picture once, ask it any number of questions."""
+
+    model: shared.ModelName = "storybook"
+    device: shared.Device = "auto"
+    precision: shared.Precision = "float32"
+    host: str = "127.0.0.1"
+    """The address to listen at; from another machine only 0.0.0.0 or this machine's own can be reached."""
+    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8000
+    """0 takes a free one."""
+    token: Annotated[str | None, typer.Option(envvar="LEXISEG_TOKEN")] = None
+    """What clients must send as 'Authorization: Bearer TOKEN'; other users of this machine see it if it is typed, not
+    if it stands in the environment."""
+    cors: Annotated[list[str] | None, typer.Option("--cors", metavar="ORIGIN")] = None
+    """Pages from there, such as https://example.org, may ask too; more than once for several."""
+    cache_bytes: Annotated[int, typer.Option(min=1)] = 2**30
+    """Of memory for encoded pictures; the least recently used are forgotten first."""
+    max_bytes: Annotated[int, typer.Option(min=1)] = 32 * 2**20
+    """Of a request."""
+    max_pixels: Annotated[int, typer.Option(min=1)] = 50_000_000
+    """Of a picture."""
+    max_words: Annotated[int, typer.Option(min=1)] = 1_000
+    """Of a question, synonyms among them."""
+    max_queue: Annotated[int, typer.Option(min=0)] = 64
+    """Requests that may wait for the model."""
+    seconds: Annotated[float, typer.Option(min=0.1)] = 30.0
+    """That a request may wait for its turn."""

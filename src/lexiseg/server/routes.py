@@ -1,0 +1,188 @@
+"""The routes under /v1 and those that tell how the server is."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from lexiseg.core.vocabulary import Vocabulary, builtin_names, builtin_source
+from lexiseg.io.models import MODELS
+from lexiseg.server.answers import FORMATS, media_type_of, words_to_jsonable
+from lexiseg.server.asks import SegmentRequest, read_request
+from lexiseg.server.errors import RequestError
+from lexiseg.server.examples import EXAMPLES, SIZE, example_png, words_of_example
+from lexiseg.server.service import Service
+from lexiseg.server.uploads import parts_of
+
+T = TypeVar("T")
+
+DRAWN_WORLD = "It knows the drawn world of the examples alone; photographs need other weights."
+_PICTURE = {"type": "string", "format": "binary"}
+_BODIES = {
+    "encode": {
+        "multipart/form-data": {
+            "schema": {"type": "object", "required": ["picture"], "properties": {"picture": _PICTURE}}
+        }
+    },
+    "segment": {
+        "application/json": {"schema": SegmentRequest.model_json_schema(ref_template="#/components/schemas/{model}")},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["picture", "request"],
+                "properties": {"picture": _PICTURE, "request": {"type": "string", "description": "The JSON above."}},
+            }
+        },
+    },
+}
+"""What routes take, for /openapi.json; they read it themselves, within limits."""
+
+
+def routes(service: Service) -> APIRouter:
+    """All routes but the page.
+
+    Args:
+        service: what answers.
+    """
+    router = APIRouter()
+    limits = service.settings.limits
+
+    @router.post("/v1/encode", openapi_extra={"requestBody": {"content": _BODIES["encode"], "required": True}})
+    async def encode(request: Request) -> Response:
+        """Looks at a picture once, for any number of questions."""
+        async with service.uploads.body(request) as body:
+            parts = _parts(request, body)
+        if parts.keys() != {"picture"}:
+            raise RequestError(422, "Expected one file in a field called 'picture', and nothing beside it.")
+        handle, kept = await _unless_gone(request, service.encode(parts["picture"]))
+        height, width = kept.image.size
+        return JSONResponse({"handle": handle, "width": width, "height": height, "seconds": round(kept.seconds, 4)})
+
+    @router.post("/v1/segment", openapi_extra={"requestBody": {"content": _BODIES["segment"], "required": True}})
+    async def segment(request: Request) -> Response:
+        """Finds words in a picture: as JSON, as a PNG of ids, or as an archive of files, by the header Accept."""
+        picture = None
+        async with service.uploads.body(request) as body:
+            if _content_type(request) == "application/json":
+                asked = read_request(body)
+            else:
+                parts = _parts(request, body)
+                if parts.keys() != {"picture", "request"}:
+                    raise RequestError(422, "Expected a file in a field 'picture' and JSON in a field 'request'.")
+                picture, asked = parts["picture"], read_request(parts["request"])
+        if (asked.handle is None) == (picture is None):
+            raise RequestError(422, "Expected either a handle or a picture, in multipart/form-data.")
+        media = media_type_of(request.headers.get("accept", ""))
+        content = await _unless_gone(request, service.answer(asked, picture, media))
+        return Response(content, media_type=media, headers={"Vary": "Accept"})
+
+    @router.get("/v1/models")
+    async def models() -> Response:
+        """The model that answers."""
+        model = service.model
+        network = model.network
+        one = {
+            "name": model.name,
+            "system": next(name for name, (_, kind) in MODELS.items() if isinstance(network, kind)),
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "device": str(model.device),
+            "trained_on": network.training_vocabulary.names,
+            "is_shipped": model.is_shipped,
+            "note": DRAWN_WORLD if model.is_shipped else "",
+        }
+        return JSONResponse({"models": [one]})
+
+    @router.get("/v1/vocabularies")
+    def vocabularies() -> Response:
+        """The built-in lists of words."""
+        listed = [
+            {"name": name, "says": builtin_source(name), "words": len(Vocabulary.of(name))} for name in builtin_names()
+        ]
+        return JSONResponse({"vocabularies": listed})
+
+    @router.get("/v1/vocabularies/{name}")
+    def vocabulary(name: str) -> Response:
+        """The words of a built-in list."""
+        if name not in builtin_names():
+            raise RequestError(404, f"There is no such list: there are {', '.join(builtin_names())}.")
+        return JSONResponse({"name": name, "words": words_to_jsonable(Vocabulary.of(name))})
+
+    @router.get("/v1/examples")
+    def examples() -> Response:
+        """Drawn scenes to try, with the words of what they show."""
+        height, width = SIZE
+        listed = [
+            {"name": name, "width": width, "height": height, "words": words_of_example(name)} for name in EXAMPLES
+        ]
+        return JSONResponse({"examples": listed})
+
+    @router.get("/v1/examples/{name}")
+    def example(name: str) -> Response:
+        """A drawn scene as a PNG."""
+        if name not in EXAMPLES:
+            raise RequestError(404, f"There is no such example: there are {', '.join(EXAMPLES)}.")
+        return Response(example_png(name), media_type="image/png", headers={"Cache-Control": "max-age=86400"})
+
+    @router.get("/v1/formats")
+    async def formats() -> Response:
+        """The files that an archive may hold."""
+        return JSONResponse({"formats": [{"name": name, "says": one.says} for name, one in FORMATS.items()]})
+
+    @router.get("/v1/limits")
+    async def told_limits() -> Response:
+        """What a request may hold at most."""
+        return JSONResponse({name: getattr(limits, name) for name in ("bytes", "pixels", "words", "letters")})
+
+    @router.get("/healthz")
+    async def alive() -> Response:
+        """Whether the server lives."""
+        return JSONResponse({"status": "alive"})
+
+    @router.get("/readyz")
+    async def ready() -> Response:
+        """Whether the model is loaded."""
+        return JSONResponse({"status": "ready", "model": service.model.name})
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        """Counts and times, as Prometheus reads them."""
+        return PlainTextResponse(service.told_metrics(), media_type="text/plain; version=0.0.4")
+
+    return router
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _parts(request: Request, body: bytes) -> dict[str, bytes]:
+    """The fields of a body that must be multipart."""
+    if _content_type(request) != "multipart/form-data":
+        kinds = f"multipart/form-data{'' if request.url.path.endswith('encode') else ' or application/json'}"
+        raise RequestError(415, f"Expected {kinds}: say so in Content-Type, and send it.")
+    return parts_of(body, request.headers["content-type"])
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Does some work, unless the client goes away before it is done.
+
+    Raises:
+        ClientDisconnect: if it does.
+    """
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,72 @@
+"""What a server is told: the model, the address, who may ask, and limits on all that strangers send."""
+
+from dataclasses import dataclass, field
+
+from lexiseg.core.concepts import MAX_NAME_LENGTH
+from lexiseg.core.devices import Precision
+from lexiseg.core.errors import UsageError
+from lexiseg.io.shipped import SHIPPED_NAME
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Names of this machine that nobody else reaches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What strangers may use up.
+
+    Raises:
+        UsageError: if the cache could not keep the largest picture.
+    """
+
+    bytes: int = 32 * 2**20
+    """Of a request's body; more is answered 413."""
+    pixels: int = 50_000_000
+    """Of a picture, read in its header before it is decoded."""
+    words: int = 1_000
+    """Names of a question, synonyms and places in the taxonomy among them."""
+    letters: int = MAX_NAME_LENGTH
+    """Of a name."""
+    cache_bytes: int = 2**30
+    """Of the encoded pictures that are kept for further questions."""
+    uploads: int = 8
+    """Largest bodies that may be in memory at once; 503 beyond."""
+    queue: int = 64
+    """Requests that wait for the model; 503 beyond."""
+    seconds: float = 30.0
+    """That a request waits for its turn, after which it is answered 503."""
+    body_seconds: float = 60.0
+    """In which a body must have arrived; 408 beyond."""
+    header_seconds: float = 10.0
+    """In which the head of a request must have arrived, and part of an answer be taken; the connection ends beyond."""
+    connections: int = 256
+    """That are open at once; one more is answered 503."""
+
+    def __post_init__(self) -> None:
+        if self.cache_bytes < 6 * self.pixels:  # the picture, and as much again for what the model knows of it
+            raise UsageError(
+                f"a cache of {self.cache_bytes:,} bytes can't keep a picture of {self.pixels:,} pixels: give "
+                f"--cache-bytes {6 * self.pixels} or more, or a smaller --max-pixels."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a server is told."""
+
+    model: str = SHIPPED_NAME
+    device: str = "auto"
+    precision: Precision = "float32"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0 takes a free one."""
+    token: str | None = None
+    """What clients must send as `Authorization: Bearer TOKEN`."""
+    origins: tuple[str, ...] = ()
+    """Of pages elsewhere that may ask, such as "https://example.org"."""
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the server."""
+        return self.host in LOOPBACK or self.host.startswith("127.")
