@@ -7,10 +7,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, resumable, say, show
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
 from lexiseg.cli.overrides import fusion_for, set_regions, set_sides
+from lexiseg.cli.screen import show_sheet
 from lexiseg.core.concepts import kinds_of
 from lexiseg.core.errors import PictureError, UsageError
 from lexiseg.core.files import real
@@ -27,6 +30,7 @@ from lexiseg.inference.labels import is_drawable
 from lexiseg.inference.predictor import Model, load
 from lexiseg.inference.result import Result
 from lexiseg.inference.result_files import RECORD, Categories, Request, ResultWriter, check_unspoilt
+from lexiseg.inference.sheet import MOST_CELLS, cell
 from lexiseg.inference.visualize import found_words
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
@@ -57,7 +61,7 @@ def run_segment(options: SegmentOptions) -> int:
         pictures={f"{stem}.png": str(real(path)) for stem, path in pictures.items()},
         resume=options.resume,
     )
-    failed = 0
+    failed, cells = 0, list[Image.Image]()
     with (
         resumable(options.out, lambda: (options.out / RECORD).is_file()),
         ResultWriter(options.out, categories, request=request, formats=formats) as writer,
@@ -73,6 +77,8 @@ def run_segment(options: SegmentOptions) -> int:
                 if isinstance(result, ValueError):
                     raise result
                 files = writer.add(result, stem=stem, picture_name=str(path))
+                if options.show and len(cells) < MOST_CELLS:
+                    cells.append(cell(result, path.name))
             except ValueError as error:
                 failed += 1
                 fail(error)
@@ -100,6 +106,8 @@ def run_segment(options: SegmentOptions) -> int:
     told = f"Wrote {_told(formats, done)} to {options.out}."
     told = told if done else f"Nothing new; what was finished earlier lies in {options.out}."
     note(told) if options.as_json else say(told)
+    if cells:
+        show_sheet(cells, options.out)
     if failed:
         note(f"lexiseg: {failed} of {len(todo)} pictures failed; the others are done.")
     return FLAWED if failed else FINE
