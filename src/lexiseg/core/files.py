@@ -32,8 +32,11 @@ def file_mode(path: Path) -> int:
 
 
 def real(path: Path) -> Path:
-    """The absolute path without links; one in a circle of links stays as it is, where `Path.resolve` may raise."""
-    return Path(os.path.realpath(path))
+    """The absolute path without links; one in a circle of links, or with a null byte, stays as it is."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:
+        return path
 
 
 def open_regular(path: Path) -> BinaryIO:

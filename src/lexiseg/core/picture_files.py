@@ -62,13 +62,20 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     A stem that no other picture has is kept. Where several have it, the folder's name is added if
     their folders differ, and the suffix if their suffixes differ (`summer-cat`, `cat-png`); a
     number makes the rest unique. One that ends like an overlay's (`cat.overlay`) ends in `-overlay`
-    instead. Case is ignored, as some file systems ignore it.
+    instead. No name of another one is that of a video with a number behind it (`walk-000012`), as its frames have.
+    Case is ignored, as some file systems ignore it.
     """
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
         groups[_fold(_stem(path))].append(path)
     taken = {key for key, members in groups.items() if len(members) == 1}
-    return [_name(path, groups[_fold(_stem(path))], taken) for path in paths]
+    names = [_name(path, groups[_fold(_stem(path))], taken) for path in paths]
+    if any(path.suffix.lower() in VIDEO_SUFFIXES for path in paths):
+        like_frames = {match[1] for name in names if (match := re.fullmatch("(.+)-[0-9]{6,}", _fold(name), re.DOTALL))}
+        for place, path in enumerate(paths):
+            while path.suffix.lower() in VIDEO_SUFFIXES and _fold(names[place]) in like_frames:
+                names[place] = _free(f"{names[place]}-{path.suffix[1:]}", taken)
+    return names
 
 
 def pair_names(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
@@ -171,7 +178,11 @@ def _name(path: Path, group: Sequence[Path], taken: set[str]) -> str:
         return stem
     folder = path.parent.name if len({member.parent for member in group}) > 1 else ""
     suffix = path.suffix[1:] if len({member.suffix for member in group}) > 1 else ""
-    plain = "-".join(part for part in (folder, stem, suffix) if part)
+    return _free("-".join(part for part in (folder, stem, suffix) if part), taken)
+
+
+def _free(plain: str, taken: set[str]) -> str:
+    """A name that is not taken yet, with a number behind it if need be; it is taken then."""
     name, number = plain, 1
     while _fold(name) in taken:
         number += 1

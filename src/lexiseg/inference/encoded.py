@@ -8,20 +8,19 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
 
 from lexiseg.core.devices import Precision, computing
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import MaskPrediction, PanopticMap, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.inference.result import Result
+from lexiseg.inference.source import Item
 from lexiseg.models.base import EncodedImages, Fusion, OpenVocabularySegmenter
 from lexiseg.models.best_regions import best_regions
 from lexiseg.models.postprocess.hierarchy import NameTree
 from lexiseg.models.postprocess.instances import Instance, instances
 from lexiseg.models.postprocess.panoptic import MergeConfig, RankBy, panoptic_map
 
-Picture = str | Path | bytes | Image.Image | np.ndarray
 VocabularyLike = Vocabulary | str | Path | list[Any] | tuple[Any, ...]
 LOOK_AHEAD = 4
 """Batches of pictures, answered ones among them, that wait for their turn at most."""
@@ -50,19 +49,22 @@ class Opened:
 
     picture: UInt8[np.ndarray, "H W 3"]
     frame: Frame
-    source: Path | None
+    item: Item
 
     def result(
         self, panoptic: PanopticMap, vocabulary: Vocabulary, found: tuple[Instance, ...] | None = None
     ) -> Result:
-        """The result with a map of the picture."""
+        """The result with a map of the picture; a video's frames are to be answered once each, in their order."""
+        if self.item.follow is not None:
+            panoptic = self.item.follow(panoptic)
         return Result(
             segmentation=panoptic.segmentation,
             segments=panoptic.segments,
             vocabulary=vocabulary,
             picture=self.picture,
-            source=self.source,
+            source=self.item.source,
             instances=found,
+            called=self.item.name,
         )
 
 
@@ -199,11 +201,24 @@ def _predict(
         return model.network.answer(encoded, words, fusion)
 
 
+def opened_in_turn(
+    items: Iterable[Item], open_one: Callable[[Item], Opened]
+) -> Iterator[Opened | tuple[Any, ValueError]]:
+    """Opens pictures one by one; of one that can't be opened it gives what was given, with the reason."""
+    for item in items:
+        try:
+            one = open_one(item)
+        except ValueError as error:
+            yield item.given, error
+        else:
+            yield one
+
+
 def in_batches(
-    opened: Iterable[Opened | tuple[Picture, ValueError]],
+    opened: Iterable[Opened | tuple[Any, ValueError]],
     batch_size: int,
     answer: Callable[[list[Opened]], list[Result]],
-) -> Iterator[Result | tuple[Picture, ValueError]]:
+) -> Iterator[Result | tuple[Any, ValueError]]:
     """Answers pictures of one canvas together, and yields in the order of the pictures.
 
     Pictures wait for others of their canvas until `LOOK_AHEAD` batches of them wait: an endless iterable is read so far
@@ -214,14 +229,14 @@ def in_batches(
         batch_size: pictures of a batch at most; 1 reads none ahead.
         answer: answers the pictures of a batch.
     """
-    waiting: dict[int, Opened | Result | tuple[Picture, ValueError]] = {}  # in order; what is answered takes its place
+    waiting: dict[int, Opened | Result | tuple[Any, ValueError]] = {}  # in order; what is answered takes its place
     together: dict[tuple[int, int], list[tuple[int, Opened]]] = {}
 
     def run(canvas: tuple[int, int]) -> None:
         places, batch = zip(*together.pop(canvas), strict=True)
         waiting.update(zip(places, answer(list(batch)), strict=True))
 
-    def done() -> Iterator[Result | tuple[Picture, ValueError]]:
+    def done() -> Iterator[Result | tuple[Any, ValueError]]:
         while waiting and not isinstance(first := waiting[place := next(iter(waiting))], Opened):
             del waiting[place]
             yield first

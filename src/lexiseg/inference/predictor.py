@@ -14,20 +14,20 @@ from lexiseg.core.concepts import kinds_of
 from lexiseg.core.devices import Precision, choose_device, computing, dtype_of
 from lexiseg.core.files import real
 from lexiseg.core.frames import Frame
-from lexiseg.core.images import open_picture
 from lexiseg.core.structures import VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary, is_thing
 from lexiseg.encoders.text import default_cache_dir
 from lexiseg.inference.encoded import (
     EncodedImage,
     Opened,
-    Picture,
     Question,
     VocabularyLike,
     answers,
     in_batches,
+    opened_in_turn,
 )
 from lexiseg.inference.result import Result
+from lexiseg.inference.source import Picture, item_of, items_of
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.finding import find_model
 from lexiseg.io.model_card import CARD_FILE, read_figures
@@ -192,7 +192,7 @@ class Model:
 
     def segment_many(
         self,
-        pictures: Iterable[Picture],
+        pictures: Picture | Iterable[Picture],
         vocabulary: VocabularyLike,
         *,
         negatives: bool = True,
@@ -202,12 +202,17 @@ class Model:
         with_instances: bool = False,
         tree: bool = False,
         batch_size: int = 1,
-        on_error: Callable[[Picture, ValueError], None] | None = None,
+        recursive: bool = False,
+        every: int = 1,
+        on_error: Callable[[Any, ValueError], None] | None = None,
     ) -> Iterator[Result]:
-        """Segments pictures in their order; the iterable may be endless.
+        """Segments pictures in their order; the iterable may be endless, and memory does not grow.
+
+        Segments keep their ids from frame to frame of a video; `lexiseg.inference.tracking` has the rule.
 
         Args:
-            pictures: as `segment` takes them.
+            pictures: what `segment` takes, or an iterable of it; a text may also be a folder, a pattern, a video (extra
+                `video`), an http(s) address, a list (.txt) of paths and addresses, or "-" for the standard input.
             vocabulary: the words.
             negatives: this and the next five as `segment` takes them.
             score_threshold: likewise.
@@ -217,10 +222,11 @@ class Model:
             tree: likewise.
             batch_size: how many pictures go through the network at once, at most: those of one canvas, for which up to
                 four times as many are read ahead. On a CPU it saves time where the model is small, as the shipped ones
-                are, and none where it is large. Answers are those to single pictures, but for what sums of another
-                order round otherwise.
-            on_error: called for a picture that can't be opened, which is then left out; if not given, the error is
-                raised.
+                are. Answers are those to single pictures, but for what sums of another order round otherwise.
+            recursive: searches the folders inside of folders, too.
+            every: of a video, takes every so many-th frame.
+            on_error: called with what was given and the error, for a picture that can't be opened, which is left out;
+                if not given, the error is raised.
 
         Returns:
             Results in the order of the pictures, one by one.
@@ -235,17 +241,10 @@ class Model:
         settings: dict[str, Any] = {"negatives": negatives, "score_threshold": score_threshold, "rank_by": rank_by}
         question = Question.of(self, vocabulary, fusion=fusion, with_instances=with_instances, tree=tree, **settings)
 
-        def opened() -> Iterator[Opened | tuple[Picture, ValueError]]:
-            for picture in pictures:
-                try:
-                    one = self._open(picture)
-                except ValueError as error:
-                    yield picture, error
-                else:
-                    yield one
+        opened = opened_in_turn(items_of(pictures, recursive=recursive, every=every), self._open)
 
         def results() -> Iterator[Result]:
-            look = in_batches(opened(), batch_size, lambda batch: answers(self, batch, self._look(batch), question))
+            look = in_batches(opened, batch_size, lambda batch: answers(self, batch, self._look(batch), question))
             for found in look:
                 if isinstance(found, Result):
                     yield found
@@ -267,10 +266,10 @@ class Model:
 
     def _open(self, image: Picture) -> Opened:
         """Opens a picture and finds its place on the canvas."""
-        picture, config = open_picture(image), self.network.config
+        picture, config = (item := item_of(image)).open(), self.network.config
         sides = {"longest": config.longest_side, "shortest": config.shortest_side}
         frame = Frame.fit(picture.shape[:2], **sides, resizing=self.network.resizing)
-        return Opened(picture=picture, frame=frame, source=Path(image) if isinstance(image, str | Path) else None)
+        return Opened(picture=picture, frame=frame, item=item)
 
     def _look(self, opened: Sequence[Opened]) -> EncodedImages:
         """Runs the network, in its precision, on pictures of one canvas."""
@@ -382,8 +381,7 @@ class Model:
             self.network.provenance = replace(known, figures=(*known.figures, *added))
 
     def _say_unknown(self, vocabulary: Vocabulary) -> None:
-        unknown = unknown_concepts(vocabulary) if self.is_shipped else ()
-        new = [name for name in unknown if name not in self._warned]
+        new = [word for word in (unknown_concepts(vocabulary) if self.is_shipped else ()) if word not in self._warned]
         if not new:
             return
         self._warned.update(new)

@@ -32,11 +32,13 @@ class Result:
     """The picture's file, where it was one."""
     instances: tuple[Instance, ...] | None = None
     """Things with whole masks that may overlap, best first; None without `with_instances`."""
+    called: str | None = None
+    """The picture's name, where it is not its file's: of a frame, that of the video with its number."""
 
     @property
     def name(self) -> str:
-        """The picture's file name without its ending."""
-        return "picture" if self.source is None else self.source.stem or "picture"
+        """The picture's name: its file's without the ending, or what it is called."""
+        return self.called or ("picture" if self.source is None else self.source.stem or "picture")
 
     @property
     def panoptic(self) -> PanopticMap:
