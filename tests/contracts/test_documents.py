@@ -45,6 +45,7 @@ def server() -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # beside other work
+@pytest.mark.filterwarnings("ignore:OpenCV:UserWarning")  # which supervision would like to have
 @pytest.mark.parametrize("name", [name for name in documents.NAMES if documents.runnable(name)])
 def test_the_blocks_of_a_document_run_in_their_order(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
