@@ -1,71 +1,77 @@
-"""Photographs docs/page.webp: the page of `lexiseg serve` in a browser, with an answer about a drawn scene.
+"""Draws docs/page.png: the page in a browser, with a scene that no training has seen and what the shipped model found.
 
-Usage: python docs/page_picture.py [FILE]
-
-Needs the package playwright and a chromium of the system.
+Needs the extra `serve`, playwright and Debian's chromium. Usage: python docs/page_picture.py [FILE]
 """
 
 import io
-import re
-import shutil
-import subprocess
+import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
+import uvicorn
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from lexiseg.server.app import create_app
+from lexiseg.server.settings import Settings
 from lexiseg.storybook import draw_scene
 
-SCENE = ("base", "val", 36)
-SIZE, QUALITY = (1280, 900), 90
-PATIENCE = 120_000  # milliseconds
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-
-
-def png(picture: np.ndarray) -> bytes:
-    """A picture as the bytes of a PNG."""
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG")
-    return stream.getvalue()
+CHROMIUM, ARGUMENTS = "/usr/bin/chromium", ["--no-sandbox", "--disable-gpu", "--no-first-run"]
+SCENE, SIZE = ("base", "val", 36), (480, 640)
+WORDS = "sky, sand, water, bus, carrot, car|automobile, ladybug, traffic light, castle, tree"
+PINNED = "ladybug"
+WIDTH, HEIGHT = 1280, 840
+COLOURS, REFINED = 256, 6  # of the file's palette, and how often it is made better
 
 
 @contextmanager
-def server() -> Iterator[str]:
+def served() -> Iterator[str]:
     """The address of a server with the shipped model."""
-    command = [sys.executable, "-m", "lexiseg", "serve", "--port", "0", "--device", "cpu"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield re.findall(r"http://\S+", process.stdout.readline())[0]
-        process.terminate()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(create_app(Settings(device="cpu")), log_config=None))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join()
 
 
-def photograph(address: str, file: Path) -> None:
-    """Opens the page, asks about a scene, pins a segment and keeps what is seen."""
-    program = next(path for name in BROWSERS if (path := shutil.which(name)))
+def screenshot(url: str) -> Image.Image:
+    """The page with the scene's answer and one segment pinned."""
+    scene = io.BytesIO()
+    Image.fromarray(draw_scene(*SCENE, size=SIZE).picture).save(scene, "PNG")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="light")
-        page.set_default_timeout(PATIENCE)
-        page.goto(address)
-        scene = draw_scene(*SCENE, size=(480, 640))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, reduced_motion="reduce")
+        page.goto(url)
         page.locator("#file").set_input_files(
-            {"name": "scene.png", "mimeType": "image/png", "buffer": png(scene.picture)}
+            {"name": "scene.png", "mimeType": "image/png", "buffer": scene.getvalue()}
         )
-        page.locator("#add-words").fill(", ".join(dict.fromkeys(segment.name for segment in scene.segments)))
+        page.locator("#add-words").fill(WORDS)
         page.locator("#add-words").press("Enter")
-        page.locator("#found").wait_for()
-        page.locator("#segments .row").first.click()
+        page.locator("#segments .row", has_text=PINNED).click()
+        page.locator("#model", has_text="storybook").wait_for()
+        with page.expect_response("**/v1/segment"):  # asked again, as fast as it usually is
+            page.locator(".chip .remove").last.click()
+        page.locator("#opacity").press("ArrowRight")  # a clearer fill
+        page.locator("#opacity").evaluate("(slider) => slider.blur()")
+        page.mouse.move(0, 0)
         page.wait_for_timeout(500)
-        seen = page.screenshot()
+        shot = page.screenshot()
         browser.close()
-    with Image.open(io.BytesIO(seen)) as picture:
-        picture.convert("RGB").save(file, quality=QUALITY, method=6)
+    return Image.open(io.BytesIO(shot)).convert("RGB")
+
+
+def main() -> None:
+    """Takes the screenshot."""
+    with served() as url:
+        shot = screenshot(url)
+    file = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("page.png")
+    shot.quantize(COLOURS, kmeans=REFINED).save(file, optimize=True)
 
 
 if __name__ == "__main__":
-    with server() as running:
-        photograph(running, Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("page.webp"))
+    main()
