@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,18 @@ from lexiseg.core.errors import PictureError, UsageError
 from lexiseg.core.files import real
 from lexiseg.core.messages import few, printable, shown
 from lexiseg.core.picture_files import find_pictures, pair_names, unique_names
-from lexiseg.core.structures import PanopticMap, Segment
+from lexiseg.core.structures import Segment
 from lexiseg.core.vocabulary import Vocabulary, is_thing
 from lexiseg.data.categories import match_categories
 from lexiseg.data.formats.coco_panoptic import read_lists
 from lexiseg.evaluation.shards import digest
+from lexiseg.inference.formats import USUAL, known_formats
+from lexiseg.inference.formats.panoptic import DOCUMENT
 from lexiseg.inference.labels import is_drawable
 from lexiseg.inference.predictor import Model, load
 from lexiseg.inference.result import Result
-from lexiseg.inference.result_files import DOCUMENT, Categories, Request, ResultWriter, check_unspoilt
-from lexiseg.inference.visualize import legend_entries
+from lexiseg.inference.result_files import RECORD, Categories, Request, ResultWriter, check_unspoilt
+from lexiseg.inference.visualize import found_words
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.finding import find_model, resolution
@@ -45,7 +47,8 @@ def run_segment(options: SegmentOptions) -> int:
     paths = find_pictures(options.pictures)
     pictures = dict(zip(unique_names(paths), paths, strict=True))
     vocabulary, categories = _numbered(vocabulary, paths, options.categories)
-    check_unspoilt(options.out, list(pictures), paths)
+    formats = known_formats(options.format)
+    check_unspoilt(options.out, list(pictures), paths, formats)
     model = load(options.model, device=options.device, precision=options.precision, compile=options.compile)
     answer = _answerer(model, vocabulary, options)
     _note_strange_letters(vocabulary)
@@ -56,8 +59,8 @@ def run_segment(options: SegmentOptions) -> int:
     )
     failed = 0
     with (
-        resumable(options.out, lambda: (options.out / DOCUMENT).is_file()),
-        ResultWriter(options.out, categories, request=request) as writer,
+        resumable(options.out, lambda: (options.out / RECORD).is_file()),
+        ResultWriter(options.out, categories, request=request, formats=formats) as writer,
     ):
         there = writer.finished
         todo = {stem: path for stem, path in pictures.items() if f"{stem}.png" not in there}
@@ -69,10 +72,7 @@ def run_segment(options: SegmentOptions) -> int:
             try:
                 if isinstance(result, ValueError):
                     raise result
-                drawing = result.overlay()
-                files = writer.add(
-                    result.panoptic, stem=stem, overlay=drawing, picture_name=str(path), with_paths=options.tree
-                )
+                files = writer.add(result, stem=stem, picture_name=str(path))
             except ValueError as error:
                 failed += 1
                 fail(error)
@@ -81,8 +81,8 @@ def run_segment(options: SegmentOptions) -> int:
                 start = time.perf_counter()
                 continue
             if options.as_json:
-                written = {"overlay": str(files[0]), "panoptic": str(files[1]), "seconds": round(seconds, 3)}
                 more = {"not_there": _not_there(result)} if options.best_only else {}
+                written = {**_written(files), "seconds": round(seconds, 3)}
                 say(json.dumps({"picture": str(path)} | written | result.to_jsonable() | more))
             else:
                 absent = _not_there(result) if options.best_only else []
@@ -97,7 +97,7 @@ def run_segment(options: SegmentOptions) -> int:
     if taken:
         note(taken)
     done = len(todo) - failed
-    told = f"Wrote {done} overlay{'' if done == 1 else 's'} and {DOCUMENT} to {options.out}."
+    told = f"Wrote {_told(formats, done)} to {options.out}."
     told = told if done else f"Nothing new; what was finished earlier lies in {options.out}."
     note(told) if options.as_json else say(told)
     if failed:
@@ -122,6 +122,19 @@ def _read_words(options: SegmentOptions) -> tuple[Vocabulary, str]:
     vocabulary = read_vocabulary(options.vocabulary, unmarked, options.wordnet)
     kinds = [f"for {name}: {few(taken[kind])}" for kind, name in ((True, "things"), (False, "stuff")) if taken[kind]]
     return vocabulary, f"Taken {'; '.join(kinds)} (:thing or :stuff behind a word decides)." if kinds else ""
+
+
+def _told(formats: Sequence[str], done: int) -> str:
+    """What was written, in words: 2 overlays and panoptic.json."""
+    if formats == USUAL:
+        return f"{done} overlay{'' if done == 1 else 's'} and {DOCUMENT}"
+    return f"{', '.join(formats)} of {done} picture{'' if done == 1 else 's'}"
+
+
+def _written(files: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+    """The files of a picture, by format: one by its path, several as a list."""
+    texts = {name: [str(path) for path in paths] for name, paths in files.items() if paths}
+    return {name: paths[0] if len(paths) == 1 else paths for name, paths in texts.items()}
 
 
 def _path_text(segment: Segment) -> str:
@@ -173,6 +186,8 @@ def _question(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> 
         "resume",
         "categories",
         "wordnet",
+        "format",
+        "show",
     }
     settings = {field.name: getattr(options, field.name) for field in fields(options) if field.name not in elsewhere}
     if options.precision == "float32":  # what an interrupted run of earlier versions was asked for too
@@ -231,17 +246,3 @@ def _answerer(
         yield from errors
 
     return best if options.best_only else segmented
-
-
-def found_words(panoptic: PanopticMap, *, things: bool | None = None) -> str:
-    """What was found, as one line: names with their best score and how many there are.
-
-    Args:
-        panoptic: the map.
-        things: only things, only stuff, or both.
-    """
-    return ", ".join(
-        f"{entry.name} {entry.score:.2f}" + (f" ×{entry.count}" if entry.count > 1 else "")
-        for entry in legend_entries(panoptic)
-        if things is None or entry.is_thing == things
-    )

@@ -96,6 +96,20 @@ def legend_entries(panoptic: PanopticMap) -> tuple[LegendEntry, ...]:
     return tuple(sorted(entries, key=lambda e: (not e.is_thing, -e.score, e.name)))
 
 
+def found_words(panoptic: PanopticMap, *, things: bool | None = None) -> str:
+    """What was found, as one line: names with their best score and how many there are.
+
+    Args:
+        panoptic: the map.
+        things: only things, only stuff, or both.
+    """
+    return ", ".join(
+        f"{entry.name} {entry.score:.2f}" + (f" ×{entry.count}" if entry.count > 1 else "")
+        for entry in legend_entries(panoptic)
+        if things is None or entry.is_thing == things
+    )
+
+
 def _zoom(picture: UInt8[np.ndarray, "H W 3"]) -> int:
     """How many times a picture is enlarged so that names on it can be read."""
     return max(1, -(-READABLE // max(picture.shape[:2])))

@@ -24,7 +24,7 @@ class DemoOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions(shared.InferenceOptions):
-    """Find the words in pictures: an overlay, a COCO panoptic PNG and one JSON for all.
+    """Find the words in pictures: an overlay, a COCO panoptic PNG and one JSON for all, or other formats.
 
     Raises:
         UsageError: if --best-only comes with what it has no use for.
@@ -34,7 +34,13 @@ class SegmentOptions(shared.InferenceOptions):
     """Files, folders and patterns."""
     vocabulary: shared.VocabularyText
     out: shared.Out
-    """Folder for overlays, id PNGs and panoptic.json."""
+    """Folder for what is written."""
+    format: Annotated[str, typer.Option(metavar="NAME,...")] = "overlay,panoptic"
+    """What is written, names with commas between: overlay (a drawing); panoptic (COCO); semantic (a PNG of classes and
+    its legend); instances (COCO); label-studio (brush masks); polygons (YOLO); cutouts (a transparent picture of each
+    segment); json (lines of all that is known); html (pages to look at)."""
+    show: bool = False
+    """Open a sheet of what was found; where there is no screen, say where it lies."""
     categories: Path | None = None
     """The JSON of a truth in COCO format: its numbers of pictures and categories are taken, and what is a thing."""
     batch_size: shared.BatchSize = 1

@@ -1,0 +1,40 @@
+"""COCO panoptic format: an id PNG per picture, and one JSON."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from lexiseg.data.dataset import SegmentInfo
+from lexiseg.data.formats.coco_panoptic import annotation_entry
+from lexiseg.data.id_maps import save_ids
+from lexiseg.inference.formats.format import NamedResult, Run, coco_json
+from lexiseg.inference.result import guesses_to_jsonable
+
+PANOPTIC = "panoptic"
+DOCUMENT = "panoptic.json"
+
+
+def panoptic_files(named: NamedResult) -> dict[str, bytes]:
+    """The map: a pixel's segment id is R + 256 G + 65536 B; 0 is void."""
+    file = io.BytesIO()
+    save_ids(file, named.result.segmentation)
+    return {named.map_name: file.getvalue()}
+
+
+def panoptic_entry(named: NamedResult) -> dict[str, Any]:
+    """The segments, as the JSON lists them, with their scores and their paths down a taxonomy."""
+    numbers = named.categories.numbers
+    segments = named.result.segments
+    infos = [SegmentInfo(id=s.id, category_id=numbers[s.name, s.is_thing], area=s.area, box=s.box) for s in segments]
+    annotation = annotation_entry(0, named.map_name, infos)
+    for listed, segment in zip(annotation["segments_info"], segments, strict=True):
+        listed["score"] = round(segment.score, 4)
+        if segment.path:
+            listed["path"] = guesses_to_jsonable(segment.path)
+    return annotation
+
+
+def panoptic_document(run: Run) -> Iterator[str]:
+    """The text of the JSON."""
+    annotations = ({**one.entries[PANOPTIC], "image_id": one.image["id"]} for one in run.pictures())
+    return coco_json(run, annotations, run.categories.to_coco())
