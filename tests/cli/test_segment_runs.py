@@ -16,8 +16,8 @@ from PIL import Image
 from command_runs import Run, refused
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.inference.predictor import Model
-from lexiseg.inference.source import Item
 from lexiseg.inference.result_files import RECORD
+from lexiseg.inference.source import Item
 
 NAMES = ("a", "b", "c")
 

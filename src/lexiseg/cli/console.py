@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from io import TextIOBase
 from itertools import zip_longest
 from pathlib import Path
 from typing import TextIO
@@ -173,7 +174,7 @@ class LogNotes(logging.Handler):
         note(self.format(record))
 
 
-def _print(text: str, file: TextIO) -> None:
+def _print(text: str, file: TextIO | TextIOBase) -> None:
     """Prints letters that the terminal can't show, would obey, or that are no text at all, as escapes."""
     encoding = file.encoding or "utf-8"
     shown = _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -4,30 +4,32 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, progress, resumable, say, show
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
 from lexiseg.cli.overrides import fusion_for, set_regions, set_sides
+from lexiseg.cli.screen import show_sheet
 from lexiseg.core.concepts import kinds_of
-from lexiseg.core.errors import PictureError, UsageError
+from lexiseg.core.errors import PictureError
 from lexiseg.core.messages import few, printable, shown
-from lexiseg.core.picture_files import pair_names
 from lexiseg.core.structures import Segment
 from lexiseg.core.vocabulary import Vocabulary, is_thing
-from lexiseg.data.categories import match_categories
-from lexiseg.data.formats.coco_panoptic import read_lists
 from lexiseg.evaluation.shards import digest
 from lexiseg.inference.films import write_film
 from lexiseg.inference.formats import USUAL, known_formats
 from lexiseg.inference.formats.panoptic import DOCUMENT, PANOPTIC
 from lexiseg.inference.labels import is_drawable
+from lexiseg.inference.numbering import numbered
 from lexiseg.inference.predictor import Model, load
 from lexiseg.inference.result import Result
-from lexiseg.inference.result_files import RECORD, Categories, Request, ResultWriter, check_unspoilt
+from lexiseg.inference.result_files import RECORD, Request, ResultWriter, check_unspoilt
+from lexiseg.inference.sheet import MOST_CELLS, cell
 from lexiseg.inference.source import Item, Origin, Source
 from lexiseg.inference.visualize import found_words
 from lexiseg.io.checkpoint import weights_hash
@@ -48,7 +50,7 @@ def run_segment(options: SegmentOptions) -> int:
     vocabulary, taken = _read_words(options)
     source = Source.of(options.pictures, recursive=options.recursive, every=options.every, leave_out=options.out)
     origins = source.origins.values()
-    vocabulary, categories = _numbered(vocabulary, [origin.shown for origin in origins], options.categories)
+    vocabulary, categories = numbered(vocabulary, [origin.shown for origin in origins], options.categories)
     formats = known_formats(options.format)
     videos = [video.name for video in source.videos]
     files = [origin.file for origin in origins if origin.file is not None]
@@ -61,7 +63,7 @@ def run_segment(options: SegmentOptions) -> int:
         identity_of=lambda name: source.identity_of(Path(name).stem),
         resume=options.resume,
     )
-    done = failed = 0
+    done, failed, cells = 0, 0, list[Image.Image]()
     with (
         resumable(options.out, lambda: (options.out / RECORD).is_file()),
         ResultWriter(options.out, categories, request=request, formats=formats) as writer,
@@ -82,6 +84,8 @@ def run_segment(options: SegmentOptions) -> int:
                 if isinstance(result, ValueError):
                     raise result
                 files = writer.add(result, stem=item.name, picture_name=item.shown)
+                if options.show and len(cells) < MOST_CELLS:
+                    cells.append(cell(result, item.name))
             except ValueError as error:
                 failed += 1
                 fail(error)
@@ -102,6 +106,8 @@ def run_segment(options: SegmentOptions) -> int:
     told = f"Wrote {_told(formats, done)} to {options.out}."
     told = told if done else f"Nothing new; what was finished earlier lies in {options.out}."
     note(told) if options.as_json else say(told)
+    if cells:
+        show_sheet(cells, options.out)
     if failed:
         note(f"lexiseg: {failed} of {done + failed} pictures failed; the others are done.")
     return FLAWED if failed else FINE
@@ -177,30 +183,6 @@ def _not_there(result: Result) -> list[str]:
     """The words without a segment."""
     found = {segment.name for segment in result.segments}
     return [name for name in result.vocabulary.names if name not in found]
-
-
-def _numbered(vocabulary: Vocabulary, given: list[str], truth: Path | None) -> tuple[Vocabulary, Categories]:
-    """The words with numbers: their places, or those of a truth, which then says what is a thing and names pictures.
-
-    Raises:
-        UsageError: naming the first word or picture that the truth lacks.
-    """
-    if truth is None:
-        return vocabulary, Categories.of(vocabulary)
-    listed, id_of = read_lists(truth)
-    category_of = {place: number for number, place in match_categories(listed, vocabulary).items()}
-    kind_of = {category.id: category.is_thing for category in listed}
-    names = pair_names(given, id_of)
-    unknown = [name for place, name in enumerate(vocabulary.names) if place not in category_of]
-    if unknown := unknown or [name for name in given if name not in names]:
-        raise UsageError(f"{printable(truth)} lists no {shown(unknown[0])}: leave it out, or leave --categories out.")
-    concepts = tuple(
-        replace(concept, is_thing=kind_of[category_of[place]]) for place, concept in enumerate(vocabulary.concepts)
-    )
-    kinds = zip(vocabulary.names, (concept.is_thing for concept in concepts), strict=True)
-    numbers = {kind: category_of[place] for place, kind in enumerate(kinds)}
-    pictures = {name: id_of[other] for name, other in names.items()}
-    return replace(vocabulary, concepts=concepts), Categories(numbers=numbers, listed=listed, pictures=pictures)
 
 
 def _question(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> dict[str, Any]:

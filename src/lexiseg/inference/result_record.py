@@ -6,7 +6,7 @@ Documents are written from it, and it tells a later run what is there, so that n
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,8 @@ def write_record(path: Path, question: Mapping[str, Any], pictures: Iterator[Fin
 
 def to_line(picture: FinishedPicture) -> str:
     """A picture's line."""
-    return json.dumps(asdict(picture)) + "\n"
+    about = {"name": picture.name, "image": picture.image, "entries": picture.entries, "files": picture.files}
+    return json.dumps(about) + "\n"
 
 
 def read_question(path: Path) -> Any:
@@ -178,7 +179,8 @@ def _of_pair(image: dict[str, Any], annotation: dict[str, Any]) -> FinishedPictu
     """A picture as earlier versions recorded it, whose files are the usual ones."""
     name = str(annotation["file_name"])
     files = (name, f"{Path(name).stem}{OVERLAY_MARK}.png")
-    return FinishedPicture(name=name, image=image, entries={PANOPTIC: annotation}, files=files)
+    entry = {key: value for key, value in annotation.items() if key != "image_id"}
+    return FinishedPicture(name=name, image=image, entries={PANOPTIC: entry}, files=files)
 
 
 def _path_of(picture: FinishedPicture) -> Path:

@@ -1,6 +1,6 @@
 """COCO instance format: one JSON with a compressed run-length code per thing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ def instances_entry(named: NamedResult) -> list[dict[str, Any]]:
     result, numbers = named.result, named.categories.numbers
     return [
         {
-            "image_id": 0,
             "category_id": numbers[name, True],
             "segmentation": {"size": list(mask.shape), "counts": encode(mask)},
             "area": int(mask.sum()),
@@ -33,9 +32,8 @@ def instances_entry(named: NamedResult) -> list[dict[str, Any]]:
 
 def instances_document(run: Run) -> Iterator[str]:
     """The text of the JSON."""
-    things = (one for picture in run.pictures() for one in _placed(picture.entries[INSTANCES], picture.image["id"]))
-    annotations = ({"id": number, **thing} for number, thing in enumerate(things, start=1))
-    return coco_json(run, annotations, _thing_categories(run.categories))
+    things = ((picture.image["id"], thing) for picture in run.pictures() for thing in picture.entries[INSTANCES])
+    return coco_json(run, _numbered(things), _thing_categories(run.categories))
 
 
 def to_coco(result: Result) -> dict[str, Any]:
@@ -44,10 +42,9 @@ def to_coco(result: Result) -> dict[str, Any]:
     named = NamedResult(
         result=result, stem=result.name, picture=str(result.source or result.name), categories=categories, map_name=""
     )
-    things = _placed(instances_entry(named), 1)
     return {
         "images": [{**named.image(), "id": 1}],
-        "annotations": [{"id": number, **thing} for number, thing in enumerate(things, start=1)],
+        "annotations": list(_numbered((1, thing) for thing in instances_entry(named))),
         "categories": _thing_categories(categories),
     }
 
@@ -61,9 +58,9 @@ def _things(result: Result) -> Iterator[tuple[str, float, Box, Bool[np.ndarray, 
             yield segment.name, segment.score, segment.box, result.segmentation == segment.id
 
 
-def _placed(things: list[dict[str, Any]], image_id: int | str) -> Iterator[dict[str, Any]]:
-    """The things of a picture that has its number now."""
-    return ({**thing, "image_id": image_id} for thing in things)
+def _numbered(things: Iterable[tuple[int | str, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """Things with the numbers of their pictures, and numbers of their own."""
+    return ({"id": n, "image_id": image_id, **thing} for n, (image_id, thing) in enumerate(things, start=1))
 
 
 def _thing_categories(categories: Categories) -> list[dict[str, Any]]:

@@ -33,12 +33,13 @@ def panoptic_entry(named: NamedResult) -> dict[str, Any]:
         listed["score"] = round(segment.score, 4)
         if segment.path:
             listed["path"] = guesses_to_jsonable(segment.path)
+    del annotation["image_id"]  # not known before the end
     return annotation
 
 
 def panoptic_document(run: Run) -> Iterator[str]:
     """The text of the JSON."""
-    annotations = ({**one.entries[PANOPTIC], "image_id": one.image["id"]} for one in run.pictures())
+    annotations = ({"image_id": one.image["id"], **one.entries[PANOPTIC]} for one in run.pictures())
     return coco_json(run, annotations, run.categories.to_coco())
 
 
