@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from lexiseg.storybook.captions import caption, labels
+from lexiseg.storybook.choices import ROLES, Role
 from lexiseg.storybook.drawings.pen import random_look
 from lexiseg.storybook.drawings.stuff import TEXTURES
-from lexiseg.storybook.roles import CONCEPTS, ROLE_CONTENTS, ROLES, STUFF, THINGS, Role
+from lexiseg.storybook.roles import CONCEPTS, ROLE_CONTENTS, STUFF, THINGS
 from lexiseg.storybook.scene import Scene, draw_close_up, draw_scene, draw_small_scene, generator, sprite
 
 PAPER = (252, 250, 244)

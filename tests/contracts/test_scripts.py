@@ -1,4 +1,4 @@
-"""Every benchmark and tool can be started: what it takes from the package is there under that name."""
+"""Every benchmark, tool and script of docs/ can be started: what it takes from the package is there under that name."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ for name in {names!r}:
 """
 
 
-@pytest.mark.parametrize(("folder", "fewest"), [("benchmarks", 10), ("tools", 10)])
+@pytest.mark.parametrize(("folder", "fewest"), [("benchmarks", 10), ("tools", 10), ("docs", 7)])
 def test_every_script_finds_what_it_imports(folder: str, fewest: int) -> None:
     scripts = ROOT / folder
     files = sorted(scripts.rglob("*.py"))

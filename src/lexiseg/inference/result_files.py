@@ -17,7 +17,7 @@ from lexiseg.core.messages import printable
 from lexiseg.core.picture_files import OVERLAY_MARK
 from lexiseg.core.structures import PanopticMap
 from lexiseg.inference.formats import FORMATS, HTML, USUAL, all_files, documents_of, finish, known_formats
-from lexiseg.inference.formats.format import Categories, FinishedPicture, NamedResult, Run
+from lexiseg.inference.formats.format import Categories, FinishedPicture, NamedResult, Run, name_of_picture
 from lexiseg.inference.formats.panoptic import DOCUMENT, PANOPTIC, read_map
 from lexiseg.inference.result import Result
 from lexiseg.inference.result_record import (
@@ -279,7 +279,7 @@ def save(result: Result, folder: Path, name: str, formats: str | Iterable[str]) 
     named = NamedResult(
         result=result,
         stem=name,
-        picture=str(result.source or result.name),
+        picture=name_of_picture(result, result.name),
         categories=Categories.of(result.vocabulary),
         # not `cat.png`, as the command line does in a folder of its own: that may be the picture itself
         map_name=f"{name}.{PANOPTIC}.png",

@@ -199,7 +199,8 @@ def test_label_studio_finds_pictures_in_files_on_the_web_or_in_the_task(tmp_path
         return json.loads(files["label-studio/tasks.json"])[0]["data"]["image"]
 
     assert address(file) == f"/data/local-files/?d={str(tmp_path).lstrip('/')}/a%20b%231.jpg"
-    assert address(Path("nowhere.jpg")).startswith("data:image/jpeg;base64,")
+    for nowhere in ("nowhere.jpg", "a video.mp4"):
+        assert address(Path(nowhere)).startswith("data:image/jpeg;base64,")
 
 
 def even_odd(corners: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -291,6 +292,13 @@ def test_json_lines_say_what_a_result_says(result: Result) -> None:
         "files": ["tom.overlay.png"],
         **result.to_jsonable(),
     }
+
+
+def test_frames_of_a_video_are_called_by_their_own_names() -> None:
+    frame = replace(odd_result("one"), source=Path("clip.mp4"), called="clip-000012")
+
+    assert frame.to_coco()["images"][0]["file_name"] == "clip-000012"
+    assert b'"file_name": "clip-000012"' in files_of(frame, "panoptic", "clip-000012")["panoptic.json"]
 
 
 @pytest.mark.filterwarnings("ignore:OpenCV")

@@ -16,6 +16,7 @@ from lexiseg.inference.formats.format import (
     NamedResult,
     Run,
     encoded,
+    name_of_picture,
 )
 from lexiseg.inference.formats.instances import INSTANCES, instances_document, instances_entry
 from lexiseg.inference.formats.json_lines import JSON, json_document, json_entry
@@ -122,7 +123,7 @@ def files_of(result: Result, formats: str | Iterable[str], stem: str) -> dict[st
     named = NamedResult(
         result=result,
         stem=stem,
-        picture=str(result.source or stem),
+        picture=name_of_picture(result, stem),
         categories=Categories.of(result.vocabulary),
         map_name=f"{stem}.png",
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from lexiseg.core.picture_files import VIDEO_SUFFIXES
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.dataset import Category
 from lexiseg.data.formats.coco_panoptic import category_entry, image_entry
@@ -67,6 +68,13 @@ class NamedResult:
         """The picture, as COCO files list it; its id is 0 until all are known."""
         height, width = self.result.segmentation.shape
         return image_entry(0, self.picture, height, width) | ({} if self.path is None else {"path": self.path})
+
+
+def name_of_picture(result: Result, otherwise: str) -> str:
+    """What documents call a result's picture: its file as it was given, what a video's frame is called, or else."""
+    if result.source is None or result.source.suffix.lower() in VIDEO_SUFFIXES:
+        return result.called or otherwise
+    return str(result.source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

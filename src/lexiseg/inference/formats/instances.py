@@ -8,7 +8,7 @@ from jaxtyping import Bool
 
 from lexiseg.data.id_maps import Box
 from lexiseg.data.run_lengths import encode
-from lexiseg.inference.formats.format import Categories, NamedResult, Run, coco_json
+from lexiseg.inference.formats.format import Categories, NamedResult, Run, coco_json, name_of_picture
 from lexiseg.inference.result import Result
 
 INSTANCES = "instances"
@@ -39,9 +39,9 @@ def instances_document(run: Run) -> Iterator[str]:
 def to_coco(result: Result) -> dict[str, Any]:
     """One picture's things as the content of a COCO instance JSON; see `Result.to_coco`."""
     categories = Categories.of(result.vocabulary)
-    named = NamedResult(
-        result=result, stem=result.name, picture=str(result.source or result.name), categories=categories, map_name=""
-    )
+    name = result.name
+    picture = name_of_picture(result, name)
+    named = NamedResult(result=result, stem=name, picture=picture, categories=categories, map_name=f"{name}.png")
     return {
         "images": [{**named.image(), "id": 1}],
         "annotations": list(_numbered((1, thing) for thing in instances_entry(named))),

@@ -1,0 +1,1 @@
+"""What the site's pages hold beside their Markdown: navigation, every command, every public name."""

@@ -1,0 +1,146 @@
+/**
+ * From a picture and words to segments: a picture is encoded once, then every change of words or threshold asks it again.
+ *
+ * @typedef {object} Segment as the server tells it, with
+ * @property {number} number its place in the answer, counted from 1; what the id map holds here
+ * @property {string} key what stays the same if a later answer has the same segment
+ *
+ * @typedef {object} Answer
+ * @property {Segment[]} segments
+ * @property {import("./words.js").Word[]} words as the server read them, in order
+ * @property {number} width
+ * @property {number} height
+ * @property {Uint8Array|Uint16Array} numbers the id map: numbers of segments, row by row
+ * @property {Map<string, number>} slots of names: their places in the palette
+ * @property {string} model
+ * @property {number} took milliseconds from the question to the decoded answer
+ */
+
+import { Refusal } from "./api.js";
+import { withColours } from "./colours.js";
+import { decodeIdMap } from "./id_map.js";
+import { openPicture } from "./opening.js";
+import { toEntry } from "./words.js";
+
+const WAIT = 60; // milliseconds in which a slider may move on before the server is asked
+const HANDLE_GONE = 410;
+
+/** @param {ReturnType<import("./store.js").createStore>} store @param {ReturnType<import("./api.js").createApi>} api */
+export function createAsking(store, api) {
+  const { state, set } = store;
+  let opening = new AbortController(), asking = new AbortController();
+  let timer = 0;
+
+  /** Shows a picture, lets the server encode it, and asks it for the words. */
+  async function show(blob, name) {
+    opening.abort();
+    asking.abort();
+    opening = new AbortController();
+    const { signal } = opening;
+    set({ pictureError: "", busy: "Opening the picture" });
+    try {
+      const picture = await openPicture(blob, name, state.server.limits);
+      if (signal.aborted) return;
+      set({ picture, answer: null, hovered: 0, pinned: null, hidden: new Set(), busy: "Looking at the picture" });
+      await handleOf(picture, signal);
+      if (signal.aborted) return;
+      set({ picture, busy: "" }); // its size may be known since then
+    } catch (error) {
+      if (!signal.aborted) set({ picture: null, answer: null, busy: "", pictureError: error.message });
+      return;
+    }
+    await answer();
+  }
+
+  /** Takes the picture away. */
+  function close() {
+    opening.abort();
+    asking.abort();
+    set({ picture: null, answer: null, hovered: 0, pinned: null, busy: "" });
+  }
+
+  /** The server's handle of a picture, which is encoded if it has none. */
+  async function handleOf(picture, signal) {
+    if (picture.handle === null) {
+      picture.encoding ??= encode(picture, signal).finally(() => (picture.encoding = null));
+      picture.handle = await picture.encoding;
+    }
+    return picture.handle;
+  }
+
+  async function encode(picture, signal) {
+    const body = new FormData();
+    body.append("picture", picture.blob, picture.name);
+    const { handle, width, height, seconds } = await api.json("v1/encode", { body, signal });
+    Object.assign(picture, { width, height, seconds });
+    return handle;
+  }
+
+  /**
+   * Calls /v1/segment with the present question.
+   *
+   * @param {object} more fields of the request
+   * @param {{signal?: AbortSignal, accept?: string}} [options]
+   * @returns {Promise<Response>}
+   */
+  async function segment(more, options = {}) {
+    const { picture, words, threshold, negatives } = state;
+    const question = { vocabulary: words.map(toEntry), score_threshold: threshold, negatives, ...more };
+    for (let again = false; ; again = true) {
+      const handle = await handleOf(picture, opening.signal);
+      try {
+        return await api.call("v1/segment", { body: { handle, ...question }, ...options });
+      } catch (error) {
+        if (error.status !== HANDLE_GONE || again) throw error;
+        picture.handle = null; // the server keeps so many pictures; it looks at this one again
+      }
+    }
+  }
+
+  async function answer() {
+    clearTimeout(timer);
+    asking.abort();
+    asking = new AbortController();
+    const { signal } = asking;
+    if (!state.picture || state.busy) return;
+    if (state.words.length === 0) {
+      set({ answer: null, wordsError: "" });
+      return;
+    }
+    const started = performance.now();
+    try {
+      const told = await (await segment({}, { signal })).json();
+      const map = await decodeIdMap(told.id_map, told.segments.map(({ id }) => id));
+      if (signal.aborted) return;
+      const segments = told.segments.map((one, place) => ({ ...one, number: place + 1, key: keyOf(one) }));
+      if (state.words.some(({ slot }) => slot === undefined)) {
+        set({ words: withColours(state.words, new Set(segments.map(({ name }) => name))) });
+      }
+      const slots = new Map(told.words.map(({ name }, place) => [name, state.words[place].slot]));
+      const took = performance.now() - started;
+      set({ answer: { ...told, ...map, segments, slots, took }, hovered: 0, wordsError: "" });
+      performance.measure("lexiseg:answer", { start: started });
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof Refusal)) throw error;
+      set({ wordsError: error.message });
+    }
+  }
+
+  return {
+    show,
+    close,
+    segment,
+    /** Asks with the words and the threshold of now; older questions are dropped. */
+    ask: answer,
+    /** Asks when nothing has changed for a moment. */
+    askSoon() {
+      clearTimeout(timer);
+      timer = setTimeout(answer, WAIT);
+    },
+  };
+}
+
+function keyOf({ name, box }) {
+  return `${name} ${box.join(" ")}`;
+}

@@ -1,0 +1,64 @@
+"""What is taken home: files of every format, and the picture as it is shown."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+def test_chosen_formats_come_as_an_archive_of_what_the_library_writes(visit: Any, png: bytes, answer: Any) -> None:
+    formats = pytest.importorskip("lexiseg.inference.formats", reason="there are no formats yet")
+
+    visit.choose(png)
+    visit.by_id("download").click()
+    offered = visit.page.locator("#formats input").evaluate_all("(boxes) => boxes.map(({ value }) => value)")
+    for box in visit.page.locator("#formats input").all():
+        box.set_checked(box.get_attribute("value") in ("panoptic", "json"))
+    with visit.page.expect_download() as saved:
+        visit.by_id("save-zip").click()
+    with zipfile.ZipFile(saved.value.path()) as archive:
+        found = {name: archive.read(name) for name in archive.namelist()}
+
+    assert offered == list(formats.FORMATS)
+    assert saved.value.suggested_filename == "scene.zip"
+    assert found == formats.files_of(answer, ["panoptic", "json"], "picture")
+
+
+def test_without_a_format_there_is_no_archive(visit: Any, png: bytes) -> None:
+    visit.choose(png)
+    visit.by_id("download").click()
+    for box in visit.page.locator("#formats input").all():
+        box.uncheck()
+
+    assert visit.by_id("save-zip").is_disabled()
+
+
+def test_the_picture_is_saved_as_it_is_shown(visit: Any, png: bytes, scene: Any) -> None:
+    visit.choose(png)
+    for slider in ("outline", "labels"):
+        visit.by_id(slider).fill("0")
+    visit.by_id("download").click()
+
+    def saved() -> np.ndarray:
+        with visit.page.expect_download() as download:
+            visit.by_id("save-shown").click()
+        assert download.value.suggested_filename == "scene.shown.png"
+        with Image.open(io.BytesIO(Path(download.value.path()).read_bytes())) as picture:
+            return np.asarray(picture.convert("RGB")).astype(int)
+
+    coloured = saved()
+    visit.page.keyboard.press("Escape")
+    visit.by_id("opacity").fill("0")
+    visit.by_id("download").click()
+    plain = saved()
+
+    expected = np.asarray(Image.fromarray(scene.picture).resize((960, 720), Image.Resampling.BILINEAR)).astype(int)
+    assert coloured.shape == (720, 960, 3)
+    assert np.abs(plain - expected).mean() < 8
+    assert np.abs(coloured - plain).mean() > 15

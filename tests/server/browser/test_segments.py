@@ -1,0 +1,239 @@
+"""Segments on the picture and in the list: hovered, pinned, hidden, asked again; also without a mouse."""
+
+import statistics
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+PIXELS = """() => {
+  const canvas = document.querySelector("#overlay");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return Array.from(data.filter((_, i) => i % 397 === 0));
+}"""
+AGAIN = 9  # questions that are timed
+QUICK = 150  # milliseconds in which a changed threshold is answered, drawn and listed
+
+
+def point_in(answer: Any, name: str, box: dict[str, float]) -> dict[str, float]:
+    """A point of the canvas that lies well inside a segment of a name."""
+    segment = next(segment for segment in answer.segments if segment.name == name)
+    mask = np.pad(answer.segmentation == segment.id, 1)
+    while (
+        smaller := mask & np.roll(mask, 1, 0) & np.roll(mask, -1, 0) & np.roll(mask, 1, 1) & np.roll(mask, -1, 1)
+    ).any():
+        mask = smaller
+    row, column = np.argwhere(mask)[0] - 1
+    height, width = answer.segmentation.shape
+    return {"x": float((column + 0.5) / width * box["width"]), "y": float((row + 0.5) / height * box["height"])}
+
+
+def drawn(visit: Any) -> list[int]:
+    """What is drawn on the picture, after the next frame."""
+    visit.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return visit.page.evaluate(PIXELS)
+
+
+def row(visit: Any, name: str) -> Any:
+    return visit.page.locator("#segments .segment", has_text=name).first
+
+
+def test_hovering_the_picture_lights_the_list_and_the_list_lights_the_picture(
+    visit: Any, png: bytes, answer: Any
+) -> None:
+    visit.choose(png)
+    overlay = visit.by_id("overlay")
+    before = drawn(visit)
+    overlay.hover(position=point_in(answer, "train", overlay.bounding_box()))
+    lit = visit.page.locator(".segment.lit .row .name").all_inner_texts()
+    tip = visit.by_id("tip").inner_text()
+    by_picture = drawn(visit)
+    visit.by_id("picture-name").hover()
+    left = drawn(visit)
+    row(visit, "train").hover()
+
+    assert lit == ["train"]
+    assert tip.startswith("train  0.81  ")
+    assert by_picture != before == left
+    assert drawn(visit) == by_picture
+
+
+def test_a_word_lights_all_its_segments(visit: Any, png: bytes) -> None:
+    visit.choose(png)
+    visit.page.locator(".chip", has_text="boat").hover()
+
+    assert visit.page.locator(".segment.lit .row .name").all_inner_texts() == ["boat"]
+
+
+def test_a_click_pins_and_shows_what_else_it_might_be(visit: Any, png: bytes, answer: Any) -> None:
+    visit.choose(png)
+    overlay = visit.by_id("overlay")
+    boat = next(segment for segment in answer.segments if segment.name == "boat")
+    overlay.click(position=point_in(answer, "boat", overlay.bounding_box()))
+    names = visit.page.locator(".pinned .guesses .name").all_inner_texts()
+    share = visit.page.locator(".pinned .fill").first.evaluate(
+        "(bar) => bar.offsetWidth / bar.parentElement.offsetWidth"
+    )
+    overlay.click(position=point_in(answer, "boat", overlay.bounding_box()))
+
+    assert names == [guess.name for guess in answer.segments[answer.segments.index(boat)].guesses][: len(names)]
+    assert len(names) >= 2
+    assert share == pytest.approx(boat.guesses[0].score, abs=0.02)
+    assert visit.page.locator(".pinned").count() == 0
+
+
+def test_hidden_segments_are_not_drawn_and_come_back(visit: Any, png: bytes, answer: Any) -> None:
+    visit.choose(png)
+    overlay = visit.by_id("overlay")
+    before = drawn(visit)
+    where = point_in(answer, "water", overlay.bounding_box())
+    overlay.click(position=where, modifiers=["Shift"])
+    visit.by_id("picture-name").hover()
+    hidden = drawn(visit)
+    away = visit.page.locator(".segment.away .row .name").all_inner_texts()
+    row(visit, "train").locator(".eye").click()
+    both = visit.page.locator(".segment.away").count()
+    visit.by_id("show-all").click()
+    visit.page.evaluate("document.activeElement.blur()")
+
+    assert (away, both) == (["water"], 2)
+    assert hidden != before
+    assert drawn(visit) == before
+
+
+def test_the_taxonomy_is_shown_of_words_that_have_one(visit: Any, png: bytes) -> None:
+    visit.by_id("file").set_input_files({"name": "scene.png", "mimeType": "image/png", "buffer": png})
+    visit.page.locator("#lists option[value=storybook]").wait_for(state="attached")
+    visit.by_id("lists").select_option("storybook")
+    visit.by_id("lists-form").locator("button").click()
+    visit.answered()
+    row(visit, "train").locator(".row").click()
+
+    path = visit.page.locator(".pinned .path li").all_inner_texts()
+    assert path[0].startswith("thing ")
+    assert len(path) > 1
+
+
+def test_a_higher_score_hides_at_once_and_asks_again(
+    visit: Any, png: bytes, model: Any, scene: Any, listed: Any
+) -> None:
+    visit.choose(png)
+    everything = visit.segments()
+    with visit.page.expect_request("**/v1/segment") as asked:
+        visit.by_id("threshold").fill("0.7")
+        away = visit.page.locator(".segment.away").count()
+    visit.page.wait_for_function("() => document.querySelectorAll('.segment.away').length === 0")
+    expected = model.segment(scene.picture, visit.chips(), score_threshold=0.7)
+
+    assert asked.value.post_data_json["score_threshold"] == 0.7
+    assert "picture" not in asked.value.post_data_json
+    assert away == sum(float(score) < 0.7 for _, score in everything) > 0
+    assert visit.segments() == listed(expected)
+    visit.by_id("threshold").fill("0.99")
+    visit.by_id("nothing").wait_for()
+    assert visit.segments() == []
+
+
+def test_nothing_competes_if_one_wishes(visit: Any, png: bytes, model: Any, scene: Any, listed: Any) -> None:
+    visit.choose(png, "water, train")
+    before = visit.segments()
+    with visit.page.expect_response("**/v1/segment"):
+        visit.by_id("negatives").uncheck()
+    expected = listed(model.segment(scene.picture, "water, train", negatives=False))
+    visit.page.wait_for_function(f"() => document.querySelectorAll('.segment').length === {len(expected)}")
+
+    assert visit.segments() == expected != before
+
+
+def test_an_answer_to_an_older_question_is_dropped(visit: Any, png: bytes) -> None:
+    visit.choose(png, "sky")
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if "train" in route.request.post_data and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    visit.page.route("**/v1/segment", hold)
+    visit.type_words("train")
+    visit.page.wait_for_function("() => document.querySelectorAll('.chip').length === 2")
+    visit.type_words("water")
+    visit.page.locator(".segment", has_text="water").wait_for()
+    before = visit.segments()
+    held[0].continue_()
+    visit.page.wait_for_timeout(300)
+
+    assert len(held) == 1
+    assert visit.segments() == before
+    assert {"water", "sky"} <= {name for name, _ in before}
+
+
+def test_sliders_change_the_drawing_and_ask_nothing(visit: Any, png: bytes) -> None:
+    visit.choose(png)
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(request.url))
+    seen = [drawn(visit)]
+    for slider, value in (("opacity", "0"), ("outline", "0"), ("labels", "0")):
+        visit.by_id(slider).fill(value)
+        seen.append(drawn(visit))
+
+    assert all(one != other for one, other in pairwise(seen))
+    assert set(seen[-1]) == {0}
+    assert asked == []
+
+
+def test_a_changed_question_of_a_known_picture_is_answered_at_once(
+    visit: Any, png: bytes, tell: Callable[[str], None]
+) -> None:
+    visit.choose(png)
+    for number in range(AGAIN):
+        with visit.page.expect_response("**/v1/segment"):
+            visit.by_id("threshold").fill(f"{0.3 + number / 50:.2f}")
+        visit.page.wait_for_function(f"() => performance.getEntriesByName('lexiseg:answer').length === {number + 2}")
+    times = visit.page.evaluate("performance.getEntriesByName('lexiseg:answer').map(({ duration }) => duration)")[1:]
+    tell(f"page: a changed threshold is answered and drawn in {statistics.median(times):.0f} ms (median of {AGAIN})")
+
+    assert min(times) <= QUICK  # the quickest: other tests may have the cores
+
+
+def test_everything_is_done_by_keyboard_alone(visit: Any) -> None:
+    visit.page.locator(".example img[src]").first.wait_for()
+    keyboard = visit.page.keyboard
+    focused = "document.activeElement.className || document.activeElement.id"
+    order = []
+    for _ in range(4):
+        keyboard.press("Tab")
+        order.append(visit.page.evaluate(focused))
+    keyboard.press("Tab") if visit.page.evaluate(focused) != "example" else None
+    keyboard.press("Enter")
+    visit.answered()
+    keyboard.press("w")
+    keyboard.type("unicorn")
+    keyboard.press("Enter")
+    words = visit.chips()
+    keyboard.press("Escape")
+    visit.page.evaluate("document.activeElement.blur()")
+    keyboard.press("f")
+    keyboard.press("ArrowDown")
+    second = visit.page.evaluate("document.activeElement.querySelector('.name').textContent")
+    lit = visit.page.locator(".segment.lit .row .name").all_inner_texts()
+    keyboard.press("Enter")
+    pinned = visit.page.locator(".pinned .guesses li").count()
+    keyboard.press(" ")
+    away = visit.page.locator(".segment.away .row .name").all_inner_texts()
+    keyboard.press("l")
+    keyboard.press("?")
+    visit.by_id("help").wait_for()
+    keyboard.press("Escape")
+    visit.by_id("help").wait_for(state="hidden")
+
+    assert order[:3] == ["plain", "plain", "file"] or order[:2] == ["theme", "help-open"]
+    assert words[-1] == "unicorn"
+    assert lit == [second] == away
+    assert pinned >= 2
+    assert visit.by_id("labels-value").inner_text() == "none"
