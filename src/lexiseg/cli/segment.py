@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -21,6 +20,7 @@ from lexiseg.core.messages import few, printable, shown
 from lexiseg.core.structures import Segment
 from lexiseg.core.vocabulary import Vocabulary, is_thing
 from lexiseg.evaluation.shards import digest
+from lexiseg.inference.encoded import with_items
 from lexiseg.inference.films import write_film
 from lexiseg.inference.formats import USUAL, known_formats
 from lexiseg.inference.formats.panoptic import DOCUMENT, PANOPTIC
@@ -244,28 +244,19 @@ def _answerer(
                 yield item, error
 
     def segmented(items: Iterator[Item]) -> Iterator[tuple[Item, Result | ValueError]]:
-        read: deque[Item] = deque()
-        errors: list[ValueError] = []
-
-        def noted() -> Iterator[Item]:
-            for item in items:
-                read.append(item)
-                yield item
-
-        for result in model.segment_many(
-            noted(),
-            vocabulary,
-            negatives=options.negatives,
-            score_threshold=options.score_threshold,
-            fusion=fusion,
-            rank_by=options.rank_by,
-            tree=options.tree,
-            batch_size=options.batch_size,
-            on_error=lambda _, error: errors.append(error),
-        ):
-            yield from ((read.popleft(), error) for error in errors)
-            errors.clear()
-            yield read.popleft(), result
-        yield from ((read.popleft(), error) for error in errors)
+        return with_items(
+            items,
+            lambda read, on_error: model.segment_many(
+                read,
+                vocabulary,
+                negatives=options.negatives,
+                score_threshold=options.score_threshold,
+                fusion=fusion,
+                rank_by=options.rank_by,
+                tree=options.tree,
+                batch_size=options.batch_size,
+                on_error=on_error,
+            ),
+        )
 
     return best if options.best_only else segmented
