@@ -1,6 +1,7 @@
 """What the terminal sees: answers on stdout; notes, errors and progress on stderr."""
 
 import logging
+import os
 import re
 import shutil
 import sys
@@ -12,6 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TextIO
 
+import typer
 from rich.cells import cell_len
 
 FINE, FAILURE, USAGE, FLAWED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -116,6 +118,13 @@ def _show_block(cells: list[tuple[str, ...]], right: tuple[str, ...]) -> None:
 def _padded(text: str, room: int, at_the_right: bool) -> str:
     blank = " " * (room - cell_len(text))
     return blank + text if at_the_right else text + blank
+
+
+def open_file(path: Path) -> None:
+    """Opens a file by the program that the system has for it; where there is no screen, says where it lies."""
+    has_screen = sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+    if not has_screen or typer.launch(str(path)):
+        note(f"lexiseg: there is no screen here to show {path}; open it elsewhere.")
 
 
 @contextmanager

@@ -9,11 +9,10 @@ from typing import Any
 
 from PIL import Image
 
-from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, progress, resumable, say, show
+from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, open_file, progress, resumable, say, show
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
 from lexiseg.cli.overrides import fusion_for, set_regions, set_sides
-from lexiseg.cli.screen import show_sheet
 from lexiseg.core.concepts import kinds_of
 from lexiseg.core.errors import PictureError
 from lexiseg.core.messages import few, printable, shown
@@ -29,7 +28,7 @@ from lexiseg.inference.numbering import numbered
 from lexiseg.inference.predictor import Model, load
 from lexiseg.inference.result import Result
 from lexiseg.inference.result_files import RECORD, Request, ResultWriter, check_unspoilt
-from lexiseg.inference.sheet import MOST_CELLS, cell
+from lexiseg.inference.sheet import MOST_CELLS, cell, save_sheet
 from lexiseg.inference.source import Item, Origin, Source
 from lexiseg.inference.visualize import found_words
 from lexiseg.io.checkpoint import weights_hash
@@ -107,7 +106,7 @@ def run_segment(options: SegmentOptions) -> int:
     told = told if done else f"Nothing new; what was finished earlier lies in {options.out}."
     note(told) if options.as_json else say(told)
     if cells:
-        show_sheet(cells, options.out)
+        open_file(save_sheet(cells, options.out))
     if failed:
         note(f"lexiseg: {failed} of {done + failed} pictures failed; the others are done.")
     return FLAWED if failed else FINE

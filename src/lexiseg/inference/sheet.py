@@ -1,13 +1,16 @@
 """A contact sheet: small drawings of several results side by side, with the names of their pictures."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from lexiseg.core.files import writing
 from lexiseg.inference.labels import font_for, shorten
 from lexiseg.inference.result import Result
 from lexiseg.inference.visualize import FAINT_INK, GAP, INK, PAPER, found_words
 
+SHEET = "lexiseg-sheet.jpg"
 MOST_CELLS = 24
 """Results on a sheet."""
 COLUMNS = 4
@@ -30,11 +33,15 @@ def cell(result: Result, name: str) -> Image.Image:
     return paper
 
 
-def sheet(cells: Sequence[Image.Image]) -> Image.Image:
-    """Lays cells out in rows.
+def save_sheet(cells: Sequence[Image.Image], folder: Path) -> Path:
+    """Lays cells out in rows, and writes them into a folder as one picture.
 
     Args:
         cells: from `cell`, one at least.
+        folder: that is there.
+
+    Raises:
+        ValueError: if it can't be written.
     """
     columns = min(COLUMNS, len(cells))
     rows = -(-len(cells) // columns)
@@ -43,4 +50,6 @@ def sheet(cells: Sequence[Image.Image]) -> Image.Image:
     for place, one in enumerate(cells):
         row, column = divmod(place, columns)
         paper.paste(one, (GAP + column * width, GAP + row * height))
-    return paper
+    with writing(folder / SHEET, ValueError):
+        paper.save(folder / SHEET, quality=90)
+    return folder / SHEET

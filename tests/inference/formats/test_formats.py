@@ -331,13 +331,12 @@ def test_formats_are_taken_in_any_order_and_unknown_ones_are_refused_with_near_o
     assert known_formats("html, Overlay,html,") == ("overlay", "html")
     assert known_formats(reversed([*FORMATS])) == (*FORMATS,)
     with pytest.raises(
-        UsageError, match=r"no format 'panotpic'; overlay, .*, html are known: did you mean panoptic.*\?$"
+        UsageError, match=r"^there is no format 'panotpic' \(near: panoptic.*\); expected one of overlay, "
     ):
         known_formats(["panotpic"])
-    with pytest.raises(UsageError, match=r"no format '猫'; .*: leave it out\.$"):
-        known_formats("overlay,猫")
-    with pytest.raises(UsageError, match="at least one format"):
-        known_formats(" , ")
+    for names, told in (("overlay,猫", "no format '猫'; expected one"), (" , ", "no format ''; expected one")):
+        with pytest.raises(UsageError, match=told):
+            known_formats(names)
 
 
 def test_every_format_says_what_it_is_and_gives_something() -> None:

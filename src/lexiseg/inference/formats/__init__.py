@@ -94,12 +94,13 @@ def known_formats(names: str | Iterable[str]) -> tuple[str, ...]:
     """
     listed = names.split(",") if isinstance(names, str) else names
     asked = {name.strip().lower() for name in listed} - {""}
-    for name in sorted(asked - FORMATS.keys()):
-        near = difflib.get_close_matches(name, FORMATS, n=2, cutoff=0.5)
-        meant = f"did you mean {' or '.join(near)}?" if near else "leave it out."
-        raise UsageError(f"there is no format {shown(name)}; {', '.join(FORMATS)} are known: {meant}")
-    if not asked:
-        raise UsageError(f"expected the name of at least one format: {', '.join(FORMATS)}.")
+    if strange := sorted(asked - FORMATS.keys()) or ([] if asked else [""]):
+        near = difflib.get_close_matches(strange[0], FORMATS, n=2, cutoff=0.5)
+        meant = f" (near: {', '.join(near)})" if near else ""
+        raise UsageError(
+            f"there is no format {shown(strange[0])}{meant}; expected one of {', '.join(FORMATS)}, or several with "
+            "commas between."
+        )
     return tuple(name for name in FORMATS if name in asked)
 
 

@@ -39,7 +39,7 @@ export function createAsking(store, api) {
     const { signal } = opening;
     set({ pictureError: "", busy: "Opening the picture" });
     try {
-      const picture = await openPicture(blob, name, state.server.limits);
+      const picture = await openPicture(blob, name, state.limits);
       if (signal.aborted) return;
       set({ picture, answer: null, hovered: 0, pinned: null, hidden: new Set(), busy: "Looking at the picture" });
       await handleOf(picture, signal);
