@@ -17,6 +17,7 @@ from command_runs import Run, refused
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.inference.predictor import Model
 from lexiseg.inference.result_files import RECORD
+from lexiseg.inference.source import Item
 
 NAMES = ("a", "b", "c")
 
@@ -36,14 +37,14 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], list[str]
     real, seen = Model.segment_many, list[str]()
 
     def _stop_at(name: str | None) -> list[str]:
-        def watched(pictures: Iterable[Path]) -> Iterator[Path]:
+        def watched(pictures: Iterable[Item]) -> Iterator[Item]:
             for picture in pictures:
-                if picture.stem == name:
+                if picture.name == name:
                     raise KeyboardInterrupt
-                seen.append(picture.stem)
+                seen.append(picture.name)
                 yield picture
 
-        def segment_many(self: Model, pictures: Iterable[Path], *words: Any, **settings: Any) -> object:
+        def segment_many(self: Model, pictures: Iterable[Item], *words: Any, **settings: Any) -> object:
             return real(self, watched(pictures), *words, **settings)
 
         monkeypatch.setattr(Model, "segment_many", segment_many)
@@ -92,12 +93,13 @@ import sys, time
 import torch
 from lexiseg.cli.main import app
 from lexiseg.inference.predictor import Model
+from lexiseg.inference.source import Item
 from lexiseg.inference.result_files import RECORD
 torch.set_num_threads(1)
 real = Model.segment_many
 def until_c(pictures):
     for picture in pictures:
-        if picture.stem == "c":
+        if picture.name == "c":
             time.sleep(600)
         yield picture
 Model.segment_many = lambda self, pictures, *words, **settings: real(self, until_c(pictures), *words, **settings)

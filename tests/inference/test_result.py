@@ -113,7 +113,7 @@ def test_saving_that_fails_leaves_the_folder_as_it_was(
 def test_a_name_that_no_file_can_have_is_one_sentence(result: Result, tmp_path: Path) -> None:
     (tmp_path / "taken.png").mkdir()
     names = {"taken.png": "/a", f"{'x' * 300}.png": "/b"}
-    request = Request(question={}, pictures=names)
+    request = Request(question={}, identity_of=names.get)
     with ResultWriter(tmp_path, Categories.of(result.vocabulary), request=request) as writer:
         for name in names:
             with pytest.raises(ValueError, match="can't be written"):
@@ -145,7 +145,8 @@ def test_earlier_results_may_be_replaced_and_nothing_else(tmp_path: Path) -> Non
 
 
 def request(words: str, *, resume: bool = False) -> Request:
-    return Request(question={"description": "lexiseg test", "words": words}, pictures={"x.png": "/x"}, resume=resume)
+    question = {"description": "lexiseg test", "words": words}
+    return Request(question=question, identity_of={"x.png": "/x"}.get, resume=resume)
 
 
 def test_a_close_that_fails_keeps_what_is_finished_for_a_run_that_resumes(

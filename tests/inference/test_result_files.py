@@ -27,7 +27,7 @@ def writer(
 ) -> ResultWriter:
     request = Request(
         question={"description": "lexiseg test", "words": words},
-        pictures={f"{name}.png": f"/pictures/{name}.jpg" for name in names},
+        identity_of={f"{name}.png": f"/pictures/{name}.jpg" for name in names}.get,
         resume=resume,
     )
     return ResultWriter(folder, Categories.of(result.vocabulary), request=request, formats=formats)

@@ -53,7 +53,7 @@ def run_demo(options: DemoOptions) -> None:
     shown: list[_Shown] = []
     request = Request(
         question={"description": "lexiseg demo", "model": options.model, "negatives": options.negatives},
-        pictures={f"{name}.png": f"{name}.picture.png" for name in scenes},
+        identity_of={f"{name}.png": f"{name}.picture.png" for name in scenes}.get,
         resume=None,
     )
     with (

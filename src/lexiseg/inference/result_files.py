@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -14,9 +15,10 @@ from PIL import Image
 from lexiseg.core.files import STAGED, StagingFolder, real, writing
 from lexiseg.core.messages import printable
 from lexiseg.core.picture_files import OVERLAY_MARK
+from lexiseg.core.structures import PanopticMap
 from lexiseg.inference.formats import FORMATS, HTML, USUAL, all_files, documents_of, finish, known_formats
 from lexiseg.inference.formats.format import Categories, FinishedPicture, NamedResult, Run, name_of_picture
-from lexiseg.inference.formats.panoptic import DOCUMENT, PANOPTIC
+from lexiseg.inference.formats.panoptic import DOCUMENT, PANOPTIC, read_map
 from lexiseg.inference.result import Result
 from lexiseg.inference.result_record import (
     RECORD,
@@ -82,6 +84,18 @@ class ResultWriter:
             return frozenset()
         return frozenset(self._names.union(picture.name for picture in self._earlier.pictures()))
 
+    def maps(self) -> Iterator[tuple[str, Callable[[], PanopticMap]]]:
+        """What reads the maps that are finished already, by their names without the ending, in the order of the record.
+
+        There is none without `resume`, nor where panoptic is no format that is written.
+        """
+        if not self._request.resume or PANOPTIC not in self.formats:
+            return
+        here = read_pictures(self._staging.path / _FINISHED)
+        for folder, pictures in ((self.folder, self._earlier.pictures()), (self._staging.path, here)):
+            for picture in pictures:
+                yield Path(picture.name).stem, partial(read_map, folder, picture, self._categories)
+
     def add(
         self, result: Result, *, stem: str, picture_name: str, overlay: Image.Image | None = None
     ) -> dict[str, tuple[Path, ...]]:
@@ -106,7 +120,7 @@ class ResultWriter:
             picture=picture_name,
             categories=self._categories,
             map_name=name,
-            path=self._request.pictures[name],
+            path=self._request.identity_of(name),
             overlay=overlay,
         )
         made = {form: FORMATS[form].files(named) for form in self.formats}
@@ -291,7 +305,11 @@ def _beside(file: str, named: NamedResult) -> str:
 
 
 def check_unspoilt(
-    folder: Path, stems: Sequence[str], pictures: Sequence[Path], formats: Sequence[str] = USUAL
+    folder: Path,
+    stems: Sequence[str],
+    pictures: Sequence[Path],
+    formats: Sequence[str] = USUAL,
+    videos: Sequence[str] = (),
 ) -> None:
     """Checks that results replace neither a picture nor a file that is no earlier result.
 
@@ -300,6 +318,7 @@ def check_unspoilt(
         stems: the names of the results.
         pictures: the files that are segmented.
         formats: in which they are written.
+        videos: the names of those of whose overlays a video is made.
 
     Raises:
         ValueError: naming the first file that would be replaced.
@@ -308,7 +327,8 @@ def check_unspoilt(
     has_results = (folder / DOCUMENT).is_file() or (folder / RECORD).is_file()
     marks = [mark for form, mark in ((PANOPTIC, ""), ("overlay", OVERLAY_MARK)) if form in formats]
     tops = (name.partition("/")[0] for name in documents_of(formats) if name != DOCUMENT)
-    for name in chain((f"{stem}{mark}.png" for stem in stems for mark in marks), tops):
+    films = (f"{video}{OVERLAY_MARK}.mp4" for video in videos if "overlay" in formats)
+    for name in chain((f"{stem}{mark}.png" for stem in stems for mark in marks), films, tops):
         target = folder / name
         if real(target) in given:
             raise ValueError(f"{printable(target)} is one of the pictures and would be replaced; choose another --out.")

@@ -30,15 +30,16 @@ class Request:
 
     question: Mapping[str, Any]
     """Plain data that decide every answer: model, words, settings."""
-    pictures: Mapping[str, str]
-    """Absolute real paths of pictures, or names that are the same wherever a run starts, by names of their maps."""
+    identity_of: Callable[[str], str | None]
+    """Gives the absolute real path of a picture, or another name that is the same wherever a run starts, by the name of
+    its map; None if that is not asked for."""
     resume: bool | None = False
     """Whether pictures that the question was answered for are left as they are, also by a run that was killed; None
     where no run ever resumes."""
 
     def is_of(self, picture: FinishedPicture) -> bool:
         """Whether a finished picture is the one that is asked for by its name."""
-        asked = self.pictures.get(picture.name)
+        asked = self.identity_of(picture.name)
         return asked is not None and real(Path(asked)) == _path_of(picture)
 
 
@@ -107,10 +108,11 @@ def earlier_results(folder: Path, question: Mapping[str, Any], request: Request)
         return Earlier()
     name = printable(folder)
     for one in pictures():
-        if one.name in request.pictures and not request.is_of(one):
+        asked = request.identity_of(one.name)
+        if asked is not None and not request.is_of(one):
             raise ValueError(
-                f"{name} holds the result of {printable(_path_of(one))}, and that of "
-                f"{printable(request.pictures[one.name])} would have the same name; choose another --out."
+                f"{name} holds the result of {printable(_path_of(one))}, and that of {printable(asked)} would have the "
+                "same name; choose another --out."
             )
     documents = documents_of(theirs.get("formats", USUAL))
 
@@ -122,7 +124,7 @@ def earlier_results(folder: Path, question: Mapping[str, Any], request: Request)
 
     if theirs == question:
         return Earlier(pictures=there)
-    others = sorted({one.name for one in there()} - request.pictures.keys())
+    others = sorted({one.name for one in there() if request.identity_of(one.name) is None})
     if others or request.resume:
         raise ValueError(
             f"{name} holds results of other words, another model or other settings "

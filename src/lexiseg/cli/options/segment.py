@@ -30,8 +30,13 @@ class SegmentOptions(shared.InferenceOptions):
         UsageError: if --best-only comes with what it has no use for.
     """
 
-    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...")]
-    """Files, folders and patterns."""
+    pictures: Annotated[list[str], typer.Argument(metavar="SOURCE...")]
+    """Pictures: files, folders, patterns, http(s) addresses, lists of these (.txt, a path or address per line), videos,
+    or - for one on the standard input."""
+    recursive: bool = False
+    """Search the folders inside of folders, too."""
+    every: Annotated[int, typer.Option(min=1, metavar="N")] = 1
+    """Of videos, take every N-th frame."""
     vocabulary: shared.VocabularyText
     out: shared.Out
     """Folder for what is written."""

@@ -2,12 +2,14 @@
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from lexiseg.core.structures import PanopticMap, Segment
 from lexiseg.data.dataset import SegmentInfo
 from lexiseg.data.formats.coco_panoptic import annotation_entry
-from lexiseg.data.id_maps import save_ids
-from lexiseg.inference.formats.format import NamedResult, Run, coco_json
+from lexiseg.data.id_maps import load_ids, save_ids
+from lexiseg.inference.formats.format import Categories, FinishedPicture, NamedResult, Run, coco_json
 from lexiseg.inference.result import guesses_to_jsonable
 
 PANOPTIC = "panoptic"
@@ -39,3 +41,27 @@ def panoptic_document(run: Run) -> Iterator[str]:
     """The text of the JSON."""
     annotations = ({"image_id": one.image["id"], **one.entries[PANOPTIC]} for one in run.pictures())
     return coco_json(run, annotations, run.categories.to_coco())
+
+
+def read_map(folder: Path, picture: FinishedPicture, categories: Categories) -> PanopticMap:
+    """Reads a map again, without the scores and guesses of its segments.
+
+    Raises:
+        FormatError: if it is missing or damaged.
+    """
+    kind_of = {number: kind for kind, number in categories.numbers.items()}
+    place_of = {number: place for place, number in enumerate(categories.numbers.values())}
+    listed = picture.entries[PANOPTIC]["segments_info"]
+    segments = tuple(
+        Segment(
+            id=one["id"],
+            class_id=place_of[one["category_id"]],
+            name=kind_of[one["category_id"]][0],
+            is_thing=kind_of[one["category_id"]][1],
+            score=one["score"],
+            area=one["area"],
+            box=tuple(one["bbox"]),
+        )
+        for one in listed
+    )
+    return PanopticMap(segmentation=load_ids(folder / picture.name), segments=segments)
