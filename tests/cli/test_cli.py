@@ -10,6 +10,7 @@ from PIL import Image
 from command_runs import Run
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.inference.predictor import Model
+from lexiseg.inference.result_files import RECORD
 from lexiseg.models.base import OpenVocabularySegmenter
 
 COMMANDS = (
@@ -51,6 +52,7 @@ def test_a_picture_that_is_called_like_an_overlay_has_results_of_its_own(
     assert ran.code == 0
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {
+        RECORD,
         "panoptic.json",
         "x.png",
         "x.overlay.png",
@@ -97,6 +99,7 @@ def test_what_segment_writes_is_coco_panoptic_format(ask: Run, picture: Path, tm
         (3, "sky", False),
     ]
     assert sorted(path.name for path in out.iterdir()) == [
+        RECORD,
         "a picture.overlay.png",
         "a picture.png",
         "panoptic.json",

@@ -16,6 +16,8 @@ from PIL import Image
 from command_runs import Run, refused
 from lexiseg.data.formats.coco_panoptic import read_panoptic
 from lexiseg.inference.predictor import Model
+from lexiseg.inference.result_files import RECORD
+from lexiseg.inference.source import Item
 
 NAMES = ("a", "b", "c")
 
@@ -35,14 +37,14 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], list[str]
     real, seen = Model.segment_many, list[str]()
 
     def _stop_at(name: str | None) -> list[str]:
-        def watched(pictures: Iterable[Path]) -> Iterator[Path]:
+        def watched(pictures: Iterable[Item]) -> Iterator[Item]:
             for picture in pictures:
-                if picture.stem == name:
+                if picture.name == name:
                     raise KeyboardInterrupt
-                seen.append(picture.stem)
+                seen.append(picture.name)
                 yield picture
 
-        def segment_many(self: Model, pictures: Iterable[Path], *words: Any, **settings: Any) -> object:
+        def segment_many(self: Model, pictures: Iterable[Item], *words: Any, **settings: Any) -> object:
             return real(self, watched(pictures), *words, **settings)
 
         monkeypatch.setattr(Model, "segment_many", segment_many)
@@ -58,7 +60,7 @@ def result_in(out: Path) -> dict[str, bytes]:
         dataset.annotation(sample, strict=True)
     overlays = {f"{sample.mask_path.stem}.overlay.png" for sample in dataset.samples}
     files = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert files.keys() == overlays | {sample.mask_path.name for sample in dataset.samples} | {"panoptic.json"}
+    assert files.keys() == overlays | {sample.mask_path.name for sample in dataset.samples} | {"panoptic.json", RECORD}
     return files
 
 
@@ -91,11 +93,13 @@ import sys, time
 import torch
 from lexiseg.cli.main import app
 from lexiseg.inference.predictor import Model
+from lexiseg.inference.source import Item
+from lexiseg.inference.result_files import RECORD
 torch.set_num_threads(1)
 real = Model.segment_many
 def until_c(pictures):
     for picture in pictures:
-        if picture.stem == "c":
+        if picture.name == "c":
             time.sleep(600)
         yield picture
 Model.segment_many = lambda self, pictures, *words, **settings: real(self, until_c(pictures), *words, **settings)
@@ -159,7 +163,14 @@ def test_answers_to_two_questions_are_never_mixed(ask: Run, pictures: Path, tmp_
 
     (pictures / "b.png").write_text("no picture any more")
     assert ask(pictures, vocabulary="owl").code == 3  # all are asked for anew: what can't be answered goes
-    assert result_in(tmp_path / "out").keys() == {"panoptic.json", "a.png", "a.overlay.png", "c.png", "c.overlay.png"}
+    assert result_in(tmp_path / "out").keys() == {
+        RECORD,
+        "panoptic.json",
+        "a.png",
+        "a.overlay.png",
+        "c.png",
+        "c.overlay.png",
+    }
 
 
 def test_pictures_are_known_by_where_they_lie_and_not_by_what_is_typed(
@@ -192,7 +203,14 @@ def test_a_map_that_was_deleted_is_made_anew(ask: Run, pictures: Path, tmp_path:
     (tmp_path / "out" / "c.png").unlink()
     assert ask(pictures / "a.png").code == 0  # the JSON no longer speaks of what is gone
     (tmp_path / "out" / "c.overlay.png").unlink()
-    assert result_in(tmp_path / "out").keys() == {"panoptic.json", "a.png", "a.overlay.png", "b.png", "b.overlay.png"}
+    assert result_in(tmp_path / "out").keys() == {
+        RECORD,
+        "panoptic.json",
+        "a.png",
+        "a.overlay.png",
+        "b.png",
+        "b.overlay.png",
+    }
 
 
 def test_a_json_that_is_no_result_is_not_replaced(ask: Run, pictures: Path, tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ MEANS_ANOTHER_THING = {
     "--model": "what is asked; in a training another name of --start, what it goes on from",
     "--precision": "what is computed or stored; a training has no fp16, which needs scaled losses",
     "--batch-size": "pictures that go through the network at once; or from which a step of a training learns",
+    "--show": "opens a sheet of results; or prints a recipe and runs nothing",
     "--split": "a data set has its own; what is drawn has three",
     "--workers": "processes that share the work; or that read ahead of it, of which there may be none",
 }

@@ -246,3 +246,34 @@ def test_a_full_disk_is_told_in_the_words_of_the_system(tmp_path: Path) -> None:
 
     with pytest.raises(ModelError, match=r"x\.pt' can't be written \(No space left on device\)"):
         write()
+
+
+def test_files_in_folders_arrive_before_the_last_names_and_others_only_leave(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for name in ("old/1", "old/2", "list"):
+        (tmp_path / name).write_text("first")
+    with StagingFolder(tmp_path) as staging:
+        (staging.path / "new").mkdir()
+        for name in ("new/1", "new/2", "list"):
+            (staging.path / name).write_text("second")
+
+        staging.publish("list", before=lambda: iter(["new/1", "new/2"]), without=lambda: iter(["old/1", "old/2"]))
+
+    found = {str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*")}
+    assert found.keys() == {"new", "new/1", "new/2", "list"}
+    assert found["list"].read_text() == "second"
+
+
+def test_of_what_can_not_be_moved_whole_nothing_is_moved(tmp_path: Path) -> None:
+    for name in ("old", "list"):
+        (tmp_path / name).write_text("first")
+    with StagingFolder(tmp_path) as staging:
+        (staging.path / "new").mkdir()
+        for name in ("new/1", "list"):
+            (staging.path / name).write_text("second")
+
+        with pytest.raises(FileNotFoundError):
+            staging.publish("list", before=lambda: iter(["new/1", "missing"]), without=lambda: iter(["old"]))
+        assert (staging.path / "new/1").read_text() == (staging.path / "list").read_text() == "second"
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"old": "first", "list": "first"}

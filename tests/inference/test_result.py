@@ -11,8 +11,9 @@ from lexiseg.core.files import StagingFolder
 from lexiseg.core.structures import Guess, Segment
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.id_maps import load_ids
+from lexiseg.inference.formats import FORMATS
 from lexiseg.inference.result import Result
-from lexiseg.inference.result_files import Categories, Request, ResultWriter, check_unspoilt
+from lexiseg.inference.result_files import RECORD, Categories, Request, ResultWriter, check_unspoilt
 
 
 @pytest.fixture
@@ -92,25 +93,31 @@ def test_the_semantic_map_names_pixels(result: Result) -> None:
     assert semantic[22, 0] == -1
 
 
-def test_a_writer_that_fails_leaves_the_folder_as_it_was(result: Result, tmp_path: Path) -> None:
-    categories = Categories.of(result.vocabulary)
+def test_saving_that_fails_leaves_the_folder_as_it_was(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     result.save(tmp_path / "old")
     before = sorted(tmp_path.iterdir())
 
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(StagingFolder, "publish", full)
     for folder in (tmp_path, tmp_path / "new"):
-        with pytest.raises(RuntimeError), ResultWriter(folder, categories) as writer:  # noqa: PT012
-            writer.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="x.png")
-            raise RuntimeError
+        with pytest.raises(ValueError, match="can't be written"):
+            result.save(folder / "x", FORMATS)
 
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_name_that_no_file_can_have_is_one_sentence(result: Result, tmp_path: Path) -> None:
     (tmp_path / "taken.png").mkdir()
-    with ResultWriter(tmp_path, Categories.of(result.vocabulary)) as writer:
-        for stem in ("taken", "x" * 300):
+    names = {"taken.png": "/a", f"{'x' * 300}.png": "/b"}
+    request = Request(question={}, identity_of=names.get)
+    with ResultWriter(tmp_path, Categories.of(result.vocabulary), request=request) as writer:
+        for name in names:
             with pytest.raises(ValueError, match="can't be written"):
-                writer.add(result.panoptic, stem=stem, overlay=result.overlay(), picture_name="x.png")
+                writer.add(result, stem=name[:-4], picture_name="x.png")
 
     assert [path.name for path in tmp_path.iterdir()] == ["taken.png"]
 
@@ -138,7 +145,8 @@ def test_earlier_results_may_be_replaced_and_nothing_else(tmp_path: Path) -> Non
 
 
 def request(words: str, *, resume: bool = False) -> Request:
-    return Request(question={"description": "lexiseg test", "words": words}, pictures={"x.png": "/x"}, resume=resume)
+    question = {"description": "lexiseg test", "words": words}
+    return Request(question=question, identity_of={"x.png": "/x"}.get, resume=resume)
 
 
 def test_a_close_that_fails_keeps_what_is_finished_for_a_run_that_resumes(
@@ -146,7 +154,7 @@ def test_a_close_that_fails_keeps_what_is_finished_for_a_run_that_resumes(
 ) -> None:
     categories = Categories.of(result.vocabulary)
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as disk:
@@ -155,11 +163,11 @@ def test_a_close_that_fails_keeps_what_is_finished_for_a_run_that_resumes(
             pytest.raises(ValueError, match="make room, and the same command with --resume"),
             ResultWriter(tmp_path, categories, request=request("a")) as writer,
         ):
-            writer.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="x")
+            writer.add(result, stem="x", picture_name="x")
     with ResultWriter(tmp_path, categories, request=request("a", resume=True)) as writer:
         assert writer.finished == {"x.png"}
 
-    assert {path.name for path in tmp_path.iterdir()} == {"x.png", "x.overlay.png", "panoptic.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"x.png", "x.overlay.png", "panoptic.json", RECORD}
 
 
 def test_of_two_runs_with_other_words_the_second_does_not_begin(result: Result, tmp_path: Path) -> None:
@@ -170,21 +178,21 @@ def test_of_two_runs_with_other_words_the_second_does_not_begin(result: Result, 
             ResultWriter(tmp_path, categories, request=request("b"))
         with ResultWriter(tmp_path, categories, request=request("a")):  # as many as there are processors
             pass
-        writer.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="x")
+        writer.add(result, stem="x", picture_name="x")
 
-    assert {path.name for path in tmp_path.iterdir()} == {"x.png", "x.overlay.png", "panoptic.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"x.png", "x.overlay.png", "panoptic.json", RECORD}
 
 
 def test_a_run_that_was_killed_while_it_moved_its_files_stops_no_later_one(result: Result, tmp_path: Path) -> None:
     categories = Categories.of(result.vocabulary)
     killed = ResultWriter(tmp_path, categories, request=request("a"))
-    killed.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="/x")
+    killed.add(result, stem="x", picture_name="/x")
     (staged,) = tmp_path.glob(".partial-*")
     (staged / "x.overlay.png").rename(tmp_path / "x.overlay.png")
     killed._staging.leave()
 
     with ResultWriter(tmp_path, categories, request=request("a", resume=True)) as writer:
         assert not writer.finished
-        writer.add(result.panoptic, stem="x", overlay=result.overlay(), picture_name="/x")
+        writer.add(result, stem="x", picture_name="/x")
 
-    assert {path.name for path in tmp_path.iterdir()} == {"x.png", "x.overlay.png", "panoptic.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"x.png", "x.overlay.png", "panoptic.json", RECORD}

@@ -1,15 +1,19 @@
 """What the terminal sees: answers on stdout; notes, errors and progress on stderr."""
 
 import logging
+import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from io import TextIOBase
 from itertools import zip_longest
 from pathlib import Path
 from typing import TextIO
 
+import typer
 from rich.cells import cell_len
 
 FINE, FAILURE, USAGE, FLAWED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -116,21 +120,47 @@ def _padded(text: str, room: int, at_the_right: bool) -> str:
     return blank + text if at_the_right else text + blank
 
 
+def open_file(path: Path) -> None:
+    """Opens a file by the program that the system has for it; where there is no screen, says where it lies."""
+    has_screen = sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+    if not has_screen or typer.launch(str(path)):
+        note(f"lexiseg: there is no screen here to show {path}; open it elsewhere.")
+
+
 @contextmanager
-def progress(title: str, total: int | None = None) -> Generator[Callable[[int, int], None], None, None]:
-    """A bar on stderr, where that is a terminal.
+def progress(title: str, total: int | None = None) -> Generator[Callable[[int, int | None], None], None, None]:
+    """A bar with rate and time left on stderr, where that is a terminal; lines of answers and notes stand above it.
 
     Yields:
-        What to call with the number done and the total.
+        What to call with the number done and the total, None where nobody knows it.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
+    rate = TextColumn("{task.fields[rate]}")
+    bar = Progress(
+        *(TextColumn(title), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn()),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),  # what goes into a pipe is not to go to the terminal instead
+    )
+    begin = time.monotonic()
+    with bar:
+        task = bar.add_task(title, total=total, rate="")
+
+        def report(done: int, of: int | None) -> None:
+            bar.update(task, completed=done, total=of, rate=_rate(done, time.monotonic() - begin))
+
+        yield report
+
+
+def _rate(done: int, seconds: float) -> str:
+    """How fast it goes, as people say it."""
+    if not done or seconds <= 0:
+        return ""
+    return f"{done / seconds:.1f}/s" if done >= seconds else f"{seconds / done:.1f} s each"
 
 
 @contextmanager
@@ -138,10 +168,11 @@ def resumable(out: Path, is_begun: Callable[[], bool] = lambda: True) -> Generat
     """Says how to go on with work that the user stopped, if anything is finished."""
     try:
         yield
-    except KeyboardInterrupt:
-        if is_begun():
-            note(f"lexiseg: what is finished lies in {out}; the same command with --resume goes on from there.")
-        raise
+    except KeyboardInterrupt as error:
+        if not is_begun():
+            raise
+        told = f"interrupted; what is finished lies in {out}, and the same command with --resume goes on from there."
+        raise KeyboardInterrupt(told) from error
 
 
 class LogNotes(logging.Handler):
@@ -152,7 +183,7 @@ class LogNotes(logging.Handler):
         note(self.format(record))
 
 
-def _print(text: str, file: TextIO) -> None:
+def _print(text: str, file: TextIO | TextIOBase) -> None:
     """Prints letters that the terminal can't show, would obey, or that are no text at all, as escapes."""
     encoding = file.encoding or "utf-8"
     shown = _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -10,12 +10,11 @@ from PIL import Image
 
 from lexiseg.cli.console import progress, say, show
 from lexiseg.cli.options.segment import DemoOptions
-from lexiseg.cli.segment import found_words
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.inference.predictor import load
 from lexiseg.inference.result import Result
 from lexiseg.inference.result_files import Categories, Request, ResultWriter, check_unspoilt
-from lexiseg.inference.visualize import side_by_side
+from lexiseg.inference.visualize import found_words, side_by_side
 from lexiseg.io.shipped import SHIPPED_NAME
 from lexiseg.storybook.choices import Role
 from lexiseg.storybook.roles import ROLE_CONTENTS
@@ -54,7 +53,7 @@ def run_demo(options: DemoOptions) -> None:
     shown: list[_Shown] = []
     request = Request(
         question={"description": "lexiseg demo", "model": options.model, "negatives": options.negatives},
-        pictures={f"{name}.png": f"{name}.picture.png" for name in scenes},
+        identity_of={f"{name}.png": f"{name}.picture.png" for name in scenes}.get,
         resume=None,
     )
     with (
@@ -70,7 +69,7 @@ def run_demo(options: DemoOptions) -> None:
             shown.append(_Shown(name=name, result=result, seconds=time.perf_counter() - began))
             writer.add_picture(f"{name}.picture.png", Image.fromarray(picture))
             overlay = side_by_side(result.picture, result.panoptic, among=names)
-            writer.add(result.panoptic, stem=name, overlay=overlay, picture_name=f"{name}.picture.png")
+            writer.add(result, stem=name, overlay=overlay, picture_name=f"{name}.picture.png")
     _tell(shown, options.out, options.model, time.perf_counter() - start)
 
 

@@ -74,7 +74,7 @@ class _OneSentence(TyperGroup):
             fail(_told(error))
             raise typer.Exit(FAILURE) from error
         except KeyboardInterrupt as error:
-            note("lexiseg: interrupted.")
+            note(f"lexiseg: {str(error) or 'interrupted.'}")
             raise typer.Exit(INTERRUPTED) from error
         except (MemoryError, RuntimeError) as error:
             is_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

@@ -2,30 +2,35 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, resumable, say, show
+from PIL import Image
+
+from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, open_file, progress, resumable, say, show
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
 from lexiseg.cli.overrides import fusion_for, set_regions, set_sides
 from lexiseg.core.concepts import kinds_of
-from lexiseg.core.errors import PictureError, UsageError
-from lexiseg.core.files import real
+from lexiseg.core.errors import PictureError
 from lexiseg.core.messages import few, printable, shown
-from lexiseg.core.picture_files import find_pictures, pair_names, unique_names
-from lexiseg.core.structures import PanopticMap, Segment
+from lexiseg.core.structures import Segment
 from lexiseg.core.vocabulary import Vocabulary, is_thing
-from lexiseg.data.categories import match_categories
-from lexiseg.data.formats.coco_panoptic import read_lists
 from lexiseg.evaluation.shards import digest
+from lexiseg.inference.encoded import with_items
+from lexiseg.inference.films import write_film
+from lexiseg.inference.formats import USUAL, known_formats
+from lexiseg.inference.formats.panoptic import DOCUMENT, PANOPTIC
 from lexiseg.inference.labels import is_drawable
+from lexiseg.inference.numbering import numbered
 from lexiseg.inference.predictor import Model, load
 from lexiseg.inference.result import Result
-from lexiseg.inference.result_files import DOCUMENT, Categories, Request, ResultWriter, check_unspoilt
-from lexiseg.inference.visualize import legend_entries
+from lexiseg.inference.result_files import RECORD, Request, ResultWriter, check_unspoilt
+from lexiseg.inference.sheet import MOST_CELLS, cell, save_sheet
+from lexiseg.inference.source import Item, Origin, Source
+from lexiseg.inference.visualize import found_words
 from lexiseg.io.checkpoint import weights_hash
 from lexiseg.io.config_json import to_jsonable
 from lexiseg.io.finding import find_model, resolution
@@ -42,66 +47,68 @@ def run_segment(options: SegmentOptions) -> int:
         ValueError: if vocabulary, pictures, model or folder are of no use.
     """
     vocabulary, taken = _read_words(options)
-    paths = find_pictures(options.pictures)
-    pictures = dict(zip(unique_names(paths), paths, strict=True))
-    vocabulary, categories = _numbered(vocabulary, paths, options.categories)
-    check_unspoilt(options.out, list(pictures), paths)
+    source = Source.of(options.pictures, recursive=options.recursive, every=options.every, leave_out=options.out)
+    origins = source.origins.values()
+    vocabulary, categories = numbered(vocabulary, [origin.shown for origin in origins], options.categories)
+    formats = known_formats(options.format)
+    videos = [video.name for video in source.videos]
+    files = [origin.file for origin in origins if origin.file is not None]
+    check_unspoilt(options.out, source.names_in(options.out), files, formats, videos)
     model = load(options.model, device=options.device, precision=options.precision, compile=options.compile)
     answer = _answerer(model, vocabulary, options)
     _note_strange_letters(vocabulary)
     request = Request(
         question=_question(model, vocabulary, options),
-        pictures={f"{stem}.png": str(real(path)) for stem, path in pictures.items()},
+        identity_of=lambda name: source.identity_of(Path(name).stem),
         resume=options.resume,
     )
-    failed = 0
+    done, failed, cells = 0, 0, list[Image.Image]()
     with (
-        resumable(options.out, lambda: (options.out / DOCUMENT).is_file()),
-        ResultWriter(options.out, categories, request=request) as writer,
+        resumable(options.out, lambda: (options.out / RECORD).is_file()),
+        ResultWriter(options.out, categories, request=request, formats=formats) as writer,
+        progress("Segmenting") as report,
     ):
-        there = writer.finished
-        todo = {stem: path for stem, path in pictures.items() if f"{stem}.png" not in there}
-        if already := len(pictures) - len(todo):
-            note(f"lexiseg: {already} of {len(pictures)} pictures are finished already.")
+        finished = {Path(name).stem for name in writer.finished}
+        if PANOPTIC not in formats:  # without their maps nobody knows the ids of a video's segments
+            finished &= source.origins.keys()
+        already, total = sum(source.identity_of(name) is not None for name in finished), source.count()
+        if already:
+            note(f"lexiseg: {already}{'' if total is None else f' of {total}'} pictures are finished already.")
+        todo = None if total is None else max(0, total - already)
+        report(0, todo)
         start = time.perf_counter()
-        for (stem, path), result in zip(todo.items(), answer(todo.values()), strict=True):
+        for item, result in answer(source.items(finished, writer.maps)):
             seconds = time.perf_counter() - start
             try:
                 if isinstance(result, ValueError):
                     raise result
-                drawing = result.overlay()
-                files = writer.add(
-                    result.panoptic, stem=stem, overlay=drawing, picture_name=str(path), with_paths=options.tree
-                )
+                files = writer.add(result, stem=item.name, picture_name=item.shown)
+                if options.show and len(cells) < MOST_CELLS:
+                    cells.append(cell(result, item.name))
             except ValueError as error:
                 failed += 1
                 fail(error)
                 if options.as_json:
-                    say(json.dumps({"picture": str(path), "error": str(error)}))
-                start = time.perf_counter()
-                continue
-            if options.as_json:
-                written = {"overlay": str(files[0]), "panoptic": str(files[1]), "seconds": round(seconds, 3)}
-                more = {"not_there": _not_there(result)} if options.best_only else {}
-                say(json.dumps({"picture": str(path)} | written | result.to_jsonable() | more))
+                    say(json.dumps({"picture": item.shown, "error": str(error)}))
             else:
-                absent = _not_there(result) if options.best_only else []
-                words = [found_words(result.panoptic), f"not there: {few(absent)}" if absent else ""]
-                say(f"{path}: {'; '.join(filter(None, words)) or 'nothing found'} ({seconds:.1f} s)")
-                if options.tree:
-                    rows = [(segment.name, _path_text(segment), str(segment.area)) for segment in result.segments]
-                    show("", ("segment", "path, with scores among siblings", "pixels"), rows, right=("pixels",))
+                done += 1
+                _tell(item.shown, result, files, seconds, options)
+            report(done + failed, todo)
             start = time.perf_counter()
-    if failed == len(pictures):
+    if failed and not done + already:
         return FAILURE
+    if done and "overlay" in formats:
+        for video in source.videos:
+            failed += not _joined(options, video)
     if taken:
         note(taken)
-    done = len(todo) - failed
-    told = f"Wrote {done} overlay{'' if done == 1 else 's'} and {DOCUMENT} to {options.out}."
+    told = f"Wrote {_told(formats, done)} to {options.out}."
     told = told if done else f"Nothing new; what was finished earlier lies in {options.out}."
     note(told) if options.as_json else say(told)
+    if cells:
+        open_file(save_sheet(cells, options.out))
     if failed:
-        note(f"lexiseg: {failed} of {len(todo)} pictures failed; the others are done.")
+        note(f"lexiseg: {failed} of {done + failed} pictures failed; the others are done.")
     return FLAWED if failed else FINE
 
 
@@ -124,6 +131,48 @@ def _read_words(options: SegmentOptions) -> tuple[Vocabulary, str]:
     return vocabulary, f"Taken {'; '.join(kinds)} (:thing or :stuff behind a word decides)." if kinds else ""
 
 
+def _tell(
+    shown_name: str, result: Result, files: Mapping[str, Sequence[Path]], seconds: float, options: SegmentOptions
+) -> None:
+    """Prints what was found in a picture."""
+    if options.as_json:
+        more = {"not_there": _not_there(result)} if options.best_only else {}
+        written = {**_written(files), "seconds": round(seconds, 3)}
+        say(json.dumps({"picture": shown_name} | written | result.to_jsonable() | more))
+        return
+    absent = _not_there(result) if options.best_only else []
+    words = [found_words(result.panoptic), f"not there: {few(absent)}" if absent else ""]
+    say(f"{shown_name}: {'; '.join(filter(None, words)) or 'nothing found'} ({seconds:.1f} s)")
+    if options.tree:
+        rows = [(segment.name, _path_text(segment), str(segment.area)) for segment in result.segments]
+        show("", ("segment", "path, with scores among siblings", "pixels"), rows, right=("pixels",))
+
+
+def _joined(options: SegmentOptions, video: Origin) -> bool:
+    """Joins the overlays of a video's frames; whether that could be done."""
+    try:
+        path = write_film(options.out, video, options.every)
+    except ValueError as error:
+        fail(error)
+        return False
+    if path is not None:
+        note(f"lexiseg: the overlays of {video.shown} are joined to {path}.")
+    return True
+
+
+def _told(formats: Sequence[str], done: int) -> str:
+    """What was written, in words: 2 overlays and panoptic.json."""
+    if formats == USUAL:
+        return f"{done} overlay{'' if done == 1 else 's'} and {DOCUMENT}"
+    return f"{', '.join(formats)} of {done} picture{'' if done == 1 else 's'}"
+
+
+def _written(files: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+    """The files of a picture, by format: one by its path, several as a list."""
+    texts = {name: [str(path) for path in paths] for name, paths in files.items() if paths}
+    return {name: paths[0] if len(paths) == 1 else paths for name, paths in texts.items()}
+
+
 def _path_text(segment: Segment) -> str:
     """A path as people read it: thing 0.99 > animal 0.95 > cat 0.80."""
     return " > ".join(f"{step.name} {step.score:.2f}" for step in segment.path)
@@ -135,34 +184,11 @@ def _not_there(result: Result) -> list[str]:
     return [name for name in result.vocabulary.names if name not in found]
 
 
-def _numbered(vocabulary: Vocabulary, paths: list[Path], truth: Path | None) -> tuple[Vocabulary, Categories]:
-    """The words with numbers: their places, or those of a truth, which then says what is a thing and names pictures.
-
-    Raises:
-        UsageError: naming the first word or picture that the truth lacks.
-    """
-    if truth is None:
-        return vocabulary, Categories.of(vocabulary)
-    listed, id_of = read_lists(truth)
-    category_of = {place: number for number, place in match_categories(listed, vocabulary).items()}
-    kind_of = {category.id: category.is_thing for category in listed}
-    names = pair_names(map(str, paths), id_of)
-    unknown = [name for place, name in enumerate(vocabulary.names) if place not in category_of]
-    if unknown := unknown or [str(path) for path in paths if str(path) not in names]:
-        raise UsageError(f"{printable(truth)} lists no {shown(unknown[0])}: leave it out, or leave --categories out.")
-    concepts = tuple(
-        replace(concept, is_thing=kind_of[category_of[place]]) for place, concept in enumerate(vocabulary.concepts)
-    )
-    kinds = zip(vocabulary.names, (concept.is_thing for concept in concepts), strict=True)
-    numbers = {kind: category_of[place] for place, kind in enumerate(kinds)}
-    pictures = {name: id_of[other] for name, other in names.items()}
-    return replace(vocabulary, concepts=concepts), Categories(numbers=numbers, listed=listed, pictures=pictures)
-
-
 def _question(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> dict[str, Any]:
     """All that decides an answer, for the JSON."""
     elsewhere = {
         "pictures",
+        "recursive",
         "vocabulary",
         "out",
         "model",
@@ -173,12 +199,16 @@ def _question(model: Model, vocabulary: Vocabulary, options: SegmentOptions) -> 
         "resume",
         "categories",
         "wordnet",
+        "format",
+        "show",
     }
     settings = {field.name: getattr(options, field.name) for field in fields(options) if field.name not in elsewhere}
     if options.precision == "float32":  # what an interrupted run of earlier versions was asked for too
         del settings["precision"]
     if not options.tree:
         del settings["tree"]
+    if options.every == 1:
+        del settings["every"]
     return {
         "description": "lexiseg segment",
         "model": weights_hash(model.network.state_dict()),
@@ -198,50 +228,34 @@ def _note_strange_letters(vocabulary: Vocabulary) -> None:
 
 def _answerer(
     model: Model, vocabulary: Vocabulary, options: SegmentOptions
-) -> Callable[[Iterable[Path]], Iterator[Result | ValueError]]:
+) -> Callable[[Iterator[Item]], Iterator[tuple[Item, Result | ValueError]]]:
     """What segments pictures as asked, in their order; bad weights are found out here, and not blamed on a picture."""
     set_regions(model.network, options)
     set_sides(model.network, options)
     fusion = None if options.best_only else fusion_for(options, model.network)
     model.encode(vocabulary, negatives=options.best_only or options.negatives)
 
-    def best(paths: Iterable[Path]) -> Iterator[Result | ValueError]:
-        for path in paths:
+    def best(items: Iterator[Item]) -> Iterator[tuple[Item, Result | ValueError]]:
+        for item in items:
             try:
-                yield model.find(path, vocabulary)
+                yield item, model.find(item, vocabulary)
             except PictureError as error:
-                yield error
+                yield item, error
 
-    def segmented(paths: Iterable[Path]) -> Iterator[Result | ValueError]:
-        errors: list[ValueError] = []
-        for result in model.segment_many(
-            paths,
-            vocabulary,
-            negatives=options.negatives,
-            score_threshold=options.score_threshold,
-            fusion=fusion,
-            rank_by=options.rank_by,
-            tree=options.tree,
-            batch_size=options.batch_size,
-            on_error=lambda _, error: errors.append(error),
-        ):
-            yield from errors
-            errors.clear()
-            yield result
-        yield from errors
+    def segmented(items: Iterator[Item]) -> Iterator[tuple[Item, Result | ValueError]]:
+        return with_items(
+            items,
+            lambda read, on_error: model.segment_many(
+                read,
+                vocabulary,
+                negatives=options.negatives,
+                score_threshold=options.score_threshold,
+                fusion=fusion,
+                rank_by=options.rank_by,
+                tree=options.tree,
+                batch_size=options.batch_size,
+                on_error=on_error,
+            ),
+        )
 
     return best if options.best_only else segmented
-
-
-def found_words(panoptic: PanopticMap, *, things: bool | None = None) -> str:
-    """What was found, as one line: names with their best score and how many there are.
-
-    Args:
-        panoptic: the map.
-        things: only things, only stuff, or both.
-    """
-    return ", ".join(
-        f"{entry.name} {entry.score:.2f}" + (f" ×{entry.count}" if entry.count > 1 else "")
-        for entry in legend_entries(panoptic)
-        if things is None or entry.is_thing == things
-    )

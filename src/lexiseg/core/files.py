@@ -8,8 +8,9 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -237,32 +238,46 @@ class StagingFolder:
             inherit(left, self.path)
             shutil.rmtree(left, ignore_errors=True)
 
-    def publish(self, *names: str) -> None:
+    def publish(
+        self, *names: str, before: Callable[[], Iterable[str]] = tuple, without: Callable[[], Iterable[str]] = tuple
+    ) -> None:
         """Moves what has these names into the folder around, in the place of what has them there.
 
         What was there leaves in the opposite order, so that the last name leaves first and arrives last: where it
         stands, the others stand too. What was there is deleted only after all has worked, or else put back.
 
+        Args:
+            names: of files and folders, or paths of those in folders, which are made.
+            before: whenever it is called, gives further names, which arrive before these and leave after them; so many
+                that no list of them is made.
+            without: likewise gives names of what only leaves.
+
         Raises:
             OSError: if something can't be moved, or a file would take the place of a folder.
         """
-        if folders := [name for name in names if (self.folder / name).is_dir() > (self.path / name).is_dir()]:
-            raise IsADirectoryError(None, f"a folder is called {folders[0]}")
+        for name in chain(before(), names):
+            if (self.folder / name).is_dir() > (self.path / name).is_dir():
+                raise IsADirectoryError(None, f"a folder is called {name}")
         old = Path(tempfile.mkdtemp(prefix=".replaced-", dir=self.folder))  # which nobody clears away
-        moves = [(self.folder / name, old / name) for name in reversed(names) if (self.folder / name).exists()]
-        moves += [(self.path / name, self.folder / name) for name in names]
-        begun: list[tuple[Path, Path]] = []
+        has_left = False
         try:
-            for source, target in moves:
-                begun.append((source, target))
-                source.rename(target)
+            for name in chain(reversed(names), before(), without()):
+                _move(self.folder / name, old / name)
+            has_left = True
+            for name in chain(before(), names):
+                _move(self.path / name, self.folder / name, missing_ok=False)
         except BaseException:
-            for source, target in reversed(begun):
-                if target.exists():
-                    target.rename(source)
-            old.rmdir()
+            if has_left:  # so that what lies there now has come from here
+                for name in chain(reversed(names), before()):
+                    _move(self.folder / name, self.path / name)
+            for name in chain(without(), before(), names):
+                _move(old / name, self.folder / name)
+                remove_empty((self.folder / name).parent, self.folder)
+            shutil.rmtree(old)  # of which folders alone are left
             raise
         shutil.rmtree(old, ignore_errors=True)
+        for name in without():
+            remove_empty((self.folder / name).parent, self.folder)
 
     def discard(self) -> None:
         """Removes what has not been published; also the folder around, if it was made for it and holds nothing."""
@@ -283,6 +298,25 @@ class StagingFolder:
 
     def __exit__(self, *_: object) -> None:
         self.discard()
+
+
+def remove_empty(folder: Path, below: Path) -> None:
+    """Removes a folder and those around it up to another one, as far as nothing is in them."""
+    with suppress(OSError):  # something is, as a rule
+        while folder != below:
+            folder.rmdir()
+            folder = folder.parent
+
+
+def _move(source: Path, target: Path, *, missing_ok: bool = True) -> None:
+    """Gives a file or folder another path, in a folder that is made."""
+    if missing_ok and not source.exists():
+        return
+    try:
+        source.rename(target)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
 
 
 def leftovers(folder: Path) -> list[Path]:

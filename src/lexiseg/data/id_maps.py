@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def load_ids(path: Path) -> Int32[np.ndarray, "H W"]:
         return np.asarray(picture.convert("RGBA")).view("<i4")[..., 0] & np.int32(MAX_ID)
 
 
-def save_ids(path: Path, ids: Integer[np.ndarray, "H W"]) -> None:
+def save_ids(file: Path | BytesIO, ids: Integer[np.ndarray, "H W"]) -> None:
     """Writes an id PNG, the inverse of `load_ids`.
 
     Raises:
@@ -61,7 +62,7 @@ def save_ids(path: Path, ids: Integer[np.ndarray, "H W"]) -> None:
     if ids.size and (ids.min() < 0 or ids.max() > MAX_ID):
         raise ValueError(f"segment ids must lie in 0 to {MAX_ID}, got {ids.min()} to {ids.max()}. Renumber them.")
     channels = ids.astype("<u4").view(np.uint8).reshape(*ids.shape, 4)[..., :3]
-    Image.fromarray(np.ascontiguousarray(channels)).save(path, format="PNG")
+    Image.fromarray(np.ascontiguousarray(channels)).save(file, format="PNG")
 
 
 def compact(

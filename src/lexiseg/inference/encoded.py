@@ -1,5 +1,6 @@
 """Pictures that a model has looked at, and what they are asked."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -212,6 +213,30 @@ def opened_in_turn(
             yield item.given, error
         else:
             yield one
+
+
+def with_items(
+    items: Iterator[Item], answer: Callable[[Iterator[Item], Callable[[Any, ValueError], None]], Iterator[Result]]
+) -> Iterator[tuple[Item, Result | ValueError]]:
+    """Pairs pictures with their results, or with the errors because of which they have none, in their order.
+
+    Args:
+        items: may be read ahead by `answer`.
+        answer: gives results in the order of the pictures, and calls what it is given for those that it leaves out.
+    """
+    waiting: deque[Item] = deque()
+    errors: list[ValueError] = []
+
+    def read() -> Iterator[Item]:
+        for item in items:
+            waiting.append(item)
+            yield item
+
+    for result in answer(read(), lambda _, error: errors.append(error)):
+        yield from ((waiting.popleft(), error) for error in errors)
+        errors.clear()
+        yield waiting.popleft(), result
+    yield from ((waiting.popleft(), error) for error in errors)
 
 
 def in_batches(

@@ -1,6 +1,7 @@
 """The result of segmenting one picture, with overlay, files and JSON."""
 
 import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,9 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 from PIL import Image
 
-from lexiseg.core.structures import PanopticMap, Segment
+from lexiseg.core.structures import Guess, PanopticMap, Segment
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.inference.result_files import Categories, ResultWriter, guesses_to_jsonable
-from lexiseg.inference.visualize import legend_entries, overlay
+from lexiseg.inference.visualize import found_words, overlay
 from lexiseg.models.postprocess.instances import Instance
 from lexiseg.models.postprocess.semantic import semantic_map
 
@@ -53,32 +53,51 @@ class Result:
         """Draws the segments over the picture, with names and a legend."""
         return overlay(self.picture, self.panoptic, legend=legend, among=self.vocabulary.names)
 
-    def save(self, where: str | Path) -> tuple[Path, ...]:
-        """Writes an overlay and the map in COCO panoptic format, atomically.
+    def save(self, where: str | Path, formats: str | Iterable[str] = ("overlay", "panoptic")) -> tuple[Path, ...]:
+        """Writes files in any of the formats that `lexiseg segment --format` knows, atomically.
 
         Args:
-            where: an existing folder; or a prefix: "out/cat" gives `out/cat.overlay.png`,
-                `out/cat.panoptic.png` and `out/cat.panoptic.json`.
+            where: an existing folder; or a prefix: "out/cat" gives `out/cat.overlay.png`, `out/cat.panoptic.png` and
+                `out/cat.panoptic.json`.
+            formats: their names, also as one text with commas between: overlay, panoptic, semantic, instances,
+                label-studio, polygons, cutouts, json, html.
 
         Returns:
-            The files in this order.
+            The files, in the order of the formats; then the documents, such as the JSON of `panoptic`.
 
         Raises:
+            UsageError: if a format is not known.
             ValueError: if they can't be written.
         """
+        from lexiseg.inference.result_files import save  # here, as it writes results
+
         where = Path(where)
         folder, name = (where, self.name) if where.is_dir() else (where.parent, where.name)
-        document = f"{name}.panoptic.json"
-        with ResultWriter(folder, Categories.of(self.vocabulary), document=document) as writer:
-            # not `cat.png`, as the command line does in a folder of its own: that may be the picture itself
-            files = writer.add(
-                self.panoptic,
-                stem=name,
-                overlay=self.overlay(),
-                picture_name=str(self.source or self.name),
-                map_name=f"{name}.panoptic.png",
-            )
-        return (*files, folder / document)
+        return save(self, folder, name, formats)
+
+    def to_coco(self) -> dict[str, Any]:
+        """The things as the content of a COCO instance JSON, which pycocotools reads.
+
+        Whole masks that may overlap where the result has `instances`, or else those of the map, as compressed
+        run-length codes with their scores. `["annotations"]` alone is what `COCO.loadRes` takes, once their picture
+        and categories have the numbers of a truth.
+        """
+        from lexiseg.inference.formats.instances import to_coco  # here, as it reads results
+
+        return to_coco(self)
+
+    def to_supervision(self) -> Any:
+        """The segments, things and stuff, as a `supervision.Detections` (the extra `supervision`).
+
+        It has `mask`; `xyxy`, whose right and lower sides lie behind the last pixel; `confidence`; `class_id`, which
+        is the place in the vocabulary; and the names as `data["class_name"]`. All are empty where nothing was found.
+
+        Raises:
+            UsageError: if supervision is not installed.
+        """
+        from lexiseg.inference.formats.detections import to_detections  # here, as it reads results
+
+        return to_detections(self)
 
     def to_jsonable(self) -> dict[str, Any]:
         """Height and width in pixels and the segments, as plain data for JSON."""
@@ -93,11 +112,7 @@ class Result:
 
     def __repr__(self) -> str:
         height, width = self.segmentation.shape
-        found = ", ".join(
-            f"{entry.name} {entry.score:.2f}" + (f" ×{entry.count}" if entry.count > 1 else "")
-            for entry in legend_entries(self.panoptic)
-        )
-        return f"<Result {self.name}: {width} x {height} pixels, {found or 'nothing found'}>"
+        return f"<Result {self.name}: {width} x {height} pixels, {found_words(self.panoptic) or 'nothing found'}>"
 
 
 def segment_to_jsonable(segment: Segment) -> dict[str, Any]:
@@ -112,3 +127,8 @@ def segment_to_jsonable(segment: Segment) -> dict[str, Any]:
         "guesses": guesses_to_jsonable(segment.guesses),
         "path": guesses_to_jsonable(segment.path),
     }
+
+
+def guesses_to_jsonable(guesses: Sequence[Guess]) -> list[dict[str, Any]]:
+    """Names with their scores as plain data."""
+    return [{"name": guess.name, "score": round(guess.score, 4)} for guess in guesses]

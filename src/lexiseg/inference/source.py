@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,7 +24,7 @@ from lexiseg.core.errors import PictureError
 from lexiseg.core.files import file_mode, read_text, real
 from lexiseg.core.images import open_picture
 from lexiseg.core.messages import printable
-from lexiseg.core.picture_files import VIDEO_SUFFIXES, find_pictures, unique_names
+from lexiseg.core.picture_files import OVERLAY_MARK, VIDEO_SUFFIXES, find_pictures, unique_names
 from lexiseg.core.structures import PanopticMap
 from lexiseg.inference.addresses import MOST_BYTES, fetch, is_address, name_of
 from lexiseg.inference.tracking import Tracker
@@ -34,8 +35,10 @@ LIST_SUFFIX = ".txt"
 MOST_LIST_BYTES = 64_000_000
 _FRAME = re.compile(r"(.+)-([0-9]{6,12})", re.DOTALL)
 
-NumberedMaps: TypeAlias = Iterator[tuple[int, PanopticMap]]
-"""Maps of a video's frames, with the frames' numbers."""
+EarlierMaps: TypeAlias = Iterator[tuple[str, Callable[[], PanopticMap]]]
+"""What reads the maps of an earlier run, by the names of their pictures."""
+EarlierFrames: TypeAlias = Iterator[tuple[int, Callable[[], PanopticMap]]]
+"""Likewise of a video, by the numbers of its frames."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,14 +148,26 @@ class Source:
         ]
         return Source(origins={origin.name: origin for origin in origins}, every=every)
 
+    @property
+    def videos(self) -> list[Origin]:
+        """Those with frames."""
+        return [origin for origin in self.origins.values() if origin.is_video]
+
     def identity_of(self, name: str) -> str | None:
         """What has result files of this name: the identity of a picture or a frame; None if it is none of these."""
         origin = self.origins.get(name)
         if origin is not None and not origin.is_video:
             return origin.identity
-        if (match := _FRAME.fullmatch(name)) and (video := self.origins.get(match[1])) and video.is_video:
-            return f"{video.identity}#{int(match[2])}"
-        return None
+        video, number = frame_of(name)
+        origin = self.origins.get(video)
+        return f"{origin.identity}#{number}" if origin is not None and origin.is_video else None
+
+    def names_in(self, folder: Path) -> list[str]:
+        """The names that results have or may have there: those of pictures, and of frames that have files already."""
+        pictures = [name for name, origin in self.origins.items() if not origin.is_video]
+        there = folder.iterdir() if self.videos and folder.is_dir() else ()
+        stems = {path.name.removesuffix(".png").removesuffix(OVERLAY_MARK) for path in there}
+        return pictures + [stem for stem in sorted(stems) if self.identity_of(stem) and stem not in self.origins]
 
     def count(self) -> int | None:
         """How many pictures and frames there are, as far as the headers of videos tell; None if one does not tell."""
@@ -160,20 +175,25 @@ class Source:
         return None if None in numbers else sum(number for number in numbers if number is not None)
 
     def items(
-        self, finished: Container[str] = (), earlier: Callable[[str], NumberedMaps] = lambda _: iter(())
+        self, finished: Container[str] = (), earlier: Callable[[], EarlierMaps] = lambda: iter(())
     ) -> Iterator[Item]:
         """Gives the pictures and frames, one by one.
 
         Args:
-            finished: names that are left out.
-            earlier: gives the maps of a video's finished frames by its name, in their order: the segments of frames
-                behind them have their ids.
+            finished: names of those that are left out.
+            earlier: gives the maps of finished frames, in their order; segments of frames behind them have their ids.
         """
         for origin in self.origins.values():
             if origin.is_video and origin.file is not None:
-                yield from _frames(origin, origin.file, self.every, finished, earlier(origin.name))
+                yield from _frames(origin, origin.file, self.every, finished, earlier())
             elif origin.name not in finished:
                 yield origin.item()
+
+
+def frame_of(name: str) -> tuple[str, int]:
+    """The video and the number of the frame whose result files have this name; an empty name if it is that of none."""
+    match = _FRAME.fullmatch(name)
+    return (match[1], int(match[2])) if match else ("", -1)
 
 
 def items_of(source: Picture | Iterable[Picture], *, recursive: bool = False, every: int = 1) -> Iterator[Item]:
@@ -216,25 +236,30 @@ def item_of(picture: Any, name: str = "picture") -> Item:
 class _VideoIds:
     """The ids of a video's segments, where a part of its frames may be finished already."""
 
-    def __init__(self, earlier: NumberedMaps) -> None:
+    def __init__(self, video: str, earlier: EarlierMaps) -> None:
         """Takes the maps that are finished, of which none is read yet."""
         self._tracker = Tracker()
-        self._earlier = earlier
-        self._begun = False
-        self._next: tuple[int, PanopticMap] | None = None
+        self._earlier = ((frame_of(name)[1], read) for name, read in earlier if frame_of(name)[0] == video)
+        self._waiting: list[tuple[int, Callable[[], PanopticMap]]] = []
         self._last = -1
 
     def follow(self, number: int, panoptic: PanopticMap) -> PanopticMap:
         """The map of a frame with ids that its segments keep, after what is finished of the frames before it."""
-        if not self._begun:
-            self._next, self._begun = next(self._earlier, None), True
-        while self._next is not None and self._next[0] < number:
-            if self._next[0] > self._last:
-                self._tracker.recall(self._next[1])
-                self._last = self._next[0]
-            self._next = next(self._earlier, None)
+        for place, read in self._before(number):
+            if place > self._last:  # and not of this run, whose maps come to be finished, too
+                self._tracker.recall(read())
+                self._last = place
         self._last = number
         return self._tracker.follow(panoptic)
+
+    def _before(self, number: int) -> EarlierFrames:
+        """The finished frames up to that of a number; the first behind them waits."""
+        while True:
+            if not self._waiting:
+                self._waiting += islice(self._earlier, 1)
+            if not self._waiting or self._waiting[0][0] >= number:
+                return
+            yield self._waiting.pop()
 
 
 def _count(origin: Origin, every: int) -> int | None:
@@ -248,9 +273,9 @@ def _count(origin: Origin, every: int) -> int | None:
     return None if number is None else -(-number // every)
 
 
-def _frames(origin: Origin, path: Path, every: int, finished: Container[str], earlier: NumberedMaps) -> Iterator[Item]:
+def _frames(origin: Origin, path: Path, every: int, finished: Container[str], earlier: EarlierMaps) -> Iterator[Item]:
     """The frames that are taken of a video; where it breaks off, an item that says so follows."""
-    ids = _VideoIds(earlier)
+    ids = _VideoIds(origin.name, earlier)
     try:
         for frame in frames_of(path):
             name, shown = f"{origin.name}-{frame.number:06d}", f"{origin.shown}#{frame.number}"

@@ -61,7 +61,7 @@ def overlay(
     check_size("the picture", picture.shape, "its map", panoptic.segmentation.shape)
     if picture.size == 0:
         raise ValueError(f"expected a picture with at least one pixel, got {picture.shape[1]} x {picture.shape[0]}.")
-    segmentation = _enlarge_map(panoptic, _zoom(picture))
+    segmentation = _enlarge_map(panoptic, _zoom(*picture.shape[:2]))
     base = _enlarged(picture)
     colours = name_colours([*beside, *(segment.name for segment in panoptic.segments)], among)
     drawing = _paint(np.asarray(base), segmentation, panoptic.segments, colours)
@@ -96,13 +96,33 @@ def legend_entries(panoptic: PanopticMap) -> tuple[LegendEntry, ...]:
     return tuple(sorted(entries, key=lambda e: (not e.is_thing, -e.score, e.name)))
 
 
-def _zoom(picture: UInt8[np.ndarray, "H W 3"]) -> int:
+def found_words(panoptic: PanopticMap, *, things: bool | None = None) -> str:
+    """What was found, as one line: names with their best score and how many there are.
+
+    Args:
+        panoptic: the map.
+        things: only things, only stuff, or both.
+    """
+    return ", ".join(
+        f"{entry.name} {entry.score:.2f}" + (f" ×{entry.count}" if entry.count > 1 else "")
+        for entry in legend_entries(panoptic)
+        if things is None or entry.is_thing == things
+    )
+
+
+def drawing_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width in pixels that an overlay of a picture has, its legend left out."""
+    zoom = _zoom(height, width)
+    return height * zoom, width * zoom
+
+
+def _zoom(height: int, width: int) -> int:
     """How many times a picture is enlarged so that names on it can be read."""
-    return max(1, -(-READABLE // max(picture.shape[:2])))
+    return max(1, -(-READABLE // max(height, width)))
 
 
 def _enlarged(picture: UInt8[np.ndarray, "H W 3"]) -> Image.Image:
-    height, width = (side * _zoom(picture) for side in picture.shape[:2])
+    height, width = drawing_size(*picture.shape[:2])
     return Image.fromarray(np.ascontiguousarray(picture)).resize((width, height), Image.Resampling.BICUBIC)
 
 

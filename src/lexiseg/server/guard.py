@@ -22,6 +22,7 @@ logger = logging.getLogger("lexiseg.server")
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 HEADERS = {
+    "Cache-Control": "no-cache",  # or a browser would join files of two versions to one page
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self' blob: data:; "
         "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -107,6 +107,11 @@ def test_the_theme_is_that_of_the_system_until_one_chooses(visiting: Any, served
         assert (first, chosen, visit.page.evaluate(scheme)) == ("dark", "light", "light")
 
 
+def test_the_files_of_the_page_are_never_those_of_an_older_version(visit: Any, served: Any) -> None:
+    for path in ("", "page/main.js", "page/style.css"):
+        assert visit.page.request.get(served.url + path).headers["cache-control"] == "no-cache"
+
+
 def test_every_control_has_a_name(visit: Any, png: bytes) -> None:
     visit.choose(png)
     nameless = visit.page.evaluate(

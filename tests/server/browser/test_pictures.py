@@ -91,6 +91,27 @@ def test_what_is_no_picture_or_too_large_is_not_sent(visit: Any) -> None:
     assert not any(url.endswith("/v1/encode") for url in sent)
 
 
+def test_a_picture_that_was_taken_upright_is_shown_upright(visit: Any, scene: Any) -> None:
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    Image.fromarray(scene.picture).save(buffer, "JPEG", exif=exif)
+    visit.choose(buffer.getvalue())
+    box = visit.by_id("picture").bounding_box()
+
+    assert "120 × 160" in visit.by_id("times").inner_text()
+    assert box["width"] / box["height"] == pytest.approx(120 / 160, rel=0.01)
+
+
+def test_what_the_browser_cannot_show_is_answered_all_the_same(visit: Any, scene: Any) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    buffer = io.BytesIO()
+    heif.from_pillow(Image.fromarray(scene.picture)).save(buffer, format="HEIF", quality=95)
+    visit.choose(buffer.getvalue())
+
+    assert "this browser can't show it" in visit.by_id("times").inner_text()
+    assert len(visit.segments()) > 2
+
+
 @pytest.mark.slow
 def test_a_photograph_of_20_megapixels_is_answered_and_drawn_small(visit: Any, scene: Any, model: Any) -> None:
     large = Image.fromarray(scene.picture).resize((5184, 3888), Image.Resampling.BILINEAR)

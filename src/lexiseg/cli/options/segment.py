@@ -24,17 +24,28 @@ class DemoOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions(shared.InferenceOptions):
-    """Find the words in pictures: an overlay, a COCO panoptic PNG and one JSON for all.
+    """Find the words in pictures: an overlay, a COCO panoptic PNG and one JSON for all, or other formats.
 
     Raises:
         UsageError: if --best-only comes with what it has no use for.
     """
 
-    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...")]
-    """Files, folders and patterns."""
+    pictures: Annotated[list[str], typer.Argument(metavar="SOURCE...")]
+    """Pictures: files, folders, patterns, http(s) addresses, lists of these (.txt, a path or address per line), videos,
+    or - for one on the standard input."""
+    recursive: bool = False
+    """Search the folders inside of folders, too."""
+    every: Annotated[int, typer.Option(min=1, metavar="N")] = 1
+    """Of videos, take every N-th frame."""
     vocabulary: shared.VocabularyText
     out: shared.Out
-    """Folder for overlays, id PNGs and panoptic.json."""
+    """Folder for what is written."""
+    format: Annotated[str, typer.Option(metavar="NAME,...")] = "overlay,panoptic"
+    """What is written, names with commas between: overlay (a drawing); panoptic (COCO); semantic (a PNG of classes and
+    its legend); instances (COCO); label-studio (brush masks); polygons (YOLO); cutouts (a transparent picture of each
+    segment); json (lines of all that is known); html (pages to look at)."""
+    show: bool = False
+    """Open a sheet of what was found; where there is no screen, say where it lies."""
     categories: Path | None = None
     """The JSON of a truth in COCO format: its numbers of pictures and categories are taken, and what is a thing."""
     batch_size: shared.BatchSize = 1

@@ -39,7 +39,7 @@ export function createAsking(store, api) {
     const { signal } = opening;
     set({ pictureError: "", busy: "Opening the picture" });
     try {
-      const picture = await openPicture(blob, name, state.server.limits);
+      const picture = await openPicture(blob, name, state.limits);
       if (signal.aborted) return;
       set({ picture, answer: null, hovered: 0, pinned: null, hidden: new Set(), busy: "Looking at the picture" });
       await handleOf(picture, signal);
@@ -109,8 +109,8 @@ export function createAsking(store, api) {
     }
     const started = performance.now();
     try {
-      const told = await (await segment({}, { signal })).json();
-      const map = await decodeIdMap(told.id_map, told.segments.map(({ id }) => id));
+      const { id_map: idMap, ...told } = await (await segment({}, { signal })).json();
+      const map = await decodeIdMap(idMap, told.segments.map(({ id }) => id));
       if (signal.aborted) return;
       const segments = told.segments.map((one, place) => ({ ...one, number: place + 1, key: keyOf(one) }));
       if (state.words.some(({ slot }) => slot === undefined)) {

@@ -34,7 +34,7 @@ export function createDownloads(store, { segment, picture }) {
 
   const stem = () => state.picture.name.replace(/\.[^.]*$/, "").replace(/\s+/g, "-") || "picture";
 
-  store.on(["server"], ({ server: { formats } }) => {
+  store.on(["formats"], ({ formats }) => {
     byId("formats").replaceChildren(...formats.map(({ name, says }) =>
       make("li", {}, make("label", {},
         make("input", { type: "checkbox", value: name, checked: USUAL.includes(name) }),

@@ -16,7 +16,7 @@ const store = createStore({
   picture: null, words: [], answer: null, hovered: 0, hoveredWord: null, pinned: null, hidden: new Set(),
   view: { opacity: 0.5, outline: 1.5, labels: 13 }, threshold: null, negatives: true,
   busy: "", pictureError: "", wordsError: "",
-  server: { model: null, vocabularies: [], examples: [], formats: [], limits: {} },
+  limits: {}, formats: [],
 });
 const { state, set } = store;
 
@@ -72,17 +72,23 @@ async function drawExample(example) {
   picture.src = URL.createObjectURL(await response.blob());
 }
 
-/** Asks the server what it has; parts of the page come as they are known. */
+/** Asks the server what it has; each part of the page comes as soon as its answer. */
 async function meetServer() {
-  const [{ models: [model] }, { vocabularies }, { examples }, { formats }, limits] = await Promise.all(
-    ["models", "vocabularies", "examples", "formats", "limits"].map((name) => api.json(`v1/${name}`)),
-  );
-  set({ server: { model, vocabularies, examples, formats, limits } });
-  byId("model").textContent = `${model.name} · ${model.system} on ${model.device}`;
-  byId("note").textContent = model.note && `The model here is ${model.name}. ${model.note}`;
-  byId("lists").append(...vocabularies.map(({ name, words, says }) =>
-    make("option", { value: name, title: says }, `${name} (${words} words)`)));
-  await Promise.all(examples.map(drawExample));
+  const meet = async (name, use) => use(await api.json(`v1/${name}`));
+  await Promise.all([
+    meet("limits", (limits) => set({ limits })),
+    meet("formats", ({ formats }) => set({ formats })),
+    meet("models", ({ models: [model] }) => {
+      byId("model").textContent = `${model.name} · ${model.system} on ${model.device}`;
+      byId("note").textContent = model.note && `The model here is ${model.name}. ${model.note}`;
+    }),
+    meet("vocabularies", ({ vocabularies }) => {
+      const options = vocabularies.map(({ name, words, says }) =>
+        make("option", { value: name, title: says }, `${name} (${words} words)`));
+      byId("lists").append(...options);
+    }),
+    meet("examples", ({ examples }) => Promise.all(examples.map(drawExample))),
+  ]).catch((error) => (byId("connection").textContent = error.message));
 }
 
 store.on(["picture"], ({ picture }) => {
@@ -97,11 +103,12 @@ store.on(["busy"], ({ busy }) => {
   byId("busy").textContent = busy;
 });
 store.on(["pictureError"], ({ pictureError }) => (byId("picture-error").textContent = pictureError));
-store.on(["picture", "answer", "busy"], ({ picture, answer, server }) => {
+store.on(["picture", "answer", "busy"], ({ picture, answer }) => {
   const told = [
     picture?.width && `${picture.width} × ${picture.height}`,
     picture?.seconds && `looked at in ${picture.seconds.toFixed(2)} s`,
-    answer && `answered in ${Math.round(answer.took)} ms by ${answer.model ?? server.model?.name}`,
+    answer && `answered in ${Math.round(answer.took)} ms by ${answer.model}`,
+    picture?.width && !picture.drawn && "this browser can't show it",
   ];
   byId("times").textContent = told.filter(Boolean).join(" · ");
 });

@@ -13,7 +13,10 @@
  * @property {?number} threshold least score of a segment; null is the model's own
  * @property {boolean} negatives whether words that were not asked compete
  * @property {string} busy what is being waited for, as a sentence; or ""
- * @property {object} server what the server said of itself: model, vocabularies, examples, formats, limits
+ * @property {string} pictureError what is wrong with a picture, as a sentence; or ""
+ * @property {string} wordsError what is wrong with the words
+ * @property {{bytes?: number}} limits what the server takes at most
+ * @property {Array<{name: string, says: string}>} formats that the server writes
  */
 
 /**
