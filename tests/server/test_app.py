@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from lexiseg.core.vocabulary import Vocabulary, builtin_names
+from lexiseg.inference.formats import FORMATS, files_of
 from lexiseg.inference.result import Result
 from lexiseg.server.app import create_app
 from lexiseg.server.examples import EXAMPLES
@@ -199,3 +201,45 @@ def test_the_folder_goes_with_the_server(serving: Any) -> None:
         assert folder.is_dir()
 
     assert not folder.exists()
+
+
+def test_an_archive_holds_the_files_that_a_run_writes(client: TestClient, handle: str, model: Any, png: bytes) -> None:
+    asked = {"handle": handle, "vocabulary": WORDS, "formats": [one for one in FORMATS if one != "html"]}
+
+    answer = client.post("/v1/segment", json=asked, headers={"Accept": "application/zip"})
+
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        found = {name: archive.read(name) for name in archive.namelist()}
+    assert answer.headers["content-type"] == "application/zip"
+    assert found.keys() == files_of(model.segment(png, WORDS), asked["formats"], "picture").keys()
+    with Image.open(io.BytesIO(found["picture.overlay.png"])) as overlay:
+        assert overlay.format == "PNG"
+
+
+def test_no_word_leads_out_of_an_archive(client: TestClient, handle: str) -> None:
+    words = ["../../up", "/etc/passwd", "C:\\x", "..", "con", "octopus"]
+    asked = {"handle": handle, "vocabulary": [{"name": word} for word in words], "formats": [*FORMATS], "score_threshold": 0, "negatives": False}
+
+    answer = client.post("/v1/segment", json=asked, headers={"Accept": "application/zip"})
+
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        names = archive.namelist()
+    assert len(names) > len(FORMATS)
+    assert [name for name in names if name.startswith("/") or ".." in name.split("/") or "\\" in name] == []
+
+
+@pytest.mark.parametrize("formats", [[], ["nothing"], ["overlay", "../x"]])
+def test_an_archive_of_unknown_formats_is_refused(client: TestClient, handle: str, formats: list[str]) -> None:
+    asked = {"handle": handle, "vocabulary": "cat", "formats": formats}
+
+    answer = client.post("/v1/segment", json=asked, headers={"Accept": "application/zip"})
+
+    assert answer.status_code == 422
+    assert "panoptic" in answer.json()["error"]
+
+
+def test_formats_are_told(client: TestClient) -> None:
+    told = client.get("/v1/formats").json()["formats"]
+
+    assert [one["name"] for one in told] == list(FORMATS)
+    assert all(one["says"].endswith(".") for one in told)

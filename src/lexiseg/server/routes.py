@@ -9,15 +9,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from lexiseg.core.vocabulary import Vocabulary, builtin_names, builtin_source
+from lexiseg.inference.formats import FORMATS, files_of, known_formats
 from lexiseg.io.models import MODELS
 from lexiseg.server.answers import (
-    FORMATS,
     PNG,
     ZIP,
     as_json,
     as_zip,
-    check_formats,
-    files_of,
     id_map_png,
     media_type_of,
     words_to_jsonable,
@@ -164,7 +162,7 @@ def _answer(service: Service, request: Request, body: bytearray, media: str) -> 
     served = service.served
     asked, picture = _asked(request, body)
     if media == ZIP:
-        check_formats(asked.formats)
+        known_formats(asked.formats)
     question = question_of(asked, served, service.settings.limits)
     if picture is None:
         handle = str(asked.handle)
