@@ -27,13 +27,8 @@ def serving(*options: str, **environment: str) -> Iterator[tuple[subprocess.Pope
         The process, and the address that it has said.
     """
     command = [sys.executable, "-m", "lexiseg", "serve", "--port", "0", "--device", "cpu", *options]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -14,8 +14,10 @@ code, pre { font-family: ui-monospace, monospace; font-size: .9rem }
 pre { overflow-x: auto; padding: .5rem; border: 1px solid #8888 }
 """
 START = """curl -F picture=@photo.jpg ADDRESS/v1/encode
-curl -H 'Content-Type: application/json' -d '{"handle": "...", "vocabulary": "cat|kitten, sky:stuff"}' ADDRESS/v1/segment
-curl -F picture=@photo.jpg -F 'request={"vocabulary": "coco"}' -H 'Accept: image/png' -o ids.png ADDRESS/v1/segment"""
+curl -H 'Content-Type: application/json' -d '{"handle": "...", "vocabulary": "cat|kitten, sky:stuff"}' \\
+    ADDRESS/v1/segment
+curl -F picture=@photo.jpg -F 'request={"vocabulary": "coco"}' -H 'Accept: image/png' -o ids.png \\
+    ADDRESS/v1/segment"""
 """How it is asked from a terminal; ADDRESS is the server's."""
 
 
@@ -41,7 +43,8 @@ def _routes(schema: Mapping[str, Any]) -> Iterator[str]:
         for method, about in methods.items():
             yield f"<h2><code>{method.upper()} {escape(path)}</code></h2>"
             for paragraph in about["description"].split("\n\n"):
-                yield f"<p>{re.sub('`([^`]+)`', r'<code>\\1</code>', escape(paragraph))}</p>"
+                text = re.sub("`([^`]+)`", r"<code>\1</code>", escape(paragraph))
+                yield f"<p>{text}</p>"
             for media, body in about.get("requestBody", {}).get("content", {}).items():
                 text = escape(json.dumps(body["schema"], indent=1))
                 yield f"<details><summary>Body: <code>{escape(media)}</code></summary><pre>{text}</pre></details>"
