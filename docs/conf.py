@@ -33,12 +33,10 @@ toc_object_entries_show_parents = "hide"
 html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
-html_favicon = "static/logo.svg"
+html_logo = html_favicon = "../src/lexiseg/server/page/icon.svg"
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {
-    "light_logo": "logo.svg",
-    "dark_logo": "logo.svg",
     "light_css_variables": {"color-brand-primary": "#2f5d9b", "color-brand-content": "#2f5d9b"},
     "dark_css_variables": {"color-brand-primary": "#8fb8ee", "color-brand-content": "#8fb8ee"},
 }

@@ -14,7 +14,7 @@ from generate.names import names_markdown
 
 MARK = "<!-- the rest is made when the site is built -->"
 NAVIGATION: Mapping[str, tuple[str, ...]] = {
-    "Begin": ("start", "photographs", "words", "own-pictures", "serve", "evaluate"),
+    "Begin": ("start", "photographs", "sources", "words", "files", "own-pictures", "serve", "evaluate"),
     "Find": ("recipes", "troubleshooting", "commands", "python"),
     "Understand": ("systems", "opsnet", "ovseg", "fcclip"),
     "Train and reproduce": ("training", "results", "reproduce", "reproduced/RESULTS"),

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def server() -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # beside other work
+@pytest.mark.filterwarnings("ignore:OpenCV:UserWarning")  # which supervision would like to have
 @pytest.mark.parametrize("name", [name for name in documents.NAMES if documents.runnable(name)])
 def test_the_blocks_of_a_document_run_in_their_order(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
@@ -67,12 +69,16 @@ def test_the_blocks_of_a_document_run_in_their_order(
 
 
 def put_pictures(folder: Path) -> None:
-    """The pictures that documents take for the reader's own: drawn ones, which the shipped model knows."""
+    """The picture and the video that documents take for the reader's own: drawn, as the shipped model knows them."""
     from PIL import Image
 
+    from lexiseg.inference.video import write_video
     from lexiseg.storybook import draw_scene
+    from walks import draw_walk
 
     Image.fromarray(draw_scene("novel", "val", 0).picture).save(folder / "photo.jpg")
+    frames = (Image.fromarray(frame.picture) for frame in draw_walk(3, frames=4))
+    write_video(folder / "video.mp4", frames, Fraction(5))
 
 
 @pytest.mark.parametrize("name", documents.NAMES)

@@ -44,7 +44,6 @@ export function createSegments(store) {
     const keys = (event) => {
       if (event.key === " " || event.key === "h") hide(key);
       else if (event.key === "Enter") pin(key);
-      else if (event.key === "Escape") set({ pinned: null });
       else return;
       event.preventDefault();
     };

@@ -59,6 +59,7 @@ export function createView(store, askSoon) {
     f: () => byId("segments").querySelector(".row[tabindex='0']")?.focus(),
     d: () => byId("download").click(),
     p: () => byId("file").click(),
+    Escape: () => set({ pinned: null }),
   };
   for (const [key, [name, usual]] of Object.entries(SHORTCUTS)) {
     actions[key] = () => set({ view: { ...state.view, [name]: state.view[name] ? 0 : usual } });
