@@ -52,8 +52,8 @@ def run_segment(options: SegmentOptions) -> int:
     vocabulary, categories = numbered(vocabulary, [origin.shown for origin in origins], options.categories)
     formats = known_formats(options.format)
     videos = [video.name for video in source.videos]
-    files = [origin.file for origin in origins if origin.file is not None]
-    check_unspoilt(options.out, source.names_in(options.out), files, formats, videos)
+    given = [origin.file for origin in origins if origin.file is not None]
+    check_unspoilt(options.out, source.names_in(options.out), given, formats, videos)
     model = load(options.model, device=options.device, precision=options.precision, compile=options.compile)
     answer = _answerer(model, vocabulary, options)
     _note_strange_letters(vocabulary)
