@@ -273,7 +273,9 @@ def fenced(directive: str, signature: str, parts: Sequence[str], options: str = 
 
 
 def linked(markdown: str) -> str:
-    """Makes links of public names that stand in code marks."""
+    """Makes links of public names that stand in code marks, and puts options of the command line into such marks."""
+    typed = re.compile(r"^`{3,}.*$|`[^`]*`|(?<![\w-])--[a-z][\w-]*", re.MULTILINE)
+    markdown = typed.sub(lambda found: found[0] if found[0][0] == "`" else f"`{found[0]}`", markdown)
     return re.sub(r"`(lexiseg\.)?([A-Z]\w+(?:\.\w+)?|load|evaluate|train)`(?!`)", reference, markdown)
 
 
