@@ -22,7 +22,7 @@ myst_heading_anchors = 4
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r".*")]  # types of signatures that have no entry; a test holds what must have one
 highlight_language = "text"
-smartquotes = False  # they would make dashes of what is typed
+smartquotes_action = "D"  # dashes; quotation marks stay as they are typed
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 add_module_names = False
@@ -35,6 +35,7 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_logo = html_favicon = "../src/lexiseg/server/page/icon.svg"
 html_copy_source = False
+html_show_search_summary = False  # it is fetched, which browsers refuse where the site is opened from a file
 html_show_sphinx = False
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#2f5d9b", "color-brand-content": "#2f5d9b"},

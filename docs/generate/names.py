@@ -224,8 +224,11 @@ def shown(node: ast.expr) -> str:
 
 def docstring_of(node: ast.stmt | None) -> str:
     """The docstring of the field before this statement, if it is one."""
-    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    return " ".join(node.value.value.split()) if is_text else ""
+    match node:
+        case ast.Expr(value=ast.Constant(value=str(text))):
+            return " ".join(text.split())
+        case _:
+            return ""
 
 
 def read(docstring: str | None) -> Docstring:
@@ -273,7 +276,9 @@ def fenced(directive: str, signature: str, parts: Sequence[str], options: str = 
 
 
 def linked(markdown: str) -> str:
-    """Makes links of public names that stand in code marks."""
+    """Makes links of public names that stand in code marks, and puts options of the command line into such marks."""
+    typed = re.compile(r"^`{3,}.*$|`[^`]*`|(?<![\w-])--[a-z][\w-]*", re.MULTILINE)
+    markdown = typed.sub(lambda found: found[0] if found[0][0] == "`" else f"`{found[0]}`", markdown)
     return re.sub(r"`(lexiseg\.)?([A-Z]\w+(?:\.\w+)?|load|evaluate|train)`(?!`)", reference, markdown)
 
 

@@ -121,6 +121,19 @@ def test_an_option_within_a_sentence_that_is_not_there_is_found() -> None:
     assert documents.unknown_words(["paint"]) == ["paint"]
 
 
+def test_every_format_and_every_route_of_the_server_is_told() -> None:
+    from lexiseg.inference.formats import FORMATS
+    from lexiseg.server.app import create_app
+    from lexiseg.server.settings import Settings
+
+    routes = set(create_app(Settings()).openapi()["paths"])
+    pages = {name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("files", "serve")}
+
+    assert {name for name in FORMATS if f"\n| `{name}` |" not in pages["files"]} == set()
+    assert {route for route in routes if f"{route.replace('{name}', 'NAME')}`" not in pages["serve"]} == set()
+    assert len(routes) > 8
+
+
 def test_python_that_is_not_run_is_python() -> None:
     shown = [block for name in documents.NAMES for block in documents.blocks(name) if block.language == "python"]
 

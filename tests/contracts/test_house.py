@@ -14,16 +14,17 @@ from source_lines import Repetition, code_lines, lines_of, repetitions, sources
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "lexiseg"
 SOURCES = sources(PACKAGE)
-MOST_CODE = 32_900
+MOST_CODE = 36_000
 """18,300 when the house was redrawn; 2,100 more since other tools' files and weights are read, data have a census, and
 interrupted runs of every command go on; 5,400 more since published models are found, fetched, read and joined, official
 checkpoints come in verified, models are published, and FC-CLIP is a third system, with Mask2Former's decoders written
 here; 1,000 more since pictures are encoded once for many questions and in batches, maps are merged tile by tile,
 prompts share what they begin with, and deformable attention and frozen norms have backward passes of their own; 6,000
 more since the papers' tables, figures and claims are tried by one command (a third of them numbers and claims as
-tables, and 1,500 lines of scripts went for it), words come with WordNet's trees, and masks teach without a name. Raise
-it with a capability, and say which."""
-MOST_CODE_OF_COMMANDS = 2_100
+tables, and 1,500 lines of scripts went for it), words come with WordNet's trees, and masks teach without a name; 3,000
+more since the model is served, with a page, pictures come from one source (addresses, videos with steady ids), and
+results are written in nine formats. Raise it with a capability, and say which."""
+MOST_CODE_OF_COMMANDS = 2_150
 MOST_LINES, MOST_LINES_OF_A_COMMAND = 400, 300
 MOST_FILES = 20
 ELSEWHERE = re.compile(r"\bMETHOD\b|\b(DESIGN|STYLE|ANCHORS|PERF|ECOSYSTEM|TRIAL)\.md|\.\./shared|\bshared/")
