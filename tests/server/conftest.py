@@ -43,7 +43,8 @@ def serving(model: Any) -> Serving:
 
     @contextmanager
     def serve(*, is_ready: bool = True, **settings: Any) -> Iterator[TestClient]:
-        app = create_app(Settings(device="cpu", **settings), load_model=loading(model) if is_ready else never)
+        load_model = loading(model) if is_ready else never
+        app = create_app(Settings(device="cpu", **settings), load_model=load_model, on_loaded=lambda _: None)
         with TestClient(app, base_url="http://127.0.0.1:8000") as client:
             while is_ready and client.get("/readyz").status_code == 503:
                 time.sleep(0.01)

@@ -166,6 +166,17 @@ def test_the_server_lives_before_its_model_is_there(serving: Any, model: Any) ->
     assert [str(one) for one in told] == ["the weights are damaged."]
 
 
+def test_what_keeps_a_model_from_being_loaded_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def never() -> Any:
+        raise ValueError("the weights are damaged.")
+
+    with TestClient(create_app(Settings(), load_model=never), base_url="http://127.0.0.1:8000") as client:
+        while not caplog.messages:
+            assert client.get("/readyz").status_code == 503
+
+    assert caplog.messages == ["the model can't be loaded: the weights are damaged."]
+
+
 def test_docs_say_everything_without_a_script_or_another_file(client: TestClient) -> None:
     docs = client.get("/docs")
 

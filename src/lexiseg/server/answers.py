@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def id_map_png(ids: np.ndarray) -> bytes:
     """
     channels = np.ascontiguousarray(ids.astype("<u4").view(np.uint8).reshape(*ids.shape, 4)[..., :3])
     buffer = io.BytesIO()
-    Image.fromarray(channels).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(channels).save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)  # half as long, as soon
     return buffer.getvalue()
 
 

@@ -1,6 +1,7 @@
 """The application: routes, the page, and what stands before them."""
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +22,8 @@ from lexiseg.server.routes import routes
 from lexiseg.server.service import Service
 from lexiseg.server.settings import Settings
 
+logger = logging.getLogger("lexiseg.server")
+
 PAGE = Path(__file__).with_name("page")
 """The files of the page, served as they are."""
 
@@ -36,7 +39,8 @@ def create_app(
     Args:
         settings: what the server is told.
         load_model: gives the model; that of the settings if not given.
-        on_loaded: called with the model once it is there, or with what went wrong.
+        on_loaded: called with the model once it is there, or with what went wrong, which is logged if not
+            given.
     """
     service = Service(settings, load_model)
 
@@ -48,6 +52,8 @@ def create_app(
             told = error
         if on_loaded is not None:
             on_loaded(told)
+        elif isinstance(told, Exception):
+            logger.error("the model can't be loaded: %s", told)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:

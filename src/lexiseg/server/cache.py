@@ -107,10 +107,8 @@ class Cache:
 
 def bytes_of(image: EncodedImage) -> int:
     """Bytes of an encoded picture: of its array and of every tensor that hangs on it, each storage once."""
-    storages = {
-        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in _held(image.encoded)
-    }
-    return image.picture.nbytes + sum(storages.values())
+    storages = [tensor.untyped_storage() for tensor in _held(image.encoded)]
+    return image.picture.nbytes + sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def _held(value: object) -> Iterator[Tensor]:

@@ -97,9 +97,10 @@ def listen(host: str, port: int) -> socket.socket:
                 failure = failure or error
     except OSError as error:  # there is no such name
         failure = error
+    reason = str(failure and failure.strerror).partition(" (while")[0]
     raise UsageError(
-        f"the address {host} with port {port} can't be had ({failure and failure.strerror}): give another --port, such "
-        "as 0 for a free one, or another --host."
+        f"the address {host} with port {port} can't be had ({reason}): give another --port, such as 0 for a free one, "
+        "or another --host."
     ) from failure
 
 
