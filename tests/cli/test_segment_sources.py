@@ -232,6 +232,17 @@ def test_folders_inside_are_searched_and_results_among_them_are_none(ask: Run, p
     }
 
 
+def test_which_one_was_taken_of_several_frames_stands_on_stderr_once(ask: Run, picture: Path, tmp_path: Path) -> None:
+    with Image.open(picture) as image:
+        image.save(tmp_path / "two.gif", save_all=True, append_images=[image.rotate(90)])
+
+    ran = ask(tmp_path / "two.gif", picture, "--batch-size", 2)
+
+    assert ran.code == 0
+    assert ran.err.count("two.gif' holds several frames or pages; the first one was taken.") == 1
+    assert "holds several" not in ran.out
+
+
 def test_the_best_region_of_each_word_is_found_in_frames_too(run: Run, walk: Path, tiny_folder: Path) -> None:
     out = walk.parent / "best"
 

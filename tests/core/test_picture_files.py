@@ -93,7 +93,7 @@ def test_folders_inside_are_searched_where_that_is_asked_for(album: Path) -> Non
     inside = ["deep er/cat.png", "deep er/still/owl.HEIC", "page1.png", "page2.JPG", "page10.jpg"]
     assert [path.as_posix() for path in found] == inside
     (album / "empty").mkdir()
-    with pytest.raises(PictureError, match=r"holds no pictures; name another one\.$"):
+    with pytest.raises(PictureError, match=r"holds no pictures; name another one, or its videos \('\*.mp4'\)\.$"):
         find_pictures(["empty"], recursive=True)
 
 
@@ -115,6 +115,8 @@ def test_a_pattern_takes_videos_if_it_ends_like_one(album: Path) -> None:
         (["x/a/cat.jpg", "y/a/cat.jpg"], ["a-cat", "a-cat-2"]),
         (["a/cat.jpg", "b/cat.jpg", "c/a-cat.jpg"], ["a-cat-2", "b-cat", "a-cat"]),
         (["cat.jpg", "b/cat.jpg"], ["cat", "b-cat"]),
+        (["walk.mp4", "walk-000001.png", "owl.mp4"], ["walk-mp4", "walk-000001", "owl"]),
+        (["Walk.MOV", "a/walk-0000012.png", "walk-MOV.png"], ["Walk-MOV-2", "walk-0000012", "walk-MOV"]),
     ],
 )
 def test_names_stay_short_and_differ(paths: list[str], expected: list[str]) -> None:
@@ -154,6 +156,13 @@ def test_no_two_outputs_ever_share_a_name(parts: list[tuple[str, str, str]]) -> 
     outputs = {f"{name}{mark}.png".casefold() for name in found for mark in ("", OVERLAY_MARK)}
     assert len(outputs) == 2 * len(paths)
     assert all(name and "/" not in name for name in found)
+
+
+def test_twenty_thousand_pictures_of_one_name_are_named_at_once() -> None:
+    names = unique_names([Path(f"{folder}/in/cat.jpg") for folder in range(20_000)])  # a minute, if each looks at all
+
+    assert names[:2] == ["in-cat", "in-cat-2"]
+    assert len(set(names)) == 20_000
 
 
 def test_names_of_one_picture_are_paired_by_the_most_that_they_share() -> None:

@@ -20,7 +20,7 @@ from lexiseg.core.structures import Segment
 from lexiseg.core.vocabulary import Vocabulary, is_thing
 from lexiseg.evaluation.shards import digest
 from lexiseg.inference.encoded import with_items
-from lexiseg.inference.films import write_film
+from lexiseg.inference.films import film_of, write_film
 from lexiseg.inference.formats import USUAL, known_formats
 from lexiseg.inference.formats.panoptic import DOCUMENT, PANOPTIC
 from lexiseg.inference.labels import is_drawable
@@ -52,8 +52,8 @@ def run_segment(options: SegmentOptions) -> int:
     vocabulary, categories = numbered(vocabulary, [origin.shown for origin in origins], options.categories)
     formats = known_formats(options.format)
     videos = [video.name for video in source.videos]
-    files = [origin.file for origin in origins if origin.file is not None]
-    check_unspoilt(options.out, source.names_in(options.out), files, formats, videos)
+    given = [origin.file for origin in origins if origin.file is not None]
+    check_unspoilt(options.out, source.names_in(options.out), given, formats, videos)
     model = load(options.model, device=options.device, precision=options.precision, compile=options.compile)
     answer = _answerer(model, vocabulary, options)
     _note_strange_letters(vocabulary)
@@ -97,9 +97,8 @@ def run_segment(options: SegmentOptions) -> int:
             start = time.perf_counter()
     if failed and not done + already:
         return FAILURE
-    if done and "overlay" in formats:
-        for video in source.videos:
-            failed += not _joined(options, video)
+    films = source.videos if "overlay" in formats else []
+    joined = [_join(options, film) for film in films if done or not film_of(options.out, film).exists()]
     if taken:
         note(taken)
     told = f"Wrote {_told(formats, done)} to {options.out}."
@@ -109,7 +108,7 @@ def run_segment(options: SegmentOptions) -> int:
         open_file(save_sheet(cells, options.out))
     if failed:
         note(f"lexiseg: {failed} of {done + failed} pictures failed; the others are done.")
-    return FLAWED if failed else FINE
+    return FLAWED if failed or not all(joined) else FINE
 
 
 def _read_words(options: SegmentOptions) -> tuple[Vocabulary, str]:
@@ -148,15 +147,16 @@ def _tell(
         show("", ("segment", "path, with scores among siblings", "pixels"), rows, right=("pixels",))
 
 
-def _joined(options: SegmentOptions, video: Origin) -> bool:
-    """Joins the overlays of a video's frames; whether that could be done."""
+def _join(options: SegmentOptions, video: Origin) -> bool:
+    """Joins the overlays of a video's frames; whether that went well."""
     try:
-        path = write_film(options.out, video, options.every)
+        with progress("Joining overlays") as report:
+            has_overlays = write_film(options.out, video, options.every, report)
     except ValueError as error:
         fail(error)
         return False
-    if path is not None:
-        note(f"lexiseg: the overlays of {video.shown} are joined to {path}.")
+    if has_overlays:
+        note(f"lexiseg: the overlays of {video.shown} are joined to {film_of(options.out, video)}.")
     return True
 
 

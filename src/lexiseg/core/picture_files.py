@@ -6,7 +6,7 @@ import re
 import stat
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lexiseg.core.errors import PictureError
@@ -68,13 +68,17 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
         groups[_fold(_stem(path))].append(path)
-    taken = {key for key, members in groups.items() if len(members) == 1}
-    names = [_name(path, groups[_fold(_stem(path))], taken) for path in paths]
-    if any(path.suffix.lower() in VIDEO_SUFFIXES for path in paths):
-        like_frames = {match[1] for name in names if (match := re.fullmatch("(.+)-[0-9]{6,}", _fold(name), re.DOTALL))}
-        for place, path in enumerate(paths):
-            while path.suffix.lower() in VIDEO_SUFFIXES and _fold(names[place]) in like_frames:
-                names[place] = _free(f"{names[place]}-{path.suffix[1:]}", taken)
+    taken = {key: 1 for key, members in groups.items() if len(members) == 1}
+    differ = {
+        key: (len({path.parent for path in members}) > 1, len({path.suffix for path in members}) > 1)
+        for key, members in groups.items()
+        if len(members) > 1
+    }
+    names = [_name(path, differ, taken) for path in paths]
+    like_frames = {match[1] for name in names if (match := re.fullmatch("(.+)-[0-9]{6,}", _fold(name), re.DOTALL))}
+    for place, path in enumerate(paths):
+        while path.suffix.lower() in VIDEO_SUFFIXES and _fold(names[place]) in like_frames:
+            names[place] = _free(f"{names[place]}-{path.suffix[1:]}", taken)
     return names
 
 
@@ -118,8 +122,10 @@ def _expand(argument: str, recursive: bool, leave_out: Path | None) -> list[Path
                 f"the folder {printable(path)} can't be read ({error.strerror}); check its permissions."
             ) from error
         if not inside:
-            way_out = "" if recursive else ", or search the folders inside it, too (--recursive, or '**/*' behind it)"
-            raise PictureError(f"the folder {printable(path)} holds no pictures; name another one{way_out}.")
+            below = "" if recursive else "; or search the folders inside it, too (--recursive, or '**/*' behind it)"
+            raise PictureError(
+                f"the folder {printable(path)} holds no pictures; name another one, or its videos ('*.mp4'){below}."
+            )
         return inside
     if mode or not glob.has_magic(argument):
         return [path]
@@ -171,21 +177,22 @@ def _fold(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _name(path: Path, group: Sequence[Path], taken: set[str]) -> str:
-    """The name of one picture, given those with the same stem; notes in `taken` what it chose."""
+def _name(path: Path, differ: Mapping[str, tuple[bool, bool]], taken: dict[str, int]) -> str:
+    """The name of one picture; `differ` says of stems that several have whether their folders and suffixes differ."""
     stem = _stem(path)
-    if len(group) == 1:
+    if (key := _fold(stem)) not in differ:
         return stem
-    folder = path.parent.name if len({member.parent for member in group}) > 1 else ""
-    suffix = path.suffix[1:] if len({member.suffix for member in group}) > 1 else ""
-    return _free("-".join(part for part in (folder, stem, suffix) if part), taken)
+    folders_differ, suffixes_differ = differ[key]
+    parts = path.parent.name if folders_differ else "", stem, path.suffix[1:] if suffixes_differ else ""
+    return _free("-".join(filter(None, parts)), taken)
 
 
-def _free(plain: str, taken: set[str]) -> str:
-    """A name that is not taken yet, with a number behind it if need be; it is taken then."""
-    name, number = plain, 1
-    while _fold(name) in taken:
+def _free(plain: str, taken: dict[str, int]) -> str:
+    """A name that is not taken yet, with a number behind it if need be; notes the last number of each name."""
+    key = _fold(plain)
+    number = taken.get(key, 0) + 1
+    while (folded := _fold(name := plain if number == 1 else f"{plain}-{number}")) in taken:
         number += 1
-        name = f"{plain}-{number}"
-    taken.add(_fold(name))
+    taken[key] = number
+    taken.setdefault(folded, 1)
     return name

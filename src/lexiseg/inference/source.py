@@ -94,9 +94,9 @@ class Origin:
         if isinstance(self.content, Path):
             return open_picture(self.content)
         content = fetch(self.content) if isinstance(self.content, str) else self.content
-        if len(content) > MOST_BYTES:
-            raise PictureError(f"{self.shown} is too large (the limit is {MOST_BYTES:,} bytes); make it smaller first.")
         called = "the picture on the standard input" if self.shown == STDIN else printable(self.shown)
+        if len(content) > MOST_BYTES:
+            raise PictureError(f"{called} is too large (the limit is {MOST_BYTES:,} bytes); make it smaller first.")
         return open_picture(content, called=called)
 
     def item(self) -> Item:

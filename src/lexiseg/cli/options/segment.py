@@ -33,10 +33,6 @@ class SegmentOptions(shared.InferenceOptions):
     pictures: Annotated[list[str], typer.Argument(metavar="SOURCE...")]
     """Pictures: files, folders, patterns, http(s) addresses, lists of these (.txt, a path or address per line), videos,
     or - for one on the standard input."""
-    recursive: bool = False
-    """Search the folders inside of folders, too."""
-    every: Annotated[int, typer.Option(min=1, metavar="N")] = 1
-    """Of videos, take every N-th frame."""
     vocabulary: shared.VocabularyText
     out: shared.Out
     """Folder for what is written."""
@@ -46,6 +42,10 @@ class SegmentOptions(shared.InferenceOptions):
     segment); json (lines of all that is known); html (pages to look at)."""
     show: bool = False
     """Open a sheet of what was found; where there is no screen, say where it lies."""
+    recursive: bool = False
+    """Search the folders inside of folders, too."""
+    every: Annotated[int, typer.Option(min=1, metavar="N")] = 1
+    """Of videos, take every N-th frame."""
     categories: Path | None = None
     """The JSON of a truth in COCO format: its numbers of pictures and categories are taken, and what is a thing."""
     batch_size: shared.BatchSize = 1
