@@ -79,10 +79,12 @@ def create_app(
 
     tell_errors(app, (ValueError,))
     app.add_middleware(Guard, settings=settings, metrics=service.metrics)
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=settings.origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=["Accept", "Authorization", "Content-Type"],
-    )
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Accept", "Authorization", "Content-Type"],
+            expose_headers=["Retry-After"],
+        )
     return app
