@@ -218,7 +218,13 @@ def test_an_archive_holds_the_files_that_a_run_writes(client: TestClient, handle
 
 def test_no_word_leads_out_of_an_archive(client: TestClient, handle: str) -> None:
     words = ["../../up", "/etc/passwd", "C:\\x", "..", "con", "octopus"]
-    asked = {"handle": handle, "vocabulary": [{"name": word} for word in words], "formats": [*FORMATS], "score_threshold": 0, "negatives": False}
+    asked = {
+        "handle": handle,
+        "vocabulary": [{"name": word} for word in words],
+        "formats": [*FORMATS],
+        "score_threshold": 0,
+        "negatives": False,
+    }
 
     answer = client.post("/v1/segment", json=asked, headers={"Accept": "application/zip"})
 
