@@ -81,7 +81,7 @@ def with_masks(picture: Array, masks: Sequence[Array], colours: Sequence[RGB]) -
     drawn = enlarged(picture).astype(np.float32)
     drawn = drawn.mean(-1, keepdims=True) * 0.35 + drawn * 0.35 + 60
     for mask, colour in zip(masks, colours, strict=True):
-        wide = np.asarray(Image.fromarray(mask).resize(drawn.shape[1::-1], Image.Resampling.NEAREST))
+        wide = np.asarray(Image.fromarray(mask).resize((drawn.shape[1], drawn.shape[0]), Image.Resampling.NEAREST))
         inner = wide[1:-1, 1:-1] & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
         edge = wide.copy()
         edge[1:-1, 1:-1] &= ~inner
@@ -105,7 +105,7 @@ def heat(values: Array, low: float, high: float, size: tuple[int, int]) -> Array
     below = np.minimum(share.astype(int), len(HEAT) - 2)
     part = (share - below)[..., None]
     pixels = (table[below] * (1 - part) + table[below + 1] * part).astype(np.uint8)
-    return np.asarray(Image.fromarray(pixels).resize(size[::-1], Image.Resampling.NEAREST))
+    return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
 @torch.no_grad()

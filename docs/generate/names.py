@@ -224,8 +224,11 @@ def shown(node: ast.expr) -> str:
 
 def docstring_of(node: ast.stmt | None) -> str:
     """The docstring of the field before this statement, if it is one."""
-    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    return " ".join(node.value.value.split()) if is_text else ""
+    match node:
+        case ast.Expr(value=ast.Constant(value=str(text))):
+            return " ".join(text.split())
+        case _:
+            return ""
 
 
 def read(docstring: str | None) -> Docstring:
