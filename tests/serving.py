@@ -3,15 +3,26 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
+import torch
 
 from lexiseg.server.app import create_app
 from lexiseg.server.run import listen, server_of
 from lexiseg.server.settings import Settings
+
+
+def loading(model: Any) -> Callable[[], Any]:
+    """What gives a model to a server, whose thread computes with one thread as tests do: torch keeps that by thread."""
+
+    def load() -> Any:
+        torch.set_num_threads(1)
+        return model
+
+    return load
 
 
 @contextmanager
@@ -21,7 +32,7 @@ def running(settings: Settings, model: Any) -> Iterator[httpx.Client]:
     Yields:
         A client of it, whose `base_url` has the port.
     """
-    server = server_of(create_app(settings, load_model=lambda: model), settings.limits)
+    server = server_of(create_app(settings, load_model=loading(model)), settings.limits)
     with listen("127.0.0.1", 0) as listening:
         port = listening.getsockname()[1]
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -112,9 +112,14 @@ def test_an_interrupted_video_goes_on_with_its_ids(
     assert rest.code == 0
     assert f"4 of {FRAMES} pictures are finished already" in rest.err
     assert seen == [f"walk-{number:06d}" for number in (0, 1, 2, 3, 4, 2, 5, 6, 7)]
-    maps = [name for name in content_of(tmp_path / "whole") if name.endswith(("png", "mp4"))]
-    one, other = (content_of(tmp_path / folder) for folder in ("out", "whole"))
-    assert {name: one[name] for name in maps} == {name: other[name] for name in maps}
+    pictures, films = [], []
+    for folder in ("out", "whole"):
+        content = content_of(tmp_path / folder)
+        pictures.append({name: content[name] for name in content if name.endswith(".png")})
+        films.append(np.stack([frame.open() for frame in frames_of(tmp_path / folder / "walk.overlay.mp4")]))
+    assert pictures[0] == pictures[1]
+    # the encoder does not give the same bytes every time
+    assert np.abs(films[0].astype(int) - films[1]).mean() < 0.5
 
 
 def test_without_maps_a_video_that_was_stopped_begins_anew(

@@ -36,13 +36,14 @@ def serving(model: Any) -> Serving:
     """What gives a client of an application with some settings, whose model is loaded unless nobody needs it."""
     from lexiseg.server.app import create_app
     from lexiseg.server.settings import Settings
+    from serving import loading
 
     def never() -> Any:
         raise ValueError("this test needs no model.")
 
     @contextmanager
     def serve(*, is_ready: bool = True, **settings: Any) -> Iterator[TestClient]:
-        app = create_app(Settings(device="cpu", **settings), load_model=(lambda: model) if is_ready else never)
+        app = create_app(Settings(device="cpu", **settings), load_model=loading(model) if is_ready else never)
         with TestClient(app, base_url="http://127.0.0.1:8000") as client:
             while is_ready and client.get("/readyz").status_code == 503:
                 time.sleep(0.01)

@@ -171,7 +171,9 @@ def test_docs_say_everything_without_a_script_or_another_file(client: TestClient
 
     for path in client.get("/openapi.json").json()["paths"]:
         assert path in docs.text
-    assert "score_threshold" in docs.text
+    assert "Leaves out segments with a lower score" in docs.text
+    assert "curl -F picture=@photo.jpg http://127.0.0.1:8000/v1/encode" in docs.text
+    assert "$ref" not in docs.text
     assert "<script" not in docs.text
     assert re.findall(r"(?:src|href)=\"([^\"]*)\"", docs.text) == ["/openapi.json", "/"]
     assert "default-src 'none'" in docs.headers["content-security-policy"]

@@ -145,7 +145,7 @@ def test_dropped_connections_leave_nothing_behind(server: httpx.Client, png: byt
                 connection.sendall(head("/v1/encode", FORM, f"Content-Length: {len(body)}") + body[:cut])
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # reset, not closed
 
-    idle, deadline = {"lexiseg_upload_bytes 0", "lexiseg_queue_length 0"}, time.monotonic() + 20
+    idle, deadline = {"lexiseg_upload_bytes 0", "lexiseg_queue_length 0"}, time.monotonic() + 60
     while not idle <= {*server.get("/metrics").text.splitlines()} and time.monotonic() < deadline:
         time.sleep(0.05)
     assert idle <= {*server.get("/metrics").text.splitlines()}

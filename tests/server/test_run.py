@@ -27,9 +27,8 @@ def serving(*options: str, **environment: str) -> Iterator[tuple[subprocess.Pope
         The process, and the address that it has said.
     """
     command = [sys.executable, "-m", "lexiseg", "serve", "--port", "0", "--device", "cpu", *options]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment
-    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -118,6 +117,11 @@ def test_a_missing_extra_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert done.exit_code == 2
     assert "pip install 'lexiseg[serve]'" in done.output
+
+
+def test_all_addresses_of_this_machine_are_named_by_one_that_a_browser_takes() -> None:
+    with listen("0.0.0.0", 0) as listening:
+        assert address_of(listening) == f"http://localhost:{listening.getsockname()[1]}"
 
 
 def test_an_address_of_ipv6_is_written_as_browsers_take_it() -> None:

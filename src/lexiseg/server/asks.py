@@ -1,5 +1,6 @@
 """What is asked of a picture: the JSON of a question, and its words, checked before they cost anything."""
 
+import json
 import re
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from lexiseg.server.cache import HANDLE
 from lexiseg.server.errors import RequestError
 from lexiseg.server.settings import Limits
 
-_STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
+_STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
 _Texts = Annotated[list[str], Field(fail_fast=True)]
 MOST_JSON = 2**22
 """Bytes of a question."""
@@ -55,6 +56,13 @@ class SegmentRequest(BaseModel):
     """Finds the segments' paths by the names of inner nodes, level by level."""
     formats: _Texts = []
     """Of the files, for `Accept: application/zip`."""
+
+
+def request_schema() -> dict[str, Any]:
+    """The JSON schema of a question, in one piece."""
+    schema = SegmentRequest.model_json_schema()
+    word = json.dumps(schema.pop("$defs")["Word"])
+    return json.loads(json.dumps(schema).replace('{"$ref": "#/$defs/Word"}', word))
 
 
 def read_request(text: bytes) -> SegmentRequest:

@@ -20,7 +20,7 @@ from lexiseg.server.answers import (
     media_type_of,
     words_to_jsonable,
 )
-from lexiseg.server.asks import SegmentRequest, question_of, read_request
+from lexiseg.server.asks import SegmentRequest, question_of, read_request, request_schema
 from lexiseg.server.errors import RequestError
 from lexiseg.server.examples import EXAMPLES, SIZE, example_png
 from lexiseg.server.service import Service
@@ -37,7 +37,7 @@ _BODIES = {
         }
     },
     "segment": {
-        "application/json": {"schema": SegmentRequest.model_json_schema(ref_template="#/components/schemas/{model}")},
+        "application/json": {"schema": request_schema()},
         "multipart/form-data": {
             "schema": {
                 "type": "object",
@@ -61,7 +61,11 @@ def routes(service: Service) -> APIRouter:
 
     @router.post("/v1/encode", openapi_extra={"requestBody": {"content": _BODIES["encode"], "required": True}})
     async def encode(request: Request) -> Response:
-        """Looks at a picture once, for any number of questions."""
+        """Looks at a picture once, for any number of questions.
+
+        Takes a file in the field `picture`. Answers `handle`, 32 hexadecimal digits that stand for the picture until it
+        is forgotten (410); `width` and `height` in pixels; and the `seconds` that the model took.
+        """
         async with service.uploads.body(request) as body:
             look = service.hands.do(lambda: service.look(_parts(request, body, "picture")["picture"]))
             handle, kept = await _unless_gone(request, look)
@@ -70,7 +74,15 @@ def routes(service: Service) -> APIRouter:
 
     @router.post("/v1/segment", openapi_extra={"requestBody": {"content": _BODIES["segment"], "required": True}})
     async def segment(request: Request) -> Response:
-        """Finds words in a picture: as JSON, as a PNG of ids, or as an archive of files, by the header Accept."""
+        """Finds words in a picture.
+
+        Takes JSON with a handle; or a picture in the field `picture` and JSON without a handle in the field `request`.
+        Answers, by the header Accept, `application/json`: `handle`, `model`, `seconds`, `width`, `height`; `segments`,
+        best first, each with `id`, `name`, `score`, `is_thing`, `area` in pixels, `box` (x, y, width, height),
+        `guesses` and `path` (names with scores); `words` as they were read; and `id_map`, a PNG in base64. `image/png`:
+        that PNG, whose pixels are ids, R + 256 G + 65536 B, 0 where there is no segment. `application/zip`: the files
+        of `formats`.
+        """
         media = media_type_of(request.headers.get("accept", ""))
         async with service.uploads.body(request) as body:
             answer = service.hands.do(lambda: _answer(service, request, body, media))
@@ -79,7 +91,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/v1/models")
     async def models() -> Response:
-        """The model that answers."""
+        """The model that answers: its name, size, device, and the words that it was trained with."""
         model = service.served.model
         network = model.network
         one = {
@@ -132,17 +144,17 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/v1/limits")
     async def told_limits() -> Response:
-        """What a request may hold at most."""
+        """What a request may hold at most: `bytes`; `pixels` of a picture; `words`, with `letters` each."""
         return JSONResponse({name: getattr(limits, name) for name in ("bytes", "pixels", "words", "letters")})
 
     @router.get("/healthz")
     async def alive() -> Response:
-        """Whether the server lives."""
+        """Whether the server lives, 200."""
         return JSONResponse({"status": "alive"})
 
     @router.get("/readyz")
     async def ready() -> Response:
-        """Whether the model is loaded."""
+        """Whether the model is loaded: 200, or 503 before."""
         return JSONResponse({"status": "ready", "model": service.served.model.name})
 
     @router.get("/metrics")
@@ -173,7 +185,10 @@ def _answer(service: Service, request: Request, body: bytearray, media: str) -> 
     if media == PNG:
         return id_map_png(result.segmentation)
     if media == ZIP:
-        return as_zip(files_of(result, asked.formats, "picture"))
+        try:
+            return as_zip(files_of(result, asked.formats, "picture"))
+        except ValueError as error:  # a format that takes fewer words
+            raise RequestError(422, str(error)) from error
     times = {"encode": round(kept.seconds, 4), "answer": round(seconds, 4)}
     return as_json(result, handle=handle, model=served.model.name, seconds=times)
 

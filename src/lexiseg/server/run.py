@@ -88,19 +88,26 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         UsageError: if it can't be had.
     """
+    failure: OSError | None = None
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address, family=family, backlog=256)
-    except OSError as error:
-        raise UsageError(
-            f"the address {host} with port {port} can't be had ({error.strerror}): give another --port, such as 0 for "
-            "a free one, or another --host."
-        ) from error
+        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                return socket.create_server(address, family=family, backlog=256)
+            except OSError as error:
+                failure = failure or error
+    except OSError as error:  # there is no such name
+        failure = error
+    raise UsageError(
+        f"the address {host} with port {port} can't be had ({failure and failure.strerror}): give another --port, such "
+        "as 0 for a free one, or another --host."
+    ) from failure
 
 
 def address_of(listening: socket.socket) -> str:
-    """Where a browser finds a socket."""
+    """Where a browser on this machine finds a socket."""
     host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # all of this machine's
+        host = "localhost"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
