@@ -30,9 +30,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -183,11 +183,13 @@ def asked(
     begin = threading.Barrier(count + 1)
 
     def run() -> list[float]:
-        act = of(Client.of(address, png))
-        for number in range(WARM_UP):
-            act(number)
-        begin.wait()
-        return [_seconds(act, number) for number in range(share)]
+        client = Client.of(address, png)
+        with closing(client.connection):
+            act = of(client)
+            for number in range(WARM_UP):
+                act(number)
+            begin.wait()
+            return [_seconds(act, number) for number in range(share)]
 
     with ThreadPoolExecutor(count) as threads:
         running = [threads.submit(run) for _ in range(count)]
@@ -207,7 +209,7 @@ def memory(process: int) -> float:
 
 
 @contextmanager
-def serving(model: str) -> Iterator[tuple[str, int]]:
+def serving(model: str) -> Generator[tuple[str, int], None, None]:
     """The command, ready on a free port.
 
     Yields:
@@ -222,7 +224,7 @@ def serving(model: str) -> Iterator[tuple[str, int]]:
         yield address[0], process.pid
     finally:
         process.terminate()
-        process.wait()
+        process.communicate()
 
 
 def _seconds(act: Act, number: int) -> float:

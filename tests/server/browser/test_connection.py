@@ -59,7 +59,7 @@ def test_a_forgotten_picture_is_sent_again(serve: Any, visiting: Any, png: bytes
         first.expected = ("status of 410",)
         first.choose(png, "sky")
         encoded: list[str] = []
-        first.page.on("request", lambda request: encoded.append(request.url))
+        first.page.on("request", lambda request: encoded.extend([request.url] if request.method == "POST" else []))
         second.page.locator(".example").first.click()
         second.answered()
         second.by_id("close").click()
