@@ -4,18 +4,17 @@ Needs the extra `serve`, playwright and Debian's chromium. Usage: python docs/pa
 """
 
 import io
-import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from lexiseg.server.app import create_app
+from lexiseg.server.run import address_of, listen, server_of
 from lexiseg.server.settings import Settings
 from lexiseg.storybook import draw_scene
 
@@ -30,11 +29,12 @@ COLOURS, REFINED = 256, 6  # of the file's palette, and how often it is made bet
 @contextmanager
 def served() -> Iterator[str]:
     """The address of a server with the shipped model."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_app(Settings(device="cpu")), log_config=None))
+    settings = Settings(device="cpu")
+    with listen(settings.host, 0) as listening:
+        server = server_of(create_app(settings), settings.limits)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        yield address_of(listening)
         server.should_exit = True
         thread.join()
 

@@ -110,6 +110,7 @@ def write_video(target: Path, pictures: Iterable[Image.Image], rate: Fraction) -
                 # both codecs take even sizes alone
                 stream.width, stream.height = (side + side % 2 for side in picture.size)
                 stream.pix_fmt = "yuv420p"
+                stream.codec_context.thread_count = 1  # with more, the same pictures are not always the same bytes
             if picture.size != (stream.width, stream.height):
                 picture = picture.resize((stream.width, stream.height))
             container.mux(stream.encode(av.VideoFrame.from_image(picture.convert("RGB"))))

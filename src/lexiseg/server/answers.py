@@ -4,24 +4,13 @@ import base64
 import io
 import json
 import zipfile
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from lexiseg.core.messages import shown
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.inference.result import Result
-from lexiseg.server.errors import RequestError
-
-FORMATS: dict[str, Any] = {}
-
-
-def files_of(result: Result, formats: Sequence[str], stem: str) -> dict[str, bytes]:
-    """TODO formats."""
-    return {}
-
 
 JSON, PNG, ZIP = MEDIA_TYPES = ("application/json", "image/png", "application/zip")
 """Of an answer; the first is the default."""
@@ -37,19 +26,6 @@ def media_type_of(accept: str) -> str:
         if is_known and float(weight) > best[0]:
             best = float(weight), name.strip().lower()
     return best[1]
-
-
-def check_formats(names: Sequence[str]) -> None:
-    """Refuses formats that nobody knows, and none.
-
-    Raises:
-        RequestError: naming the first.
-    """
-    known = ", ".join(FORMATS)
-    if not names:
-        raise RequestError(422, f'An archive holds files of "formats", and none is given: name some of {known}.')
-    if unknown := next((name for name in names if name not in FORMATS), None):
-        raise RequestError(422, f"There is no format {shown(unknown)}: known are {known}.")
 
 
 def words_to_jsonable(vocabulary: Vocabulary) -> list[dict[str, Any]]:
@@ -71,7 +47,7 @@ def as_json(result: Result, **about: Any) -> bytes:
     size = {name: found.pop(name) for name in ("width", "height")}
     id_map = base64.b64encode(id_map_png(result.segmentation)).decode()
     words = words_to_jsonable(result.vocabulary)
-    return json.dumps(about | size | found | {"words": words, "id_map": id_map}, ensure_ascii=False).encode()
+    return json.dumps(about | size | found | {"words": words, "id_map": id_map}).encode()
 
 
 def id_map_png(ids: np.ndarray) -> bytes:

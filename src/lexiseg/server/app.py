@@ -6,12 +6,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from lexiseg import __version__
+from lexiseg.core.errors import PictureError, UsageError, VocabularyError
 from lexiseg.inference.predictor import Model
 from lexiseg.server.docs_page import docs_page
 from lexiseg.server.errors import RequestError
@@ -72,17 +73,19 @@ def create_app(
         return FileResponse(index)
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
+    async def docs(request: Request) -> Response:
         """What can be asked, from the schema, as one page that loads nothing."""
         policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
-        return HTMLResponse(docs_page(app.openapi()), headers=policy)
+        return HTMLResponse(docs_page(app.openapi(), str(request.base_url).rstrip("/")), headers=policy)
 
-    tell_errors(app, (ValueError,))
+    tell_errors(app, (PictureError, UsageError, VocabularyError))
     app.add_middleware(Guard, settings=settings, metrics=service.metrics)
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=settings.origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=["Accept", "Authorization", "Content-Type"],
-    )
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Accept", "Authorization", "Content-Type"],
+            expose_headers=["Retry-After"],
+        )
     return app

@@ -2,39 +2,41 @@
 
 import functools
 import io
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from PIL import Image
 
 from lexiseg.storybook.choices import Role
-from lexiseg.storybook.scene import Scene, draw_scene
+from lexiseg.storybook.scene import draw_scene
 
 SIZE = (480, 640)
 """Height and width in pixels."""
-EXAMPLES: dict[str, tuple[Role, int]] = {
-    "base-0": ("base", 0),
-    "base-1": ("base", 1),
-    "novel-0": ("novel", 0),
-    "novel-1": ("novel", 1),
-    "novel-2": ("novel", 2),
-    "dusk-0": ("dusk", 0),
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A scene of a role's split val, and the words of what it shows: known without drawing it."""
+
+    role: Role
+    index: int
+    words: str
+
+
+EXAMPLES: Mapping[str, Example] = {
+    "butterflies": Example(role="base", index=7, words="sky, brick wall, sand, road, butterfly, cat, boat, horse"),
+    "trains": Example(role="base", index=5, words="sky, sand, road, duck, train, traffic light, guitar, tree, tent"),
+    "snowman": Example(role="base", index=4, words="sky, sand, cake, snowman, turtle, horse, dog"),
+    "owl": Example(role="novel", index=2, words="stone wall, tiles, curtain, owl, car, flag, umbrella, tree"),
+    "snail": Example(role="novel", index=4, words="night sky, grass, water, bicycle, chair, snail, flag"),
+    "buses": Example(role="dusk", index=5, words="sky, grass, tree, boat, bus, lamp"),
 }
-"""Each example's scene: a role of the drawn world, and the number of a picture of its split val."""
-
-
-def words_of_example(name: str) -> list[str]:
-    """The words of what an example shows."""
-    return list(dict.fromkeys(segment.name for segment in _scene(name).segments if not segment.is_distractor))
+"""By names."""
 
 
 @functools.cache
 def example_png(name: str) -> bytes:
-    """An example as a PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(_scene(name).picture).save(buffer, "PNG")
+    """An example as a PNG; drawn once."""
+    example, buffer = EXAMPLES[name], io.BytesIO()
+    Image.fromarray(draw_scene(example.role, "val", example.index, size=SIZE).picture).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-@functools.cache
-def _scene(name: str) -> Scene:
-    role, index = EXAMPLES[name]
-    return draw_scene(role, "val", index, size=SIZE)

@@ -1,5 +1,6 @@
 """What stands before every route: who may ask, headers that keep browsers safe, sentences for errors, and counts."""
 
+import asyncio
 import hmac
 import logging
 import time
@@ -78,6 +79,9 @@ class Guard:
             await self._app(scope, receive, guarded)
         except RequestError as error:
             await refusal(error)(scope, receive, guarded)
+        except asyncio.CancelledError:  # the server ends, and has waited long enough
+            if not status:
+                await refusal(busy("The server ends."))(scope, receive, guarded)
         except Exception as error:
             if status:  # the answer has begun, and can't become another
                 raise
@@ -107,7 +111,7 @@ class Guard:
                 raise RequestError(401, "This server asks for a token: send it as 'Authorization: Bearer TOKEN'.")
 
     def _is_welcome(self, origin: str, host: str) -> bool:
-        return origin in self._settings.origins or urlsplit(origin).netloc.lower() == host.lower()
+        return origin in self._settings.origins or origin.partition("://")[2].lower() == host.lower()
 
 
 def _name_of(host: str) -> str:

@@ -9,11 +9,20 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from lexiseg.core.vocabulary import Vocabulary, builtin_names, builtin_source
+from lexiseg.inference.formats import FORMATS, files_of, known_formats
 from lexiseg.io.models import MODELS
-from lexiseg.server.answers import FORMATS, media_type_of, words_to_jsonable
-from lexiseg.server.asks import SegmentRequest, read_request
+from lexiseg.server.answers import (
+    PNG,
+    ZIP,
+    as_json,
+    as_zip,
+    id_map_png,
+    media_type_of,
+    words_to_jsonable,
+)
+from lexiseg.server.asks import SegmentRequest, question_of, read_request, request_schema
 from lexiseg.server.errors import RequestError
-from lexiseg.server.examples import EXAMPLES, SIZE, example_png, words_of_example
+from lexiseg.server.examples import EXAMPLES, SIZE, example_png
 from lexiseg.server.service import Service
 from lexiseg.server.uploads import parts_of
 
@@ -28,7 +37,7 @@ _BODIES = {
         }
     },
     "segment": {
-        "application/json": {"schema": SegmentRequest.model_json_schema(ref_template="#/components/schemas/{model}")},
+        "application/json": {"schema": request_schema()},
         "multipart/form-data": {
             "schema": {
                 "type": "object",
@@ -52,37 +61,38 @@ def routes(service: Service) -> APIRouter:
 
     @router.post("/v1/encode", openapi_extra={"requestBody": {"content": _BODIES["encode"], "required": True}})
     async def encode(request: Request) -> Response:
-        """Looks at a picture once, for any number of questions."""
+        """Looks at a picture once, for any number of questions.
+
+        Takes a file in the field `picture`. Answers `handle`, 32 hexadecimal digits that stand for the picture until it
+        is forgotten (410); `width` and `height` in pixels; and the `seconds` that the model took.
+        """
         async with service.uploads.body(request) as body:
-            parts = _parts(request, body)
-        if parts.keys() != {"picture"}:
-            raise RequestError(422, "Expected one file in a field called 'picture', and nothing beside it.")
-        handle, kept = await _unless_gone(request, service.encode(parts["picture"]))
+            look = service.hands.do(lambda: service.look(_parts(request, body, "picture")["picture"]))
+            handle, kept = await _unless_gone(request, look)
         height, width = kept.image.size
         return JSONResponse({"handle": handle, "width": width, "height": height, "seconds": round(kept.seconds, 4)})
 
     @router.post("/v1/segment", openapi_extra={"requestBody": {"content": _BODIES["segment"], "required": True}})
     async def segment(request: Request) -> Response:
-        """Finds words in a picture: as JSON, as a PNG of ids, or as an archive of files, by the header Accept."""
-        picture = None
-        async with service.uploads.body(request) as body:
-            if _content_type(request) == "application/json":
-                asked = read_request(body)
-            else:
-                parts = _parts(request, body)
-                if parts.keys() != {"picture", "request"}:
-                    raise RequestError(422, "Expected a file in a field 'picture' and JSON in a field 'request'.")
-                picture, asked = parts["picture"], read_request(parts["request"])
-        if (asked.handle is None) == (picture is None):
-            raise RequestError(422, "Expected either a handle or a picture, in multipart/form-data.")
+        """Finds words in a picture.
+
+        Takes JSON with a handle; or a picture in the field `picture` and JSON without a handle in the field `request`.
+        Answers, by the header Accept, `application/json`: `handle`, `model`, `seconds`, `width`, `height`; `segments`,
+        best first, each with `id`, `name`, `score`, `is_thing`, `area` in pixels, `box` (x, y, width, height),
+        `guesses` and `path` (names with scores); `words` as they were read; and `id_map`, a PNG in base64. `image/png`:
+        that PNG, whose pixels are ids, R + 256 G + 65536 B, 0 where there is no segment. `application/zip`: the files
+        of `formats`.
+        """
         media = media_type_of(request.headers.get("accept", ""))
-        content = await _unless_gone(request, service.answer(asked, picture, media))
+        async with service.uploads.body(request) as body:
+            answer = service.hands.do(lambda: _answer(service, request, body, media))
+            content = await _unless_gone(request, answer)
         return Response(content, media_type=media, headers={"Vary": "Accept"})
 
     @router.get("/v1/models")
     async def models() -> Response:
-        """The model that answers."""
-        model = service.model
+        """The model that answers: its name, size, device, and the words that it was trained with."""
+        model = service.served.model
         network = model.network
         one = {
             "name": model.name,
@@ -111,11 +121,12 @@ def routes(service: Service) -> APIRouter:
         return JSONResponse({"name": name, "words": words_to_jsonable(Vocabulary.of(name))})
 
     @router.get("/v1/examples")
-    def examples() -> Response:
+    async def examples() -> Response:
         """Drawn scenes to try, with the words of what they show."""
         height, width = SIZE
         listed = [
-            {"name": name, "width": width, "height": height, "words": words_of_example(name)} for name in EXAMPLES
+            {"name": name, "width": width, "height": height, "words": example.words.split(", ")}
+            for name, example in EXAMPLES.items()
         ]
         return JSONResponse({"examples": listed})
 
@@ -133,18 +144,18 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/v1/limits")
     async def told_limits() -> Response:
-        """What a request may hold at most."""
+        """What a request may hold at most: `bytes`; `pixels` of a picture; `words`, with `letters` each."""
         return JSONResponse({name: getattr(limits, name) for name in ("bytes", "pixels", "words", "letters")})
 
     @router.get("/healthz")
     async def alive() -> Response:
-        """Whether the server lives."""
+        """Whether the server lives, 200."""
         return JSONResponse({"status": "alive"})
 
     @router.get("/readyz")
     async def ready() -> Response:
-        """Whether the model is loaded."""
-        return JSONResponse({"status": "ready", "model": service.model.name})
+        """Whether the model is loaded: 200, or 503 before."""
+        return JSONResponse({"status": "ready", "model": service.served.model.name})
 
     @router.get("/metrics")
     async def metrics() -> Response:
@@ -158,12 +169,50 @@ def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _parts(request: Request, body: bytes) -> dict[str, bytes]:
+def _answer(service: Service, request: Request, body: bytearray, media: str) -> bytes:
+    """Answers what a body asks; all that can be refused is refused before the model is asked."""
+    served = service.served
+    asked, picture = _asked(request, body)
+    if media == ZIP:
+        known_formats(asked.formats)
+    question = question_of(asked, served, service.settings.limits)
+    if picture is None:
+        handle = str(asked.handle)
+        kept = service.cache.get(handle)
+    else:
+        handle, kept = service.look(picture)
+    result, seconds = service.ask(handle, kept, question)
+    if media == PNG:
+        return id_map_png(result.segmentation)
+    if media == ZIP:
+        try:
+            return as_zip(files_of(result, asked.formats, "picture"))
+        except ValueError as error:  # a format that takes fewer words
+            raise RequestError(422, str(error)) from error
+    times = {"encode": round(kept.seconds, 4), "answer": round(seconds, 4)}
+    return as_json(result, handle=handle, model=served.model.name, seconds=times)
+
+
+def _asked(request: Request, body: bytearray) -> tuple[SegmentRequest, bytes | None]:
+    """What is asked, and the picture that was sent with it."""
+    picture, text = None, bytes(body)
+    if _content_type(request) != "application/json":
+        parts = _parts(request, body, "picture", "request")
+        picture, text = parts["picture"], parts["request"]
+    asked = read_request(text)
+    if (asked.handle is None) == (picture is None):
+        raise RequestError(422, "Expected either a handle, or a picture in multipart/form-data.")
+    return asked, picture
+
+
+def _parts(request: Request, body: bytearray, *names: str) -> dict[str, bytes]:
     """The fields of a body that must be multipart."""
     if _content_type(request) != "multipart/form-data":
-        kinds = f"multipart/form-data{'' if request.url.path.endswith('encode') else ' or application/json'}"
-        raise RequestError(415, f"Expected {kinds}: say so in Content-Type, and send it.")
-    return parts_of(body, request.headers["content-type"])
+        raise RequestError(415, "Expected multipart/form-data with a picture, or JSON with a handle: see /docs.")
+    parts = parts_of(body, request.headers["content-type"])
+    if parts.keys() != set(names):
+        raise RequestError(422, f"Expected {' and '.join(names)} as field{'s'[: len(names) - 1]}, and nothing else.")
+    return parts
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from lexiseg.core.errors import UsageError
 from lexiseg.inference.predictor import Model
 from lexiseg.server.app import create_app
-from lexiseg.server.settings import Settings
+from lexiseg.server.protocol import Connection
+from lexiseg.server.settings import Limits, Settings
 
 GRACE = 30
-"""Seconds for answers to requests that are under way when the server is stopped."""
+"""Seconds for requests that are under way when the server is stopped."""
 
 
 def serve(settings: Settings, tell: Callable[[str, Model], None]) -> None:
@@ -36,25 +38,12 @@ def serve(settings: Settings, tell: Callable[[str, Model], None]) -> None:
             failures.append(found)
             server.should_exit = True
         else:
+            logging.getLogger("lexiseg.models").setLevel(logging.ERROR)  # notes on words are none of the operator's
             tell(address, found)
 
-    with _socket(settings.host, settings.port) as listening:
+    with listen(settings.host, settings.port) as listening:
         address = address_of(listening)
-        app = create_app(settings, on_loaded=loaded)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http="h11",
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=GRACE,
-            )
-        )
-        logging.getLogger("uvicorn").setLevel(logging.ERROR)  # that strangers send nonsense is no news
+        server = server_of(create_app(settings, on_loaded=loaded), settings.limits)
         before = signal.signal(signal.SIGTERM, _end)
         try:
             server.run(sockets=[listening])
@@ -66,31 +55,65 @@ def serve(settings: Settings, tell: Callable[[str, Model], None]) -> None:
         raise failures[0]
 
 
+def server_of(app: FastAPI, limits: Limits) -> uvicorn.Server:
+    """What serves an application by HTTP/1.1, within limits.
+
+    Args:
+        app: the application.
+        limits: on connections.
+    """
+    for name in ("uvicorn", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # that strangers send nonsense is no news
+    config = uvicorn.Config(
+        app,
+        http=Connection.limited(limits),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    return uvicorn.Server(config)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listens at an address.
+
+    Args:
+        host: its name or number.
+        port: 0 takes a free one.
+
+    Raises:
+        UsageError: if it can't be had.
+    """
+    failure: OSError | None = None
+    try:
+        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                return socket.create_server(address, family=family, backlog=256)
+            except OSError as error:
+                failure = failure or error
+    except OSError as error:  # there is no such name
+        failure = error
+    raise UsageError(
+        f"the address {host} with port {port} can't be had ({failure and failure.strerror}): give another --port, such "
+        "as 0 for a free one, or another --host."
+    ) from failure
+
+
+def address_of(listening: socket.socket) -> str:
+    """Where a browser on this machine finds a socket."""
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # all of this machine's
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 class _Ended(BaseException):
     """SIGTERM has come, and uvicorn has ended for it."""
 
 
 def _end(_: int, __: FrameType | None) -> None:
     raise _Ended
-
-
-def _socket(host: str, port: int) -> socket.socket:
-    """Listens at an address.
-
-    Raises:
-        UsageError: if it can't be had.
-    """
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=256)
-    except OSError as error:
-        raise UsageError(
-            f"the address {host} with port {port} can't be had ({error.strerror}): give another --port, such as 0 for "
-            "a free one, or another --host."
-        ) from error
-
-
-def address_of(listening: socket.socket) -> str:
-    """Where a browser finds a socket."""
-    host, port = listening.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,26 +1,32 @@
-"""The model of a server with what it works in: lanes of threads, kept pictures, uploads, counts."""
+"""The model of a server with what it works in: threads, kept pictures, uploads, counts."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from lexiseg.core.images import open_picture
+from lexiseg.inference.encoded import Question
 from lexiseg.inference.predictor import Model, load
-from lexiseg.server.answers import PNG, ZIP, as_json, as_zip, check_formats, files_of, id_map_png
-from lexiseg.server.asks import SegmentRequest, question_of
+from lexiseg.inference.result import Result
 from lexiseg.server.cache import Cache, Kept
 from lexiseg.server.errors import busy
 from lexiseg.server.metrics import Metrics
+from lexiseg.server.served import ServedModel
 from lexiseg.server.settings import Settings
 from lexiseg.server.uploads import Uploads
 from lexiseg.server.work import Lane
 
-T = TypeVar("T")
+HANDS = 4
+"""Threads beside the model's."""
 
 
 class Service:
-    """What the routes use. One thread runs the model, two open pictures and write answers."""
+    """What the routes use.
+
+    One thread runs the model. A few others do all else that takes long, each for one request: they read it, open its
+    picture, wait for the model, and write the answer. No more pictures and answers than threads are in memory at once,
+    however many requests wait.
+    """
 
     def __init__(self, settings: Settings, load_model: Callable[[], Model] | None = None) -> None:
         """Loads nothing yet.
@@ -34,26 +40,21 @@ class Service:
         self.cache = Cache(limits.cache_bytes)
         self.uploads = Uploads(limits)
         self.metrics = Metrics()
-        self.device = Lane("device", threads=1, most_waiting=limits.queue, seconds=limits.seconds)
-        self.hands = Lane("hands", threads=2, most_waiting=limits.queue, seconds=limits.seconds)
+        self.hands = Lane(threads=HANDS, most_waiting=limits.queue, seconds=limits.seconds)
+        self._device = Lane(threads=1, most_waiting=HANDS, seconds=limits.seconds)
         self._load = load_model or (lambda: load(settings.model, device=settings.device, precision=settings.precision))
-        self._model: Model | None = None
+        self._served: ServedModel | None = None
 
     @property
-    def is_ready(self) -> bool:
-        """Whether the model is loaded."""
-        return self._model is not None
-
-    @property
-    def model(self) -> Model:
-        """The model.
+    def served(self) -> ServedModel:
+        """The model, for the device's thread; anybody may look at what it is.
 
         Raises:
             RequestError: if it is still being loaded.
         """
-        if self._model is None:
+        if self._served is None:
             raise busy("The model is still being loaded: try again in a moment.")
-        return self._model
+        return self._served
 
     async def prepare(self, folder: Path) -> Model:
         """Loads the model.
@@ -64,81 +65,71 @@ class Service:
         Raises:
             ValueError: if there is no such model, or it is damaged.
         """
-        self._model = await self.device.do(self._load)
-        return self._model
+        self._served = await self._device.do(lambda: ServedModel(self._load(), folder))
+        return self._served.model
 
-    async def encode(self, picture: bytes) -> tuple[str, Kept]:
-        """Looks at a picture and keeps what was seen.
+    def look(self, picture: bytes) -> tuple[str, Kept]:
+        """Looks at a picture and keeps what was seen; for a thread of `hands`.
+
+        Args:
+            picture: the file.
 
         Returns:
             The handle, and what is kept.
 
         Raises:
             PictureError: if it can't be opened.
-            RequestError: if it is too large, or the server is busy.
+            RequestError: if it is too large, or the model is not loaded.
         """
-        model, most = self.model, self.settings.limits.pixels
-        array = await self.hands.do(lambda: open_picture(picture, max_pixels=most))
+        served, array = self.served, open_picture(picture, max_pixels=self.settings.limits.pixels)
 
-        image, seconds = await self.device.do(lambda: _timed(lambda: model.encode_image(array)))
-        kept = Kept(image=image, seconds=seconds)
-        self.metrics.encodes += 1
+        def run() -> Kept:
+            began = time.perf_counter()
+            image = served.look(array)
+            self.metrics.encodes += 1
+            return Kept(image=image, seconds=time.perf_counter() - began)
+
+        kept = self._device.run(run)
         return self.cache.put(kept), kept
 
-    async def answer(self, request: SegmentRequest, picture: bytes | None, media: str) -> bytes:
-        """Answers a question of a picture that is kept, or of one that is sent with it.
+    def ask(self, handle: str, kept: Kept, question: Question) -> tuple[Result, float]:
+        """Asks the model of a picture; for a thread of `hands`.
 
         Args:
-            request: the question.
-            picture: a picture file, in place of the request's handle.
-            media: what the answer is to be.
+            handle: of the picture, whose bytes are counted anew.
+            kept: the picture.
+            question: its words are read already.
+
+        Returns:
+            The answer, and the seconds that it took.
 
         Raises:
-            PictureError: if the picture can't be opened.
-            VocabularyError: if the words make no vocabulary.
-            RequestError: if the picture is not kept any more, something is too large, or the server is busy.
+            RequestError: if the picture became too large with what the model remembers of it.
         """
-        model, limits = self.model, self.settings.limits
-        if media == ZIP:
-            check_formats(request.formats)
-        kept = None if request.handle is None else self.cache.get(request.handle)
-        question = await self.hands.do(lambda: question_of(request, model, limits))
-        handle = request.handle
-        if kept is None or handle is None:
-            handle, kept = await self.encode(picture or b"")
-        result, seconds = await self.device.do(lambda: _timed(lambda: kept.image.answer(question)))
+
+        def run() -> tuple[Result, float]:
+            began = time.perf_counter()
+            result = kept.image.answer(question)
+            self.metrics.answers += 1
+            return result, time.perf_counter() - began
+
+        answer = self._device.run(run)
         self.cache.measure(handle)
-        self.metrics.answers += 1
-
-        def dressed() -> bytes:
-            if media == PNG:
-                return id_map_png(result.segmentation)
-            if media == ZIP:
-                return as_zip(files_of(result, request.formats, "picture"))
-            times = {"encode": round(kept.seconds, 4), "answer": round(seconds, 4)}
-            return as_json(result, handle=handle, model=model.name, seconds=times)
-
-        return await self.hands.do(dressed)
+        return answer
 
     def told_metrics(self) -> str:
         """Counts, times and what is measured now, as Prometheus reads them."""
         return self.metrics.text(
             {
-                "queue_length": ("Calls that wait for the model or run.", self.device.inside),
+                "queue_length": ("Calls that wait or run.", len(self.hands)),
                 "cache_bytes": ("Bytes of kept pictures.", self.cache.bytes),
                 "cache_pictures": ("Kept pictures.", len(self.cache)),
                 "upload_bytes": ("Bytes of bodies in memory.", self.uploads.held),
-                "ready": ("Whether the model is loaded.", self.is_ready),
+                "ready": ("Whether the model is loaded.", self._served is not None),
             }
         )
 
     def close(self) -> None:
-        """Waits for what runs."""
-        self.hands.close()
-        self.device.close()
-
-
-def _timed(call: Callable[[], T]) -> tuple[T, float]:
-    """What a call gives, and its seconds."""
-    began = time.perf_counter()
-    return call(), time.perf_counter() - began
+        """Ends the threads."""
+        for lane in (self.hands, self._device):
+            lane.close()

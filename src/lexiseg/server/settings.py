@@ -1,14 +1,20 @@
 """What a server is told: the model, the address, who may ask, and limits on all that strangers send."""
 
+import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 from lexiseg.core.concepts import MAX_NAME_LENGTH
-from lexiseg.core.devices import Precision
 from lexiseg.core.errors import UsageError
+from lexiseg.core.messages import shown
 from lexiseg.io.shipped import SHIPPED_NAME
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Names of this machine that nobody else reaches."""
+TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
+"""What stands behind Bearer in a header, and is not guessed soon."""
+ORIGIN = re.compile(r"https?://[^/\s?#@]+")
+"""Of a page: scheme, host and port."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +29,8 @@ class Limits:
     """Of a request's body; more is answered 413."""
     pixels: int = 50_000_000
     """Of a picture, read in its header before it is decoded."""
-    words: int = 1_000
-    """Names of a question, synonyms and places in the taxonomy among them."""
+    words: int = 2_500
+    """Names of a question, synonyms among them; where it asks for paths, those of inner nodes too."""
     letters: int = MAX_NAME_LENGTH
     """Of a name."""
     cache_bytes: int = 2**30
@@ -52,11 +58,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a server is told."""
+    """What a server is told.
+
+    Raises:
+        UsageError: if the token is easily guessed, or an origin is none.
+    """
 
     model: str = SHIPPED_NAME
     device: str = "auto"
-    precision: Precision = "float32"
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
     host: str = "127.0.0.1"
     port: int = 8000
     """0 takes a free one."""
@@ -65,6 +75,17 @@ class Settings:
     origins: tuple[str, ...] = ()
     """Of pages elsewhere that may ask, such as "https://example.org"."""
     limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        token = self.token
+        if token is not None and not TOKEN.fullmatch(token):
+            raise UsageError("a token has 16 or more letters and digits, as those that 'openssl rand -hex 16' prints.")
+        for origin in self.origins:
+            if not ORIGIN.fullmatch(origin):
+                raise UsageError(
+                    f"expected an origin such as https://example.org, without a path, got {shown(origin)}; give --cors "
+                    "once for each."
+                )
 
     @property
     def is_loopback(self) -> bool:

@@ -30,7 +30,7 @@ class Uploads:
         """Bytes."""
 
     @asynccontextmanager
-    async def body(self, request: Request) -> AsyncGenerator[bytes, None]:
+    async def body(self, request: Request) -> AsyncGenerator[bytearray, None]:
         """Reads a body, which counts as held within the block.
 
         Raises:
@@ -43,6 +43,14 @@ class Uploads:
             raise too_large
         content = bytearray()
         try:
+            await self._receive(request, content, too_large)
+            yield content
+        finally:
+            self.held -= len(content)
+
+    async def _receive(self, request: Request, content: bytearray, too_large: RequestError) -> None:
+        limits = self._limits
+        try:
             async with asyncio.timeout(limits.body_seconds):
                 async for chunk in request.stream():
                     content += chunk
@@ -51,14 +59,11 @@ class Uploads:
                         raise too_large
                     if self.held > limits.bytes * limits.uploads:
                         raise busy("The server receives too much at once: try again in a moment.")
-            yield bytes(content)
         except TimeoutError as error:
             raise RequestError(408, f"The request did not arrive within {limits.body_seconds:g} seconds.") from error
-        finally:
-            self.held -= len(content)
 
 
-def parts_of(body: bytes, content_type: str) -> dict[str, bytes]:
+def parts_of(body: bytearray, content_type: str) -> dict[str, bytes]:
     """The fields of a multipart body by their names.
 
     Raises:
@@ -66,14 +71,14 @@ def parts_of(body: bytes, content_type: str) -> dict[str, bytes]:
     """
     parts: dict[str, bytes] = {}
     head: list[bytearray] = []
-    contents: list[bytearray] = []
+    contents: list[list[memoryview]] = []
     names: list[str] = []
     ends: list[bool] = []
 
     def begin() -> None:
         if len(contents) >= MOST_PARTS:
             raise RequestError(400, f"A multipart body may have {MOST_PARTS} fields at most.")
-        contents.append(bytearray())
+        contents.append([])
         names.append("")
 
     def begin_header() -> None:
@@ -89,12 +94,12 @@ def parts_of(body: bytes, content_type: str) -> dict[str, bytes]:
         "on_header_field": lambda data, start, end: head[0].extend(data[start:end]),
         "on_header_value": lambda data, start, end: head[1].extend(data[start:end]),
         "on_header_end": end_header,
-        "on_part_data": lambda data, start, end: contents[-1].extend(data[start:end]),
+        "on_part_data": lambda data, start, end: contents[-1].append(memoryview(data)[start:end]),
         "on_end": lambda: ends.append(True),
     }
     try:
         parser = MultipartParser(parse_options_header(content_type)[1].get(b"boundary", b""), callbacks)
-        parser.write(body)
+        parser.write(body)  # pyright: ignore[reportArgumentType]
         parser.finalize()
     except FormParserError:
         ends.clear()
@@ -103,5 +108,5 @@ def parts_of(body: bytes, content_type: str) -> dict[str, bytes]:
     for name, content in zip(names, contents, strict=True):
         if name in parts:
             raise RequestError(400, "The body has two fields of one name: send one of them.")
-        parts[name] = bytes(content)
+        parts[name] = b"".join(content)
     return parts

@@ -2,14 +2,15 @@
 
 import io
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 from PIL import Image
@@ -49,26 +50,31 @@ class Served:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
-    def start(self) -> None:
-        import uvicorn
-
+    def start(self, *, until: str = "readyz") -> None:
+        """Starts it, and waits until an address answers."""
         from lexiseg.server.app import create_app
+        from lexiseg.server.run import listen, server_of
         from lexiseg.server.settings import Settings
 
         def load_model() -> Any:
             self.before_loading()
             return self.model
 
-        app = create_app(Settings(device="cpu", **self.settings), load_model=load_model)
-        listening = socket.create_server(("127.0.0.1", self.port))
+        settings = Settings(device="cpu", **self.settings)
+        listening = listen(settings.host, self.port)
         self.port = listening.getsockname()[1]
-        config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=10)
-        self._server = uvicorn.Server(config)
+        self._server = server_of(create_app(settings, load_model=load_model), settings.limits)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})
         self._thread.start()
-        while not self._server.started:
+        while not self._answers(until):
             assert self._thread.is_alive()
-            time.sleep(0.01)
+            time.sleep(0.05)
+
+    def _answers(self, path: str) -> bool:
+        try:
+            return urlopen(self.url + path, timeout=5).status == HTTPStatus.OK
+        except OSError:
+            return False
 
     def stop(self) -> None:
         self._server.should_exit = True

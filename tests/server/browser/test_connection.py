@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+TOKEN = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 pytestmark = pytest.mark.xdist_group("browser")
 
 
@@ -14,10 +15,11 @@ def serve(served: Any) -> Iterator[Callable[..., Any]]:
     """Starts servers of one's own, with the model of the module's."""
     started: list[Any] = []
 
-    def start(**about: Any) -> Any:
-        started.append(type(served)(served.model, **about))
-        started[-1].start()
-        return started[-1]
+    def start(*, until: str = "readyz", **about: Any) -> Any:
+        server = type(served)(served.model, **about)
+        server.start(until=until)
+        started.append(server)
+        return server
 
     yield start
     for server in started:
@@ -71,7 +73,7 @@ def test_a_forgotten_picture_is_sent_again(serve: Any, visiting: Any, png: bytes
 
 def test_the_page_waits_for_a_model_that_is_being_loaded(serve: Any, visiting: Any, png: bytes) -> None:
     go = threading.Event()
-    server = serve(before_loading=lambda: go.wait(60))
+    server = serve(before_loading=lambda: go.wait(60), until="healthz")
     with visiting(server.url) as visit:
         visit.expected = ("status of 503",)
         visit.page.locator("#connection", has_text="loaded").wait_for()
@@ -83,13 +85,13 @@ def test_the_page_waits_for_a_model_that_is_being_loaded(serve: Any, visiting: A
 
 
 def test_a_token_is_asked_for_refused_and_taken(serve: Any, visiting: Any, png: bytes) -> None:
-    server = serve(settings={"token": "the right one"})
+    server = serve(settings={"token": TOKEN})
     with visiting(server.url) as visit:
         visit.expected = ("status of 401",)
         visit.by_id("token-field").fill("a wrong one")
         visit.by_id("token-field").press("Enter")
         visit.page.locator("#token-error", has_text="does not know this token").wait_for()
-        visit.by_id("token-field").fill("the right one")
+        visit.by_id("token-field").fill(TOKEN)
         visit.by_id("token-field").press("Enter")
         visit.by_id("token").wait_for(state="hidden")
         visit.choose(png)

@@ -72,7 +72,7 @@ def test_the_page_fits_and_reads_well(
             contrasts.extend(map(tuple, visit.page.evaluate(CONTRASTS)))
             overflows[name] = visit.page.evaluate("document.documentElement.scrollWidth") - width
 
-        visit.page.locator(".example img[src]").last.wait_for()
+        visit.page.wait_for_load_state("networkidle")
         look("first")
         visit.page.locator(".example").first.click()
         visit.answered()
