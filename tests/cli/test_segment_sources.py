@@ -118,8 +118,8 @@ def test_an_interrupted_video_goes_on_with_its_ids(
         pictures.append({name: content[name] for name in content if name.endswith(".png")})
         films.append(np.stack([frame.open() for frame in frames_of(tmp_path / folder / "walk.overlay.mp4")]))
     assert pictures[0] == pictures[1]
-    # the encoder does not give the same bytes every time
-    assert np.abs(films[0].astype(int) - films[1]).mean() < 0.5
+    # the encoder does not give the same bytes every time, and frames of noise differ by more than 20
+    assert np.abs(films[0].astype(int) - films[1]).mean() < 5
 
 
 def test_without_maps_a_video_that_was_stopped_begins_anew(
