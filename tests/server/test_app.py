@@ -46,7 +46,9 @@ def summary(segments: list[dict[str, Any]]) -> list[Any]:
     return [whats, steps, [pytest.approx(one["score"], abs=2e-3) for one in segments]]
 
 
-def test_an_encoded_picture_answers_as_the_library_does(client: TestClient, handle: str, expected: Result) -> None:
+def test_an_encoded_picture_answers_as_the_library_does(
+    client: TestClient, handle: str, expected: Result, model: Any
+) -> None:
     answer = client.post("/v1/segment", json={"handle": handle, "vocabulary": WORDS}).json()
 
     assert len(expected.segments) > 1
@@ -57,6 +59,7 @@ def test_an_encoded_picture_answers_as_the_library_does(client: TestClient, hand
     assert [word["name"] for word in answer["words"]] == list(expected.vocabulary.names)
     assert answer["seconds"]["encode"] > 0
     assert answer["seconds"]["answer"] > 0
+    assert answer["score_threshold"] == model.network.config.question.score_threshold
 
 
 def test_a_picture_may_come_with_its_question_and_can_be_asked_again(

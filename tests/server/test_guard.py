@@ -86,7 +86,7 @@ def test_a_token_is_asked_for(closed: TestClient, path: str) -> None:
     assert right.status_code == (404 if path == "/v1/nothing" else 200)
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/docs", "/v1/examples", "/v1/examples/owl"])
+@pytest.mark.parametrize("path", ["/healthz", "/docs", "/v1/examples", "/v1/examples/bee"])
 def test_what_browsers_load_by_themselves_needs_no_token(closed: TestClient, path: str) -> None:
     assert closed.get(path).status_code == 200
 

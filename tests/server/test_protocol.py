@@ -156,7 +156,7 @@ def test_an_answer_that_nobody_takes_ends_the_connection(server: httpx.Client) -
     with connect(server) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         for _ in range(30):
-            connection.sendall(head("/v1/examples/owl", method="GET"))
+            connection.sendall(head("/v1/examples/bee", method="GET"))
 
         time.sleep(20 * SOON)
 

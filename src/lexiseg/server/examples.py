@@ -24,11 +24,11 @@ class Example:
 
 
 EXAMPLES: Mapping[str, Example] = {
+    "ladybug": Example(role="base", index=36, words="sky, sand, water, bus, carrot, car, ladybug, traffic light"),
+    "mushroom": Example(role="base", index=13, words="brick wall, wooden floor, mushroom, apple, cup"),
     "butterflies": Example(role="base", index=7, words="sky, brick wall, sand, road, butterfly, cat, boat, horse"),
-    "trains": Example(role="base", index=5, words="sky, sand, road, duck, train, traffic light, guitar, tree, tent"),
-    "snowman": Example(role="base", index=4, words="sky, sand, cake, snowman, turtle, horse, dog"),
-    "owl": Example(role="novel", index=2, words="stone wall, tiles, curtain, owl, car, flag, umbrella, tree"),
-    "snail": Example(role="novel", index=4, words="night sky, grass, water, bicycle, chair, snail, flag"),
+    "windmill": Example(role="novel", index=40, words="wallpaper, tiles, curtain, windmill, frog, cup"),
+    "bee": Example(role="novel", index=18, words="wallpaper, wooden floor, carpet, frog, chair, cactus, bee"),
     "buses": Example(role="dusk", index=5, words="sky, grass, tree, boat, bus, lamp"),
 }
 """By names."""

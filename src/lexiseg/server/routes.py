@@ -77,11 +77,11 @@ def routes(service: Service) -> APIRouter:
         """Finds words in a picture.
 
         Takes JSON with a handle; or a picture in the field `picture` and JSON without a handle in the field `request`.
-        Answers, by the header Accept, `application/json`: `handle`, `model`, `seconds`, `width`, `height`; `segments`,
-        best first, each with `id`, `name`, `score`, `is_thing`, `area` in pixels, `box` (x, y, width, height),
-        `guesses` and `path` (names with scores); `words` as they were read; and `id_map`, a PNG in base64. `image/png`:
-        that PNG, whose pixels are ids, R + 256 G + 65536 B, 0 where there is no segment. `application/zip`: the files
-        of `formats`.
+        Answers, by the header Accept, `application/json`: `handle`, `model`, `seconds`, `score_threshold` (the model's
+        own where none was asked for), `width`, `height`; `segments`, best first, each with `id`, `name`, `score`,
+        `is_thing`, `area` in pixels, `box` (x, y, width, height), `guesses` and `path` (names with scores); `words` as
+        they were read; and `id_map`, a PNG in base64. `image/png`: that PNG, whose pixels are ids,
+        R + 256 G + 65536 B, 0 where there is no segment. `application/zip`: the files of `formats`.
         """
         media = media_type_of(request.headers.get("accept", ""))
         async with service.uploads.body(request) as body:
@@ -190,7 +190,8 @@ def _answer(service: Service, request: Request, body: bytearray, media: str) -> 
         except ValueError as error:  # a format that takes fewer words
             raise RequestError(422, str(error)) from error
     times = {"encode": round(kept.seconds, 4), "answer": round(seconds, 4)}
-    return as_json(result, handle=handle, model=served.model.name, seconds=times)
+    about = {"handle": handle, "model": served.model.name, "seconds": times}
+    return as_json(result, **about, score_threshold=question.merge.score_threshold)
 
 
 def _asked(request: Request, body: bytearray) -> tuple[SegmentRequest, bytes | None]:

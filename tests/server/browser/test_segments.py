@@ -124,6 +124,7 @@ def test_a_higher_score_hides_at_once_and_asks_again(
 ) -> None:
     visit.choose(png)
     everything = visit.segments()
+    assert float(visit.by_id("threshold").input_value()) == model.network.config.question.score_threshold
     with visit.page.expect_request("**/v1/segment") as asked:
         visit.by_id("threshold").fill("0.7")
         away = visit.page.locator(".segment.away").count()

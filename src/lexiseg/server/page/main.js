@@ -117,7 +117,7 @@ store.on(["answer", "threshold"], ({ answer, threshold }) => {
   byId("nothing").hidden = !answer || answer.segments.length > 0;
   byId("found-count").textContent = answer?.segments.length || "";
   if (!answer) return;
-  if (threshold === null && answer.score_threshold !== undefined) byId("threshold").value = answer.score_threshold;
+  if (threshold === null) byId("threshold").value = answer.score_threshold;
   byId("results").textContent = answer.segments.length
     ? `${answer.segments.length} segments found: ${namesOf(answer)}.`
     : "Nothing was found.";
