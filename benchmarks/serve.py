@@ -48,6 +48,10 @@ WORDS = "stone wall, tiles, carpet, person, tree, apple, windmill, octopus"
 COLUMNS = ("act", "clients", "requests/s", "p50 ms", "p99 ms", "Python calls/s", "rate")
 WARM_UP = 5
 """Requests of each client, and calls, that are not timed."""
+TRIES = 60
+"""Of a request that is answered 503, which says after how many seconds to try again."""
+PATIENCE = 30.0
+"""Seconds for the server to end."""
 BOUNDARY = "lexiseg-benchmark"
 
 Act = Callable[[int], object]
@@ -224,7 +228,11 @@ def serving(model: str) -> Generator[tuple[str, int], None, None]:
         yield address[0], process.pid
     finally:
         process.terminate()
-        process.communicate()
+        try:
+            process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
 def _seconds(act: Act, number: int) -> float:
@@ -243,20 +251,30 @@ def _form(**fields: bytes) -> tuple[bytes, str]:
 
 
 def _ask(connection: http.client.HTTPConnection, path: str, body: bytes, kind: str) -> dict[str, str]:
-    """The answer as JSON; 503 waits and asks again, as the server says, and so does an idle connection's end."""
-    while True:
-        try:
-            connection.request("POST", path, body, {"Content-Type": kind})
-            answer = connection.getresponse()
-            content = json.loads(answer.read())
-        except ConnectionError:
-            connection.close()  # the next request opens it again
-            continue
+    """The answer as JSON; 503 waits and asks again, as the server says."""
+    for _ in range(TRIES):
+        answer, content = _sent(connection, path, body, kind)
         if answer.status == http.HTTPStatus.OK:
             return content
         if answer.status != http.HTTPStatus.SERVICE_UNAVAILABLE:
-            raise SystemExit(f"{answer.status}: {content['error']}")
+            break
         time.sleep(float(answer.headers["Retry-After"]))
+    raise SystemExit(f"{answer.status}: {content['error']}")
+
+
+def _sent(
+    connection: http.client.HTTPConnection, path: str, body: bytes, kind: str, *, is_again: bool = False
+) -> tuple[http.client.HTTPResponse, dict[str, str]]:
+    """The answer to one request, and its JSON; a connection that has ended, as idle ones do, is opened again once."""
+    try:
+        connection.request("POST", path, body, {"Content-Type": kind})
+        answer = connection.getresponse()
+        return answer, json.loads(answer.read())
+    except (ConnectionError, http.client.HTTPException):
+        connection.close()  # the next request opens it again
+        if is_again:
+            raise
+        return _sent(connection, path, body, kind, is_again=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.id_maps import save_ids
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
+from lexiseg.encoders.text import TextMemory
 from lexiseg.io.models import MODELS
 from lexiseg.layers.modulation import class_cosines
 from lexiseg.models.base import EncodedImages, Fusion, OpenVocabularySegmenter
@@ -148,10 +149,20 @@ class Horizon(OpenVocabularySegmenter):
         )
 
     def embed_vocabulary(
-        self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
+        self,
+        vocabulary: Vocabulary,
+        *,
+        negatives: bool,
+        cache_dir: Path | None = None,
+        memory: TextMemory | None = None,
     ) -> VocabularyEmbeddings:
         return embed_vocabulary(
-            self.clip, vocabulary, self.config.training_vocabulary, negatives=negatives, cache_dir=cache_dir
+            self.clip,
+            vocabulary,
+            self.config.training_vocabulary,
+            negatives=negatives,
+            cache_dir=cache_dir,
+            memory=memory,
         )
 
     def predict_layers(self, images: ImageBatch, words: VocabularyEmbeddings) -> tuple[LayerPrediction, ...]:

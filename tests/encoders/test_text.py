@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from fake_text import HashedTextEncoder, write_often
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders import text
-from lexiseg.encoders.text import TextEncoder, default_cache_dir, embed_names, text_embed
+from lexiseg.encoders.text import Memory, TextEncoder, TextMemory, default_cache_dir, embed_names, text_embed
 
 TEMPLATES = ("a photo of a {}.", "There is a {} in the scene")
 WORDS = Vocabulary.of("cat|kitten, 狗, sky:stuff", templates=TEMPLATES)
@@ -279,3 +279,75 @@ def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_cache_dir() == Path.home() / ".cache" / "lexiseg"
+
+
+NAMES = [f"word {index}" for index in range(12)]
+
+
+@given(st.lists(st.lists(st.sampled_from(NAMES), min_size=1, max_size=6), min_size=1, max_size=5), st.integers(1, 20))
+def test_a_memory_changes_no_row_and_encodes_a_name_once_while_it_is_remembered(asked: list[list[str]], most: int):
+    encoder, memory = HashedTextEncoder(), TextMemory(most)
+
+    for names in asked:
+        unknown = memory.unknown(encoder, names, TEMPLATES)
+        encoder.prompts = []
+        found = memory.embed(encoder, names, TEMPLATES)
+
+        torch.testing.assert_close(found, embed_names(HashedTextEncoder(), names, TEMPLATES))
+        assert encoder.prompts == [template.replace("{}", name) for template in TEMPLATES for name in unknown]
+        assert len(memory.rows) <= most
+        if len(set(names)) <= most:
+            assert memory.unknown(encoder, names, TEMPLATES) == []
+
+
+def test_what_was_embedded_otherwise_is_not_remembered():
+    memory = TextMemory()
+    memory.embed(HashedTextEncoder(), ["cat"], TEMPLATES)
+
+    assert memory.unknown(HashedTextEncoder(), ["cat", "dog", "dog"], TEMPLATES) == ["dog"]
+    assert memory.unknown(HashedTextEncoder(fingerprint="other weights"), ["cat"], TEMPLATES) == ["cat"]
+    assert memory.unknown(HashedTextEncoder(), ["cat"], TEMPLATES[:1]) == ["cat"]
+
+
+def test_a_row_holds_no_others():
+    memory = TextMemory()
+    memory.embed(HashedTextEncoder(), NAMES, TEMPLATES)
+
+    row = memory.rows.get(("hashed", TEMPLATES, NAMES[3]))
+
+    assert row is not None
+    assert row.untyped_storage().nbytes() == row.nbytes
+    assert memory.rows.bytes == len(NAMES) * row.nbytes
+
+
+def test_a_file_teaches_the_memory_and_what_is_remembered_needs_none(tmp_path: Path):
+    text_embed(HashedTextEncoder(), LONG, cache_dir=tmp_path)
+    encoder, memory = HashedTextEncoder(), TextMemory()
+    longer = Vocabulary.of([*LONG.names, "cat"], templates=TEMPLATES)
+
+    first = text_embed(encoder, LONG, cache_dir=tmp_path, memory=memory)
+    second = text_embed(encoder, longer, cache_dir=tmp_path, memory=memory)
+    third = text_embed(encoder, LONG, cache_dir=tmp_path / "other", memory=memory)
+
+    assert torch.equal(first, third)
+    assert torch.equal(first, second[:-1])
+    assert encoder.prompts == [template.replace("{}", "cat") for template in TEMPLATES]
+    assert len(list(tmp_path.iterdir())) == 2
+    assert torch.equal(text_embed(encoder, longer, cache_dir=tmp_path), second)
+
+
+def test_the_least_recently_used_is_forgotten_by_number_and_by_size():
+    few, small = Memory[str, int](most=2, most_bytes=100), Memory[str, int](most=9, most_bytes=100)
+    for memory in (few, small):
+        memory.put("a", 1, 40)
+        memory.put("b", 2, 40)
+        assert memory.get("a") == 1
+
+    few.put("c", 3, 10)
+    small.put("c", 3, 60)
+    small.put("c", 4, 50)
+
+    assert ([few.get(key) for key in "abc"], few.bytes) == ([1, None, 3], 50)
+    assert ([small.get(key) for key in "abc"], small.bytes) == ([1, None, 4], 90)
+    small.put("large", 5, 500)
+    assert (len(small), small.get("large"), small.bytes) == (1, 5, 500)

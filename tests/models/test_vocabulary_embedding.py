@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import pytest
 import torch
 from hypothesis import given
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 
 from fake_text import HashedTextEncoder
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.encoders.text import text_embed
+from lexiseg.encoders.text import TextMemory, text_embed
 from lexiseg.models.vocabulary_embedding import MIN_SIMILARITY, embed_vocabulary
 
 TEMPLATES = ("a photo of a {}.", "There is a {} in the scene")
@@ -176,3 +178,17 @@ def test_a_word_that_a_list_has_in_the_same_concept_does_not_compete_however_far
 def test_unrelated_words_never_change_whether_a_negative_competes(more: str):
     for asked in ("kitten", "automobile", "snow", "heaven"):
         assert negatives_of(f"{asked}, {more}") == negatives_of(asked)
+
+
+@pytest.mark.parametrize("negatives", [True, False])
+def test_a_memory_of_names_changes_no_number(negatives: bool):
+    encoder, memory = HashedTextEncoder(alike={"jalopy": "car"}), TextMemory()
+    for text in ("car, lion", "jalopy, lion, cat", "kitten|lion, tree, sky"):
+        words = asked_words(text)
+
+        found = embed_vocabulary(encoder, words, TRAINING, negatives=negatives, memory=memory)
+        expected = embed_vocabulary(encoder, words, TRAINING, negatives=negatives)
+
+        for field in fields(expected):
+            one, other = getattr(found, field.name), getattr(expected, field.name)
+            assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other, field.name

@@ -4,7 +4,9 @@ import base64
 import io
 import json
 import re
+import tempfile
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -201,22 +203,15 @@ def test_what_is_not_there_is_told_in_a_sentence(client: TestClient) -> None:
     assert other.headers["allow"] == "POST"
 
 
-def test_nothing_of_a_question_stays_on_disk(client: TestClient, handle: str, tmp_path: Any) -> None:
-    folder = client.app.state.service.served._folder  # type: ignore[attr-defined]
-    before = set(folder.iterdir())
-
-    answer = client.post("/v1/segment", json={"handle": handle, "vocabulary": "a word that nobody has ever asked for"})
+def test_nothing_is_written_to_disk(serving: Any, png: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("LEXISEG_CACHE", str(tmp_path / "cache"))
+    with serving() as client:
+        handle = client.post("/v1/encode", files={"picture": png}).json()["handle"]
+        answer = client.post("/v1/segment", json={"handle": handle, "vocabulary": "a word that nobody has asked for"})
 
     assert answer.status_code == 200
-    assert set(folder.iterdir()) == before != set()
-
-
-def test_the_folder_goes_with_the_server(serving: Any) -> None:
-    with serving() as client:
-        folder = client.app.state.service.served._folder
-        assert folder.is_dir()
-
-    assert not folder.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_archive_holds_the_files_that_a_run_writes(client: TestClient, handle: str, model: Any, png: bytes) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lexiseg.inference.predictor import Model
+from lexiseg.server import cache as cache_module
 from lexiseg.server.cache import HANDLE, Cache, Kept, bytes_of
 from lexiseg.server.errors import RequestError
 
@@ -69,6 +70,17 @@ def test_the_least_recently_used_goes_first(picture: Any) -> None:
         cache.get("0" * 32)
     assert (gone.value.status, gone.value.sentence) == (guessed.value.status, guessed.value.sentence)
     assert gone.value.status == 410
+
+
+def test_pictures_are_counted_too(picture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "MOST_PICTURES", 2)
+    cache = Cache(9 * bytes_of(picture))
+
+    first, *_ = [cache.put(kept(picture)) for _ in range(3)]
+
+    assert (len(cache), cache.bytes) == (2, 2 * bytes_of(picture))
+    with pytest.raises(RequestError, match="not kept any more"):
+        cache.get(first)
 
 
 def test_a_picture_that_does_not_fit_alone_is_refused_and_leaves_the_others(picture: Any, tiny: Model) -> None:

@@ -16,7 +16,7 @@ from lexiseg.core.files import real
 from lexiseg.core.frames import Frame
 from lexiseg.core.structures import VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary, is_thing
-from lexiseg.encoders.text import default_cache_dir
+from lexiseg.encoders.text import Memory, TextMemory, default_cache_dir
 from lexiseg.inference.encoded import (
     EncodedImage,
     Opened,
@@ -41,6 +41,8 @@ logger = logging.getLogger("lexiseg")
 
 MAX_REMEMBERED = 32
 """Vocabularies whose embeddings a model keeps in memory."""
+MOST_BYTES = 2**30
+"""Of these."""
 SHOWN_WORDS = 8
 """Unknown words that the warning names."""
 
@@ -118,7 +120,8 @@ class Model:
         computing(self.device, precision)
         if compile:
             self.network.compile_parts()
-        self._known: dict[tuple[Vocabulary, str], VocabularyEmbeddings] = {}
+        self._known: Memory[tuple[Vocabulary, bool], VocabularyEmbeddings] = Memory(MAX_REMEMBERED, MOST_BYTES)
+        self._names = TextMemory()
         self._warned: set[str] = set()
 
     def segment(
@@ -279,7 +282,7 @@ class Model:
             return self.network.encode(images.to(self.device))
 
     def encode(self, vocabulary: Vocabulary, *, negatives: bool = True) -> VocabularyEmbeddings:
-        """Embeds a vocabulary; cached in memory, and on disk across processes.
+        """Embeds a vocabulary; cached in memory, word by word too, and on disk across processes.
 
         Logs a warning, once a word, for words outside the training of the shipped weights.
 
@@ -287,16 +290,14 @@ class Model:
             vocabulary: the concepts to segment.
             negatives: whether training concepts outside the vocabulary compete.
         """
-        key = vocabulary, f"negatives: {negatives}"
-        known = self._known.get(key)
+        known = self._known.get((vocabulary, negatives))
         if known is None:
             self._say_unknown(vocabulary)
-            known = self.network.embed_vocabulary(vocabulary, negatives=negatives, cache_dir=default_cache_dir())
-            known = known.to(self.device)
-        self._known.pop(key, None)
-        self._known[key] = known  # the last is the latest used; threads that come between lose an entry at worst
-        for stale in list(self._known)[:-MAX_REMEMBERED]:
-            self._known.pop(stale, None)
+            embedded = self.network.embed_vocabulary(
+                vocabulary, negatives=negatives, cache_dir=default_cache_dir(), memory=self._names
+            )
+            known = embedded.to(self.device)
+            self._known.put((vocabulary, negatives), known, known.text_embed.nbytes)
         return known
 
     @classmethod

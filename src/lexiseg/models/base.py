@@ -19,7 +19,7 @@ from lexiseg.core.messages import a
 from lexiseg.core.structures import ImageBatch, LayerPrediction, MaskPrediction, MaskProposals, VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.encoders.cut_words import note_on_cut_words
-from lexiseg.encoders.text import TextEncoder
+from lexiseg.encoders.text import TextEncoder, TextMemory
 from lexiseg.models.crops import RegionConfig
 from lexiseg.models.postprocess.panoptic import MergeConfig
 from lexiseg.models.provenance import Provenance
@@ -181,7 +181,12 @@ class OpenVocabularySegmenter(nn.Module, ABC):
         return self.answer(self.encode(images, proposals), words, fusion)
 
     def embed_vocabulary(
-        self, vocabulary: Vocabulary, *, negatives: bool, cache_dir: Path | None = None
+        self,
+        vocabulary: Vocabulary,
+        *,
+        negatives: bool,
+        cache_dir: Path | None = None,
+        memory: TextMemory | None = None,
     ) -> VocabularyEmbeddings:
         """Embeds a vocabulary, once for all pictures; a note names words that are cut off.
 
@@ -191,6 +196,7 @@ class OpenVocabularySegmenter(nn.Module, ABC):
             vocabulary: the concepts to segment.
             negatives: whether training words outside the vocabulary, and those of the configuration, compete.
             cache_dir: folder of cached embeddings; None caches nothing.
+            memory: of names that were embedded before.
         """
         phrased, training = self.phrased(vocabulary), self.phrased(self.config.training_vocabulary)
         if told := note_on_cut_words(phrased, self.context_length, lambda: self.clip.word_pieces):
@@ -202,6 +208,7 @@ class OpenVocabularySegmenter(nn.Module, ABC):
             negatives=negatives,
             general=self.config.question.negatives,
             cache_dir=cache_dir,
+            memory=memory,
         )
 
     @property

@@ -8,7 +8,9 @@ The trained query is reliable near the training words, CLIP away from them: `lay
 and raises the scores of words of small max H. All of it depends on the vocabularies only, so it is computed once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +21,7 @@ from lexiseg.core.checks import check_fractions
 from lexiseg.core.concepts import same_word
 from lexiseg.core.structures import VocabularyEmbeddings
 from lexiseg.core.vocabulary import Concept, Vocabulary, are_apart, builtin_places
-from lexiseg.encoders.text import TextEncoder, text_embed
+from lexiseg.encoders.text import TextEncoder, TextMemory, text_embed
 
 GENERAL_NEGATIVES = ("background", "object")
 """Words for regions that neither the vocabulary nor the training vocabulary names."""
@@ -53,6 +55,7 @@ def embed_vocabulary(
     negative_similarity: float = 0.95,
     general: tuple[str, ...] = GENERAL_NEGATIVES,
     cache_dir: Path | None = None,
+    memory: TextMemory | None = None,
 ) -> VocabularyEmbeddings:
     """Embeds a vocabulary and computes max H and s.
 
@@ -69,6 +72,7 @@ def embed_vocabulary(
             at least this, in (0, 1].
         general: negatives besides the training vocabulary, embedded with its templates.
         cache_dir: folder of cached embeddings; None caches nothing.
+        memory: of names that were embedded before; what depends on whole vocabularies is computed in any case.
 
     Returns:
         Rows of the vocabulary's names, then of the negatives. `similarity` is the largest cosine between a concept's
@@ -85,11 +89,12 @@ def embed_vocabulary(
         )
     names, trained_names = vocabulary.row_names(), training.row_names()
     is_training = (names, vocabulary.templates) == (trained_names, training.templates)
-    embed = text_embed(encoder, vocabulary, cache_dir=cache_dir)
-    training_embed = embed if is_training else text_embed(encoder, training, cache_dir=cache_dir)
+    rows_of = partial(text_embed, encoder, cache_dir=cache_dir, memory=memory)
+    embed = rows_of(vocabulary)
+    training_embed = embed if is_training else rows_of(training)
     others, others_embed = training, training_embed
     if negatives:
-        others, others_embed = _with_general(training, training_embed, general, encoder, cache_dir)
+        others, others_embed = _with_general(training, training_embed, general, rows_of)
     cosines = embed @ others_embed.T
     known = set(trained_names)
     concept_index = torch.tensor(vocabulary.row_concepts())
@@ -130,8 +135,7 @@ def _with_general(
     training: Vocabulary,
     training_embed: Float[Tensor, "S D"],
     general: tuple[str, ...],
-    encoder: TextEncoder,
-    cache_dir: Path | None,
+    rows_of: Callable[[Vocabulary], Float[Tensor, "R D"]],
 ) -> tuple[Vocabulary, Float[Tensor, "R D"]]:
     """All that may be a negative: the training vocabulary, then the general words that it lacks; and their rows."""
     known = {same_word(name) for name in training.row_names()}
@@ -139,7 +143,7 @@ def _with_general(
     if not added:
         return training, training_embed
     # embedded apart from the training names, so that the cache serves every vocabulary
-    embed = text_embed(encoder, replace(training, concepts=added), cache_dir=cache_dir)
+    embed = rows_of(replace(training, concepts=added))
     return replace(training, concepts=training.concepts + added), torch.cat([training_embed, embed])
 
 

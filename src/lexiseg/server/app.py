@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -44,10 +43,10 @@ def create_app(
     """
     service = Service(settings, load_model)
 
-    async def prepare(folder: Path) -> None:
+    async def prepare() -> None:
         told: Model | Exception
         try:
-            told = await service.prepare(folder)
+            told = await service.prepare()
         except Exception as error:
             told = error
         if on_loaded is not None:
@@ -57,13 +56,12 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        with tempfile.TemporaryDirectory(prefix="lexiseg-serve-") as folder:
-            preparing = asyncio.create_task(prepare(Path(folder)))
-            yield
-            preparing.cancel()
-            with suppress(asyncio.CancelledError):
-                await preparing
-            await asyncio.to_thread(service.close)
+        preparing = asyncio.create_task(prepare())
+        yield
+        preparing.cancel()
+        with suppress(asyncio.CancelledError):
+            await preparing
+        await asyncio.to_thread(service.close)
 
     app = FastAPI(title="lexiseg", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service

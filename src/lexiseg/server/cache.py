@@ -12,6 +12,8 @@ from lexiseg.inference.encoded import EncodedImage
 from lexiseg.models.crops import SeenCrops
 from lexiseg.server.errors import RequestError
 
+MOST_PICTURES = 2**14
+"""However small they are."""
 HANDLE = "^[0-9a-f]{32}$"
 """What a handle looks like: 128 random bits."""
 
@@ -35,14 +37,11 @@ class Cache:
             most_bytes: of all pictures together: their pixels, mask logits, features.
         """
         self.most_bytes = most_bytes
+        self.bytes = 0
+        """That are taken."""
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._sizes: dict[str, int] = {}
         self._lock = threading.Lock()
-
-    @property
-    def bytes(self) -> int:
-        """That are taken."""
-        return sum(self._sizes.copy().values())
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -93,16 +92,15 @@ class Cache:
                 f"The picture takes {size:,} bytes once it is encoded, and the server keeps {self.most_bytes:,}: "
                 "make it smaller.",
             )
+        self.bytes += size - self._sizes.get(handle, 0)
         self._sizes[handle] = size
-        for other in list(self._kept):
-            if sum(self._sizes.values()) <= self.most_bytes:
-                break
-            if other != handle:
-                self._drop(other)
+        self._kept.move_to_end(handle)
+        while self.bytes > self.most_bytes or len(self) > MOST_PICTURES:
+            self._drop(next(iter(self._kept)))
 
     def _drop(self, handle: str) -> None:
-        self._kept.pop(handle)
-        self._sizes.pop(handle, None)
+        del self._kept[handle]
+        self.bytes -= self._sizes.pop(handle, 0)
 
 
 def bytes_of(image: EncodedImage) -> int:

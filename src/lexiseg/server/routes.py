@@ -1,7 +1,8 @@
 """The routes under /v1 and those that tell how the server is."""
 
 import asyncio
-from collections.abc import Coroutine
+import threading
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
@@ -85,8 +86,12 @@ def routes(service: Service) -> APIRouter:
         """
         media = media_type_of(request.headers.get("accept", ""))
         async with service.uploads.body(request) as body:
-            answer = service.hands.do(lambda: _answer(service, request, body, media))
-            content = await _unless_gone(request, answer)
+            gone = threading.Event()
+            answer = service.hands.do(lambda: _answer(service, request, body, media, gone.is_set))
+            try:
+                content = await _unless_gone(request, answer)
+            finally:
+                gone.set()
         return Response(content, media_type=media, headers={"Vary": "Accept"})
 
     @router.get("/v1/models")
@@ -169,7 +174,7 @@ def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _answer(service: Service, request: Request, body: bytearray, media: str) -> bytes:
+def _answer(service: Service, request: Request, body: bytearray, media: str, is_gone: Callable[[], bool]) -> bytes:
     """Answers what a body asks; all that can be refused is refused before the model is asked."""
     served = service.served
     asked, picture = _asked(request, body)
@@ -181,7 +186,7 @@ def _answer(service: Service, request: Request, body: bytearray, media: str) -> 
         kept = service.cache.get(handle)
     else:
         handle, kept = service.look(picture)
-    result, seconds = service.ask(handle, kept, question)
+    result, seconds = service.ask(handle, kept, question, is_gone)
     if media == PNG:
         return id_map_png(result.segmentation)
     if media == ZIP:

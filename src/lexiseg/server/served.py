@@ -1,40 +1,38 @@
 """A model as strangers ask it: their words leave nothing behind, neither in its memory, nor on disk, nor in the log."""
 
-from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
 from lexiseg.core.devices import Precision
 from lexiseg.core.structures import VocabularyEmbeddings
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.inference.encoded import EncodedImage, VocabularyLike
-from lexiseg.inference.predictor import Model
+from lexiseg.encoders.text import Memory, TextMemory, names_at_once
+from lexiseg.inference.encoded import EncodedImage, Question, VocabularyLike
+from lexiseg.inference.predictor import MAX_REMEMBERED, Model
 
 MOST_BYTES = 2**26
-"""Of embeddings of vocabularies that are remembered."""
+"""Of embeddings of vocabularies that are remembered, beside those of names."""
 
 
 class ServedModel:
     """A model with a bounded memory of words, for one thread."""
 
-    def __init__(self, model: Model, folder: Path) -> None:
+    def __init__(self, model: Model) -> None:
         """Embeds the model's own words, and looks at a first picture, so that the first request is as quick as others.
 
         Args:
             model: the model.
-            folder: an empty one, for the embeddings of the model's own words.
         """
         self.model = model
         self.network = model.network
         self.device = model.device
         self.precision: Precision = model.precision
-        self._folder = folder
-        self._own: set[Path] | None = None
-        self._known: OrderedDict[tuple[Vocabulary, bool], VocabularyEmbeddings] = OrderedDict()
+        self.names = TextMemory()
+        self._known: Memory[tuple[Vocabulary, bool], VocabularyEmbeddings] = Memory(MAX_REMEMBERED, MOST_BYTES)
         self.look(np.zeros((64, 64, 3), np.uint8)).segment(self.network.training_vocabulary)
-        self._own = set(folder.iterdir())
 
     def look(self, picture: np.ndarray) -> EncodedImage:
         """Looks at a picture.
@@ -49,24 +47,35 @@ class ServedModel:
         return self.model.read(vocabulary)
 
     def encode(self, vocabulary: Vocabulary, *, negatives: bool = True) -> VocabularyEmbeddings:
-        """Embeds a vocabulary, or remembers it; only the model's own words stay on disk.
+        """Embeds a vocabulary, or remembers it; nothing of it is written to disk.
 
         Args:
             vocabulary: the words.
             negatives: whether others compete, as `Model.encode` takes it.
         """
-        known = self._known.pop((vocabulary, negatives), None)
+        known = self._known.get((vocabulary, negatives))
         if known is None:
-            embedded = self.network.embed_vocabulary(vocabulary, negatives=negatives, cache_dir=self._folder)
+            embedded = self.network.embed_vocabulary(vocabulary, negatives=negatives, memory=self.names)
             known = embedded.to(self.device)
-            for file in self._folder.iterdir():
-                if self._own is not None and file not in self._own:
-                    file.unlink()
-        self._known[vocabulary, negatives] = known
-        while len(self._known) > 1 and sum(map(_bytes_of, self._known.values())) > MOST_BYTES:
-            self._known.popitem(last=False)
+            self._known.put((vocabulary, negatives), known, known.text_embed.nbytes)
         return known
 
+    def steps_before(self, question: Question) -> list[Callable[[], object]]:
+        """What embeds most of a question's new names, a call of the text tower each; any thread may ask for them.
 
-def _bytes_of(words: VocabularyEmbeddings) -> int:
-    return words.text_embed.nbytes
+        The last call, of all that most questions need, is left for the answer itself.
+        """
+        asked = [(question.vocabulary, question.negatives)]
+        if question.tree is not None:
+            asked.append((question.tree.nodes, False))
+        wanted: dict[tuple[str, ...], list[str]] = {}
+        for vocabulary, negatives in asked:
+            if self._known.get((vocabulary, negatives)) is None:
+                phrased = self.network.phrased(vocabulary)
+                wanted.setdefault(phrased.templates, []).extend(phrased.row_names())
+        encoder, steps = self.network.text_encoder, list[Callable[[], object]]()
+        for templates, names in wanted.items():
+            new, size = self.names.unknown(encoder, names, templates), names_at_once(templates)
+            some = (new[start : start + size] for start in range(0, len(new), size))
+            steps += [partial(self.names.embed, encoder, few, templates) for few in some]
+        return steps[:-1]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 from lexiseg.core.images import open_picture
 from lexiseg.inference.encoded import Question
@@ -56,16 +56,13 @@ class Service:
             raise busy("The model is still being loaded: try again in a moment.")
         return self._served
 
-    async def prepare(self, folder: Path) -> Model:
+    async def prepare(self) -> Model:
         """Loads the model.
-
-        Args:
-            folder: the server's own, for embeddings of words.
 
         Raises:
             ValueError: if there is no such model, or it is damaged.
         """
-        self._served = await self._device.do(lambda: ServedModel(self._load(), folder))
+        self._served = await self._device.do(lambda: ServedModel(self._load()))
         return self._served.model
 
     def look(self, picture: bytes) -> tuple[str, Kept]:
@@ -92,20 +89,31 @@ class Service:
         kept = self._device.run(run)
         return self.cache.put(kept), kept
 
-    def ask(self, handle: str, kept: Kept, question: Question) -> tuple[Result, float]:
+    def ask(
+        self, handle: str, kept: Kept, question: Question, is_gone: Callable[[], bool] = lambda: False
+    ) -> tuple[Result, float]:
         """Asks the model of a picture; for a thread of `hands`.
+
+        Many new words are embedded in steps, between which the model serves others.
 
         Args:
             handle: of the picture, whose bytes are counted anew.
             kept: the picture.
             question: its words are read already.
+            is_gone: whether nobody waits for the answer any more.
 
         Returns:
             The answer, and the seconds that it took.
 
         Raises:
-            RequestError: if the picture became too large with what the model remembers of it.
+            RequestError: if the picture became too large with what the model remembers of it, or the words took too
+                long; what was embedded of them is remembered.
         """
+        limit, reading = time.monotonic() + self.settings.limits.seconds, 0.0
+        for step in self.served.steps_before(question):
+            if time.monotonic() > limit or is_gone():
+                raise busy("The server has not read so many new words in time: try again, and it goes on from there.")
+            reading += self._device.run(partial(seconds_of, step))
 
         def run() -> tuple[Result, float]:
             began = time.perf_counter()
@@ -113,9 +121,9 @@ class Service:
             self.metrics.answers += 1
             return result, time.perf_counter() - began
 
-        answer = self._device.run(run)
+        result, seconds = self._device.run(run)
         self.cache.measure(handle)
-        return answer
+        return result, reading + seconds
 
     def told_metrics(self) -> str:
         """Counts, times and what is measured now, as Prometheus reads them."""
@@ -133,3 +141,10 @@ class Service:
         """Ends the threads."""
         for lane in (self.hands, self._device):
             lane.close()
+
+
+def seconds_of(step: Callable[[], object]) -> float:
+    """Seconds that a step takes."""
+    began = time.perf_counter()
+    step()
+    return time.perf_counter() - began

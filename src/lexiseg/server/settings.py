@@ -40,7 +40,7 @@ class Limits:
     queue: int = 64
     """Requests that wait for the model; 503 beyond."""
     seconds: float = 30.0
-    """That a request waits for its turn, after which it is answered 503."""
+    """That a request waits for its turn, and that its new words take to be embedded, after which it is answered 503."""
     body_seconds: float = 60.0
     """In which a body must have arrived; 408 beyond."""
     header_seconds: float = 10.0

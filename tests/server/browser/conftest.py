@@ -146,6 +146,16 @@ def served(model: Any) -> Iterator[Served]:
 
 
 @pytest.fixture
+def fresh(model: Any) -> Iterator[Served]:
+    """A server that has been asked nothing yet."""
+    pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+    served = Served(model)
+    served.start()
+    yield served
+    served.stop()
+
+
+@pytest.fixture
 def visiting(browser: Any) -> Callable[..., Any]:
     """Opens a server's page, and checks at the end what must hold in every journey."""
 

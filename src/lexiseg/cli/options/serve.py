@@ -38,4 +38,4 @@ class ServeOptions:
     max_queue: Annotated[int, typer.Option(min=0)] = _LIMITS.queue
     """Requests that may wait for the model."""
     seconds: Annotated[float, typer.Option(min=0.1)] = _LIMITS.seconds
-    """That a request may wait for its turn."""
+    """That a request may wait for its turn, and that its new words may take."""
