@@ -222,9 +222,9 @@ class Model:
             rank_by: likewise.
             with_instances: likewise.
             tree: likewise.
-            batch_size: how many pictures go through the network at once, at most: those of one padded size, for which up to
-                four times as many are read ahead. On a CPU it saves time where the model is small, as the shipped ones
-                are. Answers are those to single pictures, but for what sums of another order round otherwise.
+            batch_size: how many pictures go through the network at once, at most: those of one padded size, for which
+                up to four times as many are read ahead. On a CPU it saves time where the model is small, as the shipped
+                ones are. Answers are those to single pictures, but for what sums of another order round otherwise.
             recursive: searches the folders inside of folders, too.
             every: of a video, takes every so many-th frame.
             on_error: called with what was given and the error, for a picture that can't be opened, which is left out;
