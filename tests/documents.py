@@ -22,9 +22,8 @@ NAMES = (README, *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs
 PAGE_MARK = re.compile(r"^<!-- blocks are not run: (.+?) -->$", re.MULTILINE)
 BLOCK = re.compile(r"(?:^<!-- not run: ([^\n]+?) -->\n\n?)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 README_REASONS = {
-    "lexiseg data list": "asks for data sets that lie elsewhere",
+    "lexiseg evaluate": "asks for the reader's predictions",
     "lexiseg segment photo.jpg -v": "downloads published weights",
-    "lexiseg models": "downloads published weights",
     "lexiseg finetune": "trains for minutes, and needs the reader's pictures",
     "lexiseg reproduce": "takes minutes to hours",
     "lexiseg demo --model": "asks for weights that lie elsewhere",
