@@ -129,7 +129,7 @@ def _read_words(options: SegmentOptions) -> tuple[Vocabulary, str]:
 
     vocabulary = read_vocabulary(options.vocabulary, unmarked, options.wordnet)
     kinds = [f"for {name}: {few(taken[kind])}" for kind, name in ((True, "things"), (False, "stuff")) if taken[kind]]
-    return vocabulary, f"Taken {'; '.join(kinds)} (:thing or :stuff behind a word decides)." if kinds else ""
+    return vocabulary, f"Taken {'; '.join(kinds)} (:thing or :stuff after a word decides)." if kinds else ""
 
 
 def _tell(
