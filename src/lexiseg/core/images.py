@@ -113,12 +113,12 @@ def header_of(path: Path) -> Header | None:
     """The header of a picture, whose pixels stay closed; None if it can't be read."""
     try:
         with open_regular(path) as file, _identify(file, "") as picture:
+            width, height = picture.size
             orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
             is_turned = orientation in SIDEWAYS and picture.format != "TIFF"  # whose size Pillow has swapped by now
-            size = picture.size if is_turned else picture.size[::-1]
     except Exception:  # a parser of untrusted bytes may raise anything
         return None
-    return Header(size, orientation)
+    return Header((width, height) if is_turned else (height, width), orientation)
 
 
 def size_of(path: Path) -> tuple[int, int] | None:
