@@ -2,7 +2,9 @@
 
 import re
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +30,53 @@ def test_every_act_is_asked_of_both_sides_by_each_number_of_clients(
         assert 0 < float(median) <= float(slowest)
         assert float(ratio) == pytest.approx(float(rate) / float(calls), rel=0.1, abs=0.02)
     assert re.search(r"memory: \d+ MB before 9 requests, \d+ MB after", told)
+
+
+@dataclass
+class Scripted:
+    """A connection that does one thing after the other, and the last for ever."""
+
+    acts: list[int | Exception]
+    closed: int = 0
+    asked: int = 0
+    headers: dict[str, str] = field(default_factory=lambda: {"Retry-After": "0"})
+    status: int = 0
+
+    def request(self, *_: object) -> None:
+        self.asked += 1
+        act = self.acts.pop(0) if len(self.acts) > 1 else self.acts[0]
+        if isinstance(act, Exception):
+            raise act
+        self.status = act
+
+    def getresponse(self) -> "Scripted":
+        return self
+
+    def read(self) -> bytes:
+        return b'{"error": "busy"}'
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def ask(connection: Any) -> dict[str, str]:
+    return serve._ask(connection, "/", b"", "application/json")
+
+
+def test_a_broken_connection_is_opened_again_once_and_a_dead_server_ends_the_benchmark() -> None:
+    idle, dead = Scripted([ConnectionResetError(), 503, 200]), Scripted([ConnectionRefusedError()])
+
+    assert ask(idle) == {"error": "busy"}
+    assert (idle.asked, idle.closed) == (3, 1)
+    with pytest.raises(ConnectionRefusedError):
+        ask(dead)
+    assert dead.asked == 2
+
+
+def test_a_server_that_stays_busy_ends_the_benchmark() -> None:
+    busy = Scripted([503])
+
+    with pytest.raises(SystemExit, match="503: busy"):
+        ask(busy)
+
+    assert busy.asked == serve.TRIES

@@ -215,8 +215,9 @@ def milliseconds(visit: Any, act: Callable[..., object], *given: object) -> floa
 
 
 def bar(most: float) -> float:
-    """What holds on two cores with nothing else to do; as much longer as others wait for them too."""
-    return most * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    """What must hold where nothing else waits for the cores; else it is told, and held to twice its share of them."""
+    crowd = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return most if crowd <= 1 else 2 * crowd * most
 
 
 def large(number: int) -> dict[str, Any]:
