@@ -40,9 +40,7 @@ from lexiseg.models.postprocess.panoptic import RankBy
 logger = logging.getLogger("lexiseg")
 
 MAX_REMEMBERED = 32
-"""Vocabularies whose embeddings a model keeps in memory."""
-MOST_BYTES = 2**30
-"""Of these."""
+"""Vocabularies whose embeddings a model keeps in memory, of 1 GiB at most."""
 SHOWN_WORDS = 8
 """Unknown words that the warning names."""
 
@@ -122,7 +120,7 @@ class Model:
         computing(self.device, precision)
         if compile:
             self.network.compile_parts()
-        self._known: Memory[tuple[Vocabulary, bool], VocabularyEmbeddings] = Memory(MAX_REMEMBERED, MOST_BYTES)
+        self._known: Memory[tuple[Vocabulary, bool], VocabularyEmbeddings] = Memory(MAX_REMEMBERED, 2**30)
         self._names = TextMemory()
         self._warned: set[str] = set()
 
