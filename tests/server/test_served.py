@@ -20,6 +20,7 @@ from lexiseg.server.service import Service
 from lexiseg.server.settings import Limits, Settings
 from serving import loading
 
+AWAITED = threading.Event()  # which is never set
 MANY = [f"word {number}" for number in range(10)]
 
 
@@ -110,7 +111,7 @@ def test_a_question_that_takes_too_long_is_refused_and_its_repeat_goes_on(
     serving_for: Callable[[float], Service], png: bytes, encoded: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = serving_for(0.5)
-    handle, kept = service.look(png)
+    handle, kept = service.look(png, AWAITED)
     asked = question(service.served, MANY)
     encoded.clear()
     quick = text.embed_names
@@ -121,17 +122,17 @@ def test_a_question_that_takes_too_long_is_refused_and_its_repeat_goes_on(
 
     monkeypatch.setattr(text, "embed_names", slow)
     with pytest.raises(RequestError, match="goes on from there") as refused:
-        service.ask(handle, kept, asked)
+        service.ask(handle, kept, asked, AWAITED)
     before = len(encoded)
     for _ in MANY:
         with suppress(RequestError):
-            service.ask(handle, kept, asked)
+            service.ask(handle, kept, asked, AWAITED)
             break
 
     assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "2"})
     assert 1 <= before < len(MANY)
     assert encoded == [(name,) for name in MANY]
-    result, _ = service.ask(handle, kept, asked)
+    result, _ = service.ask(handle, kept, asked, AWAITED)
     assert result.vocabulary.names == tuple(MANY)
     assert len(encoded) == len(MANY)
 
@@ -140,9 +141,9 @@ def test_another_question_comes_between(
     serving_for: Callable[[float], Service], png: bytes, encoded: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = serving_for(60.0)
-    handle, kept = service.look(png)
+    handle, kept = service.look(png, AWAITED)
     known, long = question(service.served, "cat, dog"), question(service.served, MANY)
-    service.ask(handle, kept, known)
+    service.ask(handle, kept, known, AWAITED)
     encoded.clear()
     begun, quick = threading.Event(), text.embed_names
 
@@ -152,10 +153,10 @@ def test_another_question_comes_between(
         return quick(*given)
 
     monkeypatch.setattr(text, "embed_names", slow)
-    asking = threading.Thread(target=service.ask, args=(handle, kept, long))
+    asking = threading.Thread(target=service.ask, args=(handle, kept, long, AWAITED))
     asking.start()
     begun.wait(timeout=60)
-    service.ask(handle, kept, known)
+    service.ask(handle, kept, known, AWAITED)
     between = len(encoded)
     asking.join()
 
@@ -164,14 +165,21 @@ def test_another_question_comes_between(
 
 
 def test_nothing_more_is_embedded_for_a_client_that_has_gone(
-    serving_for: Callable[[float], Service], png: bytes, encoded: list[tuple[str, ...]]
+    serving_for: Callable[[float], Service], png: bytes, encoded: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = serving_for(60.0)
-    handle, kept = service.look(png)
+    service, gone = serving_for(60.0), threading.Event()
+    handle, kept = service.look(png, AWAITED)
     encoded.clear()
+    real = text.embed_names
 
-    with pytest.raises(RequestError):
-        service.ask(handle, kept, question(service.served, MANY), lambda: len(encoded) == 3)
+    def leaving(*given: Any) -> Any:
+        if len(encoded) == 2:
+            gone.set()
+        return real(*given)
+
+    monkeypatch.setattr(text, "embed_names", leaving)
+    with pytest.raises(RequestError, match="Nobody"):
+        service.ask(handle, kept, question(service.served, MANY), gone)
 
     assert encoded == [(name,) for name in MANY[:3]]
 
