@@ -47,7 +47,6 @@ def test_requests_under_way_are_answered_before_it_ends(
 ) -> None:
     answers: list[int] = []
     with serving("--model", str(tiny_folder), TMPDIR=str(tmp_path)) as (process, address):
-        assert [path.name[:14] for path in tmp_path.iterdir()] == ["lexiseg-serve-"]
         words = ", ".join(f"word {n}" for n in range(200))
         handle = httpx.post(f"{address}/v1/encode", files={"picture": png}, timeout=60).json()["handle"]
         asked = {"json": {"handle": handle, "vocabulary": words}, "timeout": 60}
