@@ -22,7 +22,7 @@ export function createDownloads(store, { segment, picture }) {
   byId("formats").addEventListener("change", showWork);
   byId("downloads-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    saveAs("zip", async () => (await segment({ formats: chosen() }, { accept: "application/zip" })).blob());
+    if (!isSaving) saveAs("zip", async () => (await segment({ formats: chosen() }, { accept: "application/zip" })).blob());
   });
   byId("save-shown").addEventListener("click", () => saveAs("shown.png", picture));
 
@@ -41,7 +41,8 @@ export function createDownloads(store, { segment, picture }) {
   }
 
   function showWork() {
-    zip.disabled = isSaving || chosen().length === 0;
+    zip.disabled = chosen().length === 0;
+    zip.setAttribute("aria-disabled", isSaving); // it keeps the focus
     zip.textContent = isSaving ? "Saving …" : "Save as ZIP";
     byId("saving").textContent = isSaving ? "Writing the files." : "";
   }

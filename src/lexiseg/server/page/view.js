@@ -36,8 +36,8 @@ export function createView(store, askSoon) {
     set({ negatives: target.checked });
     askSoon();
   });
-  store.on(["threshold"], () => {
-    byId("threshold-value").textContent = state.threshold === null ? "the model's" : state.threshold.toFixed(2);
+  store.on(["threshold", "answer"], ({ answer }) => {
+    byId("threshold-value").textContent = (state.threshold ?? answer?.score_threshold)?.toFixed(2) ?? "";
   });
 
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -68,9 +68,9 @@ export function createView(store, askSoon) {
     actions[key] = () => set({ view: { ...state.view, [name]: state.view[name] ? 0 : usual } });
   }
   document.addEventListener("keydown", (event) => {
-    const isTyping = event.target.matches("input:not([type=range], [type=checkbox]), select, dialog, dialog *");
+    const isTyping = event.target.matches("input:not([type=range], [type=checkbox]), select");
     const isOff = event.key.length === 1 && !letters.checked;
-    if (isTyping || isOff || event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
+    if (isTyping || isOff || document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
     event.preventDefault();
     actions[event.key]();
   });
