@@ -17,6 +17,7 @@ html_title = f"lexiseg {__version__}"
 
 extensions = ["myst_parser", "generate.pages"]
 exclude_patterns = ["generate"]
+source_suffix = {".md": "markdown", ".ipynb": "markdown"}  # generate/pages.py makes Markdown of a notebook
 myst_enable_extensions = ["deflist", "fieldlist"]
 myst_heading_anchors = 4
 nitpicky = True

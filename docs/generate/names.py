@@ -15,7 +15,7 @@ import lexiseg
 
 PACKAGE = Path(lexiseg.__file__).parent
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Ask a model": ("load", "Model", "EncodedImage", "Result"),
+    "Inference": ("load", "Model", "EncodedImage", "Result"),
     "Words": ("Vocabulary", "Concept"),
     "What is found": ("Segment", "Guess", "PanopticMap", "Instance"),
     "Measure and train": ("evaluate", "train"),

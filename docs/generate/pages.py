@@ -3,6 +3,7 @@
 A page that a forge shows as it lies there has a comment where its generated part begins.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 
@@ -14,12 +15,30 @@ from generate.names import names_markdown
 
 MARK = "<!-- the rest is made when the site is built -->"
 NAVIGATION: Mapping[str, tuple[str, ...]] = {
-    "Begin": ("start", "photographs", "sources", "words", "files", "own-pictures", "serve", "evaluate"),
-    "Find": ("recipes", "troubleshooting", "commands", "python"),
-    "Understand": ("systems", "opsnet", "ovseg", "fcclip"),
-    "Train and reproduce": ("training", "results", "reproduce", "reproduced/RESULTS"),
+    "Guide": (
+        "start",
+        "Notebook <quickstart>",
+        "photographs",
+        "sources",
+        "words",
+        "files",
+        "own-pictures",
+        "serve",
+        "evaluate",
+    ),
+    "Reference": ("recipes", "troubleshooting", "commands", "python"),
+    "How it works": ("systems", "opsnet", "ovseg", "fcclip"),
+    "Train and reproduce": (
+        "training",
+        "results",
+        "ovseg-results",
+        "reproduce",
+        "Every table and claim <reproduced/RESULTS>",
+    ),
 }
 """The pages by the part of the navigation in which they stand."""
+NOTEBOOKS = ("quickstart",)
+"""Pages that are notebooks."""
 OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)#]+)(?:#[^)]*)?\)")
 """Links to files of the repository that are no pages of the site."""
 
@@ -41,11 +60,22 @@ MADE: Mapping[str, Callable[[], str]] = {
 """What is put in the place of the mark, by page."""
 
 
+def notebook_markdown(name: str, text: str) -> str:
+    """A notebook's cells, and at the end the notebook to download; git holds no outputs."""
+    parts = []
+    for cell in json.loads(text)["cells"]:
+        told = "".join(cell["source"])
+        parts.append(f"```python\n{told}\n```" if cell["cell_type"] == "code" else told)
+    return "\n\n".join([*parts, f"Download the notebook: {{download}}`{name}.ipynb`"])
+
+
 def fill(app: Sphinx, page: str, source: list[str]) -> None:
     """Fills in a page's generated part, and names files outside of the site where its Markdown links to them."""
     if page in MADE:
         assert MARK in source[0], page
         source[0] = source[0].replace(MARK, MADE[page]())
+    if page in NOTEBOOKS:
+        source[0] = notebook_markdown(page, source[0])
     source[0] = OUTSIDE.sub(r"\1 (`\2`)", source[0])
 
 

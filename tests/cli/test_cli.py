@@ -87,7 +87,7 @@ def test_what_segment_writes_is_coco_panoptic_format(ask: Run, picture: Path, tm
     ran = ask(picture)
 
     assert ran.code == 0
-    assert ran.err == "Taken for things: 'cat', 'dog' (:thing or :stuff behind a word decides).\n"
+    assert ran.err == "Taken for things: 'cat', 'dog' (:thing or :stuff after a word decides).\n"
     assert ran.out.splitlines()[0].startswith(f"{picture}: ")
     dataset = read_panoptic(out, annotations=out / "panoptic.json", masks=out, images=Path("/"))
     (sample,) = dataset.samples

@@ -150,6 +150,38 @@ def test_answers_to_one_question_add_up_in_a_folder(ask: Run, pictures: Path, tm
     ]
 
 
+def test_pictures_keep_their_names_when_others_come_and_go(ask: Run, pictures: Path, tmp_path: Path) -> None:
+    assert ask(pictures).code == 0
+    with Image.open(pictures / "a.png") as image:
+        image.convert("RGB").save(pictures / "a.jpg")
+    shutil.copytree(pictures, tmp_path / "other")
+
+    more = ask(pictures, "--resume")
+    again = ask(tmp_path / "other" / "b.png", pictures)
+
+    assert (more.code, again.code) == (0, 0)
+    assert "3 of 4 pictures are finished already" in more.err
+    names = {path.name.removesuffix(".png") for path in tmp_path.glob("out/*.png") if "overlay" not in path.name}
+    assert names == {"a", "a-jpg", "b", "c", "other-b"}
+    document = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    assert len({image["path"] for image in document["images"]}) == len(document["images"]) == 5
+
+
+def test_results_beside_their_pictures_are_no_pictures(ask: Run, pictures: Path, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    shutil.copytree(pictures, taken)
+    for path in taken.iterdir():
+        path.rename(path.with_suffix(".jpg"))
+
+    for how in ((), ("--resume",), ("--recursive", "--resume", "--format", "semantic,cutouts"), ("--recursive",)):
+        out = taken / "more" if "semantic,cutouts" in how else taken
+        ran = ask(taken, *how, out=out)
+        assert ran.code == 0, ran.err
+        document = json.loads((taken / "panoptic.json").read_text())
+        assert {image["path"] for image in document["images"]} == {str(taken / f"{name}.jpg") for name in NAMES}
+        assert len(list(taken.glob("*.overlay.png"))) == 3
+
+
 def test_answers_to_two_questions_are_never_mixed(ask: Run, pictures: Path, tmp_path: Path) -> None:
     assert ask(pictures).code == 0
     before = result_in(tmp_path / "out")

@@ -257,5 +257,16 @@ def test_the_best_region_of_each_word_is_found_in_frames_too(run: Run, walk: Pat
     assert (out / "walk-000004.png").is_file()
 
 
+def test_no_truth_numbers_frames(ask: Run, walk: Path, tmp_path: Path) -> None:
+    picture = {"id": 1, "file_name": walk.name, "height": 40, "width": 60}
+    truth = {"images": [picture], "annotations": [], "categories": [{"id": 1, "name": "cat", "isthing": 1}]}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+
+    ran = ask(walk, "--categories", tmp_path / "truth.json", vocabulary="cat")
+
+    assert ran.code == 2
+    assert "--categories numbers no frames of videos" in ran.err
+
+
 def test_a_number_of_frames_that_makes_no_sense_is_a_mistake_of_usage(ask: Run, walk: Path) -> None:
     assert ask(walk, "--every", 0).code == 2

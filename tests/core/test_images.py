@@ -394,6 +394,22 @@ def test_a_heic_photograph_opens_upright_and_nothing_is_registered_with_pillow(t
     assert "HEIF" not in Image.OPEN
 
 
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "MPO", "HEIF"])
+def test_the_header_tells_the_size_of_a_turned_picture(tmp_path: Path, form: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned"
+    if form == "HEIF":
+        heic(path, photograph(), exif=exif.tobytes())
+    elif form == "MPO":
+        photograph().save(path, format=form, save_all=True, append_images=[photograph()], exif=exif)
+    else:
+        photograph().save(path, format=form, exif=exif)
+
+    assert size_of(path) == open_picture(path).shape[:2]
+    assert size_of(path) == (64, 48) or form == "JPEG2000"
+
+
 def test_a_heic_photograph_says_what_opens_it_where_that_is_not_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

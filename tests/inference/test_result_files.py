@@ -11,6 +11,7 @@ import pytest
 from lexiseg.inference.formats import FORMATS, USUAL, files_of
 from lexiseg.inference.result import Result
 from lexiseg.inference.result_files import RECORD, Categories, Request, ResultWriter, check_unspoilt
+from lexiseg.inference.result_record import earlier_names, results_in
 from result_maps import odd_result, result_of
 
 ALL = tuple(FORMATS)
@@ -25,9 +26,11 @@ def result() -> Result:
 def writer(
     folder: Path, result: Result, *, resume: bool = False, formats: Any = ALL, words: str = "w", names: Any = NAMES
 ) -> ResultWriter:
+    identities = {f"{name}.png": f"/pictures/{name}.jpg" for name in names}
+    frames = {f"walk-{number:06d}.png": f"/walk.mp4#{number}" for number in range(2)}
     request = Request(
         question={"description": "lexiseg test", "words": words},
-        identity_of={f"{name}.png": f"/pictures/{name}.jpg" for name in names}.get,
+        identity_of={**identities, **frames}.get,
         resume=resume,
     )
     return ResultWriter(folder, Categories.of(result.vocabulary), request=request, formats=formats)
@@ -83,6 +86,24 @@ def test_a_killed_run_goes_on_in_all_formats(result: Result, tmp_path: Path, who
         add(again, result, "c")
 
     assert content(out) == whole
+
+
+def test_what_a_killed_run_has_finished_of_another_question_is_not_thrown_away_by_one_that_resumes(
+    result: Result, tmp_path: Path
+) -> None:
+    run = writer(tmp_path, result)
+    add(run, result, "a", "b")
+    killed(run)
+    left = content(tmp_path)
+
+    with pytest.raises(
+        ValueError, match=r"results of other words, .* \(a\.png, b\.png\).*; repeat what they were made"
+    ):
+        writer(tmp_path, result, words="other", resume=True)
+
+    assert content(tmp_path) == left
+    writer(tmp_path, result, words="other").__exit__(None, None, None)
+    assert content(tmp_path) == {}
 
 
 @pytest.mark.parametrize("harm", ["cut", "lost"])
@@ -143,15 +164,52 @@ def test_other_formats_are_another_question(result: Result, tmp_path: Path) -> N
     with writer(tmp_path, result) as run:
         add(run, result, *NAMES)
 
-    with pytest.raises(ValueError, match=r"other settings \(b\.png, c\.png\)"):
+    with pytest.raises(ValueError, match=r"results of the formats overlay,.*,html \(b\.png, c\.png\), and they would"):
         writer(tmp_path, result, formats=USUAL, names="a")
-    with pytest.raises(ValueError, match="repeat what they were made with"):
+    with pytest.raises(ValueError, match=r"repeat --format overlay,.*,html, or choose another --out"):
         writer(tmp_path, result, formats=USUAL, resume=True)
     with writer(tmp_path, result, formats=USUAL) as run:  # all are asked for anew: what is of the others goes
         add(run, result, "a")
 
     assert content(tmp_path).keys() == {RECORD, "panoptic.json", "a.png", "a.overlay.png"}
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def test_a_film_of_other_answers_goes_with_them(result: Result, tmp_path: Path) -> None:
+    with writer(tmp_path, result) as run:
+        add(run, result, "a", "walk-000000", "walk-000001")
+    for name in ("walk", "a"):
+        (tmp_path / f"{name}.overlay.mp4").write_text("film")
+    with writer(tmp_path, result) as run:
+        add(run, result, "walk-000000")
+    assert (tmp_path / "walk.overlay.mp4").exists()
+
+    with writer(tmp_path, result, words="other") as run:
+        add(run, result, "walk-000000")
+
+    assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["a.overlay.mp4"]  # which is none of a video
+
+
+def test_the_files_of_results_and_the_names_of_their_pictures_are_known(result: Result, tmp_path: Path) -> None:
+    with writer(tmp_path, result, formats=("overlay", "semantic")) as run:
+        add(run, result, "a", "walk-000000")
+    run = writer(tmp_path, result, formats=("overlay", "semantic"))
+    add(run, result, "b")
+    log = run._staging.path / "finished.jsonl"
+    log.write_text(log.read_text() + '{"name"')
+
+    names = ("a", "walk-000000")
+    assert results_in(tmp_path) == {
+        *(f"{folder}{name}{mark}.png" for name in names for folder, mark in (("", ".overlay"), ("semantic/", ""))),
+        "walk.overlay.mp4",
+        "lexiseg-sheet.jpg",
+    }
+    assert results_in(tmp_path / "semantic") == set()
+    assert list(earlier_names(tmp_path)) == [
+        ("/pictures/a.jpg", "a"),
+        ("/walk.mp4#0", "walk-000000"),
+        ("/pictures/b.jpg", "b"),
+    ]
 
 
 def test_a_close_that_fails_leaves_the_earlier_result_whole(
@@ -210,8 +268,8 @@ def test_what_earlier_versions_left_is_never_mixed_with_other_answers(result: Re
         add(run, result, "a", "b")
     as_before(tmp_path)
 
-    for other in ({"words": "other"}, {"formats": ALL}):
-        with pytest.raises(ValueError, match=r"other settings \(b\.png\)"):
+    for other, what in (({"words": "other"}, "other settings"), ({"formats": ALL}, "the formats overlay,panoptic")):
+        with pytest.raises(ValueError, match=rf"{what} \(b\.png\)"):
             writer(tmp_path, result, names="a", **{"formats": USUAL, **other})
 
 

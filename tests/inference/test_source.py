@@ -93,10 +93,24 @@ def test_files_folders_and_patterns_are_one_source(album: Path) -> None:
     assert source.count() == 5
 
 
-def test_folders_inside_are_searched_but_not_that_of_the_results(album: Path) -> None:
-    found = shown(Source.of([Path()], recursive=True, leave_out=album / "in" / "deep"))
+def test_what_is_named_twice_keeps_its_first_place(album: Path) -> None:
+    source = Source.of(["b.jpg.png", ".", str(album / "a.png"), "in/../walk-000003.png"])
 
-    assert set(found.values()) == {"a.png", "b.jpg.png", "walk-000003.png", "in/a.png"}
+    assert list(shown(source).values()) == ["b.jpg.png", "a.png", "walk-000003.png"]
+
+
+def test_pictures_and_videos_keep_the_names_that_they_have(album: Path, walk: Path) -> None:
+    (album / "link.png").symlink_to("b.jpg.png")
+    earlier = [
+        (str(album.resolve() / "in" / "a.png"), "old"),
+        (f"{walk.resolve()}#8", "film-000008"),
+        (str(album.resolve() / "b.jpg.png"), "link"),
+        ("/elsewhere.png", "a"),
+    ]
+
+    source = Source.of(["a.png", "in/a.png", "walk.mp4", "b.jpg.png", "link.png"], every=8, earlier=iter(earlier))
+
+    assert list(shown(source)) == ["a", "old", "film-000000", "film-000008", "b.jpg", "link"]
 
 
 def test_a_list_names_paths_beside_itself_and_addresses(album: Path) -> None:
@@ -143,6 +157,14 @@ def test_a_list_that_is_too_large_is_not_read(album: Path) -> None:
 
     with pytest.raises(PictureError, match="is no list"):
         Source.of(["list.txt"])
+
+
+def test_half_an_address_is_told_in_its_turn(album: Path) -> None:
+    half, fine = Source.of(["http://[::1", "a.png"]).items()
+
+    assert red_of(fine) == 0
+    with pytest.raises(PictureError, match=r"'http://\[::1' "):
+        half.open()
 
 
 def test_an_address_is_fetched_when_its_turn_comes(album: Path) -> None:

@@ -28,6 +28,7 @@ from lexiseg.inference.numbering import numbered
 from lexiseg.inference.predictor import Model, load
 from lexiseg.inference.result import Result
 from lexiseg.inference.result_files import RECORD, Request, ResultWriter, check_unspoilt
+from lexiseg.inference.result_record import earlier_names
 from lexiseg.inference.sheet import MOST_CELLS, cell, save_sheet
 from lexiseg.inference.source import Item, Origin, Source
 from lexiseg.inference.visualize import found_words
@@ -47,7 +48,8 @@ def run_segment(options: SegmentOptions) -> int:
         ValueError: if vocabulary, pictures, model or folder are of no use.
     """
     vocabulary, taken = _read_words(options)
-    source = Source.of(options.pictures, recursive=options.recursive, every=options.every, leave_out=options.out)
+    earlier = earlier_names(options.out)
+    source = Source.of(options.pictures, recursive=options.recursive, every=options.every, earlier=earlier)
     origins = source.origins.values()
     vocabulary, categories = numbered(vocabulary, [origin.shown for origin in origins], options.categories)
     formats = known_formats(options.format)
@@ -127,7 +129,7 @@ def _read_words(options: SegmentOptions) -> tuple[Vocabulary, str]:
 
     vocabulary = read_vocabulary(options.vocabulary, unmarked, options.wordnet)
     kinds = [f"for {name}: {few(taken[kind])}" for kind, name in ((True, "things"), (False, "stuff")) if taken[kind]]
-    return vocabulary, f"Taken {'; '.join(kinds)} (:thing or :stuff behind a word decides)." if kinds else ""
+    return vocabulary, f"Taken {'; '.join(kinds)} (:thing or :stuff after a word decides)." if kinds else ""
 
 
 def _tell(

@@ -115,9 +115,10 @@ def header_of(path: Path) -> Header | None:
         with open_regular(path) as file, _identify(file, "") as picture:
             width, height = picture.size
             orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
+            is_turned = orientation in SIDEWAYS and picture.format != "TIFF"  # whose size Pillow has swapped by now
     except Exception:  # a parser of untrusted bytes may raise anything
         return None
-    return Header((width, height) if orientation in SIDEWAYS else (height, width), orientation)
+    return Header((width, height) if is_turned else (height, width), orientation)
 
 
 def size_of(path: Path) -> tuple[int, int] | None:

@@ -6,11 +6,12 @@ import re
 import stat
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from lexiseg.core.errors import PictureError
-from lexiseg.core.files import file_mode, real
+from lexiseg.core.files import file_mode
 from lexiseg.core.messages import printable
 
 SUFFIXES = frozenset((
@@ -23,40 +24,61 @@ VIDEO_SUFFIXES = frozenset((
 
 OVERLAY_MARK = ".overlay"
 """Suffix of an overlay's stem, after its picture's name."""
+MOST_BYTES_OF_A_NAME = 180  # with what is put behind it, a file system still takes it
+_FRAME = re.compile(r"(.+)-([0-9]{6,12})", re.DOTALL)
 
 
-def find_pictures(arguments: Sequence[str], *, recursive: bool = False, leave_out: Path | None = None) -> list[Path]:
-    """Expands files, folders and globs to a list of files.
+def find_pictures(
+    argument: str, *, recursive: bool = False, results_in: Callable[[Path], Container[str]] = lambda folder: ()
+) -> list[Path]:
+    """Expands a file, a folder or a glob to a list of files, in which `page2` comes before `page10`.
 
     - A file is taken as it is, whatever its suffix. So is a path at which there is nothing: opening
       it raises, and one missing picture of many does not stop the others.
     - A folder gives the pictures that lie directly in it, hidden files left out. Folders inside it
-      are not searched unless that is asked for, so that earlier results beneath are never taken for pictures;
-      `'folder/**/*.jpg'` searches them too.
+      are not searched unless that is asked for; `'folder/**/*.jpg'` searches them too.
     - A glob (`*`, `?`, `[...]`, and `**` for any depth) gives the files with a picture's suffix
       that match; and videos if it ends in the suffix of a video.
 
-    The order is that of the arguments; within one argument `page2` comes before `page10`. A file
-    that is named more than once, in whatever spelling, is kept at its first place.
-
     Args:
-        arguments: as they were typed.
+        argument: as it was typed.
         recursive: searches the folders inside of folders, too, but no hidden ones, and follows no links to folders.
-        leave_out: a folder that is not searched then: where the results go.
+        results_in: gives the paths in a folder, with slashes, that are no pictures but results; asked of each folder
+            that is searched.
 
     Raises:
-        PictureError: if there are no arguments, or a folder or glob holds no picture.
+        PictureError: if a folder or glob holds no picture.
     """
-    if not arguments:
-        raise PictureError("no picture was given; name at least one file, folder or pattern.")
-    found: dict[Path, Path] = {}
-    for argument in arguments:
-        for path in _expand(argument, recursive, leave_out):
-            found.setdefault(real(path.parent) / path.name, path)
-    return list(found.values())
+    path = Path(argument)
+    mode = file_mode(path)
+    if stat.S_ISDIR(mode):
+        try:
+            inside = _pictures(_below(path) if recursive else path.iterdir(), path, results_in)
+        except OSError as error:
+            raise PictureError(
+                f"the folder {printable(path)} can't be read ({error.strerror}); check its permissions."
+            ) from error
+        if not inside:
+            below = "" if recursive else "; or search the folders inside it, too (--recursive, or '**/*' behind it)"
+            raise PictureError(
+                f"the folder {printable(path)} holds no pictures; name another one, or its videos ('*.mp4'){below}."
+            )
+        return inside
+    if mode or not glob.has_magic(argument):
+        return [path]
+    folder = Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
+    # Not Path.glob, which takes no absolute patterns.
+    found = map(Path, glob.iglob(argument, recursive=True))  # noqa: PTH207
+    matches = _pictures(found, folder, results_in, path.suffix.lower())
+    if not matches:
+        raise PictureError(
+            f"the pattern {printable(argument)} matches no pictures; check it, "
+            "and keep it in quotes so that the shell leaves it alone."
+        )
+    return matches
 
 
-def unique_names(paths: Sequence[Path]) -> list[str]:
+def unique_names(paths: Sequence[Path], known: Mapping[int, str] | None = None) -> list[str]:
     """One unique name without suffix per picture, for its output files.
 
     A stem that no other picture has is kept. Where several have it, the folder's name is added if
@@ -64,22 +86,42 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     number makes the rest unique. One that ends like an overlay's (`cat.overlay`) ends in `-overlay`
     instead. No name of another one is that of a video with a number behind it (`walk-000012`), as its frames have.
     Case is ignored, as some file systems ignore it.
+
+    Args:
+        paths: of the pictures.
+        known: names that some have already, by their places; the first keeps a name that several have.
     """
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
         groups[_fold(_stem(path))].append(path)
-    taken = {key: 1 for key, members in groups.items() if len(members) == 1}
+    kept: dict[str, int] = {}
+    for place, name in (known or {}).items():
+        kept.setdefault(_fold(name), place)
+    own = {place: known[place] for place in kept.values()} if known else {}
+    taken = dict.fromkeys(kept, 1)
+    taken |= {key: 1 for key, members in groups.items() if len(members) == 1 and key not in kept}
     differ = {
         key: (len({path.parent for path in members}) > 1, len({path.suffix for path in members}) > 1)
         for key, members in groups.items()
-        if len(members) > 1
+        if len(members) > 1 or key in kept
     }
-    names = [_name(path, differ, taken) for path in paths]
-    like_frames = {match[1] for name in names if (match := re.fullmatch("(.+)-[0-9]{6,}", _fold(name), re.DOTALL))}
+    names = [own[place] if place in own else _name(path, differ, taken) for place, path in enumerate(paths)]
+    like_frames = {_fold(video) for name in names if (video := frame_of(name)[0])}
     for place, path in enumerate(paths):
         while path.suffix.lower() in VIDEO_SUFFIXES and _fold(names[place]) in like_frames:
             names[place] = _free(f"{names[place]}-{path.suffix[1:]}", taken)
     return names
+
+
+def frame_of(name: str) -> tuple[str, int]:
+    """The video and the number of the frame whose result files have this name; an empty name if it is that of none."""
+    match = _FRAME.fullmatch(name)
+    return (match[1], int(match[2])) if match else ("", -1)
+
+
+def film_name(video: str) -> str:
+    """The file in which the overlays of a video's frames are joined, by the video's name."""
+    return f"{video}{OVERLAY_MARK}.mp4"
 
 
 def pair_names(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
@@ -111,50 +153,31 @@ def _last(name: str) -> str:
     return _whole(name).rpartition("/")[2]
 
 
-def _expand(argument: str, recursive: bool, leave_out: Path | None) -> list[Path]:
-    path = Path(argument)
-    mode = file_mode(path)
-    if stat.S_ISDIR(mode):
-        try:
-            inside = _pictures(_below(path, leave_out) if recursive else path.iterdir())
-        except OSError as error:
-            raise PictureError(
-                f"the folder {printable(path)} can't be read ({error.strerror}); check its permissions."
-            ) from error
-        if not inside:
-            below = "" if recursive else "; or search the folders inside it, too (--recursive, or '**/*' behind it)"
-            raise PictureError(
-                f"the folder {printable(path)} holds no pictures; name another one, or its videos ('*.mp4'){below}."
-            )
-        return inside
-    if mode or not glob.has_magic(argument):
-        return [path]
-    # Not Path.glob, which takes no absolute patterns.
-    matches = _pictures(map(Path, glob.iglob(argument, recursive=True)), path.suffix.lower())  # noqa: PTH207
-    if not matches:
-        raise PictureError(
-            f"the pattern {printable(argument)} matches no pictures; check it, "
-            "and keep it in quotes so that the shell leaves it alone."
-        )
-    return matches
-
-
-def _below(folder: Path, leave_out: Path | None) -> Iterator[Path]:
+def _below(folder: Path) -> Iterator[Path]:
     """All files in a folder and in those inside it."""
-    avoided = None if leave_out is None else real(leave_out)
     # Not Path.walk, which Python 3.11 lacks.
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".") and real(Path(place, name)) != avoided]
+        folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(place, name) for name in names)
 
 
-def _pictures(paths: Iterable[Path], asked: str = "") -> list[Path]:
-    """The pictures among files, in natural order; and videos of the suffix that was asked for."""
+def _pictures(
+    paths: Iterable[Path], searched: Path, results_in: Callable[[Path], Container[str]], asked: str = ""
+) -> list[Path]:
+    """The pictures among files below a folder, in natural order; and videos of the suffix that was asked for."""
     suffixes = SUFFIXES | (VIDEO_SUFFIXES & {asked})
+
+    def is_result(path: Path) -> bool:
+        above = path.parents[: len(path.parts) - len(searched.parts)]
+        return any(path.relative_to(folder).as_posix() in results_in(folder) for folder in above)
+
     kept = (
         path
         for path in paths
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and stat.S_ISREG(file_mode(path))
+        if path.suffix.lower() in suffixes
+        and not path.name.startswith(".")
+        and stat.S_ISREG(file_mode(path))
+        and not is_result(path)
     )
     return sorted(kept, key=_natural)
 
@@ -168,9 +191,14 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
 
 def _stem(path: Path) -> str:
     """The name without suffix; `cat.overlay.png` must not get the name that the overlay of `cat.png` will have."""
-    stem = path.stem or "picture"
+    stem = _cut(path.stem) or "picture"
     bare = stem[: -len(OVERLAY_MARK)]
     return f"{bare}-{OVERLAY_MARK[1:]}" if _fold(stem).endswith(OVERLAY_MARK) else stem
+
+
+def _cut(name: str) -> str:
+    content = name.encode("utf-8", "surrogateescape")
+    return name if len(content) <= MOST_BYTES_OF_A_NAME else content[:MOST_BYTES_OF_A_NAME].decode("utf-8", "ignore")
 
 
 def _fold(name: str) -> str:

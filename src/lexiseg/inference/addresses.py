@@ -30,8 +30,11 @@ def is_address(text: object) -> bool:
 
 def name_of(address: str) -> str:
     """What a picture at an address is called: the last part of its path, or else its host; no slash is in it."""
-    parts = urlsplit(address)
-    last = PurePosixPath(unquote(parts.path)).name or parts.hostname or "picture"
+    try:
+        parts = urlsplit(address)
+        last = PurePosixPath(unquote(parts.path)).name or parts.hostname or "picture"
+    except ValueError:  # half an address, which fetching refuses
+        last = "picture"
     return re.sub(r"[^\w.()+ -]", "_", last)[-100:]
 
 

@@ -8,15 +8,15 @@ from PIL import Image
 
 from lexiseg.core.errors import PictureError
 from lexiseg.core.messages import printable
-from lexiseg.core.picture_files import OVERLAY_MARK
-from lexiseg.inference.source import Origin, frame_of
+from lexiseg.core.picture_files import OVERLAY_MARK, film_name, frame_of
+from lexiseg.inference.source import Origin
 from lexiseg.inference.video import facts_of, frames_of, write_video
 from lexiseg.inference.visualize import drawing_size
 
 
 def film_of(folder: Path, video: Origin) -> Path:
     """Where the overlays of a video's frames are joined to a video."""
-    return folder / f"{video.name}{OVERLAY_MARK}.mp4"
+    return folder / film_name(video.name)
 
 
 def write_film(folder: Path, video: Origin, every: int, report: Callable[[int, int], None]) -> bool:

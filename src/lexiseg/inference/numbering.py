@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lexiseg.core.errors import UsageError
 from lexiseg.core.messages import printable, shown
-from lexiseg.core.picture_files import pair_names
+from lexiseg.core.picture_files import VIDEO_SUFFIXES, pair_names
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.categories import match_categories
 from lexiseg.data.formats.coco_panoptic import read_lists
@@ -22,10 +22,14 @@ def numbered(vocabulary: Vocabulary, given: Sequence[str], truth: Path | None) -
         truth: a JSON in COCO format; None if there is none.
 
     Raises:
-        UsageError: naming the first word or picture that the truth lacks.
+        UsageError: naming the first word or picture that the truth lacks, or a video, whose frames no truth has.
     """
     if truth is None:
         return vocabulary, Categories.of(vocabulary)
+    if videos := [name for name in given if Path(name).suffix.lower() in VIDEO_SUFFIXES]:
+        raise UsageError(
+            f"--categories numbers no frames of videos: leave it out, or leave {printable(videos[0])} out."
+        )
     listed, id_of = read_lists(truth)
     category_of = {place: number for number, place in match_categories(listed, vocabulary).items()}
     kind_of = {category.id: category.is_thing for category in listed}

@@ -55,13 +55,15 @@ def load(
     """Loads a model.
 
     Args:
-        name_or_dir: "storybook" (an OPSNet) or "tiny-ovseg" (an OVSeg), the models inside the package, trained on
-            the drawn world only; or a model folder; or a model on the Hugging Face hub, such as "owner/name".
+        name_or_dir: a name that `lexiseg models` shows: "storybook" (an OPSNet) and "tiny-ovseg" (an OVSeg) are inside
+            the package, for drawn pictures only; others, such as "swin-l-coco", are fetched from the Hugging Face hub
+            and assembled the first time. Or a model folder, ours or in transformers' layout; a checkpoint file of
+            FC-CLIP, Mask2Former or OVSeg; or "owner/name" on the hub.
         device: "auto" takes a GPU if there is one; or any name that torch knows.
         precision: what the network computes in; see `lexiseg.core.devices.computing`. Weights stay float32.
         compile: lets torch.compile take the network. The first picture waits for it, minutes where the model is large;
-            so do the first ones of another canvas or batch size. Answers are the same but for rounding. For many
-            pictures: on a CPU, of one canvas, it saves a tenth; code for every canvas saves nothing there.
+            so do the first ones of another padded size or batch size. Answers are the same but for rounding. For many
+            pictures: on a CPU, of one padded size, it saves a tenth; code for every size saves nothing there.
 
     Raises:
         ModelError: if there is no such model, or it is damaged.
@@ -220,9 +222,9 @@ class Model:
             rank_by: likewise.
             with_instances: likewise.
             tree: likewise.
-            batch_size: how many pictures go through the network at once, at most: those of one canvas, for which up to
-                four times as many are read ahead. On a CPU it saves time where the model is small, as the shipped ones
-                are. Answers are those to single pictures, but for what sums of another order round otherwise.
+            batch_size: how many pictures go through the network at once, at most: those of one padded size, for which
+                up to four times as many are read ahead. On a CPU it saves time where the model is small, as the shipped
+                ones are. Answers are those to single pictures, but for what sums of another order round otherwise.
             recursive: searches the folders inside of folders, too.
             every: of a video, takes every so many-th frame.
             on_error: called with what was given and the error, for a picture that can't be opened, which is left out;

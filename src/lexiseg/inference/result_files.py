@@ -14,15 +14,17 @@ from PIL import Image
 
 from lexiseg.core.files import STAGED, StagingFolder, real, writing
 from lexiseg.core.messages import printable
-from lexiseg.core.picture_files import OVERLAY_MARK
+from lexiseg.core.picture_files import OVERLAY_MARK, film_name
 from lexiseg.core.structures import PanopticMap
 from lexiseg.inference.formats import FORMATS, HTML, USUAL, all_files, documents_of, finish, known_formats
 from lexiseg.inference.formats.format import Categories, FinishedPicture, NamedResult, Run, name_of_picture
 from lexiseg.inference.formats.panoptic import DOCUMENT, PANOPTIC, read_map
 from lexiseg.inference.result import Result
 from lexiseg.inference.result_record import (
+    FINISHED,
     RECORD,
     Request,
+    check_leftovers,
     earlier_results,
     question_of,
     read_pictures,
@@ -32,10 +34,8 @@ from lexiseg.inference.result_record import (
 )
 
 __all__ = ["DOCUMENT", "RECORD", "Categories", "Request", "ResultWriter", "check_unspoilt", "save"]
-_FINISHED = "finished.jsonl"
-"""In a hidden folder: the record of what is finished there."""
 _STALE = "stale.jsonl"
-"""Likewise: names of files that go."""
+"""In a hidden folder: names of files that go."""
 
 
 class ResultWriter:
@@ -56,8 +56,8 @@ class ResultWriter:
 
         Raises:
             ValueError: if it can't be written, another run answers another question in it, or it holds answers to
-                another question, or of another picture under the same name, that would not all be replaced; or if a
-                format is not known.
+                another question, or of another picture under the same name, that would not all be replaced, or a run
+                that resumes finds some that a killed one has left; or if a format is not known.
         """
         self.folder = folder
         self.formats = known_formats(formats)
@@ -67,6 +67,8 @@ class ResultWriter:
         self._names: set[str] = set()
         self._others: list[str] = []
         self._earlier = earlier_results(folder, self._question, request)
+        if request.resume:
+            check_leftovers(folder, self._question)
         with writing(folder, ValueError, ValueError):  # a name with a null byte is a ValueError
             self._staging = StagingFolder(folder, inherit=self._inherit)
         try:
@@ -91,7 +93,7 @@ class ResultWriter:
         """
         if not self._request.resume or PANOPTIC not in self.formats:
             return
-        here = read_pictures(self._staging.path / _FINISHED)
+        here = read_pictures(self._staging.path / FINISHED)
         for folder, pictures in ((self.folder, self._earlier.pictures()), (self._staging.path, here)):
             for picture in pictures:
                 yield Path(picture.name).stem, partial(read_map, folder, picture, self._categories)
@@ -201,14 +203,14 @@ class ResultWriter:
                 number = picture.image["id"]
                 last = max(last, number if isinstance(number, int) else 0)
                 yield picture
-        for number, picture in enumerate(read_pictures(self._staging.path / _FINISHED), start=last + 1):
+        for number, picture in enumerate(read_pictures(self._staging.path / FINISHED), start=last + 1):
             known = number if own is None else own[picture.image["file_name"]]
             yield replace(picture, image={**picture.image, "id": known})
 
     def _files(self) -> Iterator[str]:
         """The files that this run has made."""
         yield from self._others
-        for picture in read_pictures(self._staging.path / _FINISHED):
+        for picture in read_pictures(self._staging.path / FINISHED):
             yield from picture.files
 
     def _stale(self) -> Iterator[str]:
@@ -218,7 +220,7 @@ class ResultWriter:
 
     def _log(self, folder: Path, *pictures: FinishedPicture) -> None:
         """Writes down what is asked, and the pictures whose files are there, whole lines or none."""
-        path = folder / _FINISHED
+        path = folder / FINISHED
         begin = path.stat().st_size if path.exists() else 0
         lines = [] if begin else [json.dumps(self._question) + "\n"]
         try:
@@ -230,7 +232,7 @@ class ResultWriter:
 
     def _check_alone(self) -> None:
         """Refuses to start beside a run whose answers could not be told from these."""
-        for log in self.folder.glob(f"{STAGED}*/{_FINISHED}"):
+        for log in self.folder.glob(f"{STAGED}*/{FINISHED}"):
             try:
                 question = read_question(log)
             except (OSError, ValueError):  # it ends just now, or has just begun and will see this one
@@ -246,9 +248,9 @@ class ResultWriter:
         if not self._request.resume:
             return
         with suppress(OSError, ValueError, KeyError, TypeError):  # there is none, or it is cut off within its last line
-            if read_question(left / _FINISHED) != self._question:
+            if read_question(left / FINISHED) != self._question:
                 return
-            for picture in read_pictures(left / _FINISHED):
+            for picture in read_pictures(left / FINISHED):
                 is_whole = all((left / file).is_file() for file in picture.files)  # killed while they were moved
                 if is_whole and self._request.is_of(picture) and picture.name not in self._names:
                     for file in picture.files:
@@ -327,7 +329,7 @@ def check_unspoilt(
     has_results = (folder / DOCUMENT).is_file() or (folder / RECORD).is_file()
     marks = [mark for form, mark in ((PANOPTIC, ""), ("overlay", OVERLAY_MARK)) if form in formats]
     tops = (name.partition("/")[0] for name in documents_of(formats) if name != DOCUMENT)
-    films = (f"{video}{OVERLAY_MARK}.mp4" for video in videos if "overlay" in formats)
+    films = (film_name(video) for video in videos if "overlay" in formats)
     for name in chain((f"{stem}{mark}.png" for stem in stems for mark in marks), films, tops):
         target = folder / name
         if real(target) in given:

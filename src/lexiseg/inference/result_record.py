@@ -4,22 +4,26 @@ Documents are written from it, and it tells a later run what is there, so that n
 """
 
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from lexiseg.core.files import read_json_object, real
+from lexiseg.core.files import STAGED, leftovers, read_json_object, real
 from lexiseg.core.messages import few, printable
-from lexiseg.core.picture_files import OVERLAY_MARK
+from lexiseg.core.picture_files import OVERLAY_MARK, film_name, frame_of
 from lexiseg.inference.formats import USUAL, documents_of, known_formats
 from lexiseg.inference.formats.format import FinishedPicture
 from lexiseg.inference.formats.panoptic import DOCUMENT, PANOPTIC
+from lexiseg.inference.sheet import SHEET
 
 RECORD = ".lexiseg.jsonl"
 """In a folder of results."""
+FINISHED = "finished.jsonl"
+"""In a hidden folder: the record of what is finished there."""
 
 Pictures = Callable[[], Iterator[FinishedPicture]]
 
@@ -39,8 +43,7 @@ class Request:
 
     def is_of(self, picture: FinishedPicture) -> bool:
         """Whether a finished picture is the one that is asked for by its name."""
-        asked = self.identity_of(picture.name)
-        return asked is not None and real(Path(asked)) == _path_of(picture)
+        return self.identity_of(picture.name) == identity_of(picture)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,19 +103,16 @@ def earlier_results(folder: Path, question: Mapping[str, Any], request: Request)
     Raises:
         ValueError: if results would be mixed, or what is there is no result.
     """
-    if (folder / RECORD).exists():
-        theirs, pictures = _read_record(folder / RECORD)
-    elif (folder / DOCUMENT).exists():
-        theirs, pictures = _read_document(folder / DOCUMENT)
-    else:
+    found = _read(folder)
+    if found is None:
         return Earlier()
-    name = printable(folder)
+    theirs, pictures = found
     for one in pictures():
         asked = request.identity_of(one.name)
         if asked is not None and not request.is_of(one):
             raise ValueError(
-                f"{name} holds the result of {printable(_path_of(one))}, and that of {printable(asked)} would have the "
-                "same name; choose another --out."
+                f"{printable(folder)} holds the result of {printable(identity_of(one))}, and that of "
+                f"{printable(asked)} would have the same name; choose another --out."
             )
     documents = documents_of(theirs.get("formats", USUAL))
 
@@ -126,12 +126,87 @@ def earlier_results(folder: Path, question: Mapping[str, Any], request: Request)
         return Earlier(pictures=there)
     others = sorted({one.name for one in there() if request.identity_of(one.name) is None})
     if others or request.resume:
-        raise ValueError(
-            f"{name} holds results of other words, another model or other settings "
-            f"({few(others or [one.name for one in pictures()])}), and they would be mixed; repeat what they were made "
-            "with, or choose another --out."
-        )
-    return Earlier(stale=lambda: chain(documents, (file for one in pictures() for file in one.files)))
+        raise _other_question(folder, theirs, question, others or [one.name for one in pictures()])
+    return Earlier(stale=lambda: chain(documents, _files_of(pictures())))
+
+
+def check_leftovers(folder: Path, question: Mapping[str, Any]) -> None:
+    """Checks that what killed runs have left answers the same question, before it is cleared away.
+
+    Raises:
+        ValueError: if one of them has finished pictures with answers to another question.
+    """
+    for left in leftovers(folder):
+        theirs, names = question, list[str]()
+        with _as_far_as_it_goes():
+            theirs = read_question(left / FINISHED)
+            names += (picture.name for picture in read_pictures(left / FINISHED))
+        if names and theirs != question:
+            raise _other_question(folder, theirs, question, names)
+
+
+def earlier_names(folder: Path) -> Iterator[tuple[str, str]]:
+    """The identities of the pictures of which a folder has results, and their names; also of those in killed runs.
+
+    Raises:
+        ValueError: if what is there is no result.
+    """
+    found = _read(folder)
+    logs = [partial(read_pictures, log) for log in folder.glob(f"{STAGED}*/{FINISHED}")]
+    for pictures in [*([found[1]] if found else []), *logs]:
+        with _as_far_as_it_goes():
+            yield from ((identity_of(picture), Path(picture.name).stem) for picture in pictures())
+
+
+def results_in(folder: Path) -> frozenset[str]:
+    """The files of results in a folder, by their paths in it."""
+    files: set[str] = set()
+    with _as_far_as_it_goes():
+        if found := _read(folder):
+            files.add(SHEET)
+            files.update(_files_of(found[1]()))
+    return frozenset(files)
+
+
+def identity_of(picture: FinishedPicture) -> str:
+    """What a finished picture is, see `Request`; JSONs of before have the name alone, as it was typed."""
+    return str(picture.image.get("path") or real(Path(str(picture.image["file_name"]))))
+
+
+def _other_question(
+    folder: Path, theirs: Mapping[str, Any], question: Mapping[str, Any], names: Sequence[str]
+) -> ValueError:
+    formats = ",".join(theirs.get("formats", USUAL))
+    is_formats_alone = {**theirs, "formats": ""} == {**question, "formats": ""}
+    what = f"the formats {formats}" if is_formats_alone else "other words, another model or other settings"
+    how = f"--format {formats}" if is_formats_alone else "what they were made with"
+    return ValueError(
+        f"{printable(folder)} holds results of {what} ({few(names)}), and they would be mixed; repeat {how}, or choose "
+        "another --out."
+    )
+
+
+def _files_of(pictures: Iterator[FinishedPicture]) -> Iterator[str]:
+    """All files of pictures, and what is joined of those of a video's frames."""
+    films: dict[str, None] = {}
+    for picture in pictures:
+        yield from picture.files
+        video, number = frame_of(Path(picture.name).stem)
+        if identity_of(picture).endswith(f"#{number}"):
+            films[film_name(video)] = None
+    yield from films
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], Pictures] | None:
+    """What a folder's results answer, and the pictures; None if it has none."""
+    if (folder / RECORD).exists():
+        return _read_record(folder / RECORD)
+    return _read_document(folder / DOCUMENT) if (folder / DOCUMENT).exists() else None
+
+
+def _as_far_as_it_goes() -> AbstractContextManager[None]:
+    """Ends where a record is damaged; a run that was killed may have cut off its end."""
+    return suppress(OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @contextmanager
@@ -181,8 +256,3 @@ def _of_pair(image: dict[str, Any], annotation: dict[str, Any]) -> FinishedPictu
     files = (name, f"{Path(name).stem}{OVERLAY_MARK}.png")
     entry = {key: value for key, value in annotation.items() if key != "image_id"}
     return FinishedPicture(name=name, image=image, entries={PANOPTIC: entry}, files=files)
-
-
-def _path_of(picture: FinishedPicture) -> Path:
-    """Where a picture lies; JSONs of before have the name alone, as it was typed."""
-    return real(Path(str(picture.image.get("path", picture.image["file_name"]))))

@@ -6,12 +6,12 @@ end.
 """
 
 import hashlib
-import re
 import stat
 import sys
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,16 +24,16 @@ from lexiseg.core.errors import PictureError
 from lexiseg.core.files import file_mode, read_text, real
 from lexiseg.core.images import open_picture
 from lexiseg.core.messages import printable
-from lexiseg.core.picture_files import OVERLAY_MARK, VIDEO_SUFFIXES, find_pictures, unique_names
+from lexiseg.core.picture_files import OVERLAY_MARK, VIDEO_SUFFIXES, find_pictures, frame_of, unique_names
 from lexiseg.core.structures import PanopticMap
 from lexiseg.inference.addresses import MOST_BYTES, fetch, is_address, name_of
+from lexiseg.inference.result_record import results_in
 from lexiseg.inference.tracking import Tracker
 from lexiseg.inference.video import facts_of, frames_of
 
 STDIN = "-"
 LIST_SUFFIX = ".txt"
 MOST_LIST_BYTES = 64_000_000
-_FRAME = re.compile(r"(.+)-([0-9]{6,12})", re.DOTALL)
 
 EarlierMaps: TypeAlias = Iterator[tuple[str, Callable[[], PanopticMap]]]
 """What reads the maps of an earlier run, by the names of their pictures."""
@@ -115,17 +115,22 @@ class Source:
 
     @staticmethod
     def of(
-        arguments: Sequence[str | Path], *, recursive: bool = False, every: int = 1, leave_out: Path | None = None
+        arguments: Sequence[str | Path],
+        *,
+        recursive: bool = False,
+        every: int = 1,
+        earlier: Iterable[tuple[str, str]] = (),
     ) -> "Source":
         """Lists what was typed; what stands twice is taken once.
 
         Args:
-            arguments: files, folders and patterns, as `find_pictures` takes them; http(s) addresses; lists, which are
-                texts (.txt) with a path or an address in a line, relative to the text, where empty lines and those
-                that begin with # are left out; `-` for a picture on the standard input, which is read here.
+            arguments: files, folders and patterns, as `find_pictures` takes them, without results that lie among them;
+                http(s) addresses; lists, which are texts (.txt) with a path or an address in a line, relative to the
+                text, where empty lines and those that begin with # are left out; `-` for a picture on the standard
+                input, which is read here.
             recursive: searches the folders inside of folders, too.
             every: of a video, takes every so many-th frame, beginning with the first.
-            leave_out: a folder that is not searched then.
+            earlier: identities of pictures and frames, and the names that they keep.
 
         Raises:
             PictureError: if there are no arguments, or one of them stands for no picture.
@@ -133,18 +138,20 @@ class Source:
         if not arguments:
             raise PictureError("no picture was given; name at least one file, folder, pattern or address.")
         found: dict[str, Path | str | bytes] = {}
+        search = partial(find_pictures, recursive=recursive, results_in=cache(results_in))
         for argument in dict.fromkeys(arguments):  # the standard input is there once
-            for content in _contents(argument, recursive, leave_out):
+            for content in _contents(argument, search):
                 found.setdefault(_key(content), content)
-        names = unique_names([_like_a_file(content) for content in found.values()])
+        identities = [str(real(content)) if isinstance(content, Path) else key for key, content in found.items()]
+        names = unique_names([_like_a_file(content) for content in found.values()], _known(identities, earlier))
         origins = [
             Origin(
                 name=name,
                 shown=STDIN if isinstance(content, bytes) else str(content),
-                identity=str(real(content)) if isinstance(content, Path) else key,
+                identity=identity,
                 content=content,
             )
-            for name, (key, content) in zip(names, found.items(), strict=True)
+            for name, identity, content in zip(names, identities, found.values(), strict=True)
         ]
         return Source(origins={origin.name: origin for origin in origins}, every=every)
 
@@ -188,12 +195,6 @@ class Source:
                 yield from _frames(origin, origin.file, self.every, finished, earlier())
             elif origin.name not in finished:
                 yield origin.item()
-
-
-def frame_of(name: str) -> tuple[str, int]:
-    """The video and the number of the frame whose result files have this name; an empty name if it is that of none."""
-    match = _FRAME.fullmatch(name)
-    return (match[1], int(match[2])) if match else ("", -1)
 
 
 def items_of(source: Picture | Iterable[Picture], *, recursive: bool = False, every: int = 1) -> Iterator[Item]:
@@ -308,7 +309,7 @@ def _is_picture(array: np.ndarray) -> bool:
     return array.ndim < 3 or (array.ndim == 3 and array.shape[2] in (3, 4))
 
 
-def _contents(argument: str | Path, recursive: bool, leave_out: Path | None) -> Iterator[Path | str | bytes]:
+def _contents(argument: str | Path, search: Callable[[str], list[Path]]) -> Iterator[Path | str | bytes]:
     """What an argument stands for."""
     if argument == STDIN:
         yield _read_stdin()
@@ -317,7 +318,7 @@ def _contents(argument: str | Path, recursive: bool, leave_out: Path | None) -> 
     elif Path(argument).suffix.lower() == LIST_SUFFIX and not stat.S_ISDIR(file_mode(Path(argument)) or stat.S_IFDIR):
         yield from _listed(Path(argument))
     else:
-        yield from find_pictures([str(argument)], recursive=recursive, leave_out=leave_out)
+        yield from search(str(argument))
 
 
 def _listed(path: Path) -> Iterator[Path | str]:
@@ -349,6 +350,19 @@ def _key(content: Path | str | bytes) -> str:
     if isinstance(content, bytes):
         return f"{STDIN}:{hashlib.sha256(content).hexdigest()}"
     return content if isinstance(content, str) else str(real(content.parent) / content.name)
+
+
+def _known(identities: Sequence[str], earlier: Iterable[tuple[str, str]]) -> dict[int, str]:
+    """The names that pictures and videos have already, by their places; two links to one picture have none."""
+    times = Counter(identities)
+    places = {identity: place for place, identity in enumerate(identities) if times[identity] == 1}
+    known: dict[int, str] = {}
+    for identity, name in earlier:
+        video, number = frame_of(name)
+        for one, called in ((identity, name), (identity.removesuffix(f"#{number}"), video)):
+            if one in places:
+                known.setdefault(places[one], called)
+    return known
 
 
 def _like_a_file(content: Path | str | bytes) -> Path:

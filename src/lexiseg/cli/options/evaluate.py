@@ -40,7 +40,7 @@ class EvaluateOptions(EvaluationData, shared.InferenceOptions):
     semantic_rule: Literal["merged", "soft"] | None = None
     """Merge the panoptic map by class (OPSNet's own), or sum soft masks (OVSeg's own)."""
     diagnose: bool = False
-    """Replace parts of the model by truth and say what each costs."""
+    """Replace parts of the model by ground truth and say what each costs."""
     save_predictions: bool = False
     """Keep the panoptic maps as COCO has them: predictions.json and predictions/ in the folder."""
     batch_size: shared.BatchSize = 4
@@ -54,7 +54,7 @@ class ScorePanopticOptions:
     """Panoptic quality, digit for digit that of COCO's official evaluator."""
 
     truth: Annotated[Path, typer.Option("--ground-truth")]
-    """JSON of the truth, in COCO panoptic format."""
+    """JSON of the ground truth, in COCO panoptic format."""
     predicted: Annotated[Path, typer.Option("--prediction")]
     """JSON of the predictions."""
     truth_folder: TruthFolder | None = None

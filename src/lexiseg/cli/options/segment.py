@@ -47,7 +47,7 @@ class SegmentOptions(shared.InferenceOptions):
     every: Annotated[int, typer.Option(min=1, metavar="N")] = 1
     """Of videos, take every N-th frame."""
     categories: Path | None = None
-    """The JSON of a truth in COCO format: its numbers of pictures and categories are taken, and what is a thing."""
+    """The JSON of a ground truth in COCO format: its ids of pictures and categories are taken, and what is a thing."""
     batch_size: shared.BatchSize = 1
     resume: shared.Resume = False
     best_only: Annotated[bool, shared.how()] = False

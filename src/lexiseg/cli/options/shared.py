@@ -102,7 +102,8 @@ BatchSize = Annotated[
     typer.Option(
         "--batch-size",
         min=1,
-        help="Pictures of one canvas that go through the network at once; on a CPU it pays for small models alone.",
+        help="Pictures of one padded size that go through the network at once; on a CPU it pays for small models "
+        "alone.",
     ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many pictures.")]

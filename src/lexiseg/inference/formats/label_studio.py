@@ -9,7 +9,7 @@ lengths, the run's length in so many bits, less one, and the value.
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -18,6 +18,7 @@ from PIL import Image
 
 from lexiseg.core.files import file_mode, real
 from lexiseg.data.id_maps import run_lengths
+from lexiseg.inference.addresses import is_address
 from lexiseg.inference.formats.format import NamedResult, Run, data_address, hexadecimal, json_list, word_colours
 
 LABEL_STUDIO = "label-studio"
@@ -87,7 +88,7 @@ def brush_code(mask: Bool[np.ndarray, "H W"]) -> bytes:
 def _address(named: NamedResult) -> str:
     """Where Label Studio finds the picture: on the web, in a file of its machine, or in the task itself."""
     place = named.path or named.picture
-    if urlsplit(place).scheme in ("http", "https"):
+    if is_address(place):
         return place
     if file_mode(Path(place)):
         return SERVED + quote(real(Path(place)).as_posix().lstrip("/"), errors="surrogateescape")

@@ -31,7 +31,7 @@ export async function openPicture(blob, name, { bytes = Infinity }) {
     throw new Refusal(`${name} is no picture: give a JPEG, a PNG or another kind of picture.`);
   }
   const picture = { blob, name, width: 0, height: 0, drawn: null, handle: null };
-  // What a browser can't decode, such as a telephone's HEIC, the server may still read.
+  // What a browser can't decode, such as a phone's HEIC, the server may still read.
   const bitmap = await createImageBitmap(blob).catch(() => null);
   if (bitmap === null) return picture;
   const { width, height } = bitmap;

@@ -1,5 +1,5 @@
 /**
- * Words as people write them: commas or lines between words, "|" between synonyms, ":thing" or ":stuff" behind one.
+ * Words as people write them: commas or lines between words, "|" between synonyms, ":thing" or ":stuff" after one.
  *
  * @typedef {object} Word
  * @property {string} name
