@@ -69,8 +69,8 @@ export function createView(store, askSoon) {
   }
   document.addEventListener("keydown", (event) => {
     const isTyping = event.target.matches("input:not([type=range], [type=checkbox]), select");
-    const isOff = event.key.length === 1 && !letters.checked;
-    if (isTyping || isOff || document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
+    const isOff = (event.key.length === 1 && !letters.checked) || document.querySelector("dialog[open]");
+    if (isTyping || isOff || event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
     event.preventDefault();
     actions[event.key]();
   });
