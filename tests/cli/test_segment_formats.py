@@ -94,6 +94,22 @@ def test_the_way_down_a_tree_is_told_everywhere(ask: Run, picture: Path, tmp_pat
         assert " > ".join(steps) in ran.out
 
 
+def test_the_way_down_a_tree_is_told_in_short_where_it_is_not_asked_for(
+    ask: Run, picture: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "words.json").write_text(TREE)
+    named = shutil.copy(picture, tmp_path / "two\nlines.png")
+
+    ran = ask(named, vocabulary=tmp_path / "words.json")
+
+    (annotation,) = json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]
+    paths = [" > ".join(step["name"] for step in segment["path"]) for segment in annotation["segments_info"]]
+    first, *below = ran.out.splitlines()[:-1]
+    assert "two\\nlines.png: " in first
+    assert below == [f"  {path}" for path in dict.fromkeys(paths)]
+    assert any(" > " in path for path in paths)
+
+
 UNTIL_C = """
 import sys, time
 import torch

@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from lexiseg.core.errors import PictureError
-from lexiseg.core.images import open_picture, size_of
+from lexiseg.core.images import FORMATS, open_picture, size_of
 
 
 def photograph(width: int = 64, height: int = 48) -> Image.Image:
@@ -84,6 +84,23 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, si
     path.write_bytes(png_header(side, side))  # decoding would fail with "damaged": there is no data
 
     assert "bomb.png' is too large" in refusal(path)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_no_format_is_decoded_before_its_size_is_known(kind: str) -> None:
+    buffer = io.BytesIO()
+    photograph().save(buffer, kind)
+
+    with Image.open(buffer) as opened:
+        assert opened.size == (64, 48)
+        assert opened._im is None
+
+
+def test_an_icon_which_pillow_decodes_at_once_is_refused() -> None:
+    buffer = io.BytesIO()
+    photograph().save(buffer, "ICO", sizes=[(64, 48)])
+
+    assert "is not a picture that can be read" in refusal(buffer.getvalue())
 
 
 def test_the_limit_on_pixels_is_an_argument() -> None:

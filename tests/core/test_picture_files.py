@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -65,10 +66,12 @@ def test_what_holds_no_picture_is_named_in_the_error(album: Path, argument: str)
     assert f"'{argument}'" in str(caught.value)
 
 
-def test_links_to_nothing_are_left_out_of_folders(album: Path) -> None:
+def test_links_to_nothing_are_pictures_whose_opening_tells(album: Path) -> None:
     (album / "deep er" / "link.jpg").symlink_to(album / "gone.jpg")
+    (album / "deep er" / "folder.jpg").mkdir()
+    os.mkfifo(album / "deep er" / "pipe.jpg")
 
-    assert names(["deep er"]) == ["deep er/cat.png"]
+    assert names(["deep er"]) == names(["deep er/*"]) == ["deep er/cat.png", "deep er/link.jpg"]
 
 
 def test_folders_inside_are_searched_where_that_is_asked_for(album: Path) -> None:
@@ -123,7 +126,10 @@ def test_a_pattern_takes_videos_if_it_ends_like_one(album: Path) -> None:
         (["a/cat.jpg", "b/cat.jpg"], ["a-cat", "b-cat"]),
         (["a/cat.jpg", "a/cat.png"], ["cat-jpg", "cat-png"]),
         (["a/Cat.jpg", "b/cat.jpg"], ["a-Cat", "b-cat"]),
-        (["x/a/cat.jpg", "y/a/cat.jpg"], ["a-cat", "a-cat-2"]),
+        (["x/a/cat.jpg", "y/a/cat.jpg", "cat.jpg"], ["x-a-cat", "y-a-cat", "cat"]),
+        (["z/x/a/cat.jpg", "x/a/cat.jpg"], ["x-a-cat", "x-a-cat-2"]),
+        (["../cat.jpg", "/a/cat.jpg", "/b/a/cat.jpg"], ["cat", "a-cat", "b-a-cat"]),
+        ([f"{'d' * 250}/cat.jpg", "cat.jpg"], ["d" * 180, "cat"]),
         (["a/cat.jpg", "b/cat.jpg", "c/a-cat.jpg"], ["a-cat-2", "b-cat", "a-cat"]),
         (["cat.jpg", "b/cat.jpg"], ["cat", "b-cat"]),
         (["walk.mp4", "walk-000001.png", "owl.mp4"], ["walk-mp4", "walk-000001", "owl"]),
@@ -195,7 +201,8 @@ def test_no_two_outputs_ever_share_a_name(parts: list[tuple[str, str, str]]) -> 
 def test_twenty_thousand_pictures_of_one_name_are_named_at_once() -> None:
     names = unique_names([Path(f"{folder}/in/cat.jpg") for folder in range(20_000)])  # a minute, if each looks at all
 
-    assert names[:2] == ["in-cat", "in-cat-2"]
+    assert names[:2] == ["0-in-cat", "1-in-cat"]
+    assert unique_names([Path(f"{folder}/a/in/cat.jpg") for folder in range(20_000)])[1] == "a-in-cat-2"
     assert len(set(names)) == 20_000
 
 

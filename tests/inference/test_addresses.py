@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
+from urllib.request import OpenerDirector, Request
 
 import pytest
 
@@ -108,8 +109,33 @@ def test_a_picture_is_called_by_the_last_part_of_its_address(address: str, name:
     assert name_of(address) == name
 
 
-def test_other_schemes_are_no_addresses() -> None:
-    assert [is_address(text) for text in ("HTTP://x", "https://x", "ftp://x", "file:///x", "x", 7)] == [
-        *[True] * 2,
+def test_addresses_are_no_paths() -> None:
+    assert [is_address(text) for text in ("HTTP://x", "https://x", "s3://x", "C://x", "a/b://x", "x", 7)] == [
+        *[True] * 3,
         *[False] * 4,
+    ]
+
+
+@pytest.mark.parametrize("address", ["ftp://127.0.0.1/x.png", "file:///etc/hosts", "gs://bucket/x.png"])
+def test_other_schemes_are_not_fetched(address: str) -> None:
+    with pytest.raises(PictureError, match=r"is no http\(s\) address; download the picture yourself"):
+        fetch(address)
+
+
+def test_hosts_have_letters_of_any_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def opened(_: object, request: Request, timeout: float) -> None:
+        asked.append(request.full_url)
+        raise TimeoutError
+
+    monkeypatch.setattr(OpenerDirector, "open", opened)
+    for address in ("http://b\xfccher.example:80/\xfc?q=\xfc", "https://\u732b.example/a.png", "http://[::1]/"):
+        with pytest.raises(PictureError):
+            fetch(address)
+
+    assert asked == [
+        "http://xn--bcher-kva.example:80/%C3%BC?q=%C3%BC",
+        "https://xn--z7x.example/a.png",
+        "http://[::1]/",
     ]

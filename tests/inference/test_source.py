@@ -1,6 +1,7 @@
 """Everything that a picture can come from is one source."""
 
 import io
+import re
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from PIL import Image
 from lexiseg.core.errors import PictureError
 from lexiseg.core.structures import PanopticMap
 from lexiseg.inference.predictor import Model
-from lexiseg.inference.source import Item, Source, items_of
+from lexiseg.inference.source import Item, Source, item_of, items_of
 from lexiseg.inference.video import write_video
 from picture_server import answer, serving
 from walks import draw_walk, map_of
@@ -126,7 +127,8 @@ def test_a_list_names_paths_beside_itself_and_addresses(album: Path) -> None:
 
 
 def test_what_a_list_names_wrongly_is_found_out_in_its_turn(album: Path) -> None:
-    (album / "list.txt").write_text("list.txt\nin\n*.png\n-\nzero\0byte.png\na.png")
+    (album / "empty").mkdir()
+    (album / "list.txt").write_text("list.txt\nempty\n*.bmp\n-\nzero\0byte.png\na.png")
 
     opened, told = [], []
     for item in Source.of(["list.txt"]).items():
@@ -138,6 +140,15 @@ def test_what_a_list_names_wrongly_is_found_out_in_its_turn(album: Path) -> None
     assert opened == [0]
     assert [part in sentence for part, sentence in zip(("is not a pic", "folder", *["exist"] * 3), told, strict=True)]
     assert "'list.txt' is not a picture that can be read" in told[0]
+
+
+def test_a_list_names_folders_and_patterns_beside_itself(album: Path) -> None:
+    album = album.rename(album.with_name("[1] album"))
+    (album / "in" / "list.txt").write_text("deep\n*.png\n", encoding="utf-8")
+
+    found = shown(Source.of([album / "in" / "list.txt"])).values()
+
+    assert [Path(path).relative_to(album).as_posix() for path in found] == ["in/deep/c.png", "in/a.png"]
 
 
 @pytest.mark.parametrize(
@@ -177,9 +188,23 @@ def test_an_address_is_fetched_when_its_turn_comes(album: Path) -> None:
         with pytest.raises(PictureError, match="is no picture but"):
             items[1].open()
 
+        assert red_of(item_of(f"{server}/x/owl.png")) == 9
+        with pytest.raises(PictureError, match=r"'s3://b/a\.png' is no http\(s\) address"):
+            item_of("s3://b/a.png").open()
+
     assert [item.name for item in items] == ["owl", "x"]
+    assert [item.name for item in items_of(f"{server}/x/owl.png")] == [item_of(f"{server}/x/owl.png").name] == ["owl"]
     assert source.identity_of("owl") == f"{server}/x/owl.png"
     assert items[0].source is None
+
+
+def test_addresses_with_other_queries_keep_their_names_in_any_order() -> None:
+    addresses = [f"http://127.0.0.1:1/show?id={number}" for number in range(3)]
+
+    names = {item.shown: item.name for item in Source.of(addresses).items()}
+
+    assert names == {item.shown: item.name for item in Source.of(addresses[::-1]).items()}
+    assert all(re.fullmatch("[0-9a-f]{6}-show", name) for name in names.values())
 
 
 def test_a_picture_on_the_standard_input_has_a_name_and_an_identity(typed: Typed) -> None:
@@ -306,6 +331,15 @@ def test_iterables_hold_all_of_these_and_may_be_endless(album: Path, walk: Path)
     assert (
         [red_of(item) for item in items_of(stack)] == [red_of(item) for item in items_of(list(stack))] == [0, 1, 2, 3]
     )
+
+
+def test_an_array_with_its_channels_first_is_no_stack_of_three() -> None:
+    (item,) = items_of(np.zeros((3, 6, 8), np.uint8))
+
+    with pytest.raises(PictureError, match="move the channels to the end"):
+        item.open()
+    assert len(list(items_of(np.zeros((5, 6, 8), np.uint8)))) == 5
+    assert len(list(items_of(np.zeros((3, 6, 4), np.uint8)))) == 1
 
 
 def test_a_mistake_in_an_iterable_is_told_in_its_turn_with_what_was_given(tiny: Model, album: Path) -> None:

@@ -1,15 +1,19 @@
 """The routes, asked as the page asks them."""
 
+import asyncio
 import base64
 import io
 import json
 import re
 import zipfile
+from concurrent.futures import Future
+from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.requests import ClientDisconnect, Request
 from starlette.testclient import TestClient
 
 from lexiseg.core.vocabulary import Vocabulary, builtin_names
@@ -17,7 +21,9 @@ from lexiseg.inference.formats import FORMATS, files_of
 from lexiseg.inference.result import Result
 from lexiseg.server.app import create_app
 from lexiseg.server.examples import EXAMPLES
+from lexiseg.server.routes import _unless_gone
 from lexiseg.server.settings import Settings
+from lexiseg.server.work import Lane
 from lexiseg.storybook.scene import draw_scene
 
 WORDS = "octopus, apple|red apple, carpet, stone wall, tiles, cat"
@@ -201,6 +207,33 @@ def test_what_is_not_there_is_told_in_a_sentence(client: TestClient) -> None:
     assert other.headers["allow"] == "POST"
 
 
+@pytest.mark.parametrize("path", ["/", "/docs", "/healthz", "/readyz", "/v1/models", "/v1/examples/bee", "/nothing"])
+def test_what_can_be_got_can_be_asked_for_its_head(client: TestClient, path: str) -> None:
+    whole, head = client.get(path), client.head(path)
+
+    assert head.status_code == whole.status_code
+    assert head.headers["content-length"] == whole.headers["content-length"]
+    assert head.content == b""
+    assert client.head("/v1/segment").status_code == 405
+
+
+def test_work_is_told_that_its_client_has_gone() -> None:
+    lane, begun, told = Lane(threads=1, most_waiting=0, seconds=10), Event(), Future()
+
+    async def leave() -> dict[str, str]:
+        await asyncio.to_thread(begun.wait)
+        return {"type": "http.disconnect"}
+
+    def call(gone: Event) -> None:
+        begun.set()
+        told.set_result(gone.wait(10))
+
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(_unless_gone(Request({"type": "http"}, leave), lane, call))
+    assert told.result(10)
+    lane.close()
+
+
 def test_nothing_of_a_question_stays_on_disk(client: TestClient, handle: str, tmp_path: Any) -> None:
     folder = client.app.state.service.served._folder  # type: ignore[attr-defined]
     before = set(folder.iterdir())
@@ -250,14 +283,20 @@ def test_no_word_leads_out_of_an_archive(client: TestClient, handle: str) -> Non
     assert [name for name in names if name.startswith("/") or ".." in name.split("/") or "\\" in name] == []
 
 
-@pytest.mark.parametrize("formats", [[], ["nothing"], ["overlay", "../x"]])
-def test_an_archive_of_unknown_formats_is_refused(client: TestClient, handle: str, formats: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("formats", "told"),
+    [([], '"formats" is missing: name some of '), (["nothing"], "'nothing'"), (["overlay", "../x"], "'../x'")],
+)
+def test_an_archive_of_unknown_formats_is_refused(
+    client: TestClient, handle: str, formats: list[str], told: str
+) -> None:
     asked = {"handle": handle, "vocabulary": "cat", "formats": formats}
 
     answer = client.post("/v1/segment", json=asked, headers={"Accept": "application/zip"})
 
     assert answer.status_code == 422
     assert "panoptic" in answer.json()["error"]
+    assert told in answer.json()["error"]
 
 
 def test_formats_are_told(client: TestClient) -> None:

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from starlette.testclient import TestClient
 
 from lexiseg.core.errors import UsageError
@@ -11,6 +13,10 @@ from lexiseg.server.settings import Limits, Settings
 
 TOKEN = "0123456789abcdef"
 ELSEWHERE = "https://page.example"
+
+
+def raising(error: Exception) -> None:
+    raise error
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +39,25 @@ def test_its_own_names_are_these(client: TestClient, host: str) -> None:
     assert client.get("/healthz", headers={"Host": host}).status_code == 200
 
 
-def test_an_open_server_answers_under_any_name(serving: Any) -> None:
-    with serving(host="0.0.0.0", is_ready=False) as client:
+def test_an_open_server_answers_under_numbers_and_its_own_names_so_that_no_page_lends_it_another(
+    serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "Box")
+    monkeypatch.setattr("socket.getfqdn", lambda: "box.lab.example")
+    own = ["192.168.0.7:8000", "[fe80::1]:8000", "localhost", "box", "BOX.local", "box.lab.example", "page.example:1"]
+    others = ["evil.example", "box.evil.example", "192.168.0.7.evil.example", "lab.example", "", "[::1"]
+
+    with serving(host="0.0.0.0", origins=(ELSEWHERE,), is_ready=False) as client:
+        statuses = [client.get("/healthz", headers={"Host": host}).status_code for host in own + others]
+
+    assert statuses == [200] * len(own) + [400] * len(others)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_a_token_makes_every_name_safe(serving: Any, host: str) -> None:
+    with serving(host=host, token=TOKEN, is_ready=False) as client:
         assert client.get("/healthz", headers={"Host": "anything.example"}).status_code == 200
+        assert client.get("/v1/limits", headers={"Host": "anything.example"}).status_code == 401
 
 
 @pytest.mark.parametrize("origin", [ELSEWHERE, "null", "http://127.0.0.1:9999", "http://localhost", "http://[x"])
@@ -109,18 +131,40 @@ def test_what_nobody_foresaw_is_one_sentence_for_the_client_and_a_report_for_the
         raise KeyError("a secret of the house")
 
     with serving() as client:
-        service = client.app.state.service
-        monkeypatch.setattr(service.cache, "get", broken)
+        monkeypatch.setattr(client.app.state.service.cache, "get", broken)
         failed = client.post("/v1/segment", json={"handle": "0" * 32, "vocabulary": "cat"})
-        monkeypatch.setattr(service.cache, "get", lambda _: (_ for _ in ()).throw(MemoryError))
-        full = client.post("/v1/segment", json={"handle": "0" * 32, "vocabulary": "cat"})
 
-    assert (failed.status_code, full.status_code) == (500, 503)
+    assert failed.status_code == 500
     assert "secret" not in failed.text
-    assert "memory" in full.json()["error"]
     (record,) = [record for record in caplog.records if record.exc_info]
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], KeyError)
+
+
+@pytest.mark.parametrize(
+    ("fails", "status"),
+    [
+        (lambda _: torch.empty(10**16), 413),
+        (lambda _: np.empty(10**16), 413),
+        (lambda _: bytearray(2**62), 413),
+        (lambda _: raising(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")), 413),
+        (lambda _: raising(RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)")), 413),
+        (lambda _: raising(RuntimeError("can't allocate a name")), 500),
+        (lambda _: raising(KeyError("out of memory")), 500),
+    ],
+)
+def test_what_does_not_fit_into_memory_is_too_large_and_one_line_of_the_log(
+    serving: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, fails: Any, status: int
+) -> None:
+    with serving() as client:
+        monkeypatch.setattr(client.app.state.service.cache, "get", fails)
+        answer = client.post("/v1/segment", json={"handle": "0" * 32, "vocabulary": "cat"})
+
+    assert answer.status_code == status
+    assert ("memory" in answer.json()["error"]) == (status == 413)
+    (record,) = caplog.records
+    assert "\n" not in record.getMessage()
+    assert (record.exc_info is None) == (status == 413)
 
 
 @pytest.mark.parametrize("token", ["", "short", "spaces in a long token", "ümläute-ümläute-ümläute"])

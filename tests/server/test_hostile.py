@@ -1,5 +1,10 @@
-"""Five hundred hostile requests: each is answered or dropped, nothing else happens, and a good one is answered then."""
+"""Five hundred hostile requests: each is answered or dropped, nothing else happens, and a good one is answered then.
 
+And a few large ones, of which nothing is left.
+"""
+
+import gc
+import http.client
 import json
 import os
 import random
@@ -9,15 +14,20 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+
+from lexiseg.server.settings import Settings
+from serving import running
 
 REQUESTS = 500
 SERVE = """
@@ -86,6 +96,11 @@ def png_of(width: int, height: int, pixels: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
+def ico_of(png: bytes) -> bytes:
+    """An icon of one picture, which Pillow decodes as soon as it opens it."""
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, 0, 0, 0, 0, 1, 32, len(png), 22) + png
+
+
 def broken(rng: random.Random, client: httpx.Client, png: bytes) -> int:
     """A picture in which some bytes are others."""
     content = bytearray(png)
@@ -115,7 +130,8 @@ def noise(rng: random.Random, client: httpx.Client, _: bytes) -> int:
 def bomb(rng: random.Random, client: httpx.Client, _: bytes) -> int:
     """A picture that says it is larger than it may be, or is as large as it may be, in a few bytes."""
     side = rng.choice([1_000, 1_001, 20_000, 2**31 - 1])
-    return form(client, png_of(side, side, zlib.compress(bytes(3_001 * 1_000), 9)))
+    png = png_of(side, side, zlib.compress(bytes(3_001 * 1_000), 9))
+    return form(client, rng.choice([png, ico_of(png)]))
 
 
 def large(rng: random.Random, client: httpx.Client, _: bytes) -> int:
@@ -275,3 +291,53 @@ def test_five_hundred_hostile_requests_change_nothing(
     assert after - before < 50  # pages of threads that had not been busy at once before; 4,000 requests take no more
     assert "Traceback" not in log.read_text()
     assert log.read_text() == ""
+
+
+def post(port: int, path: str, body: bytes, kind: str) -> int:
+    """Posts, and keeps nothing of the body, as clients with requests and answers in a cycle would."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("POST", path, body, {"Content-Type": kind})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def multipart(picture: bytes, **fields: str) -> bytes:
+    parts = {"picture": picture} | {name: text.encode() for name, text in fields.items()}
+    head = b'--XX\r\nContent-Disposition: form-data; name="%s"\r\n\r\n'
+    return b"".join(head % name.encode() + content + b"\r\n" for name, content in parts.items()) + b"--XX--\r\n"
+
+
+def test_nothing_is_left_of_large_bodies_that_are_refused_even_without_a_collection(model: Any, png: bytes) -> None:
+    noise, kind = random.Random(0).randbytes(24_000_000), FORM["Content-Type"]
+    requests = [
+        (422, "/v1/encode", multipart(noise), kind),
+        (422, "/v1/encode", multipart(png_of(3_000, 3_000, noise)), kind),
+        (422, "/v1/segment", multipart(noise, request='{"vocabulary": "cat"}'), kind),
+        (422, "/v1/segment", multipart(noise, request='{"vocabulary": 3}'), kind),
+        (413, "/v1/segment", noise, "application/json"),
+        (400, "/v1/encode", noise, kind),
+        (415, "/v1/encode", noise, "text/plain"),
+    ]
+    with running(Settings(device="cpu"), model) as client:
+        port = client.base_url.port or 0
+
+        def statuses() -> list[int]:
+            return [post(port, *request) for _, *request in requests]
+
+        expected = [status for status, *_ in requests]
+        assert statuses() == expected  # what is allocated once
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            assert statuses() == expected
+            deadline = time.monotonic() + 10
+            while (left := tracemalloc.get_traced_memory()[0]) > 1e6 and time.monotonic() < deadline:
+                time.sleep(0.05)
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+
+    assert left < 1e6

@@ -9,7 +9,20 @@ from typing import Any
 
 from PIL import Image
 
-from lexiseg.cli.console import FAILURE, FINE, FLAWED, fail, note, open_file, progress, resumable, say, show
+from lexiseg.cli.console import (
+    FAILURE,
+    FINE,
+    FLAWED,
+    fail,
+    note,
+    open_file,
+    progress,
+    resumable,
+    say,
+    show,
+    width,
+    wrap,
+)
 from lexiseg.cli.options.segment import SegmentOptions
 from lexiseg.cli.options.shared import read_vocabulary
 from lexiseg.cli.overrides import fusion_for, set_regions, set_sides
@@ -143,10 +156,15 @@ def _tell(
         return
     absent = _not_there(result) if options.best_only else []
     words = [found_words(result.panoptic), f"not there: {few(absent)}" if absent else ""]
-    say(f"{shown_name}: {'; '.join(filter(None, words)) or 'nothing found'} ({seconds:.1f} s)")
+    in_a_line = shown_name.replace("\n", "\\n")
+    say(f"{in_a_line}: {'; '.join(filter(None, words)) or 'nothing found'} ({seconds:.1f} s)")
     if options.tree:
         rows = [(segment.name, _path_text(segment), str(segment.area)) for segment in result.segments]
         show("", ("segment", "path, with scores among siblings", "pixels"), rows, right=("pixels",))
+        return
+    for path in dict.fromkeys(" > ".join(step.name for step in segment.path) for segment in result.segments):
+        for line in filter(None, wrap(path, width() - 2)):
+            say(f"  {line}")
 
 
 def _join(options: SegmentOptions, video: Origin) -> bool:

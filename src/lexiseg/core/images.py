@@ -25,9 +25,9 @@ from lexiseg.core.files import file_mode, open_regular
 from lexiseg.core.messages import printable
 
 FORMATS = (
-    "JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "ICO", "JPEG2000",
-    "AVIF",
+    "JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF",
 )  # fmt: skip
+"""Of which Pillow opens the header alone; an ICO, for one, it decodes at once."""
 HEIF = "HEIF"
 """The format of telephones' photographs (.heic), which pillow-heif decodes."""
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")

@@ -16,7 +16,7 @@ from lexiseg.core.messages import printable
 
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif",
-    ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".jp2", ".avif", ".heic", ".heif", ".hif",
+    ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif", ".heic", ".heif", ".hif",
 ))  # fmt: skip
 VIDEO_SUFFIXES = frozenset((
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".ogv", ".wmv", ".flv",
@@ -36,7 +36,8 @@ def find_pictures(
     - A file is taken as it is, whatever its suffix. So is a path at which there is nothing: opening
       it raises, and one missing picture of many does not stop the others.
     - A folder gives the pictures that lie directly in it, hidden files left out. Folders inside it
-      are not searched unless that is asked for; `'folder/**/*.jpg'` searches them too.
+      are not searched unless that is asked for; `'folder/**/*.jpg'` searches them too. A link to nothing is
+      a picture that can't be opened.
     - A glob (`*`, `?`, `[...]`, and `**` for any depth) gives the files with a picture's suffix
       that match; and videos if it ends in the suffix of a video.
 
@@ -82,9 +83,10 @@ def unique_names(paths: Sequence[Path], known: Mapping[int, str] | None = None) 
     """One unique name without suffix per picture, for its output files.
 
     A stem that no other picture has is kept. Where several have it, the folder's name is added if
-    their folders differ, and the suffix if their suffixes differ (`summer-cat`, `cat-png`); a
-    number makes the rest unique. One that ends like an overlay's (`cat.overlay`) ends in `-overlay`
-    instead. No name of another one is that of a video with a number behind it (`walk-000012`), as its frames have.
+    their folders differ, and that of the folder around it if these have one name, and the suffix if
+    their suffixes differ (`summer-cat`, `cat-png`); a number makes the rest unique. One that ends like
+    an overlay's (`cat.overlay`) ends in `-overlay` instead. No name of another one is that of a video
+    with a number behind it (`walk-000012`), as its frames have.
     Case is ignored, as some file systems ignore it.
 
     Args:
@@ -101,7 +103,7 @@ def unique_names(paths: Sequence[Path], known: Mapping[int, str] | None = None) 
     taken = dict.fromkeys(kept, 1)
     taken |= {key: 1 for key, members in groups.items() if len(members) == 1 and key not in kept}
     differ = {
-        key: (len({path.parent for path in members}) > 1, len({path.suffix for path in members}) > 1)
+        key: (_depth({path.parent for path in members}), len({path.suffix for path in members}) > 1)
         for key, members in groups.items()
         if len(members) > 1 or key in kept
     }
@@ -176,7 +178,7 @@ def _pictures(
         for path in paths
         if path.suffix.lower() in suffixes
         and not path.name.startswith(".")
-        and stat.S_ISREG(file_mode(path))
+        and ((mode := file_mode(path)) == 0 or stat.S_ISREG(mode))
         and not is_result(path)
     )
     return sorted(kept, key=_natural)
@@ -205,14 +207,20 @@ def _fold(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _name(path: Path, differ: Mapping[str, tuple[bool, bool]], taken: dict[str, int]) -> str:
-    """The name of one picture; `differ` says of stems that several have whether their folders and suffixes differ."""
+def _depth(folders: set[Path]) -> int:
+    """How many of the last parts of their paths tell folders apart; two at most."""
+    return 0 if len(folders) == 1 else 1 if len({folder.name for folder in folders}) == len(folders) else 2
+
+
+def _name(path: Path, differ: Mapping[str, tuple[int, bool]], taken: dict[str, int]) -> str:
+    """The name of one picture; `differ` says of stems that several have how many folders join, and if suffixes do."""
     stem = _stem(path)
     if (key := _fold(stem)) not in differ:
         return stem
-    folders_differ, suffixes_differ = differ[key]
-    parts = path.parent.name if folders_differ else "", stem, path.suffix[1:] if suffixes_differ else ""
-    return _free("-".join(filter(None, parts)), taken)
+    depth, suffixes_differ = differ[key]
+    folders = [folder.name.lstrip(".") for folder in path.parents[:depth]]  # a name with a dot before it is hidden
+    parts = *reversed(folders), stem, path.suffix[1:] if suffixes_differ else ""
+    return _free(_cut("-".join(filter(None, parts))), taken)
 
 
 def _free(plain: str, taken: dict[str, int]) -> str:

@@ -24,8 +24,8 @@ _CHUNK = 1 << 16
 
 
 def is_address(text: object) -> bool:
-    """Whether this is an http(s) address."""
-    return isinstance(text, str) and text.lower().startswith(("http://", "https://"))
+    """Whether this is an address on the web, and no path; only of http and https anything is fetched."""
+    return isinstance(text, str) and re.match(r"[A-Za-z][\w+.-]+://", text) is not None
 
 
 def name_of(address: str) -> str:
@@ -72,9 +72,13 @@ def fetch(address: str, *, seconds: float = MOST_SECONDS, most_bytes: int = MOST
 
 def _download(address: str, name: str, deadline: float, most_bytes: int) -> bytes:
     try:
-        if urlsplit(address).username is not None:
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https"):
+            raise PictureError(f"{name} is no http(s) address; download the picture yourself.")
+        if parts.username is not None:
             raise PictureError(f"{name} holds a name and password, which are not sent; download the picture yourself.")
         # what browsers do with spaces and letters beyond ASCII; a % stands for itself already
+        address = address.replace(parts.netloc, parts.netloc.encode("idna").decode("ascii"), 1)
         request = web.Request(quote(address, safe="%/:=&?~#+!$,;'@()*[]"), headers=HEADERS)
         with _opener().open(request, timeout=max(0.01, deadline - time.monotonic())) as answer:
             return _read(answer, name, deadline, most_bytes)

@@ -214,7 +214,7 @@ class Model:
 
         Args:
             pictures: what `segment` takes, or an iterable of it; a text may also be a folder, a pattern, a video (extra
-                `video`), an http(s) address, a list (.txt) of paths and addresses, or "-" for the standard input.
+                `video`), an http(s) address, a list (.txt) of these, one per line, or "-" for the standard input.
             vocabulary: the words.
             negatives: this and the next five as `segment` takes them.
             score_threshold: likewise.

@@ -5,6 +5,7 @@ has an item for every frame. What is given from Python gives items at once (`ite
 end.
 """
 
+import glob
 import hashlib
 import stat
 import sys
@@ -125,9 +126,9 @@ class Source:
 
         Args:
             arguments: files, folders and patterns, as `find_pictures` takes them, without results that lie among them;
-                http(s) addresses; lists, which are texts (.txt) with a path or an address in a line, relative to the
-                text, where empty lines and those that begin with # are left out; `-` for a picture on the standard
-                input, which is read here.
+                http(s) addresses; lists, which are texts (.txt) with one of these in a line, relative to the text,
+                where empty lines and those that begin with # are left out; `-` for a picture on the standard input,
+                which is read here.
             recursive: searches the folders inside of folders, too.
             every: of a video, takes every so many-th frame, beginning with the first.
             earlier: identities of pictures and frames, and the names that they keep.
@@ -224,11 +225,14 @@ def item_of(picture: Any, name: str = "picture") -> Item:
     """One picture as an item.
 
     Args:
-        picture: as `open_picture` takes it; what that refuses, the item refuses.
+        picture: as `open_picture` takes it, or an address; what that refuses, the item refuses.
         name: its name, where it is no file.
     """
     if isinstance(picture, Item):
         return picture
+    if is_address(picture):
+        (name,) = unique_names([_like_a_file(picture)])
+        return Origin(name=name, shown=picture, identity=picture, content=picture).item()
     source = Path(picture) if isinstance(picture, str | Path) else None
     name = name if source is None else source.stem or name
     return Item(name=name, shown=name, given=picture, open=partial(open_picture, picture), source=source)
@@ -305,8 +309,8 @@ def _fail(error: ValueError) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def _is_picture(array: np.ndarray) -> bool:
-    """Whether this is one picture and not a stack of them."""
-    return array.ndim < 3 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    """Whether this is one picture, maybe with its channels in a wrong place, and not a stack of them."""
+    return array.ndim < 3 or (array.ndim == 3 and (array.shape[2] in (3, 4) or array.shape[0] in (3, 4)))
 
 
 def _contents(argument: str | Path, search: Callable[[str], list[Path]]) -> Iterator[Path | str | bytes]:
@@ -316,13 +320,13 @@ def _contents(argument: str | Path, search: Callable[[str], list[Path]]) -> Iter
     elif isinstance(argument, str) and is_address(argument):
         yield argument
     elif Path(argument).suffix.lower() == LIST_SUFFIX and not stat.S_ISDIR(file_mode(Path(argument)) or stat.S_IFDIR):
-        yield from _listed(Path(argument))
+        yield from _listed(Path(argument), search)
     else:
         yield from search(str(argument))
 
 
-def _listed(path: Path) -> Iterator[Path | str]:
-    """The paths and addresses in a list; a path is one file, whatever it looks like."""
+def _listed(path: Path, search: Callable[[str], list[Path]]) -> Iterator[Path | str]:
+    """What the lines of a list stand for; one without a picture stands for itself, which can't be opened."""
     if path.stat().st_size > MOST_LIST_BYTES:
         raise PictureError(f"{printable(path)} is no list (the limit is {MOST_LIST_BYTES:,} bytes); give several.")
     try:
@@ -334,7 +338,15 @@ def _listed(path: Path) -> Iterator[Path | str]:
     kept = [line for line in lines if line and not line.startswith("#")]
     if not kept:
         raise PictureError(f"the list {printable(path)} names no pictures; put a path or an address in each line.")
-    yield from (line if is_address(line) else path.parent / line for line in kept)
+    for line in kept:
+        if is_address(line):
+            yield line
+            continue
+        place = path.parent / line
+        try:
+            yield from search(str(place if file_mode(place) else Path(glob.escape(str(path.parent)), line)))
+        except PictureError:
+            yield place
 
 
 def _read_stdin() -> bytes:
@@ -366,7 +378,12 @@ def _known(identities: Sequence[str], earlier: Iterable[tuple[str, str]]) -> dic
 
 
 def _like_a_file(content: Path | str | bytes) -> Path:
-    """What is named after a file, with the host of an address in the place of a folder."""
+    """What is named after a file, with the host of an address, and a digest of its query, in the place of folders."""
     if isinstance(content, bytes):
         return Path("stdin")
-    return content if isinstance(content, Path) else Path(content.split("/")[2], name_of(content))
+    if isinstance(content, Path):
+        return content
+    query = content.partition("?")[2]
+    return Path(
+        content.split("/")[2], hashlib.sha256(query.encode()).hexdigest()[:6] if query else "", name_of(content)
+    )

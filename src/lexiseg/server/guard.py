@@ -2,11 +2,14 @@
 
 import asyncio
 import hmac
+import ipaddress
 import logging
+import socket
 import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+import torch
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -16,11 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lexiseg.server.errors import RequestError, busy
 from lexiseg.server.metrics import Metrics
-from lexiseg.server.settings import LOOPBACK, Settings
+from lexiseg.server.settings import Settings
 
 logger = logging.getLogger("lexiseg.server")
 
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = ("GET", "OPTIONS")
 HEADERS = {
     "Cache-Control": "no-cache",  # or a browser would join files of two versions to one page
     "Content-Security-Policy": (
@@ -40,10 +43,15 @@ _SENTENCES = {
     405: "This address takes another method: /docs tells which.",
 }
 """In the place of the framework's own words."""
+_NO_MEMORY = ("DefaultCPUAllocator: ", "out of memory")
+"""What torch says where it has no kind of error for it: on a CPU, and on Apple's and failing NVIDIA devices."""
 
 
 class Guard:
-    """The outermost layer of the application."""
+    """The outermost layer of the application, but for CORS where pages elsewhere may ask.
+
+    That one answers browsers' preflights, which are neither checked nor counted here.
+    """
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         """Stands before an application.
@@ -56,7 +64,7 @@ class Guard:
         self._app = app
         self._settings = settings
         self._metrics = metrics
-        self._hosts = {*LOOPBACK, settings.host, *(urlsplit(origin).hostname for origin in settings.origins)}
+        self._hosts = _hosts(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -64,6 +72,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began, status = time.perf_counter(), 0
+        if scope["method"] == "HEAD":  # as GET, and the server itself leaves out the body
+            scope = {**scope, "method": "GET"}
 
         async def guarded(message: Message) -> None:
             nonlocal status
@@ -96,22 +106,43 @@ class Guard:
         Raises:
             RequestError: saying why.
         """
-        host = headers.get("host", "")
-        if self._settings.is_loopback and _name_of(host) not in self._hosts:
+        host, token = headers.get("host", ""), self._settings.token
+        if token is None and not self._is_own(_name_of(host)):  # or any page could lead a name of its own here
             raise RequestError(
-                400, "This server answers under the name of this machine alone; start it with --cors for another name."
+                400,
+                "Without a token this server answers under an address or name of this machine alone; start it with "
+                "--cors for another name.",
             )
         origin = headers.get("origin")
         if method not in SAFE_METHODS and origin is not None and not self._is_welcome(origin, host):
             raise RequestError(403, "Pages from elsewhere may not ask this server; --cors lists those that may.")
-        token = self._settings.token
         if token is not None and method != "OPTIONS" and _needs_token(path):
             scheme, _, given = headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
                 raise RequestError(401, "This server asks for a token: send it as 'Authorization: Bearer TOKEN'.")
 
+    def _is_own(self, name: str) -> bool:
+        return name in self._hosts or _is_address(name)
+
     def _is_welcome(self, origin: str, host: str) -> bool:
         return origin in self._settings.origins or origin.partition("://")[2].lower() == host.lower()
+
+
+def _hosts(settings: Settings) -> set[str]:
+    """Names under which a server may be asked, besides all numbers, which nobody else can give another meaning."""
+    hosts = {"localhost", settings.host, *(urlsplit(origin).hostname or "" for origin in settings.origins)}
+    if not settings.is_loopback:
+        name = socket.gethostname()
+        hosts |= {name, f"{name.partition('.')[0]}.local", socket.getfqdn()}
+    return {host.lower() for host in hosts}
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _name_of(host: str) -> str:
@@ -160,8 +191,16 @@ def tell_errors(app: FastAPI, kinds: Iterable[type[ValueError]]) -> None:
 
 
 def _fault(error: Exception) -> Response:
-    """The answer to what nobody foresaw, which goes to the log; but for memory, which other requests may have."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate" in str(error):
-        return refusal(busy("The memory does not suffice: send a smaller picture or fewer words."))
+    """The answer to what nobody foresaw, which goes to the log."""
+    if _is_of_memory(error):
+        logger.error("the memory did not suffice for a request: %r", error)
+        return refusal(RequestError(413, "The memory does not suffice: send a smaller picture or fewer words."))
     logger.error("a request failed", exc_info=error)
     return refusal(RequestError(500, "The server has a fault, which its log describes."))
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether Python, NumPy or torch had too little memory; torch says so in three ways."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)

@@ -8,20 +8,20 @@ BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """What has been asked since the server began. Only its event loop writes."""
+    """What has been asked since the server began. Each count has one thread that writes it."""
 
     def __init__(self) -> None:
         """Counts from 0."""
         self.encodes = 0
-        """Pictures that the model has looked at."""
+        """Pictures that the model has looked at; its thread counts."""
         self.answers = 0
-        """Questions that it has answered."""
+        """Questions that it has answered; its thread counts."""
         self._requests: Counter[tuple[str, int]] = Counter()
         self._below: defaultdict[str, Counter[float]] = defaultdict(Counter)
         self._seconds: Counter[str] = Counter()
 
     def add(self, route: str, status: int, seconds: float) -> None:
-        """Counts a request.
+        """Counts a request; for the event loop.
 
         Args:
             route: as it is declared, never as it was typed, so that there are few.

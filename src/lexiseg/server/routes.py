@@ -1,8 +1,9 @@
 """The routes under /v1 and those that tell how the server is."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
+from threading import Event
+from typing import TypeVar
 
 from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
@@ -25,6 +26,7 @@ from lexiseg.server.errors import RequestError
 from lexiseg.server.examples import EXAMPLES, SIZE, example_png
 from lexiseg.server.service import Service
 from lexiseg.server.uploads import parts_of
+from lexiseg.server.work import Lane
 
 T = TypeVar("T")
 
@@ -67,8 +69,9 @@ def routes(service: Service) -> APIRouter:
         is forgotten (410); `width` and `height` in pixels; and the `seconds` that the model took.
         """
         async with service.uploads.body(request) as body:
-            look = service.hands.do(lambda: service.look(_parts(request, body, "picture")["picture"]))
-            handle, kept = await _unless_gone(request, look)
+            handle, kept = await _unless_gone(
+                request, service.hands, lambda gone: service.look(_parts(request, body, "picture")["picture"], gone)
+            )
         height, width = kept.image.size
         return JSONResponse({"handle": handle, "width": width, "height": height, "seconds": round(kept.seconds, 4)})
 
@@ -85,8 +88,9 @@ def routes(service: Service) -> APIRouter:
         """
         media = media_type_of(request.headers.get("accept", ""))
         async with service.uploads.body(request) as body:
-            answer = service.hands.do(lambda: _answer(service, request, body, media))
-            content = await _unless_gone(request, answer)
+            content = await _unless_gone(
+                request, service.hands, lambda gone: _answer(service, request, body, media, gone)
+            )
         return Response(content, media_type=media, headers={"Vary": "Accept"})
 
     @router.get("/v1/models")
@@ -169,19 +173,21 @@ def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _answer(service: Service, request: Request, body: bytearray, media: str) -> bytes:
+def _answer(service: Service, request: Request, body: bytearray, media: str, gone: Event) -> bytes:
     """Answers what a body asks; all that can be refused is refused before the model is asked."""
     served = service.served
     asked, picture = _asked(request, body)
     if media == ZIP:
+        if not asked.formats:
+            raise RequestError(422, f'"formats" is missing: name some of {", ".join(FORMATS)}.')
         known_formats(asked.formats)
     question = question_of(asked, served, service.settings.limits)
     if picture is None:
         handle = str(asked.handle)
         kept = service.cache.get(handle)
     else:
-        handle, kept = service.look(picture)
-    result, seconds = service.ask(handle, kept, question)
+        handle, kept = service.look(picture, gone)
+    result, seconds = service.ask(handle, kept, question, gone)
     if media == PNG:
         return id_map_png(result.segmentation)
     if media == ZIP:
@@ -216,21 +222,24 @@ def _parts(request: Request, body: bytearray, *names: str) -> dict[str, bytes]:
     return parts
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Does some work, unless the client goes away before it is done.
+async def _unless_gone(request: Request, lane: Lane, call: Callable[[Event], T]) -> T:
+    """Runs a call in its turn, unless the client goes away before it is done; which is what its event tells.
 
     Raises:
         ClientDisconnect: if it does.
     """
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+    gone = Event()
+    working, leaving = asyncio.ensure_future(lane.do(lambda: call(gone))), asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             raise ClientDisconnect
         return working.result()
     finally:
+        gone.set()
         working.cancel()
         leaving.cancel()
+        del working, leaving  # as in `Lane`
 
 
 async def _gone(request: Request) -> None:

@@ -1,5 +1,6 @@
 """The model of a server with what it works in: threads, kept pictures, uploads, counts."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from lexiseg.server.metrics import Metrics
 from lexiseg.server.served import ServedModel
 from lexiseg.server.settings import Settings
 from lexiseg.server.uploads import Uploads
-from lexiseg.server.work import Lane
+from lexiseg.server.work import PATIENCE, Lane
 
 HANDS = 4
 """Threads beside the model's."""
@@ -68,18 +69,19 @@ class Service:
         self._served = await self._device.do(lambda: ServedModel(self._load(), folder))
         return self._served.model
 
-    def look(self, picture: bytes) -> tuple[str, Kept]:
+    def look(self, picture: bytes, gone: threading.Event) -> tuple[str, Kept]:
         """Looks at a picture and keeps what was seen; for a thread of `hands`.
 
         Args:
             picture: the file.
+            gone: set once nobody awaits the answer, so that the model is spared.
 
         Returns:
             The handle, and what is kept.
 
         Raises:
             PictureError: if it can't be opened.
-            RequestError: if it is too large, or the model is not loaded.
+            RequestError: if it is too large, or the model is not loaded or does not come to it in time.
         """
         served, array = self.served, open_picture(picture, max_pixels=self.settings.limits.pixels)
 
@@ -89,22 +91,24 @@ class Service:
             self.metrics.encodes += 1
             return Kept(image=image, seconds=time.perf_counter() - began)
 
-        kept = self._device.run(run)
+        kept = self._device.run(run, gone)
         return self.cache.put(kept), kept
 
-    def ask(self, handle: str, kept: Kept, question: Question) -> tuple[Result, float]:
+    def ask(self, handle: str, kept: Kept, question: Question, gone: threading.Event) -> tuple[Result, float]:
         """Asks the model of a picture; for a thread of `hands`.
 
         Args:
             handle: of the picture, whose bytes are counted anew.
             kept: the picture.
             question: its words are read already.
+            gone: set once nobody awaits the answer, so that the model is spared.
 
         Returns:
             The answer, and the seconds that it took.
 
         Raises:
-            RequestError: if the picture became too large with what the model remembers of it.
+            RequestError: if the model does not come to it in time, or the picture became too large with what the model
+                remembers of it.
         """
 
         def run() -> tuple[Result, float]:
@@ -113,7 +117,7 @@ class Service:
             self.metrics.answers += 1
             return result, time.perf_counter() - began
 
-        answer = self._device.run(run)
+        answer = self._device.run(run, gone)
         self.cache.measure(handle)
         return answer
 
@@ -130,6 +134,7 @@ class Service:
         )
 
     def close(self) -> None:
-        """Ends the threads."""
-        for lane in (self.hands, self._device):
-            lane.close()
+        """Ends the threads; the model's first, for which the others wait."""
+        deadline = time.monotonic() + PATIENCE
+        for lane in (self._device, self.hands):
+            lane.close(deadline - time.monotonic())

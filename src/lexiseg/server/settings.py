@@ -38,7 +38,7 @@ class Limits:
     uploads: int = 8
     """Largest bodies that may be in memory at once; 503 beyond."""
     queue: int = 64
-    """Requests that wait for the model; 503 beyond."""
+    """Requests that wait for their turn; 503 beyond."""
     seconds: float = 30.0
     """That a request waits for its turn, after which it is answered 503."""
     body_seconds: float = 60.0

@@ -37,18 +37,17 @@ class Uploads:
             RequestError: if it is too large, arrives too slowly, or there is no room for it now.
         """
         limits = self._limits
-        too_large = RequestError(413, f"The request is larger than {limits.bytes:,} bytes: make the picture smaller.")
         told = request.headers.get("content-length", "0")
         if not (told.isascii() and told.isdecimal()) or int(told[:20]) > limits.bytes:
-            raise too_large
+            raise _too_large(limits)
         content = bytearray()
         try:
-            await self._receive(request, content, too_large)
+            await self._receive(request, content)
             yield content
         finally:
             self.held -= len(content)
 
-    async def _receive(self, request: Request, content: bytearray, too_large: RequestError) -> None:
+    async def _receive(self, request: Request, content: bytearray) -> None:
         limits = self._limits
         try:
             async with asyncio.timeout(limits.body_seconds):
@@ -56,11 +55,15 @@ class Uploads:
                     content += chunk
                     self.held += len(chunk)
                     if len(content) > limits.bytes:
-                        raise too_large
+                        raise _too_large(limits)
                     if self.held > limits.bytes * limits.uploads:
                         raise busy("The server receives too much at once: try again in a moment.")
         except TimeoutError as error:
             raise RequestError(408, f"The request did not arrive within {limits.body_seconds:g} seconds.") from error
+
+
+def _too_large(limits: Limits) -> RequestError:
+    return RequestError(413, f"The request is larger than {limits.bytes:,} bytes: make the picture smaller.")
 
 
 def parts_of(body: bytearray, content_type: str) -> dict[str, bytes]:

@@ -3,14 +3,17 @@
 import asyncio
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from lexiseg.server.errors import busy
+from lexiseg.server.errors import RequestError, busy
 
 T = TypeVar("T")
+PATIENCE = 5.0
+"""Seconds for what still runs at the end."""
 _Call = tuple[Future[Any], Callable[[], Any]]
 
 
@@ -18,6 +21,9 @@ class Lane:
     """A few threads and the calls that wait for them, in their order.
 
     A call that nobody awaits any more leaves the queue. One that runs can't be stopped.
+
+    An error holds, by its traceback, all frames that it came through, with the bodies and pictures in them. None of
+    these may hold the error in return, by a future, or only the next collection of garbage would free them.
     """
 
     def __init__(self, *, threads: int, most_waiting: int, seconds: float) -> None:
@@ -49,36 +55,62 @@ class Lane:
             RequestError: if the queue is full, or the turn has not come in time.
         """
         waiting: tuple[Future[T], Callable[[], T]] = Future(), call
-        done = asyncio.wrap_future(waiting[0])
         self._put(waiting, most=self._most)
+        done = asyncio.wrap_future(waiting[0])
+        done.add_done_callback(lambda one: one.cancelled() or one.exception())  # or asyncio logs what nobody awaits
         try:
             await asyncio.wait([done], timeout=self._seconds)
             if not done.done() and self._leave(waiting):
-                raise busy("The server did not come to this request in time: try again in a moment.")
+                raise _late()
             return await done
         except asyncio.CancelledError:
             self._leave(waiting)
             raise
+        finally:
+            del waiting, done
 
-    def run(self, call: Callable[[], T]) -> T:
-        """Runs a call in its turn, for a thread of another lane, which bounds how many wait so."""
-        waiting: tuple[Future[T], Callable[[], T]] = Future(), call
+    def run(self, call: Callable[[], T], gone: threading.Event) -> T:
+        """Runs a call in its turn, for a thread of another lane, which bounds how many wait so.
+
+        Args:
+            call: what to run.
+            gone: set once nobody awaits the answer.
+
+        Raises:
+            RequestError: if the turn has not come in time, or nobody awaits the answer by then.
+        """
+
+        def run() -> T:
+            if gone.is_set():
+                raise busy("Nobody awaits the answer.")
+            return call()
+
+        waiting: tuple[Future[T], Callable[[], T]] = Future(), run
         self._put(waiting)
-        return waiting[0].result()
+        try:
+            waiting[0].exception(self._seconds)
+        except TimeoutError:
+            if self._leave(waiting):
+                raise _late() from None
+        try:
+            return waiting[0].result()
+        finally:
+            del waiting
 
-    def close(self, patience: float = 5.0) -> None:
+    def close(self, patience: float = PATIENCE) -> None:
         """Drops what waits, and ends the threads.
 
         Args:
-            patience: seconds for what runs; what takes longer, such as loading a large model, goes on.
+            patience: seconds for all that runs; what takes longer, such as loading a large model, goes on.
         """
+        deadline = time.monotonic() + patience
         with self._turn:
             self._is_closed = True
             while self._waiting:
                 self._waiting.pop()[0].cancel()
             self._turn.notify_all()
         for thread in self._threads:
-            thread.join(patience)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _put(self, call: _Call, most: float = math.inf) -> None:
         with self._turn:
@@ -115,6 +147,11 @@ class Lane:
         except BaseException as error:
             future.set_exception(error)
         finally:
+            del future, call
             with self._turn:
                 self._running -= 1
         return True
+
+
+def _late() -> RequestError:
+    return busy("The server did not come to this request in time: try again in a moment.")

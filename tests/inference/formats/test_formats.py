@@ -199,7 +199,8 @@ def test_label_studio_finds_pictures_in_files_on_the_web_or_in_the_task(tmp_path
         return json.loads(files["label-studio/tasks.json"])[0]["data"]["image"]
 
     assert address(file) == f"/data/local-files/?d={str(tmp_path).lstrip('/')}/a%20b%231.jpg"
-    for nowhere in ("nowhere.jpg", "a video.mp4"):
+    (tmp_path / "telephone.HEIC").touch()
+    for nowhere in ("nowhere.jpg", "a video.mp4", tmp_path / "telephone.HEIC"):  # which no browser shows
         assert address(Path(nowhere)).startswith("data:image/jpeg;base64,")
 
 

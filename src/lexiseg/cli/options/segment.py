@@ -31,8 +31,8 @@ class SegmentOptions(shared.InferenceOptions):
     """
 
     pictures: Annotated[list[str], typer.Argument(metavar="SOURCE...")]
-    """Pictures: files, folders, patterns, http(s) addresses, lists of these (.txt, a path or address per line), videos,
-    or - for one on the standard input."""
+    """Pictures: files, folders, patterns, http(s) addresses, lists of these (.txt, one per line), videos, or - for one
+    on the standard input."""
     vocabulary: shared.VocabularyText
     out: shared.Out
     """Folder for what is written."""

@@ -17,8 +17,9 @@ from jaxtyping import Bool
 from PIL import Image
 
 from lexiseg.core.files import file_mode, real
+from lexiseg.core.picture_files import SUFFIXES
 from lexiseg.data.id_maps import run_lengths
-from lexiseg.inference.addresses import is_address
+from lexiseg.inference.addresses import is_address, name_of
 from lexiseg.inference.formats.format import NamedResult, Run, data_address, hexadecimal, json_list, word_colours
 
 LABEL_STUDIO = "label-studio"
@@ -27,6 +28,8 @@ CONTROL, PICTURE = "label", "image"
 CHANNELS, VALUE_BITS = 4, 8
 LENGTH_BITS = (3, 4, 8, 16)
 """Those that Label Studio writes."""
+SHOWN = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif")
+"""Of pictures that browsers show; of others, a JPEG stands in the task."""
 SERVED = "/data/local-files/?d="
 """Where Label Studio shows files of its own machine, by their path below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT."""
 
@@ -88,8 +91,10 @@ def brush_code(mask: Bool[np.ndarray, "H W"]) -> bytes:
 def _address(named: NamedResult) -> str:
     """Where Label Studio finds the picture: on the web, in a file of its machine, or in the task itself."""
     place = named.path or named.picture
-    if is_address(place):
+    suffix = Path(name_of(place) if is_address(place) else place).suffix.lower()
+    is_shown = suffix not in SUFFIXES or suffix in SHOWN
+    if is_shown and is_address(place):
         return place
-    if file_mode(Path(place)):
+    if is_shown and file_mode(Path(place)):
         return SERVED + quote(real(Path(place)).as_posix().lstrip("/"), errors="surrogateescape")
     return data_address(Image.fromarray(named.result.picture), "JPEG", quality=90)
