@@ -49,7 +49,7 @@ COLUMNS = ("act", "clients", "requests/s", "p50 ms", "p99 ms", "Python calls/s",
 WARM_UP = 5
 """Requests of each client, and calls, that are not timed."""
 TRIES = 60
-"""Of a request that is answered 503, which says after how many seconds to try again."""
+"""Again of a request that is answered 503, which says after how many seconds to try again."""
 PATIENCE = 30.0
 """Seconds for the server to end."""
 BOUNDARY = "lexiseg-benchmark"
@@ -252,14 +252,15 @@ def _form(**fields: bytes) -> tuple[bytes, str]:
 
 def _ask(connection: http.client.HTTPConnection, path: str, body: bytes, kind: str) -> dict[str, str]:
     """The answer as JSON; 503 waits and asks again, as the server says."""
+    answer, content = _sent(connection, path, body, kind)
     for _ in range(TRIES):
-        answer, content = _sent(connection, path, body, kind)
-        if answer.status == http.HTTPStatus.OK:
-            return content
         if answer.status != http.HTTPStatus.SERVICE_UNAVAILABLE:
             break
         time.sleep(float(answer.headers["Retry-After"]))
-    raise SystemExit(f"{answer.status}: {content['error']}")
+        answer, content = _sent(connection, path, body, kind)
+    if answer.status != http.HTTPStatus.OK:
+        raise SystemExit(f"{answer.status}: {content['error']}")
+    return content
 
 
 def _sent(

@@ -79,4 +79,4 @@ def test_a_server_that_stays_busy_ends_the_benchmark() -> None:
     with pytest.raises(SystemExit, match="503: busy"):
         ask(busy)
 
-    assert busy.asked == serve.TRIES
+    assert busy.asked == 1 + serve.TRIES

@@ -73,6 +73,8 @@ def test_what_depends_on_all_words_is_what_the_library_says(tiny: Model, negativ
     assert (found.num_concepts, found.domain_similarity) == (6, pytest.approx(expected.domain_similarity))
     torch.testing.assert_close(found.text_embed, expected.text_embed)
     torch.testing.assert_close(found.similarity, expected.similarity)
+    assert found.is_trained is not None
+    assert expected.is_trained is not None
     assert torch.equal(found.is_trained, expected.is_trained)
 
 
@@ -95,6 +97,7 @@ def test_words_that_are_many_are_read_in_steps_and_the_last_with_the_answer(
     encoded.clear()
     asked = question(served, [{"name": name, "path": ["node", name]} for name in MANY], tree=True)
 
+    assert asked.tree is not None
     steps = served.steps_before(asked)
     for step in steps:
         step()

@@ -99,3 +99,58 @@ def test_a_token_is_asked_for_refused_and_taken(serve: Any, visiting: Any, png: 
         visit.page.locator("#model", has_text="storybook").wait_for()
 
         assert not visit.by_id("token").is_visible()
+
+
+def test_a_busy_server_is_asked_for_half_a_minute(visit: Any, png: bytes) -> None:
+    visit.expected = ("status of 503",)
+    visit.choose(png, "sky")
+    before = visit.segments()
+    sentence = "The server has too much to do: try again in a moment."
+    tries: list[Any] = []
+
+    def refuse(route: Any) -> None:
+        tries.append(route)
+        route.fulfill(status=503, json={"error": sentence}, headers={"Retry-After": "10"})
+
+    visit.page.route("**/v1/segment", refuse)
+    visit.page.clock.install()
+    visit.type_words("train")
+    visit.page.locator("#connection", has_text=f"{sentence} Trying again.").wait_for()
+    while not visit.by_id("words-error").is_visible():
+        visit.page.clock.run_for(1_000)
+
+    assert len(tries) == 3
+    assert visit.by_id("words-error").inner_text() == sentence
+    assert visit.by_id("connection").inner_text() == ""
+    assert visit.segments() == before
+
+
+def test_what_is_no_refusal_is_told_in_a_sentence_too(visit: Any, png: bytes) -> None:
+    visit.expected = ("SyntaxError",)
+    visit.choose(png, "sky")
+    visit.page.route("**/v1/segment", lambda route: route.fulfill(body="<html>", content_type="application/json"))
+    visit.type_words("train")
+    visit.by_id("words-error").wait_for()
+    told = [visit.by_id("words-error").inner_text()]
+    visit.page.route("**/v1/encode", lambda route: route.fulfill(body="<html>", content_type="application/json"))
+    visit.by_id("file").set_input_files({"name": "other.png", "mimeType": "image/png", "buffer": png})
+    visit.by_id("new-picture-error").wait_for()
+    told.append(visit.by_id("new-picture-error").inner_text())
+
+    assert told == 2 * ["The page could not show the answer: reload it."]
+    assert sum("SyntaxError" in error for error in visit.errors) >= 2
+
+
+BLOCKED = """for (const storage of ["localStorage", "sessionStorage"]) {
+  Object.defineProperty(window, storage, { get() { throw new DOMException("Blocked.", "SecurityError"); } });
+}"""
+
+
+def test_the_page_works_where_storage_is_blocked(visit: Any, png: bytes) -> None:
+    visit.page.add_init_script(BLOCKED)
+    visit.page.reload()
+    before = visit.by_id("theme").get_attribute("aria-pressed")
+    visit.by_id("theme").click()
+    visit.choose(png)
+
+    assert visit.by_id("theme").get_attribute("aria-pressed") != before

@@ -62,3 +62,23 @@ def test_the_picture_is_saved_as_it_is_shown(visit: Any, png: bytes, scene: Any)
     assert coloured.shape == (720, 960, 3)
     assert np.abs(plain - expected).mean() < 8
     assert np.abs(coloured - plain).mean() > 15
+
+
+def test_the_button_tells_that_files_are_being_written(visit: Any, png: bytes) -> None:
+    visit.choose(png)
+    visit.by_id("download").click()
+    button, held = visit.by_id("save-zip"), []
+    width = button.bounding_box()["width"]
+    visit.page.route("**/v1/segment", lambda route: held.append(route))
+    button.click()
+    visit.page.locator("#saving", has_text="Writing the files.").wait_for(state="attached")
+    working = button.inner_text(), button.get_attribute("aria-disabled"), button.bounding_box()["width"]
+    with visit.page.expect_download():
+        held[0].continue_()
+    visit.page.wait_for_function("() => document.querySelector('#saving').textContent === ''")
+
+    visit.page.keyboard.press("Escape")  # the focus is still in the dialog
+    visit.by_id("downloads").wait_for(state="hidden")
+
+    assert working == ("Saving …", "true", width)
+    assert button.text_content() == "Save as ZIP"

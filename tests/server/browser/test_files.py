@@ -37,5 +37,5 @@ def test_the_modules_stay_short_and_each_says_what_it_is_for() -> None:
 
     assert {name: text.count("\n") for name, text in modules.items() if text.count("\n") > 200} == {}
     assert [name for name, text in modules.items() if not text.startswith("/**")] == []
-    assert sum(text.count("\n") for text in FILES.values()) <= 2_000
+    assert sum(text.count("\n") for text in FILES.values()) <= 2_150
     assert [name for name, text in FILES.items() if max(map(len, text.splitlines())) > 170] == []

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,23 @@ def test_the_page_fits_and_reads_well(
     assert [(text, round(contrast, 2)) for text, contrast, is_large in contrasts if contrast < least[is_large]] == []
 
 
+def test_on_a_phone_what_is_focused_is_below_the_picture(visiting: Any, served: Any, png: bytes) -> None:
+    with visiting(served.url, viewport={"width": 380, "height": 780}) as visit:
+        visit.choose(png)
+        visit.page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        visit.page.locator("#segments .row").last.focus()
+        tops = []
+        for _ in range(visit.page.locator("#segments .row").count() + 1):
+            tops.append(visit.page.evaluate("document.activeElement.getBoundingClientRect().top"))
+            visit.page.keyboard.press("ArrowUp")
+        visit.page.keyboard.press("Shift+Tab")
+        tops.append(visit.page.evaluate("document.activeElement.getBoundingClientRect().top"))
+        frame = visit.by_id("frame").bounding_box()
+
+        assert frame["y"] == 0
+        assert min(tops) >= frame["height"]
+
+
 def test_the_theme_is_that_of_the_system_until_one_chooses(visiting: Any, served: Any) -> None:
     scheme = "getComputedStyle(document.documentElement).colorScheme"
     with visiting(served.url, color_scheme="dark") as visit:
@@ -123,3 +141,37 @@ def test_every_control_has_a_name(visit: Any, png: bytes) -> None:
     )
 
     assert nameless == []
+
+
+def test_keys_of_one_letter_can_be_switched_off(visit: Any, png: bytes) -> None:
+    visit.choose(png)
+    visit.page.keyboard.press("Tab")
+    visit.page.keyboard.press("?")
+    visit.by_id("letters").uncheck()
+    visit.page.keyboard.press("Escape")
+    for key in "l?":
+        visit.page.keyboard.press(key)
+    off = visit.by_id("labels-value").inner_text(), visit.by_id("help").is_visible()
+    visit.page.reload()
+    visit.by_id("help-open").click()
+
+    assert off == ("13 px", False)
+    assert not visit.by_id("letters").is_checked()
+
+
+def test_what_is_read_aloud_is_what_is_there(visit: Any, png: bytes, answer: Any) -> None:
+    visit.choose(png)
+    train = visit.page.locator("#segments .segment", has_text="train")
+    named = visit.page.get_by_role("button", name=re.compile("^train hidden"))
+    eye = visit.page.get_by_role("button", name="Hide train", exact=True)
+    pressed = [eye.get_attribute("aria-pressed")]
+    train.locator(".row").press(" ")
+    pressed.append(eye.get_attribute("aria-pressed"))
+    assert named.count() == 1
+    assert "train" in visit.by_id("overlay").get_attribute("aria-label")
+    visit.by_id("clear").click()
+    visit.by_id("found").wait_for(state="hidden")
+
+    assert pressed == ["false", "true"]
+    assert visit.by_id("overlay").get_attribute("aria-label") == "Picture"
+    assert visit.by_id("results").text_content() == ""

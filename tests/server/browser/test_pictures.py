@@ -66,6 +66,25 @@ def test_a_broken_picture_is_told_where_it_was_given_and_the_next_one_goes_on(vi
     assert not visit.by_id("picture-error").is_visible()
 
 
+def test_a_wrong_file_leaves_the_picture_and_its_answer(visit: Any, png: bytes) -> None:
+    visit.expected = ("status of 422",)
+    visit.choose(png)
+    before = visit.segments()
+    error = visit.by_id("new-picture-error")
+    for name, kind in (("a.txt", "text/plain"), ("broken.png", "image/png")):
+        visit.by_id("file").set_input_files({"name": name, "mimeType": kind, "buffer": png[:300]})
+        visit.page.wait_for_function("() => document.querySelector('#busy').textContent === ''")
+        error.wait_for()
+        assert error.inner_text().endswith(".")
+        assert visit.by_id("picture-name").inner_text() == "scene.png"
+        assert visit.segments() == before
+    visit.type_words("moon")
+    visit.page.locator(".chip", has_text="moon").wait_for()
+    visit.by_id("file").set_input_files({"name": "next.png", "mimeType": "image/png", "buffer": png})
+    error.wait_for(state="hidden")
+    visit.page.locator("#picture-name", has_text="next.png").wait_for()
+
+
 def test_what_is_no_picture_or_too_large_is_not_sent(visit: Any) -> None:
     sent: list[str] = []
     visit.page.on("request", lambda request: sent.append(request.url))

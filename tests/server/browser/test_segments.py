@@ -1,8 +1,11 @@
 """Segments on the picture and in the list: hovered, pinned, hidden, asked again; also without a mouse."""
 
+import base64
 import io
 import os
 import statistics
+import struct
+import zlib
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -188,6 +191,76 @@ def test_an_answer_to_an_older_question_is_dropped(visit: Any, png: bytes) -> No
     assert len(held) == 1
     assert visit.segments() == before
     assert {"water", "sky"} <= {name for name, _ in before}
+
+
+def test_a_slow_question_is_told(visit: Any, png: bytes) -> None:
+    visit.choose(png)
+    held: list[Any] = []
+    visit.page.route("**/v1/segment", lambda route: held.append(route))
+    visit.by_id("threshold").fill("0.35")
+    visit.page.locator("#busy", has_text="Looking for the words").wait_for()
+    dimmed = "() => getComputedStyle(document.querySelector('#segments')).opacity < 0.6"
+    visit.page.wait_for_function(dimmed)
+    visit.page.locator("#found[aria-busy=true]").wait_for()
+    held[0].continue_()
+    visit.page.locator("#found[aria-busy=false]").wait_for()
+
+    assert visit.by_id("busy").get_attribute("role") == "status"
+    assert visit.by_id("busy").inner_text() == ""
+
+
+NOISE = """() => {
+  for (const kind of [CanvasRenderingContext2D, OffscreenCanvasRenderingContext2D]) {
+    const read = kind.prototype.getImageData;
+    kind.prototype.getImageData = function (...box) {
+      const image = read.apply(this, box);
+      image.data.forEach((value, i) => (image.data[i] = value ^ (i % 7 === 0)));
+      return image;
+    };
+  }
+}"""
+DECODE = """async ([png, ids]) => {
+  const { decodeIdMap } = await import("/page/id_map.js");
+  const { width, height, numbers } = await decodeIdMap(png, ids);
+  return [width, height, [...numbers]];
+}"""
+
+
+def filtered(ids: np.ndarray) -> bytes:
+    """A PNG of ids whose rows take all five filters in turn."""
+    height, width = ids.shape
+    pixels = ids.astype("<u4").view(np.uint8).reshape(height, width, 4)[..., :3].astype(int)
+    padded = np.pad(pixels, ((1, 0), (1, 0), (0, 0)))
+    left, above, corner = padded[1:, :-1], padded[:-1, 1:], padded[:-1, :-1]
+    far = np.abs(left + above - corner - np.stack([left, above, corner]))
+    paeth = np.where((far[0] <= far[1]) & (far[0] <= far[2]), left, np.where(far[1] <= far[2], above, corner))
+    guesses = [np.zeros_like(pixels), left, above, (left + above) // 2, paeth]
+    rows = [bytes([y % 5]) + ((pixels - guesses[y % 5])[y] % 256).astype(np.uint8).tobytes() for y in range(height)]
+    data = zlib.compress(b"".join(rows))
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))]
+    parts += [(b"IDAT", data[at : at + 1000]) for at in range(0, len(data), 1000)] + [(b"IEND", b"")]
+    chunks = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_id_maps_are_read_exactly_where_canvases_are_noisy(visit: Any, answer: Any) -> None:
+    from lexiseg.server.answers import id_map_png
+
+    rng = np.random.default_rng(0)
+    known = np.append(0, 1 + rng.choice(2**24 - 1, 300, replace=False)).astype(np.int32)
+    numbers = np.kron(rng.integers(0, 301, (9, 11)), np.ones((7, 5), int)) * (rng.random((63, 55)) < 0.9)
+    found = np.array([0, *(segment.id for segment in answer.segments)])
+    visit.page.evaluate(NOISE)
+
+    for png, ids, expected in [
+        (id_map_png(known[numbers]), known, numbers),
+        (filtered(known[numbers]), known, numbers),
+        (id_map_png(answer.segmentation), found, np.searchsorted(found, answer.segmentation)),
+    ]:
+        width, height, decoded = visit.page.evaluate(DECODE, [base64.b64encode(png).decode(), ids[1:].tolist()])
+        assert np.array_equal(np.reshape(decoded, (height, width)), expected)
 
 
 def test_sliders_change_the_drawing_and_ask_nothing(visit: Any, png: bytes) -> None:

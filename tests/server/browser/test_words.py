@@ -1,5 +1,6 @@
 """Words as chips: written, pasted, edited and removed, by keyboard too; and their colours."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -133,3 +134,21 @@ def test_a_word_keeps_its_colour_when_others_come_and_go(visit: Any) -> None:
     assert many | first == many
     assert many | fewer == many
     assert len(fewer) == 14
+
+
+def test_cells_of_a_table_are_pasted_as_words(visit: Any, png: bytes) -> None:
+    visit.choose(png, "sky")
+    cells = """([base64, text]) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData("text/plain", text);
+      const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+      clipboardData.items.add(new File([bytes], "cells.png", { type: "image/png" }));
+      document.querySelector("#add-words").dispatchEvent(
+        new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+    }"""
+    for text in ("train\nwater", "boat"):
+        visit.page.evaluate(cells, [base64.b64encode(png).decode(), text])
+    visit.page.locator(".segment", has_text="train").wait_for()
+
+    assert visit.chips() == ["sky", "train", "water"]
+    assert visit.by_id("picture-name").inner_text() == "scene.png"

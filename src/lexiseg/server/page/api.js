@@ -1,15 +1,25 @@
 /** Calls to the server: errors as sentences, a token where one is asked for, patience while the server is away. */
 
+import { remember, remembered } from "./memory.js";
+
 const ATTEMPTS = 3; // broken connections of one call while the server answers others
 const PAUSES = [500, 1000, 2000, 4000]; // milliseconds between looks for a server that is gone
+const LONGEST_BUSY = 30_000; // milliseconds that a call insists while the server has too much to do
 
-/** What the server refused, in its own sentence. */
+/** What the server refused, in its own sentence; or the page, before it asked. */
 export class Refusal extends Error {
-  /** @param {string} sentence @param {number} status of HTTP */
-  constructor(sentence, status) {
+  /** @param {string} sentence @param {number} [status] of HTTP */
+  constructor(sentence, status = 0) {
     super(sentence);
     this.status = status;
   }
+}
+
+/** What people are told of an error. Those that are no refusals are faults; the console has them. @returns {string} */
+export function told(error) {
+  if (error instanceof Refusal) return error.message;
+  console.error(error);
+  return "The page could not show the answer: reload it.";
 }
 
 /**
@@ -20,11 +30,11 @@ export class Refusal extends Error {
  * @param {(refused: boolean) => Promise<string>} told.token asks for a token
  */
 export function createApi({ connection, token }) {
-  let bearer = sessionStorage.getItem("token") ?? "";
+  let bearer = remembered("token") ?? "";
   let asking = null, waiting = null;
 
   /**
-   * Calls the server until it answers.
+   * Calls the server until it answers; a busy one for a while.
    *
    * @param {string} path without a slash in front
    * @param {{body?: FormData|object, accept?: string, signal?: AbortSignal}} [options] a body makes it a POST
@@ -32,30 +42,36 @@ export function createApi({ connection, token }) {
    * @throws {Refusal}
    */
   async function call(path, { body, accept, signal } = {}) {
+    let began = performance.now(), isBusy = false;
     for (let broken = 0; ; ) {
       const used = bearer;
       const response = await fetch(path, request(body, accept, signal)).catch((error) => {
         if (signal?.aborted) throw error;
         return null;
-      });
+      }).finally(() => isBusy && connection(""));
+      isBusy = false;
       if (response === null) {
         broken += 1;
-        if (broken > ATTEMPTS) throw new Refusal("The server breaks the connection: see what it says where it runs.", 0);
-        waiting ??= untilReady(broken).finally(() => (waiting = null));
-        await waiting;
+        if (broken > ATTEMPTS) throw new Refusal("The server breaks the connection: see what it says where it runs.");
+        await untilReady(broken);
+        began = performance.now();
       } else if (response.status === 401) {
-        if (used === bearer) asking ??= token(used !== "").then(remember).finally(() => (asking = null));
+        if (used === bearer) asking ??= token(used !== "").then(keep).finally(() => (asking = null));
         await asking;
       } else if (response.status === 503) {
-        connection(`${await sentenceOf(response)} Trying again.`);
-        await pause(1000 * (Number(response.headers.get("Retry-After")) || 1));
-        connection("");
+        const sentence = await sentenceOf(response), wait = 1000 * (Number(response.headers.get("Retry-After")) || 1);
+        if (!(await untilReady())) began = performance.now(); // a model is loaded as long as that takes
+        else if (performance.now() + wait - began > LONGEST_BUSY) throw new Refusal(sentence, response.status);
+        else {
+          isBusy = true;
+          connection(`${sentence} Trying again.`);
+          await pause(wait);
+        }
       } else if (response.ok) {
         return response;
       } else {
         throw new Refusal(await sentenceOf(response), response.status);
       }
-      signal?.throwIfAborted();
     }
   }
 
@@ -67,21 +83,27 @@ export function createApi({ connection, token }) {
     return { method: "POST", headers, body: JSON.stringify(body), signal };
   }
 
-  function remember(given) {
+  function keep(given) {
     bearer = given;
-    sessionStorage.setItem("token", given);
+    remember("token", given);
   }
 
-  /** Waits until the server is there and its model loaded, and says so meanwhile. */
-  async function untilReady(broken) {
+  /** Waits until the server is there and its model loaded, and says so meanwhile. @returns {Promise<boolean>} if it was */
+  function untilReady(broken = 0) {
+    return (waiting ??= look(broken).finally(() => (waiting = null)));
+  }
+
+  async function look(broken) {
     if (broken > 1) await pause(PAUSES[0]);
-    for (let look = 0; ; look += 1) {
-      const status = await fetch("readyz", { cache: "no-store" }).then((response) => response.status, () => 0);
-      if (status && status !== 503) break;
-      connection(status ? "The model is being loaded." : "The server does not answer. Trying again.");
-      await pause(PAUSES[Math.min(look, PAUSES.length - 1)]);
+    for (let looks = 0; ; looks += 1) {
+      const response = await fetch("readyz", { cache: "no-store" }).catch(() => null);
+      if (response && response.status !== 503) {
+        if (looks > 0) connection("");
+        return looks === 0;
+      }
+      connection(response ? await sentenceOf(response) : "The server does not answer. Trying again.");
+      await pause(PAUSES[Math.min(looks, PAUSES.length - 1)]);
     }
-    connection("");
   }
 
   return {

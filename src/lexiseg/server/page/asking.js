@@ -16,28 +16,40 @@
  * @property {number} took milliseconds from the question to the decoded answer
  */
 
-import { Refusal } from "./api.js";
+import { told } from "./api.js";
 import { withColours } from "./colours.js";
 import { decodeIdMap } from "./id_map.js";
 import { openPicture } from "./opening.js";
 import { toEntry } from "./words.js";
 
 const WAIT = 60; // milliseconds in which a slider may move on before the server is asked
+const LATE = 300; // milliseconds after which a question is said to be asked
 const HANDLE_GONE = 410;
 
 /** @param {ReturnType<import("./store.js").createStore>} store @param {ReturnType<import("./api.js").createApi>} api */
 export function createAsking(store, api) {
   const { state, set } = store;
   let opening = new AbortController(), asking = new AbortController();
-  let timer = 0;
+  let timer = 0, late = 0;
+  let before = {}; // what was shown before a picture began to be opened
 
-  /** Shows a picture, lets the server encode it, and asks it for the words. */
+  /** Drops the question that is asked. @returns {AbortSignal} of the next one */
+  function drop() {
+    clearTimeout(timer);
+    clearTimeout(late);
+    asking.abort();
+    asking = new AbortController();
+    return asking.signal;
+  }
+
+  /** Shows a picture, lets the server encode it, and asks it for the words; what can't be opened leaves all as it was. */
   async function show(blob, name) {
     opening.abort();
-    asking.abort();
+    drop();
     opening = new AbortController();
     const { signal } = opening;
-    set({ pictureError: "", busy: "Opening the picture" });
+    if (!state.busy) before = shown(state);
+    set({ pictureError: "", busy: "Opening the picture", isAsking: false });
     try {
       const picture = await openPicture(blob, name, state.limits);
       if (signal.aborted) return;
@@ -46,8 +58,8 @@ export function createAsking(store, api) {
       if (signal.aborted) return;
       set({ picture, busy: "" }); // its size may be known since then
     } catch (error) {
-      if (!signal.aborted) set({ picture: null, answer: null, busy: "", pictureError: error.message });
-      return;
+      if (signal.aborted) return;
+      set({ ...before, busy: "", pictureError: told(error) });
     }
     await answer();
   }
@@ -55,8 +67,8 @@ export function createAsking(store, api) {
   /** Takes the picture away. */
   function close() {
     opening.abort();
-    asking.abort();
-    set({ picture: null, answer: null, hovered: 0, pinned: null, busy: "" });
+    drop();
+    set({ picture: null, answer: null, hovered: 0, pinned: null, busy: "", isAsking: false, pictureError: "" });
   }
 
   /** The server's handle of a picture, which is encoded if it has none. */
@@ -98,33 +110,32 @@ export function createAsking(store, api) {
   }
 
   async function answer() {
-    clearTimeout(timer);
-    asking.abort();
-    asking = new AbortController();
-    const { signal } = asking;
+    const signal = drop();
     if (!state.picture || state.busy) return;
     if (state.words.length === 0) {
-      set({ answer: null, wordsError: "" });
+      set({ answer: null, wordsError: "", isAsking: false });
       return;
     }
     const started = performance.now();
+    late = setTimeout(() => set({ isAsking: true }), LATE);
     try {
-      const { id_map: idMap, ...told } = await (await segment({}, { signal })).json();
-      const map = await decodeIdMap(idMap, told.segments.map(({ id }) => id));
+      const { id_map: idMap, ...found } = await (await segment({}, { signal })).json();
+      const map = await decodeIdMap(idMap, found.segments.map(({ id }) => id));
       if (signal.aborted) return;
-      const segments = told.segments.map((one, place) => ({ ...one, number: place + 1, key: keyOf(one) }));
+      const segments = found.segments.map((one, place) => ({ ...one, number: place + 1, key: keyOf(one) }));
       if (state.words.some(({ slot }) => slot === undefined)) {
         set({ words: withColours(state.words, new Set(segments.map(({ name }) => name))) });
       }
-      const slots = new Map(told.words.map(({ name }, place) => [name, state.words[place].slot]));
+      const slots = new Map(found.words.map(({ name }, place) => [name, state.words[place].slot]));
       const took = performance.now() - started;
-      set({ answer: { ...told, ...map, segments, slots, took }, hovered: 0, wordsError: "" });
+      set({ answer: { ...found, ...map, segments, slots, took }, hovered: 0, wordsError: "" });
       performance.measure("lexiseg:answer", { start: started });
     } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof Refusal)) throw error;
-      set({ wordsError: error.message });
+      if (!signal.aborted) set({ wordsError: told(error) });
     }
+    if (signal.aborted) return;
+    clearTimeout(late);
+    set({ isAsking: false });
   }
 
   return {
@@ -139,6 +150,10 @@ export function createAsking(store, api) {
       timer = setTimeout(answer, WAIT);
     },
   };
+}
+
+function shown({ picture, answer, pinned, hidden }) {
+  return { picture, answer, pinned, hidden };
 }
 
 function keyOf({ name, box }) {

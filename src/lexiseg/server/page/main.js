@@ -1,6 +1,6 @@
 /** The page: a picture and words in, segments out. */
 
-import { createApi } from "./api.js";
+import { createApi, told } from "./api.js";
 import { createAsking } from "./asking.js";
 import { createChips } from "./chips.js";
 import { createDownloads } from "./downloads.js";
@@ -15,7 +15,7 @@ import { readWords } from "./words.js";
 const store = createStore({
   picture: null, words: [], answer: null, hovered: 0, hoveredWord: null, pinned: null, hidden: new Set(),
   view: { opacity: 0.5, outline: 1.5, labels: 13 }, threshold: null, negatives: true,
-  busy: "", pictureError: "", wordsError: "",
+  busy: "", isAsking: false, pictureError: "", wordsError: "",
   limits: {}, formats: [],
 });
 const { state, set } = store;
@@ -47,10 +47,12 @@ async function wordsOfList(name) {
     const { words } = await api.json(`v1/vocabularies/${encodeURIComponent(name)}`);
     return words;
   } catch (error) {
-    set({ wordsError: error.message });
+    set({ wordsError: told(error) });
     return null;
   }
 }
+
+const pictureOf = async (example) => (await api.call(`v1/examples/${encodeURIComponent(example)}`)).blob();
 
 /** Shows a drawn scene; its words are taken unless there are words of one's own. */
 let suggested = "";
@@ -59,8 +61,11 @@ async function openExample({ name, words }) {
     chips.put(readWords(words.join(",")));
     suggested = JSON.stringify(state.words.map((word) => word.name));
   }
-  const response = await api.call(`v1/examples/${encodeURIComponent(name)}`);
-  await asking.show(await response.blob(), name);
+  try {
+    await asking.show(await pictureOf(name), name);
+  } catch (error) {
+    set({ pictureError: told(error) });
+  }
 }
 
 async function drawExample(example) {
@@ -68,8 +73,7 @@ async function drawExample(example) {
   const label = `Drawn scene: ${example.words.join(", ").replaceAll("|", " or ").replace(/:(thing|stuff)/g, "")}`;
   byId("examples").append(make("li", {},
     make("button", { type: "button", class: "example", "aria-label": label, click: () => openExample(example) }, picture)));
-  const response = await api.call(`v1/examples/${encodeURIComponent(example.name)}`);
-  picture.src = URL.createObjectURL(await response.blob());
+  picture.src = URL.createObjectURL(await pictureOf(example.name));
 }
 
 /** Asks the server what it has; each part of the page comes as soon as its answer. */
@@ -88,7 +92,7 @@ async function meetServer() {
       byId("lists").append(...options);
     }),
     meet("examples", ({ examples }) => Promise.all(examples.map(drawExample))),
-  ]).catch((error) => (byId("connection").textContent = error.message));
+  ]).catch((error) => (byId("connection").textContent = told(error)));
 }
 
 store.on(["picture"], ({ picture }) => {
@@ -98,27 +102,28 @@ store.on(["picture"], ({ picture }) => {
   byId("caption").hidden = !picture;
   byId("picture-name").textContent = picture?.name ?? "";
 });
-store.on(["busy"], ({ busy }) => {
-  byId("busy").hidden = !busy;
-  byId("busy").textContent = busy;
+store.on(["busy", "isAsking"], ({ busy, isAsking }) => {
+  byId("busy").textContent = busy || (isAsking ? "Looking for the words" : "");
+  byId("found").setAttribute("aria-busy", isAsking);
 });
-store.on(["pictureError"], ({ pictureError }) => (byId("picture-error").textContent = pictureError));
+store.on(["pictureError"], ({ pictureError }) => {
+  byId("picture-error").textContent = byId("new-picture-error").textContent = pictureError;
+});
 store.on(["picture", "answer", "busy"], ({ picture, answer }) => {
-  const told = [
+  const parts = [
     picture?.width && `${picture.width} × ${picture.height}`,
     picture?.seconds && `looked at in ${picture.seconds.toFixed(2)} s`,
     answer && `answered in ${Math.round(answer.took)} ms by ${answer.model}`,
     picture?.width && !picture.drawn && "this browser can't show it",
   ];
-  byId("times").textContent = told.filter(Boolean).join(" · ");
+  byId("times").textContent = parts.filter(Boolean).join(" · ");
 });
 store.on(["answer", "threshold"], ({ answer, threshold }) => {
   byId("found").hidden = byId("view").hidden = byId("download").disabled = !answer;
   byId("nothing").hidden = !answer || answer.segments.length > 0;
   byId("found-count").textContent = answer?.segments.length || "";
-  if (!answer) return;
-  if (threshold === null) byId("threshold").value = answer.score_threshold;
-  byId("results").textContent = answer.segments.length
+  if (answer && threshold === null) byId("threshold").value = answer.score_threshold;
+  byId("results").textContent = !answer ? "" : answer.segments.length
     ? `${answer.segments.length} segments found: ${namesOf(answer)}.`
     : "Nothing was found.";
 });

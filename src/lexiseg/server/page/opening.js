@@ -10,6 +10,8 @@
  * @property {?string} handle under which the server keeps it
  */
 
+import { Refusal } from "./api.js";
+
 const LARGEST_DRAWN = 2048; // pixels of the longer side that are kept for drawing
 
 /**
@@ -19,14 +21,14 @@ const LARGEST_DRAWN = 2048; // pixels of the longer side that are kept for drawi
  * @param {string} name
  * @param {{bytes?: number}} limits of the server
  * @returns {Promise<Picture>}
- * @throws {Error} with a sentence, if it is no picture or too large
+ * @throws {Refusal} if it is no picture or too large
  */
 export async function openPicture(blob, name, { bytes = Infinity }) {
   if (blob.size > bytes) {
-    throw new Error(`${name} has ${megabytes(blob.size)}, and the server takes ${megabytes(bytes)}: make it smaller.`);
+    throw new Refusal(`${name} has ${megabytes(blob.size)}, and the server takes ${megabytes(bytes)}: make it smaller.`);
   }
   if (blob.type && !blob.type.startsWith("image/")) {
-    throw new Error(`${name} is no picture: give a JPEG, a PNG or another kind of picture.`);
+    throw new Refusal(`${name} is no picture: give a JPEG, a PNG or another kind of picture.`);
   }
   const picture = { blob, name, width: 0, height: 0, drawn: null, handle: null };
   // What a browser can't decode, such as a phone's HEIC, the server may still read.
@@ -79,6 +81,8 @@ export function listenForPictures(open) {
     if (give(event.dataTransfer.files)) event.preventDefault();
   });
   document.addEventListener("paste", (event) => {
+    const isText = event.target.matches("input") && event.clipboardData.types.includes("text/plain");
+    if (event.defaultPrevented || isText) return; // cells of a table come as text and as a picture
     if (give(event.clipboardData.files)) event.preventDefault();
   });
 }

@@ -55,9 +55,9 @@ export function createSegments(store) {
         click: () => pin(key), focus: () => set({ hovered: number }), blur: () => set({ hovered: 0 }),
       },
         make("span", { class: "swatch" }), make("span", { class: "name" }, name),
-        make("span", { class: "figure" }, score.toFixed(2)),
+        make("span", { class: "state unseen" }), make("span", { class: "figure" }, score.toFixed(2)),
         make("span", { class: "figure area" }, areaOf(segment, state.answer))),
-      button({ class: "eye", click: () => hide(key) }),
+      button({ class: "eye", "aria-label": `Hide ${name}`, click: () => hide(key) }),
     );
     item.classList.toggle("stuff", !segment.is_thing);
     item.style.setProperty("--colour", cssOf(state.answer.slots.get(name)));
@@ -101,8 +101,9 @@ export function createSegments(store) {
       item.classList.toggle("away", !isShown(segment, state));
       item.classList.toggle("pinned", isPinned);
       item.querySelector(".row").setAttribute("aria-expanded", isPinned);
+      item.querySelector(".state").textContent = isHidden ? "hidden" : "";
       const eye = item.querySelector(".eye");
-      eye.setAttribute("aria-label", `${isHidden ? "Show" : "Hide"} ${name}`);
+      eye.setAttribute("aria-pressed", isHidden);
       eye.title = isHidden ? "Show" : "Hide";
       const shown = item.querySelector(".details");
       if (isPinned && !shown) item.append(details(segment));

@@ -42,10 +42,10 @@ export function createStage(store, list) {
     const { answer, view } = state;
     const context = above.getContext("2d");
     context.clearRect(0, 0, above.width, above.height);
+    above.setAttribute("aria-label", answer?.segments.length ? `Picture with segments: ${namesOf(answer)}` : "Picture");
     if (!answer || !state.picture) return;
     map ??= mapAt(answer, above.width, above.height);
     drawSegments(context, map, state, above.width / above.clientWidth || 1);
-    above.setAttribute("aria-label", answer.segments.length ? `Picture with segments: ${namesOf(answer)}` : "Picture");
   }
 
   /** Draws before the next frame; a pointer moves more often. */

@@ -13,6 +13,7 @@
  * @property {?number} threshold least score of a segment; null is the model's own
  * @property {boolean} negatives whether words that were not asked compete
  * @property {string} busy what is being waited for, as a sentence; or ""
+ * @property {boolean} isAsking whether a question has been asked for a moment
  * @property {string} pictureError what is wrong with a picture, as a sentence; or ""
  * @property {string} wordsError what is wrong with the words
  * @property {{bytes?: number}} limits what the server takes at most

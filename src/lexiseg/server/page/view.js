@@ -1,6 +1,7 @@
 /** How the page and the segments look: sliders, theme, and keys that work everywhere. */
 
 import { byId } from "./elements.js";
+import { remember, remembered } from "./memory.js";
 
 const SLIDERS = {
   opacity: (value) => `${Math.round(100 * value)} %`,
@@ -15,7 +16,7 @@ const SHORTCUTS = { o: ["opacity", 0.5], b: ["outline", 1.5], l: ["labels", 13] 
  */
 export function createView(store, askSoon) {
   const { state, set } = store;
-  const threshold = byId("threshold"), theme = byId("theme"), help = byId("help");
+  const threshold = byId("threshold"), theme = byId("theme"), help = byId("help"), letters = byId("letters");
 
   for (const name of Object.keys(SLIDERS)) {
     byId(name).addEventListener("input", ({ target }) => set({ view: { ...state.view, [name]: target.valueAsNumber } }));
@@ -35,24 +36,26 @@ export function createView(store, askSoon) {
     set({ negatives: target.checked });
     askSoon();
   });
-  store.on(["threshold"], () => {
-    byId("threshold-value").textContent = state.threshold === null ? "the model's" : state.threshold.toFixed(2);
+  store.on(["threshold", "answer"], ({ answer }) => {
+    byId("threshold-value").textContent = (state.threshold ?? answer?.score_threshold)?.toFixed(2) ?? "";
   });
 
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const isDark = () => (localStorage.getItem("theme") ?? (dark.matches ? "dark" : "light")) === "dark";
+  const isDark = () => (remembered("theme") ?? (dark.matches ? "dark" : "light")) === "dark";
   const showTheme = () => {
     document.documentElement.dataset.theme = isDark() ? "dark" : "light";
     theme.setAttribute("aria-pressed", isDark());
   };
   theme.addEventListener("click", () => {
-    localStorage.setItem("theme", isDark() ? "light" : "dark");
+    remember("theme", isDark() ? "light" : "dark");
     showTheme();
   });
   dark.addEventListener("change", showTheme);
   showTheme();
 
   byId("help-open").addEventListener("click", () => help.showModal());
+  letters.checked = remembered("letters") !== "off";
+  letters.addEventListener("change", () => remember("letters", letters.checked ? "on" : "off"));
   const actions = {
     "?": () => help.showModal(),
     w: () => byId("add-words").focus(),
@@ -65,8 +68,9 @@ export function createView(store, askSoon) {
     actions[key] = () => set({ view: { ...state.view, [name]: state.view[name] ? 0 : usual } });
   }
   document.addEventListener("keydown", (event) => {
-    const isTyping = event.target.matches("input:not([type=range], [type=checkbox]), select, dialog, dialog *");
-    if (isTyping || event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
+    const isTyping = event.target.matches("input:not([type=range], [type=checkbox]), select");
+    const isOff = (event.key.length === 1 && !letters.checked) || document.querySelector("dialog[open]");
+    if (isTyping || isOff || event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
     event.preventDefault();
     actions[event.key]();
   });
