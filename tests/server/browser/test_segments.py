@@ -347,7 +347,9 @@ def test_everything_is_done_by_keyboard_alone(visit: Any) -> None:
     visit.answered()
     press("w")
     keyboard.type("unicorn")
-    press("Enter", "Tab", "f", "ArrowDown")
+    with visit.page.expect_response("**/v1/segment"):
+        press("Enter", "Tab", "f")
+    press("ArrowDown")
     words = visit.chips()
     second = visit.page.evaluate("document.activeElement.querySelector('.name').textContent")
     lit = visit.page.locator(".segment.lit .row .name").all_inner_texts()

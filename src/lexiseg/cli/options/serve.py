@@ -36,6 +36,6 @@ class ServeOptions:
     max_words: Annotated[int, typer.Option(min=1)] = _LIMITS.words
     """Of a question, synonyms among them."""
     max_queue: Annotated[int, typer.Option(min=0)] = _LIMITS.queue
-    """Requests that may wait for the model."""
+    """Requests that may wait for their turn."""
     seconds: Annotated[float, typer.Option(min=0.1)] = _LIMITS.seconds
     """That a request may wait for its turn, and that its new words may take."""

@@ -61,6 +61,7 @@ export function createSegments(store) {
     );
     item.classList.toggle("stuff", !segment.is_thing);
     item.style.setProperty("--colour", cssOf(state.answer.slots.get(name)));
+    item.dataset.key = key;
     return item;
   }
 
@@ -83,14 +84,15 @@ export function createSegments(store) {
   }
 
   function drawAll() {
-    const focused = [...items].find(([, item]) => item.contains(document.activeElement));
-    const at = focused ? [...items.keys()].indexOf(focused[0]) : -1;
+    const focused = list.contains(document.activeElement) ? document.activeElement.closest(".segment") : null;
+    const at = [...list.children].indexOf(focused);
     const segments = inOrder(state.answer?.segments ?? []);
     items = new Map(segments.map((segment) => [segment.number, draw(segment)]));
     list.replaceChildren(...items.values());
     mark();
-    const rows = list.querySelectorAll(".row");
-    stop(rows[Math.min(Math.max(at, 0), rows.length - 1)] ?? null, at >= 0);
+    const same = segments.findIndex(({ key }) => key === focused?.dataset.key);
+    const place = same >= 0 ? same : Math.min(Math.max(at, 0), segments.length - 1);
+    stop(list.children[place]?.querySelector(".row") ?? null, at >= 0); // an answer does not move the focus
   }
 
   function mark() {
