@@ -61,11 +61,15 @@ def test_a_picture_that_is_called_like_an_overlay_has_results_of_its_own(
     }
 
 
-def test_the_results_of_an_earlier_run_are_pictures_like_any_other(ask: Run, picture: Path, tmp_path: Path) -> None:
+def test_results_of_an_earlier_run_are_pictures_only_by_their_names(ask: Run, picture: Path, tmp_path: Path) -> None:
     assert ask(picture).code == 0
     shutil.move(tmp_path / "out", tmp_path / "earlier")
 
-    assert ask(tmp_path / "earlier").code == 0
+    refused = ask(tmp_path / "earlier")
+    named = ask(*sorted((tmp_path / "earlier").glob("*.png")))
+
+    assert (refused.code, "holds no pictures, results of earlier runs aside" in refused.err) == (1, True)
+    assert named.code == 0
     document = json.loads((tmp_path / "out" / "panoptic.json").read_text())
     assert len({a["file_name"] for a in document["annotations"]}) == 2
 

@@ -62,7 +62,8 @@ def find_pictures(
         if not inside:
             below = "" if recursive else "; or search the folders inside it, too (--recursive, or '**/*' behind it)"
             raise PictureError(
-                f"the folder {printable(path)} holds no pictures; name another one, or its videos ('*.mp4'){below}."
+                f"the folder {printable(path)} holds no pictures, results of earlier runs aside; name another one, "
+                f"or its videos ('*.mp4'){below}."
             )
         return inside
     if mode or not glob.has_magic(argument):
@@ -73,7 +74,7 @@ def find_pictures(
     matches = _pictures(found, folder, results_in, path.suffix.lower())
     if not matches:
         raise PictureError(
-            f"the pattern {printable(argument)} matches no pictures; check it, "
+            f"the pattern {printable(argument)} matches no pictures, results of earlier runs aside; check it, "
             "and keep it in quotes so that the shell leaves it alone."
         )
     return matches

@@ -2,6 +2,8 @@
 
 import io
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +39,14 @@ new PerformanceObserver((list) => {
 """
 
 
+def answers(url: str) -> bool:
+    """Whether a server gives a page."""
+    try:
+        return urlopen(url, timeout=5).status == HTTPStatus.OK
+    except OSError:
+        return False
+
+
 @dataclass
 class Served:
     """A server that can go away and come back at the same address."""
@@ -66,15 +76,9 @@ class Served:
         self._server = server_of(create_app(settings, load_model=load_model), settings.limits)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})
         self._thread.start()
-        while not self._answers(until):
+        while not answers(self.url + until):
             assert self._thread.is_alive()
             time.sleep(0.05)
-
-    def _answers(self, path: str) -> bool:
-        try:
-            return urlopen(self.url + path, timeout=5).status == HTTPStatus.OK
-        except OSError:
-            return False
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -146,13 +150,18 @@ def served(model: Any) -> Iterator[Served]:
 
 
 @pytest.fixture
-def fresh(model: Any) -> Iterator[Served]:
-    """A server that has been asked nothing yet."""
+def typed() -> Iterator[str]:
+    """The address of `lexiseg serve`, in a process of its own, without what tests check of every call."""
     pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
-    served = Served(model)
-    served.start()
-    yield served
-    served.stop()
+    command = [sys.executable, "-m", "lexiseg", "serve", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    url = process.stdout.readline().partition("at ")[2].split()[0]
+    while not answers(f"{url}/readyz"):
+        time.sleep(0.05)
+    yield url
+    process.terminate()
+    process.communicate()
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ import { decodeIdMap } from "./id_map.js";
 import { openPicture } from "./opening.js";
 import { toEntry } from "./words.js";
 
-const WAIT = 60; // milliseconds in which a slider may move on before the server is asked
 const LATE = 300; // milliseconds after which a question is said to be asked
 const HANDLE_GONE = 410;
 
@@ -30,13 +29,14 @@ const HANDLE_GONE = 410;
 export function createAsking(store, api) {
   const { state, set } = store;
   let opening = new AbortController(), asking = new AbortController();
-  let timer = 0, late = 0;
+  let isAwaited = false, isStale = false; // an answer; the question that it is of
+  let late = 0;
   let before = {}; // what was shown before a picture began to be opened
 
   /** Drops the question that is asked. @returns {AbortSignal} of the next one */
   function drop() {
-    clearTimeout(timer);
     clearTimeout(late);
+    isAwaited = isStale = false;
     asking.abort();
     asking = new AbortController();
     return asking.signal;
@@ -116,6 +116,7 @@ export function createAsking(store, api) {
       set({ answer: null, wordsError: "", isAsking: false });
       return;
     }
+    isAwaited = true;
     const started = performance.now();
     late = setTimeout(() => set({ isAsking: true }), LATE);
     try {
@@ -134,8 +135,10 @@ export function createAsking(store, api) {
       if (!signal.aborted) set({ wordsError: told(error) });
     }
     if (signal.aborted) return;
-    clearTimeout(late);
+    const isNext = isStale;
+    drop();
     set({ isAsking: false });
+    if (isNext) await answer();
   }
 
   return {
@@ -144,10 +147,10 @@ export function createAsking(store, api) {
     segment,
     /** Asks with the words and the threshold of now; older questions are dropped. */
     ask: answer,
-    /** Asks when nothing has changed for a moment. */
+    /** Asks now, or next where an answer is about to come: a slider on its way asks as often as the server answers. */
     askSoon() {
-      clearTimeout(timer);
-      timer = setTimeout(answer, WAIT);
+      if (isAwaited && !state.isAsking) isStale = true;
+      else answer();
     },
   };
 }
