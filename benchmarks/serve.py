@@ -52,6 +52,8 @@ TRIES = 60
 """Again of a request that is answered 503, which says after how many seconds to try again."""
 PATIENCE = 30.0
 """Seconds for the server to end."""
+CACHE_BYTES = 300_000_000
+"""Of kept pictures: so few that they are all taken before the memory is read."""
 BOUNDARY = "lexiseg-benchmark"
 
 Act = Callable[[int], object]
@@ -220,6 +222,7 @@ def serving(model: str) -> Generator[tuple[str, int], None, None]:
         Its address, and the number of its process.
     """
     command = [sys.executable, "-m", "lexiseg", "serve", "--port", "0", "--model", model]
+    command += ["--cache-bytes", str(CACHE_BYTES)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline() if process.stdout else ""

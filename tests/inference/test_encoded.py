@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -51,6 +52,17 @@ def same(one: Result, other: Result) -> bool:
         (a.name, a.area, a.box) == (b.name, b.area, b.box) and a.score == pytest.approx(b.score, abs=1e-5)
         for a, b in pairs
     )
+
+
+def test_an_encoded_picture_keeps_its_own_pixels_alone() -> None:
+    given = drawn(40, 60)
+    left = weakref.ref(given)
+
+    encoded = untrained("opsnet").encode_image(given)
+    del given
+
+    assert encoded.picture.shape == (40, 60, 3)
+    assert left() is None
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -46,26 +46,28 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Opened:
-    """An opened picture."""
+    """An opened picture, with what its result takes of its item; what was given may be as large once more."""
 
     picture: UInt8[np.ndarray, "H W 3"]
     frame: Frame
-    item: Item
+    name: str
+    source: Path | None
+    follow: Callable[[PanopticMap], PanopticMap] | None
 
     def result(
         self, panoptic: PanopticMap, vocabulary: Vocabulary, found: tuple[Instance, ...] | None = None
     ) -> Result:
         """The result with a map of the picture; a video's frames are to be answered once each, in their order."""
-        if self.item.follow is not None:
-            panoptic = self.item.follow(panoptic)
+        if self.follow is not None:
+            panoptic = self.follow(panoptic)
         return Result(
             segmentation=panoptic.segmentation,
             segments=panoptic.segments,
             vocabulary=vocabulary,
             picture=self.picture,
-            source=self.item.source,
+            source=self.source,
             instances=found,
-            called=self.item.name,
+            called=self.name,
         )
 
 

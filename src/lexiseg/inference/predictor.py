@@ -269,10 +269,11 @@ class Model:
 
     def _open(self, image: Picture) -> Opened:
         """Opens a picture and finds its place on the canvas."""
-        picture, config = (item := item_of(image)).open(), self.network.config
+        item, config = item_of(image), self.network.config
+        picture = item.open()
         sides = {"longest": config.longest_side, "shortest": config.shortest_side}
         frame = Frame.fit(picture.shape[:2], **sides, resizing=self.network.resizing)
-        return Opened(picture=picture, frame=frame, item=item)
+        return Opened(picture=picture, frame=frame, name=item.name, source=item.source, follow=item.follow)
 
     def _look(self, opened: Sequence[Opened]) -> EncodedImages:
         """Runs the network, in its precision, on pictures of one canvas."""
