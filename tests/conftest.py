@@ -150,3 +150,19 @@ def picture(tmp_path: Path, np_rng: np.random.Generator) -> Path:
     path = tmp_path / "a picture.png"
     Image.fromarray(np_rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(path)
     return path
+
+
+@pytest.fixture
+def embedded_names(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The names of each call of `embed_names` from now on."""
+    from lexiseg.encoders import text
+
+    calls: list[tuple[str, ...]] = []
+    real = text.embed_names
+
+    def counted(encoder: Any, names: Any, templates: Any) -> Any:
+        calls.append(tuple(names))
+        return real(encoder, names, templates)
+
+    monkeypatch.setattr(text, "embed_names", counted)
+    return calls

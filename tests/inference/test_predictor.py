@@ -1,7 +1,6 @@
 import inspect
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from PIL import Image
 
 from lexiseg.core.errors import DeviceError
 from lexiseg.core.vocabulary import Vocabulary
-from lexiseg.encoders import text
 from lexiseg.inference import predictor
 from lexiseg.inference.encoded import EncodedImage
 from lexiseg.inference.predictor import Model, choose_device, load
@@ -71,23 +69,17 @@ def test_words_are_encoded_once_per_content(tiny: Model, monkeypatch: pytest.Mon
     assert len(calls) == 2 + predictor.MAX_REMEMBERED + 1
 
 
-def test_one_more_word_costs_one_embedding(tiny: Model, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded: list[tuple[str, ...]] = []
-    real = text.embed_names
-
-    def counted(encoder: Any, names: Any, templates: Any) -> Any:
-        encoded.append(tuple(names))
-        return real(encoder, names, templates)
-
-    monkeypatch.setattr(text, "embed_names", counted)
+def test_one_more_word_costs_one_embedding(
+    tiny: Model, pixels: np.ndarray, embedded_names: list[tuple[str, ...]]
+) -> None:
     image = Model(tiny.network).encode_image(pixels)
     image.segment("heron, sedge, reed")
-    encoded.clear()
+    embedded_names.clear()
 
     image.segment("heron, reed, newt, sedge", score_threshold=0.0)
     image.segment("newt, reed")
 
-    assert encoded == [("newt",)]
+    assert embedded_names == [("newt",)]
 
 
 def test_unknown_words_are_told_once_and_only_by_the_shipped_model(

@@ -25,18 +25,10 @@ MANY = [f"word {number}" for number in range(10)]
 
 
 @pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+def encoded(embedded_names: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """The names of each call of the text tower, of one name at once."""
-    calls: list[tuple[str, ...]] = []
-    real = text.embed_names
-
-    def counted(encoder: Any, names: Any, templates: Any) -> Any:
-        calls.append(tuple(names))
-        return real(encoder, names, templates)
-
-    monkeypatch.setattr(text, "embed_names", counted)
     monkeypatch.setattr(text, "BATCH_SIZE", 1)
-    return calls
+    return embedded_names
 
 
 @pytest.fixture
