@@ -118,6 +118,13 @@ def test_a_missing_extra_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip install 'lexiseg[serve]'" in done.output
 
 
+def test_an_answer_does_not_wait_for_the_client_to_confirm_its_headers() -> None:
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_all_addresses_of_this_machine_are_named_by_one_that_a_browser_takes() -> None:
     with listen("0.0.0.0", 0) as listening:
         assert address_of(listening) == f"http://localhost:{listening.getsockname()[1]}"
