@@ -48,6 +48,15 @@ def plan(world: World, preset: Preset) -> Plan:
     )
 
 
+def plan_of_seeds(world: World, preset: Preset) -> Plan:
+    """The costs, counted once for each seed."""
+    units = [
+        Unit(name=f"costs/sizes-{seed}", act=say, settings={"arms": {costs.WHOLE: {"GMAC": 480.0 + seed}}})
+        for seed in preset.seeds
+    ]
+    return Plan(units={unit.name: unit for unit in units}, arms={costs.WHOLE: tuple((unit.name,) for unit in units)})
+
+
 @pytest.fixture
 def reproduce(run: Run, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command on units of no work."""
@@ -147,6 +156,22 @@ def test_a_second_call_finds_all_done(reproduce: Run, tmp_path: Path) -> None:
 
     assert (again.code, again.out, again.err) == (0, first.out, "")
     assert {path: path.stat().st_mtime_ns for path in records} == records
+
+
+def test_more_seeds_go_on_from_fewer(reproduce: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studies, "PLANS", (plan_of_seeds,))
+    reproduce("Costs")
+
+    ran = reproduce("Costs", "--seeds", 3)
+
+    assert ran.code == 0
+    assert ran.err.splitlines()[-2:] == [
+        "lexiseg: costs/sizes-1 (0 s), 1 left",
+        "lexiseg: costs/sizes-2 (0 s), 0 left",
+    ]
+    text = (tmp_path / "out" / "RESULTS.md").read_text()
+    assert "--preset quick --seeds 3 --model" in text
+    assert "| OPSNet, Swin-L | 481.0 ± 1.0 (485) |" in text
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from lexiseg.studies.report import Asked, write_results
 from lexiseg.studies.tables import NOT_TRIED, PaperFigure, PaperTable
 from lexiseg.studies.units import Plan, Report, Store, run_units
 from lexiseg.studies.verdicts import Claim
-from lexiseg.studies.worlds import Preset, World
+from lexiseg.studies.worlds import PRESETS, Preset, World
 
 Askable = PaperTable | PaperFigure | Claim
 
@@ -189,7 +189,9 @@ def _is_measured(arm: str, plan: Plan) -> bool:
 
 
 def _about(names: Sequence[str], world: World, preset: Preset, out: Path) -> dict[str, Any]:
-    words = ["lexiseg", "reproduce", *names, "--preset", preset.name, "--model", world.model]
+    words = ["lexiseg", "reproduce", *names, "--preset", preset.name]
+    words += [] if preset.seeds == PRESETS[preset.name].seeds else ["--seeds", str(len(preset.seeds))]
+    words += ["--model", world.model]
     words += [] if world.root is None else ["--root", str(world.root)]
     return {
         "command": shlex.join([*words, "--out", str(out)]),

@@ -31,6 +31,9 @@ class ReproduceOptions:
     preset: Literal["quick", "full"] = "quick"
     """quick: shipped weights, trainings of a few steps and one seed, eight minutes on two cores. full: three seeds, and
     hours."""
+    seeds: Annotated[int | None, typer.Option(min=1)] = None
+    """Trainings of each kind, one after another seed, in place of the preset's number. A later call may ask for more:
+    it adds what is new."""
     root: shared.Root = None
     model: shared.ModelName = "storybook"
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1)] = CORES
