@@ -112,6 +112,18 @@ def test_on_a_phone_what_is_focused_is_below_the_picture(visiting: Any, served: 
         assert min(tops) >= frame["height"]
 
 
+def test_on_a_phone_what_is_wrong_with_a_file_comes_into_view(visiting: Any, served: Any, png: bytes) -> None:
+    with visiting(served.url, viewport={"width": 380, "height": 780}) as visit:
+        visit.choose(png)
+        visit.page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+
+        visit.by_id("file").set_input_files({"name": "letter.txt", "mimeType": "text/plain", "buffer": b"dear"})
+
+        visit.page.get_by_text("letter.txt is no picture").last.wait_for()
+        error, frame = (visit.by_id(name).bounding_box() for name in ("new-picture-error", "frame"))
+        assert frame["height"] <= error["y"] <= 780 - error["height"]
+
+
 def test_the_theme_is_that_of_the_system_until_one_chooses(visiting: Any, served: Any) -> None:
     scheme = "getComputedStyle(document.documentElement).colorScheme"
     with visiting(served.url, color_scheme="dark") as visit:

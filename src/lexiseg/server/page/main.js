@@ -106,8 +106,9 @@ store.on(["busy", "isAsking"], ({ busy, isAsking }) => {
   byId("busy").textContent = busy || (isAsking ? "Looking for the words" : "");
   byId("found").setAttribute("aria-busy", isAsking);
 });
-store.on(["pictureError"], ({ pictureError }) => {
+store.on(["pictureError"], ({ picture, pictureError }) => {
   byId("picture-error").textContent = byId("new-picture-error").textContent = pictureError;
+  if (pictureError) byId(picture ? "new-picture-error" : "picture-error").scrollIntoView({ block: "nearest" });
 });
 store.on(["picture", "answer", "busy"], ({ picture, answer }) => {
   const parts = [
