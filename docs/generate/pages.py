@@ -33,7 +33,8 @@ NAVIGATION: Mapping[str, tuple[str, ...]] = {
         "results",
         "ovseg-results",
         "reproduce",
-        "Every table and claim <reproduced/RESULTS>",
+        "OPSNet: every table and claim <reproduced/RESULTS>",
+        "OVSeg: tables and claims, quickly <reproduced/OVSEG-QUICK>",
     ),
 }
 """The pages by the part of the navigation in which they stand."""
