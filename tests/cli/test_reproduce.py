@@ -51,7 +51,11 @@ def plan(world: World, preset: Preset) -> Plan:
 def plan_of_seeds(world: World, preset: Preset) -> Plan:
     """The costs, counted once for each seed."""
     units = [
-        Unit(name=f"costs/sizes-{seed}", act=say, settings={"arms": {costs.WHOLE: {"GMAC": 480.0 + seed}}})
+        Unit(
+            name=f"costs/sizes-{seed}",
+            act=say_or_stop if seed == 2 else say,
+            settings={"arms": {costs.WHOLE: {"GMAC": 480.0 + seed}}},
+        )
         for seed in preset.seeds
     ]
     return Plan(units={unit.name: unit for unit in units}, arms={costs.WHOLE: tuple((unit.name,) for unit in units)})
@@ -158,20 +162,39 @@ def test_a_second_call_finds_all_done(reproduce: Run, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in records} == records
 
 
-def test_more_seeds_go_on_from_fewer(reproduce: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_seeds_go_on_from_fewer_and_stay(reproduce: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(studies, "PLANS", (plan_of_seeds,))
+    page = tmp_path / "out" / "RESULTS.md"
+
     reproduce("Costs")
-
+    one = page.read_text()
     ran = reproduce("Costs", "--seeds", 3)
+    three = page.read_text()
+    again = reproduce("Costs")
 
-    assert ran.code == 0
+    assert "**Seeds.** One, " in one
+    assert "| OPSNet, Swin-L | 480.0 *± 0.0* (485) |" in one
     assert ran.err.splitlines()[-2:] == [
         "lexiseg: costs/sizes-1 (0 s), 1 left",
         "lexiseg: costs/sizes-2 (0 s), 0 left",
     ]
+    assert "--preset quick --seeds 3 --model" in three
+    assert "**Seeds.** 3 of what is trained.\n" in three
+    assert "| OPSNet, Swin-L | 481.0 ± 1.0 (485) |" in three
+    assert (again.code, again.err, page.read_text()) == (0, "", three)
+
+
+def test_seeds_that_are_finished_are_told_where_one_is_not(
+    reproduce: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "PLANS", (plan_of_seeds,))
+    monkeypatch.setattr(f"{__name__}.STOPS", [KeyboardInterrupt()])
+
+    assert reproduce("Costs", "--seeds", 3).code == 130
+
     text = (tmp_path / "out" / "RESULTS.md").read_text()
-    assert "--preset quick --seeds 3 --model" in text
-    assert "| OPSNet, Swin-L | 481.0 ± 1.0 (485) |" in text
+    assert "**Seeds.** 3 of what is trained, 2 of which are finished and stand below.\n" in text
+    assert "| OPSNet, Swin-L | 480.5 *± 0.0* (485) |" in text
 
 
 @pytest.mark.parametrize(

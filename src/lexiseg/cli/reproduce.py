@@ -1,7 +1,5 @@
 """`lexiseg reproduce`."""
 
-from dataclasses import replace
-
 from lexiseg.cli.console import FINE, note, say, show
 from lexiseg.cli.options.reproduce import ReproduceOptions
 from lexiseg.core.messages import few
@@ -20,10 +18,7 @@ def run_reproduce(options: ReproduceOptions) -> int:
         return FINE
     assert options.out is not None, "the options have checked it"
     world = World(model=options.model, root=options.root)
-    preset = PRESETS[options.preset]
-    if options.seeds is not None:
-        preset = replace(preset, seeds=tuple(range(options.seeds)))
-    work = prepare(options.names or [ALL], world, preset, options.out)
+    work = prepare(options.names or [ALL], world, PRESETS[options.preset], options.out, seeds=options.seeds)
     if work.missing:
         note(f"lexiseg: left out: {few(work.missing)}.")
     for told in work.plan.notes:

@@ -7,6 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,21 @@ class Asked:
 
 
 def collect(records: Records, plan: Plan, arms: Iterable[str]) -> dict[str, dict[str, Measured]]:
-    """The figures of arms of which every seed is finished."""
+    """The figures of arms, of the seeds that are finished for all of them; an arm without a finished seed has none."""
+    planned = {arm: seeds for arm in arms if (seeds := plan.arms.get(arm, ()))}
+    finished = {
+        arm: list(takewhile(lambda units: all(unit in records for unit in units), seeds))
+        for arm, seeds in planned.items()
+    }
+    # Contrasts are taken within a seed, so that what has several has the same ones.
+    common = min((len(seeds) for arm, seeds in finished.items() if seeds and len(planned[arm]) > 1), default=1)
     figures: dict[str, dict[str, Measured]] = {}
-    for arm in arms:
-        seeds = plan.arms.get(arm, ())
-        if seeds and all(unit in records for units in seeds for unit in units):
-            parts = [_together(records[unit]["result"]["arms"].get(arm, {}) for unit in units) for units in seeds]
+    for arm, seeds in finished.items():
+        parts = [_together(records[unit]["result"]["arms"].get(arm, {}) for unit in units) for units in seeds[:common]]
+        if parts:
             figures[arm] = {
                 name: Measured(
-                    seeds=tuple(part[name]["value"] for part in parts),
-                    blocks=tuple(first.get("blocks", ())),
+                    seeds=tuple(part[name]["value"] for part in parts), blocks=tuple(first.get("blocks", ()))
                 )
                 for name, first in parts[0].items()
                 if all(name in part for part in parts)
@@ -76,7 +82,8 @@ def write_results(store: Store, plan: Plan, asked: Asked) -> Path:
     """
     tables, claims = asked.tables, asked.claims
     records = {name: record for name in store.units if (record := store.record(name)) is not None}
-    figures = collect(records, plan, sorted({arm for one in (*tables, *asked.figures, *claims) for arm in one.arms}))
+    arms = sorted({arm for one in (*tables, *asked.figures, *claims) for arm in one.arms})
+    figures = collect(records, plan, arms)
     verdicts = {claim.name: judge(claim, figures) for claim in claims}
     pictures = {figure.name: _copy_pictures(store, records, figure) for figure in asked.figures}
     commits = sorted({record["commit"] or "unknown" for record in records.values()})
@@ -93,13 +100,15 @@ def write_results(store: Store, plan: Plan, asked: Asked) -> Path:
             }
             for claim in claims
         ],
+        "measured": {arm: {name: _jsonable(one) for name, one in named.items()} for arm, named in figures.items()},
         "tables": [_jsonable_table(table, figures) for table in tables],
         "figures": [
             {"name": figure.name, "says": figure.says, "pictures": pictures[figure.name]} for figure in asked.figures
         ],
     }
     write_atomically(store.root / RESULTS_JSON, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    parts = [_head(asked, commits), _claims_overview(claims, verdicts)]
+    seeds = _told_seeds((len(plan.arms.get(arm, ())) for arm in arms), figures)
+    parts = [_head(asked, commits, seeds), _claims_overview(claims, verdicts)]
     parts += [_table_section(table, figures) for table in tables]
     parts += [_figure_section(figure, pictures[figure.name], figures) for figure in asked.figures]
     if charts := result_charts(figures):
@@ -127,6 +136,10 @@ def _drawn(store: Store, name: str, drawing: Drawing) -> str:
     return f"![{name}]({PICTURES}/{png})"
 
 
+def _jsonable(measured: Measured) -> dict[str, Any]:
+    return {"mean": statistics.mean(measured.seeds), "spread": spread(measured)[0], "seeds": list(measured.seeds)}
+
+
 def _jsonable_table(table: PaperTable, figures: Figures) -> dict[str, Any]:
     rows = [
         {
@@ -134,7 +147,7 @@ def _jsonable_table(table: PaperTable, figures: Figures) -> dict[str, Any]:
             "arm": row.arm,
             "paper": dict(row.figures),
             "ours": {
-                column: {"mean": statistics.mean(found.seeds), "spread": spread(found)[0], "seeds": list(found.seeds)}
+                column: _jsonable(found)
                 for column in table.all_columns
                 if (found := figures.get(row.arm, {}).get(column)) is not None
             },
@@ -171,18 +184,29 @@ def _plus_minus(width: float | None, of: SpreadOf | None, *, digits: int) -> str
     return "" if width is None else f" {mark}± {width:.{digits}f}{mark}"
 
 
-def _head(asked: Asked, commits: Sequence[str]) -> str:
+def _head(asked: Asked, commits: Sequence[str], seeds: str) -> str:
     about = asked.about
     return "\n\n".join(
         [
             "# Results",
             f"`{about['command']}` with lexiseg {about['lexiseg']}, model {about['model']}; {_told_commits(commits)}.",
             f"**Pictures.** {about['pictures']}",
+            f"**Seeds.** {seeds}",
             _LEGEND if asked.is_drawn else _LEGEND_REAL,
             *about.get("notes", ()),
             f"**How verdicts are found.** {RULE}",
         ]
     )
+
+
+def _told_seeds(planned: Iterable[int], figures: Figures) -> str:
+    """How many there are, given how many each arm shall have."""
+    wanted = max(planned, default=1)
+    if wanted == 1:
+        return "One, so that every ± is over pictures."
+    finished = max((len(one.seeds) for named in figures.values() for one in named.values()), default=0)
+    of = "" if finished == wanted else f", {finished} of which are finished and stand below"
+    return f"{wanted} of what is trained{of}."
 
 
 def _told_commits(commits: Sequence[str]) -> str:

@@ -24,8 +24,8 @@ from lexiseg.studies.opsnet.plan import plan_ablations
 from lexiseg.studies.opsnet.trainings import plan_trainings
 from lexiseg.studies.ovseg import claims as ovseg_claims
 from lexiseg.studies.ovseg import paper as ovseg
-from lexiseg.studies.ovseg.plan import SIZES, STANDS_FOR, plan_ovseg
-from lexiseg.studies.report import Asked, write_results
+from lexiseg.studies.ovseg.plan import SIZES, how_drawn, plan_ovseg
+from lexiseg.studies.report import RESULTS_JSON, Asked, write_results
 from lexiseg.studies.tables import NOT_TRIED, PaperFigure, PaperTable
 from lexiseg.studies.units import Plan, Report, Store, run_units
 from lexiseg.studies.verdicts import Claim
@@ -87,7 +87,7 @@ class Reproduction:
         return page
 
 
-def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Reproduction:
+def prepare(names: Sequence[str], world: World, preset: Preset, out: Path, *, seeds: int | None = None) -> Reproduction:
     """Finds what is asked for, and takes the folder, or goes on in it.
 
     Args:
@@ -96,6 +96,8 @@ def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Re
         world: data and model.
         preset: how much is done.
         out: a new or empty folder, or one of the same world and preset, which several processes may share.
+        seeds: how many there are of what is trained; the preset's number if not given, or that of the results in the
+            folder if it is larger.
 
     Raises:
         UsageError: if a name is not known, the model is another system's than the papers', or nothing of what is asked
@@ -110,6 +112,7 @@ def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Re
             f"expected an OPSNet or an OVSeg as --model, got {type(world.network).__name__} in "
             f"{printable(world.model)}: name another, or leave --model out for the shipped ones."
         )
+    preset = replace(preset, seeds=tuple(range(seeds or max(len(preset.seeds), _seeds_in(out)))))
     plan = Plan()
     for make in PLANS:
         plan |= make(world, preset)
@@ -123,7 +126,8 @@ def prepare(names: Sequence[str], world: World, preset: Preset, out: Path) -> Re
     )
     if world.root is None and not missing and not absent:
         plan = replace(plan, notes=())  # they speak of what was not asked for
-    notes = [STANDS_FOR] * (world.root is None and any(one in ovseg.TABLES + ovseg_claims.CLAIMS for one in there))
+    asks_ovseg = any(one in ovseg.TABLES + ovseg_claims.CLAIMS for one in there)
+    notes = [*how_drawn(preset)] if asks_ovseg and world.root is None else []
     notes += plan.notes
     notes += [f"Not tried here: {', '.join(missing)}."] * bool(missing)
     notes += [f"Without a figure below: {'; '.join(absent)}."] * (world.root is None and bool(absent))
@@ -172,6 +176,14 @@ def _wanted(names: Sequence[str]) -> list[Askable]:
 
 def _key(name: str) -> str:
     return "".join(name.casefold().split())
+
+
+def _seeds_in(out: Path) -> int:
+    """Of how many seeds the results in a folder are; 0 where there are none."""
+    try:
+        return len(read_json_object(out / RESULTS_JSON, ValueError).get("seeds", ()))
+    except (ValueError, TypeError):
+        return 0
 
 
 def _is_there(one: Askable, plan: Plan) -> bool:

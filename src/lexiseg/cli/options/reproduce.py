@@ -29,11 +29,11 @@ class ReproduceOptions:
     """Folder for RESULTS.md, results.json and all that they are made of. The same command goes on with what it holds,
     and several at once share the work."""
     preset: Literal["quick", "full"] = "quick"
-    """quick: shipped weights, trainings of a few steps and one seed, eight minutes on two cores. full: three seeds, and
+    """quick: shipped weights, trainings of a few steps and one seed, ten minutes on two cores. full: three seeds, and
     hours."""
     seeds: Annotated[int | None, typer.Option(min=1)] = None
-    """Trainings of each kind, one after another seed, in place of the preset's number. A later call may ask for more:
-    it adds what is new."""
+    """How often what is trained is trained, each time from another seed, in the place of the preset's number. Spreads
+    over trainings need three. A later call may ask for more, and goes on."""
     root: shared.Root = None
     model: shared.ModelName = "storybook"
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1)] = CORES

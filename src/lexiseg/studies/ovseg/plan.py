@@ -32,12 +32,20 @@ from lexiseg.training.recipes.ovseg import (
 )
 from lexiseg.training.recipes.storybook import clip_vit_tiny
 
-STANDS_FOR = (
+_STANDS_FOR = (
     "In the drawn world pictures of role semantic-only stand for A-150 and for COCO-Stuff, with all 103 names; of "
     "these, the names that MaskFormer's masks carried stand for PC-59, whose classes overlap with the training's, and "
     "the others for A-847. `storybook` (56 names) stands for COCO-Stuff-171, `storybook-part` (44) for COCO-Stuff-156."
 )
 """What stands for what; nothing stands for PC-459 and PAS-20."""
+_WORDS_OF_CONTRASTS = (
+    "In OVSeg's contrasts `original` is the CLIP before adaptation, `mpt` after mask prompt tuning, `ft` after "
+    "fine-tuning on proposals and captions, `ft-mpt` after one and then the other, `vpt` with visual prompts, and "
+    "`ft-labels` and the like after fine-tuning on these pairs. Such a name alone is the ensemble, with lambda and "
+    "thresholds from val. `named` is the share of masks that CLIP names rightly, in points: `clean` ones are true "
+    "masks, `noisy` ones the best proposals for them. Where a paper gives ensembles alone, the same contrast of CLIP "
+    "alone and of named masks is this project's reading of its claim."
+)
 DRAWN_DATA = ("A-150",)
 DRAWN_DATA_OF_ORIGINAL = ("A-150", "COCO-Stuff")
 OVERLAP, FEWER = "storybook", "storybook-part"
@@ -162,6 +170,22 @@ COSTS: Mapping[str, PromptConfig | None] = {
     "cost: VPT": VISUAL_PROMPTS,
     "cost: VPT of 100 tokens": replace(VISUAL_PROMPTS, num_tokens=100),
 }
+
+
+def how_drawn(preset: Preset) -> tuple[str, ...]:
+    """What readers of the drawn world's figures must know of them."""
+    sizes = SIZES[preset.name]
+    shared = (
+        f"All seeds of OVSeg share one CLIP and one MaskFormer; each has its own pictures, pairs and adaptations, of "
+        f"{sizes.steps} steps."
+    )
+    if sizes.goes_on:
+        steps = sum(phase.steps for phase in sizes.clip.phases)
+        shared += (
+            f" What is called the original CLIP is the shipped one, which was adapted to crops, after {steps} more "
+            "steps on plain pictures: it knows crops better than an original should, and gains less from adaptation."
+        )
+    return _STANDS_FOR, shared, _WORDS_OF_CONTRASTS
 
 
 def plan_ovseg(world: World, preset: Preset) -> Plan:
