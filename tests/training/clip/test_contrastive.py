@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import tiny
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
@@ -44,6 +45,22 @@ def test_clip_learns_a_few_captions(model: ClipConfig | VitConfig) -> None:
         losses.append(loss.item())
 
     assert losses[-1] < 0.5 * losses[0]
+
+
+@BOTH
+@pytest.mark.parametrize(("has_units", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_towers_compute_in_bf16_where_the_cpu_has_units_for_it(
+    model: ClipConfig | VitConfig, has_units: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: has_units, raising=False)
+    task = ClipTask(recipe(model), workers=0)
+    computed: set[torch.dtype] = set()
+    for convolution in (module for module in task.clip.modules() if isinstance(module, nn.Conv2d)):
+        convolution.register_forward_hook(lambda module, given, output: computed.add(output.dtype))
+
+    task.losses(next(task.batches(0)), 0)
+
+    assert computed == {dtype}
 
 
 def test_processes_that_draw_get_cores_of_their_own_while_a_clip_is_trained() -> None:

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 import tiny
 from lexiseg.io.models import save_model
 from lexiseg.models.provenance import Figure, Provenance, Source, Training
@@ -41,6 +43,18 @@ def test_what_says_nothing_of_itself_is_named(tmp_path: Path) -> None:
     assert found.sources[0] == Source(part="CLIP", name="my-clip")
     assert found.sources[1].name.startswith("storybook, ")
     assert found.sources[1].licence == "apache-2.0"
+
+
+@pytest.mark.parametrize(("has_units", "precision"), [(True, "bf16"), (False, "float32")])
+def test_the_precision_is_what_was_computed_in(
+    has_units: bool, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: has_units, raising=False)
+    settings = TrainSettings(out=tmp_path, device="cpu", data=(Path("a/coco"),))
+
+    found = trained_by(named("opsnet-tiny-more")(), settings)
+
+    assert found.trainings[-1].precision == precision
 
 
 def test_what_lies_in_the_hubs_cache_has_its_name_and_commit_there() -> None:

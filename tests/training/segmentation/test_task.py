@@ -94,10 +94,14 @@ def test_every_trained_part_of_an_opsnet_gets_a_gradient(data: Dataset) -> None:
     assert untouched == []
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("float32", torch.float32)])
+@pytest.mark.parametrize(
+    ("precision", "has_units", "dtype"),
+    [("bf16", True, torch.bfloat16), ("bf16", False, torch.float32), ("float32", True, torch.float32)],
+)
 def test_the_network_computes_in_the_recipes_precision_and_the_criterion_in_float32(
-    data: Dataset, precision: Precision, dtype: torch.dtype
+    data: Dataset, precision: Precision, has_units: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: has_units, raising=False)
     task = opsnet_task(data, replace(RECIPE, precision=precision))
     computed: set[torch.dtype] = set()
     for convolution in (m for m in task.model.modules() if isinstance(m, nn.Conv2d)):

@@ -79,7 +79,7 @@ class TrainOptions(RunOptions):
     lr: Rate | None = None
     """Learning rate other than the recipe's."""
     precision: PrecisionName | None = None
-    """What a segmenter computes in, bf16 if not given; float32 where a machine has no bf16."""
+    """What a segmenter computes in, bf16 if not given; a CPU without units for that computes in float32."""
     seed: shared.Seed = 0
     """Of initial weights, order and augmentation."""
     list_recipes: Annotated[bool, typer.Option("--list")] = False
@@ -113,6 +113,6 @@ class FinetuneOptions(RunOptions):
     lr: Rate | None = None
     """Learning rate, 0.0003 if not given."""
     precision: PrecisionName | None = None
-    """What it computes in, bf16 if not given; float32 where a machine has no bf16."""
+    """What it computes in, bf16 if not given; a CPU without units for that computes in float32."""
     seed: shared.Seed = 0
     """Of order, augmentation, and which pictures are held out."""

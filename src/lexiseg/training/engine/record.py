@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lexiseg.core.devices import has_bf16_units
 from lexiseg.evaluation.report import installed_versions
 from lexiseg.io.folder_format import read_config
 from lexiseg.io.models import system_of
@@ -29,7 +30,7 @@ def trained_by(recipe: Recipe, settings: TrainSettings) -> Provenance:
         steps=getattr(recipe, "steps", None),
         batch_size=getattr(recipe, "batch_size", None),
         lr=None if (optim := getattr(recipe, "optim", None)) is None else optim.lr,
-        precision=getattr(recipe, "precision", None),
+        precision=_computed_in(getattr(recipe, "precision", None), settings.device),
         versions=installed_versions(),
     )
     return Provenance(
@@ -37,6 +38,11 @@ def trained_by(recipe: Recipe, settings: TrainSettings) -> Provenance:
         sources=tuple(dict.fromkeys([*(source for known in begun for source in known.sources), *own])),
         trainings=(*(training for known in begun for training in known.trainings), training),
     )
+
+
+def _computed_in(precision: str | None, device: str) -> str | None:
+    """The precision that a recipe's becomes on a device."""
+    return "float32" if precision == "bf16" and not has_bf16_units(device) else precision
 
 
 def _starts(settings: TrainSettings) -> tuple[tuple[str, Path | None], ...]:

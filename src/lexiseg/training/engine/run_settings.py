@@ -55,7 +55,7 @@ class TrainSettings:
     lr: float | None = None
     """Another learning rate than the recipe's; its schedule and the parts' shares of it stay."""
     precision: Precision | None = None
-    """Another than the recipe's, which is bf16: float32 where a machine has no bf16, or to compare."""
+    """Another than the recipe's, which is bf16; a CPU without units for it computes in float32 by itself."""
     data: tuple[Path, ...] = ()
     """For a segmenter, one data set; if not given, the recipe's pictures are drawn. For an adaptation, one folder of
     pairs or several, which are joined."""
