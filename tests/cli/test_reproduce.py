@@ -25,7 +25,8 @@ def say(files: Path, out: Path, *, arms: dict[str, dict[str, float]]) -> Any:
         "arms": {
             arm: {name: {"value": value, "blocks": [value] * 2} for name, value in figures.items()}
             for arm, figures in arms.items()
-        }
+        },
+        "choices": {"row": {"clip_weight": 0.65}},
     }
 
 
@@ -146,6 +147,9 @@ def test_results_are_written_and_their_place_is_told(reproduce: Run, tmp_path: P
 def test_costs_stand_beside_the_papers(reproduce: Run, tmp_path: Path) -> None:
     reproduce("costs")
 
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["choices"]["costs/sizes"] == {"row": {"clip_weight": 0.65}}
+    assert results["measured"][costs.CROPPED]["passes of CLIP"] == {"mean": 9.0, "spread": 0.0, "seeds": [9.0]}
     text = (tmp_path / "out" / "RESULTS.md").read_text()
     assert "## OPSNet, Costs\n" in text
     assert "| OPSNet, Swin-L | 480.0 *± 0.0* (485) | 220.0 *± 0.0* (242) | - |" in text

@@ -100,6 +100,9 @@ def write_results(store: Store, plan: Plan, asked: Asked) -> Path:
             }
             for claim in claims
         ],
+        "choices": {
+            name: record["result"]["choices"] for name, record in records.items() if "choices" in record["result"]
+        },
         "measured": {arm: {name: _jsonable(one) for name, one in named.items()} for arm, named in figures.items()},
         "tables": [_jsonable_table(table, figures) for table in tables],
         "figures": [
