@@ -39,7 +39,7 @@ from lexiseg.models.ovseg import OVSeg
 from lexiseg.models.postprocess.panoptic import panoptic_map
 from lexiseg.storybook.export import StorybookSpec, write_storybook
 from lexiseg.training.engine.parallel import ParallelModule
-from lexiseg.training.engine.run_settings import Precision
+from lexiseg.training.engine.run_settings import Precision, computed_in
 from lexiseg.training.launch import find_recipe
 from lexiseg.training.segmentation.opsnet import OPSNetRecipe, new_opsnet
 from lexiseg.training.segmentation.ovseg import OVSegRecipe
@@ -101,16 +101,17 @@ def main() -> None:
     parser.add_argument("--side", type=int, help="of the training crop, instead of the recipe's")
     parser.add_argument("--rounds", type=int, default=10)
     given = parser.parse_args()
+    precisions = tuple(dict.fromkeys(computed_in(precision, given.device) for precision in given.precision))
     tell = sys.stdout.write
     tell(f"torch {torch.__version__}, {_device_name(given.device)}\n\n")
-    matmul = {precision: clock_of(given.device).matmul_rate(DTYPES[precision]) for precision in given.precision}
+    matmul = {precision: clock_of(given.device).matmul_rate(DTYPES[precision]) for precision in precisions}
     for precision, rate in matmul.items():
         tell(f"{precision}: matrix products reach {rate / 1e12:.2f} TFLOP/s\n")
     tell(f"\n{HEAD}\n")
     with tempfile.TemporaryDirectory() as folder:
         order = StorybookSpec(role="base", split="train", count=given.batch_size, size=(480, 640))
         data = write_storybook(order, Path(folder) / "drawn")
-        ways = itertools.product(given.recipes, given.precision, (False, True) if given.compile else (False,))
+        ways = itertools.product(given.recipes, precisions, (False, True) if given.compile else (False,))
         for name, precision, is_compiled in ways:
             task = new_task(name, data, given, precision)
             if is_compiled:

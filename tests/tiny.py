@@ -161,3 +161,11 @@ def fcclip(seed: int = 0, **settings: Any) -> FCCLIP:
     """An untrained FC-CLIP."""
     sizes: Any = {"clip": CONVNEXT, "decoder": DecoderConfig(**SIZES), "training_vocabulary": TRAINING}
     return seeded(FCCLIP(FCCLIPConfig(**sizes | {"longest_side": 64, "shortest_side": None} | settings)), seed).eval()
+
+
+def dtypes_of_convolutions(module: nn.Module) -> set[torch.dtype]:
+    """What the convolutions of a module give out from now on."""
+    seen: set[torch.dtype] = set()
+    for convolution in (part for part in module.modules() if isinstance(part, nn.Conv2d)):
+        convolution.register_forward_hook(lambda part, given, output: seen.add(output.dtype))
+    return seen

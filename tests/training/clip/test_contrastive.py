@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 import tiny
 from lexiseg.encoders.clip.resnet import Clip, ClipConfig
@@ -54,9 +53,7 @@ def test_towers_compute_in_bf16_where_the_cpu_has_units_for_it(
 ) -> None:
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: has_units, raising=False)
     task = ClipTask(recipe(model), workers=0)
-    computed: set[torch.dtype] = set()
-    for convolution in (module for module in task.clip.modules() if isinstance(module, nn.Conv2d)):
-        convolution.register_forward_hook(lambda module, given, output: computed.add(output.dtype))
+    computed = tiny.dtypes_of_convolutions(task.clip)
 
     task.losses(next(task.batches(0)), 0)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 import tiny
 from lexiseg.core.random import fork_random
@@ -103,9 +102,7 @@ def test_the_network_computes_in_the_recipes_precision_and_the_criterion_in_floa
 ) -> None:
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: has_units, raising=False)
     task = opsnet_task(data, replace(RECIPE, precision=precision))
-    computed: set[torch.dtype] = set()
-    for convolution in (m for m in task.model.modules() if isinstance(m, nn.Conv2d)):
-        convolution.register_forward_hook(lambda module, given, output: computed.add(output.dtype))
+    computed = tiny.dtypes_of_convolutions(task.model)
 
     layers = task.predict(next(task.batches(0)).images)
 

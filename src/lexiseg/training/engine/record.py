@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from lexiseg.core.devices import has_bf16_units
 from lexiseg.evaluation.report import installed_versions
 from lexiseg.io.folder_format import read_config
 from lexiseg.io.models import system_of
 from lexiseg.models.provenance import Provenance, Source, Training
-from lexiseg.training.engine.run_settings import Recipe, TrainSettings
+from lexiseg.training.engine.run_settings import Precision, Recipe, TrainSettings, computed_in
 
 
 def trained_by(recipe: Recipe, settings: TrainSettings) -> Provenance:
@@ -24,13 +23,14 @@ def trained_by(recipe: Recipe, settings: TrainSettings) -> Provenance:
         drawn = getattr(recipe, "num_pictures", None)
         name_of_drawn = f"storybook, {drawn} drawn pictures" if drawn else "storybook"
         own = [Source(part="masks", name=name_of_drawn, licence="apache-2.0"), *own]
+    precision: Precision | None = getattr(recipe, "precision", None)
     training = Training(
         recipe=name,
         seed=settings.seed,
         steps=getattr(recipe, "steps", None),
         batch_size=getattr(recipe, "batch_size", None),
         lr=None if (optim := getattr(recipe, "optim", None)) is None else optim.lr,
-        precision=_computed_in(getattr(recipe, "precision", None), settings.device),
+        precision=None if precision is None else computed_in(precision, settings.device),
         versions=installed_versions(),
     )
     return Provenance(
@@ -38,11 +38,6 @@ def trained_by(recipe: Recipe, settings: TrainSettings) -> Provenance:
         sources=tuple(dict.fromkeys([*(source for known in begun for source in known.sources), *own])),
         trainings=(*(training for known in begun for training in known.trainings), training),
     )
-
-
-def _computed_in(precision: str | None, device: str) -> str | None:
-    """The precision that a recipe's becomes on a device."""
-    return "float32" if precision == "bf16" and not has_bf16_units(device) else precision
 
 
 def _starts(settings: TrainSettings) -> tuple[tuple[str, Path | None], ...]:

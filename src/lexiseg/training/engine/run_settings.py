@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from torch import nn
 
 from lexiseg.core import processes
+from lexiseg.core.devices import has_bf16_units
 from lexiseg.core.files import lock
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.training.engine.log import DrawComparison, ReportEvaluation, ReportProgress
@@ -20,6 +21,11 @@ Precision = Literal["bf16", "float32"]
 """What the network computes in while it is trained; weights, cosines and losses are float32 under both."""
 LOCK_FILE = ".lock"
 """Locked while a training runs in the folder, with the number of its process."""
+
+
+def computed_in(precision: Precision, device: str) -> Precision:
+    """What a precision becomes on a device: a CPU without units for bf16 computes in float32, which is faster there."""
+    return precision if has_bf16_units(device) else "float32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

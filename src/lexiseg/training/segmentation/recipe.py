@@ -6,12 +6,11 @@ from typing import Any, ClassVar
 import torch
 
 from lexiseg.core.concepts import same_word
-from lexiseg.core.devices import has_bf16_units
 from lexiseg.core.messages import shown
 from lexiseg.core.vocabulary import Vocabulary
 from lexiseg.data.samples.transforms import Framing
 from lexiseg.training.engine.optim import OptimConfig, OptimPlan, Stage
-from lexiseg.training.engine.run_settings import Precision, Recipe
+from lexiseg.training.engine.run_settings import Precision, Recipe, computed_in
 from lexiseg.training.segmentation.criterion import CriterionConfig
 
 
@@ -58,7 +57,7 @@ class TrainingRecipe(Recipe):
     See `data.samples.copy_paste.paste_things`.
     """
     precision: Precision = "bf16"
-    """Of matrix products and convolutions; a CPU without units for bf16 computes in float32, which is faster there."""
+    """Of matrix products and convolutions; `computed_in` says what becomes of it on a device."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -82,5 +81,5 @@ class TrainingRecipe(Recipe):
         return OptimPlan(config=self.optim, stages=(Stage(steps=self.steps),), rate_drops=self.rate_drops)
 
     def autocast(self, device: str) -> torch.autocast:
-        """What the network runs under: bf16 where that is its precision, and the device has units for it."""
-        return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16" and has_bf16_units(device))
+        """What the network runs under: bf16 where that is its precision on the device."""
+        return torch.autocast(device, torch.bfloat16, enabled=computed_in(self.precision, device) == "bf16")
